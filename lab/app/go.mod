@@ -1,0 +1,3 @@
+module cni-live-migration/lab/app
+
+go 1.26

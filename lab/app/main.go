@@ -1,0 +1,117 @@
+// app is the lab's sample application: a server that says who it is and who asked, and a client that calls without
+// pause and writes down what it saw to a file on the node, where it outlives the pod and the pod's network.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const requestTimeout = time.Second
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == "client" {
+		client()
+		return
+	}
+	server()
+}
+
+func server() {
+	host, _ := os.Hostname()
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "%s %s\n", host, r.RemoteAddr)
+	}
+	log.Fatal(http.ListenAndServe(":8080", http.HandlerFunc(handler)))
+}
+
+// second is what one client saw of one target in about one second: a line of the ledger.
+type second struct {
+	Time   time.Time `json:"time"`
+	Pod    string    `json:"pod"`
+	Target string    `json:"target"`
+	Sent   int       `json:"sent"`
+	Failed int       `json:"failed"`
+	// Error of the last request that failed.
+	Error string `json:"error,omitempty"`
+}
+
+// client calls every target of TARGETS ("name=url,name=url") again and again, INTERVAL_MS (50) apart, each over a
+// connection of its own, and appends to LEDGER_DIR/<host name>.jsonl. SIGTERM lets requests in flight finish.
+func client() {
+	host, _ := os.Hostname()
+	file, err := os.OpenFile(filepath.Join(os.Getenv("LEDGER_DIR"), host+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		log.Fatal(err)
+	}
+	interval := 50 * time.Millisecond
+	if ms, err := strconv.Atoi(os.Getenv("INTERVAL_MS")); err == nil && ms > 0 {
+		interval = time.Duration(ms) * time.Millisecond
+	}
+	stop := make(chan struct{})
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() { <-signals; close(stop) }()
+
+	go server()
+	var writing sync.Mutex
+	var running sync.WaitGroup
+	for _, target := range strings.Split(os.Getenv("TARGETS"), ",") {
+		name, url, found := strings.Cut(target, "=")
+		if !found {
+			log.Fatalf("TARGETS: %q is not name=url", target)
+		}
+		running.Add(1)
+		go func() {
+			defer running.Done()
+			write := func(line second) {
+				writing.Lock()
+				defer writing.Unlock()
+				if err := json.NewEncoder(file).Encode(line); err != nil {
+					log.Print(err)
+				}
+			}
+			call(host, name, url, interval, stop, write)
+		}()
+	}
+	running.Wait()
+}
+
+func call(host, name, url string, interval time.Duration, stop <-chan struct{}, write func(second)) {
+	// A connection a request: one that stays open would hide a network that no longer lets new ones in.
+	http := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	line := second{Time: time.Now(), Pod: host, Target: name}
+	for {
+		line.Sent++
+		response, err := http.Get(url)
+		if err != nil {
+			line.Failed++
+			line.Error = err.Error()
+		} else {
+			response.Body.Close()
+		}
+		done := false
+		select {
+		case <-stop:
+			done = true
+		case <-time.After(interval):
+		}
+		if done || time.Since(line.Time) >= time.Second {
+			write(line)
+			line = second{Time: time.Now(), Pod: host, Target: name}
+		}
+		if done {
+			return
+		}
+	}
+}

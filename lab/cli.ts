@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process';
+import { Command, InvalidArgumentError } from 'commander';
+import { inside, rebootMachine } from './machine/machine.ts';
+import { findLab, labDown, labUp, listLabs, ready } from './cluster/lab.ts';
+import { buildMissing } from './tools/build.ts';
+import { loadCatalogue } from './tools/catalogue.ts';
+
+const log = (line: string): void => console.error(line);
+
+function wholeNumber(text: string): number {
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
+  return Number(text);
+}
+
+const program = new Command('lab').description('A throwaway Kubernetes cluster on this machine, with Canal as its network.');
+
+const named = (command: Command): Command => command.option('--name <name>', 'which lab', 'lab');
+
+program
+  .command('tools')
+  .description('build everything the lab is made of that is not built yet')
+  .action(async () => {
+    await buildMissing(await loadCatalogue(), log);
+    log('all tools are built');
+  });
+
+named(program.command('up'))
+  .description('make a lab, or complete one')
+  .option('--nodes <count>', 'nodes beside the control plane', wholeNumber, 3)
+  .option('--no-app', 'leave out the sample application')
+  .action(async (options: { name: string; nodes: number; app: boolean }) => {
+    const { name, nodes } = options;
+    const lab = await labUp({ name, nodes, ...(options.app ? {} : { app: false }), log });
+    log(`lab ${name} is up. To use it:\n  export KUBECONFIG=${lab.layout.kubeconfig}\n  ${lab.catalogue.bin('kubectl')} get pods -A -o wide`);
+  });
+
+named(program.command('down'))
+  .description('remove a lab without trace')
+  .action(async ({ name }: { name: string }) => {
+    await labDown(name);
+    log(`lab ${name} is gone`);
+  });
+
+program
+  .command('status')
+  .description('list the labs and their nodes')
+  .action(async () => {
+    const records = await listLabs();
+    if (records.length === 0) log('no lab is up');
+    for (const { name } of records) {
+      const lab = await findLab(name);
+      const up = await ready(lab);
+      console.log(`${name}: ${up ? 'up' : 'its API server does not answer'}, ${lab.layout.apiServer}, kubeconfig ${lab.layout.kubeconfig}`);
+      if (up) process.stdout.write(await lab.kubectl('get', 'nodes', '-o', 'wide'));
+    }
+  });
+
+named(program.command('kubeconfig'))
+  .description("print the path of a lab's kubeconfig")
+  .action(async ({ name }: { name: string }) => console.log((await findLab(name)).layout.kubeconfig));
+
+const node = program.command('node').description('act on one node');
+named(node.command('reboot'))
+  .description('take a node down hard; it boots again by itself')
+  .argument('<node>', 'its name, or its number')
+  .action(async (which: string, { name }: { name: string }) => {
+    await rebootMachine(await machineDir(name, which));
+    log(`${which} boots again`);
+  });
+
+named(program.command('exec'))
+  .description('run a command on a node: lab exec 1 -- ip route')
+  .argument('<node>', 'its name, or its number; "control-plane" for that machine')
+  .argument('<command...>', 'what to run')
+  .action(async (which: string, command: string[], { name }: { name: string }) => {
+    const [file = '', ...args] = await inside(await machineDir(name, which), command);
+    const child = spawn(file, args, { stdio: 'inherit' });
+    child.once('exit', (code, signal) => (process.exitCode = code ?? (signal === null ? 1 : 128)));
+  });
+
+async function machineDir(name: string, which: string): Promise<string> {
+  const { layout } = await findLab(name);
+  const machine = /^\d+$/.test(which) ? `node${which}` : which;
+  if (!layout.machineNames.includes(machine)) {
+    throw new Error(`lab ${name} has no machine ${machine}; it has ${layout.machineNames.join(', ')}`);
+  }
+  return layout.machineDir(machine);
+}
+
+program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,63 @@
+import path from 'node:path';
+import type { MachineSpec } from '../machine/machine.ts';
+import { podCidr, serviceCidr, type LabLayout } from './layout.ts';
+
+/** The services of the control plane's machine: etcd and Kubernetes' own three. */
+export function controlPlaneServices(layout: LabLayout): MachineSpec['services'] {
+  const pki = (file: string): string => path.join(layout.pki, file);
+  const kubeconfig = (user: string): string => pki(`${user}.kubeconfig`);
+  const etcd = 'http://127.0.0.1:2379';
+  const peer = 'http://127.0.0.1:2380';
+  return {
+    etcd: command('etcd', {
+      'data-dir': '/var/lib/etcd',
+      'listen-client-urls': etcd,
+      'advertise-client-urls': etcd,
+      'listen-peer-urls': peer,
+      'initial-advertise-peer-urls': peer,
+      'initial-cluster': `default=${peer}`,
+    }),
+    'kube-apiserver': command('kube-apiserver', {
+      'etcd-servers': etcd,
+      'advertise-address': layout.controlPlaneAddress,
+      'service-cluster-ip-range': serviceCidr,
+      'tls-cert-file': pki('apiserver.crt'),
+      'tls-private-key-file': pki('apiserver.key'),
+      'client-ca-file': pki('ca.crt'),
+      'kubelet-client-certificate': pki('kubelet-client.crt'),
+      'kubelet-client-key': pki('kubelet-client.key'),
+      // Node names resolve nowhere outside their machines; logs and exec go to the address instead.
+      'kubelet-preferred-address-types': 'InternalIP',
+      'service-account-issuer': 'https://kubernetes.default.svc',
+      'service-account-key-file': pki('sa.pub'),
+      'service-account-signing-key-file': pki('sa.key'),
+      'authorization-mode': 'Node,RBAC',
+      'enable-admission-plugins': 'NodeRestriction',
+      'allow-privileged': 'true',
+    }),
+    'kube-controller-manager': command('kube-controller-manager', {
+      ...loginFlags(kubeconfig('controller-manager')),
+      'cluster-cidr': podCidr,
+      'allocate-node-cidrs': 'true',
+      'service-cluster-ip-range': serviceCidr,
+      'service-account-private-key-file': pki('sa.key'),
+      'root-ca-file': pki('ca.crt'),
+      'use-service-account-credentials': 'true',
+    }),
+    'kube-scheduler': command('kube-scheduler', loginFlags(kubeconfig('scheduler'))),
+  };
+}
+
+function loginFlags(kubeconfig: string): Record<string, string> {
+  return {
+    kubeconfig,
+    'authentication-kubeconfig': kubeconfig,
+    'authorization-kubeconfig': kubeconfig,
+    'leader-elect': 'false',
+  };
+}
+
+/** A shell line that runs a program with flags, in place of the shell. */
+export function command(program: string, flags: Readonly<Record<string, string>>): string {
+  return ['exec', program, ...Object.entries(flags).map(([name, value]) => `--${name}='${value}'`)].join(' ');
+}

@@ -1,0 +1,264 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { labsDir, toolsDir } from '../paths.ts';
+import { identifyProcess, isRunning, run, succeeds, until } from '../process.ts';
+import { startMachine, stopMachine, type MachineSpec } from '../machine/machine.ts';
+import { lock } from '../tools/artefact.ts';
+import { buildMissing } from '../tools/build.ts';
+import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
+import { copyByLinks } from '../tools/node-images.ts';
+import { controlPlaneServices } from './control-plane.ts';
+import { LabLayout, controlPlane, labDir, type LabRecord } from './layout.ts';
+import { nodeServices, nodeVolumes } from './node.ts';
+import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
+
+const manifests = path.join(import.meta.dirname, 'manifests');
+const appManifest = path.join(import.meta.dirname, '..', 'app', 'manifests', 'app.yaml');
+
+/** How a lab is made. */
+export interface UpOptions {
+  name: string;
+  /** Nodes beside the control plane; 0 gives an API server alone. @default 3 */
+  nodes?: number;
+  /** Install Canal and CoreDNS and wait until every node is Ready. @default true when there are nodes */
+  network?: boolean;
+  /** Install the sample application and wait until it serves. @default as `network` */
+  app?: boolean;
+  /** Remove the lab when this process is gone: the next `up` of any lab sees to it. @default false */
+  ephemeral?: boolean;
+  /** Told what is going on. */
+  log?: (line: string) => void;
+}
+
+/** A running lab, and how to reach it. */
+export interface Lab {
+  layout: LabLayout;
+  catalogue: Catalogue;
+  /** Runs kubectl as administrator and returns its output. */
+  kubectl: (...args: string[]) => Promise<string>;
+}
+
+/**
+ * Makes a lab, or completes one that is there: every step looks at what exists first, so that `up` after a crash of
+ * `up` goes on from there.
+ * @throws Error for a bad name or count, a machine that lacks something, or a step that takes too long, by name.
+ */
+export async function labUp(options: UpOptions): Promise<Lab> {
+  const { name, nodes = 3, network = nodes > 0, app = network, ephemeral = false, log = () => undefined } = options;
+  if (!/^[a-z][a-z0-9-]{0,19}$/.test(name)) {
+    throw new Error(`"${name}" is no lab name: at most 20 lower-case letters, digits and dashes, a letter first`);
+  }
+  if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`a lab has 0 to 50 nodes, not ${nodes}`);
+  const catalogue = await loadCatalogue();
+  await buildMissing(catalogue, log);
+  await removeAbandonedLabs(log);
+  const layout = new LabLayout(await claimRecord(name, nodes, ephemeral));
+  const lab = openLab(layout, catalogue);
+  const step = async (what: string, work: () => Promise<unknown>): Promise<void> => {
+    const start = Date.now();
+    await work();
+    log(`${what} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
+  };
+  await step('keys and network made', () => Promise.all([makeKeys(layout), makeNetwork(layout)]));
+  await step('control plane up', async () => {
+    await startMachine(controlPlaneMachine(lab));
+    await until(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
+  });
+  await step(`${nodes} nodes started`, () => Promise.all(layout.nodeNames.map((node) => startNode(lab, node))));
+  if (network) {
+    await step('Canal and CoreDNS up, nodes ready', () => installNetwork(lab));
+  }
+  if (app) {
+    await step('sample application serves', () => installApp(lab));
+  }
+  return lab;
+}
+
+/** Opens a lab that is there. @throws Error when there is none of that name. */
+export async function findLab(name: string): Promise<Lab> {
+  const record = await readRecord(name);
+  if (record === undefined) throw new Error(`no lab is called ${name}; "npm run lab -- status" lists them`);
+  return openLab(new LabLayout(record), await loadCatalogue());
+}
+
+/** All labs of this user on this machine, by name. */
+export async function listLabs(): Promise<LabRecord[]> {
+  const names = await readdir(labsDir).catch(() => [] as string[]);
+  const records = await Promise.all(names.map(readRecord));
+  return records.filter((record) => record !== undefined);
+}
+
+/** Removes a lab without trace. A lab that is half made, or not there, is no error. */
+export async function labDown(name: string): Promise<void> {
+  const record = await readRecord(name);
+  if (record === undefined) {
+    await rm(labDir(name), { recursive: true, force: true });
+    return;
+  }
+  const layout = new LabLayout(record);
+  // By folder, not by record: what an earlier `up` with more nodes started goes too.
+  const machines = await readdir(path.join(layout.dir, 'machines')).catch(() => [] as string[]);
+  await Promise.all(machines.map((machine) => stopMachine(layout.machineDir(machine))));
+  await run('ip', ['link', 'del', layout.hostLink]).catch(() => '');
+  await run('ip', ['netns', 'del', layout.switchNetns]).catch(() => '');
+  await rm(layout.dir, { recursive: true, force: true });
+}
+
+function openLab(layout: LabLayout, catalogue: Catalogue): Lab {
+  const kubectl = (...args: string[]): Promise<string> =>
+    run(catalogue.bin('kubectl'), ['--kubeconfig', layout.kubeconfig, ...args]);
+  return { layout, catalogue, kubectl };
+}
+
+async function readRecord(name: string): Promise<LabRecord | undefined> {
+  const text = await readFile(path.join(labDir(name), 'lab.json'), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as LabRecord);
+}
+
+/** Gives the lab a number that no other lab on this machine has, or finds the one it has. */
+async function claimRecord(name: string, nodes: number, ephemeral: boolean): Promise<LabRecord> {
+  await mkdir(labsDir, { recursive: true });
+  const release = await lock(path.join(labsDir, '.lock'), () => undefined);
+  try {
+    const existing = await readRecord(name);
+    const owner = ephemeral ? await identifyProcess(process.pid) : undefined;
+    const index = existing?.index ?? (await freeIndex());
+    const record: LabRecord = { name, index, nodes, ...(owner && { owner }) };
+    await mkdir(labDir(name), { recursive: true, mode: 0o700 });
+    await writeFile(path.join(labDir(name), 'lab.json'), JSON.stringify(record));
+    return record;
+  } finally {
+    await release();
+  }
+}
+
+async function freeIndex(): Promise<number> {
+  const taken = new Set((await listLabs()).map((record) => record.index));
+  // Labs of other users, and anything else that uses the address range, show in the host's own routes and links.
+  const host = `${await run('ip', ['-4', 'route', 'show', 'table', 'all'])}\n${await run('ip', ['-br', 'link'])}`;
+  for (let index = 1; index < 255; index++) {
+    if (!taken.has(index) && !host.includes(`10.99.${index}.`) && !host.includes(`cni-lab${index}@`)) return index;
+  }
+  throw new Error('no free network 10.99.N.0/24 is left for a lab');
+}
+
+/** Removes labs whose owner ended without removing them. */
+async function removeAbandonedLabs(log: (line: string) => void): Promise<void> {
+  for (const record of await listLabs()) {
+    if (record.owner === undefined || (await isRunning(record.owner))) continue;
+    log(`removing lab ${record.name}, which its process left behind`);
+    await labDown(record.name);
+  }
+}
+
+async function makeKeys(layout: LabLayout): Promise<void> {
+  await createAuthority(layout.pki);
+  await createCertificate(layout.pki, 'apiserver', '/CN=kube-apiserver', layout.apiServerNames);
+  const users: Record<string, string> = {
+    admin: '/O=system:masters/CN=admin',
+    'controller-manager': '/CN=system:kube-controller-manager',
+    scheduler: '/CN=system:kube-scheduler',
+    proxy: '/CN=system:kube-proxy',
+    'kubelet-client': '/O=system:masters/CN=apiserver-kubelet-client',
+  };
+  for (const node of layout.nodeNames) users[node] = `/O=system:nodes/CN=system:node:${node}`;
+  for (const [user, subject] of Object.entries(users)) {
+    const names = user.startsWith('node') ? [`DNS:${user}`, `IP:${layout.nodeAddress(user)}`] : [];
+    await createCertificate(layout.pki, user, subject, names);
+    const file = path.join(layout.pki, `${user}.kubeconfig`);
+    await writeKubeconfig(file, layout.pki, user, layout.apiServer, layout.context);
+  }
+  await writeKubeconfig(layout.kubeconfig, layout.pki, 'admin', layout.apiServer, layout.context);
+}
+
+/** A bridge in a namespace of its own, so that the host's packet filters do not touch the lab, and one link to the host. */
+async function makeNetwork({ switchNetns, hostLink, hostAddress }: LabLayout): Promise<void> {
+  if (!(await succeeds('ip', ['-n', switchNetns, 'link', 'show', 'br0']))) {
+    await run('ip', ['netns', 'del', switchNetns]).catch(() => '');
+    await run('ip', ['netns', 'add', switchNetns]);
+    await run('ip', ['-n', switchNetns, 'link', 'add', 'br0', 'type', 'bridge']);
+    await run('ip', ['-n', switchNetns, 'link', 'set', 'br0', 'up']);
+    // Bridged packets must not pass iptables in the switch; kernels without br_netfilter lack the setting.
+    await run('ip', ['netns', 'exec', switchNetns, 'sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=0']).catch(() => '');
+  }
+  if (!(await succeeds('ip', ['link', 'show', hostLink]))) {
+    await run('ip', ['link', 'add', hostLink, 'type', 'veth', 'peer', 'name', 'host', 'netns', switchNetns]);
+    await run('ip', ['-n', switchNetns, 'link', 'set', 'host', 'master', 'br0', 'up']);
+    await run('ip', ['addr', 'add', `${hostAddress}/24`, 'dev', hostLink]);
+    await run('ip', ['link', 'set', hostLink, 'up']);
+  }
+}
+
+function machine(lab: Lab, name: string, rest: Pick<MachineSpec, 'address' | 'volumes' | 'services'>): MachineSpec {
+  const { layout, catalogue } = lab;
+  return {
+    lab: layout.record.name,
+    name,
+    dir: layout.machineDir(name),
+    gateway: layout.hostAddress,
+    switchNetns: layout.switchNetns,
+    layers: catalogue.machineLayers,
+    readOnly: [toolsDir, layout.pki],
+    binDirs: catalogue.binDirs,
+    ...rest,
+  };
+}
+
+function controlPlaneMachine(lab: Lab): MachineSpec {
+  return machine(lab, controlPlane, {
+    address: `${lab.layout.controlPlaneAddress}/24`,
+    volumes: ['/var/lib/etcd'],
+    services: controlPlaneServices(lab.layout),
+  });
+}
+
+async function startNode(lab: Lab, name: string): Promise<void> {
+  const { layout, catalogue } = lab;
+  const containerd = path.join(layout.machineDir(name), 'volumes', 'var', 'lib', 'containerd');
+  const complete = path.join(layout.machineDir(name), 'images-complete');
+  if (!existsSync(complete)) {
+    await rm(containerd, { recursive: true, force: true });
+    await mkdir(path.dirname(containerd), { recursive: true });
+    await copyByLinks(catalogue.containerdTemplate, containerd);
+    await writeFile(complete, '');
+  }
+  await startMachine(
+    machine(lab, name, {
+      address: `${layout.nodeAddress(name)}/24`,
+      volumes: nodeVolumes,
+      services: nodeServices(layout, name),
+    })
+  );
+}
+
+/** True when the API server answers that it is ready. */
+export async function ready({ kubectl }: Lab): Promise<boolean> {
+  return kubectl('get', '--raw', '/readyz', '--request-timeout=2s').then(
+    () => true,
+    () => false
+  );
+}
+
+async function installNetwork(lab: Lab): Promise<void> {
+  const { layout, kubectl, catalogue } = lab;
+  const files = [path.join(manifests, 'kubeadm-config.yaml'), catalogue.canalManifest, path.join(manifests, 'coredns.yaml')];
+  await kubectl('apply', '--server-side', '--force-conflicts', ...files.flatMap((file) => ['-f', file]));
+  await until(
+    `the nodes ${layout.nodeNames.join(', ')} to register`,
+    async () => (await kubectl('get', 'nodes', '-o', 'name')).trim().split('\n').length >= layout.nodeNames.length,
+    { timeoutMs: 120_000 }
+  );
+  await kubectl('wait', '--for=condition=Ready', 'node', '--all', '--timeout=240s');
+  await kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/canal', '--timeout=240s');
+  for (const deployment of ['coredns', 'calico-kube-controllers']) {
+    await kubectl('-n', 'kube-system', 'rollout', 'status', `deployment/${deployment}`, '--timeout=180s');
+  }
+}
+
+async function installApp({ kubectl }: Lab): Promise<void> {
+  await kubectl('apply', '--server-side', '-f', appManifest);
+  for (const workload of ['deployment/web', 'deployment/api', 'statefulset/store', 'daemonset/client', 'deployment/intruder']) {
+    await kubectl('-n', 'shop', 'rollout', 'status', workload, '--timeout=180s');
+  }
+}

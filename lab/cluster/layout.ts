@@ -1,0 +1,86 @@
+import path from 'node:path';
+import { labsDir } from '../paths.ts';
+
+/** What `lab up` decided about a lab, kept in its folder as `lab.json`. */
+export interface LabRecord {
+  name: string;
+  /** Third part of its addresses, 10.99.<index>.0/24, and number of its link on the host; unique on this machine. */
+  index: number;
+  /** How many nodes it has beside the control plane. */
+  nodes: number;
+  /** Set for labs that end with the process that made them (tests, demo): who that is. */
+  owner?: { pid: number; startTicks: string };
+}
+
+/** Networks of the Kubernetes cluster; inside the lab's own namespaces, so equal in every lab. */
+export const podCidr = '10.244.0.0/16';
+export const serviceCidr = '10.96.0.0/16';
+export const dnsAddress = '10.96.0.10';
+const apiServiceAddress = '10.96.0.1';
+
+/** Paths and addresses that follow from a lab's record. */
+export class LabLayout {
+  readonly record: LabRecord;
+  readonly dir: string;
+
+  constructor(record: LabRecord) {
+    this.record = record;
+    this.dir = labDir(record.name);
+  }
+
+  get pki(): string {
+    return path.join(this.dir, 'pki');
+  }
+  /** Kubeconfig of an administrator; its context is {@link context}. */
+  get kubeconfig(): string {
+    return path.join(this.dir, 'kubeconfig');
+  }
+  get context(): string {
+    return `lab-${this.record.name}`;
+  }
+  get switchNetns(): string {
+    return `cni-lab-${this.record.name}-switch`;
+  }
+  /** The lab's only link on the host. */
+  get hostLink(): string {
+    return `cni-lab${this.record.index}`;
+  }
+  /** Address of the host on the lab's network, and the machines' default gateway. */
+  get hostAddress(): string {
+    return this.address(254);
+  }
+  get controlPlaneAddress(): string {
+    return this.address(1);
+  }
+  get apiServer(): string {
+    return `https://${this.controlPlaneAddress}:6443`;
+  }
+  get apiServerNames(): string[] {
+    const names = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'localhost'].map((name) => `DNS:${name}`);
+    return [...names, ...[this.controlPlaneAddress, apiServiceAddress, '127.0.0.1'].map((address) => `IP:${address}`)];
+  }
+  get nodeNames(): string[] {
+    return Array.from({ length: this.record.nodes }, (_, index) => `node${index + 1}`);
+  }
+  /** All machines: control plane first. */
+  get machineNames(): string[] {
+    return [controlPlane, ...this.nodeNames];
+  }
+  machineDir(name: string): string {
+    return path.join(this.dir, 'machines', name);
+  }
+  nodeAddress(name: string): string {
+    return this.address(10 + Number(name.replace('node', '')));
+  }
+  private address(host: number): string {
+    return `10.99.${this.record.index}.${host}`;
+  }
+}
+
+/** Name of the machine with the control plane. */
+export const controlPlane = 'control-plane';
+
+/** Folder of a lab by name. */
+export function labDir(name: string): string {
+  return path.join(labsDir, name);
+}

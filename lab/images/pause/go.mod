@@ -1,0 +1,3 @@
+module cni-live-migration/lab/images/pause
+
+go 1.26

@@ -1,0 +1,103 @@
+import { execFile, type ExecFileOptions } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
+
+const execFileAsync = promisify(execFile);
+
+/** Options of {@link run}. */
+export interface RunOptions extends Pick<ExecFileOptions, 'cwd' | 'env' | 'signal'> {
+  /** Text for standard input. @default none */
+  input?: string;
+  /** Kill the command after this many ms. @default 0 (no limit) */
+  timeoutMs?: number;
+}
+
+/** A command that ended with another code than 0, with the end of what it said. */
+export class CommandFailed extends Error {
+  override name = 'CommandFailed';
+  readonly code: number | undefined;
+  readonly stderr: string;
+
+  constructor(command: string, code: number | undefined, output: string, cause: unknown) {
+    super(`${command} failed with code ${code ?? 'none'}:\n${output.trim().split('\n').slice(-25).join('\n')}`, { cause });
+    this.code = code;
+    this.stderr = output;
+  }
+}
+
+/**
+ * Runs a command without a shell and returns its standard output.
+ * @throws {CommandFailed} when it cannot be started or its exit code is not 0.
+ */
+export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { input, timeoutMs, ...rest } = options;
+  const promise = execFileAsync(command, [...args], {
+    ...rest,
+    encoding: 'utf8',
+    maxBuffer: 256 * 1024 * 1024,
+    timeout: timeoutMs ?? 0,
+  });
+  promise.child.stdin?.on('error', () => {
+    // A command that ends without reading its input closes the pipe; its exit code says whether that was wrong.
+  });
+  promise.child.stdin?.end(input ?? '');
+  try {
+    return (await promise).stdout;
+  } catch (error) {
+    const { code, stderr = '', stdout = '' } = error as { code?: number | string; stderr?: string; stdout?: string };
+    const output = stderr || stdout || (error as Error).message;
+    throw new CommandFailed([command, ...args].join(' ').slice(0, 300), typeof code === 'number' ? code : undefined, output, error);
+  }
+}
+
+/** True when the command exists and ends with code 0. */
+export async function succeeds(command: string, args: readonly string[], options: RunOptions = {}): Promise<boolean> {
+  return run(command, args, options).then(
+    () => true,
+    () => false
+  );
+}
+
+/** A process named so that a later process with the same id is not taken for it. */
+export interface ProcessId {
+  pid: number;
+  /** Start time in clock ticks since boot, field 22 of /proc/PID/stat (proc(5)). */
+  startTicks: string;
+}
+
+/** Names a running process; undefined when there is none with that id (or it is a zombie). */
+export async function identifyProcess(pid: number): Promise<ProcessId | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
+  // The command's name, in parentheses, may itself hold spaces and parentheses.
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, startTicks] = [fields?.[0], fields?.[19]];
+  return startTicks === undefined || state === 'Z' ? undefined : { pid, startTicks };
+}
+
+/** True while that very process runs. */
+export async function isRunning(id: ProcessId): Promise<boolean> {
+  return (await identifyProcess(id.pid))?.startTicks === id.startTicks;
+}
+
+/** Sends a signal to that very process; a process that is gone is no error. */
+export async function signalProcess(id: ProcessId, signal: NodeJS.Signals): Promise<void> {
+  if (!(await isRunning(id))) return;
+  try {
+    process.kill(id.pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+}
+
+/** Asks a condition again and again until it holds. @throws Error naming what it waited for when the time is over. */
+export async function until(
+  what: string,
+  condition: () => Promise<boolean>,
+  { timeoutMs, everyMs = 200 }: { timeoutMs: number; everyMs?: number }
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
+  }
+}

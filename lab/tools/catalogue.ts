@@ -1,0 +1,63 @@
+import path from 'node:path';
+import { run } from '../process.ts';
+import { artefactDir, type Artefact } from './artefact.ts';
+import { clangLayer, debianBase, machineLayer } from './debian-layers.ts';
+import { goArtefact } from './go-artefact.ts';
+import { goSets } from './go-sets.ts';
+import { nodeImages, systemImages } from './node-images.ts';
+import { testServerArtefact } from './test-server-artefact.ts';
+
+/** Everything the lab is made of, in the order in which it is best built, and where its parts are once built. */
+export interface Catalogue {
+  artefacts: readonly Artefact[];
+  /** Folders to put on the PATH of a lab's machines. */
+  binDirs: readonly string[];
+  /** A binary by name. */
+  bin: (name: string) => string;
+  /** Root file system layers of a machine, uppermost first (the order of overlayfs' `lowerdir`). */
+  machineLayers: readonly string[];
+  /** The containerd folder that a node starts from. */
+  containerdTemplate: string;
+  /** Cilium's Helm chart. */
+  ciliumChart: string;
+  /** Calico's own manifest of Canal. */
+  canalManifest: string;
+}
+
+/** The catalogue for the Go of this machine: another Go means other binaries. */
+export async function loadCatalogue(): Promise<Catalogue> {
+  const goVersion = (await run('go', ['env', 'GOVERSION']).catch(() => 'none')).trim();
+  const sets = Object.fromEntries(
+    await Promise.all(goSets.map(async (set) => [set.name, await goArtefact(set, goVersion)] as const))
+  );
+  const set = (name: string): Artefact => {
+    const found = sets[name];
+    if (found === undefined) throw new Error(`no set of Go tools is called ${name}`);
+    return found;
+  };
+  const system = await systemImages({
+    cilium: set('cilium'),
+    calico: set('calico'),
+    flannel: set('flannel'),
+    coredns: set('coredns'),
+    containerd: set('containerd'),
+    'cni-plugins': set('cni-plugins'),
+  });
+  const node = await nodeImages(system, set('containerd'), goVersion);
+  const testServer = await testServerArtefact();
+  const owners = new Map<string, Artefact>(goSets.flatMap(({ name, binaries }) => binaries.map((binary) => [binary.name, set(name)] as const)));
+  owners.set('temporal-test-server', testServer);
+  return {
+    artefacts: [debianBase, ...goSets.map(({ name }) => set(name)), machineLayer, clangLayer, testServer, system, node],
+    binDirs: ['kubernetes', 'containerd', 'helm', 'cilium'].map((name) => path.join(artefactDir(set(name)), 'bin')),
+    bin: (name) => {
+      const owner = owners.get(name);
+      if (owner === undefined) throw new Error(`no tool is called ${name}`);
+      return path.join(artefactDir(owner), 'bin', name);
+    },
+    machineLayers: [machineLayer, debianBase].map((layer) => path.join(artefactDir(layer), 'rootfs')),
+    containerdTemplate: path.join(artefactDir(node), 'containerd'),
+    ciliumChart: path.join(artefactDir(set('cilium')), 'chart'),
+    canalManifest: path.join(artefactDir(set('calico')), 'canal.yaml'),
+  };
+}

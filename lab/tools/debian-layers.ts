@@ -1,0 +1,87 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { keyOf } from '../paths.ts';
+import { run, succeeds } from '../process.ts';
+import { artefactDir, type Artefact } from './artefact.ts';
+
+const suite = 'bookworm';
+
+/** In every image and on every machine of the lab: what CNI agents call, and what a person looks for. */
+const basePackages = ['bash', 'ca-certificates', 'conntrack', 'iproute2', 'ipset', 'iptables', 'iputils-ping', 'kmod', 'procps'];
+
+/** On the machines of the lab only. */
+const machinePackages = ['curl', 'etcd-server', 'mount', 'runc', 'socat', 'tcpdump'];
+
+/** In Cilium's image only: the agent compiles its eBPF programs when it starts. */
+const clangPackages = ['clang-19'];
+
+const documentation = ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'var/cache/apt', 'var/lib/apt/lists'];
+
+/** A minimal Debian in `rootfs/`. */
+export const debianBase: Artefact = {
+  name: 'debian-base',
+  key: keyOf(suite, ...basePackages, ...documentation),
+  needs: [],
+  build: async (dir, say) => {
+    if (!(await succeeds('debootstrap', ['--version']))) {
+      say('installing debootstrap');
+      await run('apt-get', ['update', '-q']);
+      await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', 'debootstrap'], {
+        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+      });
+    }
+    say('debootstrap');
+    const rootfs = path.join(dir, 'rootfs');
+    const mirror = process.env['CNI_LAB_DEBIAN_MIRROR'];
+    const target = [suite, rootfs, ...(mirror === undefined ? [] : [mirror])];
+    await run('debootstrap', ['--variant=minbase', `--include=${basePackages.join(',')}`, ...target]);
+    await removeDocumentation(rootfs);
+  },
+};
+
+/** What the lab's machines have over the base, in `rootfs/`, as an overlay layer. */
+export const machineLayer = packageLayer('debian-machine', machinePackages);
+
+/** What Cilium's image has over the base, in `rootfs/`, as an overlay layer. */
+export const clangLayer = packageLayer('debian-clang', clangPackages);
+
+function packageLayer(name: string, packages: readonly string[]): Artefact {
+  return {
+    name,
+    key: keyOf(debianBase.key, ...packages),
+    needs: [debianBase],
+    build: async (dir, say) => {
+      say(packages.join(', '));
+      for (const folder of ['rootfs', 'work', 'merged']) await mkdir(path.join(dir, folder));
+      const script = path.join(dir, 'install.sh');
+      await writeFile(script, installScript);
+      const base = path.join(artefactDir(debianBase), 'rootfs');
+      // In a mount namespace of its own, so that no mount is left behind whatever happens.
+      await run('unshare', ['--mount', '--propagation', 'private', 'bash', script, base, dir, ...packages]);
+      for (const folder of ['work', 'merged', 'install.sh']) await rm(path.join(dir, folder), { recursive: true });
+      await removeDocumentation(path.join(dir, 'rootfs'));
+    },
+  };
+}
+
+const installScript = `set -eu
+base=$1 dir=$2; shift 2
+mount -t overlay overlay -o "lowerdir=$base,upperdir=$dir/rootfs,workdir=$dir/work" "$dir/merged"
+cd "$dir/merged"
+mount -t proc proc proc
+mount --rbind /dev dev
+cp --dereference /etc/resolv.conf etc/resolv.conf
+# No service may start inside the image.
+printf '#!/bin/sh\\nexit 101\\n' > usr/sbin/policy-rc.d; chmod +x usr/sbin/policy-rc.d
+export DEBIAN_FRONTEND=noninteractive
+chroot . apt-get update -q
+chroot . apt-get install -q -y --no-install-recommends "$@"
+rm usr/sbin/policy-rc.d
+# A file deleted from the layer below shows as a device node; images know another mark for it, and none is needed.
+umount -l proc dev; cd /; umount "$dir/merged"
+find "$dir/rootfs" -type c -delete
+`;
+
+async function removeDocumentation(rootfs: string): Promise<void> {
+  for (const folder of documentation) await rm(path.join(rootfs, folder), { recursive: true, force: true });
+}

@@ -1,0 +1,95 @@
+/** One binary of a {@link GoSet}. */
+interface GoBinary {
+  /** File name of the result. */
+  name: string;
+  /** Import path of its main package. */
+  package: string;
+  /** Build tags. @default none */
+  tags?: string;
+}
+
+/** Binaries that come from one set of pinned Go modules: `go/<name>/go.mod`. */
+export interface GoSet {
+  name: string;
+  binaries: readonly GoBinary[];
+  /** Linker flags beside `-s -w`. @default none */
+  ldflags?: string;
+  /** Needs a C compiler; linked statically all the same. @default false */
+  cgo?: boolean;
+  /** Files and folders taken as they are from a module of the set, into the result's folder. @default none */
+  files?: readonly { module: string; from: string; to: string }[];
+}
+
+const kubernetesVersion = '1.37.2';
+const versionPackage = 'k8s.io/component-base/version';
+const cilium = 'github.com/cilium/cilium';
+const calico = 'github.com/projectcalico/calico';
+const cniPlugins = 'github.com/containernetworking/plugins/plugins';
+
+/**
+ * Everything the lab builds with Go. A plain module build does not know the version that Kubernetes' own make file
+ * stamps into it, and kubelet and API server compare versions: hence its linker flags.
+ */
+export const goSets: readonly GoSet[] = [
+  {
+    name: 'kubernetes',
+    ldflags: `-X ${versionPackage}.gitVersion=v${kubernetesVersion} -X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=37`,
+    binaries: ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'kube-proxy'].map(
+      (name) => ({ name, package: `k8s.io/kubernetes/cmd/${name}` })
+    ),
+  },
+  {
+    name: 'cilium',
+    binaries: [
+      { name: 'cilium-agent', package: `${cilium}/daemon`, tags: 'osusergo' },
+      { name: 'cilium-operator', package: `${cilium}/operator`, tags: 'ipam_provider_operator' },
+      { name: 'cilium-dbg', package: `${cilium}/cilium-dbg`, tags: 'osusergo' },
+      { name: 'cilium-cni', package: `${cilium}/plugins/cilium-cni`, tags: 'osusergo' },
+      { name: 'cilium-mount', package: `${cilium}/tools/mount`, tags: 'osusergo' },
+      { name: 'cilium-sysctlfix', package: `${cilium}/tools/sysctlfix`, tags: 'osusergo' },
+    ],
+    files: [
+      { module: cilium, from: 'install/kubernetes/cilium', to: 'chart' },
+      { module: cilium, from: 'bpf', to: 'bpf' },
+      { module: cilium, from: 'images/cilium/init-container.sh', to: 'scripts/init-container.sh' },
+      { module: cilium, from: 'plugins/cilium-cni/install-plugin.sh', to: 'scripts/install-plugin.sh' },
+      { module: cilium, from: 'plugins/cilium-cni/cni-uninstall.sh', to: 'scripts/cni-uninstall.sh' },
+    ],
+  },
+  {
+    name: 'calico',
+    binaries: [
+      { name: 'calico-node', package: `${calico}/node/cmd/calico-node` },
+      { name: 'calico', package: `${calico}/cni-plugin/cmd/calico` },
+      { name: 'calico-cni-install', package: `${calico}/cni-plugin/cmd/install` },
+      { name: 'kube-controllers', package: `${calico}/kube-controllers/cmd/kube-controllers` },
+      { name: 'check-status', package: `${calico}/kube-controllers/cmd/check-status` },
+    ],
+    files: [{ module: calico, from: 'manifests/canal.yaml', to: 'canal.yaml' }],
+  },
+  {
+    name: 'temporal',
+    binaries: [{ name: 'temporal', package: 'github.com/temporalio/cli/cmd/temporal' }],
+  },
+  { name: 'helm', binaries: [{ name: 'helm', package: 'helm.sh/helm/v4/cmd/helm' }] },
+  { name: 'coredns', binaries: [{ name: 'coredns', package: 'github.com/coredns/coredns' }] },
+  {
+    name: 'flannel',
+    cgo: true,
+    binaries: [{ name: 'flanneld', package: 'github.com/flannel-io/flannel' }],
+  },
+  {
+    name: 'containerd',
+    binaries: ['containerd', 'containerd-shim-runc-v2', 'ctr'].map((name) => ({
+      name,
+      package: `github.com/containerd/containerd/v2/cmd/${name}`,
+    })),
+  },
+  {
+    name: 'cni-plugins',
+    binaries: ['ipam/host-local', 'main/loopback', 'meta/portmap', 'meta/bandwidth', 'meta/tuning'].map((plugin) => ({
+      name: plugin.split('/')[1] ?? plugin,
+      package: `${cniPlugins}/${plugin}`,
+    })),
+  },
+];

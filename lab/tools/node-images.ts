@@ -1,0 +1,219 @@
+import { spawn } from 'node:child_process';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { keyOf, projectDir } from '../paths.ts';
+import { run, succeeds, until } from '../process.ts';
+import { artefactDir, type Artefact } from './artefact.ts';
+import { clangLayer, debianBase } from './debian-layers.ts';
+import { packImages, type ImageSpec } from './image-archive.ts';
+
+const imageSources = path.join(import.meta.dirname, '..', 'images');
+
+/** Image names of the lab's own programs. */
+export const appImage = 'cni-live-migration/lab-app:1';
+export const proberImage = 'cni-live-migration/prober:1';
+export const pauseImage = 'registry.k8s.io/pause:3.10';
+const corednsImage = 'registry.k8s.io/coredns/coredns:v1.15.0';
+
+/** Files to lay into one image layer: target path → source file or folder. */
+type LayerFiles = Readonly<Record<string, string>>;
+
+/**
+ * The images of Canal, Cilium and CoreDNS in a containerd folder, `containerd/`, with all layers unpacked. Every node
+ * of a lab starts from a copy of hard links, so that a node costs neither time nor space.
+ */
+export async function systemImages(sets: Readonly<Record<'cilium' | 'calico' | 'flannel' | 'coredns' | 'containerd' | 'cni-plugins', Artefact>>): Promise<Artefact> {
+  const scripts = await Promise.all(['calico-install.sh', 'calico-start.sh'].map((file) => readFile(path.join(imageSources, file), 'utf8')));
+  const needs = [debianBase, clangLayer, ...Object.values(sets)];
+  return {
+    name: 'system-images',
+    key: keyOf(...needs.map((one) => one.key), ...scripts, corednsImage),
+    needs,
+    build: async (dir, say) => {
+      const bin = (set: keyof typeof sets, name: string): string => path.join(artefactDir(sets[set]), 'bin', name);
+      const ciliumDir = artefactDir(sets.cilium);
+      const layers = path.join(dir, 'layers');
+      const layer = async (name: string, files: LayerFiles, links: LayerFiles = {}): Promise<string> => {
+        await layFiles(path.join(layers, name), files, links);
+        return path.join(layers, name);
+      };
+      const base = path.join(artefactDir(debianBase), 'rootfs');
+      const clang = path.join(artefactDir(clangLayer), 'rootfs');
+      // usr/bin, never bin: that is a link in the base layer, and a folder would take its place.
+      const cniPlugins = ['portmap', 'bandwidth', 'host-local', 'loopback', 'tuning'];
+      const images: ImageSpec[] = [
+        {
+          name: 'docker.io/calico/cni:v3.28.5',
+          entrypoint: ['/opt/cni/bin/install'],
+          layers: [
+            base,
+            await layer('calico-cni', {
+              ...Object.fromEntries(cniPlugins.map((name) => [`opt/cni/bin/${name}`, bin('cni-plugins', name)])),
+              'opt/cni/bin/calico': bin('calico', 'calico'),
+              'opt/cni/install.real': bin('calico', 'calico-cni-install'),
+              'opt/cni/bin/install': path.join(imageSources, 'calico-install.sh'),
+            }),
+          ],
+        },
+        {
+          name: 'docker.io/calico/node:v3.28.5',
+          entrypoint: ['/usr/bin/start'],
+          layers: [
+            base,
+            await layer('calico-node', {
+              'usr/bin/calico-node': bin('calico', 'calico-node'),
+              'usr/bin/start': path.join(imageSources, 'calico-start.sh'),
+            }),
+          ],
+        },
+        {
+          name: 'docker.io/calico/kube-controllers:v3.28.5',
+          entrypoint: ['/usr/bin/kube-controllers'],
+          layers: [
+            base,
+            await layer('calico-kube-controllers', {
+              'usr/bin/kube-controllers': bin('calico', 'kube-controllers'),
+              'usr/bin/check-status': bin('calico', 'check-status'),
+            }),
+          ],
+        },
+        {
+          name: 'docker.io/flannel/flannel:v0.24.3',
+          entrypoint: ['/opt/bin/flanneld'],
+          layers: [base, await layer('flannel', { 'opt/bin/flanneld': bin('flannel', 'flanneld') })],
+        },
+        {
+          name: 'quay.io/cilium/cilium:v1.20.2',
+          entrypoint: ['/usr/bin/cilium-dbg'],
+          layers: [
+            base,
+            clang,
+            await layer(
+              'cilium',
+              {
+                ...Object.fromEntries(
+                  ['cilium-agent', 'cilium-dbg', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [`usr/bin/${name}`, bin('cilium', name)])
+                ),
+                'opt/cni/bin/cilium-cni': bin('cilium', 'cilium-cni'),
+                'cni/loopback': bin('cni-plugins', 'loopback'),
+                'var/lib/cilium/bpf': path.join(ciliumDir, 'bpf'),
+                ...Object.fromEntries(
+                  ['init-container.sh', 'install-plugin.sh', 'cni-uninstall.sh'].map((name) => [name, path.join(ciliumDir, 'scripts', name)])
+                ),
+              },
+              { 'usr/bin/cilium': 'cilium-dbg', 'usr/bin/clang': 'clang-19' }
+            ),
+          ],
+        },
+        {
+          name: 'quay.io/cilium/operator-generic:v1.20.2',
+          entrypoint: ['/usr/bin/cilium-operator-generic'],
+          layers: [base, await layer('cilium-operator', { 'usr/bin/cilium-operator-generic': bin('cilium', 'cilium-operator') })],
+        },
+        {
+          name: corednsImage,
+          entrypoint: ['/coredns'],
+          layers: [await layer('coredns', { coredns: bin('coredns', 'coredns') })],
+        },
+      ];
+      await importImages(images, dir, artefactDir(sets.containerd), say);
+      await rm(layers, { recursive: true });
+    },
+  };
+}
+
+/** The system images and those of the lab's own programs, in `containerd/`: what a node starts from. */
+export async function nodeImages(system: Artefact, containerd: Artefact, goVersion: string): Promise<Artefact> {
+  const programs = [
+    { name: pauseImage, source: path.join(imageSources, 'pause'), binary: 'pause' },
+    { name: appImage, source: path.join(import.meta.dirname, '..', 'app'), binary: 'app' },
+    { name: proberImage, source: path.join(projectDir, 'prober'), binary: 'prober' },
+  ];
+  const texts = await Promise.all(programs.map((program) => goSources(program.source)));
+  return {
+    name: 'node-images',
+    key: keyOf(system.key, goVersion, ...texts, JSON.stringify(programs.map((program) => program.name))),
+    needs: [system, containerd],
+    build: async (dir, say) => {
+      await copyByLinks(path.join(artefactDir(system), 'containerd'), path.join(dir, 'containerd'));
+      const images: ImageSpec[] = [];
+      for (const { name, source, binary } of programs) {
+        say(binary);
+        const layer = path.join(dir, 'layers', binary);
+        const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
+        await run('go', ['build', '-trimpath', '-buildvcs=false', '-ldflags', '-s -w', '-o', path.join(layer, binary), '.'], { cwd: source, env });
+        images.push({ name, layers: [layer], entrypoint: [`/${binary}`] });
+      }
+      await importImages(images, dir, artefactDir(containerd), say);
+      await rm(path.join(dir, 'layers'), { recursive: true });
+    },
+  };
+}
+
+/**
+ * Copies a containerd folder by hard links where the file system allows it. Layers are never written to once unpacked,
+ * but containerd's databases are, in place: those are real copies.
+ */
+export async function copyByLinks(from: string, to: string): Promise<void> {
+  if (!(await succeeds('cp', ['-a', '--link', from, to]))) {
+    await rm(to, { recursive: true, force: true });
+    await run('cp', ['-a', from, to]);
+    return;
+  }
+  for (const database of ['io.containerd.metadata.v1.bolt/meta.db', 'io.containerd.snapshotter.v1.overlayfs/metadata.db']) {
+    await rm(path.join(to, database));
+    await cp(path.join(from, database), path.join(to, database));
+  }
+}
+
+async function goSources(folder: string): Promise<string> {
+  const files = (await readdir(folder)).filter((file) => /\.go$|^go\.(mod|sum)$/.test(file)).sort();
+  return (await Promise.all(files.map((file) => readFile(path.join(folder, file), 'utf8')))).join('\0');
+}
+
+async function layFiles(layer: string, files: LayerFiles, links: LayerFiles): Promise<void> {
+  for (const [target, source] of Object.entries(files)) {
+    const file = path.join(layer, target);
+    await mkdir(path.dirname(file), { recursive: true });
+    await cp(source, file, { recursive: true });
+  }
+  for (const [target, to] of Object.entries(links)) await symlink(to, path.join(layer, target));
+}
+
+async function importImages(images: readonly ImageSpec[], dir: string, containerdDir: string, say: (what: string) => void): Promise<void> {
+  const archive = path.join(dir, 'images.tar');
+  say('packing');
+  await packImages(images, archive, path.join(dir, 'archive'));
+  say('unpacking into containerd');
+  // Not within `dir`: a socket's path has at most 107 characters.
+  const state = await mkdtemp(path.join(tmpdir(), 'cni-lab-'));
+  const socket = path.join(state, 'containerd.sock');
+  const config = path.join(state, 'config.toml');
+  await writeFile(
+    config,
+    [
+      'version = 3',
+      `root = "${path.join(dir, 'containerd')}"`,
+      `state = "${state}/run"`,
+      'disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]',
+      '[grpc]',
+      `address = "${socket}"`,
+    ].join('\n')
+  );
+  const bin = (name: string): string => path.join(containerdDir, 'bin', name);
+  const daemon = spawn(bin('containerd'), ['--config', config], { stdio: 'ignore' });
+  const ended = new Promise<void>((resolve) => {
+    daemon.once('exit', () => resolve());
+    daemon.once('error', () => resolve());
+  });
+  try {
+    await until('containerd to answer', () => succeeds(bin('ctr'), ['-a', socket, 'version']), { timeoutMs: 30_000 });
+    await run(bin('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', '--local', archive]);
+  } finally {
+    daemon.kill('SIGTERM');
+    await ended;
+    await rm(state, { recursive: true, force: true });
+  }
+  await rm(archive);
+}

@@ -1,0 +1,3 @@
+module cni-live-migration/prober
+
+go 1.26
