@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log"
 	"net"
@@ -19,10 +20,12 @@ var insecure = &tls.Config{InsecureSkipVerify: true}
 // one check of $CHECKS, which is a JSON array.
 type spec struct {
 	Name string `json:"name"`
-	// "http": GET target. "udp": echo through target (IP:PORT). "dns-udp", "dns-tcp": look up target.
-	// "reverse": ask the prober at target (IP:PORT) to call this pod.
+	// "http": GET target, a prober. "reach": any answer of the HTTP server at target. "udp": echo through target
+	// (IP:PORT). "dns-udp", "dns-tcp": look up target. "reverse": ask the prober at target (IP:PORT) to call this pod.
 	Kind   string `json:"kind"`
 	Target string `json:"target"`
+	// The target must see this pod under its own address ($POD_IP), not under that of a node: kind "http" only.
+	OwnSource bool `json:"ownSource,omitempty"`
 }
 
 // result of a check, as written to the termination message (4096 bytes for all, hence the short error).
@@ -31,8 +34,6 @@ type result struct {
 	OK    bool   `json:"ok"`
 	Ms    int64  `json:"ms"`
 	Error string `json:"error,omitempty"`
-	// Source is the address from which the other side saw this pod, where it says so.
-	Source string `json:"source,omitempty"`
 }
 
 // check runs all checks at once, each until it passes or $DEADLINE_SECONDS (20) are over: a path that comes up a
@@ -77,9 +78,9 @@ func check() int {
 func untilPassed(ctx context.Context, s spec) result {
 	for {
 		start := time.Now()
-		source, err := once(ctx, s)
+		err := once(ctx, s)
 		if err == nil {
-			return result{Name: s.Name, OK: true, Ms: time.Since(start).Milliseconds(), Source: source}
+			return result{Name: s.Name, OK: true, Ms: time.Since(start).Milliseconds()}
 		}
 		select {
 		case <-ctx.Done():
@@ -89,34 +90,46 @@ func untilPassed(ctx context.Context, s spec) result {
 	}
 }
 
-func once(parent context.Context, s spec) (source string, err error) {
+func once(parent context.Context, s spec) error {
 	ctx, cancel := context.WithTimeout(parent, 2*time.Second)
 	defer cancel()
 	switch s.Kind {
 	case "http":
 		body, err := get(ctx, s.Target)
-		if err != nil {
-			return "", err
+		if err != nil || !s.OwnSource {
+			return err
 		}
 		var answer echo
 		line, _, _ := strings.Cut(string(body), "\n")
-		_ = json.Unmarshal([]byte(line), &answer) // not every server is a prober
-		return answer.Source, nil
+		if err := json.Unmarshal([]byte(line), &answer); err != nil {
+			return err
+		}
+		if answer.Source != os.Getenv("POD_IP") {
+			return fmt.Errorf("the other side saw %s instead of this pod's own address", answer.Source)
+		}
+		return nil
+	case "reach":
+		_, err := get(ctx, s.Target)
+		var status statusError
+		if errors.As(err, &status) {
+			return nil
+		}
+		return err
 	case "reverse":
 		self := net.JoinHostPort(os.Getenv("POD_IP"), "8080")
 		_, err := get(ctx, "http://"+s.Target+"/dial?to="+self)
-		return "", err
+		return err
 	case "udp":
-		return "", echoUDP(ctx, s.Target)
+		return echoUDP(ctx, s.Target)
 	case "dns-udp", "dns-tcp":
 		network := strings.TrimPrefix(s.Kind, "dns-")
 		resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, server string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, server)
 		}}
 		_, err := resolver.LookupHost(ctx, s.Target)
-		return "", err
+		return err
 	default:
-		return "", fmt.Errorf("unknown kind %q", s.Kind)
+		return fmt.Errorf("unknown kind %q", s.Kind)
 	}
 }
 

@@ -71,6 +71,11 @@ func serveUDP() {
 	}
 }
 
+// statusError is an answer other than 200: the server was reached all the same.
+type statusError string
+
+func (e statusError) Error() string { return string(e) }
+
 var client = &http.Client{
 	Timeout:   2 * time.Second,
 	Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: insecure},
@@ -91,7 +96,7 @@ func get(ctx context.Context, url string) ([]byte, error) {
 		return nil, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d: %.120s", response.StatusCode, body)
+		return nil, statusError(fmt.Sprintf("status %d: %.120s", response.StatusCode, body))
 	}
 	return body, nil
 }

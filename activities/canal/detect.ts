@@ -1,0 +1,63 @@
+import type { V1DaemonSet } from '@kubernetes/client-node';
+import type { ClusterFacts } from '../../workflows/model/source.ts';
+import { failure } from '../failures.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+
+/** Canal as it is installed. */
+export interface CanalInstallation {
+  daemonSet: V1DaemonSet;
+  namespace: string;
+  name: string;
+  /** ConfigMap with Flannel's `net-conf.json`. */
+  configMap: string;
+  facts: NonNullable<ClusterFacts['canal']>;
+}
+
+/** Flannel's own defaults for VXLAN (flannel Documentation/backends.md). */
+const defaultVni = 1;
+const defaultPort = 8472;
+
+/**
+ * Finds Canal: a DaemonSet with the containers of Calico's node agent and of Flannel (calico manifests/canal.yaml).
+ * @returns undefined when there is none.
+ * @throws SourceNotFound when Flannel runs on another backend than VXLAN, or its configuration cannot be read.
+ */
+export async function findCanal({ apps, core }: ClusterConnection): Promise<CanalInstallation | undefined> {
+  const { items } = await apps.listDaemonSetForAllNamespaces({});
+  const daemonSet = items.find((item) => {
+    const names = (item.spec?.template.spec?.containers ?? []).map((container) => container.name);
+    return names.includes('calico-node') && names.includes('kube-flannel');
+  });
+  if (daemonSet === undefined) return undefined;
+  const { name = '', namespace = '' } = daemonSet.metadata ?? {};
+  const spec = daemonSet.spec?.template.spec;
+  const configMap = spec?.volumes?.find((volume) => volume.name === 'flannel-cfg')?.configMap?.name;
+  if (configMap === undefined) throw failure('SourceNotFound', `DaemonSet ${namespace}/${name} looks like Canal but has no volume flannel-cfg`);
+  const { data } = await core.readNamespacedConfigMap({ name: configMap, namespace });
+  const image = spec?.containers.find((container) => container.name === 'calico-node')?.image ?? '';
+  return {
+    daemonSet,
+    namespace,
+    name,
+    configMap,
+    facts: { version: image.split(':').at(-1) ?? '', ...parseNetConf(data?.['net-conf.json'], `ConfigMap ${namespace}/${configMap}`) },
+  };
+}
+
+/** Reads Flannel's configuration. @throws SourceNotFound when it is not what Canal on VXLAN has. */
+export function parseNetConf(text: string | undefined, where: string): { podCidr: string; vni: number; port: number } {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text ?? '');
+  } catch {
+    throw failure('SourceNotFound', `${where} has no readable net-conf.json`);
+  }
+  const conf = parsed as { Network?: unknown; Backend?: { Type?: unknown; VNI?: unknown; Port?: unknown } } | null;
+  const type = conf?.Backend?.Type;
+  if (type !== 'vxlan') {
+    throw failure('SourceNotFound', `${where}: Flannel's backend is ${JSON.stringify(type)}; only vxlan can be migrated`);
+  }
+  if (typeof conf?.Network !== 'string') throw failure('SourceNotFound', `${where}: net-conf.json names no Network`);
+  const number = (value: unknown, otherwise: number): number => (typeof value === 'number' && value > 0 ? value : otherwise);
+  return { podCidr: conf.Network, vni: number(conf.Backend?.VNI, defaultVni), port: number(conf.Backend?.Port, defaultPort) };
+}

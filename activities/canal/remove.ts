@@ -1,0 +1,68 @@
+import type { RbacV1Subject, V1ClusterRoleBinding } from '@kubernetes/client-node';
+import type { Clusters, ClusterConnection } from '../kubernetes/connection.ts';
+import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { listPods } from '../kubernetes/pods.ts';
+import { poll } from '../poll.ts';
+import { findCanal, type CanalInstallation } from './detect.ts';
+
+/** ServiceAccounts of Canal's manifest (calico manifests/canal.yaml, v3.28). */
+const serviceAccounts = ['canal', 'calico-cni-plugin', 'calico-kube-controllers'];
+
+/** Calico's controllers, as its manifest names their Deployment and its disruption budget. */
+const controllers = 'calico-kube-controllers';
+
+/** The activity that removes Canal. */
+export function createCanalActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes Canal's workloads and permissions, and waits until its pods are gone. The DaemonSet goes last, so that a
+     * run that was cut short still finds Canal and goes on. Calico's custom resources stay: they hold the operator's
+     * policies.
+     */
+    removeCanal: withFailures('remove Canal', async ({ cluster }: { cluster: string }): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      const canal = await findCanal(connection);
+      if (canal === undefined) return;
+      for (const object of await objectsOf(connection, canal)) await deleteObject(connection, object);
+      const daemonSet = { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: canal.name, namespace: canal.namespace } };
+      await deleteObject(connection, daemonSet);
+      const labels = Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {});
+      await poll(
+        async () => {
+          const left = (await listPods(connection, `metadata.namespace=${canal.namespace}`)).filter((pod) =>
+            labels.every(([key, value]) => pod.labels[key] === value)
+          );
+          return left.length === 0 ? { done: undefined } : { waitingFor: `Canal's pods to end: ${left.map((pod) => pod.name).join(', ')}` };
+        },
+        { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }
+      );
+    }),
+  };
+}
+
+/** What is Canal's beside the DaemonSet, each verified by what it refers to and not by its name alone. */
+async function objectsOf(connection: ClusterConnection, { namespace, configMap }: CanalInstallation): Promise<NamedObject[]> {
+  const { apps, objects } = connection;
+  const found: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
+  const deployment = await ifFound(apps.readNamespacedDeployment({ name: controllers, namespace }));
+  if (deployment?.spec?.template.spec?.containers.some((container) => container.image?.includes('calico/kube-controllers'))) {
+    found.push({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: controllers, namespace } });
+    found.push({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: controllers, namespace } });
+  }
+  const { items } = await objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding');
+  const ours = (subject: RbacV1Subject): boolean =>
+    subject.kind === 'ServiceAccount' && subject.namespace === namespace && serviceAccounts.includes(subject.name);
+  const isCanals = (binding: V1ClusterRoleBinding): boolean => (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(ours) === true;
+  const rolesInUse = new Set(items.filter((binding) => !isCanals(binding)).map((binding) => binding.roleRef.name));
+  for (const binding of items.filter(isCanals)) {
+    found.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
+    if (!rolesInUse.has(binding.roleRef.name)) found.push(clusterObject('ClusterRole', binding.roleRef.name));
+  }
+  for (const name of serviceAccounts) found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
+  return found;
+}
+
+function clusterObject(kind: string, name: string): NamedObject {
+  return { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata: { name } };
+}

@@ -1,0 +1,79 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import type { ClusterConnection } from './connection.ts';
+
+/** A pod as far as draining and verifying need it. */
+export interface PodFacts {
+  /** namespace/name */
+  key: string;
+  namespace: string;
+  name: string;
+  uid: string;
+  node: string;
+  ip: string | undefined;
+  hostNetwork: boolean;
+  /** Succeeded or Failed: it runs no more and has no network. */
+  finished: boolean;
+  /** Made by the kubelet from a file; the API server only mirrors it. */
+  mirror: boolean;
+  /** Kind of the controller that makes it anew; undefined for a pod of its own. */
+  controller: string | undefined;
+  /** Names of its emptyDir volumes. */
+  emptyDirs: string[];
+  labels: Readonly<Record<string, string>>;
+  /** When it was told to end (ISO 8601), and the seconds it was given. */
+  deletion: { at: string; graceSeconds: number } | undefined;
+  graceSeconds: number;
+}
+
+const pageSize = 500;
+
+/** All pods of one node. */
+export async function podsOnNode(connection: ClusterConnection, node: string): Promise<PodFacts[]> {
+  return listPods(connection, `spec.nodeName=${node}`);
+}
+
+/** All pods of the cluster, or those that match a field selector. */
+export async function listPods({ core }: ClusterConnection, fieldSelector?: string): Promise<PodFacts[]> {
+  const pods: PodFacts[] = [];
+  let next: string | undefined;
+  do {
+    const page = await core.listPodForAllNamespaces({
+      limit: pageSize,
+      ...(fieldSelector !== undefined && { fieldSelector }),
+      ...(next !== undefined && { _continue: next }),
+    });
+    pods.push(...page.items.map(podFacts));
+    next = page.metadata?._continue;
+  } while (next !== undefined && next !== '');
+  return pods;
+}
+
+/** Narrows what the API gives, in which every field is optional. */
+export function podFacts(pod: V1Pod): PodFacts {
+  const { metadata, spec, status } = pod;
+  const namespace = metadata?.namespace ?? '';
+  const name = metadata?.name ?? '';
+  const graceSeconds = spec?.terminationGracePeriodSeconds ?? 30;
+  return {
+    key: `${namespace}/${name}`,
+    namespace,
+    name,
+    uid: metadata?.uid ?? '',
+    node: spec?.nodeName ?? '',
+    ip: status?.podIP,
+    hostNetwork: spec?.hostNetwork === true,
+    finished: status?.phase === 'Succeeded' || status?.phase === 'Failed',
+    mirror: metadata?.annotations?.['kubernetes.io/config.mirror'] !== undefined,
+    controller: metadata?.ownerReferences?.find((owner) => owner.controller === true)?.kind,
+    emptyDirs: (spec?.volumes ?? []).filter((volume) => volume.emptyDir !== undefined).map((volume) => volume.name),
+    labels: metadata?.labels ?? {},
+    deletion:
+      metadata?.deletionTimestamp === undefined
+        ? undefined
+        : {
+            at: new Date(metadata.deletionTimestamp).toISOString(),
+            graceSeconds: metadata.deletionGracePeriodSeconds ?? graceSeconds,
+          },
+    graceSeconds,
+  };
+}

@@ -1,0 +1,50 @@
+import { contains } from '../../workflows/model/networks.ts';
+import { proberPort, prober } from '../host/helpers.ts';
+import { helperNamespace } from '../kubernetes/names.ts';
+import type { PodFacts } from '../kubernetes/pods.ts';
+
+/** A check for the prober to run; the fields are those of prober/check.go. */
+export interface Check {
+  name: string;
+  kind: 'http' | 'reach' | 'udp' | 'dns-udp' | 'dns-tcp' | 'reverse';
+  target: string;
+  ownSource?: boolean;
+}
+
+/** Outcome of one check. */
+export interface CheckResult {
+  name: string;
+  ok: boolean;
+  ms: number;
+  error?: string;
+}
+
+/** At most this many peers of each network: the outcome has to fit into a pod's termination message (4 KiB). */
+const peersPerNetwork = 3;
+
+/** Bytes of a large answer: many full-size packets, so that a wrong MTU shows. */
+const largeBytes = 100_000;
+
+/** What a new pod on a migrated node must be able to do, given the probers that run in the cluster. */
+export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): Check[] {
+  const checks: Check[] = [
+    { name: 'API server', kind: 'reach', target: 'https://kubernetes.default.svc/readyz' },
+    { name: 'DNS over UDP', kind: 'dns-udp', target: 'kubernetes.default.svc' },
+    { name: 'DNS over TCP', kind: 'dns-tcp', target: 'kubernetes.default.svc' },
+    { name: 'service', kind: 'http', target: `http://${prober}.${helperNamespace}.svc:${proberPort}/echo` },
+  ];
+  const onTarget = (pod: PodFacts): boolean => contains(targetPodCidr, pod.ip);
+  const reachable = probers.filter((pod) => pod.ip !== undefined && pod.deletion === undefined);
+  const peers = [
+    ...reachable.filter(onTarget).slice(0, peersPerNetwork),
+    ...reachable.filter((pod) => !onTarget(pod)).slice(0, peersPerNetwork),
+  ];
+  for (const pod of peers) {
+    const peer = `${onTarget(pod) ? 'Cilium' : 'Canal'} pod on ${pod.node}`;
+    const address = `${pod.ip ?? ''}:${proberPort}`;
+    checks.push({ name: `${peer}, large`, kind: 'http', target: `http://${address}/echo?bytes=${largeBytes}`, ownSource: true });
+    checks.push({ name: `${peer}, UDP`, kind: 'udp', target: address });
+    checks.push({ name: `${peer}, way back`, kind: 'reverse', target: address });
+  }
+  return checks;
+}

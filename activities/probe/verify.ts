@@ -1,0 +1,144 @@
+import { contains } from '../../workflows/model/networks.ts';
+import { failure } from '../failures.ts';
+import { prober } from '../host/helpers.ts';
+import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { listPods, podFacts } from '../kubernetes/pods.ts';
+import { poll } from '../poll.ts';
+import { checksFor, type Check, type CheckResult } from './checks.ts';
+
+/** Input of `verifyNode`. */
+export interface VerifyTarget extends NodeTarget {
+  sourcePodCidr: string;
+  targetPodCidr: string;
+  proberImage: string;
+}
+
+/** For this long a new pod may still get an address of the source network: the runtime has to see the new CNI file. */
+const wrongNetworkToleranceMs = 60_000;
+
+/** Seconds that the prober gives each check. */
+const checkSeconds = 30;
+
+/** The activities that verify. */
+export function createProbeActivities(clusters: Clusters) {
+  return {
+    /**
+     * Starts a pod on the node and has it check the network from inside: its own address, API server, DNS, a service, and
+     * pods of both networks in both directions.
+     * @returns the outcome of each check.
+     * @throws WrongNetwork when the pod gets an address outside the target's CIDR; VerificationFailed naming each check
+     * that failed.
+     */
+    verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
+      const connection = await clusters.connect(target.cluster);
+      const results = await runChecks(connection, target);
+      const failed = results.filter((result) => !result.ok);
+      if (failed.length > 0) {
+        const lines = failed.map((result) => `${result.name}: ${result.error ?? 'failed'}`);
+        throw failure('VerificationFailed', `from a new pod on ${target.node}, ${failed.length} of ${results.length} checks fail:\n${lines.join('\n')}`);
+      }
+      return results;
+    }),
+
+    /**
+     * Makes sure that no pod is left on the source network.
+     * @throws WrongNetwork naming the pods that are.
+     */
+    requireAllPodsOnTarget: withFailures(
+      'look for pods on the source network',
+      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await poll(
+          async () => {
+            const left = (await listPods(connection)).filter(
+              (pod) => !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip)
+            );
+            const names = left.map((pod) => `${pod.key} on ${pod.node}`);
+            return left.length === 0 ? { done: undefined } : { waitingFor: `pods to leave the source network: ${names.slice(0, 20).join(', ')}` };
+          },
+          { timeoutMs: 60_000, onTimeout: 'WrongNetwork', advice: 'have them made anew, then start the migration again' }
+        );
+      }
+    ),
+  };
+}
+
+async function runChecks(connection: ClusterConnection, target: VerifyTarget): Promise<CheckResult[]> {
+  const { node, targetPodCidr } = target;
+  const name = `verify-${node}`;
+  const read = () => ifFound(connection.core.readNamespacedPod({ name, namespace }));
+  const remove = async (): Promise<void> => {
+    await ifFound(connection.core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 }));
+    await poll(async () => ((await read()) === undefined ? { done: undefined } : { waitingFor: `pod ${namespace}/${name} to go` }), {
+      timeoutMs: 60_000,
+      onTimeout: 'NodeNotReady',
+    });
+  };
+  const probers = (await listPods(connection, `metadata.namespace=${namespace}`)).filter((pod) => pod.labels['app'] === prober);
+  const pod = verificationPod(name, target, checksFor(probers, targetPodCidr));
+  const giveUpAt = Date.now() + wrongNetworkToleranceMs;
+  for (;;) {
+    // What an attempt before this one left.
+    await remove();
+    await applyObject(connection, pod);
+    const address = await poll(
+      async () => {
+        const found = await read();
+        const ip = found && podFacts(found).ip;
+        return ip === undefined ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` } : { done: ip };
+      },
+      { timeoutMs: 120_000, everyMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
+    );
+    if (contains(targetPodCidr, address)) break;
+    if (Date.now() > giveUpAt) {
+      throw failure('WrongNetwork', `new pods on ${node} get addresses such as ${address}, not of ${targetPodCidr}; look at /etc/cni/net.d on the node`);
+    }
+  }
+  const message = await poll(
+    async () => {
+      const found = await read();
+      const state = found?.status?.containerStatuses?.[0]?.state?.terminated;
+      return state === undefined ? { waitingFor: `the checks of pod ${namespace}/${name}` } : { done: state.message ?? '' };
+    },
+    { timeoutMs: (checkSeconds + 60) * 1_000, everyMs: 500, onTimeout: 'VerificationFailed', advice: `look at this pod's log` }
+  );
+  await remove();
+  try {
+    return JSON.parse(message) as CheckResult[];
+  } catch {
+    throw failure('VerificationFailed', `the prober on ${node} gave no outcome: ${message.slice(0, 200)}`, { retryable: true });
+  }
+}
+
+function verificationPod(name: string, { node, proberImage }: VerifyTarget, checks: Check[]): NamedObject & Record<string, unknown> {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: { app: 'verify', ...ownedLabels } },
+    spec: {
+      // Past the scheduler: the node is cordoned.
+      nodeName: node,
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      terminationGracePeriodSeconds: 1,
+      tolerations: [{ operator: 'Exists' }],
+      containers: [
+        {
+          name: 'check',
+          image: proberImage,
+          imagePullPolicy: 'IfNotPresent',
+          args: ['check'],
+          env: [
+            { name: 'CHECKS', value: JSON.stringify(checks) },
+            { name: 'DEADLINE_SECONDS', value: String(checkSeconds) },
+            { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+          ],
+        },
+      ],
+    },
+  };
+}

@@ -1,0 +1,27 @@
+import type { MigrationRequest } from '../workflows/model/input.ts';
+import type { Lab } from './cluster/lab.ts';
+import { proberImage } from './tools/node-images.ts';
+
+/**
+ * What a migration of the lab is started with. The Helm values say where the lab differs from a usual cluster: images
+ * that were built here, a host that may lack some rights, no Envoy and no Hubble because the lab does not build them.
+ */
+export function labMigrationRequest(lab: Lab, approval: MigrationRequest['approval'] = 'none'): MigrationRequest {
+  const image = (repository: string) => ({ repository, tag: 'v1.20.2', useDigest: false, pullPolicy: 'IfNotPresent' });
+  return {
+    cluster: lab.layout.context,
+    approval,
+    chart: lab.catalogue.ciliumChart,
+    proberImage,
+    values: {
+      image: image('quay.io/cilium/cilium'),
+      operator: { replicas: 1, image: image('quay.io/cilium/operator') },
+      envoy: { enabled: false },
+      l7Proxy: false,
+      hubble: { enabled: false },
+      cgroup: { autoMount: { enabled: false }, hostRoot: '/sys/fs/cgroup' },
+      sysctlfix: { enabled: false },
+      securityContext: { privileged: true },
+    },
+  };
+}

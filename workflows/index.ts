@@ -1,0 +1,3 @@
+/** What a worker bundles: every workflow, by the name it is started with. */
+export { clusterMigration } from './cluster-migration.ts';
+export { nodeMigration } from './node-migration.ts';

@@ -1,0 +1,98 @@
+import type { MigrationInput } from './input.ts';
+
+/** A JSON value, as Helm values are made of. */
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+
+/** Helm values. */
+export type HelmValues = Record<string, Json>;
+
+/** Node label that flips a node: the CiliumNodeConfig selects it. The name is the one of Cilium's own guide. */
+export const flipLabel = 'io.cilium.migration/cilium-default';
+
+/**
+ * What Cilium is installed with, beside Canal: agents and overlay run on every node, and own no pod.
+ *
+ * From Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2), and beyond it:
+ * no node taint while Canal still serves the node, and one agent at a time.
+ */
+export function coexistenceValues(input: MigrationInput): HelmValues {
+  return merge(input.values, {
+    routingMode: 'tunnel',
+    tunnelProtocol: 'vxlan',
+    tunnelPort: input.tunnelPort,
+    ipam: {
+      mode: 'cluster-pool',
+      operator: { clusterPoolIPv4PodCIDRList: [input.podCidr], clusterPoolIPv4MaskSize: input.nodeMaskSize },
+    },
+    cni: { customConf: true, uninstall: false },
+    policyEnforcementMode: 'never',
+    bpf: { hostLegacyRouting: true },
+    kubeProxyReplacement: 'false',
+    operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
+    updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
+  });
+}
+
+/** What Cilium runs with when every node is migrated: it writes its own CNI file and enforces policy. */
+export function finalValues(input: MigrationInput): HelmValues {
+  return merge(coexistenceValues(input), {
+    cni: { customConf: false },
+    policyEnforcementMode: 'default',
+    operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
+  });
+}
+
+/**
+ * What the chart must make of the coexistence values, as keys of the ConfigMap `cilium-config`. Helm ignores a value
+ * whose name it does not know, so what was rendered is what counts.
+ */
+export function expectedConfig(input: MigrationInput): Record<string, string> {
+  return {
+    'routing-mode': 'tunnel',
+    'tunnel-protocol': 'vxlan',
+    'tunnel-port': String(input.tunnelPort),
+    ipam: 'cluster-pool',
+    'cluster-pool-ipv4-cidr': input.podCidr,
+    'cluster-pool-ipv4-mask-size': String(input.nodeMaskSize),
+    'custom-cni-conf': 'true',
+    'enable-policy': 'never',
+    'enable-host-legacy-routing': 'true',
+    'unmanaged-pod-watcher-interval': '0',
+  };
+}
+
+/** What the CiliumNodeConfig changes on a flipped node (keys as in `cilium-config`). */
+export const flippedNodeConfig: Readonly<Record<string, string>> = {
+  'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
+  'custom-cni-conf': 'false',
+  'cni-chaining-mode': 'none',
+  'cni-exclusive': 'true',
+};
+
+/** Values that the caller gives and the migration needs otherwise, by path; such an input is refused. */
+export function conflictingValues(input: MigrationInput): string[] {
+  return conflicts(input.values, coexistenceValues({ ...input, values: {} }), '');
+}
+
+function conflicts(given: HelmValues, ours: HelmValues, path: string): string[] {
+  return Object.entries(given).flatMap(([key, value]) => {
+    const wanted = ours[key];
+    const where = `${path}${key}`;
+    if (wanted === undefined) return [];
+    if (isObject(value) && isObject(wanted)) return conflicts(value, wanted, `${where}.`);
+    return JSON.stringify(value) === JSON.stringify(wanted) ? [] : [where];
+  });
+}
+
+function merge(under: HelmValues, over: HelmValues): HelmValues {
+  const merged: HelmValues = { ...under };
+  for (const [key, value] of Object.entries(over)) {
+    const below = merged[key];
+    merged[key] = isObject(below) && isObject(value) ? merge(below, value) : value;
+  }
+  return merged;
+}
+
+function isObject(value: Json | undefined): value is { [key: string]: Json } {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

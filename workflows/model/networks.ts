@@ -1,0 +1,44 @@
+import ipaddr from 'ipaddr.js';
+
+/** A network in use, with words that say whose it is. */
+export interface NamedNetwork {
+  /** IPv4 CIDR or address. */
+  cidr: string;
+  owner: string;
+}
+
+type Range = [first: number, last: number];
+
+/** True when the address lies in the CIDR. Addresses of another family, or none at all, do not. */
+export function contains(cidr: string, address: string | undefined): boolean {
+  const range = rangeOf(cidr);
+  const point = address === undefined ? undefined : rangeOf(address);
+  return range !== undefined && point !== undefined && range[0] <= point[0] && point[1] <= range[1];
+}
+
+/** Those of the networks that share an address with the CIDR. IPv6 networks share none. */
+export function overlapping(cidr: string, networks: readonly NamedNetwork[]): NamedNetwork[] {
+  const range = rangeOf(cidr);
+  if (range === undefined) return [];
+  return networks.filter((network) => {
+    const other = rangeOf(network.cidr);
+    return other !== undefined && range[0] <= other[1] && other[0] <= range[1];
+  });
+}
+
+/** How many blocks of the given prefix length the CIDR holds; 0 when a block is larger than it. */
+export function blockCount(cidr: string, maskSize: number): number {
+  const prefix = Number(cidr.split('/')[1]);
+  return maskSize < prefix ? 0 : 2 ** (maskSize - prefix);
+}
+
+function rangeOf(text: string): Range | undefined {
+  const [address = '', prefix = '32'] = text.split('/');
+  if (!ipaddr.IPv4.isValidFourPartDecimal(address)) return undefined;
+  const size = 2 ** (32 - Number(prefix));
+  const number = ipaddr.IPv4.parse(address)
+    .toByteArray()
+    .reduce((sum, byte) => sum * 256 + byte, 0);
+  const first = Math.floor(number / size) * size;
+  return [first, first + size - 1];
+}

@@ -1,0 +1,77 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  isCancellation,
+  log,
+  setCurrentDetails,
+} from '@temporalio/workflow';
+import { draining, patient, quick } from './activity-proxies.ts';
+import type { MigrationInput } from './model/input.ts';
+
+/** Input of {@link nodeMigration}. */
+export interface NodeMigrationInput {
+  node: string;
+  migration: MigrationInput;
+  /** Pod CIDR of the source network. */
+  sourcePodCidr: string;
+}
+
+/**
+ * Moves one node from Canal to Cilium: cordon → drain → flip → recycle what the drain leaves → verify → uncordon.
+ *
+ * Every step looks at the node first, so a node that is partly or wholly migrated is taken up from where it is. Failure
+ * or cancellation before the flip gives the node back as it was found; after the flip it stays cordoned, for a human or
+ * for the next run to look at.
+ *
+ * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady.
+ */
+export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigrationInput): Promise<void> {
+  const { cluster, drain, podCidr, proberImage } = migration;
+  const step = (what: string): void => setCurrentDetails(`**${node}**: ${what}`);
+  const summary = (text: string): { summary: string } => ({ summary: `${node}: ${text}` });
+
+  step('cordon');
+  await quick.cordonNode.executeWithOptions(summary('cordon'), [{ cluster, node }]);
+  let flipped = false;
+  try {
+    step('drain');
+    await draining.drainNode.executeWithOptions(summary('drain'), [{ cluster, node, options: drain, targetPodCidr: podCidr }]);
+    step('flip to Cilium');
+    flipped = true;
+    await patient.flipNode.executeWithOptions(summary('flip to Cilium'), [{ cluster, node }]);
+  } catch (error) {
+    if (!flipped) {
+      log.warn(`${node} is given back as it was found`, { error });
+      await CancellationScope.nonCancellable(() =>
+        quick.uncordonNode.executeWithOptions(summary('uncordon after a failed drain'), [{ cluster, node }])
+      );
+    }
+    throw withNode(node, error);
+  }
+  try {
+    const target = { cluster, node, targetPodCidr: podCidr, sourcePodCidr, proberImage };
+    step('first pod on Cilium');
+    await patient.verifyNode.executeWithOptions(summary('first pod on Cilium'), [target]);
+    step('recycle remaining pods');
+    await draining.recyclePods.executeWithOptions(summary('recycle remaining pods'), [{ cluster, node, options: drain, targetPodCidr: podCidr }]);
+    step('verify');
+    await patient.verifyNode.executeWithOptions(summary('verify all paths'), [target]);
+    step('uncordon');
+    await quick.uncordonNode.executeWithOptions(summary('uncordon'), [{ cluster, node }]);
+    step('migrated');
+  } catch (error) {
+    throw withNode(node, error);
+  }
+}
+
+/** Says which node a failure is about, and in what state it is left. */
+function withNode(node: string, error: unknown): unknown {
+  if (isCancellation(error)) return error;
+  const cause = error instanceof Error && error.cause instanceof ApplicationFailure ? error.cause : undefined;
+  return ApplicationFailure.create({
+    message: `node ${node}: ${cause?.message ?? (error instanceof Error ? error.message : String(error))}`,
+    type: cause?.type ?? 'VerificationFailed',
+    nonRetryable: true,
+    ...(error instanceof Error && { cause: error }),
+  });
+}
