@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
-import { CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import type { HelmValues } from '../../workflows/model/helm-values.ts';
 import { failure } from '../failures.ts';
@@ -25,10 +25,10 @@ export interface ReleaseTarget {
   values: HelmValues;
 }
 
-interface ListedRelease {
-  name: string;
+/** What Helm tells of a release; `version` is the chart's. */
+interface ReleaseMetadata {
   status: string;
-  chart: string;
+  version: string;
 }
 
 /** The activity on Helm's releases. `helm` is the path of Helm's binary, version 3.14 or newer, or 4. */
@@ -42,10 +42,9 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
      */
     applyHelmRelease: withFailures('apply the Helm release', async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
       const scope = ['--namespace', ciliumNamespace, '--kubeconfig', clusters.kubeconfigFile, '--kube-context', cluster];
-      const listed = JSON.parse(await runHelm(helm, ['list', '--all', '--filter', `^${ciliumRelease}$`, '-o', 'json', ...scope])) as ListedRelease[];
-      const [release] = listed;
+      const release = await readRelease(helm, scope);
       const fromPath = chart.startsWith('/');
-      if (release?.status === 'deployed' && (fromPath || release.chart === `cilium-${version}`)) {
+      if (release?.status === 'deployed' && (fromPath || release.version === version)) {
         const current: unknown = JSON.parse(await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope]));
         if (isDeepStrictEqual(current, values)) return;
       }
@@ -61,6 +60,15 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
       );
     }),
   };
+}
+
+async function readRelease(helm: string, scope: readonly string[]): Promise<ReleaseMetadata | undefined> {
+  try {
+    return JSON.parse(await runHelm(helm, ['get', 'metadata', ciliumRelease, '-o', 'json', ...scope])) as ReleaseMetadata;
+  } catch (error) {
+    if (error instanceof ApplicationFailure && error.message.includes('release: not found')) return undefined;
+    throw error;
+  }
 }
 
 /** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
