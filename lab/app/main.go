@@ -3,16 +3,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -42,8 +45,9 @@ type second struct {
 	Target string    `json:"target"`
 	Sent   int       `json:"sent"`
 	Failed int       `json:"failed"`
-	// Error of the last request that failed.
+	// Error of the last request that failed, and how far that request came.
 	Error string `json:"error,omitempty"`
+	Stage string `json:"stage,omitempty"`
 }
 
 // client calls every target of TARGETS ("name=url,name=url") again and again, INTERVAL_MS (50) apart, each over a
@@ -89,16 +93,13 @@ func client() {
 
 func call(host, name, url string, interval time.Duration, stop <-chan struct{}, write func(second)) {
 	// A connection a request: one that stays open would hide a network that no longer lets new ones in.
-	http := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	line := second{Time: time.Now(), Pod: host, Target: name}
 	for {
 		line.Sent++
-		response, err := http.Get(url)
-		if err != nil {
+		if stage, err := request(client, url); err != nil {
 			line.Failed++
-			line.Error = err.Error()
-		} else {
-			response.Body.Close()
+			line.Error, line.Stage = err.Error(), stage
 		}
 		done := false
 		select {
@@ -114,4 +115,25 @@ func call(host, name, url string, interval time.Duration, stop <-chan struct{}, 
 			return
 		}
 	}
+}
+
+// request sends one request and says how far it came.
+func request(client *http.Client, url string) (stage string, err error) {
+	// Told from the client's own goroutines, which may go on after it gave up.
+	var reached atomic.Value
+	reached.Store("started")
+	trace := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { reached.Store("looking up the name") },
+		ConnectStart: func(_, address string) { reached.Store("connecting to " + address) },
+		WroteRequest: func(httptrace.WroteRequestInfo) { reached.Store("waiting for the answer") },
+	})
+	get, err := http.NewRequestWithContext(trace, http.MethodGet, url, nil)
+	if err != nil {
+		return "started", err
+	}
+	response, err := client.Do(get)
+	if err == nil {
+		response.Body.Close()
+	}
+	return reached.Load().(string), err
 }

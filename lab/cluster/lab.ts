@@ -11,6 +11,7 @@ import { copyByLinks } from '../tools/node-images.ts';
 import { controlPlaneServices } from './control-plane.ts';
 import { LabLayout, controlPlane, labDir, type LabRecord } from './layout.ts';
 import { nodeServices, nodeVolumes } from './node.ts';
+import { stopProcesses } from './processes.ts';
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
 
 const manifests = path.join(import.meta.dirname, 'manifests');
@@ -97,6 +98,7 @@ export async function labDown(name: string): Promise<void> {
     return;
   }
   const layout = new LabLayout(record);
+  await stopProcesses(layout.processesDir);
   // By folder, not by record: what an earlier `up` with more nodes started goes too.
   const machines = await readdir(path.join(layout.dir, 'machines')).catch(() => [] as string[]);
   await Promise.all(machines.map((machine) => stopMachine(layout.machineDir(machine))));

@@ -35,6 +35,10 @@ export class LabLayout {
   get kubeconfig(): string {
     return path.join(this.dir, 'kubeconfig');
   }
+  /** Data and logs of what runs on the host beside the machines: Temporal, workers. */
+  get processesDir(): string {
+    return path.join(this.dir, 'processes');
+  }
   get context(): string {
     return `lab-${this.record.name}`;
   }

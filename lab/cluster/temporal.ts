@@ -1,0 +1,57 @@
+import type { ChildProcess } from 'node:child_process';
+import { createServer, type AddressInfo } from 'node:net';
+import path from 'node:path';
+import { projectDir } from '../paths.ts';
+import { run, succeeds, until } from '../process.ts';
+import type { Lab } from './lab.ts';
+import { startProcess } from './processes.ts';
+
+/** A Temporal dev server with its database in a file of the lab. */
+export interface TemporalServer {
+  address: string;
+  webUi: string;
+  /** The Temporal CLI's command line against it, without arguments. */
+  command: string[];
+  /** Runs the Temporal CLI against it. */
+  cli: (...args: string[]) => Promise<string>;
+  process: ChildProcess;
+}
+
+/**
+ * Starts Temporal for a lab, on free ports of this machine's own interface. Data of an earlier server of the lab is used
+ * again.
+ * @param again the server whose ports to use again, as after its crash.
+ */
+export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<TemporalServer> {
+  const dir = lab.layout.processesDir;
+  const binary = lab.catalogue.bin('temporal');
+  const [port, uiPort] = again ? [portOf(again.address), portOf(again.webUi)] : [await freePort(), await freePort()];
+  const address = `127.0.0.1:${port}`;
+  const flags = ['--db-filename', path.join(dir, 'temporal.db'), '--port', port, '--ui-port', uiPort, '--log-level', 'warn'];
+  const child = await startProcess(dir, 'temporal', [binary, 'server', 'start-dev', ...flags]);
+  const command = [binary, '--address', address];
+  const cli = (...args: string[]): Promise<string> => run(binary, ['--address', address, ...args]);
+  await until('Temporal to answer', () => succeeds(binary, ['--address', address, 'operator', 'cluster', 'health']), {
+    timeoutMs: 60_000,
+  });
+  return { address, webUi: `http://127.0.0.1:${uiPort}`, command, cli, process: child };
+}
+
+/** Starts a worker for the lab's cluster. @param name tells workers of one lab apart. @default worker */
+export function startWorker(lab: Lab, address: string, name = 'worker'): Promise<ChildProcess> {
+  const env = { ...process.env, TEMPORAL_ADDRESS: address, KUBECONFIG: lab.layout.kubeconfig, HELM: lab.catalogue.bin('helm') };
+  const command = [process.execPath, path.join(projectDir, 'worker', 'main.ts')];
+  return startProcess(lab.layout.processesDir, name, command, env);
+}
+
+function portOf(url: string): string {
+  return url.split(':').at(-1) ?? '';
+}
+
+async function freePort(): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return String(port);
+}

@@ -1,0 +1,66 @@
+import { contains } from '../../workflows/model/networks.ts';
+import type { MigrationStatus } from '../../workflows/model/status.ts';
+import { forbiddenTarget, type TargetTotals } from '../app/ledger.ts';
+import { podCidr } from '../cluster/layout.ts';
+import type { Lab } from '../cluster/lab.ts';
+
+/** How many pods, off the host's network, each network has. */
+export interface PodCounts {
+  canal: number;
+  cilium: number;
+}
+
+/** Counts running pods by the network that their address belongs to. */
+export async function countPods(lab: Lab, targetPodCidr: string): Promise<PodCounts> {
+  interface Pod {
+    spec: { hostNetwork?: boolean };
+    status: { podIP?: string };
+  }
+  const { items } = JSON.parse(await lab.kubectl('get', 'pods', '-A', '-o', 'json')) as { items: Pod[] };
+  const addresses = items.filter((pod) => pod.spec.hostNetwork !== true).map((pod) => pod.status.podIP);
+  const count = (cidr: string): number => addresses.filter((address) => contains(cidr, address)).length;
+  return { canal: count(podCidr), cilium: count(targetPodCidr) };
+}
+
+/** What a demo ends with, as text. */
+export function summary(status: MigrationStatus, before: PodCounts, after: PodCounts, seen: readonly TargetTotals[]): string {
+  const lines = [
+    '',
+    table([
+      ['', 'before', 'after'],
+      ['pods on Canal', before.canal, after.canal],
+      ['pods on Cilium', before.cilium, after.cilium],
+    ]),
+    '',
+    table([['node', 'seconds'], ...status.nodes.map((node) => [node.name, node.seconds ?? '–'])]),
+    '',
+    table([
+      ['phase', 'seconds'],
+      ...status.timeline.filter((entry) => entry.seconds !== undefined).map((entry) => [entry.phase, entry.seconds?.toFixed(1) ?? '']),
+      ['together', status.timeline.reduce((sum, entry) => sum + (entry.seconds ?? 0), 0).toFixed(1)],
+    ]),
+    '',
+    table([
+      ['requests to', 'sent', 'lost'],
+      ...seen.filter(({ target }) => target !== forbiddenTarget).map(({ target, sent, failed }) => [target, sent, failed]),
+    ]),
+  ];
+  const forbidden = seen.find(({ target }) => target === forbiddenTarget);
+  if (forbidden !== undefined) {
+    lines.push(
+      '',
+      `Of ${forbidden.sent} requests that a NetworkPolicy forbids, ${forbidden.sent - forbidden.failed} were answered: until the cut-over, pods on`,
+      'Cilium are not under policy yet, as in the Cilium project’s own procedure.'
+    );
+  }
+  return lines.join('\n');
+}
+
+/** Columns in line: the first to the left, the others to the right. */
+function table(rows: readonly (readonly (string | number)[])[]): string {
+  const texts = rows.map((row) => row.map(String));
+  const widths = (texts[0] ?? []).map((_, column) => Math.max(...texts.map((row) => row[column]?.length ?? 0)));
+  return texts
+    .map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '))
+    .join('\n');
+}
