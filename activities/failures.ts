@@ -9,7 +9,11 @@ interface FailureOptions {
 }
 
 /** A failure with one of the known types. Failures are permanent unless said otherwise. */
-export function failure(type: FailureType, message: string, { retryable = false, cause }: FailureOptions = {}): ApplicationFailure {
+export function failure(
+  type: FailureType,
+  message: string,
+  { retryable = false, cause }: FailureOptions = {}
+): ApplicationFailure {
   return ApplicationFailure.create({
     type,
     message,

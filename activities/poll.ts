@@ -22,7 +22,10 @@ export interface PollOptions {
  * waited for, and cancellation arrives between two looks.
  * @throws ApplicationFailure of the given type when the time is over, saying what was waited for.
  */
-export async function poll<T>(look: () => Promise<Look<T>>, { timeoutMs, everyMs = 1_000, onTimeout, advice }: PollOptions): Promise<T> {
+export async function poll<T>(
+  look: () => Promise<Look<T>>,
+  { timeoutMs, everyMs = 1_000, onTimeout, advice }: PollOptions
+): Promise<T> {
   const context = Context.current();
   const deadline = Date.now() + timeoutMs;
   for (;;) {

@@ -1,6 +1,12 @@
 import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
 import type { clusterMigration } from '../workflows/index.ts';
-import { approveSignal, defaultTaskQueue, migrationWorkflowId, statusQuery, type Approval } from '../workflows/messages.ts';
+import {
+  approveSignal,
+  defaultTaskQueue,
+  migrationWorkflowId,
+  statusQuery,
+  type Approval,
+} from '../workflows/messages.ts';
 import type { MigrationRequest } from '../workflows/model/input.ts';
 import type { MigrationReport, MigrationStatus } from '../workflows/model/status.ts';
 

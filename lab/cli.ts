@@ -12,7 +12,9 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
-const program = new Command('lab').description('A throwaway Kubernetes cluster on this machine, with Canal as its network.');
+const program = new Command('lab').description(
+  'A throwaway Kubernetes cluster on this machine, with Canal as its network.'
+);
 
 const named = (command: Command): Command => command.option('--name <name>', 'which lab', 'lab');
 
@@ -31,7 +33,9 @@ named(program.command('up'))
   .action(async (options: { name: string; nodes: number; app: boolean }) => {
     const { name, nodes } = options;
     const lab = await labUp({ name, nodes, ...(options.app ? {} : { app: false }), log });
-    log(`lab ${name} is up. To use it:\n  export KUBECONFIG=${lab.layout.kubeconfig}\n  ${lab.catalogue.bin('kubectl')} get pods -A -o wide`);
+    log(
+      `lab ${name} is up. To use it:\n  export KUBECONFIG=${lab.layout.kubeconfig}\n  ${lab.catalogue.bin('kubectl')} get pods -A -o wide`
+    );
   });
 
 named(program.command('down'))
@@ -50,7 +54,9 @@ program
     for (const { name } of records) {
       const lab = await findLab(name);
       const up = await ready(lab);
-      console.log(`${name}: ${up ? 'up' : 'its API server does not answer'}, ${lab.layout.apiServer}, kubeconfig ${lab.layout.kubeconfig}`);
+      console.log(
+        `${name}: ${up ? 'up' : 'its API server does not answer'}, ${lab.layout.apiServer}, kubeconfig ${lab.layout.kubeconfig}`
+      );
       if (up) process.stdout.write(await lab.kubectl('get', 'nodes', '-o', 'wide'));
     }
   });

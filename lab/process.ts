@@ -19,7 +19,9 @@ export class CommandFailed extends Error {
   readonly stderr: string;
 
   constructor(command: string, code: number | undefined, output: string, cause: unknown) {
-    super(`${command} failed with code ${code ?? 'none'}:\n${output.trim().split('\n').slice(-25).join('\n')}`, { cause });
+    super(`${command} failed with code ${code ?? 'none'}:\n${output.trim().split('\n').slice(-25).join('\n')}`, {
+      cause,
+    });
     this.code = code;
     this.stderr = output;
   }
@@ -46,7 +48,12 @@ export async function run(command: string, args: readonly string[], options: Run
   } catch (error) {
     const { code, stderr = '', stdout = '' } = error as { code?: number | string; stderr?: string; stdout?: string };
     const output = stderr || stdout || (error as Error).message;
-    throw new CommandFailed([command, ...args].join(' ').slice(0, 300), typeof code === 'number' ? code : undefined, output, error);
+    throw new CommandFailed(
+      [command, ...args].join(' ').slice(0, 300),
+      typeof code === 'number' ? code : undefined,
+      output,
+      error
+    );
   }
 }
 

@@ -13,7 +13,14 @@ import { approveSignal, statusQuery, type Approval } from './messages.ts';
 import { coexistenceValues, conflictingValues, expectedConfig, finalValues } from './model/helm-values.ts';
 import { parseInput, type MigrationInput } from './model/input.ts';
 import { nodeOrder, objections, type ClusterFacts } from './model/source.ts';
-import { maxNotes, statusMarkdown, type MigrationReport, type MigrationStatus, type NodeStatus, type Phase } from './model/status.ts';
+import {
+  maxNotes,
+  statusMarkdown,
+  type MigrationReport,
+  type MigrationStatus,
+  type NodeStatus,
+  type Phase,
+} from './model/status.ts';
 import { nodeMigration } from './node-migration.ts';
 
 /**
@@ -51,7 +58,8 @@ class ClusterMigration {
       this.note(`an approval of ${node.slice(0, 253)} was ignored: the cluster has no such node`);
       return;
     }
-    const text = (value: unknown, otherwise: string): string => (typeof value === 'string' ? value.slice(0, 500) : otherwise);
+    const text = (value: unknown, otherwise: string): string =>
+      typeof value === 'string' ? value.slice(0, 500) : otherwise;
     if (!this.approvals.has(node)) {
       this.approvals.set(node, {
         approver: text(approval?.approver, 'unnamed'),
@@ -66,7 +74,9 @@ class ClusterMigration {
     const input = this.parse(raw);
     this.status.cluster = input.cluster;
     this.enter('preflight');
-    const facts = await quick.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [{ cluster: input.cluster }]);
+    const facts = await quick.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [
+      { cluster: input.cluster },
+    ]);
     const { canal } = facts;
     // Canal is removed last, so without it nothing is left to do.
     if (canal === undefined) return this.report(false);
@@ -93,7 +103,10 @@ class ClusterMigration {
 
   private parse(raw: unknown): MigrationInput {
     const parsed = parseInput(raw);
-    const problems = 'problems' in parsed ? parsed.problems : conflictingValues(parsed.input).map((path) => `values.${path}: is set by the migration itself; leave it out`);
+    const problems =
+      'problems' in parsed
+        ? parsed.problems
+        : conflictingValues(parsed.input).map((path) => `values.${path}: is set by the migration itself; leave it out`);
     if ('input' in parsed && problems.length === 0) return parsed.input;
     throw ApplicationFailure.nonRetryable(`the input is not a migration:\n${problems.join('\n')}`, 'InvalidInput');
   }
@@ -111,10 +124,14 @@ class ClusterMigration {
     await patient.applyHelmRelease.executeWithOptions({ summary: 'install Cilium beside Canal' }, [
       { cluster, chart: input.chart, version: input.chartVersion, values: coexistenceValues(input) },
     ]);
-    await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [{ cluster, expected: expectedConfig(input) }]);
+    await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
+      { cluster, expected: expectedConfig(input) },
+    ]);
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
     await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
-    await patient.deployHelpers.executeWithOptions({ summary: 'NAT exemption and probers' }, [{ cluster, sourcePodCidr, targetPodCidr: podCidr, proberImage }]);
+    await patient.deployHelpers.executeWithOptions({ summary: 'NAT exemption and probers' }, [
+      { cluster, sourcePodCidr, targetPodCidr: podCidr, proberImage },
+    ]);
   }
 
   private async migrateNode(node: NodeStatus, input: MigrationInput, sourcePodCidr: string): Promise<void> {
@@ -169,7 +186,9 @@ class ClusterMigration {
 
   private async cutOver(input: MigrationInput): Promise<void> {
     const { cluster } = input;
-    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [{ cluster, targetPodCidr: input.podCidr }]);
+    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
+      { cluster, targetPodCidr: input.podCidr },
+    ]);
     await patient.applyHelmRelease.executeWithOptions({ summary: 'final values' }, [
       { cluster, chart: input.chart, version: input.chartVersion, values: finalValues(input) },
     ]);

@@ -1,10 +1,4 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  isCancellation,
-  log,
-  setCurrentDetails,
-} from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, isCancellation, log, setCurrentDetails } from '@temporalio/workflow';
 import { draining, patient, quick } from './activity-proxies.ts';
 import type { MigrationInput } from './model/input.ts';
 
@@ -35,7 +29,9 @@ export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigr
   let flipped = false;
   try {
     step('drain');
-    await draining.drainNode.executeWithOptions(summary('drain'), [{ cluster, node, options: drain, targetPodCidr: podCidr }]);
+    await draining.drainNode.executeWithOptions(summary('drain'), [
+      { cluster, node, options: drain, targetPodCidr: podCidr },
+    ]);
     step('flip to Cilium');
     flipped = true;
     await patient.flipNode.executeWithOptions(summary('flip to Cilium'), [{ cluster, node }]);
@@ -53,7 +49,9 @@ export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigr
     step('first pod on Cilium');
     await patient.verifyNode.executeWithOptions(summary('first pod on Cilium'), [target]);
     step('recycle remaining pods');
-    await draining.recyclePods.executeWithOptions(summary('recycle remaining pods'), [{ cluster, node, options: drain, targetPodCidr: podCidr }]);
+    await draining.recyclePods.executeWithOptions(summary('recycle remaining pods'), [
+      { cluster, node, options: drain, targetPodCidr: podCidr },
+    ]);
     step('verify');
     await patient.verifyNode.executeWithOptions(summary('verify all paths'), [target]);
     step('uncordon');

@@ -32,7 +32,8 @@ export async function findCanal({ apps, core }: ClusterConnection): Promise<Cana
   const { name = '', namespace = '' } = daemonSet.metadata ?? {};
   const spec = daemonSet.spec?.template.spec;
   const configMap = spec?.volumes?.find((volume) => volume.name === 'flannel-cfg')?.configMap?.name;
-  if (configMap === undefined) throw failure('SourceNotFound', `DaemonSet ${namespace}/${name} looks like Canal but has no volume flannel-cfg`);
+  if (configMap === undefined)
+    throw failure('SourceNotFound', `DaemonSet ${namespace}/${name} looks like Canal but has no volume flannel-cfg`);
   const { data } = await core.readNamespacedConfigMap({ name: configMap, namespace });
   const image = spec?.containers.find((container) => container.name === 'calico-node')?.image ?? '';
   return {
@@ -40,7 +41,10 @@ export async function findCanal({ apps, core }: ClusterConnection): Promise<Cana
     namespace,
     name,
     configMap,
-    facts: { version: image.split(':').at(-1) ?? '', ...parseNetConf(data?.['net-conf.json'], `ConfigMap ${namespace}/${configMap}`) },
+    facts: {
+      version: image.split(':').at(-1) ?? '',
+      ...parseNetConf(data?.['net-conf.json'], `ConfigMap ${namespace}/${configMap}`),
+    },
   };
 }
 
@@ -55,9 +59,17 @@ export function parseNetConf(text: string | undefined, where: string): { podCidr
   const conf = parsed as { Network?: unknown; Backend?: { Type?: unknown; VNI?: unknown; Port?: unknown } } | null;
   const type = conf?.Backend?.Type;
   if (type !== 'vxlan') {
-    throw failure('SourceNotFound', `${where}: Flannel's backend is ${JSON.stringify(type)}; only vxlan can be migrated`);
+    throw failure(
+      'SourceNotFound',
+      `${where}: Flannel's backend is ${JSON.stringify(type)}; only vxlan can be migrated`
+    );
   }
   if (typeof conf?.Network !== 'string') throw failure('SourceNotFound', `${where}: net-conf.json names no Network`);
-  const number = (value: unknown, otherwise: number): number => (typeof value === 'number' && value > 0 ? value : otherwise);
-  return { podCidr: conf.Network, vni: number(conf.Backend?.VNI, defaultVni), port: number(conf.Backend?.Port, defaultPort) };
+  const number = (value: unknown, otherwise: number): number =>
+    typeof value === 'number' && value > 0 ? value : otherwise;
+  return {
+    podCidr: conf.Network,
+    vni: number(conf.Backend?.VNI, defaultVni),
+    port: number(conf.Backend?.Port, defaultPort),
+  };
 }

@@ -25,7 +25,11 @@ export function createCanalActivities(clusters: Clusters) {
       const canal = await findCanal(connection);
       if (canal === undefined) return;
       for (const object of await objectsOf(connection, canal)) await deleteObject(connection, object);
-      const daemonSet = { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name: canal.name, namespace: canal.namespace } };
+      const daemonSet = {
+        apiVersion: 'apps/v1',
+        kind: 'DaemonSet',
+        metadata: { name: canal.name, namespace: canal.namespace },
+      };
       await deleteObject(connection, daemonSet);
       const labels = Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {});
       await poll(
@@ -33,7 +37,9 @@ export function createCanalActivities(clusters: Clusters) {
           const left = (await listPods(connection, `metadata.namespace=${canal.namespace}`)).filter((pod) =>
             labels.every(([key, value]) => pod.labels[key] === value)
           );
-          return left.length === 0 ? { done: undefined } : { waitingFor: `Canal's pods to end: ${left.map((pod) => pod.name).join(', ')}` };
+          return left.length === 0
+            ? { done: undefined }
+            : { waitingFor: `Canal's pods to end: ${left.map((pod) => pod.name).join(', ')}` };
         },
         { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }
       );
@@ -42,24 +48,33 @@ export function createCanalActivities(clusters: Clusters) {
 }
 
 /** What is Canal's beside the DaemonSet, each verified by what it refers to and not by its name alone. */
-async function objectsOf(connection: ClusterConnection, { namespace, configMap }: CanalInstallation): Promise<NamedObject[]> {
+async function objectsOf(
+  connection: ClusterConnection,
+  { namespace, configMap }: CanalInstallation
+): Promise<NamedObject[]> {
   const { apps, objects } = connection;
   const found: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
   const deployment = await ifFound(apps.readNamespacedDeployment({ name: controllers, namespace }));
-  if (deployment?.spec?.template.spec?.containers.some((container) => container.image?.includes('calico/kube-controllers'))) {
+  if (
+    deployment?.spec?.template.spec?.containers.some((container) =>
+      container.image?.includes('calico/kube-controllers')
+    )
+  ) {
     found.push({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: controllers, namespace } });
     found.push({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: controllers, namespace } });
   }
   const { items } = await objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding');
   const ours = (subject: RbacV1Subject): boolean =>
     subject.kind === 'ServiceAccount' && subject.namespace === namespace && serviceAccounts.includes(subject.name);
-  const isCanals = (binding: V1ClusterRoleBinding): boolean => (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(ours) === true;
+  const isCanals = (binding: V1ClusterRoleBinding): boolean =>
+    (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(ours) === true;
   const rolesInUse = new Set(items.filter((binding) => !isCanals(binding)).map((binding) => binding.roleRef.name));
   for (const binding of items.filter(isCanals)) {
     found.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
     if (!rolesInUse.has(binding.roleRef.name)) found.push(clusterObject('ClusterRole', binding.roleRef.name));
   }
-  for (const name of serviceAccounts) found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
+  for (const name of serviceAccounts)
+    found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
   return found;
 }
 

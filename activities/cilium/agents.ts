@@ -33,8 +33,13 @@ export function createAgentActivities(clusters: Clusters) {
         const { data = {} } = await core.readNamespacedConfigMap({ name: configName, namespace });
         const wrong = Object.entries(expected).filter(([key, value]) => data[key] !== value);
         if (wrong.length === 0) return;
-        const lines = wrong.map(([key, value]) => `${key} is ${JSON.stringify(data[key] ?? null)}, not ${JSON.stringify(value)}`);
-        throw failure('UnexpectedChart', `the chart made another configuration than the migration needs: ${lines.join('; ')}`);
+        const lines = wrong.map(
+          ([key, value]) => `${key} is ${JSON.stringify(data[key] ?? null)}, not ${JSON.stringify(value)}`
+        );
+        throw failure(
+          'UnexpectedChart',
+          `the chart made another configuration than the migration needs: ${lines.join('; ')}`
+        );
       }
     ),
 
@@ -68,7 +73,8 @@ export async function ciliumOwnsCni({ core }: ClusterConnection): Promise<boolea
 export async function agentImage({ apps }: ClusterConnection): Promise<string> {
   const { spec } = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   const image = spec?.template.spec?.containers.find((container) => container.name === 'cilium-agent')?.image;
-  if (image === undefined) throw failure('UnexpectedChart', `DaemonSet ${namespace}/${daemonSetName} has no container cilium-agent`);
+  if (image === undefined)
+    throw failure('UnexpectedChart', `DaemonSet ${namespace}/${daemonSetName} has no container cilium-agent`);
   return image;
 }
 
@@ -85,7 +91,9 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
   const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   if (!isRolledOut(daemonSet)) {
     const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel });
-    const waiting = items.filter((pod) => !pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+    const waiting = items.filter(
+      (pod) => !pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')
+    );
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     return { waitingFor: `Cilium's agents (not ready: ${names.slice(0, 10).join(', ') || 'being made'})` };
   }
@@ -93,7 +101,9 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
   const available = operator.status?.availableReplicas ?? 0;
   const wanted = operator.spec?.replicas ?? 1;
   // One operator does the work; the others stand by, and may find no node while nodes are cordoned.
-  return available >= 1 ? { done: undefined } : { waitingFor: `Cilium's operator (${available} of ${wanted} available)` };
+  return available >= 1
+    ? { done: undefined }
+    : { waitingFor: `Cilium's operator (${available} of ${wanted} available)` };
 }
 
 /** True when every pod that the DaemonSet wants is made from its current template and is available. */

@@ -19,29 +19,38 @@ const nodeConfig: NamedObject & { spec?: object } = {
 export function createFlipActivities(clusters: Clusters) {
   return {
     /** Makes the CiliumNodeConfig that flips every node with the flip label once its agent pod is made anew. */
-    applyNodeConfig: withFailures('apply the CiliumNodeConfig', async ({ cluster }: { cluster: string }): Promise<void> => {
-      const connection = await clusters.connect(cluster);
-      const object = { ...nodeConfig, spec: { nodeSelector: { matchLabels: { [flipLabel]: 'true' } }, defaults: flippedNodeConfig } };
-      await poll(
-        async () => {
-          try {
-            await applyObject(connection, object);
-            return { done: undefined };
-          } catch (error) {
-            // The operator makes the definition some moments after it started.
-            const unknown = statusOf(error) === 404 || messageOf(error).includes('Unrecognized API version and kind');
-            if (!unknown) throw error;
-            return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
-          }
-        },
-        { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
-      );
-    }),
+    applyNodeConfig: withFailures(
+      'apply the CiliumNodeConfig',
+      async ({ cluster }: { cluster: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        const object = {
+          ...nodeConfig,
+          spec: { nodeSelector: { matchLabels: { [flipLabel]: 'true' } }, defaults: flippedNodeConfig },
+        };
+        await poll(
+          async () => {
+            try {
+              await applyObject(connection, object);
+              return { done: undefined };
+            } catch (error) {
+              // The operator makes the definition some moments after it started.
+              const unknown = statusOf(error) === 404 || messageOf(error).includes('Unrecognized API version and kind');
+              if (!unknown) throw error;
+              return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
+            }
+          },
+          { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
+        );
+      }
+    ),
 
     /** Removes it again. */
-    removeNodeConfig: withFailures('remove the CiliumNodeConfig', async ({ cluster }: { cluster: string }): Promise<void> => {
-      await deleteObject(await clusters.connect(cluster), nodeConfig);
-    }),
+    removeNodeConfig: withFailures(
+      'remove the CiliumNodeConfig',
+      async ({ cluster }: { cluster: string }): Promise<void> => {
+        await deleteObject(await clusters.connect(cluster), nodeConfig);
+      }
+    ),
 
     /**
      * Flips a node: labels it, has its agent pod made anew, and waits until the new agent is ready. Which agent pod must
@@ -51,7 +60,13 @@ export function createFlipActivities(clusters: Clusters) {
     flipNode: withFailures('flip the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
       const agents = async () =>
-        (await connection.core.listNamespacedPod({ namespace, labelSelector: agentLabel, fieldSelector: `spec.nodeName=${node}` })).items;
+        (
+          await connection.core.listNamespacedPod({
+            namespace,
+            labelSelector: agentLabel,
+            fieldSelector: `spec.nodeName=${node}`,
+          })
+        ).items;
       const { metadata } = await readNode(connection, node);
       let replaced = metadata?.annotations?.[replacedAgentAnnotation];
       if (metadata?.labels?.[flipLabel] !== 'true' || replaced === undefined) {
@@ -68,10 +83,16 @@ export function createFlipActivities(clusters: Clusters) {
       await poll(
         async () => {
           const current = (await agents()).filter((pod) => pod.metadata?.uid !== replaced);
-          const ready = current.find((pod) => pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True'));
+          const ready = current.find((pod) =>
+            pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')
+          );
           return ready ? { done: undefined } : { waitingFor: `Cilium's new agent on ${node}` };
         },
-        { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the pod of ${namespace}/cilium on ${node}; the node stays cordoned` }
+        {
+          timeoutMs: 300_000,
+          onTimeout: 'AgentNotReady',
+          advice: `look at the pod of ${namespace}/cilium on ${node}; the node stays cordoned`,
+        }
       );
     }),
   };

@@ -40,31 +40,45 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
      * own activity.
      * @throws HelmFailed with the end of what Helm said.
      */
-    applyHelmRelease: withFailures('apply the Helm release', async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
-      const scope = ['--namespace', ciliumNamespace, '--kubeconfig', clusters.kubeconfigFile, '--kube-context', cluster];
-      const release = await readRelease(helm, scope);
-      const fromPath = chart.startsWith('/');
-      if (release?.status === 'deployed' && (fromPath || release.version === version)) {
-        const current: unknown = JSON.parse(await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope]));
-        if (isDeepStrictEqual(current, values)) return;
+    applyHelmRelease: withFailures(
+      'apply the Helm release',
+      async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
+        const scope = [
+          '--namespace',
+          ciliumNamespace,
+          '--kubeconfig',
+          clusters.kubeconfigFile,
+          '--kube-context',
+          cluster,
+        ];
+        const release = await readRelease(helm, scope);
+        const fromPath = chart.startsWith('/');
+        if (release?.status === 'deployed' && (fromPath || release.version === version)) {
+          const current: unknown = JSON.parse(
+            await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope])
+          );
+          if (isDeepStrictEqual(current, values)) return;
+        }
+        const source = fromPath ? [chart] : [chart, '--version', version];
+        const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
+        await runHelm(
+          helm,
+          [
+            ...['upgrade', '--install', ciliumRelease, ...source, ...scope, '--values', '-', '--reset-values'],
+            ...['--timeout', `${helmTimeoutSeconds}s`, '--history-max', '10', '--description', workflowId],
+          ],
+          JSON.stringify(values)
+        );
       }
-      const source = fromPath ? [chart] : [chart, '--version', version];
-      const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
-      await runHelm(
-        helm,
-        [
-          ...['upgrade', '--install', ciliumRelease, ...source, ...scope, '--values', '-', '--reset-values'],
-          ...['--timeout', `${helmTimeoutSeconds}s`, '--history-max', '10', '--description', workflowId],
-        ],
-        JSON.stringify(values)
-      );
-    }),
+    ),
   };
 }
 
 async function readRelease(helm: string, scope: readonly string[]): Promise<ReleaseMetadata | undefined> {
   try {
-    return JSON.parse(await runHelm(helm, ['get', 'metadata', ciliumRelease, '-o', 'json', ...scope])) as ReleaseMetadata;
+    return JSON.parse(
+      await runHelm(helm, ['get', 'metadata', ciliumRelease, '-o', 'json', ...scope])
+    ) as ReleaseMetadata;
   } catch (error) {
     if (error instanceof ApplicationFailure && error.message.includes('release: not found')) return undefined;
     throw error;

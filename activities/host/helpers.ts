@@ -5,7 +5,12 @@ import { agentImage, isRolledOut } from '../cilium/agents.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import { cordonedAnnotation, helperNamespace as namespace, ownedLabels, replacedAgentAnnotation } from '../kubernetes/names.ts';
+import {
+  cordonedAnnotation,
+  helperNamespace as namespace,
+  ownedLabels,
+  replacedAgentAnnotation,
+} from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { poll } from '../poll.ts';
 
@@ -42,7 +47,9 @@ export function createHelperActivities(clusters: Clusters) {
             const { numberAvailable = 0, desiredNumberScheduled = 0 } = daemonSet.status ?? {};
             return isRolledOut(daemonSet)
               ? { done: undefined }
-              : { waitingFor: `DaemonSet ${namespace}/${name} (${numberAvailable} of ${desiredNumberScheduled} available)` };
+              : {
+                  waitingFor: `DaemonSet ${namespace}/${name} (${numberAvailable} of ${desiredNumberScheduled} available)`,
+                };
           },
           { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at its pods in ${namespace}` }
         );
@@ -72,10 +79,13 @@ async function removeNamespace(connection: ClusterConnection): Promise<void> {
   const [[label, value]] = Object.entries(ownedLabels) as [[string, string]];
   if (found?.metadata?.labels?.[label] !== value) return;
   await deleteObject(connection, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  await poll(async () => ((await read()) === undefined ? { done: undefined } : { waitingFor: `namespace ${namespace} to go` }), {
-    timeoutMs: 180_000,
-    onTimeout: 'AgentNotReady',
-  });
+  await poll(
+    async () => ((await read()) === undefined ? { done: undefined } : { waitingFor: `namespace ${namespace} to go` }),
+    {
+      timeoutMs: 180_000,
+      onTimeout: 'AgentNotReady',
+    }
+  );
 }
 
 /** Everything that helps, as Kubernetes objects. */
@@ -87,7 +97,12 @@ function helperObjects({ sourcePodCidr, targetPodCidr, proberImage }: HelperTarg
       kind: 'Namespace',
       metadata: { name: namespace, labels: { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' } },
     },
-    { apiVersion: 'v1', kind: 'ConfigMap', metadata: meta(natExemption), data: { 'nat-exemption.sh': natExemptionScript } },
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: meta(natExemption),
+      data: { 'nat-exemption.sh': natExemptionScript },
+    },
     daemonSet(natExemption, {
       hostNetwork: true,
       priorityClassName: 'system-node-critical',

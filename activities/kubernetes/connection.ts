@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import type { AgentOptions } from 'node:https';
 import { Agent, type buildConnector } from 'undici';
 import {
   AppsV1Api,
@@ -48,7 +49,10 @@ export function kubeconfigClusters(kubeconfigFile: string): Clusters {
       const changed = await stat(kubeconfigFile).then(
         (info) => info.mtimeMs,
         (error: unknown) => {
-          throw failure('UnknownCluster', `the worker cannot read its kubeconfig: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+          throw failure(
+            'UnknownCluster',
+            `the worker cannot read its kubeconfig: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`
+          );
         }
       );
       const existing = known.get(cluster);
@@ -62,7 +66,10 @@ export function kubeconfigClusters(kubeconfigFile: string): Clusters {
   };
 }
 
-async function open(file: string, cluster: string): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
+async function open(
+  file: string,
+  cluster: string
+): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
   const config = new KubeConfig();
   try {
     config.loadFromFile(file);
@@ -72,18 +79,26 @@ async function open(file: string, cluster: string): Promise<{ connection: Cluste
   }
   const names = config.getContexts().map((context) => context.name);
   if (!names.includes(cluster)) {
-    throw failure('UnknownCluster', `the worker's kubeconfig has no context "${cluster}"; it has ${names.join(', ') || 'none'}`);
+    throw failure(
+      'UnknownCluster',
+      `the worker's kubeconfig has no context "${cluster}"; it has ${names.join(', ') || 'none'}`
+    );
   }
   config.setCurrentContext(cluster);
   const server = config.getCurrentCluster();
-  if (server === null) throw failure('UnknownCluster', `context "${cluster}" names a cluster that the worker's kubeconfig lacks`);
-  const tls: Parameters<KubeConfig['applyToHTTPSOptions']>[0] = {};
+  if (server === null)
+    throw failure('UnknownCluster', `context "${cluster}" names a cluster that the worker's kubeconfig lacks`);
+  const tls: AgentOptions = {};
   await config.applyToHTTPSOptions(tls);
   const dispatcher = config.createDispatcherOptions(server, tls);
   // A cluster behind a proxy keeps the library's own way.
   const agent =
     dispatcher.type === 'agent'
-      ? new Agent({ connect: dispatcher.connect as buildConnector.BuildOptions, keepAliveTimeout: 30_000, connections: 16 })
+      ? new Agent({
+          connect: dispatcher.connect as buildConnector.BuildOptions,
+          keepAliveTimeout: 30_000,
+          connections: 16,
+        })
       : undefined;
   const configuration = createConfiguration({
     baseServer: new ServerConfiguration(server.server, {}),

@@ -17,11 +17,17 @@ export function drainVerdict(pod: PodFacts, options: DrainOptions, targetPodCidr
   // One that ends already needs no consent, only patience.
   if (pod.deletion !== undefined) return { action: 'evict' };
   if (pod.controller === undefined && !options.evictUnmanagedPods) {
-    return { action: 'refuse', reason: 'it has no controller, so nothing would make it anew; consent with drain.evictUnmanagedPods' };
+    return {
+      action: 'refuse',
+      reason: 'it has no controller, so nothing would make it anew; consent with drain.evictUnmanagedPods',
+    };
   }
   if (pod.emptyDirs.length > 0 && !options.deleteEmptyDirData) {
     const volumes = pod.emptyDirs.join(', ');
-    return { action: 'refuse', reason: `its emptyDir data (${volumes}) would be lost; consent with drain.deleteEmptyDirData` };
+    return {
+      action: 'refuse',
+      reason: `its emptyDir data (${volumes}) would be lost; consent with drain.deleteEmptyDirData`,
+    };
   }
   return { action: 'evict' };
 }

@@ -33,7 +33,8 @@ export function createDrainActivities(clusters: Clusters) {
         const refused = decided.flatMap(({ pod, verdict }) =>
           verdict.action === 'refuse' ? [`${pod.key}: ${verdict.reason}`] : []
         );
-        if (refused.length > 0) throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
+        if (refused.length > 0)
+          throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
         return decided.flatMap(({ pod, verdict }) => (verdict.action === 'evict' ? [pod] : []));
       });
     }),
@@ -96,9 +97,15 @@ async function evict({ core }: ClusterConnection, pod: PodFacts): Promise<string
     if (status === 404 || status === 409) return undefined;
     const causes = statusBody(error)?.details?.causes ?? [];
     if (status === 429) {
-      return causes.map((cause) => cause.message).filter(Boolean).join(' ') || messageOf(error);
+      return (
+        causes
+          .map((cause) => cause.message)
+          .filter(Boolean)
+          .join(' ') || messageOf(error)
+      );
     }
-    if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) return 'its namespace is being deleted';
+    if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating'))
+      return 'its namespace is being deleted';
     // Several budgets select one pod: no eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
     if (status === 500) return `the API server cannot judge its disruption budgets: ${messageOf(error)}`;
     throw error;

@@ -16,13 +16,17 @@ export function messageOf(error: unknown): string {
   const parts: string[] = [];
   for (let current: unknown = error; current instanceof Error; current = current.cause) {
     const code = (current as NodeJS.ErrnoException).code;
-    parts.push(typeof code === 'string' && !current.message.includes(code) ? `${current.message} (${code})` : current.message);
+    parts.push(
+      typeof code === 'string' && !current.message.includes(code) ? `${current.message} (${code})` : current.message
+    );
   }
   return parts.join(': ').slice(0, 500) || String(error).slice(0, 500);
 }
 
 /** The Status object that an API error carries. */
-export function statusBody(error: unknown): { message?: string; details?: { causes?: { reason?: string; message?: string }[] } } | undefined {
+export function statusBody(
+  error: unknown
+): { message?: string; details?: { causes?: { reason?: string; message?: string }[] } } | undefined {
   if (!(error instanceof ApiException)) return undefined;
   const body: unknown = error.body;
   try {
@@ -36,12 +40,15 @@ export function statusBody(error: unknown): { message?: string; details?: { caus
 /** Turns whatever a call threw into one of this service's failures; `doing` says what was tried. */
 export function asFailure(error: unknown, doing: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
-  if (asyncLocalStorage.getStore()?.cancellationSignal.aborted === true) return new CancelledFailure(`cancelled while trying to ${doing}`);
+  if (asyncLocalStorage.getStore()?.cancellationSignal.aborted === true)
+    return new CancelledFailure(`cancelled while trying to ${doing}`);
   const said = `cannot ${doing}: ${messageOf(error)}`;
   const status = statusOf(error);
   switch (status) {
     case undefined:
-      return failure('ClusterUnreachable', `${said}; check that the worker reaches the API server`, { retryable: true });
+      return failure('ClusterUnreachable', `${said}; check that the worker reaches the API server`, {
+        retryable: true,
+      });
     case 401:
       return failure('ClusterUnreachable', `${said}; the worker's credentials are not accepted`);
     case 403:

@@ -37,7 +37,9 @@ export function createNodeActivities(clusters: Clusters) {
           flipped: found.metadata?.labels?.[flipLabel] === 'true',
           cordonedByUs: found.metadata?.annotations?.[cordonedAnnotation] !== undefined,
           podsOnSource: pods
-            .filter((pod) => !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip))
+            .filter(
+              (pod) => !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip)
+            )
             .map((pod) => pod.key),
         };
       }
@@ -84,5 +86,7 @@ export async function patchNode({ core }: ClusterConnection, node: string, body:
 
 /** True when the node's kubelet says that it is Ready. */
 export function isReady(node: V1Node): boolean {
-  return node.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true;
+  return (
+    node.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true
+  );
 }

@@ -15,38 +15,53 @@ export function createPreflightActivities(clusters: Clusters) {
      * Reads what the migration has to know. Changes nothing.
      * @throws UnknownCluster, ClusterUnreachable; SourceNotFound when the network is neither Canal nor Cilium.
      */
-    inspectCluster: withFailures('read the cluster', async ({ cluster }: { cluster: string }): Promise<ClusterFacts> => {
-      const connection = await clusters.connect(cluster);
-      const { gitVersion } = await connection.version.getCode({});
-      const [canal, ownsCni, { items }] = [await findCanal(connection), await ciliumOwnsCni(connection), await connection.core.listNode({})];
-      if (canal === undefined && !ownsCni) {
-        const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
-        throw failure('SourceNotFound', message);
-      }
-      const nodes = items.map((node) => ({
-        name: node.metadata?.name ?? '',
-        controlPlane: node.metadata?.labels?.['node-role.kubernetes.io/control-plane'] !== undefined,
-        ready: isReady(node),
-      }));
-      const networks: NamedNetwork[] = await serviceNetworks(connection);
-      for (const { metadata, spec, status } of items) {
-        const owner = `node ${metadata?.name ?? ''}`;
-        for (const cidr of spec?.podCIDRs ?? []) networks.push({ cidr, owner: `pods of ${owner}` });
-        for (const { type, address } of status?.addresses ?? []) {
-          if (type === 'InternalIP' || type === 'ExternalIP') networks.push({ cidr: address, owner });
+    inspectCluster: withFailures(
+      'read the cluster',
+      async ({ cluster }: { cluster: string }): Promise<ClusterFacts> => {
+        const connection = await clusters.connect(cluster);
+        const { gitVersion } = await connection.version.getCode({});
+        const [canal, ownsCni, { items }] = [
+          await findCanal(connection),
+          await ciliumOwnsCni(connection),
+          await connection.core.listNode({}),
+        ];
+        if (canal === undefined && !ownsCni) {
+          const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
+          throw failure('SourceNotFound', message);
         }
+        const nodes = items.map((node) => ({
+          name: node.metadata?.name ?? '',
+          controlPlane: node.metadata?.labels?.['node-role.kubernetes.io/control-plane'] !== undefined,
+          ready: isReady(node),
+        }));
+        const networks: NamedNetwork[] = await serviceNetworks(connection);
+        for (const { metadata, spec, status } of items) {
+          const owner = `node ${metadata?.name ?? ''}`;
+          for (const cidr of spec?.podCIDRs ?? []) networks.push({ cidr, owner: `pods of ${owner}` });
+          for (const { type, address } of status?.addresses ?? []) {
+            if (type === 'InternalIP' || type === 'ExternalIP') networks.push({ cidr: address, owner });
+          }
+        }
+        if (canal !== undefined) networks.push({ cidr: canal.facts.podCidr, owner: "Canal's pods" });
+        networks.push(...(await ipPools(connection)));
+        return {
+          kubernetesVersion: gitVersion,
+          nodes,
+          networks,
+          ciliumOwnsCni: ownsCni,
+          ...(canal && { canal: canal.facts }),
+        };
       }
-      if (canal !== undefined) networks.push({ cidr: canal.facts.podCidr, owner: "Canal's pods" });
-      networks.push(...(await ipPools(connection)));
-      return { kubernetesVersion: gitVersion, nodes, networks, ciliumOwnsCni: ownsCni, ...(canal && { canal: canal.facts }) };
-    }),
+    ),
   };
 }
 
 /** Where services have their addresses: the ranges, where the API server tells them, and each address outside them. */
 async function serviceNetworks(connection: ClusterConnection): Promise<NamedNetwork[]> {
   type ServiceCidr = KubernetesObject & { spec?: { cidrs?: string[] } };
-  const ranges = (await listKnown<ServiceCidr>(connection, 'networking.k8s.io/v1', 'ServiceCIDR')).flatMap((one) => one.spec?.cidrs ?? []);
+  const ranges = (await listKnown<ServiceCidr>(connection, 'networking.k8s.io/v1', 'ServiceCIDR')).flatMap(
+    (one) => one.spec?.cidrs ?? []
+  );
   const { items } = await connection.core.listServiceForAllNamespaces({});
   const single = items.flatMap(({ metadata, spec }) =>
     (spec?.clusterIPs ?? [])
@@ -63,11 +78,19 @@ async function ipPools(connection: ClusterConnection): Promise<NamedNetwork[]> {
 }
 
 /** Lists objects of a kind that the cluster may not know. */
-async function listKnown<T extends KubernetesObject>({ objects }: ClusterConnection, apiVersion: string, kind: string): Promise<T[]> {
+async function listKnown<T extends KubernetesObject>(
+  { objects }: ClusterConnection,
+  apiVersion: string,
+  kind: string
+): Promise<T[]> {
   try {
     return (await objects.list<T>(apiVersion, kind)).items;
   } catch (error) {
-    if (statusOf(error) === 404 || (error instanceof Error && error.message.startsWith('Unrecognized API version and kind'))) return [];
+    if (
+      statusOf(error) === 404 ||
+      (error instanceof Error && error.message.startsWith('Unrecognized API version and kind'))
+    )
+      return [];
     throw error;
   }
 }

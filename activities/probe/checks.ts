@@ -42,7 +42,12 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
   for (const pod of peers) {
     const peer = `${onTarget(pod) ? 'Cilium' : 'Canal'} pod on ${pod.node}`;
     const address = `${pod.ip ?? ''}:${proberPort}`;
-    checks.push({ name: `${peer}, large`, kind: 'http', target: `http://${address}/echo?bytes=${largeBytes}`, ownSource: true });
+    checks.push({
+      name: `${peer}, large`,
+      kind: 'http',
+      target: `http://${address}/echo?bytes=${largeBytes}`,
+      ownSource: true,
+    });
     checks.push({ name: `${peer}, UDP`, kind: 'udp', target: address });
     checks.push({ name: `${peer}, way back`, kind: 'reverse', target: address });
   }

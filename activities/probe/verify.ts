@@ -39,7 +39,10 @@ export function createProbeActivities(clusters: Clusters) {
       const failed = results.filter((result) => !result.ok);
       if (failed.length > 0) {
         const lines = failed.map((result) => `${result.name}: ${result.error ?? 'failed'}`);
-        throw failure('VerificationFailed', `from a new pod on ${target.node}, ${failed.length} of ${results.length} checks fail:\n${lines.join('\n')}`);
+        throw failure(
+          'VerificationFailed',
+          `from a new pod on ${target.node}, ${failed.length} of ${results.length} checks fail:\n${lines.join('\n')}`
+        );
       }
       return results;
     }),
@@ -58,9 +61,15 @@ export function createProbeActivities(clusters: Clusters) {
               (pod) => !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip)
             );
             const names = left.map((pod) => `${pod.key} on ${pod.node}`);
-            return left.length === 0 ? { done: undefined } : { waitingFor: `pods to leave the source network: ${names.slice(0, 20).join(', ')}` };
+            return left.length === 0
+              ? { done: undefined }
+              : { waitingFor: `pods to leave the source network: ${names.slice(0, 20).join(', ')}` };
           },
-          { timeoutMs: 60_000, onTimeout: 'WrongNetwork', advice: 'have them made anew, then start the migration again' }
+          {
+            timeoutMs: 60_000,
+            onTimeout: 'WrongNetwork',
+            advice: 'have them made anew, then start the migration again',
+          }
         );
       }
     ),
@@ -73,12 +82,18 @@ async function runChecks(connection: ClusterConnection, target: VerifyTarget): P
   const read = () => ifFound(connection.core.readNamespacedPod({ name, namespace }));
   const remove = async (): Promise<void> => {
     await ifFound(connection.core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 }));
-    await poll(async () => ((await read()) === undefined ? { done: undefined } : { waitingFor: `pod ${namespace}/${name} to go` }), {
-      timeoutMs: 60_000,
-      onTimeout: 'NodeNotReady',
-    });
+    await poll(
+      async () =>
+        (await read()) === undefined ? { done: undefined } : { waitingFor: `pod ${namespace}/${name} to go` },
+      {
+        timeoutMs: 60_000,
+        onTimeout: 'NodeNotReady',
+      }
+    );
   };
-  const probers = (await listPods(connection, `metadata.namespace=${namespace}`)).filter((pod) => pod.labels['app'] === prober);
+  const probers = (await listPods(connection, `metadata.namespace=${namespace}`)).filter(
+    (pod) => pod.labels['app'] === prober
+  );
   const pod = verificationPod(name, target, checksFor(probers, targetPodCidr));
   const giveUpAt = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
@@ -89,32 +104,50 @@ async function runChecks(connection: ClusterConnection, target: VerifyTarget): P
       async () => {
         const found = await read();
         const ip = found && podFacts(found).ip;
-        return ip === undefined ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` } : { done: ip };
+        return ip === undefined
+          ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` }
+          : { done: ip };
       },
       { timeoutMs: 120_000, everyMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
     );
     if (contains(targetPodCidr, address)) break;
     if (Date.now() > giveUpAt) {
-      throw failure('WrongNetwork', `new pods on ${node} get addresses such as ${address}, not of ${targetPodCidr}; look at /etc/cni/net.d on the node`);
+      throw failure(
+        'WrongNetwork',
+        `new pods on ${node} get addresses such as ${address}, not of ${targetPodCidr}; look at /etc/cni/net.d on the node`
+      );
     }
   }
   const message = await poll(
     async () => {
       const found = await read();
       const state = found?.status?.containerStatuses?.[0]?.state?.terminated;
-      return state === undefined ? { waitingFor: `the checks of pod ${namespace}/${name}` } : { done: state.message ?? '' };
+      return state === undefined
+        ? { waitingFor: `the checks of pod ${namespace}/${name}` }
+        : { done: state.message ?? '' };
     },
-    { timeoutMs: (checkSeconds + 60) * 1_000, everyMs: 500, onTimeout: 'VerificationFailed', advice: `look at this pod's log` }
+    {
+      timeoutMs: (checkSeconds + 60) * 1_000,
+      everyMs: 500,
+      onTimeout: 'VerificationFailed',
+      advice: `look at this pod's log`,
+    }
   );
   await remove();
   try {
     return JSON.parse(message) as CheckResult[];
   } catch {
-    throw failure('VerificationFailed', `the prober on ${node} gave no outcome: ${message.slice(0, 200)}`, { retryable: true });
+    throw failure('VerificationFailed', `the prober on ${node} gave no outcome: ${message.slice(0, 200)}`, {
+      retryable: true,
+    });
   }
 }
 
-function verificationPod(name: string, { node, proberImage }: VerifyTarget, checks: Check[]): NamedObject & Record<string, unknown> {
+function verificationPod(
+  name: string,
+  { node, proberImage }: VerifyTarget,
+  checks: Check[]
+): NamedObject & Record<string, unknown> {
   return {
     apiVersion: 'v1',
     kind: 'Pod',

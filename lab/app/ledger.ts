@@ -32,14 +32,11 @@ export async function readLedger(lab: Lab, since: Date): Promise<LedgerLine[]> {
     for (const file of await readdir(dir).catch(() => [] as string[])) {
       const text = await readFile(path.join(dir, file), 'utf8');
       // A line that is being written, or was when its pod was killed, has no end yet.
-      for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
-        if (line === '') continue;
-        const parsed = JSON.parse(line) as LedgerLine;
-        if (new Date(parsed.time) >= since) lines.push(parsed);
-      }
+      const complete = text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter(Boolean);
+      lines.push(...complete.map((line) => JSON.parse(line) as LedgerLine));
     }
   }
-  return lines;
+  return lines.filter((line) => new Date(line.time) >= since);
 }
 
 /** Totals by target, in the order of their names. */

@@ -182,7 +182,9 @@ async function makeNetwork({ switchNetns, hostLink, hostAddress }: LabLayout): P
     await run('ip', ['-n', switchNetns, 'link', 'add', 'br0', 'type', 'bridge']);
     await run('ip', ['-n', switchNetns, 'link', 'set', 'br0', 'up']);
     // Bridged packets must not pass iptables in the switch; kernels without br_netfilter lack the setting.
-    await run('ip', ['netns', 'exec', switchNetns, 'sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=0']).catch(() => '');
+    await run('ip', ['netns', 'exec', switchNetns, 'sysctl', '-qw', 'net.bridge.bridge-nf-call-iptables=0']).catch(
+      () => ''
+    );
   }
   if (!(await succeeds('ip', ['link', 'show', hostLink]))) {
     await run('ip', ['link', 'add', hostLink, 'type', 'veth', 'peer', 'name', 'host', 'netns', switchNetns]);
@@ -244,7 +246,11 @@ export async function ready({ kubectl }: Lab): Promise<boolean> {
 
 async function installNetwork(lab: Lab): Promise<void> {
   const { layout, kubectl, catalogue } = lab;
-  const files = [path.join(manifests, 'kubeadm-config.yaml'), catalogue.canalManifest, path.join(manifests, 'coredns.yaml')];
+  const files = [
+    path.join(manifests, 'kubeadm-config.yaml'),
+    catalogue.canalManifest,
+    path.join(manifests, 'coredns.yaml'),
+  ];
   await kubectl('apply', '--server-side', '--force-conflicts', ...files.flatMap((file) => ['-f', file]));
   await until(
     `the nodes ${layout.nodeNames.join(', ')} to register`,
@@ -260,7 +266,13 @@ async function installNetwork(lab: Lab): Promise<void> {
 
 async function installApp({ kubectl }: Lab): Promise<void> {
   await kubectl('apply', '--server-side', '-f', appManifest);
-  for (const workload of ['deployment/web', 'deployment/api', 'statefulset/store', 'daemonset/client', 'deployment/intruder']) {
+  for (const workload of [
+    'deployment/web',
+    'deployment/api',
+    'statefulset/store',
+    'daemonset/client',
+    'deployment/intruder',
+  ]) {
     await kubectl('-n', 'shop', 'rollout', 'status', workload, '--timeout=180s');
   }
 }

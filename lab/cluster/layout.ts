@@ -60,7 +60,9 @@ export class LabLayout {
     return `https://${this.controlPlaneAddress}:6443`;
   }
   get apiServerNames(): string[] {
-    const names = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'localhost'].map((name) => `DNS:${name}`);
+    const names = ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'localhost'].map(
+      (name) => `DNS:${name}`
+    );
     return [...names, ...[this.controlPlaneAddress, apiServiceAddress, '127.0.0.1'].map((address) => `IP:${address}`)];
   }
   get nodeNames(): string[] {

@@ -13,7 +13,10 @@ const socket = '/run/containerd/containerd.sock';
 export function nodeServices(layout: LabLayout, name: string): MachineSpec['services'] {
   const pki = (file: string): string => path.join(layout.pki, file);
   return {
-    containerd: [heredoc('/run/containerd.toml', containerdConfig), command('containerd', { config: '/run/containerd.toml' })].join('\n'),
+    containerd: [
+      heredoc('/run/containerd.toml', containerdConfig),
+      command('containerd', { config: '/run/containerd.toml' }),
+    ].join('\n'),
     kubelet: [
       heredoc('/run/kubelet.yaml', JSON.stringify(kubeletConfig(pki, name))),
       `until ctr -a ${socket} version > /dev/null 2>&1; do sleep 0.1; done`,
@@ -63,7 +66,11 @@ function kubeletConfig(pki: (file: string) => string, name: string): object {
   return {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
-    authentication: { anonymous: { enabled: false }, webhook: { enabled: true }, x509: { clientCAFile: pki('ca.crt') } },
+    authentication: {
+      anonymous: { enabled: false },
+      webhook: { enabled: true },
+      x509: { clientCAFile: pki('ca.crt') },
+    },
     authorization: { mode: 'Webhook' },
     clusterDNS: [dnsAddress],
     clusterDomain: 'cluster.local',

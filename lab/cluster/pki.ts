@@ -24,7 +24,12 @@ export async function createAuthority(dir: string): Promise<void> {
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
 /** Makes `<name>.key` and `<name>.crt`, unless they are there. `names` are DNS:… and IP:… entries. */
-export async function createCertificate(dir: string, name: string, subject: string, names: readonly string[]): Promise<void> {
+export async function createCertificate(
+  dir: string,
+  name: string,
+  subject: string,
+  names: readonly string[]
+): Promise<void> {
   if (existsSync(path.join(dir, `${name}.crt`))) return;
   const cwd = dir;
   const extensions = path.join(dir, `${name}.ext`);
@@ -36,7 +41,13 @@ export async function createCertificate(dir: string, name: string, subject: stri
 }
 
 /** Writes a kubeconfig that logs in with a certificate of the lab. */
-export async function writeKubeconfig(file: string, pki: string, user: string, server: string, context: string): Promise<void> {
+export async function writeKubeconfig(
+  file: string,
+  pki: string,
+  user: string,
+  server: string,
+  context: string
+): Promise<void> {
   const base64 = async (name: string): Promise<string> => (await readFile(path.join(pki, name))).toString('base64');
   const config = {
     apiVersion: 'v1',

@@ -27,7 +27,16 @@ export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<T
   const binary = lab.catalogue.bin('temporal');
   const [port, uiPort] = again ? [portOf(again.address), portOf(again.webUi)] : [await freePort(), await freePort()];
   const address = `127.0.0.1:${port}`;
-  const flags = ['--db-filename', path.join(dir, 'temporal.db'), '--port', port, '--ui-port', uiPort, '--log-level', 'warn'];
+  const flags = [
+    '--db-filename',
+    path.join(dir, 'temporal.db'),
+    '--port',
+    port,
+    '--ui-port',
+    uiPort,
+    '--log-level',
+    'warn',
+  ];
   const child = await startProcess(dir, 'temporal', [binary, 'server', 'start-dev', ...flags]);
   const command = [binary, '--address', address];
   const cli = (...args: string[]): Promise<string> => run(binary, ['--address', address, ...args]);
@@ -39,7 +48,12 @@ export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<T
 
 /** Starts a worker for the lab's cluster. @param name tells workers of one lab apart. @default worker */
 export function startWorker(lab: Lab, address: string, name = 'worker'): Promise<ChildProcess> {
-  const env = { ...process.env, TEMPORAL_ADDRESS: address, KUBECONFIG: lab.layout.kubeconfig, HELM: lab.catalogue.bin('helm') };
+  const env = {
+    ...process.env,
+    TEMPORAL_ADDRESS: address,
+    KUBECONFIG: lab.layout.kubeconfig,
+    HELM: lab.catalogue.bin('helm'),
+  };
   const command = [process.execPath, path.join(projectDir, 'worker', 'main.ts')];
   return startProcess(lab.layout.processesDir, name, command, env);
 }

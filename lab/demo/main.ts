@@ -60,7 +60,9 @@ async function demo({ nodes, approval, keep }: DemoOptions): Promise<void> {
     }
     say(`\nTemporal Web UI: ${temporal.webUi}/namespaces/default/workflows`);
     if (keep) {
-      say(`The lab is kept. To use it:   export KUBECONFIG=${lab.layout.kubeconfig}\nTo remove it:                 npm run lab -- down --name ${name}`);
+      say(
+        `The lab is kept. To use it:   export KUBECONFIG=${lab.layout.kubeconfig}\nTo remove it:                 npm run lab -- down --name ${name}`
+      );
     }
   } finally {
     if (!keep) {
@@ -105,7 +107,16 @@ async function follow(migration: Migration, temporal: TemporalServer): Promise<v
 
 function approvalHelp(cluster: string, node: string, temporal: TemporalServer): string {
   const input = JSON.stringify({ node, approver: process.env['USER'] ?? 'me' });
-  const command = ['workflow', 'signal', '--workflow-id', migrationWorkflowId(cluster), '--name', 'approve', '--input', input];
+  const command = [
+    'workflow',
+    'signal',
+    '--workflow-id',
+    migrationWorkflowId(cluster),
+    '--name',
+    'approve',
+    '--input',
+    input,
+  ];
   return `To let ${node} be migrated, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command])}`;
 }
 

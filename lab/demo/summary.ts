@@ -23,7 +23,12 @@ export async function countPods(lab: Lab, targetPodCidr: string): Promise<PodCou
 }
 
 /** What a demo ends with, as text. */
-export function summary(status: MigrationStatus, before: PodCounts, after: PodCounts, seen: readonly TargetTotals[]): string {
+export function summary(
+  status: MigrationStatus,
+  before: PodCounts,
+  after: PodCounts,
+  seen: readonly TargetTotals[]
+): string {
   const lines = [
     '',
     table([
@@ -36,13 +41,17 @@ export function summary(status: MigrationStatus, before: PodCounts, after: PodCo
     '',
     table([
       ['phase', 'seconds'],
-      ...status.timeline.filter((entry) => entry.seconds !== undefined).map((entry) => [entry.phase, entry.seconds?.toFixed(1) ?? '']),
+      ...status.timeline
+        .filter((entry) => entry.seconds !== undefined)
+        .map((entry) => [entry.phase, entry.seconds?.toFixed(1) ?? '']),
       ['together', status.timeline.reduce((sum, entry) => sum + (entry.seconds ?? 0), 0).toFixed(1)],
     ]),
     '',
     table([
       ['requests to', 'sent', 'lost'],
-      ...seen.filter(({ target }) => target !== forbiddenTarget).map(({ target, sent, failed }) => [target, sent, failed]),
+      ...seen
+        .filter(({ target }) => target !== forbiddenTarget)
+        .map(({ target, sent, failed }) => [target, sent, failed]),
     ]),
   ];
   const forbidden = seen.find(({ target }) => target === forbiddenTarget);
@@ -61,6 +70,10 @@ function table(rows: readonly (readonly (string | number)[])[]): string {
   const texts = rows.map((row) => row.map(String));
   const widths = (texts[0] ?? []).map((_, column) => Math.max(...texts.map((row) => row[column]?.length ?? 0)));
   return texts
-    .map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  '))
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .join('  ')
+    )
     .join('\n');
 }

@@ -115,7 +115,8 @@ export async function rebootMachine(dir: string): Promise<void> {
 /** Process 1 of a machine, as seen from outside. @throws Error when it does not run. */
 export async function initPid(dir: string): Promise<number> {
   const unshare = await runningOf(dir);
-  const children = unshare && (await readFile(`/proc/${unshare.pid}/task/${unshare.pid}/children`, 'utf8').catch(() => ''));
+  const children =
+    unshare && (await readFile(`/proc/${unshare.pid}/task/${unshare.pid}/children`, 'utf8').catch(() => ''));
   const pid = Number(children?.trim().split(' ')[0]);
   if (!(pid > 0)) throw new Error(`the machine in ${dir} does not run`);
   return pid;
@@ -127,11 +128,32 @@ export async function inside(dir: string, command: readonly string[]): Promise<s
   const environment = await readFile(path.join(dir, 'machine.env'), 'utf8');
   const bin = /^BIN='(.*)'$/m.exec(environment)?.[1] ?? '';
   const searchPath = `PATH=${bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
-  return ['nsenter', '-t', String(pid), '-m', '-u', '-i', '-n', '-p', '-C', '-r', '-w', 'env', '-i', searchPath, 'TERM=dumb', ...command];
+  return [
+    'nsenter',
+    '-t',
+    String(pid),
+    '-m',
+    '-u',
+    '-i',
+    '-n',
+    '-p',
+    '-C',
+    '-r',
+    '-w',
+    'env',
+    '-i',
+    searchPath,
+    'TERM=dumb',
+    ...command,
+  ];
 }
 
 /** Runs a command inside a machine and returns its output. */
-export async function runInside(dir: string, command: readonly string[], options?: Parameters<typeof run>[2]): Promise<string> {
+export async function runInside(
+  dir: string,
+  command: readonly string[],
+  options?: Parameters<typeof run>[2]
+): Promise<string> {
   const [file = '', ...args] = await inside(dir, command);
   return run(file, args, options);
 }

@@ -17,13 +17,15 @@ export async function buildMissing(catalogue: Catalogue, log: (line: string) => 
   const missing = catalogue.artefacts.filter((_, index) => built[index] !== true);
   await checkPrerequisites({ building: missing.length > 0 });
   if (missing.length === 0) return;
-  log(`building ${missing.length} of ${catalogue.artefacts.length} tools; from nothing this takes about half an hour, once`);
+  log(
+    `building ${missing.length} of ${catalogue.artefacts.length} tools; from nothing this takes about half an hour, once`
+  );
   const start = Date.now();
   const finished = new Map<Artefact, Promise<void>>();
   const lane = limit(lanes);
   for (const artefact of missing) {
     // Needs come earlier in the catalogue's order, so their promises exist.
-    const needs = artefact.needs.map((need) => finished.get(need));
+    const needs = artefact.needs.flatMap((need) => finished.get(need) ?? []);
     const done = Promise.all(needs).then(() => lane(() => reported(artefact, start, log)));
     // Awaited below; a failure of one must not end the process before the others are told to stop.
     done.catch(() => undefined);

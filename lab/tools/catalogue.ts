@@ -45,7 +45,9 @@ export async function loadCatalogue(): Promise<Catalogue> {
   });
   const node = await nodeImages(system, set('containerd'), goVersion);
   const testServer = await testServerArtefact();
-  const owners = new Map<string, Artefact>(goSets.flatMap(({ name, binaries }) => binaries.map((binary) => [binary.name, set(name)] as const)));
+  const owners = new Map<string, Artefact>(
+    goSets.flatMap(({ name, binaries }) => binaries.map((binary) => [binary.name, set(name)] as const))
+  );
   owners.set('temporal-test-server', testServer);
   return {
     artefacts: [debianBase, ...goSets.map(({ name }) => set(name)), machineLayer, clangLayer, testServer, system, node],

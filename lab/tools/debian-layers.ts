@@ -7,7 +7,17 @@ import { artefactDir, type Artefact } from './artefact.ts';
 const suite = 'bookworm';
 
 /** In every image and on every machine of the lab: what CNI agents call, and what a person looks for. */
-const basePackages = ['bash', 'ca-certificates', 'conntrack', 'iproute2', 'ipset', 'iptables', 'iputils-ping', 'kmod', 'procps'];
+const basePackages = [
+  'bash',
+  'ca-certificates',
+  'conntrack',
+  'iproute2',
+  'ipset',
+  'iptables',
+  'iputils-ping',
+  'kmod',
+  'procps',
+];
 
 /** On the machines of the lab only. */
 const machinePackages = ['curl', 'etcd-server', 'mount', 'runc', 'socat', 'tcpdump'];

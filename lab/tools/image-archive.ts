@@ -18,7 +18,8 @@ export interface ImageSpec {
 export async function packImages(images: readonly ImageSpec[], archive: string, scratch: string): Promise<void> {
   await mkdir(scratch, { recursive: true });
   const digests = new Map<string, string>();
-  for (const layer of new Set(images.flatMap((image) => image.layers))) digests.set(layer, await packLayer(layer, scratch));
+  for (const layer of new Set(images.flatMap((image) => image.layers)))
+    digests.set(layer, await packLayer(layer, scratch));
   const manifest = [];
   for (const image of images) {
     const layers = image.layers.map((layer) => digests.get(layer) ?? '');

@@ -23,8 +23,12 @@ type LayerFiles = Readonly<Record<string, string>>;
  * The images of Canal, Cilium and CoreDNS in a containerd folder, `containerd/`, with all layers unpacked. Every node
  * of a lab starts from a copy of hard links, so that a node costs neither time nor space.
  */
-export async function systemImages(sets: Readonly<Record<'cilium' | 'calico' | 'flannel' | 'coredns' | 'containerd' | 'cni-plugins', Artefact>>): Promise<Artefact> {
-  const scripts = await Promise.all(['calico-install.sh', 'calico-start.sh'].map((file) => readFile(path.join(imageSources, file), 'utf8')));
+export async function systemImages(
+  sets: Readonly<Record<'cilium' | 'calico' | 'flannel' | 'coredns' | 'containerd' | 'cni-plugins', Artefact>>
+): Promise<Artefact> {
+  const scripts = await Promise.all(
+    ['calico-install.sh', 'calico-start.sh'].map((file) => readFile(path.join(imageSources, file), 'utf8'))
+  );
   const needs = [debianBase, clangLayer, ...Object.values(sets)];
   return {
     name: 'system-images',
@@ -93,13 +97,19 @@ export async function systemImages(sets: Readonly<Record<'cilium' | 'calico' | '
               'cilium',
               {
                 ...Object.fromEntries(
-                  ['cilium-agent', 'cilium-dbg', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [`usr/bin/${name}`, bin('cilium', name)])
+                  ['cilium-agent', 'cilium-dbg', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [
+                    `usr/bin/${name}`,
+                    bin('cilium', name),
+                  ])
                 ),
                 'opt/cni/bin/cilium-cni': bin('cilium', 'cilium-cni'),
                 'cni/loopback': bin('cni-plugins', 'loopback'),
                 'var/lib/cilium/bpf': path.join(ciliumDir, 'bpf'),
                 ...Object.fromEntries(
-                  ['init-container.sh', 'install-plugin.sh', 'cni-uninstall.sh'].map((name) => [name, path.join(ciliumDir, 'scripts', name)])
+                  ['init-container.sh', 'install-plugin.sh', 'cni-uninstall.sh'].map((name) => [
+                    name,
+                    path.join(ciliumDir, 'scripts', name),
+                  ])
                 ),
               },
               { 'usr/bin/cilium': 'cilium-dbg', 'usr/bin/clang': 'clang-19' }
@@ -109,7 +119,10 @@ export async function systemImages(sets: Readonly<Record<'cilium' | 'calico' | '
         {
           name: 'quay.io/cilium/operator-generic:v1.20.2',
           entrypoint: ['/usr/bin/cilium-operator-generic'],
-          layers: [base, await layer('cilium-operator', { 'usr/bin/cilium-operator-generic': bin('cilium', 'cilium-operator') })],
+          layers: [
+            base,
+            await layer('cilium-operator', { 'usr/bin/cilium-operator-generic': bin('cilium', 'cilium-operator') }),
+          ],
         },
         {
           name: corednsImage,
@@ -142,7 +155,11 @@ export async function nodeImages(system: Artefact, containerd: Artefact, goVersi
         say(binary);
         const layer = path.join(dir, 'layers', binary);
         const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
-        await run('go', ['build', '-trimpath', '-buildvcs=false', '-ldflags', '-s -w', '-o', path.join(layer, binary), '.'], { cwd: source, env });
+        await run(
+          'go',
+          ['build', '-trimpath', '-buildvcs=false', '-ldflags', '-s -w', '-o', path.join(layer, binary), '.'],
+          { cwd: source, env }
+        );
         images.push({ name, layers: [layer], entrypoint: [`/${binary}`] });
       }
       await importImages(images, dir, artefactDir(containerd), say);
@@ -161,7 +178,10 @@ export async function copyByLinks(from: string, to: string): Promise<void> {
     await run('cp', ['-a', from, to]);
     return;
   }
-  for (const database of ['io.containerd.metadata.v1.bolt/meta.db', 'io.containerd.snapshotter.v1.overlayfs/metadata.db']) {
+  for (const database of [
+    'io.containerd.metadata.v1.bolt/meta.db',
+    'io.containerd.snapshotter.v1.overlayfs/metadata.db',
+  ]) {
     await rm(path.join(to, database));
     await cp(path.join(from, database), path.join(to, database));
   }
@@ -181,7 +201,12 @@ async function layFiles(layer: string, files: LayerFiles, links: LayerFiles): Pr
   for (const [target, to] of Object.entries(links)) await symlink(to, path.join(layer, target));
 }
 
-async function importImages(images: readonly ImageSpec[], dir: string, containerdDir: string, say: (what: string) => void): Promise<void> {
+async function importImages(
+  images: readonly ImageSpec[],
+  dir: string,
+  containerdDir: string,
+  say: (what: string) => void
+): Promise<void> {
   const archive = path.join(dir, 'images.tar');
   say('packing');
   await packImages(images, archive, path.join(dir, 'archive'));

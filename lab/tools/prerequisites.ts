@@ -11,7 +11,12 @@ interface Prerequisite {
 
 const gib = 1024 ** 3;
 
-async function versionAtLeast(command: string, args: string[], pattern: RegExp, wanted: [number, number]): Promise<boolean> {
+async function versionAtLeast(
+  command: string,
+  args: string[],
+  pattern: RegExp,
+  wanted: [number, number]
+): Promise<boolean> {
   const text = await run(command, args).catch(() => '');
   const match = pattern.exec(text);
   const [major, minor] = [Number(match?.[1]), Number(match?.[2] ?? 0)];
@@ -46,9 +51,11 @@ const toRun: readonly Prerequisite[] = [
     holds: async () =>
       (
         await Promise.all(
-          [['ip', '-V'], ...['unshare', 'nsenter', 'tar', 'cp'].map((name) => [name, '--version']), ['openssl', 'version']].map(
-            ([name = '', arg = '']) => succeeds(name, [arg])
-          )
+          [
+            ['ip', '-V'],
+            ...['unshare', 'nsenter', 'tar', 'cp'].map((name) => [name, '--version']),
+            ['openssl', 'version'],
+          ].map(([name = '', arg = '']) => succeeds(name, [arg]))
         )
       ).every(Boolean),
     fix: 'apt-get install iproute2 util-linux openssl tar coreutils',

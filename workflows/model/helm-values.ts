@@ -1,6 +1,8 @@
 import type { MigrationInput } from './input.ts';
 
 /** A JSON value, as Helm values are made of. */
+// An interface-like index signature, because a Record that refers to itself is not allowed.
+// eslint-disable-next-line @typescript-eslint/consistent-indexed-object-style
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
 /** Helm values. */
@@ -93,6 +95,6 @@ function merge(under: HelmValues, over: HelmValues): HelmValues {
   return merged;
 }
 
-function isObject(value: Json | undefined): value is { [key: string]: Json } {
+function isObject(value: Json | undefined): value is HelmValues {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -55,7 +55,10 @@ export function objections(facts: ClusterFacts, input: MigrationInput): Objectio
   }
   const notReady = facts.nodes.filter((node) => !node.ready).map((node) => node.name);
   if (notReady.length > 0) {
-    found.push({ type: 'NodeNotReady', message: `not Ready: ${notReady.join(', ')}; repair or remove these nodes first` });
+    found.push({
+      type: 'NodeNotReady',
+      message: `not Ready: ${notReady.join(', ')}; repair or remove these nodes first`,
+    });
   }
   return found;
 }
