@@ -22,7 +22,7 @@ program
   .command('tools')
   .description('build everything the lab is made of that is not built yet')
   .action(async () => {
-    await buildMissing(await loadCatalogue(), log);
+    await buildMissing((await loadCatalogue()).artefacts, log);
     log('all tools are built');
   });
 

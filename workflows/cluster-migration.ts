@@ -1,6 +1,5 @@
 import {
   ApplicationFailure,
-  ChildWorkflowFailure,
   ParentClosePolicy,
   condition,
   executeChild,
@@ -22,6 +21,7 @@ import {
   type Phase,
 } from './model/status.ts';
 import { nodeMigration } from './node-migration.ts';
+import { operatorFailure } from './operator-failure.ts';
 
 /**
  * Migrates a cluster from Canal to Cilium.
@@ -40,7 +40,11 @@ export async function clusterMigration(raw: unknown): Promise<MigrationReport> {
   setHandler(approveSignal, (approval) => migration.approve(approval), {
     description: 'Lets one node be migrated: {"node", "approver", "reason"}',
   });
-  return migration.run(raw);
+  try {
+    return await migration.run(raw);
+  } catch (error) {
+    throw operatorFailure(error);
+  }
 }
 
 class ClusterMigration {
@@ -158,14 +162,7 @@ class ClusterMigration {
     } catch (error) {
       node.state = 'failed';
       this.show();
-      const cause = error instanceof ChildWorkflowFailure ? error.cause : undefined;
-      if (!(cause instanceof ApplicationFailure)) throw error;
-      throw ApplicationFailure.create({
-        message: cause.message,
-        nonRetryable: true,
-        ...(cause.type != null && { type: cause.type }),
-        ...(error instanceof Error && { cause: error }),
-      });
+      throw error;
     }
     node.state = 'migrated';
     node.seconds = Math.round((Date.now() - start) / 1000);

@@ -1,6 +1,7 @@
-import { ApplicationFailure, CancellationScope, isCancellation, log, setCurrentDetails } from '@temporalio/workflow';
+import { CancellationScope, log, setCurrentDetails } from '@temporalio/workflow';
 import { draining, patient, quick } from './activity-proxies.ts';
 import type { MigrationInput } from './model/input.ts';
+import { operatorFailure } from './operator-failure.ts';
 
 /** Input of {@link nodeMigration}. */
 export interface NodeMigrationInput {
@@ -42,7 +43,7 @@ export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigr
         quick.uncordonNode.executeWithOptions(summary('uncordon after a failed drain'), [{ cluster, node }])
       );
     }
-    throw withNode(node, error);
+    throw operatorFailure(error, `node ${node}`);
   }
   try {
     const target = { cluster, node, targetPodCidr: podCidr, sourcePodCidr, proberImage };
@@ -58,18 +59,6 @@ export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigr
     await quick.uncordonNode.executeWithOptions(summary('uncordon'), [{ cluster, node }]);
     step('migrated');
   } catch (error) {
-    throw withNode(node, error);
+    throw operatorFailure(error, `node ${node}`);
   }
-}
-
-/** Says which node a failure is about, and in what state it is left. */
-function withNode(node: string, error: unknown): unknown {
-  if (isCancellation(error)) return error;
-  const cause = error instanceof Error && error.cause instanceof ApplicationFailure ? error.cause : undefined;
-  return ApplicationFailure.create({
-    message: `node ${node}: ${cause?.message ?? (error instanceof Error ? error.message : String(error))}`,
-    type: cause?.type ?? 'VerificationFailed',
-    nonRetryable: true,
-    ...(error instanceof Error && { cause: error }),
-  });
 }

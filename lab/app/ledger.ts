@@ -32,7 +32,10 @@ export async function readLedger(lab: Lab, since: Date): Promise<LedgerLine[]> {
     for (const file of await readdir(dir).catch(() => [] as string[])) {
       const text = await readFile(path.join(dir, file), 'utf8');
       // A line that is being written, or was when its pod was killed, has no end yet.
-      const complete = text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter(Boolean);
+      const complete = text
+        .slice(0, text.lastIndexOf('\n') + 1)
+        .split('\n')
+        .filter(Boolean);
       lines.push(...complete.map((line) => JSON.parse(line) as LedgerLine));
     }
   }

@@ -1,5 +1,4 @@
 import { buildArtefact, isBuilt, type Artefact } from './artefact.ts';
-import type { Catalogue } from './catalogue.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 
 /** Two at a time: while one links, on one core, the other compiles. */
@@ -9,17 +8,15 @@ const lanes = 2;
 const reminderMs = 30_000;
 
 /**
- * Builds what is missing and says what it does, with elapsed time.
+ * Builds what is missing of the artefacts, given in the order in which they are best built, and says what it does, with elapsed time.
  * @throws Error naming every prerequisite that the machine lacks, before anything is built.
  */
-export async function buildMissing(catalogue: Catalogue, log: (line: string) => void): Promise<void> {
-  const built = await Promise.all(catalogue.artefacts.map(isBuilt));
-  const missing = catalogue.artefacts.filter((_, index) => built[index] !== true);
+export async function buildMissing(artefacts: readonly Artefact[], log: (line: string) => void): Promise<void> {
+  const built = await Promise.all(artefacts.map(isBuilt));
+  const missing = artefacts.filter((_, index) => built[index] !== true);
   await checkPrerequisites({ building: missing.length > 0 });
   if (missing.length === 0) return;
-  log(
-    `building ${missing.length} of ${catalogue.artefacts.length} tools; from nothing this takes about half an hour, once`
-  );
+  log(`building ${missing.length} of ${artefacts.length} tools; all of them from nothing take half an hour, once`);
   const start = Date.now();
   const finished = new Map<Artefact, Promise<void>>();
   const lane = limit(lanes);

@@ -10,6 +10,10 @@ import { testServerArtefact } from './test-server-artefact.ts';
 /** Everything the lab is made of, in the order in which it is best built, and where its parts are once built. */
 export interface Catalogue {
   artefacts: readonly Artefact[];
+  /** Those that a control plane without nodes needs. */
+  controlPlaneArtefacts: readonly Artefact[];
+  /** What runs beside a cluster: Temporal's dev server, its time-skipping test server, Helm. */
+  hostArtefacts: readonly Artefact[];
   /** Folders to put on the PATH of a lab's machines. */
   binDirs: readonly string[];
   /** A binary by name. */
@@ -51,6 +55,8 @@ export async function loadCatalogue(): Promise<Catalogue> {
   owners.set('temporal-test-server', testServer);
   return {
     artefacts: [debianBase, ...goSets.map(({ name }) => set(name)), machineLayer, clangLayer, testServer, system, node],
+    controlPlaneArtefacts: [debianBase, set('kubernetes'), machineLayer],
+    hostArtefacts: [set('temporal'), set('helm'), testServer],
     binDirs: ['kubernetes', 'containerd', 'helm', 'cilium'].map((name) => path.join(artefactDir(set(name)), 'bin')),
     bin: (name) => {
       const owner = owners.get(name);

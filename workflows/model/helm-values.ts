@@ -2,7 +2,7 @@ import type { MigrationInput } from './input.ts';
 
 /** A JSON value, as Helm values are made of. */
 // An interface-like index signature, because a Record that refers to itself is not allowed.
-// eslint-disable-next-line @typescript-eslint/consistent-indexed-object-style
+
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
 /** Helm values. */

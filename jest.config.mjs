@@ -1,0 +1,28 @@
+/** What Jest has to compile although it lies in node_modules: packages that are ES modules only. */
+const esModules = [
+  '@kubernetes/client-node',
+  'openid-client',
+  'oauth4webapi',
+  'jose',
+  'js-yaml',
+  'socks-proxy-agent',
+  'agent-base',
+];
+
+const project = (name, timeoutSeconds) => ({
+  displayName: name,
+  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
+  testEnvironment: 'node',
+  setupFilesAfterEnv: [`<rootDir>/test/setup/${timeoutSeconds > 60 ? 'long' : 'short'}.ts`],
+  transform: {
+    '^.+\\.(ts|js|mjs)$': [
+      '@swc/jest',
+      { module: { type: 'commonjs' }, jsc: { target: 'es2023', parser: { syntax: 'typescript' } } },
+    ],
+  },
+  transformIgnorePatterns: [`/node_modules/(?!(${esModules.join('|')})/)`],
+});
+
+export default {
+  projects: [project('unit', 30), project('workflow', 60), project('api', 600), project('lab', 600)],
+};

@@ -1,0 +1,102 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createPreflightActivities } from '../../activities/preflight/inspect.ts';
+import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
+import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
+import { activitiesOf } from '../support/activity.ts';
+import { useLab } from '../support/lab.ts';
+
+const lab = useLab({ nodes: 0 });
+let scratch: string;
+const open: Server[] = [];
+
+beforeAll(async () => {
+  scratch = await mkdtemp(path.join(tmpdir(), 'cni-test-'));
+});
+afterAll(async () => {
+  for (const server of open) server.close();
+  await rm(scratch, { recursive: true });
+});
+
+/** Listens on a free port of this machine. */
+async function listen(onConnection: (socket: Socket) => void): Promise<number> {
+  const server = createServer(onConnection);
+  open.push(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return (server.address() as AddressInfo).port;
+}
+
+/** A kubeconfig of the lab's administrator that goes to another address. */
+async function kubeconfigTo(server: string, name: string): Promise<string> {
+  const file = path.join(scratch, name);
+  await writeKubeconfig(file, lab().layout.pki, 'admin', server, lab().layout.context);
+  return file;
+}
+
+it('shares a small pool of connections among all requests', async () => {
+  let connections = 0;
+  const port = await listen((socket) => {
+    connections++;
+    const upstream = connect(6443, lab().layout.controlPlaneAddress);
+    socket.on('error', () => upstream.destroy());
+    upstream.on('error', () => socket.destroy());
+    socket.pipe(upstream).pipe(socket);
+  });
+  const clusters = kubeconfigClusters(await kubeconfigTo(`https://127.0.0.1:${port}`, 'pool'));
+  for (let round = 0; round < 20; round++) {
+    const { core } = await clusters.connect(lab().layout.context);
+    await core.listNamespace({});
+  }
+  expect(connections).toBe(1);
+  const { core, objects } = await clusters.connect(lab().layout.context);
+  await Promise.all(Array.from({ length: 100 }, () => core.listNamespace({})));
+  await objects.list('v1', 'Namespace');
+  expect(connections).toBeLessThanOrEqual(16);
+});
+
+it('ends a request that is not answered when its activity is cancelled', async () => {
+  const sockets: Socket[] = [];
+  const port = await listen((socket) => void sockets.push(socket));
+  const clusters = kubeconfigClusters(await kubeconfigTo(`https://127.0.0.1:${port}`, 'silent'));
+  const environment = new MockActivityEnvironment();
+  const { inspectCluster } = createPreflightActivities(clusters);
+  const outcome = environment.run(inspectCluster, { cluster: lab().layout.context }).catch((error: unknown) => error);
+  const start = Date.now();
+  while (sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  environment.cancel('CANCELLED');
+  expect(await outcome).toMatchObject({ name: 'CancelledFailure' });
+  expect(Date.now() - start).toBeLessThan(10_000);
+  for (const socket of sockets) socket.destroy();
+});
+
+it('takes credentials that were renewed in the file', async () => {
+  const { layout } = lab();
+  const file = path.join(scratch, 'renewed');
+  await createCertificate(layout.pki, 'nobody', '/CN=nobody', []);
+  await writeKubeconfig(file, layout.pki, 'nobody', layout.apiServer, layout.context);
+  const activities = activitiesOf(lab(), file);
+  await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
+    type: 'KubernetesForbidden',
+  });
+  await writeFile(file, await readFile(layout.kubeconfig));
+  await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
+    type: 'SourceNotFound',
+  });
+});
+
+it.each([
+  ['a file that is not there', undefined, 'ENOENT'],
+  ['a file that is no kubeconfig', 'secret: [', 'no valid kubeconfig'],
+])('names %s without quoting it', async (name, text, words) => {
+  const file = path.join(scratch, name);
+  if (text !== undefined) await writeFile(file, text);
+  const failure: unknown = await activitiesOf(lab(), file)
+    .inspectCluster({ cluster: 'x' })
+    .catch((error: unknown) => error);
+  expect(failure).toMatchObject({ type: 'UnknownCluster', nonRetryable: true });
+  expect((failure as Error).message).toContain(words);
+  expect((failure as Error).message).not.toContain('secret');
+});

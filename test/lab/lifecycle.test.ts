@@ -1,0 +1,88 @@
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import path from 'node:path';
+import type { V1Node } from '@kubernetes/client-node';
+import { labDown, labUp } from '../../lab/cluster/lab.ts';
+import { rebootMachine, runInside } from '../../lab/machine/machine.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { until } from '../../lab/process.ts';
+import { hostState } from '../support/host-state.ts';
+import { uniqueLabName } from '../support/lab.ts';
+import { get } from '../support/objects.ts';
+
+const names = [uniqueLabName('life'), uniqueLabName('beside')];
+const [first = '', second = ''] = names;
+
+afterAll(async () => {
+  for (const name of names) await labDown(name);
+});
+
+it('comes up after a crash half way, beside another lab; reboots; and leaves nothing', async () => {
+  const before = await hostState();
+
+  // "lab up" is killed when it has just begun with the nodes.
+  const up = spawn(
+    process.execPath,
+    [path.join(projectDir, 'lab', 'cli.ts'), 'up', '--name', first, '--nodes', '1', '--no-app'],
+    {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    }
+  );
+  for await (const line of createInterface({ input: up.stderr })) {
+    if (line.startsWith('control plane up')) up.kill('SIGKILL');
+  }
+  expect(await hostState()).not.toEqual(before);
+
+  // A second lab at the same time, and the first one again.
+  const [lab, beside] = await Promise.all([
+    labUp({ name: first, nodes: 1, app: false, ephemeral: true }),
+    labUp({ name: second, nodes: 0, ephemeral: true }),
+  ]);
+  expect(lab.layout.record.index).not.toBe(beside.layout.record.index);
+  expect((await beside.kubectl('get', 'nodes', '-o', 'name')).trim()).toBe('');
+
+  // A reboot is a reboot: another boot ID, nothing left of the links, and all of it comes back by itself.
+  const node = () => get<V1Node>(lab, 'node', 'node1');
+  const bootId = (await node()).status?.nodeInfo?.bootID;
+  const machine = lab.layout.machineDir('node1');
+  expect(await runInside(machine, ['ip', '-br', 'link'])).toContain('flannel.1');
+  await rebootMachine(machine);
+  expect(await runInside(machine, ['ip', '-br', 'link'])).not.toContain('cali');
+  await until(
+    'node1 to be Ready again',
+    async () => {
+      const { status } = await node();
+      const ready = status?.conditions?.find((condition) => condition.type === 'Ready')?.status === 'True';
+      return ready && status?.nodeInfo?.bootID !== bootId;
+    },
+    { timeoutMs: 120_000 }
+  );
+  await lab.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/canal', '--timeout=120s');
+  await until(
+    'pods to be back',
+    async () =>
+      (await lab.kubectl('-n', 'kube-system', 'get', 'pods'))
+        .split('\n')
+        .slice(1, -1)
+        .every((line) => / (1\/1|2\/2) /.test(line)),
+    {
+      timeoutMs: 120_000,
+    }
+  );
+
+  await labDown(first);
+  await labDown(second);
+  await labDown(second);
+  expect(await hostState()).toEqual(before);
+});
+
+it.each([
+  ['', 3],
+  ['Upper', 3],
+  ['-x', 3],
+  ['../up', 3],
+  ['good', -1],
+  ['good', 51],
+])('refuses the name "%s" with %s nodes', async (name, nodes) => {
+  await expect(labUp({ name, nodes })).rejects.toThrow(/is no lab name|has 0 to 50 nodes/);
+});

@@ -1,0 +1,40 @@
+import type { Lab } from '../../lab/cluster/lab.ts';
+import { run } from '../../lab/process.ts';
+
+/** Applies objects as an administrator would. */
+export async function apply(lab: Lab, ...objects: object[]): Promise<void> {
+  const list = { apiVersion: 'v1', kind: 'List', items: objects };
+  const args = ['--kubeconfig', lab.layout.kubeconfig, 'apply', '-f', '-'];
+  await run(lab.catalogue.bin('kubectl'), args, { input: JSON.stringify(list) });
+}
+
+/** Reads one object or list as JSON. */
+export async function get<T>(lab: Lab, ...what: string[]): Promise<T> {
+  return JSON.parse(await lab.kubectl('get', ...what, '-o', 'json')) as T;
+}
+
+/** A node object without a machine behind it. */
+export function bareNode(name: string): object {
+  return { apiVersion: 'v1', kind: 'Node', metadata: { name } };
+}
+
+/** A pod that runs nowhere: bound to a node without a kubelet. */
+export function barePod(
+  namespace: string,
+  name: string,
+  node: string,
+  more: { labels?: object; spec?: object } = {}
+): object {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: more.labels ?? {} },
+    spec: {
+      nodeName: node,
+      terminationGracePeriodSeconds: 1,
+      tolerations: [{ operator: 'Exists' }],
+      containers: [{ name: 'c', image: 'none' }],
+      ...more.spec,
+    },
+  };
+}

@@ -1,0 +1,36 @@
+import type { PodFacts } from '../../activities/kubernetes/pods.ts';
+import { checksFor } from '../../activities/probe/checks.ts';
+
+function prober(node: string, ip: string | undefined): PodFacts {
+  const key = `cni-live-migration/prober-${node}`;
+  const rest = {
+    hostNetwork: false,
+    finished: false,
+    mirror: false,
+    controller: 'DaemonSet',
+    emptyDirs: [],
+    labels: {},
+  };
+  return { key, namespace: '', name: '', uid: '', node, ip, deletion: undefined, graceSeconds: 1, ...rest };
+}
+
+it('checks both networks in both directions, beside DNS, service and API server', () => {
+  const checks = checksFor(
+    [prober('a', '10.245.0.1'), prober('b', '10.244.1.1'), prober('c', undefined)],
+    '10.245.0.0/16'
+  );
+  expect(checks.map((check) => check.name)).toEqual([
+    'API server',
+    'DNS over UDP',
+    'DNS over TCP',
+    'service',
+    ...['Cilium pod on a', 'Canal pod on b'].flatMap((peer) => [`${peer}, large`, `${peer}, UDP`, `${peer}, way back`]),
+  ]);
+});
+
+it('stays within what a termination message holds, however many nodes there are', () => {
+  const many = Array.from({ length: 500 }, (_, index) =>
+    prober(`node-${index}`, index % 2 ? '10.245.0.1' : '10.244.0.1')
+  );
+  expect(checksFor(many, '10.245.0.0/16')).toHaveLength(4 + 6 * 3);
+});

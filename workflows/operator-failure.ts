@@ -1,0 +1,26 @@
+import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
+
+/**
+ * What an operator should see of an error: the failure that an activity or a child threw, with its type and its message,
+ * rather than "activity task failed" and the reason some layers below. Cancellation stays what it is.
+ *
+ * @param where put in front of the message.
+ */
+export function operatorFailure(error: unknown, where?: string): unknown {
+  if (isCancellation(error) || (error instanceof ApplicationFailure && where === undefined)) return error;
+  const cause = firstApplicationFailure(error);
+  const message = cause?.message ?? (error instanceof Error ? error.message : String(error));
+  return ApplicationFailure.create({
+    message: where === undefined ? message : `${where}: ${message}`,
+    nonRetryable: true,
+    ...(cause?.type != null && { type: cause.type }),
+    ...(error instanceof Error && { cause: error }),
+  });
+}
+
+function firstApplicationFailure(error: unknown): ApplicationFailure | undefined {
+  for (let current = error; current instanceof Error; current = current.cause) {
+    if (current instanceof ApplicationFailure) return current;
+  }
+  return undefined;
+}
