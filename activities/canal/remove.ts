@@ -31,11 +31,11 @@ export function createCanalActivities(clusters: Clusters) {
         metadata: { name: canal.name, namespace: canal.namespace },
       };
       await deleteObject(connection, daemonSet);
-      const labels = Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {});
+      const selectors = [Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {}), [['k8s-app', controllers]]];
       await poll(
         async () => {
           const left = (await listPods(connection, `metadata.namespace=${canal.namespace}`)).filter((pod) =>
-            labels.every(([key, value]) => pod.labels[key] === value)
+            selectors.some((labels) => labels.every(([key = '', value]) => pod.labels[key] === value))
           );
           return left.length === 0
             ? { done: undefined }

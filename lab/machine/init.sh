@@ -67,6 +67,8 @@ show kernel/panic 10
 show kernel/panic_on_oops 1
 show kernel/keys/root_maxkeys 1000000
 show kernel/keys/root_maxbytes 25000000
+# The kernel goes on when a machine reboots; kubelet reports this as the node's boot ID.
+show kernel/random/boot_id "$(cat /proc/sys/kernel/random/uuid)"
 
 printf '127.0.0.1 localhost\n%s %s\n' "${ADDRESS%/*}" "$NAME" > "$root/etc/hosts"
 echo "$NAME" > "$root/etc/hostname"
@@ -82,6 +84,7 @@ set +e
 # These are per network namespace, so the machine's own.
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 
+touch "$dir/booted"
 export PATH=$BIN:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 run_service() {
   while :; do

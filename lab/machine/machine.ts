@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { identifyProcess, isRunning, run, signalProcess, until, type ProcessId } from '../process.ts';
@@ -97,7 +97,7 @@ export async function stopMachine(dir: string): Promise<void> {
   await run('bash', [supervisorScript, dir]);
 }
 
-/** Takes a machine down the hard way; its supervisor boots it again. Resolves when the new boot has begun. */
+/** Takes a machine down the hard way; its supervisor boots it again. Resolves when it runs its services again. */
 export async function rebootMachine(dir: string): Promise<void> {
   const before = await runningOf(dir);
   if (before === undefined) throw new Error(`the machine in ${dir} does not run`);
@@ -106,7 +106,8 @@ export async function rebootMachine(dir: string): Promise<void> {
     'the machine to boot again',
     async () => {
       const now = await runningOf(dir);
-      return now !== undefined && (now.pid !== before.pid || now.startTicks !== before.startTicks);
+      const booted = now !== undefined && existsSync(path.join(dir, 'booted'));
+      return booted && (now.pid !== before.pid || now.startTicks !== before.startTicks);
     },
     { timeoutMs: 30_000 }
   );

@@ -66,6 +66,7 @@ network_down
 cgroup_remove
 while [ ! -e "$dir/stop" ]; do
   network_up
+  rm -f "$dir/booted"
   echo "$(date -Is) boot" >> "$dir/log/boots.log"
   (
     cgroup_enter

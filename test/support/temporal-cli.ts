@@ -42,7 +42,9 @@ export class TemporalCli {
       '-o',
       'json'
     );
-    return (JSON.parse(text) as { queryResult: [MigrationStatus] }).queryResult[0];
+    const [status] = (JSON.parse(text) as { queryResult: [MigrationStatus] }).queryResult;
+    // The CLI shows an empty list as null.
+    return { ...status, nodes: (status.nodes as MigrationStatus['nodes'] | null) ?? [] };
   }
 
   /** Waits for the end. @returns its status, and the result or the failure. */

@@ -18,9 +18,8 @@ describe('parseNetConf', () => {
     ['{"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw"}}', `Flannel's backend is "host-gw"`],
     ['{"Backend": {"Type": "vxlan"}}', 'names no Network'],
   ])('refuses %s', (text, words) => {
-    expect(() => parseNetConf(text, 'here')).toThrow(
-      expect.objectContaining({ type: 'SourceNotFound', nonRetryable: true })
-    );
+    const failure = expect.objectContaining({ type: 'SourceNotFound', nonRetryable: true }) as Error;
+    expect(() => parseNetConf(text, 'here')).toThrow(failure);
     expect(() => parseNetConf(text, 'here')).toThrow(words);
   });
 });

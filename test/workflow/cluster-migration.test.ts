@@ -215,7 +215,8 @@ it('has nothing to do when Canal is gone', async () => {
   const cluster = fakeCluster();
   const inspect = cluster.activities.inspectCluster;
   cluster.activities.inspectCluster = async (target) => {
-    const { canal: _, ...facts } = await inspect(target);
+    const facts = await inspect(target);
+    delete facts.canal;
     return { ...facts, ciliumOwnsCni: true };
   };
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
