@@ -3,6 +3,16 @@ import type { Lab } from './cluster/lab.ts';
 import { proberImage } from './tools/node-images.ts';
 
 /**
+ * The chart's own lists without SYS_RESOURCE, which many sandboxes lack; its only use, lifting the limit of locked memory,
+ * is for kernels before 5.11. Not "privileged", because a privileged agent changes settings of the whole host.
+ */
+const cleanUpCapabilities = ['NET_ADMIN', 'SYS_MODULE', 'SYS_ADMIN'];
+const agentCapabilities = [
+  ...cleanUpCapabilities,
+  ...['CHOWN', 'KILL', 'NET_RAW', 'IPC_LOCK', 'DAC_OVERRIDE', 'FOWNER', 'SETGID', 'SETUID', 'SYSLOG'],
+];
+
+/**
  * What a migration of the lab is started with. The Helm values say where the lab differs from a usual cluster: images
  * that were built here, a host that may lack some rights, no Envoy and no Hubble because the lab does not build them.
  */
@@ -21,7 +31,7 @@ export function labMigrationRequest(lab: Lab, approval: MigrationRequest['approv
       hubble: { enabled: false },
       cgroup: { autoMount: { enabled: false }, hostRoot: '/sys/fs/cgroup' },
       sysctlfix: { enabled: false },
-      securityContext: { privileged: true },
+      securityContext: { capabilities: { ciliumAgent: agentCapabilities, cleanCiliumState: cleanUpCapabilities } },
     },
   };
 }

@@ -254,7 +254,8 @@ async function installNetwork(lab: Lab): Promise<void> {
   await kubectl('apply', '--server-side', '--force-conflicts', ...files.flatMap((file) => ['-f', file]));
   await until(
     `the nodes ${layout.nodeNames.join(', ')} to register`,
-    async () => (await kubectl('get', 'nodes', '-o', 'name')).trim().split('\n').length >= layout.nodeNames.length,
+    async () =>
+      (await kubectl('get', 'nodes', '-o', 'name')).split('\n').filter(Boolean).length >= layout.nodeNames.length,
     { timeoutMs: 120_000 }
   );
   await kubectl('wait', '--for=condition=Ready', 'node', '--all', '--timeout=240s');

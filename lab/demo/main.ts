@@ -58,11 +58,13 @@ async function demo({ nodes, approval, keep }: DemoOptions): Promise<void> {
     } finally {
       await connection.close();
     }
-    say(`\nTemporal Web UI: ${temporal.webUi}/namespaces/default/workflows`);
     if (keep) {
-      say(
-        `The lab is kept. To use it:   export KUBECONFIG=${lab.layout.kubeconfig}\nTo remove it:                 npm run lab -- down --name ${name}`
-      );
+      const lines = [
+        `Everything is kept. Temporal Web UI: ${temporal.webUi}/namespaces/default/workflows`,
+        `To use the cluster:  export KUBECONFIG=${lab.layout.kubeconfig}`,
+        `To remove it all:    npm run lab -- down --name ${name}`,
+      ];
+      say(`\n${lines.join('\n')}`);
     }
   } finally {
     if (!keep) {

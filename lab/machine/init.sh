@@ -53,8 +53,8 @@ for volume in $VOLUMES; do
   mount --bind "$dir/volumes$volume" "$root$volume"
 done
 
-# kubelet sets these for the whole host and ends when it cannot. It only writes what differs, so it is shown the values
-# it wants, and the host keeps its own.
+# kubelet and Cilium's agent set these for the whole host (one of them for good), and kubelet ends when it cannot. They
+# are shown files with the values they want, and the host keeps its own.
 shown=$root/run/kernel-settings
 mkdir -p "$shown"
 show() {
@@ -67,6 +67,8 @@ show kernel/panic 10
 show kernel/panic_on_oops 1
 show kernel/keys/root_maxkeys 1000000
 show kernel/keys/root_maxbytes 25000000
+show kernel/timer_migration 0
+show kernel/unprivileged_bpf_disabled 1
 # The kernel goes on when a machine reboots; kubelet reports this as the node's boot ID.
 show kernel/random/boot_id "$(cat /proc/sys/kernel/random/uuid)"
 

@@ -4,6 +4,15 @@ import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get } from '../support/objects.ts';
 
+/** There is no kubelet: this ends pods that were told to end, as one would. */
+let kubelet: Promise<void> | undefined;
+let stopKubelet = false;
+// Before the lab's own: it needs the API server.
+afterAll(async () => {
+  stopKubelet = true;
+  await kubelet;
+});
+
 const lab = useLab({ nodes: 0 });
 const namespace = 'shop';
 const options = { timeoutSeconds: 10, deleteEmptyDirData: false, evictUnmanagedPods: true };
@@ -18,10 +27,6 @@ const podsOn = async (node: string): Promise<string[]> =>
   (await get<V1PodList>(lab(), 'pods', '-n', namespace, '--field-selector', `spec.nodeName=${node}`)).items.map(
     (pod) => pod.metadata?.name ?? ''
   );
-
-/** There is no kubelet: this ends pods that were told to end, as one would. */
-let kubelet: Promise<void>;
-let stopKubelet = false;
 
 beforeAll(async () => {
   await lab().kubectl('create', 'namespace', namespace);
@@ -57,10 +62,6 @@ beforeAll(async () => {
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
   })();
-});
-afterAll(async () => {
-  stopKubelet = true;
-  await kubelet;
 });
 
 it('evicts what has to move and leaves the rest', async () => {

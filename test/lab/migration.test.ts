@@ -1,15 +1,21 @@
 import type { V1DaemonSetList, V1NodeList, V1Pod, V1PodList } from '@kubernetes/client-node';
 import type { ChildProcess } from 'node:child_process';
 import { readLedger, totals } from '../../lab/app/ledger.ts';
+import { labDown } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
 import { contains } from '../../workflows/model/networks.ts';
+import { hostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
+let before: Record<string, string[]>;
+beforeAll(async () => {
+  before = await hostState();
+});
 const lab = useLab({ nodes: 3 });
 const targetPodCidr = '10.245.0.0/16';
 const canalPort = 8472;
@@ -186,4 +192,9 @@ it('goes on serving, and enforces the policies it found', async () => {
 it('finds nothing to do when it is started again', async () => {
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'none')));
   expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { changed: false } });
+});
+
+it('leaves this machine as it was, Cilium’s traces included', async () => {
+  await labDown(lab().layout.record.name);
+  expect(await hostState()).toEqual(before);
 });

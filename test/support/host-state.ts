@@ -48,7 +48,8 @@ export async function hostState(): Promise<Record<string, string[]>> {
 
 /** Processes that only labs have, in whatever namespace. */
 async function labProcesses(): Promise<string[]> {
-  const names = /^(kube-.*|kubelet|etcd|containerd.*|cilium.*|calico.*|flanneld|coredns|supervise\.sh)$/;
+  const names =
+    /^(kube-.*|kubelet|etcd|containerd.*|cilium.*|calico.*|flanneld|coredns|supervise\.sh|temporal|main\.ts)$/;
   const found: string[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;

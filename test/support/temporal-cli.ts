@@ -44,7 +44,7 @@ export class TemporalCli {
     );
     const [status] = (JSON.parse(text) as { queryResult: [MigrationStatus] }).queryResult;
     // The CLI shows an empty list as null.
-    return { ...status, nodes: (status.nodes as MigrationStatus['nodes'] | null) ?? [] };
+    return { ...status, nodes: status.nodes ?? [] };
   }
 
   /** Waits for the end. @returns its status, and the result or the failure. */

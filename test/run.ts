@@ -1,0 +1,100 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { projectDir } from '../lab/paths.ts';
+import { buildMissing } from '../lab/tools/build.ts';
+import { loadCatalogue } from '../lab/tools/catalogue.ts';
+
+/**
+ * Runs every check of the project, those that fail soonest first, and ends with one line: "N passed, N failed". A check
+ * that is no test suite counts as one. With --fast, what needs a whole cluster is left out.
+ */
+async function main(): Promise<void> {
+  const { values } = parseArgs({ options: { fast: { type: 'boolean', default: false } } });
+  const scratch = await mkdtemp(path.join(tmpdir(), 'cni-tests-'));
+  let passed = 0;
+  let failed = 0;
+  const count = (ok: boolean): void => void (ok ? passed++ : failed++);
+
+  for (const { name, command, cwd } of checks) {
+    const start = Date.now();
+    const ok = await succeeds(command, cwd);
+    console.log(`${ok ? 'passed' : 'FAILED'}  ${name} (${seconds(start)})`);
+    count(ok);
+  }
+
+  const catalogue = await loadCatalogue();
+  const { artefacts, controlPlaneArtefacts, hostArtefacts } = catalogue;
+  const needed = values.fast ? [...new Set([...controlPlaneArtefacts, ...hostArtefacts])] : artefacts;
+  // In the catalogue's own order, which is the one to build in.
+  const built = await buildMissing(
+    artefacts.filter((one) => needed.includes(one)),
+    console.log
+  ).then(
+    () => true,
+    (error: unknown) => {
+      console.error(error instanceof Error ? error.message : error);
+      return false;
+    }
+  );
+  count(built);
+
+  const suites = values.fast ? [['unit', 'workflow'], ['api']] : [['unit', 'workflow'], ['api'], ['lab']];
+  for (const projects of built ? suites : [['unit']]) {
+    const report = path.join(scratch, `${projects.join('-')}.json`);
+    // What uses the network of this machine runs one file after the other.
+    // It is also made to end with its last test: a connection that a test forgot must not hold up everything.
+    const order = projects.includes('unit') ? [] : ['--runInBand', '--forceExit'];
+    const jest = [
+      'jest',
+      '--selectProjects',
+      ...projects,
+      '--json',
+      '--outputFile',
+      report,
+      '--ci',
+      '--verbose',
+      ...order,
+    ];
+    const ok = await succeeds(['npx', ...jest]);
+    const result = await readFile(report, 'utf8').then(
+      (text) => JSON.parse(text) as { numPassedTests: number; numFailedTests: number; numFailedTestSuites: number },
+      () => undefined
+    );
+    passed += result?.numPassedTests ?? 0;
+    // A suite that does not even load has no test that fails.
+    failed += Math.max(result?.numFailedTests ?? 0, result?.numFailedTestSuites ?? 0, ok ? 0 : 1);
+  }
+  await rm(scratch, { recursive: true });
+  console.log(`${passed} passed, ${failed} failed`);
+  process.exitCode = failed === 0 ? 0 : 1;
+}
+
+const checks: readonly { name: string; command: readonly string[]; cwd?: string }[] = [
+  { name: 'lint', command: ['npx', 'eslint', '--max-warnings', '0', '.'] },
+  { name: 'format', command: ['npx', 'prettier', '--check', '--log-level', 'warn', '.'] },
+  { name: 'types', command: ['npx', 'tsc', '--noEmit'] },
+  ...['prober', 'lab/app', 'lab/images/pause'].map((folder) => ({
+    name: `go vet ${folder}`,
+    command: ['go', 'vet', './...'],
+    cwd: path.join(projectDir, folder),
+  })),
+];
+
+async function succeeds([file = '', ...args]: readonly string[], cwd = projectDir): Promise<boolean> {
+  // Jest reports to readers on standard error; with --json, its standard output is for programs.
+  const output = args.includes('--json') ? 'ignore' : 'inherit';
+  const child = spawn(file, args, { cwd, stdio: ['ignore', output, 'inherit'] });
+  return new Promise((resolve) => {
+    child.once('error', () => resolve(false));
+    child.once('exit', (code) => resolve(code === 0));
+  });
+}
+
+function seconds(since: number): string {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+}
+
+await main();
