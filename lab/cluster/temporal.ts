@@ -62,7 +62,8 @@ function portOf(url: string): string {
   return url.split(':').at(-1) ?? '';
 }
 
-async function freePort(): Promise<string> {
+/** A port of this machine on which nothing listens. */
+export async function freePort(): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;

@@ -1,6 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
-import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
+import { freePort, startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { useLab } from '../support/lab.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
@@ -16,21 +15,12 @@ beforeAll(async () => {
   // A second context of the worker's kubeconfig leads to a port where nothing listens.
   const { kubeconfig, context } = lab().layout;
   const config = JSON.parse(await readFile(kubeconfig, 'utf8')) as Kubeconfig;
-  config.clusters.push({ name: 'away', cluster: { server: `https://127.0.0.1:${await closedPort()}` } });
+  config.clusters.push({ name: 'away', cluster: { server: `https://127.0.0.1:${await freePort()}` } });
   config.contexts.push({ name: 'away', context: { cluster: 'away', user: `${context}-admin` } });
   await writeFile(kubeconfig, JSON.stringify(config));
   temporal = await startTemporal(lab());
   await startWorker(lab(), temporal.address);
 });
-
-/** A port of this machine on which nothing listens. */
-async function closedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** What is there that a migration could have changed. */
 async function traces(): Promise<string> {
