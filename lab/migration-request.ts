@@ -2,6 +2,9 @@ import type { MigrationRequest } from '../workflows/model/input.ts';
 import type { Lab } from './cluster/lab.ts';
 import { proberImage } from './tools/node-images.ts';
 
+/** Where pods of a migrated lab have their addresses. */
+export const targetPodCidr = '10.245.0.0/16';
+
 /**
  * The chart's own lists without SYS_RESOURCE, which many sandboxes lack; its only use, lifting the limit of locked memory,
  * is for kernels before 5.11. Not "privileged", because a privileged agent changes settings of the whole host.
@@ -21,6 +24,7 @@ export function labMigrationRequest(lab: Lab, approval: MigrationRequest['approv
   return {
     cluster: lab.layout.context,
     approval,
+    podCidr: targetPodCidr,
     chart: lab.catalogue.ciliumChart,
     proberImage,
     values: {

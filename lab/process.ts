@@ -4,6 +4,20 @@ import { promisify } from 'node:util';
 
 const execFileAsync = promisify(execFile);
 
+let interruption = new AbortController();
+
+/** Aborted by the next {@link interrupt}; what was begun before looks at it between two steps. */
+export function interruptionSignal(): AbortSignal {
+  return interruption.signal;
+}
+
+/** Ends every command that {@link run} has under way, and every wait; commands that are begun later run as usual. */
+export function interrupt(): void {
+  const current = interruption;
+  interruption = new AbortController();
+  current.abort(new Error('interrupted'));
+}
+
 /** Options of {@link run}. */
 export interface RunOptions extends Pick<ExecFileOptions, 'cwd' | 'env' | 'signal'> {
   /** Text for standard input. @default none */
@@ -33,8 +47,10 @@ export class CommandFailed extends Error {
  */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
   const { input, timeoutMs, ...rest } = options;
+  const signal = rest.signal === undefined ? interruption.signal : AbortSignal.any([rest.signal, interruption.signal]);
   const promise = execFileAsync(command, [...args], {
     ...rest,
+    signal,
     encoding: 'utf8',
     maxBuffer: 256 * 1024 * 1024,
     timeout: timeoutMs ?? 0,
@@ -96,14 +112,16 @@ export async function signalProcess(id: ProcessId, signal: NodeJS.Signals): Prom
   }
 }
 
-/** Asks a condition again and again until it holds. @throws Error naming what it waited for when the time is over. */
+/** Asks a condition again and again until it holds. @throws Error naming what it waited for when the time is over, or when interrupted. */
 export async function until(
   what: string,
   condition: () => Promise<boolean>,
   { timeoutMs, everyMs = 200 }: { timeoutMs: number; everyMs?: number }
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
+  const { signal } = interruption;
   while (!(await condition())) {
+    signal.throwIfAborted();
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }

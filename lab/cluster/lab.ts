@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { labsDir, toolsDir } from '../paths.ts';
-import { identifyProcess, isRunning, run, succeeds, until } from '../process.ts';
+import { identifyProcess, interruptionSignal, isRunning, run, succeeds, until } from '../process.ts';
 import { startMachine, stopMachine, type MachineSpec } from '../machine/machine.ts';
 import { lock } from '../tools/artefact.ts';
 import { buildMissing } from '../tools/build.ts';
@@ -56,7 +56,9 @@ export async function labUp(options: UpOptions): Promise<Lab> {
   await removeAbandonedLabs(log);
   const layout = new LabLayout(await claimRecord(name, nodes, ephemeral));
   const lab = openLab(layout, catalogue);
+  const interrupted = interruptionSignal();
   const step = async (what: string, work: () => Promise<unknown>): Promise<void> => {
+    interrupted.throwIfAborted();
     const start = Date.now();
     await work();
     log(`${what} (${((Date.now() - start) / 1000).toFixed(1)} s)`);

@@ -7,9 +7,10 @@ import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
-import { labDown, labUp } from '../cluster/lab.ts';
+import { labDown, labUp, type Lab } from '../cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../cluster/temporal.ts';
-import { labMigrationRequest } from '../migration-request.ts';
+import { labMigrationRequest, targetPodCidr } from '../migration-request.ts';
+import { interrupt, interruptionSignal } from '../process.ts';
 import { countPods, summary } from './summary.ts';
 
 interface DemoOptions {
@@ -21,75 +22,97 @@ interface DemoOptions {
 const say = (line: string): void => console.log(line);
 
 /** Makes a lab, migrates it before the reader's eyes, and says what it cost. */
-async function demo({ nodes, approval, keep }: DemoOptions): Promise<void> {
+async function demo(options: DemoOptions): Promise<void> {
   const name = `demo-${randomBytes(3).toString('hex')}`;
-  cleanUpOnSignals(name);
+  const interrupted = interruptionSignal();
+  interruptOnSignals();
   let succeeded = false;
   try {
-    say(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
-    const lab = await labUp({ name, nodes, ephemeral: !keep, log: (line) => say(`  ${line}`) });
-    const temporal = await startTemporal(lab);
-    await startWorker(lab, temporal.address);
-    say(`  Temporal and a worker run\n\nTemporal Web UI: ${temporal.webUi}\n`);
-
-    const request = labMigrationRequest(lab, approval);
-    const input = path.join(lab.layout.dir, 'migration.json');
-    await writeFile(input, JSON.stringify(request, null, 2));
-    const cluster = lab.layout.context;
-    const command = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', defaultTaskQueue];
-    command.push('--workflow-id', migrationWorkflowId(cluster), '--id-conflict-policy', 'Fail', '--input-file', input);
-    say(`The migration is started with\n\n  ${shellCommand([...temporal.command, ...command])}\n`);
-    const target = request.podCidr ?? '10.245.0.0/16';
-    const before = await countPods(lab, target);
-    const start = new Date();
-    await temporal.cli(...command);
-
-    const connection = await Connection.connect({ address: temporal.address });
-    try {
-      const migration = new Migration(new Client({ connection }), cluster);
-      await follow(migration, temporal);
-      const report = await migration.result();
-      const after = await countPods(lab, target);
-      say(summary(report, before, after, totals(await readLedger(lab, start))));
-      succeeded = after.canal === 0 && report.phase === 'done';
-    } catch (error) {
-      if (!(error instanceof WorkflowFailedError)) throw error;
-      say(`\nThe migration failed: ${error.cause?.message ?? error.message}`);
-    } finally {
-      await connection.close();
-    }
-    if (keep) {
-      const lines = [
-        `Everything is kept. Temporal Web UI: ${temporal.webUi}/namespaces/default/workflows`,
-        `To use the cluster:  export KUBECONFIG=${lab.layout.kubeconfig}`,
-        `To remove it all:    npm run lab -- down --name ${name}`,
-      ];
-      say(`\n${lines.join('\n')}`);
-    }
+    succeeded = await migrateLab(name, options, interrupted);
+  } catch (error) {
+    if (!interrupted.aborted) throw error;
   } finally {
-    if (!keep) {
+    // Ctrl-C means that nothing shall stay, even what was to be kept.
+    if (!options.keep || interrupted.aborted) {
       say(`\nlab ${name} is removed`);
       await labDown(name);
     }
   }
-  process.exitCode = succeeded ? 0 : 1;
+  process.exitCode = interrupted.aborted ? 130 : succeeded ? 0 : 1;
 }
 
-/** Reports what changes until the migration ends; the outcome is the caller's to ask for. */
-async function follow(migration: Migration, temporal: TemporalServer): Promise<void> {
+/** @returns whether every pod ended on Cilium. */
+async function migrateLab(name: string, options: DemoOptions, interrupted: AbortSignal): Promise<boolean> {
+  const { nodes, approval, keep } = options;
+  say(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
+  const lab = await labUp({ name, nodes, ephemeral: !keep, log: (line) => say(`  ${line}`) });
+  const temporal = await startTemporal(lab);
+  await startWorker(lab, temporal.address);
+  say(`  Temporal and a worker run\n\nTemporal Web UI: ${temporal.webUi}\n`);
+
+  const request = labMigrationRequest(lab, approval);
+  const input = path.join(lab.layout.dir, 'migration.json');
+  await writeFile(input, JSON.stringify(request, null, 2));
+  const cluster = lab.layout.context;
+  const command = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', defaultTaskQueue];
+  command.push('--workflow-id', migrationWorkflowId(cluster), '--id-conflict-policy', 'Fail', '--input-file', input);
+  say(`The migration is started with\n\n  ${shellCommand([...temporal.command, ...command])}\n`);
+  const before = await countPods(lab, targetPodCidr);
+  const start = new Date();
+  await temporal.cli(...command);
+
+  const connection = await Connection.connect({ address: temporal.address });
+  const migration = new Migration(new Client({ connection }), cluster);
+  const result = connection.withAbortSignal(interrupted, () => migration.result());
+  try {
+    await follow(migration, result, temporal, interrupted);
+    const report = await result;
+    const after = await countPods(lab, targetPodCidr);
+    say(summary(report, before, after, totals(await readLedger(lab, start))));
+    return after.canal === 0 && report.phase === 'done';
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    say(`\nThe migration failed: ${error.cause?.message ?? error.message}`);
+    return false;
+  } finally {
+    // A call that is still under way would not survive its connection.
+    await result.catch(() => undefined);
+    await connection.close();
+    if (keep && !interrupted.aborted) sayHowToUse(lab, temporal);
+  }
+}
+
+function sayHowToUse({ layout }: Lab, temporal: TemporalServer): void {
+  const lines = [
+    `Everything is kept. Temporal Web UI: ${temporal.webUi}/namespaces/default/workflows`,
+    `To use the cluster:  export KUBECONFIG=${layout.kubeconfig}`,
+    `To remove it all:    npm run lab -- down --name ${layout.record.name}`,
+  ];
+  say(`\n${lines.join('\n')}`);
+}
+
+/** Reports what changes until the migration ends. @throws Error when interrupted. */
+async function follow(
+  migration: Migration,
+  result: Promise<unknown>,
+  temporal: TemporalServer,
+  interrupted: AbortSignal
+): Promise<void> {
   const begin = Date.now();
   const clock = (): string => {
     const seconds = Math.round((Date.now() - begin) / 1000);
     return `${String(Math.floor(seconds / 60)).padStart(3)}:${String(seconds % 60).padStart(2, '0')}`;
   };
   let ended = false;
-  const end = migration.result().then(
-    () => (ended = true),
-    () => (ended = true)
-  );
+  const end = result
+    .catch(() => undefined)
+    .then(() => {
+      ended = true;
+    });
   let phase: string | undefined;
   const states = new Map<string, NodeState>();
   while (!ended) {
+    interrupted.throwIfAborted();
     // No answer while no worker runs; the next second may bring one.
     const status = await migration.status().catch((): MigrationStatus | undefined => undefined);
     if (status !== undefined && status.phase !== phase) {
@@ -126,15 +149,14 @@ function shellCommand(words: readonly string[]): string {
   return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
-/** Ctrl-C, at any moment, leaves nothing behind. */
-function cleanUpOnSignals(name: string): void {
-  let cleaning = false;
+/** Ctrl-C, at any moment, ends what is under way; the way out removes the lab. */
+function interruptOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    // Once: whoever asks again while the lab is removed has to wait, or nothing would remove the rest.
+    let asked = false;
     process.on(signal, () => {
-      if (cleaning) return;
-      cleaning = true;
-      say(`\n${signal}: lab ${name} is removed`);
-      void labDown(name).finally(() => process.exit(130));
+      if (!asked) interrupt();
+      asked = true;
     });
   }
 }

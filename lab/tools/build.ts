@@ -1,3 +1,4 @@
+import { interruptionSignal } from '../process.ts';
 import { buildArtefact, isBuilt, type Artefact } from './artefact.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 
@@ -18,12 +19,18 @@ export async function buildMissing(artefacts: readonly Artefact[], log: (line: s
   if (missing.length === 0) return;
   log(`building ${missing.length} of ${artefacts.length} tools; all of them from nothing take half an hour, once`);
   const start = Date.now();
+  const interrupted = interruptionSignal();
   const finished = new Map<Artefact, Promise<void>>();
   const lane = limit(lanes);
   for (const artefact of missing) {
     // Needs come earlier in the catalogue's order, so their promises exist.
     const needs = artefact.needs.flatMap((need) => finished.get(need) ?? []);
-    const done = Promise.all(needs).then(() => lane(() => reported(artefact, start, log)));
+    const done = Promise.all(needs).then(() =>
+      lane(() => {
+        interrupted.throwIfAborted();
+        return reported(artefact, start, log);
+      })
+    );
     // Awaited below; a failure of one must not end the process before the others are told to stop.
     done.catch(() => undefined);
     finished.set(artefact, done);

@@ -4,7 +4,7 @@ import { readLedger, totals } from '../../lab/app/ledger.ts';
 import { labDown } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
-import { labMigrationRequest } from '../../lab/migration-request.ts';
+import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
 import { contains } from '../../workflows/model/networks.ts';
 import { hostState } from '../support/host-state.ts';
@@ -17,7 +17,6 @@ beforeAll(async () => {
   before = await hostState();
 });
 const lab = useLab({ nodes: 3 });
-const targetPodCidr = '10.245.0.0/16';
 const canalPort = 8472;
 const ciliumPort = 8473;
 

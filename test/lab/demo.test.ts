@@ -1,0 +1,25 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { projectDir } from '../../lab/paths.ts';
+import { hostState } from '../support/host-state.ts';
+
+it.each([
+  ['the cluster is made', /control plane up/],
+  ['a node waits for approval', /^ {2}\S*temporal .* signal .*--name approve/],
+])('is ended by Ctrl-C while %s, and leaves nothing', async (_, line) => {
+  const before = await hostState();
+  const args = [path.join(projectDir, 'lab', 'demo', 'main.ts'), '--nodes', '1', '--approval', 'every-node', '--keep'];
+  // In a process group of its own, as a shell makes it, so that the signal reaches what the demo started.
+  const demo = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
+  const ended = new Promise((resolve) => demo.once('exit', resolve));
+  let seen = false;
+  for await (const text of createInterface({ input: demo.stdout })) {
+    if (seen || !line.test(text)) continue;
+    seen = true;
+    process.kill(-(demo.pid ?? 0), 'SIGINT');
+  }
+  expect(seen).toBe(true);
+  expect(await ended).toBe(130);
+  expect(await hostState()).toEqual(before);
+});
