@@ -7,7 +7,7 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { patient, quick } from './activity-proxies.ts';
+import { helm, patient, preflight, quick } from './activity-proxies.ts';
 import { approveSignal, statusQuery, type Approval } from './messages.ts';
 import { coexistenceValues, conflictingValues, expectedConfig, finalValues } from './model/helm-values.ts';
 import { parseInput, type MigrationInput } from './model/input.ts';
@@ -78,7 +78,7 @@ class ClusterMigration {
     const input = this.parse(raw);
     this.status.cluster = input.cluster;
     this.enter('preflight');
-    const facts = await quick.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [
+    const facts = await preflight.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [
       { cluster: input.cluster },
     ]);
     const { canal } = facts;
@@ -125,7 +125,7 @@ class ClusterMigration {
 
   private async coexistence(input: MigrationInput, sourcePodCidr: string): Promise<void> {
     const { cluster, podCidr, proberImage } = input;
-    await patient.applyHelmRelease.executeWithOptions({ summary: 'install Cilium beside Canal' }, [
+    await helm.applyHelmRelease.executeWithOptions({ summary: 'install Cilium beside Canal' }, [
       { cluster, chart: input.chart, version: input.chartVersion, values: coexistenceValues(input) },
     ]);
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
@@ -186,7 +186,7 @@ class ClusterMigration {
     await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
       { cluster, targetPodCidr: input.podCidr },
     ]);
-    await patient.applyHelmRelease.executeWithOptions({ summary: 'final values' }, [
+    await helm.applyHelmRelease.executeWithOptions({ summary: 'final values' }, [
       { cluster, chart: input.chart, version: input.chartVersion, values: finalValues(input) },
     ]);
     await patient.restartAgents.executeWithOptions({ summary: 'restart agents one by one' }, [{ cluster }]);

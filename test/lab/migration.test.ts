@@ -172,6 +172,11 @@ it('leaves every pod on Cilium, Canal gone, nodes as they were, and nothing of i
     const ours = [...Object.keys(metadata?.labels ?? {}), ...Object.keys(metadata?.annotations ?? {})];
     expect(ours.filter((key) => /cni-live-migration|io\.cilium\.migration/.test(key))).toEqual([]);
   }
+  for (const node of lab().layout.nodeNames) {
+    const rules = await runInside(lab().layout.machineDir(node), ['iptables', '-t', 'nat', '-S']);
+    expect(rules).toContain('CILIUM_POST_nat');
+    expect(rules).not.toContain('CNI-MIGRATION');
+  }
   expect(await lab().kubectl('get', 'namespace', 'cni-live-migration', '--ignore-not-found')).toBe('');
   expect(await lab().kubectl('get', 'ciliumnodeconfigs', '-A', '--ignore-not-found')).toBe('');
   expect(await lab().kubectl('get', 'networkpolicies', '-n', 'shop', '-o', 'name')).toContain('servers-from-client');
