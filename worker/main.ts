@@ -2,7 +2,7 @@ import { NativeConnection, Runtime, DefaultLogger, Worker } from '@temporalio/wo
 import { createActivities } from '../activities/index.ts';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { readWorkerConfig } from './config.ts';
-import { workflowsPath } from './workflows-path.ts';
+import { payloadConverterPath, workflowsPath } from './bundle-paths.ts';
 
 /** Runs a worker until it is told to end (SIGINT, SIGTERM). */
 async function main(): Promise<void> {
@@ -15,6 +15,7 @@ async function main(): Promise<void> {
       namespace: config.namespace,
       taskQueue: config.taskQueue,
       workflowsPath,
+      dataConverter: { payloadConverterPath },
       activities: createActivities({ clusters: kubeconfigClusters(config.kubeconfig), helm: config.helm }),
       // Activities are told to stop and have this long to do so in order; what they had done is found again.
       shutdownGraceTime: '10 seconds',

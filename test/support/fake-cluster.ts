@@ -38,8 +38,10 @@ export function fakeCluster({ nodes = ['a', 'b', 'c'], facts = {}, migrated = []
         ...facts,
       };
     },
-    applyHelmRelease: ({ values }) =>
-      call(values['policyEnforcementMode'] === 'never' ? 'applyHelmRelease coexistence' : 'applyHelmRelease final'),
+    applyHelmRelease: async ({ values }) => {
+      await call('applyHelmRelease');
+      calls.push(values['policyEnforcementMode'] === 'never' ? 'coexistence values' : 'final values');
+    },
     checkCiliumConfig: () => call('checkCiliumConfig'),
     waitForAgents: () => call('waitForAgents'),
     applyNodeConfig: () => call('applyNodeConfig'),

@@ -4,7 +4,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { workflowsPath } from '../../worker/workflows-path.ts';
+import { payloadConverterPath, workflowsPath } from '../../worker/bundle-paths.ts';
 
 /** A time-skipping server with a worker on it, for one test file. */
 export class TimeSkipping {
@@ -19,7 +19,7 @@ export class TimeSkipping {
     const path = (await loadCatalogue()).bin('temporal-test-server');
     const server = { executable: { type: 'existing-path' as const, path } };
     this.environment = await TestWorkflowEnvironment.createTimeSkipping({ server });
-    this.bundle = await bundleWorkflowCode({ workflowsPath, logger });
+    this.bundle = await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
   }
 
   /** To be called in `afterAll`. */
@@ -44,6 +44,7 @@ export class TimeSkipping {
       taskQueue,
       workflowBundle: this.bundle,
       activities,
+      dataConverter: { payloadConverterPath },
     });
     await worker.runUntil(test(this.env.client, taskQueue));
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowFailedError, type Client, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
@@ -11,7 +11,7 @@ const server = new TimeSkipping();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-type Handle = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
+type Handle = WorkflowHandle<typeof clusterMigration>;
 
 function start(client: Client, taskQueue: string, input: unknown): Promise<Handle> {
   return client.workflow.start<typeof clusterMigration>('clusterMigration', {
@@ -32,7 +32,8 @@ async function failureOf(handle: Handle): Promise<ApplicationFailure> {
 
 const preflight = ['inspectCluster'];
 const coexistence = [
-  'applyHelmRelease coexistence',
+  'applyHelmRelease',
+  'coexistence values',
   'checkCiliumConfig',
   'waitForAgents',
   'applyNodeConfig',
@@ -42,7 +43,7 @@ const nodeSteps = (node: string): string[] =>
   ['observeNode', 'cordonNode', 'drainNode', 'flipNode', 'verifyNode', 'recyclePods', 'verifyNode', 'uncordonNode'].map(
     (step) => `${step} ${node}`
   );
-const cutOver = ['requireAllPodsOnTarget', 'applyHelmRelease final', 'restartAgents', 'removeNodeConfig'];
+const cutOver = ['requireAllPodsOnTarget', 'applyHelmRelease', 'final values', 'restartAgents', 'removeNodeConfig'];
 const cleanUp = ['removeHelpers', 'removeCanal'];
 
 it('migrates node by node, each step after the one before', async () => {
@@ -139,6 +140,82 @@ it.each([
     expect(failure.message).toContain(words);
   });
   expect(cluster.calls.filter((call) => call !== 'inspectCluster')).toEqual([]);
+});
+
+describe('a payload that is no JSON, as a client of another language could send it', () => {
+  const payload = { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from('{"cluster": ') };
+
+  it('is refused as an input', async () => {
+    const cluster = fakeCluster();
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const workflowId = randomUUID();
+      await client.workflowService.startWorkflowExecution({
+        namespace: 'default',
+        workflowId,
+        requestId: randomUUID(),
+        workflowType: { name: 'clusterMigration' },
+        taskQueue: { name: taskQueue },
+        input: { payloads: [payload] },
+      });
+      const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
+      expect(await failureOf(handle)).toMatchObject({ type: 'InvalidInput' });
+    });
+    expect(cluster.calls).toEqual([]);
+  });
+
+  it('is noted as an approval, and holds up nothing', async () => {
+    const cluster = fakeCluster({ nodes: ['a'] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const handle = await start(client, taskQueue, { cluster: 'prod' });
+      await client.workflowService.signalWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: handle.workflowId },
+        signalName: 'approve',
+        input: { payloads: [payload] },
+      });
+      await handle.signal(approveSignal, { node: 'a' });
+      expect((await handle.result()).notes.join()).toContain('without a node');
+    });
+  });
+});
+
+it('outlasts an API server that is down in the middle of a migration', async () => {
+  let down = 0;
+  const cluster = fakeCluster({
+    nodes: ['a'],
+    before: (activity) => {
+      // These two give up sooner: the next test.
+      if (activity === 'inspectCluster' || activity === 'applyHelmRelease' || down >= 200) return;
+      down++;
+      throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const handle = await start(client, taskQueue, { cluster: 'prod', approval: 'none' });
+    expect(await handle.result()).toMatchObject({ phase: 'done' });
+  });
+  expect(down).toBe(200);
+});
+
+it.each([
+  ['inspectCluster', 'ClusterUnreachable', 5],
+  ['applyHelmRelease', 'HelmFailed', 8],
+])('gives up on %s after some attempts, with the reason', async (failing, type, expected) => {
+  let attempts = 0;
+  const cluster = fakeCluster({
+    before: (activity) => {
+      if (activity !== failing) return;
+      attempts++;
+      throw ApplicationFailure.retryable('the reason', type);
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    expect(await failureOf(await start(client, taskQueue, { cluster: 'prod' }))).toMatchObject({
+      type,
+      message: 'the reason',
+    });
+  });
+  expect(attempts).toBe(expected);
 });
 
 it('gives a node back when its drain fails, and stops there', async () => {

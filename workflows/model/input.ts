@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isMalformed } from '../payload-converter.ts';
 
 /** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
 const contextName = z
@@ -66,6 +67,7 @@ export type DrainOptions = MigrationInput['drain'];
  * @returns the complete input, or one line for each thing that is wrong with it.
  */
 export function parseInput(raw: unknown): { input: MigrationInput } | { problems: string[] } {
+  if (isMalformed(raw)) return { problems: ['the input: is not valid JSON'] };
   const result = inputSchema.safeParse(raw);
   if (result.success) return { input: result.data };
   return {
