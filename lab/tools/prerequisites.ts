@@ -11,16 +11,15 @@ interface Prerequisite {
 
 const gib = 1024 ** 3;
 
-async function versionAtLeast(
-  command: string,
-  args: string[],
-  pattern: RegExp,
-  wanted: [number, number]
-): Promise<boolean> {
+/** True when the command tells a version, the first thing like 1.2.3 in its output, that is the wanted one or newer. */
+async function versionAtLeast(command: string, args: string[], wanted: readonly number[]): Promise<boolean> {
   const text = await run(command, args).catch(() => '');
-  const match = pattern.exec(text);
-  const [major, minor] = [Number(match?.[1]), Number(match?.[2] ?? 0)];
-  return major > wanted[0] || (major === wanted[0] && minor >= wanted[1]);
+  const found = (/\d+(\.\d+)*/.exec(text)?.[0] ?? '').split('.').map(Number);
+  for (const [index, least] of wanted.entries()) {
+    const part = found[index] ?? 0;
+    if (part !== least) return part > least;
+  }
+  return true;
 }
 
 async function freeBytes(): Promise<number> {
@@ -65,9 +64,9 @@ const toRun: readonly Prerequisite[] = [
 /** What it needs beside that to build the tools. */
 const toBuild: readonly Prerequisite[] = [
   {
-    what: 'Go 1.26.8 or newer 1.26',
-    holds: () => versionAtLeast('go', ['version'], /go(\d+)\.(\d+)/, [1, 26]),
-    fix: 'install Go 1.26 and put it on PATH',
+    what: 'Go 1.26.8 or newer',
+    holds: () => versionAtLeast('go', ['version'], [1, 26, 8]),
+    fix: 'install it and put it on PATH',
   },
   {
     what: 'gcc (flannel is built with cgo)',
@@ -76,7 +75,7 @@ const toBuild: readonly Prerequisite[] = [
   },
   {
     what: 'Java 17 or newer',
-    holds: () => succeeds('java', ['-version']),
+    holds: () => versionAtLeast('java', ['--version'], [17]),
     fix: 'apt-get install openjdk-17-jre-headless',
   },
   { what: 'Maven', holds: () => succeeds('mvn', ['--version']), fix: 'apt-get install maven' },
