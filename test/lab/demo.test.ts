@@ -8,18 +8,21 @@ it.each([
   ['the cluster is made', /control plane up/],
   ['a node waits for approval', /^ {2}\S*temporal .* signal .*--name approve/],
 ])('is ended by Ctrl-C while %s, and leaves nothing', async (_, line) => {
-  const before = await hostState();
+  const before = await hostState([]);
   const args = [path.join(projectDir, 'lab', 'demo', 'main.ts'), '--nodes', '1', '--approval', 'every-node', '--keep'];
   // In a process group of its own, as a shell makes it, so that the signal reaches what the demo started.
   const demo = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
   const ended = new Promise((resolve) => demo.once('exit', resolve));
   let seen = false;
+  let name = '';
   for await (const text of createInterface({ input: demo.stdout })) {
+    name ||= /as lab (\S+):/.exec(text)?.[1] ?? '';
     if (seen || !line.test(text)) continue;
     seen = true;
     process.kill(-(demo.pid ?? 0), 'SIGINT');
   }
   expect(seen).toBe(true);
   expect(await ended).toBe(130);
-  expect(await hostState()).toEqual(before);
+  expect(name).not.toBe('');
+  expect(await hostState([name])).toEqual(before);
 });

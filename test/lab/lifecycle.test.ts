@@ -18,7 +18,7 @@ afterAll(async () => {
 });
 
 it('comes up after a crash half way, beside another lab; reboots; and leaves nothing', async () => {
-  const before = await hostState();
+  const before = await hostState(names);
 
   // "lab up" is killed when it has just begun with the nodes.
   const up = spawn(
@@ -31,7 +31,7 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
   for await (const line of createInterface({ input: up.stderr })) {
     if (line.startsWith('control plane up')) up.kill('SIGKILL');
   }
-  expect(await hostState()).not.toEqual(before);
+  expect(await hostState(names)).not.toEqual(before);
 
   // A second lab at the same time, and the first one again.
   const [lab, beside] = await Promise.all([
@@ -73,7 +73,7 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
   await labDown(first);
   await labDown(second);
   await labDown(second);
-  expect(await hostState()).toEqual(before);
+  expect(await hostState(names)).toEqual(before);
 });
 
 it.each([

@@ -1,6 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises';
+import { listLabs } from '../../lab/cluster/lab.ts';
 import { run } from '../../lab/process.ts';
-import { labsDir } from '../../lab/paths.ts';
 
 /** Settings of the whole host that Kubernetes, Cilium or Canal would like otherwise. */
 const kernelSettings = [
@@ -17,45 +17,60 @@ const kernelSettings = [
   'vm/panic_on_oom',
 ];
 
-/** Everything on this machine that a lab could leave behind, as lists to compare. */
-export async function hostState(): Promise<Record<string, string[]>> {
+/**
+ * Everything on this machine that a lab could leave behind, as lists to compare. What belongs to labs other than `own`
+ * is left out: another run's may come and go meanwhile.
+ */
+export async function hostState(own: readonly string[]): Promise<Record<string, string[]>> {
+  const others = (await listLabs()).filter((lab) => !own.includes(lab.name));
+  const marks = others.flatMap(({ name, index }) => [
+    `cni-lab-${name}-`,
+    `/cni-lab/${name}`,
+    `/labs/${name}/`,
+    `10.99.${index}.`,
+    `cni-lab${index}@`,
+    `cni-lab${index} `,
+  ]);
+  const ours = (line: string): boolean => !marks.some((mark) => `${line} `.includes(mark));
   const lines = async (command: string, ...args: string[]): Promise<string[]> =>
-    (await run(command, args).catch(() => '')).split('\n').filter(Boolean).sort();
+    (await run(command, args).catch(() => '')).split('\n').filter(Boolean).filter(ours).sort();
   const settings = kernelSettings.map(async (name) => {
     const value = await readFile(`/proc/sys/${name}`, 'utf8').catch(() => 'absent');
     return `${name}=${value.trim()}`;
   });
+  const folders = await Promise.all(['/', '/etc', '/opt', '/var/lib'].map((folder) => readdir(folder)));
   return {
-    processes: await labProcesses(),
+    processes: (await labProcesses(ours)).sort(),
     namespaces: await lines('ip', 'netns', 'list'),
-    links: (await lines('ip', '-o', 'link')).map((line) => line.split(':')[1]?.trim() ?? ''),
-    addresses: (await lines('ip', '-o', 'addr')).map((line) => line.replace(/^\d+: /, '').replace(/valid_lft.*/, '')),
+    links: (await lines('ip', '-o', 'link')).map((line) => line.split(':')[1]?.trim() ?? '').sort(),
+    addresses: (await lines('ip', '-o', 'addr'))
+      .map((line) => line.replace(/^\d+: /, '').replace(/valid_lft.*/, ''))
+      .sort(),
     routes: await lines('ip', 'route', 'show', 'table', 'all'),
     rules: await lines('ip', 'rule'),
-    mounts: (await readFile('/proc/self/mounts', 'utf8')).split('\n').sort(),
-    controlGroups: await lines('find', '/sys/fs/cgroup', '-type', 'd', '-path', '*cni-lab*'),
-    labs: (await readdir(labsDir).catch(() => [] as string[])).filter((name) => !name.startsWith('.')).sort(),
-    rootFolders: [
-      ...(await readdir('/')),
-      ...(await readdir('/etc')),
-      ...(await readdir('/var/lib')),
-      ...(await readdir('/opt')),
-    ].sort(),
-    temporaryFiles: (await readdir('/tmp')).filter((name) => name.startsWith('cni-lab')),
+    mounts: (await readFile('/proc/self/mounts', 'utf8')).split('\n').filter(ours).sort(),
+    controlGroups: (await lines('find', '/sys/fs/cgroup', '-type', 'd', '-path', '*/cni-lab/*/*')).filter(ours),
+    labs: (await listLabs()).map((lab) => lab.name).filter((name) => own.includes(name)),
+    folders: folders.flat().sort(),
     kernelSettings: await Promise.all(settings),
   };
 }
 
 /** Processes that only labs have, in whatever namespace. */
-async function labProcesses(): Promise<string[]> {
+async function labProcesses(ours: (text: string) => boolean): Promise<string[]> {
   const names =
     /^(kube-.*|kubelet|etcd|containerd.*|cilium.*|calico.*|flanneld|coredns|supervise\.sh|temporal|main\.ts)$/;
   const found: string[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
-    const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    const program = command.map((word) => word.split('/').at(-1) ?? '').find((word) => names.test(word));
-    if (program !== undefined && command[0] !== 'grep') found.push(`${pid} ${program}`);
+    const read = (file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
+    const command = await read('cmdline');
+    const words = command.split('\0').map((word) => word.split('/').at(-1) ?? '');
+    const program = words.find((word) => names.test(word));
+    if (program === undefined) continue;
+    // A machine's processes are known by their control group, those on the host by the lab's folder.
+    const traces = [command, await read('environ'), await read('cgroup')].join('\n');
+    if (ours(traces)) found.push(`${pid} ${program}`);
   }
   return found;
 }
