@@ -92,6 +92,12 @@ export async function listLabs(): Promise<LabRecord[]> {
   return records.filter((record) => record !== undefined);
 }
 
+/** Lets a lab outlive the process that made it. */
+export async function keepLab({ layout }: Lab): Promise<void> {
+  const { owner: _, ...record } = layout.record;
+  await writeRecord(record);
+}
+
 /** Removes a lab without trace. A lab that is half made, or not there, is no error. */
 export async function labDown(name: string): Promise<void> {
   const record = await readRecord(name);
@@ -120,6 +126,10 @@ async function readRecord(name: string): Promise<LabRecord | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as LabRecord);
 }
 
+async function writeRecord(record: LabRecord): Promise<void> {
+  await writeFile(path.join(labDir(record.name), 'lab.json'), JSON.stringify(record));
+}
+
 /** Gives the lab a number that no other lab on this machine has, or finds the one it has. */
 async function claimRecord(name: string, nodes: number, ephemeral: boolean): Promise<LabRecord> {
   await mkdir(labsDir, { recursive: true });
@@ -130,7 +140,7 @@ async function claimRecord(name: string, nodes: number, ephemeral: boolean): Pro
     const index = existing?.index ?? (await freeIndex());
     const record: LabRecord = { name, index, nodes, ...(owner && { owner }) };
     await mkdir(labDir(name), { recursive: true, mode: 0o700 });
-    await writeFile(path.join(labDir(name), 'lab.json'), JSON.stringify(record));
+    await writeRecord(record);
     return record;
   } finally {
     await release();

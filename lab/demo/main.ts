@@ -7,7 +7,7 @@ import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
-import { labDown, labUp, type Lab } from '../cluster/lab.ts';
+import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../cluster/temporal.ts';
 import { labMigrationRequest, targetPodCidr } from '../migration-request.ts';
 import { interrupt, interruptionSignal } from '../process.ts';
@@ -45,7 +45,7 @@ async function demo(options: DemoOptions): Promise<void> {
 async function migrateLab(name: string, options: DemoOptions, interrupted: AbortSignal): Promise<boolean> {
   const { nodes, approval, keep } = options;
   say(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
-  const lab = await labUp({ name, nodes, ephemeral: !keep, log: (line) => say(`  ${line}`) });
+  const lab = await labUp({ name, nodes, ephemeral: true, log: (line) => say(`  ${line}`) });
   const temporal = await startTemporal(lab);
   await startWorker(lab, temporal.address);
   say(`  Temporal and a worker run\n\nTemporal Web UI: ${temporal.webUi}\n`);
@@ -78,7 +78,10 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
     // A call that is still under way would not survive its connection.
     await result.catch(() => undefined);
     await connection.close();
-    if (keep && !interrupted.aborted) sayHowToUse(lab, temporal);
+    if (keep && !interrupted.aborted) {
+      await keepLab(lab);
+      sayHowToUse(lab, temporal);
+    }
   }
 }
 
