@@ -94,7 +94,7 @@ class ClusterMigration {
       this.enter('coexistence');
       await this.coexistence(input, canal.podCidr);
       this.enter('migrate');
-      for (const node of this.status.nodes) await this.migrateNode(node, input, canal.podCidr);
+      for (const node of this.status.nodes) await this.migrateNode(node, input);
     }
     this.enter('cut-over');
     await this.cutOver(input);
@@ -138,7 +138,7 @@ class ClusterMigration {
     ]);
   }
 
-  private async migrateNode(node: NodeStatus, input: MigrationInput, sourcePodCidr: string): Promise<void> {
+  private async migrateNode(node: NodeStatus, input: MigrationInput): Promise<void> {
     const seen = await quick.observeNode.executeWithOptions({ summary: `${node.name}: observe` }, [
       { cluster: input.cluster, node: node.name, targetPodCidr: input.podCidr },
     ]);
@@ -154,7 +154,7 @@ class ClusterMigration {
     try {
       await executeChild(nodeMigration, {
         workflowId: `${workflowInfo().workflowId}/node/${node.name}`,
-        args: [{ node: node.name, migration: input, sourcePodCidr }],
+        args: [{ node: node.name, migration: input }],
         // A parent that ends early lets its child give the node back.
         parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
         staticSummary: `${node.name}: Canal to Cilium`,
@@ -218,11 +218,11 @@ class ClusterMigration {
   }
 
   private show(): void {
-    setCurrentDetails(statusMarkdown(this.status, (node) => approveCommand(node)));
+    setCurrentDetails(statusMarkdown(this.status, approveCommand));
   }
 }
 
 /** The Temporal CLI command that approves a node. */
-export function approveCommand(node: string): string {
+function approveCommand(node: string): string {
   return `temporal workflow signal --workflow-id '${workflowInfo().workflowId}' --name approve --input '${JSON.stringify({ node, approver: 'YOUR NAME' })}'`;
 }

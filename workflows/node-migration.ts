@@ -7,8 +7,6 @@ import { operatorFailure } from './operator-failure.ts';
 export interface NodeMigrationInput {
   node: string;
   migration: MigrationInput;
-  /** Pod CIDR of the source network. */
-  sourcePodCidr: string;
 }
 
 /**
@@ -20,7 +18,7 @@ export interface NodeMigrationInput {
  *
  * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady.
  */
-export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigrationInput): Promise<void> {
+export async function nodeMigration({ node, migration }: NodeMigrationInput): Promise<void> {
   const { cluster, drain, podCidr, proberImage } = migration;
   const step = (what: string): void => setCurrentDetails(`**${node}**: ${what}`);
   const summary = (text: string): { summary: string } => ({ summary: `${node}: ${text}` });
@@ -46,7 +44,7 @@ export async function nodeMigration({ node, migration, sourcePodCidr }: NodeMigr
     throw operatorFailure(error, `node ${node}`);
   }
   try {
-    const target = { cluster, node, targetPodCidr: podCidr, sourcePodCidr, proberImage };
+    const target = { cluster, node, targetPodCidr: podCidr, proberImage };
     step('first pod on Cilium');
     await patient.verifyNode.executeWithOptions(summary('first pod on Cilium'), [target]);
     step('recycle remaining pods');

@@ -5,6 +5,7 @@ import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { fieldManager } from '../kubernetes/names.ts';
+import { isReady } from '../kubernetes/ready.ts';
 import { poll, type Look } from '../poll.ts';
 
 /** Names in Cilium's chart. */
@@ -91,9 +92,7 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
   const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   if (!isRolledOut(daemonSet)) {
     const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel });
-    const waiting = items.filter(
-      (pod) => !pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')
-    );
+    const waiting = items.filter((pod) => !isReady(pod));
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     return { waitingFor: `Cilium's agents (not ready: ${names.slice(0, 10).join(', ') || 'being made'})` };
   }

@@ -5,6 +5,7 @@ import type { Clusters } from '../kubernetes/connection.ts';
 import { ifFound, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
 import { ownedLabels, replacedAgentAnnotation } from '../kubernetes/names.ts';
 import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
+import { isReady } from '../kubernetes/ready.ts';
 import { poll } from '../poll.ts';
 import { agentLabel } from './agents.ts';
 
@@ -82,10 +83,7 @@ export function createFlipActivities(clusters: Clusters) {
       }
       await poll(
         async () => {
-          const current = (await agents()).filter((pod) => pod.metadata?.uid !== replaced);
-          const ready = current.find((pod) =>
-            pod.status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True')
-          );
+          const ready = (await agents()).some((pod) => pod.metadata?.uid !== replaced && isReady(pod));
           return ready ? { done: undefined } : { waitingFor: `Cilium's new agent on ${node}` };
         },
         {

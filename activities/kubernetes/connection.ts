@@ -6,7 +6,6 @@ import {
   CoreV1Api,
   KubeConfig,
   KubernetesObjectApi,
-  PolicyV1Api,
   ServerConfiguration,
   VersionApi,
   createConfiguration,
@@ -18,7 +17,6 @@ import { failure } from '../failures.ts';
 export interface ClusterConnection {
   core: CoreV1Api;
   apps: AppsV1Api;
-  policy: PolicyV1Api;
   objects: KubernetesObjectApi;
   version: VersionApi;
 }
@@ -119,7 +117,6 @@ async function open(
     connection: {
       core: new CoreV1Api(configuration),
       apps: new AppsV1Api(configuration),
-      policy: new PolicyV1Api(configuration),
       objects: new KubernetesObjectApi(configuration),
       version: new VersionApi(configuration),
     },

@@ -1,6 +1,6 @@
 import type { DrainOptions } from '../../workflows/model/input.ts';
 import { contains } from '../../workflows/model/networks.ts';
-import type { PodFacts } from './pods.ts';
+import { isOnSource, type PodFacts } from './pods.ts';
 
 /** What a drain does with a pod. */
 export type DrainVerdict = { action: 'evict' } | { action: 'leave' } | { action: 'refuse'; reason: string };
@@ -34,5 +34,5 @@ export function drainVerdict(pod: PodFacts, options: DrainOptions, targetPodCidr
 
 /** True for a pod that a drain leaves, and that must be made anew in its place to get an address of the target network. */
 export function needsRecycling(pod: PodFacts, targetPodCidr: string): boolean {
-  return pod.controller === 'DaemonSet' && !pod.hostNetwork && !pod.finished && !contains(targetPodCidr, pod.ip);
+  return pod.controller === 'DaemonSet' && isOnSource(pod, targetPodCidr);
 }

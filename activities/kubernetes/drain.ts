@@ -42,7 +42,7 @@ export function createDrainActivities(clusters: Clusters) {
     /** Evicts the DaemonSet pods that a drain leaves, so that their controller makes them anew on the target network. */
     recyclePods: withFailures("recycle the node's pods", async (target: DrainTarget): Promise<void> => {
       await evictUntilGone(await clusters.connect(target.cluster), target, (pods) =>
-        pods.filter((pod) => needsRecycling(pod, target.targetPodCidr) && pod.ip !== undefined)
+        pods.filter((pod) => needsRecycling(pod, target.targetPodCidr))
       );
     }),
   };

@@ -1,11 +1,10 @@
 import { PatchStrategy, setHeaderOptions, type V1Node } from '@kubernetes/client-node';
-import { contains } from '../../workflows/model/networks.ts';
 import { flipLabel } from '../../workflows/model/helm-values.ts';
 import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
 import { ifFound, withFailures } from './errors.ts';
 import { cordonedAnnotation, fieldManager } from './names.ts';
-import { podsOnNode } from './pods.ts';
+import { isOnSource, podsOnNode } from './pods.ts';
 
 /** Which node of which cluster. */
 export interface NodeTarget {
@@ -36,11 +35,7 @@ export function createNodeActivities(clusters: Clusters) {
         return {
           flipped: found.metadata?.labels?.[flipLabel] === 'true',
           cordonedByUs: found.metadata?.annotations?.[cordonedAnnotation] !== undefined,
-          podsOnSource: pods
-            .filter(
-              (pod) => !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip)
-            )
-            .map((pod) => pod.key),
+          podsOnSource: pods.filter((pod) => isOnSource(pod, targetPodCidr)).map((pod) => pod.key),
         };
       }
     ),
@@ -82,11 +77,4 @@ export async function readNode({ core }: ClusterConnection, node: string): Promi
 /** Changes fields of a node, and only these (JSON merge patch). */
 export async function patchNode({ core }: ClusterConnection, node: string, body: object): Promise<void> {
   await core.patchNode({ name: node, body, fieldManager }, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));
-}
-
-/** True when the node's kubelet says that it is Ready. */
-export function isReady(node: V1Node): boolean {
-  return (
-    node.status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true
-  );
 }

@@ -1,4 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { contains } from '../../workflows/model/networks.ts';
 import type { ClusterConnection } from './connection.ts';
 
 /** A pod as far as draining and verifying need it. */
@@ -46,6 +47,11 @@ export async function listPods({ core }: ClusterConnection, fieldSelector?: stri
     next = page.metadata?._continue;
   } while (next !== undefined && next !== '');
   return pods;
+}
+
+/** True for a running pod that has an address outside the target's pod CIDR. */
+export function isOnSource(pod: PodFacts, targetPodCidr: string): boolean {
+  return !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip);
 }
 
 /** Narrows what the API gives, in which every field is optional. */

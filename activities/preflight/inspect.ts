@@ -6,7 +6,7 @@ import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
 import type { Clusters, ClusterConnection } from '../kubernetes/connection.ts';
 import { statusOf, withFailures } from '../kubernetes/errors.ts';
-import { isReady } from '../kubernetes/nodes.ts';
+import { isReady } from '../kubernetes/ready.ts';
 
 /** The activity that reads a cluster before anything is changed. */
 export function createPreflightActivities(clusters: Clusters) {

@@ -6,13 +6,12 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { listPods, podFacts } from '../kubernetes/pods.ts';
+import { isOnSource, listPods, podFacts } from '../kubernetes/pods.ts';
 import { poll } from '../poll.ts';
 import { checksFor, type Check, type CheckResult } from './checks.ts';
 
 /** Input of `verifyNode`. */
 export interface VerifyTarget extends NodeTarget {
-  sourcePodCidr: string;
   targetPodCidr: string;
   proberImage: string;
 }
@@ -57,9 +56,7 @@ export function createProbeActivities(clusters: Clusters) {
         const connection = await clusters.connect(cluster);
         await poll(
           async () => {
-            const left = (await listPods(connection)).filter(
-              (pod) => !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip)
-            );
+            const left = (await listPods(connection)).filter((pod) => isOnSource(pod, targetPodCidr));
             const names = left.map((pod) => `${pod.key} on ${pod.node}`);
             return left.length === 0
               ? { done: undefined }

@@ -7,6 +7,7 @@ import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
+import { clock } from '../clock.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../cluster/temporal.ts';
 import { labMigrationRequest, targetPodCidr } from '../migration-request.ts';
@@ -102,10 +103,6 @@ async function follow(
   interrupted: AbortSignal
 ): Promise<void> {
   const begin = Date.now();
-  const clock = (): string => {
-    const seconds = Math.round((Date.now() - begin) / 1000);
-    return `${String(Math.floor(seconds / 60)).padStart(3)}:${String(seconds % 60).padStart(2, '0')}`;
-  };
   let ended = false;
   const end = result
     .catch(() => undefined)
@@ -120,13 +117,13 @@ async function follow(
     const status = await migration.status().catch((): MigrationStatus | undefined => undefined);
     if (status !== undefined && status.phase !== phase) {
       phase = status.phase;
-      say(`${clock()}  ${phase}`);
+      say(`${clock(begin)}  ${phase}`);
     }
     for (const node of status?.nodes ?? []) {
       if (states.get(node.name) === node.state) continue;
       states.set(node.name, node.state);
       if (node.state === 'pending') continue;
-      say(`${clock()}    ${node.name}: ${node.state}${node.seconds === undefined ? '' : ` in ${node.seconds} s`}`);
+      say(`${clock(begin)}    ${node.name}: ${node.state}${node.seconds === undefined ? '' : ` in ${node.seconds} s`}`);
       if (node.state === 'awaiting-approval') say(`\n${approvalHelp(migration.cluster, node.name, temporal)}\n`);
     }
     await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 1_000))]);

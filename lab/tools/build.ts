@@ -1,3 +1,4 @@
+import { clock } from '../clock.ts';
 import { interruptionSignal } from '../process.ts';
 import { buildArtefact, isBuilt, type Artefact } from './artefact.ts';
 import { checkPrerequisites } from './prerequisites.ts';
@@ -58,12 +59,6 @@ async function reported(artefact: Artefact, start: number, log: (line: string) =
   } finally {
     clearInterval(reminder);
   }
-}
-
-/** Elapsed time as m:ss. */
-function clock(since: number): string {
-  const seconds = Math.round((Date.now() - since) / 1000);
-  return `${String(Math.floor(seconds / 60)).padStart(3)}:${String(seconds % 60).padStart(2, '0')}`;
 }
 
 /** Runs at most `count` jobs at a time, in the order in which they came. */
