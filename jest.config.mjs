@@ -24,5 +24,5 @@ const project = (name, timeoutSeconds) => ({
 });
 
 export default {
-  projects: [project('unit', 30), project('workflow', 60), project('api', 600), project('lab', 600)],
+  projects: [project('unit', 30), project('workflow', 20), project('api', 600), project('lab', 600)],
 };

@@ -1,33 +1,49 @@
+import { createExportActivities } from './canal/export.ts';
 import { createCanalActivities } from './canal/remove.ts';
+import { createTraceActivities } from './canal/traces.ts';
 import { createAgentActivities } from './cilium/agents.ts';
 import { createFlipActivities } from './cilium/flip.ts';
+import { createCiliumTraceActivities } from './cilium/traces.ts';
 import { createHelmActivities } from './helm/release.ts';
 import { createHelperActivities } from './host/helpers.ts';
+import { createHostActivities } from './host/on-nodes.ts';
 import type { Clusters } from './kubernetes/connection.ts';
 import { createDrainActivities } from './kubernetes/drain.ts';
+import { createLockActivities, type IsOpen } from './kubernetes/lock.ts';
 import { createNodeActivities } from './kubernetes/nodes.ts';
 import { createPreflightActivities } from './preflight/inspect.ts';
 import { createProbeActivities } from './probe/verify.ts';
+import { createWindowActivities } from './windows.ts';
 
 /** What activities work with. */
 export interface ActivityDependencies {
   clusters: Clusters;
   /** Helm's binary. */
   helm: string;
+  /** Whether a workflow run is open. */
+  isOpen: IsOpen;
+  /** Node that the worker runs on, if it runs in the cluster that it migrates. */
+  workerNode?: string | undefined;
 }
 
 /** Every activity, by the name that workflows call it. */
-export function createActivities({ clusters, helm }: ActivityDependencies) {
+export function createActivities({ clusters, helm, isOpen, workerNode }: ActivityDependencies) {
   return {
     ...createPreflightActivities(clusters),
+    ...createLockActivities(clusters, isOpen),
+    ...createWindowActivities(),
     ...createHelmActivities(clusters, helm),
     ...createAgentActivities(clusters),
     ...createFlipActivities(clusters),
+    ...createCiliumTraceActivities(clusters),
     ...createHelperActivities(clusters),
-    ...createNodeActivities(clusters),
+    ...createHostActivities(clusters),
+    ...createNodeActivities(clusters, workerNode),
     ...createDrainActivities(clusters),
     ...createProbeActivities(clusters),
+    ...createExportActivities(clusters),
     ...createCanalActivities(clusters),
+    ...createTraceActivities(clusters),
   };
 }
 

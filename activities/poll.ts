@@ -1,5 +1,6 @@
 import { Context } from '@temporalio/activity';
 import { failure } from './failures.ts';
+import { heartbeat } from './heartbeat.ts';
 import type { FailureType } from '../workflows/model/failure-types.ts';
 
 /** What one look gave: an answer, or what is still waited for. */
@@ -31,7 +32,7 @@ export async function poll<T>(
   for (;;) {
     const seen = await look();
     if ('done' in seen) return seen.done;
-    context.heartbeat({ waitingFor: seen.waitingFor });
+    heartbeat({ waitingFor: seen.waitingFor });
     if (Date.now() >= deadline) {
       const waited = `waited ${Math.round(timeoutMs / 1000)} s for ${seen.waitingFor}`;
       throw failure(onTimeout, advice === undefined ? waited : `${waited}; ${advice}`);

@@ -1,14 +1,17 @@
 import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
 import type { clusterMigration } from '../workflows/index.ts';
 import {
-  approveSignal,
+  blockersQuery,
   defaultTaskQueue,
   migrationWorkflowId,
+  planQuery,
   statusQuery,
-  type Approval,
+  update,
 } from '../workflows/messages.ts';
 import type { MigrationRequest } from '../workflows/model/input.ts';
-import type { MigrationReport, MigrationStatus } from '../workflows/model/status.ts';
+import type { MessageName, Messages } from '../workflows/model/message-schemas.ts';
+import type { Plan } from '../workflows/model/plan.ts';
+import type { Blocker, MigrationReport, MigrationStatus } from '../workflows/model/status.ts';
 
 /** A cluster's migration, started or to be started. Everything here can be done with the Temporal CLI too. */
 export class Migration {
@@ -43,9 +46,23 @@ export class Migration {
     return this.handle.query(statusQuery);
   }
 
-  /** Lets a node be migrated. */
-  approve(approval: Approval): Promise<void> {
-    return this.handle.signal(approveSignal, approval);
+  /** What it is going to do; undefined until it knows. */
+  plan(): Promise<Plan | undefined> {
+    return this.handle.query(planQuery);
+  }
+
+  /** What holds up the nodes that are under way. */
+  blockers(): Promise<(Blocker & { node: string })[]> {
+    return this.handle.query(blockersQuery);
+  }
+
+  /**
+   * Sends a message and waits for the answer.
+   * @returns what was done, in words.
+   * @throws WorkflowUpdateFailedError with the reason when it makes no sense now.
+   */
+  send<Name extends MessageName>(name: Name, message: Messages[Name]): Promise<string> {
+    return this.handle.executeUpdate(update(name), { args: [message] });
   }
 
   /** Waits for its end. @throws WorkflowFailedError when it fails; the cause has the type and the message. */

@@ -19,11 +19,17 @@ const agentCapabilities = [
  * What a migration of the lab is started with. The Helm values say where the lab differs from a usual cluster: images
  * that were built here, a host that may lack some rights, no Envoy and no Hubble because the lab does not build them.
  */
-export function labMigrationRequest(lab: Lab, approval: MigrationRequest['approval'] = 'none'): MigrationRequest {
+export function labMigrationRequest(
+  lab: Lab,
+  approval: MigrationRequest['approval'] = 'none',
+  more: Partial<MigrationRequest> = {}
+): MigrationRequest {
   const image = (repository: string) => ({ repository, tag: 'v1.20.2', useDigest: false, pullPolicy: 'IfNotPresent' });
   return {
     cluster: lab.layout.context,
     approval,
+    // Without people, there is nobody to wait for.
+    cleanUp: approval === 'none' ? 'automatic' : 'approve',
     podCidr: targetPodCidr,
     chart: lab.catalogue.ciliumChart,
     proberImage,
@@ -37,5 +43,6 @@ export function labMigrationRequest(lab: Lab, approval: MigrationRequest['approv
       sysctlfix: { enabled: false },
       securityContext: { capabilities: { ciliumAgent: agentCapabilities, cleanCiliumState: cleanUpCapabilities } },
     },
+    ...more,
   };
 }

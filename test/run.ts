@@ -44,9 +44,9 @@ async function main(): Promise<void> {
   const suites = values.fast ? [['unit', 'workflow'], ['api']] : [['unit', 'workflow'], ['api'], ['lab']];
   for (const projects of built ? suites : [['unit']]) {
     const report = path.join(scratch, `${projects.join('-')}.json`);
-    // What uses the network of this machine runs one file after the other.
+    // What uses the network of this machine runs one file after the other; the others wait for Temporal most of the time.
     // It is also made to end with its last test: a connection that a test forgot must not hold up everything.
-    const order = projects.includes('unit') ? [] : ['--runInBand', '--forceExit'];
+    const order = projects.includes('unit') ? ['--maxWorkers', '4'] : ['--runInBand', '--forceExit'];
     const jest = [
       'jest',
       '--selectProjects',

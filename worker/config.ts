@@ -14,6 +14,8 @@ export interface WorkerConfig {
   kubeconfig: string;
   /** Helm's binary. `HELM`. @default helm, from PATH */
   helm: string;
+  /** Node that the worker runs on, where that is one of the cluster that it migrates. `NODE_NAME`. @default none */
+  node: string | undefined;
 }
 
 /** Reads the worker's environment. @throws Error when a variable makes no sense. */
@@ -26,5 +28,6 @@ export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
     taskQueue: env['CNI_MIGRATION_TASK_QUEUE'] ?? defaultTaskQueue,
     kubeconfig: path.resolve(kubeconfig),
     helm: env['HELM'] ?? 'helm',
+    node: env['NODE_NAME'],
   };
 }

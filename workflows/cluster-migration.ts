@@ -1,133 +1,200 @@
 import {
   ApplicationFailure,
-  ParentClosePolicy,
+  CancellationScope,
+  allHandlersFinished,
   condition,
-  executeChild,
-  setCurrentDetails,
-  setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
-import { helm, patient, preflight, quick } from './activity-proxies.ts';
-import { approveSignal, statusQuery, type Approval } from './messages.ts';
-import { coexistenceValues, conflictingValues, expectedConfig, finalValues } from './model/helm-values.ts';
-import { parseInput, type MigrationInput } from './model/input.ts';
-import { nodeOrder, objections, type ClusterFacts } from './model/source.ts';
+import { patient, preflight, quick } from './activity-proxies.ts';
+import { cleanUp } from './cleaning-up.ts';
+import { ClusterState, TurnedRound, type Carried } from './cluster-state.ts';
+import { applyRelease } from './helm-release.ts';
+import { MigratingNodes } from './migrating-nodes.ts';
 import {
-  maxNotes,
-  statusMarkdown,
-  type MigrationReport,
-  type MigrationStatus,
-  type NodeStatus,
-  type Phase,
-} from './model/status.ts';
-import { nodeMigration } from './node-migration.ts';
+  coexistenceValues,
+  conflictingValues,
+  cutOverValues,
+  expectedConfig,
+  expectedCutOverConfig,
+  finalValues,
+} from './model/helm-values.ts';
+import { parseInput, type MigrationInput } from './model/input.ts';
+import { makePlan } from './model/plan.ts';
+import { objections, type ClusterFacts } from './model/source.ts';
+import type { Decision, MigrationReport } from './model/status.ts';
 import { operatorFailure } from './operator-failure.ts';
+import { rollBackCluster } from './rolling-back.ts';
 
 /**
  * Migrates a cluster from Canal to Cilium.
  *
- * preflight → coexistence (Cilium beside Canal, owning no pod) → migrate (node by node, each its own child workflow) →
- * cut-over (final values, Cilium sole owner) → clean-up (Canal's workloads removed). Progress is read from the cluster,
- * so a run that follows a failed, cancelled or terminated one goes on from where that one stopped.
+ * preflight → plan → coexistence (Cilium beside Canal, owning no pod) → migrate (wave by wave, each node its own child
+ * workflow) → cut-over (Cilium sole owner) → clean-up (Canal removed: the point of no return). Progress is read from the
+ * cluster, so a run that follows a failed, aborted, cancelled or terminated one goes on from where that one stopped.
  *
  * @param raw a MigrationRequest; checked before anything else.
+ * @param carried what the run before this one hands over; not for operators.
  * @throws ApplicationFailure of one of the types in model/failure-types.ts.
  */
-export async function clusterMigration(raw: unknown): Promise<MigrationReport> {
-  const migration = new ClusterMigration();
-  // Handlers come first: a query or signal may be in the very first task.
-  setHandler(statusQuery, () => migration.status, { description: 'Where the migration is' });
-  setHandler(approveSignal, (approval) => migration.approve(approval), {
-    description: 'Lets one node be migrated: {"node", "approver", "reason"}',
-  });
+export async function clusterMigration(raw: unknown, carried?: Carried): Promise<MigrationReport> {
+  // Handlers come first, and are set in here: a query or signal may be in the very first task.
+  const state = new ClusterState(carried ?? {});
+  state.request = raw;
   try {
-    return await migration.run(raw);
+    const report = await new ClusterMigration(state, parse(raw)).run();
+    await condition(allHandlersFinished);
+    return report;
   } catch (error) {
     throw operatorFailure(error);
   }
 }
 
+/** @throws ApplicationFailure InvalidInput, with one line for each thing that is wrong. */
+function parse(raw: unknown): MigrationInput {
+  const parsed = parseInput(raw);
+  const problems =
+    'problems' in parsed
+      ? parsed.problems
+      : conflictingValues(parsed.input).map((path) => `values.${path}: is set by the migration itself; leave it out`);
+  if ('input' in parsed && problems.length === 0) return parsed.input;
+  throw ApplicationFailure.nonRetryable(`the input is not a migration:\n${problems.join('\n')}`, 'InvalidInput');
+}
+
 class ClusterMigration {
-  status: MigrationStatus = { cluster: '', phase: 'preflight', nodes: [], timeline: [], notes: [] };
-  private readonly approvals = new Map<string, NonNullable<NodeStatus['approval']>>();
+  private readonly state: ClusterState;
+  private readonly input: MigrationInput;
+  private readonly nodes: MigratingNodes;
+  /** Whether Cilium writes the CNI files by itself: the cut-over has begun. */
+  private ciliumOwnsCni = false;
 
-  /** Keeps an approval, known node or not: the nodes may not have been read yet. */
-  approve(approval: Partial<Approval> | null | undefined): void {
-    const node = approval?.node;
-    if (typeof node !== 'string' || node === '') {
-      this.note(`an approval without a node was ignored: ${JSON.stringify(approval ?? null).slice(0, 200)}`);
-      return;
-    }
-    if (this.status.nodes.length > 0 && this.node(node) === undefined) {
-      this.note(`an approval of ${node.slice(0, 253)} was ignored: the cluster has no such node`);
-      return;
-    }
-    const text = (value: unknown, otherwise: string): string =>
-      typeof value === 'string' ? value.slice(0, 500) : otherwise;
-    if (!this.approvals.has(node)) {
-      this.approvals.set(node, {
-        approver: text(approval?.approver, 'unnamed'),
-        reason: text(approval?.reason, ''),
-        at: new Date().toISOString(),
-      });
-    }
-    this.show();
+  constructor(state: ClusterState, input: MigrationInput) {
+    this.state = state;
+    this.input = input;
+    this.nodes = new MigratingNodes(state, input);
+    state.status.cluster = input.cluster;
+    if (state.status.timeline.length === 0) state.status.concurrency = input.waves.size;
   }
 
-  async run(raw: unknown): Promise<MigrationReport> {
-    const input = this.parse(raw);
-    this.status.cluster = input.cluster;
-    this.enter('preflight');
-    const facts = await preflight.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [
-      { cluster: input.cluster },
-    ]);
+  async run(): Promise<MigrationReport> {
+    const { cluster } = this.input;
+    this.state.enter('preflight');
+    const facts = await preflight.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [{ cluster }]);
+    // Canal is removed last but for traces, so without it and them nothing is left to do.
+    if (facts.canal === undefined && !facts.leftovers) return this.report(false);
+    this.ciliumOwnsCni = facts.ciliumOwnsCni;
+    if (!facts.ciliumOwnsCni) this.refuse(facts);
+    const { workflowId, firstExecutionRunId } = workflowInfo();
+    const holder = { cluster, workflowId, runId: firstExecutionRunId };
+    await quick.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
+    try {
+      return await this.locked(facts);
+    } finally {
+      // Whatever it ends with: the next run is to have the cluster. Not when it is handed over, which keeps its run ID.
+      if (!this.state.handingOver) {
+        await CancellationScope.nonCancellable(() =>
+          quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
+        );
+      }
+    }
+  }
+
+  private async locked(facts: ClusterFacts): Promise<MigrationReport> {
     const { canal } = facts;
-    // Canal is removed last, so without it nothing is left to do.
-    if (canal === undefined) return this.report(false);
-    this.status.nodes = nodeOrder(facts.nodes).map((name) => ({ name, state: 'pending' }));
-    for (const node of this.approvals.keys()) {
-      if (this.node(node) === undefined) this.note(`an approval of ${node} was ignored: the cluster has no such node`);
+    try {
+      // After the cut-over of an earlier run, going back to coexistence would take the nodes' CNI away.
+      if (!facts.ciliumOwnsCni && canal !== undefined) {
+        await this.nodes.refresh();
+        await this.approvePlan(canal);
+        this.state.enter('coexistence');
+        await this.untilTurnedRound(() => this.coexistence(canal.podCidr));
+        this.state.enter('migrate');
+        await this.nodes.all();
+      }
+      // Not again when the run before this one had come past it.
+      if (canal !== undefined && this.state.status.phase !== 'clean-up') {
+        await this.state.checkpoint(this.input.reminderSeconds);
+        this.state.enter('cut-over');
+        await this.cutOver();
+      }
+      this.state.enter('clean-up');
+      await this.approveCleanUp();
+    } catch (error) {
+      if (!(error instanceof TurnedRound)) throw error;
+      return this.turnRound();
     }
-    // After the cut-over of an earlier run, going back to coexistence would take the nodes' CNI away.
-    if (!facts.ciliumOwnsCni) {
-      this.refuse(facts, input);
-      this.enter('coexistence');
-      await this.coexistence(input, canal.podCidr);
-      this.enter('migrate');
-      for (const node of this.status.nodes) await this.migrateNode(node, input);
-    }
-    this.enter('cut-over');
-    await this.cutOver(input);
-    this.enter('clean-up');
-    const { cluster } = input;
-    await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
-    await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
-    return this.report(true);
-  }
-
-  private parse(raw: unknown): MigrationInput {
-    const parsed = parseInput(raw);
-    const problems =
-      'problems' in parsed
-        ? parsed.problems
-        : conflictingValues(parsed.input).map((path) => `values.${path}: is set by the migration itself; leave it out`);
-    if ('input' in parsed && problems.length === 0) return parsed.input;
-    throw ApplicationFailure.nonRetryable(`the input is not a migration:\n${problems.join('\n')}`, 'InvalidInput');
+    const calicoExport = await cleanUp(this.input, this.state);
+    return { ...this.report(true), calicoExport };
   }
 
   /** Ends the run, before anything was changed, when the cluster cannot be migrated with this input. */
-  private refuse(facts: ClusterFacts, input: MigrationInput): void {
-    const found = objections(facts, input);
+  private refuse(facts: ClusterFacts): void {
+    const found = objections(facts, this.input);
     const [first] = found;
     if (first === undefined) return;
     throw ApplicationFailure.nonRetryable(found.map(({ message }) => message).join('\n'), first.type);
   }
 
-  private async coexistence(input: MigrationInput, sourcePodCidr: string): Promise<void> {
+  private async approvePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<void> {
+    this.state.enter('plan');
+    for (;;) {
+      this.state.plan = makePlan(canal, await this.nodes.refresh(), this.input);
+      if (this.input.approval === 'none') return this.state.checkpoint(this.input.reminderSeconds);
+      if (await this.answered('plan', 'approval of the plan (query "plan")', 'plan')) return;
+    }
+  }
+
+  private async approveCleanUp(): Promise<void> {
+    if (this.input.cleanUp === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
+    const what = 'approval of the clean-up, which removes Canal: the point of no return';
+    while (!(await this.answered('clean-up', what, 'cleanup')));
+  }
+
+  /** @returns whether it is approved; false when everything has to be looked at anew. */
+  private async answered(open: 'plan' | 'clean-up', what: string, subject: 'plan' | 'cleanup'): Promise<boolean> {
+    const { state } = this;
+    const { reminderSeconds, approvalDeadlineSeconds } = this.input;
+    const approved = (): boolean => state.status.approvals[subject] !== undefined;
+    await state.checkpoint(reminderSeconds);
+    if (approved()) return state.stopWaiting(true);
+    const answers = [
+      { does: `approve the ${open}`, message: 'approve', input: { [subject]: true } },
+      { does: 'refuse it and end the migration', message: 'reject', input: { [subject]: true } },
+    ];
+    if (open === 'clean-up') {
+      answers.push({ does: 'take every node back to Canal', message: 'rollback', input: { all: true } });
+    }
+    const timeoutMs = approvalDeadlineSeconds === undefined ? undefined : state.leftOf(what, approvalDeadlineSeconds);
+    const outcome = await state.wait({ what, answers, reminderSeconds, timeoutMs }, approved);
+    if (outcome === 'timeout') state.pauseFor(`the ${what} was not given in ${approvalDeadlineSeconds} s`);
+    const { rejected } = state.control;
+    if (rejected === undefined) return false;
+    const consequence = open === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
+    throw ApplicationFailure.nonRetryable(`the ${open} was rejected by ${who(rejected)}; ${consequence}`, 'Rejected');
+  }
+
+  /** Does what takes a while and may be left at any moment. @throws TurnedRound when a human turns it round. */
+  private async untilTurnedRound(work: () => Promise<void>): Promise<void> {
+    const { state } = this;
+    const scope = new CancellationScope();
+    const listener = (): void => {
+      if (state.turnedRound) scope.cancel();
+    };
+    state.listeners.push(listener);
+    try {
+      if (state.turnedRound) throw new TurnedRound();
+      await scope.run(work);
+    } catch (error) {
+      throw state.turnedRound ? new TurnedRound() : error;
+    } finally {
+      state.listeners.splice(state.listeners.indexOf(listener), 1);
+    }
+  }
+
+  private async coexistence(sourcePodCidr: string): Promise<void> {
+    const { input } = this;
     const { cluster, podCidr, proberImage } = input;
-    await helm.applyHelmRelease.executeWithOptions({ summary: 'install Cilium beside Canal' }, [
-      { cluster, chart: input.chart, version: input.chartVersion, values: coexistenceValues(input) },
-    ]);
+    await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
+    await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
       { cluster, expected: expectedConfig(input) },
     ]);
@@ -138,91 +205,57 @@ class ClusterMigration {
     ]);
   }
 
-  private async migrateNode(node: NodeStatus, input: MigrationInput): Promise<void> {
-    const seen = await quick.observeNode.executeWithOptions({ summary: `${node.name}: observe` }, [
-      { cluster: input.cluster, node: node.name, targetPodCidr: input.podCidr },
-    ]);
-    if (seen.flipped && !seen.cordonedByUs && seen.podsOnSource.length === 0) {
-      node.state = 'migrated';
-      this.note(`${node.name} had been migrated before`);
-      return;
-    }
-    if (input.approval === 'every-node') await this.approvalOf(node);
-    node.state = 'migrating';
-    this.show();
-    const start = Date.now();
-    try {
-      await executeChild(nodeMigration, {
-        workflowId: `${workflowInfo().workflowId}/node/${node.name}`,
-        args: [{ node: node.name, migration: input }],
-        // A parent that ends early lets its child give the node back.
-        parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
-        staticSummary: `${node.name}: Canal to Cilium`,
-      });
-    } catch (error) {
-      node.state = 'failed';
-      this.show();
-      throw error;
-    }
-    node.state = 'migrated';
-    node.seconds = Math.round((Date.now() - start) / 1000);
-    this.show();
-  }
-
-  private async approvalOf(node: NodeStatus): Promise<void> {
-    if (!this.approvals.has(node.name)) {
-      node.state = 'awaiting-approval';
-      this.status.waitingFor = `approval of node ${node.name}`;
-      this.show();
-      await condition(() => this.approvals.has(node.name));
-      delete this.status.waitingFor;
-    }
-    const approval = this.approvals.get(node.name);
-    if (approval !== undefined) node.approval = approval;
-  }
-
-  private async cutOver(input: MigrationInput): Promise<void> {
-    const { cluster } = input;
+  private async cutOver(): Promise<void> {
+    const { input } = this;
+    const { cluster, podCidr, proberImage } = input;
     await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
-      { cluster, targetPodCidr: input.podCidr },
+      { cluster, targetPodCidr: podCidr },
     ]);
-    await helm.applyHelmRelease.executeWithOptions({ summary: 'final values' }, [
-      { cluster, chart: input.chart, version: input.chartVersion, values: finalValues(input) },
+    this.ciliumOwnsCni = true;
+    await applyRelease(input, cutOverValues(input), 'Cilium owns the CNI and enforces policy');
+    await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
+      { cluster, expected: expectedCutOverConfig },
     ]);
-    await patient.restartAgents.executeWithOptions({ summary: 'restart agents one by one' }, [{ cluster }]);
+    for (const { name: node } of await this.nodes.refresh()) {
+      await patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
+        { cluster, node },
+      ]);
+      await patient.verifyNode.executeWithOptions({ summary: `${node}: verify all paths` }, [
+        { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'target' },
+      ]);
+    }
     // Only now: an agent that restarts without the node's own configuration and without the final one writes no CNI file.
     await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
+    await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
+    await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
   }
 
-  private node(name: string): NodeStatus | undefined {
-    return this.status.nodes.find((node) => node.name === name);
-  }
-
-  private note(text: string): void {
-    this.status.notes = [...this.status.notes, text].slice(-maxNotes);
-    this.show();
-  }
-
-  private enter(phase: Phase): void {
-    const now = new Date();
-    const current = this.status.timeline.at(-1);
-    if (current !== undefined) current.seconds = (now.getTime() - new Date(current.startedAt).getTime()) / 1000;
-    this.status.phase = phase;
-    this.status.timeline.push({ phase, startedAt: now.toISOString() });
-    this.show();
+  /** Ends the run as a human wanted it. */
+  private async turnRound(): Promise<MigrationReport> {
+    const { state } = this;
+    state.stopWaiting(undefined);
+    const { aborted, rollBackAll } = state.control;
+    if (rollBackAll === undefined) {
+      const migrated = state.status.nodes.filter((node) => node.state === 'migrated').length;
+      throw ApplicationFailure.nonRetryable(
+        `aborted by ${who(aborted)} in the phase ${state.status.phase}; ` +
+          `${migrated} of ${state.status.nodes.length} nodes are on Cilium. Start again to go on, and send rollback ` +
+          '{"all": true} to that run to go back',
+        'Aborted'
+      );
+    }
+    state.enter('rolling-back');
+    await rollBackCluster(this.input, state, this.nodes, this.ciliumOwnsCni);
+    state.enter('rolled-back');
+    return { ...state.status, changed: true };
   }
 
   private report(changed: boolean): MigrationReport {
-    this.enter('done');
-    return { ...this.status, changed };
-  }
-
-  private show(): void {
-    setCurrentDetails(statusMarkdown(this.status, approveCommand));
+    this.state.enter('done');
+    return { ...this.state.status, changed };
   }
 }
 
-/** The Temporal CLI command that approves a node. */
-function approveCommand(node: string): string {
-  return `temporal workflow signal --workflow-id '${workflowInfo().workflowId}' --name approve --input '${JSON.stringify({ node, approver: 'YOUR NAME' })}'`;
+function who({ by, reason }: Decision = { by: 'unnamed', reason: '', at: '' }): string {
+  return reason === '' ? by : `${by} (${reason})`;
 }

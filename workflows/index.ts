@@ -1,3 +1,4 @@
 /** What a worker bundles: every workflow, by the name it is started with. */
 export { clusterMigration } from './cluster-migration.ts';
 export { nodeMigration } from './node-migration.ts';
+export { nodeRollback } from './node-rollback.ts';

@@ -1,9 +1,14 @@
 /**
- * Every workflow name, signal and query of this service, with their types: the contract that the client, the Temporal
+ * Every workflow name, message and query of this service, with their types: the contract that the client, the Temporal
  * CLI and operators' scripts rely on. Names never change; fields are only added.
+ *
+ * Each message is a signal, which anything can send, and an update of the same name, which answers: with what it did, or
+ * with why it was refused. A signal that makes no sense is kept in the status under `notes` and changes nothing.
  */
-import { defineQuery, defineSignal } from '@temporalio/workflow';
-import type { MigrationStatus } from './model/status.ts';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Messages } from './model/message-schemas.ts';
+import type { Plan } from './model/plan.ts';
+import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from './model/status.ts';
 
 /** The task queue that workers of this service listen on. */
 export const defaultTaskQueue = 'cni-migration';
@@ -13,21 +18,30 @@ export function migrationWorkflowId(cluster: string): string {
   return `cni-migration/${cluster}`;
 }
 
-/** Lets a step go on that waits for a human. */
-export interface Approval {
-  /** The node that may be migrated. */
-  node: string;
-  /** Who approves, for the record. @default unnamed */
-  approver?: string;
-  /** Why, for the record. @default none */
-  reason?: string;
+/** A message as a signal. */
+export function signal<Name extends keyof Messages>(name: Name) {
+  return defineSignal<[Messages[Name]]>(name);
 }
 
-/**
- * Approves the migration of one node; may come before the node's turn. A wrong one (no such node, no such shape) is kept
- * in the status under `notes` and changes nothing.
- */
-export const approveSignal = defineSignal<[Approval]>('approve');
+/** The same message as an update. @returns what was done, in words. */
+export function update<Name extends keyof Messages>(name: Name) {
+  return defineUpdate<string, [Messages[Name]]>(name);
+}
 
-/** Where the migration is: phase, nodes, what it waits for. Answers after the end too. */
+/** Where the migration is: phase, nodes, what it waits for and which command ends the wait. Answers after the end too. */
 export const statusQuery = defineQuery<MigrationStatus>('status');
+
+/** The plan: waves with reasons, what is installed, what is removed. Undefined until it is made. */
+export const planQuery = defineQuery<Plan | undefined>('plan');
+
+/** What holds up the nodes that are under way, pod by pod, with the disruption budget's name where it is one. */
+export const blockersQuery = defineQuery<(Blocker & { node: string })[]>('blockers');
+
+/** One node of the status; undefined when there is none of that name. */
+export const nodeQuery = defineQuery<NodeStatus | undefined, [string]>('node');
+
+/** From a node's workflow to its cluster's: what holds it up, or that nothing does any more. Not for operators. */
+export const progressSignal = defineSignal<[NodeProgress]>('nodeProgress');
+
+/** From a cluster's workflow to a node's: this pod may be deleted. Operators send it to the cluster's workflow. */
+export const forcePodSignal = defineSignal<[string]>('forcePod');

@@ -1,62 +1,75 @@
-import { CancellationScope, log, setCurrentDetails } from '@temporalio/workflow';
-import { draining, patient, quick } from './activity-proxies.ts';
-import type { MigrationInput } from './model/input.ts';
+import { CancellationScope, isCancellation, proxyActivities } from '@temporalio/workflow';
+import { patient, quick, watching } from './activity-proxies.ts';
+import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
+import { rollBackNode } from './node-rollback.ts';
 import { operatorFailure } from './operator-failure.ts';
 
-/** Input of {@link nodeMigration}. */
-export interface NodeMigrationInput {
-  node: string;
-  migration: MigrationInput;
-}
-
 /**
- * Moves one node from Canal to Cilium: cordon → drain → flip → recycle what the drain leaves → verify → uncordon.
+ * Moves one node from Canal to Cilium: cordon → drain → flip → (reboot) → recycle what the drain leaves → verify →
+ * uncordon. With `drain.mode: recycle` the node is flipped and uncordoned before its pods are evicted.
  *
  * Every step looks at the node first, so a node that is partly or wholly migrated is taken up from where it is. Failure
- * or cancellation before the flip gives the node back as it was found; after the flip it stays cordoned, for a human or
- * for the next run to look at.
+ * before the flip gives the node back as it was found; after it the node stays cordoned, for a human to retry or roll
+ * back. Cancellation gives the node back at any stage, by rolling it back where it was flipped.
  *
- * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady.
+ * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady,
+ * RebootMissing.
  */
-export async function nodeMigration({ node, migration }: NodeMigrationInput): Promise<void> {
-  const { cluster, drain, podCidr, proberImage } = migration;
-  const step = (what: string): void => setCurrentDetails(`**${node}**: ${what}`);
-  const summary = (text: string): { summary: string } => ({ summary: `${node}: ${text}` });
+export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
+  const steps = new NodeSteps(input);
+  const progress = { flipped: false };
+  try {
+    await migrate(steps, progress);
+  } catch (error) {
+    if (progress.flipped && !isCancellation(error)) throw operatorFailure(error, `node ${input.node}`);
+    await CancellationScope.nonCancellable(() => (progress.flipped ? rollBackNode(steps) : steps.uncordon()));
+    throw operatorFailure(error, `node ${input.node}`);
+  }
+}
 
-  step('cordon');
-  await quick.cordonNode.executeWithOptions(summary('cordon'), [{ cluster, node }]);
-  let flipped = false;
-  try {
-    step('drain');
-    await draining.drainNode.executeWithOptions(summary('drain'), [
-      { cluster, node, options: drain, targetPodCidr: podCidr },
-    ]);
-    step('flip to Cilium');
-    flipped = true;
-    await patient.flipNode.executeWithOptions(summary('flip to Cilium'), [{ cluster, node }]);
-  } catch (error) {
-    if (!flipped) {
-      log.warn(`${node} is given back as it was found`, { error });
-      await CancellationScope.nonCancellable(() =>
-        quick.uncordonNode.executeWithOptions(summary('uncordon after a failed drain'), [{ cluster, node }])
-      );
-    }
-    throw operatorFailure(error, `node ${node}`);
+async function migrate(steps: NodeSteps, progress: { flipped: boolean }): Promise<void> {
+  const { migration, target } = steps;
+  const recycling = migration.drain.mode === 'recycle';
+  const { flipped } = await quick.observeNode.executeWithOptions(steps.summary('observe'), [target]);
+  // An earlier attempt came this far.
+  progress.flipped = flipped;
+  await steps.cordon();
+  if (!recycling) await steps.drain('target');
+  progress.flipped = true;
+  steps.begin('flip to Cilium');
+  await patient.flipNode.executeWithOptions(steps.summary('flip to Cilium'), [target]);
+  if (migration.reboot.mode !== 'none') await reboot(steps);
+  await steps.verify('target', 'first pod on Cilium');
+  // Only a node whose new pods were seen on the target network may get more of them.
+  if (recycling) await steps.uncordon();
+  await steps.recycle('target');
+  await steps.verify('target', 'verify all paths');
+  await steps.uncordon();
+  steps.begin('migrated');
+}
+
+async function reboot(steps: NodeSteps): Promise<void> {
+  const { mode, taskQueue, timeoutSeconds } = steps.migration.reboot;
+  if (mode === 'hook' && taskQueue !== undefined) {
+    steps.begin('reboot');
+    const hook = proxyActivities<RebootHook>({
+      taskQueue,
+      startToCloseTimeout: '1 hour',
+      scheduleToCloseTimeout: `${timeoutSeconds} seconds`,
+    });
+    await hook.rebootNode.executeWithOptions(steps.summary('reboot, by the hook'), [steps.target]);
+  } else {
+    steps.begin('wait for a reboot');
+    steps.waitFor(`somebody to reboot ${steps.node}`);
   }
-  try {
-    const target = { cluster, node, targetPodCidr: podCidr, proberImage };
-    step('first pod on Cilium');
-    await patient.verifyNode.executeWithOptions(summary('first pod on Cilium'), [target]);
-    step('recycle remaining pods');
-    await draining.recyclePods.executeWithOptions(summary('recycle remaining pods'), [
-      { cluster, node, options: drain, targetPodCidr: podCidr },
-    ]);
-    step('verify');
-    await patient.verifyNode.executeWithOptions(summary('verify all paths'), [target]);
-    step('uncordon');
-    await quick.uncordonNode.executeWithOptions(summary('uncordon'), [{ cluster, node }]);
-    step('migrated');
-  } catch (error) {
-    throw operatorFailure(error, `node ${node}`);
-  }
+  await watching.waitForReboot.executeWithOptions(steps.summary('a new boot ID, and Ready'), [
+    { ...steps.target, timeoutSeconds },
+  ]);
+  steps.waitFor(undefined);
+}
+
+/** What a user provides who wants nodes to be rebooted by a program of theirs. */
+export interface RebootHook {
+  /** Has the node rebooted; called again when it fails, so it must be safe to call twice. */
+  rebootNode: (target: { cluster: string; node: string }) => Promise<void>;
 }

@@ -1,4 +1,4 @@
-import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, ContinueAsNew, isCancellation } from '@temporalio/workflow';
 
 /**
  * What an operator should see of an error: the failure that an activity or a child threw, with its type and its message,
@@ -7,6 +7,8 @@ import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
  * @param where put in front of the message.
  */
 export function operatorFailure(error: unknown, where?: string): unknown {
+  // The way in which a run hands over to the next is an error to the SDK.
+  if (error instanceof ContinueAsNew) return error;
   if (isCancellation(error) || (error instanceof ApplicationFailure && where === undefined)) return error;
   const cause = firstApplicationFailure(error);
   const message = cause?.message ?? (error instanceof Error ? error.message : String(error));

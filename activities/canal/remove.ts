@@ -2,6 +2,7 @@ import type { RbacV1Subject, V1ClusterRoleBinding } from '@kubernetes/client-nod
 import type { Clusters, ClusterConnection } from '../kubernetes/connection.ts';
 import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ciliumNamespace } from '../kubernetes/names.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import { poll } from '../poll.ts';
 import { findCanal, type CanalInstallation } from './detect.ts';
@@ -17,8 +18,8 @@ export function createCanalActivities(clusters: Clusters) {
   return {
     /**
      * Removes Canal's workloads and permissions, and waits until its pods are gone. The DaemonSet goes last, so that a
-     * run that was cut short still finds Canal and goes on. Calico's custom resources stay: they hold the operator's
-     * policies.
+     * run that was cut short still finds Canal and goes on. Calico's custom resources stay for now: they hold the
+     * operator's policies.
      */
     removeCanal: withFailures('remove Canal', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -76,6 +77,44 @@ async function objectsOf(
   for (const name of serviceAccounts)
     found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
   return found;
+}
+
+/** ClusterRoles and ClusterRoleBindings of Canal's manifest. */
+const clusterRoles = ['calico-kube-controllers', 'calico-node', 'calico-cni-plugin', 'flannel'];
+const clusterRoleBindings = ['calico-kube-controllers', 'canal-flannel', 'canal-calico', 'calico-cni-plugin'];
+
+/**
+ * What is left in the API of what Canal's manifest makes, by kind and name. A role that somebody else's binding uses
+ * counts as theirs.
+ */
+export async function canalNamesIn(connection: ClusterConnection): Promise<string[]> {
+  const { core, apps, objects } = connection;
+  const namespace = ciliumNamespace;
+  const [accounts, maps, daemonSets, deployments, bindings, roles] = await Promise.all([
+    core.listNamespacedServiceAccount({ namespace }),
+    core.listNamespacedConfigMap({ namespace }),
+    apps.listNamespacedDaemonSet({ namespace }),
+    apps.listNamespacedDeployment({ namespace }),
+    objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding'),
+    objects.list('rbac.authorization.k8s.io/v1', 'ClusterRole'),
+  ]);
+  const used = new Set(bindings.items.map((binding) => binding.roleRef.name));
+  const named = (kind: string, items: { metadata?: { name?: string } }[], wanted: readonly string[]): string[] =>
+    items.flatMap(({ metadata }) =>
+      metadata?.name !== undefined && wanted.includes(metadata.name) ? [`${kind} ${metadata.name}`] : []
+    );
+  return [
+    ...named('ServiceAccount', accounts.items, serviceAccounts),
+    ...named('ConfigMap', maps.items, ['canal-config']),
+    ...named('DaemonSet', daemonSets.items, ['canal']),
+    ...named('Deployment', deployments.items, [controllers]),
+    ...named('ClusterRoleBinding', bindings.items, clusterRoleBindings),
+    ...named(
+      'ClusterRole',
+      roles.items,
+      clusterRoles.filter((name) => !used.has(name))
+    ),
+  ];
 }
 
 function clusterObject(kind: string, name: string): NamedObject {

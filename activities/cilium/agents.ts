@@ -1,10 +1,14 @@
-import type { V1DaemonSet } from '@kubernetes/client-node';
-import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
-import { ciliumNamespace as namespace } from '../helm/release.ts';
+import type { V1DaemonSet, V1Pod } from '@kubernetes/client-node';
 import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import { fieldManager } from '../kubernetes/names.ts';
+import {
+  ciliumNamespace as namespace,
+  hostImageAnnotation,
+  helperNamespace,
+  replacedAgentAnnotation,
+} from '../kubernetes/names.ts';
+import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { isReady } from '../kubernetes/ready.ts';
 import { poll, type Look } from '../poll.ts';
 
@@ -17,9 +21,6 @@ export const agentLabel = 'k8s-app=cilium';
 /** An agent compiles its programs when it starts, which takes a busy machine a while. In ms. */
 const agentsTimeoutMs = 600_000;
 
-/** Annotation of the agents' pod template: the state of `cilium-config` that they were last restarted for. */
-const restartedFor = 'cni-live-migration/config-version';
-
 /** The activities on Cilium's agents. */
 export function createAgentActivities(clusters: Clusters) {
   return {
@@ -29,10 +30,16 @@ export function createAgentActivities(clusters: Clusters) {
      */
     checkCiliumConfig: withFailures(
       "read Cilium's configuration",
-      async ({ cluster, expected }: { cluster: string; expected: Readonly<Record<string, string>> }): Promise<void> => {
+      async ({
+        cluster,
+        expected,
+      }: {
+        cluster: string;
+        expected: Readonly<Record<string, string | null>>;
+      }): Promise<void> => {
         const { core } = await clusters.connect(cluster);
         const { data = {} } = await core.readNamespacedConfigMap({ name: configName, namespace });
-        const wrong = Object.entries(expected).filter(([key, value]) => data[key] !== value);
+        const wrong = Object.entries(expected).filter(([key, value]) => (data[key] ?? null) !== value);
         if (wrong.length === 0) return;
         const lines = wrong.map(
           ([key, value]) => `${key} is ${JSON.stringify(data[key] ?? null)}, not ${JSON.stringify(value)}`
@@ -44,36 +51,137 @@ export function createAgentActivities(clusters: Clusters) {
       }
     ),
 
-    /** Waits until the operator and the agents of all nodes are ready. @throws AgentNotReady naming what is not. */
+    /**
+     * Waits until the operator and the agents of all nodes are ready. Agents from before the last change of the chart or
+     * of the configuration are replaced, one after the other; a first installation has none.
+     * @throws AgentNotReady naming what is not.
+     */
     waitForAgents: withFailures('wait for the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
-      await agentsReady(await clusters.connect(cluster));
-    }),
-
-    /** Restarts the agents, one node at a time, unless they run with today's configuration already. */
-    restartAgents: withFailures('restart the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      const { metadata } = await connection.core.readNamespacedConfigMap({ name: configName, namespace });
-      const annotations = { [restartedFor]: metadata?.resourceVersion ?? '' };
-      // A change of the template makes the DaemonSet's own rolling update do it; the same value again changes nothing.
-      await connection.apps.patchNamespacedDaemonSet(
-        { name: daemonSetName, namespace, fieldManager, body: { spec: { template: { metadata: { annotations } } } } },
-        setHeaderOptions('Content-Type', PatchStrategy.MergePatch)
-      );
+      for (const { spec } of (await outdatedAgents(connection)).values()) {
+        await renew(connection, spec?.nodeName ?? '');
+      }
       await agentsReady(connection);
     }),
+
+    /**
+     * Replaces the agent of a node, unless it runs with today's configuration and template already, and waits for the new
+     * one. @throws AgentNotReady when none gets ready.
+     */
+    renewAgent: withFailures('replace the agent', async ({ cluster, node }: NodeTarget): Promise<void> => {
+      await renew(await clusters.connect(cluster), node);
+    }),
   };
+}
+
+async function renew(connection: ClusterConnection, node: string): Promise<void> {
+  const outdated = (await outdatedAgents(connection)).get(node);
+  if (outdated !== undefined) await deleteAgent(connection, outdated);
+  await poll(
+    async () => {
+      const [agent] = await agentsOn(connection, node);
+      const current = agent !== undefined && !(await outdatedAgents(connection)).has(node);
+      return current && isReady(agent) && agent.metadata?.deletionTimestamp === undefined
+        ? { done: undefined }
+        : { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
+    },
+    { timeoutMs: agentsTimeoutMs, onTimeout: 'AgentNotReady', advice: agentAdvice(node) }
+  );
+}
+
+/**
+ * Agents, by node, that were made before the configuration or the template became what it is. Both times are the API
+ * server's own. They count in whole seconds; an agent that was made in the very second of the change starts after it.
+ */
+async function outdatedAgents({ core, apps }: ClusterConnection): Promise<Map<string, V1Pod>> {
+  const { metadata } = await core.readNamespacedConfigMap({ name: configName, namespace });
+  const changes = (metadata?.managedFields ?? []).flatMap(({ time }) => (time === undefined ? [] : [time.getTime()]));
+  const changed = Math.max(metadata?.creationTimestamp?.getTime() ?? 0, ...changes);
+  const revision = await currentRevision({ apps });
+  const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel });
+  const outdated = items.filter(
+    (pod) =>
+      (pod.metadata?.creationTimestamp?.getTime() ?? 0) < changed ||
+      (revision !== undefined && pod.metadata?.labels?.['controller-revision-hash'] !== revision)
+  );
+  return new Map(outdated.map((pod) => [pod.spec?.nodeName ?? '', pod]));
+}
+
+/** Hash of the DaemonSet's newest revision, as its pods carry it; undefined while it is being made. */
+async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promise<string | undefined> {
+  const { metadata, status } = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
+  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return undefined;
+  const { items } = await apps.listNamespacedControllerRevision({ namespace, labelSelector: agentLabel });
+  const [newest] = items
+    .filter((one) => one.metadata?.ownerReferences?.some((owner) => owner.uid === metadata?.uid))
+    .sort((a, b) => b.revision - a.revision);
+  return newest?.metadata?.labels?.['controller-revision-hash'];
+}
+
+/** Agent pods of one node: at most one that is not about to end. */
+async function agentsOn({ core }: ClusterConnection, node: string): Promise<V1Pod[]> {
+  const fieldSelector = `spec.nodeName=${node}`;
+  return (await core.listNamespacedPod({ namespace, labelSelector: agentLabel, fieldSelector })).items;
+}
+
+async function deleteAgent({ core }: ClusterConnection, { metadata }: V1Pod): Promise<void> {
+  if (metadata?.name === undefined || metadata.uid === undefined || metadata.deletionTimestamp !== undefined) return;
+  const body = { preconditions: { uid: metadata.uid } };
+  await ifFound(core.deleteNamespacedPod({ name: metadata.name, namespace, body }));
+}
+
+/**
+ * Has the agent of a node made anew, once for each purpose: which pod must go is written down on the node, with the given
+ * changes, before it goes, so that a second call does not restart the agent again.
+ * @throws AgentNotReady when no new agent gets ready.
+ */
+export async function replaceAgent(
+  connection: ClusterConnection,
+  node: string,
+  purpose: string,
+  changes: { labels?: Record<string, string | null>; annotations?: Record<string, string | null> }
+): Promise<void> {
+  const { metadata } = await readNode(connection, node);
+  const [written, writtenUid] = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ') ?? [];
+  let replaced = written === purpose ? writtenUid : undefined;
+  if (replaced === undefined) {
+    replaced = (await agentsOn(connection, node))[0]?.metadata?.uid ?? 'none';
+    const annotations = { ...changes.annotations, [replacedAgentAnnotation]: `${purpose} ${replaced}` };
+    await patchNode(connection, node, { metadata: { ...changes, annotations } });
+  }
+  const old = (await agentsOn(connection, node)).find((pod) => pod.metadata?.uid === replaced);
+  if (old !== undefined) await deleteAgent(connection, old);
+  await poll(
+    async () => {
+      const ready = (await agentsOn(connection, node)).some((pod) => pod.metadata?.uid !== replaced && isReady(pod));
+      return ready ? { done: undefined } : { waitingFor: `Cilium's new agent on ${node}` };
+    },
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: agentAdvice(node) }
+  );
+}
+
+function agentAdvice(node: string): string {
+  return `look at the pod of ${namespace}/${daemonSetName} on ${node}`;
 }
 
 /** True when Cilium writes the CNI files by itself, as after the cut-over. */
 export async function ciliumOwnsCni({ core }: ClusterConnection): Promise<boolean> {
   const config = await ifFound(core.readNamespacedConfigMap({ name: configName, namespace }));
-  return config !== undefined && config.data?.['custom-cni-conf'] !== 'true';
+  return config?.data?.['write-cni-conf-when-ready'] !== undefined;
 }
 
-/** Image that the agents run: one that is on every node. */
-export async function agentImage({ apps }: ClusterConnection): Promise<string> {
-  const { spec } = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
-  const image = spec?.template.spec?.containers.find((container) => container.name === 'cilium-agent')?.image;
+/**
+ * Image that the agents run: one that is on every node, with a shell and what it takes to look after links and rules.
+ * Once the agents are gone, what was written down before; undefined when there never were any.
+ */
+export async function agentImage({ apps, core }: ClusterConnection): Promise<string | undefined> {
+  const daemonSet = await ifFound(apps.readNamespacedDaemonSet({ name: daemonSetName, namespace }));
+  if (daemonSet === undefined) {
+    const ours = await ifFound(core.readNamespace({ name: helperNamespace }));
+    return ours?.metadata?.annotations?.[hostImageAnnotation];
+  }
+  const containers = daemonSet.spec?.template.spec?.containers;
+  const image = containers?.find((container) => container.name === 'cilium-agent')?.image;
   if (image === undefined)
     throw failure('UnexpectedChart', `DaemonSet ${namespace}/${daemonSetName} has no container cilium-agent`);
   return image;

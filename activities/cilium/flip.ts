@@ -1,24 +1,52 @@
-import { flipLabel, flippedNodeConfig } from '../../workflows/model/helm-values.ts';
-import { ciliumNamespace as namespace } from '../helm/release.ts';
+import { cniChainKey, cniChainName, flipLabel, flippedNodeConfig } from '../../workflows/model/helm-values.ts';
+import { cniChain } from '../canal/cni-chain.ts';
+import { findCanal } from '../canal/detect.ts';
+import { failure } from '../failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
-import { ifFound, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
-import { ownedLabels, replacedAgentAnnotation } from '../kubernetes/names.ts';
-import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
-import { isReady } from '../kubernetes/ready.ts';
+import { isUnknownKind, statusOf, withFailures } from '../kubernetes/errors.ts';
+import {
+  bootAnnotation,
+  ciliumNamespace as namespace,
+  ownedLabels,
+  replacedAgentAnnotation,
+} from '../kubernetes/names.ts';
+import { readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { poll } from '../poll.ts';
-import { agentLabel } from './agents.ts';
+import { replaceAgent } from './agents.ts';
 
 /** Per-node configuration of the nodes that are flipped. */
-const nodeConfig: NamedObject & { spec?: object } = {
+const nodeConfig: NamedObject = {
   apiVersion: 'cilium.io/v2',
   kind: 'CiliumNodeConfig',
   metadata: { name: 'cni-live-migration', namespace, labels: ownedLabels },
 };
 
+/**
+ * The CNI file that agents write, beside Cilium's own configuration: Cilium needs it for as long as it is there, so it
+ * stays after the migration.
+ */
+export const cniChainObject: NamedObject = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: cniChainName, namespace, labels: ownedLabels },
+};
+
 /** The activities that flip nodes. */
 export function createFlipActivities(clusters: Clusters) {
   return {
+    /** Makes the ConfigMap with the CNI file of Cilium's nodes. */
+    applyCniChain: withFailures('apply the CNI file', async ({ cluster }: { cluster: string }): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      const canal = await findCanal(connection);
+      if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal any more`);
+      const { configMap } = canal;
+      const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace: canal.namespace });
+      const chain = cniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
+      const object = { ...cniChainObject, data: { [cniChainKey]: JSON.stringify(chain, null, 2) } };
+      await applyObject(connection, object);
+    }),
+
     /** Makes the CiliumNodeConfig that flips every node with the flip label once its agent pod is made anew. */
     applyNodeConfig: withFailures(
       'apply the CiliumNodeConfig',
@@ -35,7 +63,7 @@ export function createFlipActivities(clusters: Clusters) {
               return { done: undefined };
             } catch (error) {
               // The operator makes the definition some moments after it started.
-              const unknown = statusOf(error) === 404 || messageOf(error).includes('Unrecognized API version and kind');
+              const unknown = statusOf(error) === 404 || isUnknownKind(error);
               if (!unknown) throw error;
               return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
             }
@@ -54,44 +82,34 @@ export function createFlipActivities(clusters: Clusters) {
     ),
 
     /**
-     * Flips a node: labels it, has its agent pod made anew, and waits until the new agent is ready. Which agent pod must
-     * go is written down on the node before it goes, so that a second call does not restart the agent again.
+     * Flips a node: labels it, has its agent pod made anew, and waits until the new agent is ready. The boot ID of that
+     * moment is written down, for those who want a reboot.
      * @throws AgentNotReady when no new agent gets ready.
      */
     flipNode: withFailures('flip the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      const agents = async () =>
-        (
-          await connection.core.listNamespacedPod({
-            namespace,
-            labelSelector: agentLabel,
-            fieldSelector: `spec.nodeName=${node}`,
-          })
-        ).items;
+      const { metadata, status } = await readNode(connection, node);
+      const bootId = metadata?.annotations?.[bootAnnotation] ?? status?.nodeInfo?.bootID ?? '';
+      await replaceAgent(connection, node, 'flip', {
+        labels: { [flipLabel]: 'true' },
+        annotations: { [bootAnnotation]: bootId },
+      });
+    }),
+
+    /**
+     * Takes the flip back as far as the agent goes: the label, and an agent that writes no CNI file. Nothing is done on a
+     * node that was never flipped.
+     * @throws AgentNotReady when no new agent gets ready.
+     */
+    unflipNode: withFailures('take the flip back', async ({ cluster, node }: NodeTarget): Promise<void> => {
+      const connection = await clusters.connect(cluster);
       const { metadata } = await readNode(connection, node);
-      let replaced = metadata?.annotations?.[replacedAgentAnnotation];
-      if (metadata?.labels?.[flipLabel] !== 'true' || replaced === undefined) {
-        replaced = (await agents())[0]?.metadata?.uid ?? 'none';
-        await patchNode(connection, node, {
-          metadata: { labels: { [flipLabel]: 'true' }, annotations: { [replacedAgentAnnotation]: replaced } },
-        });
-      }
-      const old = (await agents()).find((pod) => pod.metadata?.uid === replaced);
-      if (old?.metadata?.name !== undefined && old.metadata.deletionTimestamp === undefined) {
-        const body = { preconditions: { uid: replaced } };
-        await ifFound(connection.core.deleteNamespacedPod({ name: old.metadata.name, namespace, body }));
-      }
-      await poll(
-        async () => {
-          const ready = (await agents()).some((pod) => pod.metadata?.uid !== replaced && isReady(pod));
-          return ready ? { done: undefined } : { waitingFor: `Cilium's new agent on ${node}` };
-        },
-        {
-          timeoutMs: 300_000,
-          onTimeout: 'AgentNotReady',
-          advice: `look at the pod of ${namespace}/cilium on ${node}; the node stays cordoned`,
-        }
-      );
+      const purpose = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ')[0];
+      if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'unflip') return;
+      await replaceAgent(connection, node, 'unflip', {
+        labels: { [flipLabel]: null },
+        annotations: { [bootAnnotation]: null },
+      });
     }),
   };
 }

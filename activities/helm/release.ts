@@ -2,14 +2,19 @@ import { spawn } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import type { HelmValues } from '../../workflows/model/helm-values.ts';
+import { cniChainName, type HelmValues } from '../../workflows/model/helm-values.ts';
+import { agentImage, agentLabel } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import { heartbeat } from '../heartbeat.ts';
+import { applyNamespace } from '../host/namespace.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ciliumNamespace } from '../kubernetes/names.ts';
+import { poll } from '../poll.ts';
+import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
 
-/** Release name and namespace of Cilium, as its documentation has them. */
-export const ciliumRelease = 'cilium';
-export const ciliumNamespace = 'kube-system';
+/** Release name of Cilium, as its documentation has it. */
+const ciliumRelease = 'cilium';
 
 /** Helm's own limit for one command, in seconds; shorter than the activity's, so that Helm ends in order. */
 const helmTimeoutSeconds = 600;
@@ -27,37 +32,30 @@ export interface ReleaseTarget {
 
 /** What Helm tells of a release; `version` is the chart's. */
 interface ReleaseMetadata {
-  status: string;
   version: string;
 }
 
-/** The activity on Helm's releases. `helm` is the path of Helm's binary, version 3.14 or newer, or 4. */
+/** The activities on Helm's releases. `helm` is the path of Helm's binary, version 3.14 or newer, or 4. */
 export function createHelmActivities(clusters: Clusters, helm: string) {
   return {
     /**
-     * Makes the release be as given: installs or upgrades it, or does nothing when it is so already. Neither atomic nor
-     * waiting: a half-working CNI that is uninstalled again is worse than one to look at, and waiting is for the agents'
-     * own activity.
+     * Makes the release be as given: installs or upgrades it, or does nothing when it is so already. A release that a dead
+     * Helm left pending is mended first. Neither atomic nor waiting: a half-working CNI that is uninstalled again is worse
+     * than one to look at, and waiting is for the agents' own activity.
      * @throws HelmFailed with the end of what Helm said.
      */
     applyHelmRelease: withFailures(
       'apply the Helm release',
       async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
-        const scope = [
-          '--namespace',
-          ciliumNamespace,
-          '--kubeconfig',
-          clusters.kubeconfigFile,
-          '--kube-context',
-          cluster,
-        ];
-        const release = await readRelease(helm, scope);
+        const scope = scopeOf(clusters, cluster);
+        const plan = await untilFree(helm, scope, await clusters.connect(cluster));
         const fromPath = chart.startsWith('/');
-        if (release?.status === 'deployed' && (fromPath || release.version === version)) {
-          const current: unknown = JSON.parse(
-            await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope])
-          );
-          if (isDeepStrictEqual(current, values)) return;
+        if (plan.action === 'compare') {
+          const get = async (what: string): Promise<unknown> =>
+            JSON.parse(await runHelm(helm, ['get', what, ciliumRelease, '-o', 'json', ...scope]));
+          const release = (await get('metadata')) as ReleaseMetadata;
+          const sameChart = fromPath || release.version === version;
+          if (sameChart && isDeepStrictEqual(await get('values'), values)) return;
         }
         const source = fromPath ? [chart] : [chart, '--version', version];
         const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
@@ -71,18 +69,67 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
         );
       }
     ),
+
+    /**
+     * Removes Cilium's release. The image that its agents ran is written down first: the nodes are cleaned with it.
+     * @throws HelmFailed with the end of what Helm said.
+     */
+    uninstallCilium: withFailures('remove Cilium', async ({ cluster }: { cluster: string }): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      // Without it, the release is not of our making.
+      const chain = await ifFound(
+        connection.core.readNamespacedConfigMap({ name: cniChainName, namespace: ciliumNamespace })
+      );
+      if (chain === undefined) return;
+      const image = await agentImage(connection);
+      if (image !== undefined) await applyNamespace(connection, image);
+      const scope = scopeOf(clusters, cluster);
+      await untilFree(helm, scope, connection);
+      if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
+      await poll(
+        async () => {
+          const left = await connection.core.listNamespacedPod({
+            namespace: ciliumNamespace,
+            labelSelector: agentLabel,
+          });
+          const names = left.items.map(({ metadata }) => metadata?.name);
+          return names.length === 0
+            ? { done: undefined }
+            : { waitingFor: `Cilium's agents to end: ${names.join(', ')}` };
+        },
+        { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at these pods in ${ciliumNamespace}` }
+      );
+    }),
   };
 }
 
-async function readRelease(helm: string, scope: readonly string[]): Promise<ReleaseMetadata | undefined> {
+function scopeOf({ kubeconfigFile }: Clusters, cluster: string): string[] {
+  return ['--namespace', ciliumNamespace, '--kubeconfig', kubeconfigFile, '--kube-context', cluster];
+}
+
+async function readHistory(helm: string, scope: readonly string[]): Promise<Revision[]> {
   try {
-    return JSON.parse(
-      await runHelm(helm, ['get', 'metadata', ciliumRelease, '-o', 'json', ...scope])
-    ) as ReleaseMetadata;
+    return JSON.parse(await runHelm(helm, ['history', ciliumRelease, '-o', 'json', ...scope])) as Revision[];
   } catch (error) {
-    if (error instanceof ApplicationFailure && error.message.includes('release: not found')) return undefined;
+    if (error instanceof ApplicationFailure && error.message.includes('release: not found')) return [];
     throw error;
   }
+}
+
+/** Waits for a Helm that may be at work on the release, and clears away what a dead one left. */
+async function untilFree(helm: string, scope: readonly string[], connection: ClusterConnection): Promise<ReleasePlan> {
+  return poll(
+    async () => {
+      const plan = planRelease(await readHistory(helm, scope), Date.now());
+      if (plan.action === 'wait') return { waitingFor: `revision ${plan.revision} of the release, which is pending` };
+      if (plan.action !== 'forget') return { done: plan };
+      // Helm's own record of the revision (helm.sh/helm pkg/storage/driver/secrets.go).
+      const name = `sh.helm.release.v1.${ciliumRelease}.v${plan.revision}`;
+      await ifFound(connection.core.deleteNamespacedSecret({ name, namespace: ciliumNamespace }));
+      return { waitingFor: `the record of revision ${plan.revision}, whose Helm died, to go` };
+    },
+    { timeoutMs: 300_000, everyMs: 2_000, onTimeout: 'HelmFailed', advice: 'see "helm history cilium"' }
+  );
 }
 
 /** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
@@ -92,7 +139,7 @@ async function runHelm(helm: string, args: readonly string[], input = ''): Promi
   const stop = (): void => void child.kill('SIGTERM');
   context.cancellationSignal.addEventListener('abort', stop);
   const doing = args.slice(0, 2).join(' ');
-  const beat = setInterval(() => context.heartbeat({ waitingFor: `helm ${doing}` }), 2_000);
+  heartbeat({ waitingFor: `helm ${doing}` });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -113,7 +160,6 @@ async function runHelm(helm: string, args: readonly string[], input = ''): Promi
     }
     return stdout;
   } finally {
-    clearInterval(beat);
     context.cancellationSignal.removeEventListener('abort', stop);
   }
 }

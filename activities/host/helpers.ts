@@ -2,17 +2,14 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { flipLabel } from '../../workflows/model/helm-values.ts';
 import { agentImage, isRolledOut } from '../cilium/agents.ts';
-import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import {
-  cordonedAnnotation,
-  helperNamespace as namespace,
-  ownedLabels,
-  replacedAgentAnnotation,
-} from '../kubernetes/names.ts';
+import { failure } from '../failures.ts';
+import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
+import type { Clusters } from '../kubernetes/connection.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { cordonedAnnotation, helperNamespace as namespace, nodeAnnotations, ownedLabels } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { poll } from '../poll.ts';
+import { applyNamespace, removeNamespace } from './namespace.ts';
 
 /** Name and pod label of the probers, and name of their service. */
 export const prober = 'prober';
@@ -39,7 +36,10 @@ export function createHelperActivities(clusters: Clusters) {
     /** Runs the NAT exemption and a prober on every node, and waits for them. @throws AgentNotReady naming which. */
     deployHelpers: withFailures('run our helpers in the cluster', async (target: HelperTarget): Promise<void> => {
       const connection = await clusters.connect(target.cluster);
-      for (const object of helperObjects(target, await agentImage(connection))) await applyObject(connection, object);
+      const image = await agentImage(connection);
+      if (image === undefined) throw failure('AgentNotReady', "Cilium's agents are not installed");
+      await applyNamespace(connection, image);
+      for (const object of helperObjects(target, image)) await applyObject(connection, object);
       for (const name of [natExemption, prober]) {
         await poll(
           async () => {
@@ -56,47 +56,32 @@ export function createHelperActivities(clusters: Clusters) {
       }
     }),
 
-    /** Removes the helpers, and our labels and annotations from the nodes. */
+    /**
+     * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as that is
+     * there, this is not over.
+     */
     removeHelpers: withFailures('remove our helpers', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      await removeNamespace(connection);
       const { items } = await connection.core.listNode({});
       for (const { metadata } of items) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};
-        const ours = [cordonedAnnotation, replacedAgentAnnotation].filter((key) => annotations[key] !== undefined);
+        const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
         if (ours.length === 0 && labels[flipLabel] === undefined) continue;
         await patchNode(connection, name, {
           metadata: { labels: { [flipLabel]: null }, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
+          // Without its mark, nobody would know that the cordon is ours.
+          ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
         });
       }
+      await removeNamespace(connection);
     }),
   };
-}
-
-async function removeNamespace(connection: ClusterConnection): Promise<void> {
-  const read = () => ifFound(connection.core.readNamespace({ name: namespace }));
-  const found = await read();
-  const [[label, value]] = Object.entries(ownedLabels) as [[string, string]];
-  if (found?.metadata?.labels?.[label] !== value) return;
-  await deleteObject(connection, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  await poll(
-    async () => ((await read()) === undefined ? { done: undefined } : { waitingFor: `namespace ${namespace} to go` }),
-    {
-      timeoutMs: 180_000,
-      onTimeout: 'AgentNotReady',
-    }
-  );
 }
 
 /** Everything that helps, as Kubernetes objects. */
 function helperObjects({ sourcePodCidr, targetPodCidr, proberImage }: HelperTarget, hostImage: string): Manifest[] {
   const meta = (name: string) => ({ name, namespace, labels: ownedLabels });
   return [
-    {
-      apiVersion: 'v1',
-      kind: 'Namespace',
-      metadata: { name: namespace, labels: { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' } },
-    },
     {
       apiVersion: 'v1',
       kind: 'ConfigMap',

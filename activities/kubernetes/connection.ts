@@ -3,9 +3,11 @@ import type { AgentOptions } from 'node:https';
 import { Agent, type buildConnector } from 'undici';
 import {
   AppsV1Api,
+  CoordinationV1Api,
   CoreV1Api,
   KubeConfig,
   KubernetesObjectApi,
+  PolicyV1Api,
   ServerConfiguration,
   VersionApi,
   createConfiguration,
@@ -17,6 +19,8 @@ import { failure } from '../failures.ts';
 export interface ClusterConnection {
   core: CoreV1Api;
   apps: AppsV1Api;
+  policy: PolicyV1Api;
+  coordination: CoordinationV1Api;
   objects: KubernetesObjectApi;
   version: VersionApi;
 }
@@ -117,6 +121,8 @@ async function open(
     connection: {
       core: new CoreV1Api(configuration),
       apps: new AppsV1Api(configuration),
+      policy: new PolicyV1Api(configuration),
+      coordination: new CoordinationV1Api(configuration),
       objects: new KubernetesObjectApi(configuration),
       version: new VersionApi(configuration),
     },

@@ -1,85 +1,119 @@
 import { Context } from '@temporalio/activity';
-import type { DrainOptions } from '../../workflows/model/input.ts';
+import type { Blocker } from '../../workflows/model/status.ts';
 import { failure } from '../failures.ts';
-import { poll, type Look } from '../poll.ts';
+import { heartbeat } from '../heartbeat.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
-import { drainVerdict, needsRecycling } from './drain-rules.ts';
-import { messageOf, statusBody, statusOf, withFailures } from './errors.ts';
+import { budgetText, budgetsOf } from './disruption-budgets.ts';
+import { drainVerdict, endingOf, type DrainRules } from './drain-rules.ts';
+import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from './errors.ts';
 import type { NodeTarget } from './nodes.ts';
 import { podsOnNode, type PodFacts } from './pods.ts';
+import { isReady } from './ready.ts';
 
-/** Input of the drain activities. */
-export interface DrainTarget extends NodeTarget {
-  options: DrainOptions;
-  targetPodCidr: string;
+/** Input of `movePods`. */
+export interface DrainTarget extends NodeTarget, DrainRules {
+  /** How long one round takes at most, in seconds. */
+  roundSeconds: number;
 }
 
-/** Between two rounds over a node's pods, in ms. */
-const roundMs = 1_000;
+/** What a round leaves on the node; nothing when all have moved. */
+export interface DrainRound {
+  left: Blocker[];
+}
 
-/** A refused eviction is tried again after this long, in ms; a PodDisruptionBudget does not change faster. */
+/** Between two looks at a node's pods, in ms. */
+const lookMs = 1_000;
+
+/** A refused eviction is tried again after this long, in ms, unless the API server says when. */
 const refusedEvictionMs = 3_000;
 
-/** The activities that empty a node, by the eviction API alone. */
+/** At most this many pods are named. */
+const maxNamed = 50;
+
+type Refusal = Pick<Blocker, 'kind' | 'reason'> & { again: number };
+
+/** The activity that empties a node, by the eviction API: pods are deleted only where a human named them. */
 export function createDrainActivities(clusters: Clusters) {
   return {
     /**
-     * Evicts every pod that has to move, and waits until they are gone.
-     * @throws DrainBlocked when a pod needs a consent that was not given, or when the node is not empty in time.
+     * One round of moving a node's pods to the right network: evicts those that may be, waits for those that end, and
+     * comes back when none is left or the round is over.
+     * @throws DrainBlocked, before any pod is evicted, when one needs a consent that was not given.
      */
-    drainNode: withFailures('drain the node', async (target: DrainTarget): Promise<void> => {
-      await evictUntilGone(await clusters.connect(target.cluster), target, (pods) => {
-        const decided = pods.map((pod) => ({ pod, verdict: drainVerdict(pod, target.options, target.targetPodCidr) }));
-        const refused = decided.flatMap(({ pod, verdict }) =>
-          verdict.action === 'refuse' ? [`${pod.key}: ${verdict.reason}`] : []
-        );
-        if (refused.length > 0)
-          throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
-        return decided.flatMap(({ pod, verdict }) => (verdict.action === 'evict' ? [pod] : []));
-      });
-    }),
-
-    /** Evicts the DaemonSet pods that a drain leaves, so that their controller makes them anew on the target network. */
-    recyclePods: withFailures("recycle the node's pods", async (target: DrainTarget): Promise<void> => {
-      await evictUntilGone(await clusters.connect(target.cluster), target, (pods) =>
-        pods.filter((pod) => needsRecycling(pod, target.targetPodCidr))
-      );
+    movePods: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
+      const connection = await clusters.connect(target.cluster);
+      const end = Date.now() + target.roundSeconds * 1_000;
+      const refusals = new Map<string, Refusal>();
+      for (;;) {
+        const left = await look(connection, target, refusals);
+        if (left.length === 0 || Date.now() >= end) return { left: left.slice(0, maxNamed) };
+        const names = left.slice(0, 10).map(({ pod, reason }) => `${pod}: ${reason}`);
+        heartbeat({ waitingFor: `${left.length} pods to leave ${target.node}\n${names.join('\n')}` });
+        await Context.current().sleep(lookMs);
+      }
     }),
   };
 }
 
-async function evictUntilGone(
+/** Looks at every pod once, and asks for the evictions that are due. @returns what is still there. */
+async function look(
   connection: ClusterConnection,
-  { node, options }: DrainTarget,
-  select: (pods: PodFacts[]) => PodFacts[]
-): Promise<void> {
-  const refusals = new Map<string, { at: number; reason: string }>();
-  const look = async (): Promise<Look<void>> => {
-    const remaining = select(await podsOnNode(connection, node));
-    if (remaining.length === 0) return { done: undefined };
-    for (const pod of remaining.filter((one) => one.deletion === undefined)) {
-      const refusal = refusals.get(pod.uid);
-      if (refusal !== undefined && Date.now() - refusal.at < refusedEvictionMs) continue;
-      const reason = await evict(connection, pod);
-      if (reason === undefined) refusals.delete(pod.uid);
-      else refusals.set(pod.uid, { at: Date.now(), reason });
-      Context.current().heartbeat({ waitingFor: `${remaining.length} pods to leave ${node}` });
+  target: DrainTarget,
+  refusals: Map<string, Refusal>
+): Promise<Blocker[]> {
+  const now = Date.now();
+  const decided = (await podsOnNode(connection, target.node)).map((pod) => ({
+    pod,
+    verdict: drainVerdict(pod, target, now),
+  }));
+  const refused = decided.flatMap(({ pod, verdict }) =>
+    verdict.action === 'refuse' ? [`${pod.key}: ${verdict.reason}, or send forcePod`] : []
+  );
+  if (refused.length > 0)
+    throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
+
+  const left: Blocker[] = [];
+  let nodeReady: boolean | undefined;
+  for (const { pod, verdict } of decided) {
+    if (verdict.action === 'leave' || verdict.action === 'refuse') continue;
+    if (verdict.action === 'wait') {
+      left.push({ pod: pod.key, kind: 'waits', reason: 'it is about to get an address' });
+      continue;
     }
-    const reasons = remaining.map((pod) => `pod ${pod.key}: ${refusals.get(pod.uid)?.reason ?? 'ends'}`);
-    return { waitingFor: `${remaining.length} pods to leave ${node}\n${reasons.slice(0, 20).join('\n')}` };
-  };
-  await poll(look, {
-    timeoutMs: options.timeoutSeconds * 1_000,
-    everyMs: roundMs,
-    onTimeout: 'DrainBlocked',
-    advice: 'make room or ease the budget, then start the migration again',
-  });
+    if (pod.deletion !== undefined) {
+      nodeReady ??= isReady(await connection.core.readNode({ name: target.node }));
+      const ending = endingOf(pod, nodeReady, now);
+      if (ending !== undefined) left.push({ pod: pod.key, ...ending });
+      continue;
+    }
+    const before = refusals.get(pod.uid);
+    const refusal = before !== undefined && now < before.again ? before : await remove(connection, pod, verdict.action);
+    if (refusal === undefined) refusals.delete(pod.uid);
+    else refusals.set(pod.uid, refusal);
+    left.push({
+      pod: pod.key,
+      ...(refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }),
+    });
+  }
+  return left;
 }
 
-/** Asks for the eviction of that very pod. @returns why it was refused; undefined when it goes or is gone. */
-async function evict({ core }: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
+/** Asks for the end of that very pod. @returns why it was refused; undefined when it goes or is gone. */
+async function remove(
+  connection: ClusterConnection,
+  pod: PodFacts,
+  action: 'evict' | 'delete'
+): Promise<Refusal | undefined> {
+  const { core } = connection;
   const { name, namespace, uid } = pod;
+  // Another pod of that name, as a StatefulSet makes, is not the one that was looked at.
+  const preconditions = { uid };
   try {
+    if (action === 'delete') {
+      // In its own grace period, as an eviction would have done.
+      await core.deleteNamespacedPod({ name, namespace, body: { preconditions } });
+      return undefined;
+    }
     await core.createNamespacedPodEviction({
       name,
       namespace,
@@ -87,27 +121,43 @@ async function evict({ core }: ClusterConnection, pod: PodFacts): Promise<string
         apiVersion: 'policy/v1',
         kind: 'Eviction',
         metadata: { name, namespace },
-        // Another pod of that name, as a StatefulSet makes, is not the one that was looked at.
-        deleteOptions: { preconditions: { uid } },
+        deleteOptions: { preconditions },
       },
     });
     return undefined;
   } catch (error) {
     const status = statusOf(error);
     if (status === 404 || status === 409) return undefined;
+    const again = Date.now() + retryAfterMs(error);
     const causes = statusBody(error)?.details?.causes ?? [];
-    if (status === 429) {
-      return (
-        causes
-          .map((cause) => cause.message)
-          .filter(Boolean)
-          .join(' ') || messageOf(error)
-      );
+    if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
+      return { kind: 'waits', reason: 'its namespace is being deleted', again };
     }
-    if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating'))
-      return 'its namespace is being deleted';
-    // Several budgets select one pod: no eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
-    if (status === 500) return `the API server cannot judge its disruption budgets: ${messageOf(error)}`;
+    if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
+      const budgets = await budgetsAbout(connection, pod);
+      const said = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
+      return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || said, again };
+    }
+    // The API server has too much to do.
+    if (status === 429) return { kind: 'waits', reason: messageOf(error), again };
+    // No eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
+    if (status === 500) {
+      const names = (await budgetsAbout(connection, pod)).map(({ metadata }) => `${namespace}/${metadata?.name}`);
+      if (names.length < 2) throw error;
+      const reason = `PodDisruptionBudgets ${names.join(' and ')} both select it, so that every eviction is refused: a human has to change one of them`;
+      return { kind: 'budget', reason, again };
+    }
     throw error;
   }
+}
+
+async function budgetsAbout({ policy }: ClusterConnection, pod: PodFacts) {
+  const { namespace } = pod;
+  const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace }));
+  return budgetsOf(pod, list?.items ?? []);
+}
+
+function retryAfterMs(error: unknown): number {
+  const seconds = Number(headerOf(error, 'retry-after'));
+  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : refusedEvictionMs;
 }

@@ -2,10 +2,16 @@ import { ApiException } from '@kubernetes/client-node';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../failures.ts';
+import { beatRegularly } from '../heartbeat.ts';
 
 /** Status code of an API error; undefined for anything else, such as a connection that failed. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof ApiException ? error.code : undefined;
+}
+
+/** A header of an API server's answer. */
+export function headerOf(error: unknown, name: string): string | undefined {
+  return error instanceof ApiException ? (error.headers as Record<string, string | undefined>)[name] : undefined;
 }
 
 /** What the API server said, without the headers and the body that the library's own message holds. */
@@ -62,16 +68,19 @@ export function asFailure(error: unknown, doing: string): Error {
   }
 }
 
-/** Wraps an activity so that everything it throws is one of this service's failures. */
+/** Wraps an activity: everything it throws is one of this service's failures, and it heartbeats while it runs. */
 export function withFailures<Args extends unknown[], Result>(
   doing: string,
   activity: (...args: Args) => Promise<Result>
 ): (...args: Args) => Promise<Result> {
   return async (...args) => {
+    const stop = beatRegularly();
     try {
       return await activity(...args);
     } catch (error) {
       throw asFailure(error, doing);
+    } finally {
+      stop();
     }
   };
 }
@@ -84,4 +93,19 @@ export async function ifFound<T>(read: Promise<T>): Promise<T | undefined> {
     if (statusOf(error) === 404) return undefined;
     throw error;
   }
+}
+
+/** Awaits a call about a kind of objects, with undefined when the cluster does not know the kind. */
+export async function ifKnown<T>(call: Promise<T>): Promise<T | undefined> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isUnknownKind(error)) return undefined;
+    throw error;
+  }
+}
+
+/** True when the client library found no such kind in the cluster's discovery. */
+export function isUnknownKind(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith('Unrecognized API version and kind');
 }

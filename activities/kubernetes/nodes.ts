@@ -1,10 +1,13 @@
 import { PatchStrategy, setHeaderOptions, type V1Node } from '@kubernetes/client-node';
 import { flipLabel } from '../../workflows/model/helm-values.ts';
+import { byName, type NodeFacts } from '../../workflows/model/nodes.ts';
 import { failure } from '../failures.ts';
+import { poll } from '../poll.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
 import { ifFound, withFailures } from './errors.ts';
-import { cordonedAnnotation, fieldManager } from './names.ts';
-import { isOnSource, podsOnNode } from './pods.ts';
+import { bootAnnotation, cordonedAnnotation, fieldManager } from './names.ts';
+import { isOnSource, listPods } from './pods.ts';
+import { isReady } from './ready.ts';
 
 /** Which node of which cluster. */
 export interface NodeTarget {
@@ -12,31 +15,48 @@ export interface NodeTarget {
   node: string;
 }
 
-/** What a node looks like, as far as its migration goes. */
-export interface NodeObservation {
-  /** It carries the label that flips it. */
-  flipped: boolean;
-  /** This service cordoned it. */
-  cordonedByUs: boolean;
-  /** Pods, by namespace/name, that have an address outside the target's pod CIDR. */
-  podsOnSource: string[];
-}
+/** Between two looks at the nodes while nothing else goes on, in ms. */
+const watchMs = 10_000;
 
-/** The activities on nodes. */
-export function createNodeActivities(clusters: Clusters) {
+/** The activities on nodes. `workerNode` is the node that this worker runs on, if it runs in the cluster. */
+export function createNodeActivities(clusters: Clusters, workerNode?: string) {
   return {
-    /** Reads how far a node is. @throws NodeNotReady when it does not exist. */
+    /** Reads how far each node is. */
+    observeNodes: withFailures(
+      'observe the nodes',
+      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<NodeFacts[]> =>
+        nodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode)
+    ),
+
+    /** Reads one node. @throws NodeNotReady when it does not exist. */
     observeNode: withFailures(
       'observe the node',
-      async ({ cluster, node, targetPodCidr }: NodeTarget & { targetPodCidr: string }): Promise<NodeObservation> => {
+      async ({ cluster, node }: NodeTarget): Promise<{ flipped: boolean }> => {
         const connection = await clusters.connect(cluster);
-        const found = await readNode(connection, node);
-        const pods = await podsOnNode(connection, node);
-        return {
-          flipped: found.metadata?.labels?.[flipLabel] === 'true',
-          cordonedByUs: found.metadata?.annotations?.[cordonedAnnotation] !== undefined,
-          podsOnSource: pods.filter((pod) => isOnSource(pod, targetPodCidr)).map((pod) => pod.key),
+        const { metadata } = await readNode(connection, node);
+        return { flipped: metadata?.labels?.[flipLabel] === 'true' };
+      }
+    ),
+
+    /** Names of all nodes. */
+    nodeNames: withFailures('list the nodes', async ({ cluster }: { cluster: string }): Promise<string[]> => {
+      const { core } = await clusters.connect(cluster);
+      const { items } = await core.listNode({});
+      return items.map(({ metadata }) => metadata?.name ?? '').sort();
+    }),
+
+    /** Waits until a node joins, leaves, or changes between Ready and not. For as long as its caller lets it. */
+    waitForNodeChange: withFailures(
+      'watch the nodes',
+      async ({ cluster, known }: { cluster: string; known: { name: string; ready: boolean }[] }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        const before = stateOf(known);
+        const look = async () => {
+          const { items } = await connection.core.listNode({});
+          const now = stateOf(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
+          return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
         };
+        await poll(look, { timeoutMs: Infinity, everyMs: watchMs, onTimeout: 'NodeNotReady' });
       }
     ),
 
@@ -64,7 +84,64 @@ export function createNodeActivities(clusters: Clusters) {
         spec: { unschedulable: null },
       });
     }),
+
+    /**
+     * Waits until a node has another boot ID than when it was flipped, and is Ready.
+     * @throws RebootMissing when the time is over.
+     */
+    waitForReboot: withFailures(
+      'wait for the reboot',
+      async ({ cluster, node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        const look = async () => {
+          const found = await readNode(connection, node);
+          const before = found.metadata?.annotations?.[bootAnnotation];
+          if (found.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
+          return isReady(found) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
+        };
+        await poll(look, {
+          timeoutMs: timeoutSeconds * 1_000,
+          everyMs: 2_000,
+          onTimeout: 'RebootMissing',
+          advice: 'reboot it, then retry the node',
+        });
+      }
+    ),
   };
+}
+
+/** Reads how far each node is, in order of their names. */
+export async function nodeFacts(
+  connection: ClusterConnection,
+  targetPodCidr: string,
+  workerNode?: string
+): Promise<NodeFacts[]> {
+  const [{ items }, pods] = await Promise.all([connection.core.listNode({}), listPods(connection)]);
+  const onSource = new Map<string, number>();
+  for (const pod of pods.filter((one) => isOnSource(one, targetPodCidr))) {
+    onSource.set(pod.node, (onSource.get(pod.node) ?? 0) + 1);
+  }
+  return items
+    .map((item) => {
+      const { name = '', labels = {}, annotations = {} } = item.metadata ?? {};
+      return {
+        name,
+        controlPlane: labels['node-role.kubernetes.io/control-plane'] !== undefined,
+        ready: isReady(item),
+        hostsWorker: name === workerNode,
+        flipped: labels[flipLabel] === 'true',
+        cordonedByUs: annotations[cordonedAnnotation] !== undefined,
+        podsOnSource: onSource.get(name) ?? 0,
+      };
+    })
+    .sort(byName);
+}
+
+function stateOf(nodes: readonly { name: string; ready: boolean }[]): string {
+  return nodes
+    .map(({ name, ready }) => `${name} ${ready}`)
+    .sort()
+    .join('\n');
 }
 
 /** Reads a node. @throws NodeNotReady when there is none of that name. */

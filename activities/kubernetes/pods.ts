@@ -21,9 +21,12 @@ export interface PodFacts {
   /** Names of its emptyDir volumes. */
   emptyDirs: string[];
   labels: Readonly<Record<string, string>>;
-  /** When it was told to end (ISO 8601), and the seconds it was given. */
-  deletion: { at: string; graceSeconds: number } | undefined;
-  graceSeconds: number;
+  /** When it was made (ISO 8601). */
+  createdAt: string;
+  /** What holds it after its end. */
+  finalizers: string[];
+  /** By when it has to have ended (ISO 8601), when it was told to: the grace period is in it. */
+  deletion: { at: string } | undefined;
 }
 
 const pageSize = 500;
@@ -59,7 +62,6 @@ export function podFacts(pod: V1Pod): PodFacts {
   const { metadata, spec, status } = pod;
   const namespace = metadata?.namespace ?? '';
   const name = metadata?.name ?? '';
-  const graceSeconds = spec?.terminationGracePeriodSeconds ?? 30;
   return {
     key: `${namespace}/${name}`,
     namespace,
@@ -73,13 +75,11 @@ export function podFacts(pod: V1Pod): PodFacts {
     controller: metadata?.ownerReferences?.find((owner) => owner.controller === true)?.kind,
     emptyDirs: (spec?.volumes ?? []).filter((volume) => volume.emptyDir !== undefined).map((volume) => volume.name),
     labels: metadata?.labels ?? {},
+    createdAt: new Date(metadata?.creationTimestamp ?? 0).toISOString(),
+    finalizers: metadata?.finalizers ?? [],
     deletion:
       metadata?.deletionTimestamp === undefined
         ? undefined
-        : {
-            at: new Date(metadata.deletionTimestamp).toISOString(),
-            graceSeconds: metadata.deletionGracePeriodSeconds ?? graceSeconds,
-          },
-    graceSeconds,
+        : { at: new Date(metadata.deletionTimestamp).toISOString() },
   };
 }

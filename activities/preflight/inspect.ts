@@ -4,9 +4,10 @@ import type { ClusterFacts } from '../../workflows/model/source.ts';
 import { findCanal } from '../canal/detect.ts';
 import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
+import { ownsNamespace } from '../host/namespace.ts';
+import { listKnown } from '../kubernetes/apply.ts';
 import type { Clusters, ClusterConnection } from '../kubernetes/connection.ts';
-import { statusOf, withFailures } from '../kubernetes/errors.ts';
-import { isReady } from '../kubernetes/ready.ts';
+import { withFailures } from '../kubernetes/errors.ts';
 
 /** The activity that reads a cluster before anything is changed. */
 export function createPreflightActivities(clusters: Clusters) {
@@ -29,11 +30,6 @@ export function createPreflightActivities(clusters: Clusters) {
           const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
           throw failure('SourceNotFound', message);
         }
-        const nodes = items.map((node) => ({
-          name: node.metadata?.name ?? '',
-          controlPlane: node.metadata?.labels?.['node-role.kubernetes.io/control-plane'] !== undefined,
-          ready: isReady(node),
-        }));
         const networks: NamedNetwork[] = await serviceNetworks(connection);
         for (const { metadata, spec, status } of items) {
           const owner = `node ${metadata?.name ?? ''}`;
@@ -46,9 +42,10 @@ export function createPreflightActivities(clusters: Clusters) {
         networks.push(...(await ipPools(connection)));
         return {
           kubernetesVersion: gitVersion,
-          nodes,
+          nodeCount: items.length,
           networks,
           ciliumOwnsCni: ownsCni,
+          leftovers: canal === undefined && (await ownsNamespace(connection)),
           ...(canal && { canal: canal.facts }),
         };
       }
@@ -75,22 +72,4 @@ async function ipPools(connection: ClusterConnection): Promise<NamedNetwork[]> {
   type IpPool = KubernetesObject & { spec?: { cidr?: string } };
   const pools = await listKnown<IpPool>(connection, 'crd.projectcalico.org/v1', 'IPPool');
   return pools.map((pool) => ({ cidr: pool.spec?.cidr ?? '', owner: `Calico's IPPool ${pool.metadata?.name}` }));
-}
-
-/** Lists objects of a kind that the cluster may not know. */
-async function listKnown<T extends KubernetesObject>(
-  { objects }: ClusterConnection,
-  apiVersion: string,
-  kind: string
-): Promise<T[]> {
-  try {
-    return (await objects.list<T>(apiVersion, kind)).items;
-  } catch (error) {
-    if (
-      statusOf(error) === 404 ||
-      (error instanceof Error && error.message.startsWith('Unrecognized API version and kind'))
-    )
-      return [];
-    throw error;
-  }
 }

@@ -14,6 +14,8 @@ import { checksFor, type Check, type CheckResult } from './checks.ts';
 export interface VerifyTarget extends NodeTarget {
   targetPodCidr: string;
   proberImage: string;
+  /** The network that new pods of the node have to get their address of. */
+  expected: 'target' | 'source';
 }
 
 /** For this long a new pod may still get an address of the source network: the runtime has to see the new CNI file. */
@@ -29,7 +31,7 @@ export function createProbeActivities(clusters: Clusters) {
      * Starts a pod on the node and has it check the network from inside: its own address, API server, DNS, a service, and
      * pods of both networks in both directions.
      * @returns the outcome of each check.
-     * @throws WrongNetwork when the pod gets an address outside the target's CIDR; VerificationFailed naming each check
+     * @throws WrongNetwork when the pod gets an address of the other network; VerificationFailed naming each check
      * that failed.
      */
     verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
@@ -107,11 +109,12 @@ async function runChecks(connection: ClusterConnection, target: VerifyTarget): P
       },
       { timeoutMs: 120_000, everyMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
     );
-    if (contains(targetPodCidr, address)) break;
+    if (contains(targetPodCidr, address) === (target.expected === 'target')) break;
     if (Date.now() > giveUpAt) {
+      const wanted = target.expected === 'target' ? `not of ${targetPodCidr}` : 'of Cilium still';
       throw failure(
         'WrongNetwork',
-        `new pods on ${node} get addresses such as ${address}, not of ${targetPodCidr}; look at /etc/cni/net.d on the node`
+        `new pods on ${node} get addresses such as ${address}, ${wanted}; look at /etc/cni/net.d on the node`
       );
     }
   }

@@ -46,16 +46,26 @@ export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<T
   return { address, webUi: `http://127.0.0.1:${uiPort}`, command, cli, process: child };
 }
 
-/** Starts a worker for the lab's cluster. @param name tells workers of one lab apart. @default worker */
-export function startWorker(lab: Lab, address: string, name = 'worker'): Promise<ChildProcess> {
+/** How a worker is started. */
+export interface WorkerOptions {
+  /** Tells workers of one lab apart. @default worker */
+  name?: string;
+  /** The program. @default this project's worker */
+  script?: string;
+  env?: NodeJS.ProcessEnv;
+}
+
+/** Starts a worker for the lab's cluster. */
+export function startWorker(lab: Lab, address: string, options: WorkerOptions = {}): Promise<ChildProcess> {
+  const { name = 'worker', script = path.join(projectDir, 'worker', 'main.ts') } = options;
   const env = {
     ...process.env,
     TEMPORAL_ADDRESS: address,
     KUBECONFIG: lab.layout.kubeconfig,
     HELM: lab.catalogue.bin('helm'),
+    ...options.env,
   };
-  const command = [process.execPath, path.join(projectDir, 'worker', 'main.ts')];
-  return startProcess(lab.layout.processesDir, name, command, env);
+  return startProcess(lab.layout.processesDir, name, [process.execPath, script], env);
 }
 
 function portOf(url: string): string {

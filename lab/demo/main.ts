@@ -5,7 +5,7 @@ import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
-import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
+import type { Answer, MigrationStatus, NodeState } from '../../workflows/model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
 import { clock } from '../clock.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
@@ -16,9 +16,11 @@ import { countPods, summary } from './summary.ts';
 
 interface DemoOptions {
   nodes: number;
-  approval: 'none' | 'every-node';
+  approval: (typeof approvalModes)[number];
   keep: boolean;
 }
+
+const approvalModes = ['none', 'canary-only', 'every-wave', 'every-node'] as const;
 
 const say = (line: string): void => console.log(line);
 
@@ -110,6 +112,7 @@ async function follow(
       ended = true;
     });
   let phase: string | undefined;
+  let waitingFor: string | undefined;
   const states = new Map<string, NodeState>();
   while (!ended) {
     interrupted.throwIfAborted();
@@ -124,25 +127,21 @@ async function follow(
       states.set(node.name, node.state);
       if (node.state === 'pending') continue;
       say(`${clock(begin)}    ${node.name}: ${node.state}${node.seconds === undefined ? '' : ` in ${node.seconds} s`}`);
-      if (node.state === 'awaiting-approval') say(`\n${approvalHelp(migration.cluster, node.name, temporal)}\n`);
+    }
+    if (status?.waitingFor !== waitingFor) {
+      waitingFor = status?.waitingFor;
+      if (waitingFor !== undefined) say(`${clock(begin)}    waiting for ${waitingFor}`);
+      for (const answer of status?.waiting?.answers ?? [])
+        say(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);
     }
     await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 1_000))]);
   }
 }
 
-function approvalHelp(cluster: string, node: string, temporal: TemporalServer): string {
-  const input = JSON.stringify({ node, approver: process.env['USER'] ?? 'me' });
-  const command = [
-    'workflow',
-    'signal',
-    '--workflow-id',
-    migrationWorkflowId(cluster),
-    '--name',
-    'approve',
-    '--input',
-    input,
-  ];
-  return `To let ${node} be migrated, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command])}`;
+function answerHelp(cluster: string, { does, message, input }: Answer, temporal: TemporalServer): string {
+  const words = JSON.stringify({ ...input, by: process.env['USER'] ?? 'me' });
+  const command = ['workflow', 'signal', '--workflow-id', migrationWorkflowId(cluster), '--name', message];
+  return `To ${does}, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command, '--input', words])}`;
 }
 
 function shellCommand(words: readonly string[]): string {
@@ -170,7 +169,7 @@ function nodeCount(text: string): number {
 new Command('demo')
   .description('Migrates a throwaway cluster on this machine from Canal to Cilium.')
   .option('--nodes <count>', 'nodes of the cluster', nodeCount, 3)
-  .addOption(new Option('--approval <mode>', 'what waits for a human').choices(['none', 'every-node']).default('none'))
+  .addOption(new Option('--approval <mode>', 'what waits for a human').choices(approvalModes).default('none'))
   .option('--keep', 'leave everything running at the end', false)
   .action((options: DemoOptions) => demo(options))
   .parseAsync()

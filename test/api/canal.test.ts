@@ -1,6 +1,13 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { KubernetesObject, V1ConfigMap, V1Node } from '@kubernetes/client-node';
+import { projectDir } from '../../lab/paths.ts';
+import { run } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode } from '../support/objects.ts';
+import { apply, bareNode, get } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const cluster = () => ({ cluster: lab().layout.context });
@@ -27,7 +34,8 @@ it('reads Canal and every network in use', async () => {
     kubernetesVersion: 'v1.37.2',
     canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 },
     ciliumOwnsCni: false,
-    nodes: [{ name: 'n1', controlPlane: false, ready: false }],
+    leftovers: false,
+    nodeCount: 1,
   });
   expect(facts.networks).toEqual(
     expect.arrayContaining([
@@ -37,6 +45,63 @@ it('reads Canal and every network in use', async () => {
     ])
   );
 });
+
+describe('the export', () => {
+  const pool = (index: number) => ({
+    apiVersion: 'crd.projectcalico.org/v1',
+    kind: 'GlobalNetworkSet',
+    // Random, so that it cannot be packed into one ConfigMap.
+    metadata: { name: `set-${index}`, annotations: { blob: randomBytes(60_000).toString('base64') } },
+    spec: { nets: ['192.0.2.0/24'] },
+  });
+
+  it('holds every object, however many ConfigMaps that takes, and is the same when it is made again', async () => {
+    for (let index = 0; index < 12; index++) await apply(lab(), pool(index));
+    const { exportCalico } = activitiesOf(lab());
+    const names = await exportCalico(cluster());
+    expect(names.length).toBeGreaterThan(1);
+    expect(await exportCalico(cluster())).toEqual(names);
+    const objects = await readExport(names);
+    expect(objects.map(({ kind, metadata }) => `${kind} ${metadata?.name}`)).toEqual(
+      expect.arrayContaining(['IPPool extra', 'GlobalNetworkSet set-0', 'GlobalNetworkSet set-11'])
+    );
+    expect(objects.every(({ metadata }) => metadata?.uid === undefined)).toBe(true);
+  });
+
+  it('can be applied again as it is, with the command of the documentation', async () => {
+    const { kubeconfig } = lab().layout;
+    await lab().kubectl('delete', 'ippools.crd.projectcalico.org', 'extra');
+    const documented = await documentedCommand('docs/migrating.md', 'calico-export');
+    await run('bash', ['-c', documented], {
+      env: {
+        ...process.env,
+        KUBECONFIG: kubeconfig,
+        PATH: `${path.dirname(lab().catalogue.bin('kubectl'))}:${process.env['PATH']}`,
+      },
+    });
+    expect(await lab().kubectl('get', 'ippools.crd.projectcalico.org', '-o', 'name')).toContain('extra');
+  });
+});
+
+/** The shell command of a document that has a word in it. */
+async function documentedCommand(file: string, word: string): Promise<string> {
+  const text = await readFile(path.join(projectDir, file), 'utf8');
+  const blocks = [...text.matchAll(/```sh\n([^`]*)```/g)].map(([, block = '']) => block);
+  const found = blocks.find((block) => block.includes(word));
+  if (found === undefined) throw new Error(`${file} has no command with ${word}`);
+  return found;
+}
+
+async function readExport(names: readonly string[]): Promise<KubernetesObject[]> {
+  const parts: Buffer[] = [];
+  for (const name of names) {
+    const [namespace = '', map = ''] = name.split('/');
+    const { binaryData } = await get<V1ConfigMap>(lab(), 'configmap', '-n', namespace, map);
+    parts.push(Buffer.from(Object.values(binaryData ?? {})[0] ?? '', 'base64'));
+  }
+  const lines = gunzipSync(Buffer.concat(parts)).toString().trim().split('\n');
+  return lines.map((line) => JSON.parse(line) as KubernetesObject);
+}
 
 it("removes Canal's workloads and permissions, and nothing that somebody else uses", async () => {
   await apply(lab(), {
@@ -54,12 +119,43 @@ it("removes Canal's workloads and permissions, and nothing that somebody else us
     '-n',
     'kube-system'
   );
-  expect(left.filter((name) => /canal|calico/.test(name))).toEqual([]);
+  expect(left.filter((name) => /canal|calico/.test(name) && !name.includes('calico-export'))).toEqual([]);
   const rbac = await names('clusterroles,clusterrolebindings');
   expect(rbac.filter((name) => /canal|calico|flannel|somebody/.test(name))).toEqual([
     'clusterrole.rbac.authorization.k8s.io/flannel',
     'clusterrolebinding.rbac.authorization.k8s.io/somebody-else',
   ]);
   // They hold the operator's policies.
+  expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
+});
+
+it('removes what is left of Canal in the API, and keeps the export as it was', async () => {
+  const annotations = { 'flannel.alpha.coreos.com/public-ip': '192.0.2.1', 'projectcalico.org/x': 'y', keep: 'me' };
+  await lab().kubectl(
+    'annotate',
+    'node',
+    'n1',
+    ...Object.entries(annotations).map(([key, value]) => `${key}=${value}`)
+  );
+  const { exportCalico, removeCanalTraces } = activitiesOf(lab());
+  const exported = await exportCalico(cluster());
+  const before = await readExport(exported);
+  // As when the removal was cut short.
+  await lab().kubectl('delete', 'crd', 'globalnetworksets.crd.projectcalico.org');
+  expect(await exportCalico(cluster())).toEqual(exported);
+  expect(await readExport(exported)).toEqual(before);
+  await removeCanalTraces(cluster());
+  await removeCanalTraces(cluster());
+  expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
+  const { metadata } = await get<V1Node>(lab(), 'node', 'n1');
+  const own = ['keep', 'kubectl.kubernetes.io/last-applied-configuration', 'node.alpha.kubernetes.io/ttl'];
+  expect(Object.keys(metadata?.annotations ?? {}).sort()).toEqual(own);
+});
+
+it("does not remove Calico's definitions before their objects are exported", async () => {
+  await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
+  await lab().kubectl('wait', '--for=condition=Established', 'crd/ippools.crd.projectcalico.org', '--timeout=60s');
+  await lab().kubectl('delete', 'configmap', '-n', 'kube-system', 'calico-export-0');
+  await expect(activitiesOf(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'ExportFailed' });
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
 });

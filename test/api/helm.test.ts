@@ -1,7 +1,10 @@
 import path from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import type { V1Secret } from '@kubernetes/client-node';
 import { run } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
+import { get } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const chart = path.resolve(import.meta.dirname, '..', 'support', 'chart');
@@ -37,5 +40,39 @@ it('tells what Helm said when it fails', async () => {
   await expect(failing).rejects.toMatchObject({
     type: 'HelmFailed',
     message: expect.stringContaining('/no/such/chart') as string,
+  });
+});
+
+describe('a release that a dead Helm left pending', () => {
+  /** What Helm has written when it is killed: its record says that it is at work, since a while ago. */
+  async function leavePending(status: string, revision: number): Promise<void> {
+    const name = `sh.helm.release.v1.cilium.v${revision}`;
+    const secret = await get<V1Secret>(lab(), 'secret', '-n', 'kube-system', name);
+    const packed = Buffer.from(secret.data?.['release'] ?? '', 'base64').toString();
+    const record = JSON.parse(gunzipSync(Buffer.from(packed, 'base64')).toString()) as { info: Record<string, string> };
+    Object.assign(record.info, { status, last_deployed: new Date(Date.now() - 600_000).toISOString() });
+    const release = Buffer.from(gzipSync(JSON.stringify(record)).toString('base64')).toString('base64');
+    const patch = JSON.stringify({ data: { release }, metadata: { labels: { status } } });
+    await lab().kubectl('patch', 'secret', '-n', 'kube-system', name, '--type=merge', '-p', patch);
+  }
+
+  it('is mended in the middle of an upgrade, without a roll-back', async () => {
+    const { applyHelmRelease, checkCiliumConfig } = activitiesOf(lab());
+    await applyHelmRelease(release(4));
+    await leavePending('pending-upgrade', await revisions());
+    await applyHelmRelease(release(5));
+    const { context: cluster } = lab().layout;
+    await checkCiliumConfig({ cluster, expected: { 'tunnel-port': '5' } });
+  });
+
+  it('is mended in the middle of its installation', async () => {
+    const args = ['uninstall', 'cilium', '-n', 'kube-system', '--kubeconfig', lab().layout.kubeconfig];
+    await run(lab().catalogue.bin('helm'), args);
+    const { applyHelmRelease, checkCiliumConfig } = activitiesOf(lab());
+    await applyHelmRelease(release(6));
+    await leavePending('pending-install', 1);
+    await applyHelmRelease(release(7));
+    const { context: cluster } = lab().layout;
+    await checkCiliumConfig({ cluster, expected: { 'tunnel-port': '7' } });
   });
 });

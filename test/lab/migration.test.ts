@@ -1,4 +1,4 @@
-import type { V1DaemonSetList, V1NodeList, V1Pod, V1PodList } from '@kubernetes/client-node';
+import type { V1DaemonSetList, V1Node, V1NodeList, V1Pod, V1PodList } from '@kubernetes/client-node';
 import type { ChildProcess } from 'node:child_process';
 import { readLedger, totals } from '../../lab/app/ledger.ts';
 import { labDown } from '../../lab/cluster/lab.ts';
@@ -9,7 +9,8 @@ import { until } from '../../lab/process.ts';
 import { contains } from '../../workflows/model/networks.ts';
 import { hostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
-import { get } from '../support/objects.ts';
+import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
+import { apply, get } from '../support/objects.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
 let before: Record<string, string[]>;
@@ -19,12 +20,15 @@ beforeAll(async () => {
 const lab = useLab({ nodes: 3 });
 const canalPort = 8472;
 const ciliumPort = 8473;
+const hostPort = 18_080;
+const tracesBefore = new Map<string, string[]>();
 
 let temporal: TemporalServer;
 let worker: ChildProcess;
 let cli: TemporalCli;
 
 beforeAll(async () => {
+  for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
   temporal = await startTemporal(lab());
   worker = await startWorker(lab(), temporal.address);
   cli = new TemporalCli(temporal, lab().layout.context);
@@ -90,8 +94,68 @@ function hasPacket(capture: string, node: number, port: number, from: V1Pod, to:
   return new RegExp(`${outer}\\n.*${from.status?.podIP}\\.\\d+ > ${to.status?.podIP}\\.8080: `).test(capture);
 }
 
+/** A server on a host port of every node, whose pods may receive 10 Mbit/s. */
+const edge = {
+  apiVersion: 'apps/v1',
+  kind: 'DaemonSet',
+  metadata: { name: 'edge', namespace: 'edge' },
+  spec: {
+    selector: { matchLabels: { app: 'edge' } },
+    template: {
+      metadata: { labels: { app: 'edge' }, annotations: { 'kubernetes.io/ingress-bandwidth': '10M' } },
+      spec: {
+        terminationGracePeriodSeconds: 1,
+        containers: [
+          {
+            name: 'server',
+            image: 'cni-live-migration/lab-app:1',
+            args: ['server'],
+            ports: [{ containerPort: 8080, hostPort }],
+            readinessProbe: { httpGet: { port: 8080, path: '/' }, periodSeconds: 1 },
+          },
+        ],
+      },
+    },
+  },
+};
+
+beforeAll(async () => {
+  await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'edge' } }, edge);
+  await lab().kubectl('-n', 'edge', 'rollout', 'status', 'daemonset/edge', '--timeout=120s');
+});
+
+/** Calls the host port of a node from another machine, and looks for the limit of its pod's bandwidth. */
+async function edgeOf(node: string): Promise<{ answer: string; shaped: boolean }> {
+  const other = lab().layout.nodeNames.find((name) => name !== node) ?? '';
+  const { status } = await get<V1Node>(lab(), 'node', node);
+  const address = status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '';
+  const curl = ['curl', '--silent', '--fail-with-body', '--max-time', '5', '--output', '/dev/null', '--write-out'];
+  const answer = await runInside(lab().layout.machineDir(other), [
+    ...curl,
+    '%{http_code}',
+    `http://${address}:${hostPort}/`,
+  ]);
+  const shapers = await runInside(lab().layout.machineDir(node), ['tc', 'qdisc', 'show']);
+  return { answer, shaped: shapers.includes('qdisc tbf') };
+}
+
+/** Which network the pods of a node are on, and what its CNI folder holds. */
+async function networkOf(node: string): Promise<{ networks: string[]; files: string[]; cordoned: boolean }> {
+  const running = await pods('-A', '--field-selector', `spec.nodeName=${node},status.phase=Running`);
+  const networks = running
+    .filter((pod) => pod.spec?.hostNetwork !== true && pod.metadata?.deletionTimestamp === undefined)
+    .map((pod) => (onCilium(pod) ? 'Cilium' : 'Canal'));
+  const files = (await runInside(lab().layout.machineDir(node), ['ls', '/etc/cni/net.d'])).trim().split('\n');
+  const { spec } = await get<V1Node>(lab(), 'node', node);
+  return { networks: [...new Set(networks)], files, cordoned: spec?.unschedulable === true };
+}
+
+const onCanal = { networks: ['Canal'], files: ['10-canal.conflist', 'calico-kubeconfig'], cordoned: false };
+
 it('waits for a human before the first node, with Cilium beside Canal and no pod moved', async () => {
+  expect(await edgeOf('node1')).toEqual({ answer: '200', shaped: true });
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node')));
+  await cli.approvePlan();
   await untilNode('node1', 'awaiting-approval');
   const shop = await pods('-n', 'shop');
   expect(shop.length).toBeGreaterThan(10);
@@ -103,6 +167,11 @@ it('migrates the node that is approved, and no other', async () => {
   await cli.approve('node1');
   await untilNode('node1', 'migrated');
   await untilNode('node2', 'awaiting-approval');
+  expect((await networkOf('node1')).files).toEqual([
+    '05-cilium.conflist',
+    '10-canal.conflist.cilium_bak',
+    'calico-kubeconfig',
+  ]);
   const misplaced = (await pods('-A', '--field-selector', 'spec.nodeName!=,status.phase=Running')).filter(
     (pod) => pod.spec?.hostNetwork !== true && onCilium(pod) !== (pod.spec?.nodeName === 'node1')
   );
@@ -136,8 +205,42 @@ it('carries real packets on both overlays, both ways, with the pods’ own addre
   expect(hasPacket(fromNode2, 13, ciliumPort, canal, otherCanal)).toBe(false);
 });
 
-it('ends the same when the worker is killed in the middle of a node and another takes over', async () => {
+it('keeps host ports and bandwidth limits on a migrated node', async () => {
+  expect(await edgeOf('node1')).toEqual({ answer: '200', shaped: true });
+  expect(await edgeOf('node2')).toEqual({ answer: '200', shaped: true });
+});
+
+it('takes a migrated node back to Canal, and migrates it again', async () => {
+  expect(await cli.ask('rollback', { node: 'node1', reason: 'a rehearsal' })).toContain('node1 goes back to Canal');
+  await untilNode('node1', 'rolled-back');
+  expect(await networkOf('node1')).toEqual(onCanal);
+  expect(await edgeOf('node1')).toEqual({ answer: '200', shaped: true });
+  await cli.send('retry', { node: 'node1' });
+  await untilNode('node1', 'migrated');
+  expect((await networkOf('node1')).networks).toEqual(['Cilium']);
+});
+
+it.each([
+  ['while it is drained', ['movePods']],
+  ['while it is flipped', ['movePods', 'flipNode']],
+  ['while its first pod is looked at', ['flipNode', 'verifyNode']],
+  ['while its remaining pods are recycled', ['flipNode', 'movePods']],
+  ['while its paths are verified', ['flipNode', 'movePods', 'verifyNode']],
+])('takes a node back %s', async (_, steps) => {
   await cli.approve('node2');
+  if ((await nodeState('node2')) === 'rolled-back') await cli.send('retry', { node: 'node2' });
+  await untilNode('node2', 'migrating');
+  for (const step of steps) {
+    const reached = async (): Promise<boolean> => (await cli.activitiesOf('node2')).includes(step);
+    await until(`node2 to come to ${step}`, reached, { timeoutMs: 120_000, everyMs: 20 });
+  }
+  await cli.send('rollback', { node: 'node2' });
+  await untilNode('node2', 'rolled-back');
+  expect(await networkOf('node2')).toEqual(onCanal);
+});
+
+it('ends the same when the worker is killed in the middle of a node and another takes over', async () => {
+  await cli.send('retry', { node: 'node2' });
   await cli.approve('node3');
   await untilNode('node2', 'migrating');
   await until(
@@ -151,7 +254,19 @@ it('ends the same when the worker is killed in the middle of a node and another 
   const ended = new Promise((resolve) => worker.once('exit', resolve));
   worker.kill('SIGKILL');
   await ended;
-  worker = await startWorker(lab(), temporal.address, 'second-worker');
+  worker = await startWorker(lab(), temporal.address, { name: 'second-worker' });
+
+  await until('the clean-up to wait', async () => (await cli.status().catch(() => undefined))?.waiting !== undefined, {
+    timeoutMs: 400_000,
+    everyMs: 1_000,
+  });
+  const { phase, waitingFor } = await cli.status();
+  expect({ phase, waitingFor }).toEqual({
+    phase: 'clean-up',
+    waitingFor: expect.stringContaining('point of no return') as string,
+  });
+  expect(await lab().kubectl('get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
+  await cli.send('approve', { cleanup: true });
 
   const { status, result } = await cli.end();
   expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { changed: true, phase: 'done' } });
@@ -165,17 +280,30 @@ it('leaves every pod on Cilium, Canal gone, nodes as they were, and nothing of i
     all.filter((pod) => pod.status?.containerStatuses?.some((one) => !one.ready)).map((pod) => pod.metadata?.name)
   ).toEqual([]);
   const daemonSets = (await get<V1DaemonSetList>(lab(), 'daemonsets', '-A')).items.map((one) => one.metadata?.name);
-  expect(daemonSets.sort()).toEqual(['cilium', 'client']);
+  expect(daemonSets.sort()).toEqual(['cilium', 'client', 'edge']);
   const { items: nodes } = await get<V1NodeList>(lab(), 'nodes');
   for (const { metadata, spec } of nodes) {
     expect(spec?.unschedulable).toBeUndefined();
+    expect(spec?.taints).toBeUndefined();
     const ours = [...Object.keys(metadata?.labels ?? {}), ...Object.keys(metadata?.annotations ?? {})];
-    expect(ours.filter((key) => /cni-live-migration|io\.cilium\.migration/.test(key))).toEqual([]);
+    expect(ours.filter((key) => /cni-live-migration|io\.cilium\.migration|flannel|calico/.test(key))).toEqual([]);
   }
+  const kinds = 'crds,clusterroles,clusterrolebindings,leases,serviceaccounts,configmaps,deployments,daemonsets';
+  const objects = (await lab().kubectl('get', kinds, '-A', '-o', 'name')).split('\n');
+  // The export stays: it is the operator's.
+  expect(objects.filter((name) => /cali|flannel|canal|cni-live-migration/.test(name))).toEqual([
+    'configmap/calico-export-0',
+  ]);
   for (const node of lab().layout.nodeNames) {
-    const rules = await runInside(lab().layout.machineDir(node), ['iptables', '-t', 'nat', '-S']);
-    expect(rules).toContain('CILIUM_POST_nat');
-    expect(rules).not.toContain('CNI-MIGRATION');
+    const traces = await nodeTraces(lab().layout.machineDir(node));
+    expect({ node, left: ofCanalOrOurs(traces) }).toEqual({ node, left: [] });
+    // The search does find what it looks for.
+    expect({ node, cilium: traces.filter((line) => line.includes('CILIUM_POST_nat')).length }).toEqual({
+      node,
+      cilium: 2,
+    });
+    expect(ofCanalOrOurs(tracesBefore.get(node) ?? []).length).toBeGreaterThan(20);
+    expect(await edgeOf(node)).toEqual({ answer: '200', shaped: true });
   }
   expect(await lab().kubectl('get', 'namespace', 'cni-live-migration', '--ignore-not-found')).toBe('');
   expect(await lab().kubectl('get', 'ciliumnodeconfigs', '-A', '--ignore-not-found')).toBe('');

@@ -2,14 +2,23 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createActivities, type Activities } from '../../activities/index.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
+import type { IsOpen } from '../../activities/kubernetes/lock.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 
 // Failures are what many of these tests are about.
 const logger = new DefaultLogger('ERROR');
 
 /** The real activities on a lab's cluster, each call in an activity environment of its own. */
-export function activitiesOf(lab: Lab, kubeconfig = lab.layout.kubeconfig): Activities {
-  const activities = createActivities({ clusters: kubeconfigClusters(kubeconfig), helm: lab.catalogue.bin('helm') });
+export function activitiesOf(
+  lab: Lab,
+  kubeconfig = lab.layout.kubeconfig,
+  isOpen: IsOpen = () => Promise.resolve(undefined)
+): Activities {
+  const activities = createActivities({
+    clusters: kubeconfigClusters(kubeconfig),
+    helm: lab.catalogue.bin('helm'),
+    isOpen,
+  });
   const wrapped = Object.entries(activities).map(([name, activity]) => {
     const inEnvironment = (...args: unknown[]): Promise<unknown> =>
       new MockActivityEnvironment(undefined, { logger }).run(

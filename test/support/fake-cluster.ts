@@ -1,84 +1,241 @@
+import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
+import type { NodeFacts } from '../../workflows/model/nodes.ts';
 import type { ClusterFacts } from '../../workflows/model/source.ts';
+import { untilOpen } from '../../workflows/model/windows.ts';
+import type { Blocker } from '../../workflows/model/status.ts';
+
+/** A node of the fake. */
+export interface FakeNode {
+  name: string;
+  controlPlane: boolean;
+  hostsWorker: boolean;
+  ready: boolean;
+  cordoned: false | 'by us' | 'by others';
+  flipped: boolean;
+  /** Which network its pods are on. */
+  pods: 'source' | 'target';
+  /** Which network its new pods get. */
+  cni: 'source' | 'target';
+  bootId: number;
+}
 
 /** What a test makes of the fake. */
 interface FakeOptions {
-  nodes?: string[];
+  nodes?: (string | (Partial<FakeNode> & { name: string }))[];
   facts?: Partial<ClusterFacts>;
-  /** Nodes that an earlier run has migrated. */
-  migrated?: string[];
   /** Called before an activity takes effect; may throw, or take time. */
   before?: (activity: string, node: string | undefined) => void | Promise<void>;
+  /** What a round of a drain leaves. */
+  left?: (node: string, forcedPods: readonly string[]) => Blocker[];
+  /** Has a round that leaves something take its time. */
+  pass?: (seconds: number) => Promise<unknown>;
 }
 
 /**
  * A cluster as far as workflows see it: which calls came, in which order, and what nodes look like after them. It stands
- * in for the activities in tests of the workflows' own logic; the activities are tested against a real API server.
+ * in for the activities in tests of the workflows' own logic; the activities are tested against a real API server. It
+ * refuses what must never happen, so that every test of a workflow looks for that too.
  */
-export function fakeCluster({ nodes = ['a', 'b', 'c'], facts = {}, migrated = [], before }: FakeOptions = {}) {
+export function fakeCluster({ nodes = ['a', 'b', 'c'], facts = {}, before, left, pass }: FakeOptions = {}) {
   const calls: string[] = [];
-  const cordoned = new Set<string>();
-  const flipped = new Set(migrated);
+  const broken: string[] = [];
+  const state = new Map<string, FakeNode>();
+  const system = {
+    canal: true,
+    installed: false,
+    ciliumOwnsCni: facts.ciliumOwnsCni ?? false,
+    helpers: false,
+    lock: '',
+  };
+  const add = (node: Partial<FakeNode> & { name: string }): void => {
+    const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
+    const flipped = node.flipped ?? false;
+    const network = flipped ? 'target' : 'source';
+    state.set(node.name, { ...defaults, flipped, pods: network, cni: network, ...node });
+  };
+  for (const node of nodes) add(typeof node === 'string' ? { name: node } : node);
 
   async function call(activity: string, node?: string): Promise<void> {
     await before?.(activity, node);
     calls.push(node === undefined ? activity : `${activity} ${node}`);
   }
+  const must = (holds: boolean, rule: string): void => {
+    if (!holds) broken.push(rule);
+  };
+  const get = (name: string): FakeNode => {
+    const node = state.get(name);
+    if (node === undefined) throw permanent('NodeNotReady', `the cluster has no node ${name} any more`);
+    return node;
+  };
+  const onNode = (activity: string, effect: (node: FakeNode) => void = () => undefined) => {
+    return async ({ node: name }: { node: string }): Promise<void> => {
+      await call(activity, name);
+      effect(get(name));
+    };
+  };
+  const onCluster = (activity: string, effect: () => void = () => undefined) => {
+    return async (): Promise<void> => {
+      await call(activity);
+      effect();
+    };
+  };
+  const allOnTarget = (): boolean => [...state.values()].every((node) => node.pods === 'target' && node.flipped);
 
   const activities: Activities = {
     inspectCluster: async () => {
       await call('inspectCluster');
       return {
         kubernetesVersion: 'v1.37.2',
-        canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 },
-        ciliumOwnsCni: false,
-        nodes: nodes.map((name) => ({ name, controlPlane: false, ready: true })),
+        ...(system.canal && { canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 } }),
+        nodeCount: state.size,
         networks: [{ cidr: '10.244.0.0/16', owner: "Canal's pods" }],
+        leftovers: !system.canal && system.helpers,
         ...facts,
+        ciliumOwnsCni: system.ciliumOwnsCni,
       };
     },
+    acquireLock: async ({ workflowId }) => {
+      await call('acquireLock');
+      must(system.lock === '' || system.lock === workflowId, 'two migrations at once');
+      system.lock = workflowId;
+    },
+    releaseLock: onCluster('releaseLock', () => (system.lock = '')),
+    untilWindow: async ({ windows }) => {
+      await call('untilWindow');
+      return { waitMs: untilOpen(windows, new Date()) };
+    },
+    applyCniChain: onCluster('applyCniChain'),
     applyHelmRelease: async ({ values }) => {
       await call('applyHelmRelease');
-      calls.push(values['policyEnforcementMode'] === 'never' ? 'coexistence values' : 'final values');
+      const owns = values['policyEnforcementMode'] !== 'never';
+      const final = (values['updateStrategy'] as { type: string }).type === 'RollingUpdate';
+      calls.push(final ? 'final values' : owns ? 'cut-over values' : 'coexistence values');
+      must(!owns || allOnTarget(), 'cut over before every pod is on the target network');
+      system.installed = true;
+      system.ciliumOwnsCni = owns;
     },
-    checkCiliumConfig: () => call('checkCiliumConfig'),
-    waitForAgents: () => call('waitForAgents'),
-    applyNodeConfig: () => call('applyNodeConfig'),
-    deployHelpers: () => call('deployHelpers'),
+    uninstallCilium: onCluster('uninstallCilium', () => {
+      must(
+        [...state.values()].every((node) => node.pods === 'source' && node.cni === 'source'),
+        'Cilium removed under its pods'
+      );
+      system.installed = false;
+      system.ciliumOwnsCni = false;
+    }),
+    checkCiliumConfig: onCluster('checkCiliumConfig'),
+    waitForAgents: onCluster('waitForAgents'),
+    renewAgent: onNode('renewAgent'),
+    applyNodeConfig: onCluster('applyNodeConfig'),
+    removeNodeConfig: onCluster('removeNodeConfig'),
+    deployHelpers: onCluster('deployHelpers', () => (system.helpers = true)),
+    removeHelpers: onCluster('removeHelpers', () => {
+      system.helpers = false;
+      for (const node of state.values()) node.flipped = false;
+    }),
+    observeNodes: async () => {
+      await call('observeNodes');
+      return [...state.values()].map(factsOf);
+    },
     observeNode: async ({ node }) => {
       await call('observeNode', node);
-      return {
-        flipped: flipped.has(node),
-        cordonedByUs: cordoned.has(node),
-        podsOnSource: flipped.has(node) ? [] : ['shop/web'],
-      };
+      return { flipped: get(node).flipped };
     },
-    cordonNode: async ({ node }) => {
-      await call('cordonNode', node);
-      cordoned.add(node);
+    nodeNames: async () => {
+      await call('nodeNames');
+      return [...state.keys()];
     },
-    drainNode: ({ node }) => call('drainNode', node),
-    flipNode: async ({ node }) => {
-      await call('flipNode', node);
-      flipped.add(node);
+    waitForNodeChange: async ({ known }) => {
+      await call('waitForNodeChange');
+      const text = (list: { name: string; ready: boolean }[]): string =>
+        JSON.stringify(list.map(({ name, ready }) => ({ name, ready })));
+      await until(() => text([...state.values()]) !== text(known));
     },
-    recyclePods: ({ node }) => call('recyclePods', node),
-    verifyNode: async ({ node }) => {
-      await call('verifyNode', node);
+    waitForReboot: async ({ node }) => {
+      await call('waitForReboot', node);
+      await until(() => get(node).bootId > 1);
+    },
+    cordonNode: onNode('cordonNode', (node) => {
+      node.cordoned ||= 'by us';
+    }),
+    uncordonNode: onNode('uncordonNode', (node) => {
+      if (node.cordoned === 'by us') node.cordoned = false;
+    }),
+    movePods: async ({ node: name, to, daemonSets, forcedPods, roundSeconds }) => {
+      await call(`${daemonSets ? 'recycle' : 'drain'} to ${to}`, name);
+      const node = get(name);
+      must(node.cordoned !== false || daemonSets, 'drained without a cordon');
+      const blockers = left?.(name, forcedPods) ?? [];
+      if (blockers.length > 0) await Promise.race([pass?.(roundSeconds), cancelled()]);
+      if (blockers.length === 0 && daemonSets) node.pods = node.cni;
+      if (daemonSets) must(node.cni === to || blockers.length > 0, 'recycled onto the wrong network');
+      return { left: blockers };
+    },
+    flipNode: onNode('flipNode', (node) => {
+      must(node.cordoned !== false, 'flipped without a cordon');
+      node.flipped = true;
+      node.cni = 'target';
+    }),
+    unflipNode: onNode('unflipNode', (node) => {
+      must(node.cordoned !== false, 'unflipped without a cordon');
+      node.flipped = false;
+    }),
+    restoreSourceCni: onNode('restoreSourceCni', (node) => {
+      must(!node.flipped, 'CNI file taken from under an agent that writes it');
+      node.cni = 'source';
+    }),
+    cleanHost: onNode('cleanHost'),
+    verifyNode: async ({ node, expected }) => {
+      await call(`verify ${expected}`, node);
+      if (get(node).cni !== expected) throw permanent('WrongNetwork', `${node} is on the other network`);
       return [];
     },
-    uncordonNode: async ({ node }) => {
-      await call('uncordonNode', node);
-      cordoned.delete(node);
+    requireAllPodsOnTarget: onCluster('requireAllPodsOnTarget', () => {
+      if (!allOnTarget()) throw permanent('WrongNetwork', 'pods are left on Canal');
+    }),
+    exportCalico: async () => {
+      await call('exportCalico');
+      return ['kube-system/calico-export-0'];
     },
-    requireAllPodsOnTarget: () => call('requireAllPodsOnTarget'),
-    restartAgents: () => call('restartAgents'),
-    removeNodeConfig: () => call('removeNodeConfig'),
-    removeHelpers: () => call('removeHelpers'),
-    removeCanal: () => call('removeCanal'),
+    removeCanal: onCluster('removeCanal', () => {
+      must(system.ciliumOwnsCni && allOnTarget(), 'Canal removed before the cut-over');
+      system.canal = false;
+    }),
+    removeCanalTraces: onCluster('removeCanalTraces'),
+    removeCiliumTraces: onCluster('removeCiliumTraces'),
   };
-  return { activities, calls, cordoned, flipped };
+
+  function factsOf(node: FakeNode): NodeFacts {
+    const { name, controlPlane, hostsWorker, ready, flipped } = node;
+    const cordonedByUs = node.cordoned === 'by us';
+    return {
+      name,
+      controlPlane,
+      hostsWorker,
+      ready,
+      flipped,
+      cordonedByUs,
+      podsOnSource: node.pods === 'source' ? 3 : 0,
+    };
+  }
+
+  /** Nodes that are cordoned, by whomever. */
+  const cordoned = (): string[] =>
+    [...state.values()].filter((node) => node.cordoned !== false).map(({ name }) => name);
+  return { activities, calls, broken, nodes: state, system, add, cordoned };
+}
+
+/** Waits as an activity does that watches something, until it is cancelled. */
+async function until(holds: () => boolean): Promise<void> {
+  const beat = setInterval(() => heartbeat(), 50);
+  try {
+    while (!holds()) {
+      await Promise.race([cancelled(), new Promise((resolve) => setTimeout(resolve, 20))]);
+    }
+  } finally {
+    clearInterval(beat);
+  }
 }
 
 /** A failure as an activity throws it. */

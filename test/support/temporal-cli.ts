@@ -1,4 +1,6 @@
 import type { TemporalServer } from '../../lab/cluster/temporal.ts';
+import { until } from '../../lab/process.ts';
+import type { MessageName } from '../../workflows/model/message-schemas.ts';
 import type { MigrationStatus } from '../../workflows/model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 
@@ -17,18 +19,38 @@ export class TemporalCli {
     await this.server.cli('workflow', 'start', ...type, '--workflow-id', this.workflowId, '--input', input);
   }
 
-  async approve(node: string): Promise<void> {
-    const input = JSON.stringify({ node, approver: 'tester' });
-    await this.server.cli(
-      'workflow',
-      'signal',
-      '--workflow-id',
-      this.workflowId,
-      '--name',
-      'approve',
-      '--input',
-      input
-    );
+  /** Sends a message as a signal. */
+  async send(name: MessageName, message: object): Promise<void> {
+    await this.server.cli('workflow', 'signal', ...this.message(name, message));
+  }
+
+  /** Sends a message as an update. @returns what the CLI says. */
+  ask(name: MessageName, message: object): Promise<string> {
+    return this.server.cli('workflow', 'update', 'execute', ...this.message(name, message));
+  }
+
+  approve(node: string): Promise<void> {
+    return this.send('approve', { node, by: 'tester' });
+  }
+
+  /** Waits for the approval of the plan, and gives it. */
+  async approvePlan(): Promise<void> {
+    await until('the plan', async () => (await this.status().catch(() => undefined))?.phase === 'plan', {
+      timeoutMs: 60_000,
+    });
+    await this.send('approve', { plan: true, by: 'tester' });
+  }
+
+  private message(name: MessageName, message: object): string[] {
+    return ['--workflow-id', this.workflowId, '--name', name, '--input', JSON.stringify({ by: 'tester', ...message })];
+  }
+
+  /** Types of the activities that a node's workflow has under way. */
+  async activitiesOf(node: string): Promise<string[]> {
+    const id = `${this.workflowId}/node/${node}`;
+    const text = await this.server.cli('workflow', 'describe', '--workflow-id', id, '-o', 'json').catch(() => '{}');
+    const { pendingActivities } = JSON.parse(text) as { pendingActivities?: { activityType: { name: string } }[] };
+    return (pendingActivities ?? []).map(({ activityType }) => activityType.name);
   }
 
   async status(): Promise<MigrationStatus> {

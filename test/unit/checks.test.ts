@@ -11,7 +11,18 @@ function prober(node: string, ip: string | undefined): PodFacts {
     emptyDirs: [],
     labels: {},
   };
-  return { key, namespace: '', name: '', uid: '', node, ip, deletion: undefined, graceSeconds: 1, ...rest };
+  return {
+    key,
+    namespace: '',
+    name: '',
+    uid: '',
+    node,
+    ip,
+    deletion: undefined,
+    createdAt: '',
+    finalizers: [],
+    ...rest,
+  };
 }
 
 it('checks both networks in both directions, beside DNS, service and API server', () => {

@@ -1,3 +1,4 @@
+import { cniChain } from '../../activities/canal/cni-chain.ts';
 import { parseNetConf } from '../../activities/canal/detect.ts';
 
 describe('parseNetConf', () => {
@@ -21,5 +22,32 @@ describe('parseNetConf', () => {
     const failure = expect.objectContaining({ type: 'SourceNotFound', nonRetryable: true }) as Error;
     expect(() => parseNetConf(text, 'here')).toThrow(failure);
     expect(() => parseNetConf(text, 'here')).toThrow(words);
+  });
+});
+
+describe('the CNI file of nodes that Cilium owns', () => {
+  const template = `{
+    "name": "k8s-pod-network", "cniVersion": "0.3.1",
+    "plugins": [
+      {"type": "calico", "nodename": "__KUBERNETES_NODE_NAME__", "mtu": __CNI_MTU__},
+      {"type": "portmap", "snat": true, "capabilities": {"portMappings": true}},
+      {"type": "bandwidth", "capabilities": {"bandwidth": true}}
+    ]
+  }`;
+
+  it("has Canal's name and what Canal chains, after Cilium", () => {
+    expect(cniChain(template, 'here')).toEqual({
+      cniVersion: '1.0.0',
+      name: 'k8s-pod-network',
+      plugins: [
+        { type: 'cilium-cni' },
+        { type: 'portmap', snat: true, capabilities: { portMappings: true } },
+        { type: 'bandwidth', capabilities: { bandwidth: true } },
+      ],
+    });
+  });
+
+  it.each([undefined, '', '{"name": ', 'null', '{"name": "x"}', '{"plugins": []}'])('refuses %j', (text) => {
+    expect(() => cniChain(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
   });
 });

@@ -1,4 +1,4 @@
-import { coexistenceValues, conflictingValues, finalValues } from '../../workflows/model/helm-values.ts';
+import { coexistenceValues, conflictingValues, cutOverValues, finalValues } from '../../workflows/model/helm-values.ts';
 import { parseInput, type MigrationInput } from '../../workflows/model/input.ts';
 
 function input(values: Record<string, unknown>): MigrationInput {
@@ -20,18 +20,31 @@ it("adds the migration's values to the operator's, at every depth", () => {
 
 it('ends with Cilium owning the CNI and enforcing policy, and changes nothing else', () => {
   const [before, after] = [coexistenceValues(input({})), finalValues(input({}))];
-  expect(after).toEqual({
-    ...before,
-    cni: { customConf: false, uninstall: false },
+  const ownership = {
+    cni: { customConf: false, uninstall: false, readCniConf: '/cni-chain/05-cilium.conflist' },
     policyEnforcementMode: 'default',
     operator: { setNodeTaints: true, unmanagedPodWatcher: { restart: true } },
-  });
+  };
+  // The agents' template is the same in all three, so that no agent is replaced but by the migration.
+  expect(cutOverValues(input({}))).toEqual({ ...before, ...ownership });
+  const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } };
+  expect(after).toEqual({ ...before, ...ownership, updateStrategy });
+});
+
+it("mounts its CNI file beside the operator's own volumes", () => {
+  const values = coexistenceValues(input({ extraVolumes: [{ name: 'theirs', emptyDir: {} }] }));
+  expect(values['extraVolumes']).toEqual([
+    { name: 'theirs', emptyDir: {} },
+    { name: 'cni-chain', configMap: { name: 'cilium-cni-chain' } },
+  ]);
 });
 
 it.each([
   [{}, []],
   [{ cni: { customConf: true } }, []],
   [{ cni: { chainingMode: 'portmap' } }, []],
+  [{ extraVolumeMounts: [] }, []],
+  [{ updateStrategy: { type: 'RollingUpdate' } }, ['updateStrategy.type']],
   [{ cni: { customConf: false } }, ['cni.customConf']],
   [{ tunnelPort: 1, operator: { setNodeTaints: true } }, ['tunnelPort', 'operator.setNodeTaints']],
   [{ operator: 'none' }, ['operator']],

@@ -16,7 +16,13 @@ it('fills in every default', () => {
       nodeMaskSize: 24,
       tunnelPort: 8473,
       approval: 'every-node',
-      drain: { timeoutSeconds: 900, deleteEmptyDirData: false, evictUnmanagedPods: false },
+      cleanUp: 'approve',
+      reminderSeconds: 86_400,
+      onFailure: 'wait',
+      waves: { size: 1, soakSeconds: 0 },
+      windows: [],
+      reboot: { mode: 'none', timeoutSeconds: 604_800 },
+      drain: { mode: 'evict', timeoutSeconds: 900, deleteEmptyDirData: false, evictUnmanagedPods: false },
       proberImage: 'cni-live-migration/prober:1',
     },
   });
@@ -40,6 +46,15 @@ it.each([
   ['a relative chart', { cluster: 'prod', chart: '../chart' }, 'chart'],
   ['a chart that is an option', { cluster: 'prod', chart: '--post-renderer' }, 'chart'],
   ['a drain without time', { cluster: 'prod', drain: { timeoutSeconds: 0 } }, 'drain.timeoutSeconds'],
+  [
+    'a consent that is no pattern',
+    { cluster: 'prod', drain: { evictUnmanagedPods: ['*'] } },
+    'drain.evictUnmanagedPods.0',
+  ],
+  ['waves of nothing', { cluster: 'prod', waves: { size: 0 } }, 'waves.size'],
+  ['a window without an end', { cluster: 'prod', windows: [{ start: '22:00' }] }, 'windows.0.end'],
+  ['a window at no time', { cluster: 'prod', windows: [{ start: '24:00', end: '05:00' }] }, 'windows.0.start'],
+  ['a hook without a queue', { cluster: 'prod', reboot: { mode: 'hook' } }, 'reboot.taskQueue'],
   ['an unknown drain option', { cluster: 'prod', drain: { force: true } }, 'drain'],
 ])('refuses %s, and says where', (_, raw, where) => {
   const found = problems(raw);

@@ -1,11 +1,12 @@
 import { parseInput, type MigrationInput } from '../../workflows/model/input.ts';
-import { nodeOrder, objections, type ClusterFacts } from '../../workflows/model/source.ts';
+import { objections, type ClusterFacts } from '../../workflows/model/source.ts';
 
 const facts: ClusterFacts = {
   kubernetesVersion: 'v1.37.2',
   canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 },
   ciliumOwnsCni: false,
-  nodes: ['a', 'b'].map((name) => ({ name, controlPlane: false, ready: true })),
+  leftovers: false,
+  nodeCount: 2,
   networks: [
     { cidr: '10.244.0.0/16', owner: "Canal's pods" },
     { cidr: '10.96.0.0/16', owner: 'services' },
@@ -36,16 +37,4 @@ describe('objections', () => {
     expect(objection).toMatchObject({ type });
     expect(objection?.message).toContain(words);
   });
-
-  it('objects to nodes that are not Ready, by name', () => {
-    const nodes = facts.nodes.map((node) => ({ ...node, ready: node.name !== 'b' }));
-    const message = 'not Ready: b; repair or remove these nodes first';
-    expect(objections({ ...facts, nodes }, input())).toEqual([{ type: 'NodeNotReady', message }]);
-  });
-});
-
-it('takes workers first and the control plane last, each by name', () => {
-  const node = (name: string, controlPlane = false) => ({ name, controlPlane, ready: true });
-  const nodes = [node('cp-1', true), node('w-10'), node('b', true), node('w-2'), node('a')];
-  expect(nodeOrder(nodes)).toEqual(['a', 'w-10', 'w-2', 'b', 'cp-1']);
 });

@@ -1,29 +1,54 @@
-import { statusMarkdown, type MigrationStatus } from '../../workflows/model/status.ts';
+import { signalCommand, statusMarkdown, type MigrationStatus, type NodeStatus } from '../../workflows/model/status.ts';
 
 const status: MigrationStatus = {
   cluster: 'prod',
   phase: 'migrate',
   waitingFor: 'approval of node b',
+  waiting: {
+    since: '2026-01-02T00:00:00Z',
+    reminders: 0,
+    answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }],
+  },
+  concurrency: 1,
+  waves: 1,
   nodes: [
-    {
-      name: 'a',
-      state: 'migrated',
-      seconds: 24,
-      approval: { approver: 'ann | x', reason: '', at: '2026-01-01T00:00:00Z' },
-    },
+    { name: 'a', state: 'migrated', seconds: 24, approval: { by: 'ann | x', reason: '', at: '2026-01-01T00:00:00Z' } },
     { name: 'b', state: 'awaiting-approval' },
-    { name: 'c', state: 'pending' },
+    { name: 'c', state: 'failed', failure: { type: 'DrainBlocked', message: 'PodDisruptionBudget shop/web' } },
   ],
+  approvals: {},
   timeline: [],
   notes: ['a note'],
 };
 
 it('shows nodes, what is waited for, and the command that lets it go on', () => {
-  const text = statusMarkdown(status, (node) => `approve ${node}`);
+  const text = statusMarkdown(status, 'cni-migration/prod');
   expect(text).toContain('**prod**: migrate');
-  expect(text).toContain('Waiting for approval of node b');
+  expect(text).toContain('Waiting for approval of node b (since 2026-01-02T00:00:00Z)');
   expect(text).toContain('| a | migrated | ann \\| x | 24 |');
-  expect(text).toContain('```\napprove b\n```');
-  expect(text).not.toContain('approve c');
+  expect(text).toContain('| c | failed |  |  | PodDisruptionBudget shop/web |');
+  expect(text).toContain(
+    `To let b be migrated:\n\n\`\`\`\ntemporal workflow signal --workflow-id 'cni-migration/prod' --name approve --input '{"node":"b","by":"YOUR NAME"}'\n\`\`\``
+  );
   expect(text).toContain('- a note');
+});
+
+it('says who paused it', () => {
+  const paused = { by: 'ann', reason: 'an incident', at: '' };
+  expect(statusMarkdown({ ...status, paused }, 'id')).toContain('Paused by ann: an incident');
+});
+
+it('counts the nodes of a large cluster and shows those that need a look', () => {
+  const nodes: NodeStatus[] = Array.from({ length: 5_000 }, (_, i) => ({ name: `n${i}`, state: 'migrated' }));
+  nodes.push({ name: 'stuck', state: 'failed' });
+  const text = statusMarkdown({ ...status, nodes }, 'id');
+  expect(text).toContain('5000 migrated, 1 failed');
+  expect(text).toContain('| stuck |');
+  expect(text).not.toContain('| n17 |');
+  expect(text.length).toBeLessThan(2_000);
+});
+
+it('gives a command that a shell takes as it is', () => {
+  const command = signalCommand('id', { does: '', message: 'skip', input: { node: "it's" } });
+  expect(command).toContain(`--input '{"node":"it'\\''s","by":"YOUR NAME"}'`);
 });

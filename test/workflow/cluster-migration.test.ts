@@ -1,128 +1,72 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowFailedError, type Client, type WorkflowHandle } from '@temporalio/client';
+import { WorkflowFailedError } from '@temporalio/client';
 import { cancelled, heartbeat } from '@temporalio/activity';
-import { ApplicationFailure } from '@temporalio/common';
-import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { TimeSkipping } from '../support/time-skipping.ts';
-import { approveSignal, statusQuery } from '../../workflows/messages.ts';
+import { signal, statusQuery } from '../../workflows/messages.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
+import { fakeCluster, permanent } from '../support/fake-cluster.ts';
+import { failureOf, startRun, states, untilWaiting } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new TimeSkipping();
+const server = new WorkflowServer('real');
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-type Handle = WorkflowHandle<typeof clusterMigration>;
+/** Without people. */
+const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
-function start(client: Client, taskQueue: string, input: unknown): Promise<Handle> {
-  return client.workflow.start<typeof clusterMigration>('clusterMigration', {
-    taskQueue,
-    workflowId: randomUUID(),
-    args: [input],
-  });
-}
-
-/** The failure that a run ends with, as an operator sees it. */
-async function failureOf(handle: Handle): Promise<ApplicationFailure> {
-  const error: unknown = await handle.result().catch((thrown: unknown) => thrown);
-  if (!(error instanceof WorkflowFailedError) || !(error.cause instanceof ApplicationFailure)) {
-    throw new Error('the run did not end with an ApplicationFailure', { cause: error });
-  }
-  return error.cause;
-}
-
-const preflight = ['inspectCluster'];
+const preflight = ['inspectCluster', 'acquireLock'];
 const coexistence = [
-  'applyHelmRelease',
-  'coexistence values',
-  'checkCiliumConfig',
-  'waitForAgents',
-  'applyNodeConfig',
-  'deployHelpers',
+  ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],
+  ...['applyNodeConfig', 'deployHelpers'],
 ];
 const nodeSteps = (node: string): string[] =>
-  ['observeNode', 'cordonNode', 'drainNode', 'flipNode', 'verifyNode', 'recyclePods', 'verifyNode', 'uncordonNode'].map(
-    (step) => `${step} ${node}`
-  );
-const cutOver = ['requireAllPodsOnTarget', 'applyHelmRelease', 'final values', 'restartAgents', 'removeNodeConfig'];
-const cleanUp = ['removeHelpers', 'removeCanal'];
+  [
+    ...['observeNode', 'cordonNode', 'drain to target', 'flipNode', 'verify target'],
+    ...['recycle to target', 'verify target', 'uncordonNode'],
+  ].map((step) => `${step} ${node}`);
+const cutOver = (...nodes: string[]): string[] => [
+  ...['requireAllPodsOnTarget', 'applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
+  ...nodes.flatMap((node) => [`renewAgent ${node}`, `verify target ${node}`]),
+  ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents'],
+];
+const cleanUp = (...nodes: string[]): string[] => [
+  ...['exportCalico', 'removeCanal', 'nodeNames'],
+  ...nodes.map((node) => `cleanHost ${node}`),
+  ...['removeCanalTraces', 'removeHelpers', 'releaseLock'],
+];
+/** Looks at the nodes come again and again, and change nothing. */
+const withoutLooks = (calls: readonly string[]): string[] => calls.filter((call) => call !== 'observeNodes');
 
 it('migrates node by node, each step after the one before', async () => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod', approval: 'none' });
-    const report = await handle.result();
-    expect(report).toMatchObject({ changed: true, cluster: 'prod', phase: 'done', notes: [] });
-    expect(report.nodes.map((node) => node.state)).toEqual(['migrated', 'migrated', 'migrated']);
+    const report = await (await startRun(client, taskQueue, alone)).result();
+    expect(report).toMatchObject({ changed: true, cluster: 'prod', phase: 'done', waves: 3 });
+    expect(states(report)).toEqual(['migrated', 'migrated', 'migrated']);
+    expect(report.calicoExport).toEqual(['kube-system/calico-export-0']);
     expect(report.timeline.map((entry) => entry.phase)).toEqual([
-      'preflight',
-      'coexistence',
-      'migrate',
-      'cut-over',
-      'clean-up',
-      'done',
+      ...['preflight', 'plan', 'coexistence', 'migrate', 'cut-over', 'clean-up', 'done'],
     ]);
   });
-  expect(cluster.calls).toEqual([
+  // Nodes are cleaned side by side.
+  expect(withoutLooks(cluster.calls).sort()).toEqual(
+    [
+      ...preflight,
+      ...coexistence,
+      ...['a', 'b', 'c'].flatMap(nodeSteps),
+      ...cutOver('a', 'b', 'c'),
+      ...cleanUp('a', 'b', 'c'),
+    ].sort()
+  );
+  expect(withoutLooks(cluster.calls).filter((call) => !call.startsWith('cleanHost'))).toEqual([
     ...preflight,
     ...coexistence,
     ...['a', 'b', 'c'].flatMap(nodeSteps),
-    ...cutOver,
-    ...cleanUp,
+    ...cutOver('a', 'b', 'c'),
+    ...cleanUp(),
   ]);
-  expect(cluster.cordoned).toEqual(new Set());
-});
-
-it('waits for the approval of every node, for days if need be, and keeps who gave it', async () => {
-  const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod' });
-    await server.env.sleep('3 days');
-    expect(await handle.query(statusQuery)).toMatchObject({ phase: 'migrate', waitingFor: 'approval of node a' });
-    expect(cluster.calls).not.toContain('cordonNode a');
-    await handle.signal(approveSignal, { node: 'a', approver: 'ann', reason: 'window' });
-    await server.env.sleep('1 hour');
-    const status = await handle.query(statusQuery);
-    expect(status).toMatchObject({ waitingFor: 'approval of node b' });
-    expect(status.nodes).toMatchObject([
-      { name: 'a', state: 'migrated', approval: { approver: 'ann', reason: 'window' } },
-      { name: 'b', state: 'awaiting-approval' },
-    ]);
-    expect(cluster.calls).not.toContain('cordonNode b');
-    await handle.signal(approveSignal, { node: 'b' });
-    expect((await handle.result()).nodes[1]).toMatchObject({ approval: { approver: 'unnamed' } });
-    expect(await handle.query(statusQuery)).toMatchObject({ phase: 'done' });
-  });
-});
-
-it('takes approvals that come early, in any order', async () => {
-  const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod' });
-    await handle.signal(approveSignal, { node: 'b' });
-    await handle.signal(approveSignal, { node: 'a' });
-    expect(await handle.result()).toMatchObject({ phase: 'done' });
-  });
-});
-
-it.each([
-  ['null', null, 'without a node'],
-  ['text', 'a', 'without a node'],
-  ['no node', { approver: 'ann' }, 'without a node'],
-  ['a node that is a number', { node: 7 }, 'without a node'],
-  ['an unknown node', { node: 'zzz' }, 'zzz was ignored'],
-])('notes an approval that makes no sense and goes on waiting: %s', async (_, approval, words) => {
-  const cluster = fakeCluster({ nodes: ['a'] });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod' });
-    await server.env.sleep('1 minute');
-    await handle.signal('approve', approval);
-    await server.env.sleep('1 hour');
-    const status = await handle.query(statusQuery);
-    expect(status.waitingFor).toBe('approval of node a');
-    expect(status.notes.join()).toContain(words);
-    await handle.signal(approveSignal, { node: 'a' });
-    await handle.result();
-  });
+  expect(cluster.cordoned()).toEqual([]);
+  expect(cluster.broken).toEqual([]);
 });
 
 it.each([
@@ -130,12 +74,19 @@ it.each([
   ['text', 'prod', 'InvalidInput', 'the input: '],
   ['a wrong type', { cluster: 'prod', tunnelPort: 'x' }, 'InvalidInput', 'tunnelPort: '],
   ['a value that is ours', { cluster: 'prod', values: { tunnelPort: 1 } }, 'InvalidInput', 'values.tunnelPort: '],
+  ['a hook without a queue', { cluster: 'prod', reboot: { mode: 'hook' } }, 'InvalidInput', 'reboot.taskQueue: '],
+  [
+    'no time zone',
+    { cluster: 'p', windows: [{ start: '01:00', end: '02:00', timeZone: 'Mars/X' }] },
+    'InvalidInput',
+    'windows.0.timeZone: ',
+  ],
   ['an overlapping CIDR', { cluster: 'prod', podCidr: '10.244.0.0/16' }, 'UnsuitablePodCidr', "Canal's pods"],
   ["Flannel's port", { cluster: 'prod', tunnelPort: 8472 }, 'TunnelPortInUse', '8472'],
 ])('refuses %s before anything is changed', async (_, input, type, words) => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const failure = await failureOf(await start(client, taskQueue, input));
+    const failure = await failureOf(await startRun(client, taskQueue, input));
     expect(failure).toMatchObject({ type, nonRetryable: true });
     expect(failure.message).toContain(words);
   });
@@ -157,148 +108,178 @@ describe('a payload that is no JSON, as a client of another language could send 
         taskQueue: { name: taskQueue },
         input: { payloads: [payload] },
       });
-      const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
-      expect(await failureOf(handle)).toMatchObject({ type: 'InvalidInput' });
+      const run = client.workflow.getHandle<typeof clusterMigration>(workflowId);
+      expect(await failureOf(run)).toMatchObject({ type: 'InvalidInput' });
     });
     expect(cluster.calls).toEqual([]);
   });
 
-  it('is noted as an approval, and holds up nothing', async () => {
+  it('is noted as a message, and holds up nothing', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const handle = await start(client, taskQueue, { cluster: 'prod' });
+      const run = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
+      await untilWaiting(run, 'approval of the clean-up');
       await client.workflowService.signalWorkflowExecution({
         namespace: 'default',
-        workflowExecution: { workflowId: handle.workflowId },
+        workflowExecution: { workflowId: run.workflowId },
         signalName: 'approve',
         input: { payloads: [payload] },
       });
-      await handle.signal(approveSignal, { node: 'a' });
-      expect((await handle.result()).notes.join()).toContain('without a node');
+      await run.signal(signal('approve'), { cleanup: true });
+      expect((await run.result()).notes.join()).toContain('approve was ignored: it is not valid JSON');
     });
   });
 });
 
-it('outlasts an API server that is down in the middle of a migration', async () => {
-  let down = 0;
-  const cluster = fakeCluster({
-    nodes: ['a'],
-    before: (activity) => {
-      // These two give up sooner: the next test.
-      if (activity === 'inspectCluster' || activity === 'applyHelmRelease' || down >= 200) return;
-      down++;
-      throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
-    },
+describe('with onFailure "stop"', () => {
+  const stop = { ...alone, onFailure: 'stop' };
+
+  it('gives a node back when its drain fails, and stops there', async () => {
+    const cluster = fakeCluster({
+      before: (activity, node) => {
+        if (activity === 'drain to target' && node === 'b')
+          throw permanent('DrainBlocked', 'PodDisruptionBudget shop/web');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, stop);
+      expect(await failureOf(run)).toMatchObject({
+        type: 'DrainBlocked',
+        message: 'node b: PodDisruptionBudget shop/web',
+      });
+      expect(states(await run.query(statusQuery))).toEqual(['migrated', 'failed', 'pending']);
+    });
+    expect(cluster.cordoned()).toEqual([]);
+    expect(cluster.calls).toContain('uncordonNode b');
+    expect(cluster.calls).not.toContain('flipNode b');
+    expect(cluster.calls).not.toContain('cordonNode c');
+    expect(cluster.system.lock).toBe('');
   });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod', approval: 'none' });
-    expect(await handle.result()).toMatchObject({ phase: 'done' });
+
+  it('leaves a node cordoned that fails after its flip', async () => {
+    const cluster = fakeCluster({
+      before: (activity) => {
+        if (activity === 'verify target') throw permanent('VerificationFailed', 'DNS over UDP: timeout');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const failure = await failureOf(await startRun(client, taskQueue, stop));
+      expect(failure).toMatchObject({ type: 'VerificationFailed', message: 'node a: DNS over UDP: timeout' });
+    });
+    expect(cluster.cordoned()).toEqual(['a']);
   });
-  expect(down).toBe(200);
 });
 
 it.each([
-  ['inspectCluster', 'ClusterUnreachable', 5],
-  ['applyHelmRelease', 'HelmFailed', 8],
-])('gives up on %s after some attempts, with the reason', async (failing, type, expected) => {
-  let attempts = 0;
+  ['drain to target', ['uncordonNode a'], ['unflipNode a']],
+  ['verify target', ['unflipNode a', 'restoreSourceCni a', 'drain to source a', 'uncordonNode a'], []],
+])('gives a node back when it is cancelled in the middle of %s', async (step, expected, unexpected) => {
+  let begun: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => (begun = resolve));
   const cluster = fakeCluster({
-    before: (activity) => {
-      if (activity !== failing) return;
-      attempts++;
-      throw ApplicationFailure.retryable('the reason', type);
+    before: async (activity) => {
+      if (activity !== step) return;
+      begun();
+      const beat = setInterval(() => heartbeat(), 100);
+      await cancelled().finally(() => clearInterval(beat));
     },
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    expect(await failureOf(await start(client, taskQueue, { cluster: 'prod' }))).toMatchObject({
-      type,
-      message: 'the reason',
-    });
+    const run = await startRun(client, taskQueue, alone);
+    await reached;
+    await run.cancel();
+    await expect(run.result()).rejects.toThrow(WorkflowFailedError);
   });
-  expect(attempts).toBe(expected);
-});
-
-it('gives a node back when its drain fails, and stops there', async () => {
-  const cluster = fakeCluster({
-    before: (activity, node) => {
-      if (activity === 'drainNode' && node === 'b') throw permanent('DrainBlocked', 'PodDisruptionBudget shop/web');
-    },
-  });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod', approval: 'none' });
-    const failure = await failureOf(handle);
-    expect(failure).toMatchObject({ type: 'DrainBlocked', message: 'node b: PodDisruptionBudget shop/web' });
-    const { nodes } = await handle.query(statusQuery);
-    expect(nodes.map((node) => node.state)).toEqual(['migrated', 'failed', 'pending']);
-  });
-  expect(cluster.cordoned).toEqual(new Set());
-  expect(cluster.calls).toContain('uncordonNode b');
-  expect(cluster.calls).not.toContain('flipNode b');
-  expect(cluster.calls).not.toContain('cordonNode c');
-});
-
-it('leaves a node cordoned that fails after its flip', async () => {
-  const cluster = fakeCluster({
-    before: (activity) => {
-      if (activity === 'verifyNode') throw permanent('VerificationFailed', 'DNS over UDP: timeout');
-    },
-  });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const failure = await failureOf(await start(client, taskQueue, { cluster: 'prod', approval: 'none' }));
-    expect(failure).toMatchObject({ type: 'VerificationFailed', message: 'node a: DNS over UDP: timeout' });
-  });
-  expect(cluster.cordoned).toEqual(new Set(['a']));
-});
-
-it('gives a node back when it is cancelled in the middle of a drain', async () => {
-  let draining: () => void = () => undefined;
-  const drained = new Promise<void>((resolve) => (draining = resolve));
-  const cluster = fakeCluster();
-  cluster.activities.drainNode = async () => {
-    draining();
-    const beat = setInterval(() => heartbeat(), 100);
-    await cancelled().finally(() => clearInterval(beat));
-  };
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod', approval: 'none' });
-    await drained;
-    await handle.cancel();
-    await expect(handle.result()).rejects.toThrow(WorkflowFailedError);
-  });
-  expect(cluster.cordoned).toEqual(new Set());
-  expect(cluster.calls).toContain('uncordonNode a');
+  expect(cluster.cordoned()).toEqual([]);
+  expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'source', cni: 'source' });
+  expect(cluster.calls).toEqual(expect.arrayContaining(expected));
+  for (const call of unexpected) expect(cluster.calls).not.toContain(call);
+  expect(cluster.broken).toEqual([]);
+  expect(cluster.system.lock).toBe('');
 });
 
 it('takes up from the state of the cluster after a run that did not finish', async () => {
-  const cluster = fakeCluster({ migrated: ['a', 'b'] });
+  const migrated = ['a', 'b'].map((name) => ({ name, flipped: true }));
+  const cluster = fakeCluster({ nodes: [...migrated, 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const handle = await start(client, taskQueue, { cluster: 'prod', approval: 'none' });
-    const report = await handle.result();
-    expect(report.nodes.map((node) => node.state)).toEqual(['migrated', 'migrated', 'migrated']);
-    expect(report.notes).toEqual(['a had been migrated before', 'b had been migrated before']);
+    const report = await (await startRun(client, taskQueue, alone)).result();
+    expect(states(report)).toEqual(['migrated', 'migrated', 'migrated']);
+    expect(report.notes).toEqual(expect.arrayContaining(['a had been migrated before', 'b had been migrated before']));
   });
   expect(cluster.calls.filter((call) => call.startsWith('cordonNode'))).toEqual(['cordonNode c']);
 });
 
-it('does not go back to coexistence after the cut-over', async () => {
-  const cluster = fakeCluster({ facts: { ciliumOwnsCni: true } });
+it('takes up a node that was terminated in its middle', async () => {
+  const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true, cordoned: 'by us', pods: 'source' }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    await (await start(client, taskQueue, { cluster: 'prod', approval: 'none' })).result();
+    expect(await (await startRun(client, taskQueue, alone)).result()).toMatchObject({ phase: 'done' });
   });
-  expect(cluster.calls).toEqual([...preflight, ...cutOver, ...cleanUp]);
+  expect(cluster.cordoned()).toEqual([]);
+});
+
+it('leaves a node cordoned that others had cordoned before', async () => {
+  const cluster = fakeCluster({ nodes: [{ name: 'a', cordoned: 'by others' }] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    await (await startRun(client, taskQueue, alone)).result();
+  });
+  expect(cluster.cordoned()).toEqual(['a']);
+});
+
+it('does not go back to coexistence after the cut-over', async () => {
+  const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    await (await startRun(client, taskQueue, alone)).result();
+  });
+  expect(withoutLooks(cluster.calls)).toEqual([...preflight, ...cutOver('a'), ...cleanUp('a')]);
+});
+
+it('goes on with a clean-up that was cut short', async () => {
+  const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
+  Object.assign(cluster.system, { canal: false, helpers: true });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const report = await (await startRun(client, taskQueue, alone)).result();
+    expect(report).toMatchObject({ changed: true, phase: 'done' });
+  });
+  expect(cluster.calls).toEqual([...preflight, ...cleanUp('a')]);
 });
 
 it('has nothing to do when Canal is gone', async () => {
-  const cluster = fakeCluster();
-  const inspect = cluster.activities.inspectCluster;
-  cluster.activities.inspectCluster = async (target) => {
-    const facts = await inspect(target);
-    delete facts.canal;
-    return { ...facts, ciliumOwnsCni: true };
-  };
+  const cluster = fakeCluster({ facts: { ciliumOwnsCni: true } });
+  cluster.system.canal = false;
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const report = await (await start(client, taskQueue, { cluster: 'prod' })).result();
+    const report = await (await startRun(client, taskQueue, alone)).result();
     expect(report).toMatchObject({ changed: false, phase: 'done' });
   });
-  expect(cluster.calls).toEqual(preflight);
+  expect(cluster.calls).toEqual(['inspectCluster']);
+});
+
+it('hands over to a new run when its history is long, and forgets nothing', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b', 'c', 'd'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const input = { cluster: 'prod', approval: 'every-wave', waves: { size: 2 } };
+    const run = await startRun(client, taskQueue, input, { historyLimit: 150 });
+    await untilWaiting(run, 'approval of the plan');
+    await run.signal(signal('setConcurrency'), { concurrency: 3 });
+    await run.signal(signal('approve'), { plan: true, by: 'ann' });
+    await run.signal(signal('approve'), { wave: 1, by: 'bob' });
+    await run.signal(signal('approve'), { wave: 2, by: 'cid', reason: 'at night' });
+    await untilWaiting(run, 'approval of the clean-up');
+    await run.signal(signal('approve'), { cleanup: true });
+    const report = await run.result();
+    expect(report).toMatchObject({ phase: 'done', waves: 2, concurrency: 3, approvals: { plan: { by: 'ann' } } });
+    expect(report.nodes.map(({ name, approval }) => [name, approval?.by])).toEqual([
+      ...[
+        ['a', 'bob'],
+        ['b', 'cid'],
+        ['c', 'cid'],
+        ['d', 'cid'],
+      ],
+    ]);
+    expect(report.timeline.map(({ phase }) => phase)).toEqual([...new Set(report.timeline.map(({ phase }) => phase))]);
+    const described = await client.workflow.getHandle(run.workflowId).describe();
+    expect(described.runId).not.toBe(run.firstExecutionRunId);
+  });
+  expect(cluster.calls.filter((call) => call.startsWith('flipNode'))).toHaveLength(4);
+  expect(cluster.broken).toEqual([]);
+  expect(cluster.system.lock).toBe('');
 });

@@ -15,6 +15,8 @@ export const failureTypes = [
   'KubernetesInvalid',
   /** Any other answer of the API server, or none; retried. */
   'KubernetesError',
+  /** Another migration works on the cluster. Nothing was changed. */
+  'MigrationRunning',
   /** The cluster's network is not Canal (Flannel with VXLAN, and Calico for policy). Nothing was changed. */
   'SourceNotFound',
   /** The new pod CIDR overlaps with a network that is in use, or is too small. Nothing was changed. */
@@ -35,6 +37,16 @@ export const failureTypes = [
   'WrongNetwork',
   /** A path that must work does not. */
   'VerificationFailed',
+  /** A node was not rebooted in time. */
+  'RebootMissing',
+  /** Calico's objects could not be exported, so that nothing was removed. */
+  'ExportFailed',
+  /** Something of Canal's, or of Cilium's after a roll-back, is still there; the message names it. */
+  'CleanUpIncomplete',
+  /** A human refused the plan or the clean-up. */
+  'Rejected',
+  /** A human ended the migration. */
+  'Aborted',
 ] as const;
 
 /** One of {@link failureTypes}. */

@@ -11,14 +11,24 @@ export type HelmValues = Record<string, Json>;
 /** Node label that flips a node: the CiliumNodeConfig selects it. The name is the one of Cilium's own guide. */
 export const flipLabel = 'io.cilium.migration/cilium-default';
 
+/** ConfigMap beside Cilium's own, with the CNI file that agents write on the nodes that Cilium owns. */
+export const cniChainName = 'cilium-cni-chain';
+
+/** Key in it. */
+export const cniChainKey = '05-cilium.conflist';
+
+/** Where agents find that file. */
+const cniChainPath = `/cni-chain/${cniChainKey}`;
+
 /**
  * What Cilium is installed with, beside Canal: agents and overlay run on every node, and own no pod.
  *
  * From Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2), and beyond it:
- * no node taint while Canal still serves the node, and one agent at a time.
+ * no node taint while Canal still serves the node, and agents that are replaced only when the migration says so.
  */
 export function coexistenceValues(input: MigrationInput): HelmValues {
-  return merge(input.values, {
+  const { extraVolumes, extraVolumeMounts, ...values } = input.values;
+  return merge(values, {
     routingMode: 'tunnel',
     tunnelProtocol: 'vxlan',
     tunnelPort: input.tunnelPort,
@@ -26,29 +36,42 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
       mode: 'cluster-pool',
       operator: { clusterPoolIPv4PodCIDRList: [input.podCidr], clusterPoolIPv4MaskSize: input.nodeMaskSize },
     },
+    // Not "configMap": with "customConf", the chart then has agents write the file at once.
     cni: { customConf: true, uninstall: false },
+    extraVolumes: [...list(extraVolumes), { name: 'cni-chain', configMap: { name: cniChainName } }],
+    extraVolumeMounts: [
+      ...list(extraVolumeMounts),
+      { name: 'cni-chain', mountPath: cniChainPath.slice(0, cniChainPath.lastIndexOf('/')), readOnly: true },
+    ],
     policyEnforcementMode: 'never',
     bpf: { hostLegacyRouting: true },
     kubeProxyReplacement: 'false',
     operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
-    updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
+    updateStrategy: { type: 'OnDelete', rollingUpdate: null },
   });
 }
 
 /** What Cilium runs with when every node is migrated: it writes its own CNI file and enforces policy. */
-export function finalValues(input: MigrationInput): HelmValues {
+export function cutOverValues(input: MigrationInput): HelmValues {
   return merge(coexistenceValues(input), {
-    cni: { customConf: false },
+    cni: { customConf: false, readCniConf: cniChainPath },
     policyEnforcementMode: 'default',
     operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
   });
 }
 
+/** What Cilium is left with: the same, and the DaemonSet may replace its pods by itself again. */
+export function finalValues(input: MigrationInput): HelmValues {
+  return merge(cutOverValues(input), {
+    updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
+  });
+}
+
 /**
- * What the chart must make of the coexistence values, as keys of the ConfigMap `cilium-config`. Helm ignores a value
- * whose name it does not know, so what was rendered is what counts.
+ * What the chart must make of the coexistence values, as keys of the ConfigMap `cilium-config`; null for a key that must
+ * not be there. Helm ignores a value whose name it does not know, so what was rendered is what counts.
  */
-export function expectedConfig(input: MigrationInput): Record<string, string> {
+export function expectedConfig(input: MigrationInput): Record<string, string | null> {
   return {
     'routing-mode': 'tunnel',
     'tunnel-protocol': 'vxlan',
@@ -57,15 +80,25 @@ export function expectedConfig(input: MigrationInput): Record<string, string> {
     'cluster-pool-ipv4-cidr': input.podCidr,
     'cluster-pool-ipv4-mask-size': String(input.nodeMaskSize),
     'custom-cni-conf': 'true',
+    'write-cni-conf-when-ready': null,
     'enable-policy': 'never',
     'enable-host-legacy-routing': 'true',
     'unmanaged-pod-watcher-interval': '0',
   };
 }
 
+/** The same for the values of the cut-over. */
+export const expectedCutOverConfig: Readonly<Record<string, string | null>> = {
+  'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
+  'read-cni-conf': cniChainPath,
+  'cni-exclusive': 'true',
+  'enable-policy': 'default',
+};
+
 /** What the CiliumNodeConfig changes on a flipped node (keys as in `cilium-config`). */
 export const flippedNodeConfig: Readonly<Record<string, string>> = {
   'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
+  'read-cni-conf': cniChainPath,
   'custom-cni-conf': 'false',
   'cni-chaining-mode': 'none',
   'cni-exclusive': 'true',
@@ -73,7 +106,8 @@ export const flippedNodeConfig: Readonly<Record<string, string>> = {
 
 /** Values that the caller gives and the migration needs otherwise, by path; such an input is refused. */
 export function conflictingValues(input: MigrationInput): string[] {
-  return conflicts(input.values, coexistenceValues({ ...input, values: {} }), '');
+  const { extraVolumes, extraVolumeMounts, ...ours } = coexistenceValues({ ...input, values: {} });
+  return conflicts(input.values, ours, '');
 }
 
 function conflicts(given: HelmValues, ours: HelmValues, path: string): string[] {
@@ -93,6 +127,10 @@ function merge(under: HelmValues, over: HelmValues): HelmValues {
     merged[key] = isObject(below) && isObject(value) ? merge(below, value) : value;
   }
   return merged;
+}
+
+function list(value: Json | undefined): Json[] {
+  return Array.isArray(value) ? value : [];
 }
 
 function isObject(value: Json | undefined): value is HelmValues {

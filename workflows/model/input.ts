@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isMalformed } from '../payload-converter.ts';
+import { clockTime, isTimeZone, weekdays } from './windows.ts';
 
 /** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
 const contextName = z
@@ -10,14 +11,72 @@ const contextName = z
 
 const cidr = z.cidrv4({ error: 'must be an IPv4 CIDR such as 10.245.0.0/16' });
 
+/** Consent for all pods, for none, or for those listed: `namespace/name`, `namespace/prefix*` or `namespace/*`. */
+const consent = z.union([
+  z.boolean(),
+  z.array(z.string().regex(/^[a-z0-9-]+\/[a-z0-9.-]*\*?$/, 'must be namespace/name, namespace/prefix* or namespace/*')),
+]);
+
 const drainSchema = z
   .strictObject({
-    /** Seconds that a node may take to become empty before the migration stops there. @default 900 */
+    /**
+     * `evict`: pods leave the node before it is flipped. `recycle`: the node is flipped first and stays schedulable while
+     * its pods are evicted, so that those bound to its local volumes come straight back. @default evict
+     */
+    mode: z.enum(['evict', 'recycle']).default('evict'),
+    /**
+     * Seconds that a node may take to become empty. A pod that ends is given its own grace period and 60 s, even where
+     * that is longer. @default 900
+     */
     timeoutSeconds: z.int().min(10).max(86_400).default(900),
     /** Consent that pods with emptyDir volumes are evicted and their data is lost. @default false */
-    deleteEmptyDirData: z.boolean().default(false),
+    deleteEmptyDirData: consent.default(false),
     /** Consent that pods without a controller are evicted; nothing will make them anew. @default false */
-    evictUnmanagedPods: z.boolean().default(false),
+    evictUnmanagedPods: consent.default(false),
+  })
+  .prefault({});
+
+const wavesSchema = z
+  .strictObject({
+    /** Nodes of one wave at most. The first wave is one node, and control planes go one at a time. @default 1 */
+    size: z.int().min(1).max(50).default(1),
+    /** Node to begin with. @default the first by name that is no control plane and does not run the worker */
+    canary: z.string().min(1).max(253).optional(),
+    /** Seconds to wait after each wave before the next. @default 0 */
+    soakSeconds: z.int().min(0).max(604_800).default(0),
+  })
+  .prefault({});
+
+const windowSchema = z.strictObject({
+  /** Days on which the window begins. @default every day */
+  days: z
+    .array(z.enum(weekdays))
+    .min(1)
+    .default([...weekdays]),
+  /** Local time at which it begins, such as `22:00`. */
+  start: z.string().regex(clockTime, 'must be a time such as 22:00'),
+  /** Local time at which it ends; before `start`, it is the next day's. */
+  end: z.string().regex(clockTime, 'must be a time such as 05:30'),
+  /** IANA time zone, such as `Europe/Berlin`. @default UTC */
+  timeZone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin').default('UTC'),
+});
+
+const rebootSchema = z
+  .strictObject({
+    /**
+     * Whether a node is rebooted once it is flipped; a migration does not need it. `wait-for-human`: somebody reboots it.
+     * `hook`: the activity `rebootNode` does, which you provide on `taskQueue`. Either way the node goes on once its boot
+     * ID has changed. @default none
+     */
+    mode: z.enum(['none', 'wait-for-human', 'hook']).default('none'),
+    /** Task queue of the hook: an activity `rebootNode({cluster, node})` in any language. */
+    taskQueue: z.string().min(1).max(200).optional(),
+    /** Seconds until a node that was not rebooted counts as failed. @default 604800 (a week) */
+    timeoutSeconds: z.int().min(60).max(2_592_000).default(604_800),
+  })
+  .refine((reboot) => reboot.mode !== 'hook' || reboot.taskQueue !== undefined, {
+    path: ['taskQueue'],
+    message: 'is needed for the mode "hook"',
   })
   .prefault({});
 
@@ -45,10 +104,30 @@ const inputSchema = z.strictObject({
   nodeMaskSize: z.int().min(16).max(30).default(24),
   /** UDP port of Cilium's VXLAN; must differ from the source's. @default 8473 */
   tunnelPort: z.int().min(1).max(65_535).default(8473),
-  /** Which steps wait for a human: each node, or none. @default every-node */
-  approval: z.enum(['every-node', 'none']).default('every-node'),
+  /**
+   * What waits for a human: the plan and each node, the plan and each wave, the plan and the first wave, or nothing.
+   * @default every-node
+   */
+  approval: z.enum(['every-node', 'every-wave', 'canary-only', 'none']).default('every-node'),
+  /** Whether the removal of Canal, from which there is no way back, waits for a human. @default approve */
+  cleanUp: z.enum(['approve', 'automatic']).default('approve'),
+  /** Seconds until a missing answer is called to mind again, and again. @default 86400 */
+  reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
+  /** Seconds after which a missing approval pauses the migration. @default it waits for ever */
+  approvalDeadlineSeconds: z.int().min(60).max(31_536_000).optional(),
+  /**
+   * What follows a node that fails: `wait` for a human to retry, skip or roll it back; `roll-back` it, then wait; or
+   * `stop` the migration with its failure. @default wait
+   */
+  onFailure: z.enum(['wait', 'roll-back', 'stop']).default('wait'),
+  /** In which order and how many at a time nodes are migrated. */
+  waves: wavesSchema,
+  /** When waves may begin. @default at any time */
+  windows: z.array(windowSchema).max(50).default([]),
   /** How nodes are drained. */
   drain: drainSchema,
+  /** Whether nodes are rebooted. */
+  reboot: rebootSchema,
   /** Image of the prober, which the verification pods run. */
   proberImage: z.string().min(1).max(512).default('cni-live-migration/prober:1'),
 });
@@ -62,6 +141,9 @@ export type MigrationRequest = z.input<typeof inputSchema>;
 /** How a node is drained. */
 export type DrainOptions = MigrationInput['drain'];
 
+/** When waves may begin. */
+export type MaintenanceWindow = MigrationInput['windows'][number];
+
 /**
  * Reads the input of a migration.
  * @returns the complete input, or one line for each thing that is wrong with it.
@@ -70,10 +152,10 @@ export function parseInput(raw: unknown): { input: MigrationInput } | { problems
   if (isMalformed(raw)) return { problems: ['the input: is not valid JSON'] };
   const result = inputSchema.safeParse(raw);
   if (result.success) return { input: result.data };
-  return {
-    problems: result.error.issues.map((issue) => {
-      const where = issue.path.length > 0 ? issue.path.join('.') : 'the input';
-      return `${where}: ${issue.message}`;
-    }),
-  };
+  return { problems: problemsOf(result.error, 'the input') };
+}
+
+/** One line for each thing that is wrong; `whole` names what was read, for problems of no single field. */
+export function problemsOf(error: z.ZodError, whole: string): string[] {
+  return error.issues.map((issue) => `${issue.path.length > 0 ? issue.path.join('.') : whole}: ${issue.message}`);
 }

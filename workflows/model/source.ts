@@ -2,13 +2,6 @@ import type { FailureType } from './failure-types.ts';
 import type { MigrationInput } from './input.ts';
 import { blockCount, overlapping, type NamedNetwork } from './networks.ts';
 
-/** A node as the plan needs it. */
-export interface NodeFacts {
-  name: string;
-  controlPlane: boolean;
-  ready: boolean;
-}
-
 /** What was read from a cluster before anything is changed. */
 export interface ClusterFacts {
   /** Kubernetes' version of the API server. */
@@ -24,7 +17,9 @@ export interface ClusterFacts {
   };
   /** Cilium writes the CNI file of every node by itself: the cut-over has been. */
   ciliumOwnsCni: boolean;
-  nodes: NodeFacts[];
+  /** Something of Canal's or of ours is left to remove, seen from the API: only asked when Canal itself is gone. */
+  leftovers: boolean;
+  nodeCount: number;
   /** Networks in use, for the overlap check. */
   networks: NamedNetwork[];
 }
@@ -45,28 +40,13 @@ export function objections(facts: ClusterFacts, input: MigrationInput): Objectio
     found.push({ type: 'UnsuitablePodCidr', message });
   }
   const blocks = blockCount(input.podCidr, input.nodeMaskSize);
-  if (blocks < facts.nodes.length) {
-    const message = `podCidr ${input.podCidr} holds ${blocks} node ranges of /${input.nodeMaskSize}, and the cluster has ${facts.nodes.length} nodes; choose a larger podCidr or a longer nodeMaskSize`;
+  if (blocks < facts.nodeCount) {
+    const message = `podCidr ${input.podCidr} holds ${blocks} node ranges of /${input.nodeMaskSize}, and the cluster has ${facts.nodeCount} nodes; choose a larger podCidr or a longer nodeMaskSize`;
     found.push({ type: 'UnsuitablePodCidr', message });
   }
   if (facts.canal?.port === input.tunnelPort) {
     const message = `tunnelPort ${input.tunnelPort} is the port of Flannel's VXLAN; two VXLAN devices cannot share a port: choose another tunnelPort`;
     found.push({ type: 'TunnelPortInUse', message });
   }
-  const notReady = facts.nodes.filter((node) => !node.ready).map((node) => node.name);
-  if (notReady.length > 0) {
-    found.push({
-      type: 'NodeNotReady',
-      message: `not Ready: ${notReady.join(', ')}; repair or remove these nodes first`,
-    });
-  }
   return found;
-}
-
-/** The order in which nodes are migrated: workers first, control plane last, each by name. */
-export function nodeOrder(nodes: readonly NodeFacts[]): string[] {
-  const rank = (node: NodeFacts): number => (node.controlPlane ? 1 : 0);
-  // Compared by code unit, not by locale: the same order on every worker.
-  const byName = (a: NodeFacts, b: NodeFacts): number => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0);
-  return [...nodes].sort((a, b) => rank(a) - rank(b) || byName(a, b)).map((node) => node.name);
 }

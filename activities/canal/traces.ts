@@ -1,0 +1,70 @@
+import { failure } from '../failures.ts';
+import { deleteObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { patchNode } from '../kubernetes/nodes.ts';
+import { poll } from '../poll.ts';
+import { calicoDefinitions, isExported } from './export.ts';
+import { canalNamesIn } from './remove.ts';
+
+/** What Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's node agent). */
+const nodeKeyPrefixes = ['flannel.alpha.coreos.com/', 'projectcalico.org/', 'crd.projectcalico.org/'];
+
+/** The activity that removes what is left of Canal in the API. */
+export function createTraceActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes Calico's definitions, and with them all its objects, and Canal's annotations and labels of nodes; then looks
+     * whether anything of Canal is left.
+     * @throws ExportFailed when the objects were not exported; CleanUpIncomplete naming what is still there.
+     */
+    removeCanalTraces: withFailures(
+      "remove Canal's traces",
+      async ({ cluster }: { cluster: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await removeDefinitions(connection);
+        await removeNodeKeys(connection, nodeKeyPrefixes);
+        const left = await canalNamesIn(connection);
+        if (left.length > 0)
+          throw failure('CleanUpIncomplete', `there is still: ${left.join(', ')}`, { retryable: true });
+      }
+    ),
+  };
+}
+
+async function removeDefinitions(connection: ClusterConnection): Promise<void> {
+  const definitions = await calicoDefinitions(connection);
+  if (definitions.length === 0) return;
+  if (!(await isExported(connection)))
+    throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
+  for (const { metadata } of definitions) {
+    await deleteObject(connection, {
+      apiVersion: 'apiextensions.k8s.io/v1',
+      kind: 'CustomResourceDefinition',
+      metadata: { name: metadata?.name ?? '' },
+    });
+  }
+  await poll(
+    async () => {
+      const left = (await calicoDefinitions(connection)).map(({ metadata }) => metadata?.name);
+      return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
+    },
+    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }
+  );
+}
+
+/** Removes annotations and labels that begin with one of the prefixes from every node. */
+export async function removeNodeKeys(connection: ClusterConnection, prefixes: readonly string[]): Promise<void> {
+  const { items } = await connection.core.listNode({});
+  const remove = (present: Record<string, string> = {}): Record<string, null> =>
+    Object.fromEntries(
+      Object.keys(present)
+        .filter((key) => prefixes.some((prefix) => key.startsWith(prefix)))
+        .map((key) => [key, null])
+    );
+  for (const { metadata } of items) {
+    const [labels, annotations] = [remove(metadata?.labels), remove(metadata?.annotations)];
+    if (Object.keys({ ...labels, ...annotations }).length === 0) continue;
+    await patchNode(connection, metadata?.name ?? '', { metadata: { labels, annotations } });
+  }
+}

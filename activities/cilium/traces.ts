@@ -1,0 +1,68 @@
+import type { V1CustomResourceDefinition, V1Taint } from '@kubernetes/client-node';
+import { removeNodeKeys } from '../canal/traces.ts';
+import { deleteObject, listKnown } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
+import { patchNode } from '../kubernetes/nodes.ts';
+import { poll } from '../poll.ts';
+import { cniChainObject } from './flip.ts';
+
+/** Taints that Cilium's operator gives to nodes whose agent is not ready (operator/watchers/node_taint.go). */
+const agentTaint = 'node.cilium.io/agent-not-ready';
+
+/** The activity that removes what a roll-back leaves of Cilium in the API. */
+export function createCiliumTraceActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes Cilium's definitions with their objects, and its annotations, labels and taints of nodes. Nothing is done
+     * where our CNI file is not: Cilium was not put there by a migration.
+     * @throws CleanUpIncomplete naming what is still there.
+     */
+    removeCiliumTraces: withFailures(
+      "remove Cilium's traces",
+      async ({ cluster }: { cluster: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        const { name } = cniChainObject.metadata;
+        const chain = await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }));
+        if (chain === undefined) return;
+        for (const { metadata } of await ciliumDefinitions(connection)) {
+          await deleteObject(connection, {
+            apiVersion: 'apiextensions.k8s.io/v1',
+            kind: 'CustomResourceDefinition',
+            metadata: { name: metadata?.name ?? '' },
+          });
+        }
+        await poll(
+          async () => {
+            const left = (await ciliumDefinitions(connection)).map(({ metadata }) => metadata?.name);
+            return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
+          },
+          { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }
+        );
+        await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
+        await removeTaints(connection);
+        // Last: it tells that Cilium is ours.
+        await deleteObject(connection, cniChainObject);
+      }
+    ),
+  };
+}
+
+async function ciliumDefinitions(connection: ClusterConnection): Promise<V1CustomResourceDefinition[]> {
+  const kind = 'CustomResourceDefinition';
+  const all = await listKnown<V1CustomResourceDefinition>(connection, 'apiextensions.k8s.io/v1', kind);
+  return all.filter(({ spec }) => spec.group === 'cilium.io');
+}
+
+async function removeTaints(connection: ClusterConnection): Promise<void> {
+  const { items } = await connection.core.listNode({});
+  for (const { metadata, spec } of items) {
+    const taints = spec?.taints ?? [];
+    const kept: V1Taint[] = taints.filter(({ key }) => key !== agentTaint);
+    if (kept.length === taints.length) continue;
+    // Of two that change the list at the same moment, one is refused and tried again.
+    const resourceVersion = metadata?.resourceVersion;
+    await patchNode(connection, metadata?.name ?? '', { metadata: { resourceVersion }, spec: { taints: kept } });
+  }
+}

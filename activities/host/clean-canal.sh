@@ -1,0 +1,57 @@
+#!/bin/bash
+# Removes from a node what Canal leaves behind, when none of its agents runs any more and no pod is on its network; then
+# looks, and reports what is still there, one thing a line. Nothing else is touched: what it removes is known by the names
+# that flannel and Calico give (flannel pkg/trafficmngr/iptables, felix/rules and felix/ipsets of Calico v3.28).
+set -u
+report=/dev/termination-log
+
+# Rules and chains, in both kinds of iptables: which one the agents used is not known.
+# Felix marks its own rules in other chains with a comment that begins with "cali:".
+ours='(cali-|FLANNEL-)'
+in_other_chains="(-[jg] $ours|--comment \"?(cali:|flanneld ))"
+clear_rules() { # usage: clear_rules IPTABLES
+  command -v "$1" "$1-save" "$1-restore" >/dev/null || return 0
+  "$1-save" 2>/dev/null | awk -v ours="$ours" -v others="$in_other_chains" '
+    /^\*/ { table = $0; rules = ""; flush = ""; drop = "" }
+    /^:/ { name = substr($1, 2); if (name ~ "^" ours) { flush = flush "-F " name "\n"; drop = drop "-X " name "\n" } }
+    /^-A / { if ($2 !~ "^" ours && $0 ~ others) { sub(/^-A/, "-D"); rules = rules $0 "\n" } }
+    /^COMMIT/ { if (rules flush != "") printf "%s\n%s%s%sCOMMIT\n", table, rules, flush, drop }
+  ' | "$1-restore" --noflush --wait 5
+}
+left_rules() { # usage: left_rules IPTABLES
+  command -v "$1-save" >/dev/null || return 0
+  "$1-save" 2>/dev/null | grep -E "^:$ours|$in_other_chains" | sed "s/^/$1 /"
+}
+for kind in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do clear_rules "$kind"; done
+
+sets() { ipset list -name 2>/dev/null | grep -E '^cali[46]0'; }
+# Some contain others: those first.
+for _ in 1 2 3; do for name in $(sets); do ipset destroy "$name" 2>/dev/null; done; done
+
+links() {
+  ip -o link show type vxlan | awk -F'[:@ ]+' '{ print $2 }' | grep -E '^flannel'
+  ip -o link | awk -F'[:@ ]+' '{ print $2 }' | grep -E '^cali[0-9a-f]{11}$'
+}
+for link in $(links); do ip link delete "$link"; done
+
+files() {
+  cd /host || return
+  ls -d etc/cni/net.d/10-canal.conflist* etc/cni/net.d/calico-kubeconfig* \
+    opt/cni/bin/calico opt/cni/bin/calico-ipam opt/cni/bin/flannel \
+    var/lib/cni/networks/k8s-pod-network var/lib/cni/flannel \
+    run/flannel var/lib/calico run/calico var/run/calico var/log/calico run/nodeagent var/run/nodeagent 2>/dev/null
+}
+# What is mounted below them is taken off first, never emptied.
+awk '$5 ~ "^/host/(var/)?run/calico" { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do
+  nsenter --mount=/host/proc/1/ns/mnt umount "${mount#/host}" 2>/dev/null || umount "$mount"
+done
+(cd /host && files | xargs -r rm -rf --one-file-system --)
+
+{
+  for kind in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do left_rules "$kind"; done
+  sets | sed 's/^/ipset /'
+  links | sed 's/^/link /'
+  ip route show table all | grep -E 'dev (flannel|cali)' | sed 's/^/route /'
+  files | sed 's|^|file /|'
+} | head -c 3500 >"$report"
+exit 0

@@ -1,0 +1,41 @@
+import { applyObject, deleteObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, hostImageAnnotation, ownedLabels } from '../kubernetes/names.ts';
+import { poll } from '../poll.ts';
+
+/**
+ * Makes our namespace, if it is not there. As long as it is there, a migration or its clean-up is not over.
+ * @param hostImage image for work on the nodes, to be used when no agent runs any more.
+ */
+export async function applyNamespace(connection: ClusterConnection, hostImage: string): Promise<void> {
+  await applyObject(connection, {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: {
+      name: namespace,
+      labels: { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' },
+      annotations: { [hostImageAnnotation]: hostImage },
+    },
+  });
+}
+
+/** Whether our namespace is there, and ours. */
+export async function ownsNamespace({ core }: ClusterConnection): Promise<boolean> {
+  const found = await ifFound(core.readNamespace({ name: namespace }));
+  const [[label, value]] = Object.entries(ownedLabels) as [[string, string]];
+  return found?.metadata?.labels?.[label] === value;
+}
+
+/** Removes our namespace with everything in it, and waits until it is gone. */
+export async function removeNamespace(connection: ClusterConnection): Promise<void> {
+  if (!(await ownsNamespace(connection))) return;
+  await deleteObject(connection, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+  await poll(
+    async () =>
+      (await ifFound(connection.core.readNamespace({ name: namespace }))) === undefined
+        ? { done: undefined }
+        : { waitingFor: `namespace ${namespace} to go` },
+    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see what its status says is left in it' }
+  );
+}

@@ -1,0 +1,57 @@
+import { activitiesOf } from '../support/activity.ts';
+import { useLab } from '../support/lab.ts';
+
+const lab = useLab({ nodes: 0 });
+const holder = (runId: string, workflowId = 'cni-migration/a') => ({
+  cluster: lab().layout.context,
+  workflowId,
+  runId,
+});
+const held = (): Promise<string> =>
+  lab().kubectl(
+    'get',
+    'lease',
+    '-n',
+    'kube-system',
+    'cni-live-migration',
+    '--ignore-not-found',
+    '-o',
+    'jsonpath={.spec.holderIdentity}'
+  );
+const locks = (open: boolean | undefined) => activitiesOf(lab(), lab().layout.kubeconfig, () => Promise.resolve(open));
+
+it('is taken once, by the same run twice, and given back by its holder alone', async () => {
+  const { acquireLock, releaseLock } = locks(true);
+  await acquireLock(holder('1'));
+  await acquireLock(holder('1'));
+  expect(await held()).toBe('cni-migration/a 1');
+  await releaseLock(holder('2'));
+  expect(await held()).toBe('cni-migration/a 1');
+  await releaseLock(holder('1'));
+  await releaseLock(holder('1'));
+  expect(await held()).toBe('');
+});
+
+it.each([
+  ['is open', true, 'end the workflow cni-migration/a first'],
+  ['is not known here', undefined, 'delete the Lease'],
+])('is refused while its holder %s', async (_, open, words) => {
+  await locks(open).acquireLock(holder('1'));
+  const refused = locks(open).acquireLock(holder('2', 'cni-migration/b'));
+  await expect(refused).rejects.toMatchObject({
+    type: 'MigrationRunning',
+    nonRetryable: true,
+    message: expect.stringContaining(words) as string,
+  });
+  await locks(open).releaseLock(holder('1'));
+});
+
+it('is taken over from a holder that has ended, by one of two', async () => {
+  await locks(true).acquireLock(holder('1'));
+  const { acquireLock } = locks(false);
+  const outcomes = await Promise.allSettled([acquireLock(holder('2')), acquireLock(holder('3', 'cni-migration/b'))]);
+  expect(outcomes.some(({ status }) => status === 'fulfilled')).toBe(true);
+  const winners = outcomes.filter(({ status }) => status === 'fulfilled').length;
+  // The later one may have come when the first was there already, which "has ended" here.
+  expect(await held()).toMatch(winners === 2 ? /[23]$/ : /^cni-migration\/[ab] [23]$/);
+});

@@ -1,0 +1,154 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
+import { runInside } from '../../lab/machine/machine.ts';
+import { labMigrationRequest } from '../../lab/migration-request.ts';
+import { until } from '../../lab/process.ts';
+import type { MigrationStatus } from '../../workflows/model/status.ts';
+import { useLab } from '../support/lab.ts';
+import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
+import { TemporalCli } from '../support/temporal-cli.ts';
+
+// Without the sample application: what it takes to move pods is tested elsewhere, and here every step is made thrice.
+const lab = useLab({ nodes: 2, app: false });
+const script = path.join(import.meta.dirname, '..', 'support', 'dying-worker.ts');
+
+let temporal: TemporalServer;
+let cli: TemporalCli;
+let deaths: string;
+let before: Record<string, string[]>;
+/** What was killed beside the worker, and how often. */
+const killed = { temporal: 0, apiserver: 0 };
+
+/** Keeps a worker running, however often it dies. */
+let worker: ChildProcess | undefined;
+let over = false;
+let supervised: Promise<void> | undefined;
+async function supervise(): Promise<void> {
+  for (let number = 0; !over; number++) {
+    const started = await startWorker(lab(), temporal.address, { name: `w${number}`, script, env: { DEATHS: deaths } });
+    worker = started;
+    await new Promise((resolve) => started.once('exit', resolve));
+  }
+}
+
+beforeAll(async () => {
+  before = await stateOf();
+  deaths = path.join(lab().layout.dir, 'deaths');
+  await mkdir(deaths);
+  temporal = await startTemporal(lab());
+  cli = new TemporalCli(temporal, lab().layout.context);
+  supervised = supervise();
+});
+afterAll(async () => {
+  over = true;
+  worker?.kill('SIGKILL');
+  await supervised;
+});
+
+/** Everything that a migration may change and a roll-back has to restore. */
+async function stateOf(): Promise<Record<string, string[]>> {
+  const kinds = [
+    ...['crds', 'clusterroles', 'clusterrolebindings', 'namespaces', 'leases', 'serviceaccounts', 'configmaps'],
+    ...['secrets', 'services', 'daemonsets', 'deployments', 'validatingwebhookconfigurations', 'roles', 'rolebindings'],
+  ];
+  const objects = (await lab().kubectl('get', kinds.join(','), '-A', '-o', 'name')).split('\n').filter(Boolean);
+  // Kubernetes' own locks and nodes' heartbeats.
+  const state: Record<string, string[]> = { objects: [...new Set(objects)].sort() };
+  for (const node of lab().layout.nodeNames) {
+    state[`${node}: traces`] = await nodeTraces(lab().layout.machineDir(node));
+    const json = JSON.parse(await lab().kubectl('get', 'node', node, '-o', 'json')) as {
+      metadata: { labels: object; annotations: object };
+      spec: object;
+    };
+    state[`${node}: keys`] = [...Object.keys(json.metadata.labels), ...Object.keys(json.metadata.annotations)].sort();
+    state[`${node}: spec`] = Object.keys(json.spec).sort();
+  }
+  return state;
+}
+
+/** The status, whenever somebody answers. */
+async function untilStatus(what: string, wanted: (status: MigrationStatus) => boolean): Promise<void> {
+  const holds = async (): Promise<boolean> => {
+    const status = await cli.status().catch(() => undefined);
+    return status !== undefined && wanted(status);
+  };
+  await until(what, holds, { timeoutMs: 900_000, everyMs: 1_000 });
+}
+
+async function killTemporal(): Promise<void> {
+  const ended = new Promise((resolve) => temporal.process.once('exit', resolve));
+  temporal.process.kill('SIGKILL');
+  await ended;
+  temporal = await startTemporal(lab(), temporal);
+  killed.temporal++;
+}
+
+async function killApiserver(): Promise<void> {
+  await runInside(lab().layout.machineDir('control-plane'), ['pkill', '-9', 'kube-apiserver']);
+  killed.apiserver++;
+}
+
+/** Where the worker has died, of what it has run so far. */
+async function deathLog(): Promise<string[]> {
+  return (await readFile(path.join(deaths, 'log'), 'utf8')).trim().split('\n').sort();
+}
+async function expectedDeaths(): Promise<string[]> {
+  const activities = (await readdir(deaths)).filter((file) => file !== 'log');
+  return activities.flatMap((name) => [`after ${name}`, `before ${name}`]).sort();
+}
+
+const request = (more: object): string =>
+  JSON.stringify({ ...labMigrationRequest(lab()), cleanUp: 'approve', ...more });
+const anyTime = [{ start: '00:00', end: '00:00' }];
+
+it('migrates, and takes everything back, though worker, Temporal and API server die again and again', async () => {
+  await cli.start(request({ windows: anyTime }));
+  await untilStatus('the first node', ({ nodes }) => nodes[0]?.state === 'migrating');
+  await killTemporal();
+  await killApiserver();
+  await untilStatus('the second node', ({ nodes }) => nodes[1]?.state === 'migrating');
+  await killApiserver();
+  await untilStatus('the cut-over', ({ phase }) => phase === 'cut-over');
+  await killTemporal();
+  await killApiserver();
+  await untilStatus(
+    'the clean-up to wait',
+    ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
+  );
+  await cli.send('rollback', { all: true });
+  await untilStatus(
+    'the way back',
+    ({ phase, nodes }) => phase === 'rolling-back' && nodes[1]?.state === 'rolling-back'
+  );
+  await killTemporal();
+  await killApiserver();
+  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
+  expect(await stateOf()).toEqual(before);
+  expect(await deathLog()).toEqual(await expectedDeaths());
+}, 1_800_000);
+
+it('migrates again, to the end, though they die in the middle of the clean-up too', async () => {
+  await cli.start(request({}));
+  await untilStatus(
+    'the clean-up to wait',
+    ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
+  );
+  await cli.send('approve', { cleanup: true });
+  await until('the clean-up to begin', async () => (await readdir(deaths)).includes('removeCanal'), {
+    timeoutMs: 300_000,
+  });
+  await killTemporal();
+  await killApiserver();
+  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
+  for (const [part, lines] of Object.entries(await stateOf())) {
+    // The export stays: it is the operator's.
+    const left = ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'));
+    expect({ part, left }).toEqual({ part, left: [] });
+  }
+  expect(await deathLog()).toEqual(await expectedDeaths());
+  console.log(
+    `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`
+  );
+}, 1_800_000);

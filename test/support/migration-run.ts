@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto';
+import { WorkflowFailedError, type Client, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { clusterMigration } from '../../workflows/index.ts';
+import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
+import { statusQuery } from '../../workflows/messages.ts';
+
+/** A run of a cluster's migration in a test. */
+export type Run = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
+
+/** Starts a migration. @param carried as from a run before it. */
+export function startRun(client: Client, taskQueue: string, input: unknown, carried?: object): Promise<Run> {
+  return client.workflow.start<typeof clusterMigration>('clusterMigration', {
+    taskQueue,
+    workflowId: randomUUID(),
+    args: carried === undefined ? [input] : [input, carried],
+  });
+}
+
+/** The failure that a run ends with, as an operator sees it. */
+export async function failureOf(run: Pick<Run, 'result'>): Promise<ApplicationFailure> {
+  const error: unknown = await run.result().catch((thrown: unknown) => thrown);
+  if (!(error instanceof WorkflowFailedError) || !(error.cause instanceof ApplicationFailure)) {
+    throw new Error('the run did not end with an ApplicationFailure', { cause: error });
+  }
+  return error.cause;
+}
+
+/** Waits, in real time, until the status is as wanted. */
+export async function untilStatus(run: Run, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const status = await run.query(statusQuery);
+    if (wanted(status)) return status;
+    if (Date.now() > deadline) throw new Error(`not as wanted: ${JSON.stringify(status)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Waits until the migration waits for something whose words begin so. */
+export function untilWaiting(run: Run, what: string): Promise<MigrationStatus> {
+  return untilStatus(run, ({ waitingFor }) => waitingFor?.startsWith(what) === true);
+}
+
+/** States of the nodes, in order of their names. */
+export function states(status: MigrationStatus): NodeState[] {
+  return [...status.nodes].sort((a, b) => (a.name < b.name ? -1 : 1)).map((node) => node.state);
+}

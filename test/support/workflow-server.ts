@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto';
+import type { Client } from '@temporalio/client';
+import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
+import type { Activities } from '../../activities/index.ts';
+import { loadCatalogue } from '../../lab/tools/catalogue.ts';
+import { payloadConverterPath, workflowsPath } from '../../worker/bundle-paths.ts';
+
+/**
+ * A Temporal server with a worker on it, for one test file. `real` is the server that people run; `time-skipping` is a
+ * stand-in that skips time while nothing is to be done, for what takes days. The stand-in cannot cancel an activity that
+ * has not begun, and sometimes sleeps on: what needs no time is tested on the real one.
+ */
+export class WorkflowServer {
+  private readonly kind: 'real' | 'time-skipping';
+
+  private environment: TestWorkflowEnvironment | undefined;
+  private bundle: WorkflowBundle | undefined;
+  /** Nothing is measured unless Jest runs with --coverage. */
+  private readonly coverage = new WorkflowCoverage();
+
+  constructor(kind: 'real' | 'time-skipping') {
+    this.kind = kind;
+  }
+
+  /** To be called in `beforeAll`. */
+  async start(): Promise<void> {
+    const logger = new DefaultLogger('ERROR');
+    // The Java server lacks some abilities of the real one, and the SDK warns of it for every worker.
+    Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR' } } });
+    const { bin } = await loadCatalogue();
+    const executable = (path: string) => ({ executable: { type: 'existing-path' as const, path } });
+    this.environment =
+      this.kind === 'real'
+        ? await TestWorkflowEnvironment.createLocal({ server: executable(bin('temporal')) })
+        : await TestWorkflowEnvironment.createTimeSkipping({ server: executable(bin('temporal-test-server')) });
+    this.bundle = await bundleWorkflowCode(
+      this.coverage.augmentBundleOptions({ workflowsPath, payloadConverterPath, logger })
+    );
+  }
+
+  /** To be called in `afterAll`. */
+  async stop(): Promise<void> {
+    this.coverage.mergeIntoGlobalCoverage();
+    // It leaves an object of its own there; Jest wants plain data.
+    const measured = globalThis as { __coverage__?: unknown };
+    if ('__coverage__' in measured) measured.__coverage__ = JSON.parse(JSON.stringify(measured.__coverage__));
+    await this.environment?.teardown();
+  }
+
+  get env(): TestWorkflowEnvironment {
+    if (this.environment === undefined) throw new Error('start() was not called');
+    return this.environment;
+  }
+
+  /** Runs a test with a worker that has the given activities. */
+  async withWorker(
+    activities: Partial<Activities>,
+    test: (client: Client, taskQueue: string) => Promise<void>
+  ): Promise<void> {
+    if (this.bundle === undefined) throw new Error('start() was not called');
+    const taskQueue = randomUUID();
+    const worker = await Worker.create(
+      this.coverage.augmentWorkerOptionsWithBundle({
+        connection: this.env.nativeConnection,
+        taskQueue,
+        workflowBundle: this.bundle,
+        activities,
+        dataConverter: { payloadConverterPath },
+      })
+    );
+    await worker.runUntil(test(this.env.client, taskQueue));
+  }
+}

@@ -1,0 +1,62 @@
+import { isTimeZone, untilOpen, weekdays } from '../../workflows/model/windows.ts';
+import type { MaintenanceWindow } from '../../workflows/model/input.ts';
+
+const minutes = (count: number): number => count * 60_000;
+const window = (more: Partial<MaintenanceWindow>): MaintenanceWindow => ({
+  days: [...weekdays],
+  start: '22:00',
+  end: '05:00',
+  timeZone: 'UTC',
+  ...more,
+});
+
+// 2026-01-01 is a Thursday; in Berlin clocks go forward on 2026-03-29 at 02:00 and back on 2026-10-25 at 03:00.
+it.each<[string, Partial<MaintenanceWindow>, string, number]>([
+  ['inside', {}, '2026-01-01T23:10:00Z', 0],
+  ['inside, after midnight', {}, '2026-01-01T04:59:59Z', 0],
+  ['at its end', {}, '2026-01-01T05:00:00Z', minutes(17 * 60)],
+  ['just before', {}, '2026-01-01T21:59:30Z', minutes(0.5)],
+  ['another day', { days: ['fri'] }, '2026-01-01T23:00:00Z', minutes(23 * 60)],
+  ['the morning after its day', { days: ['thu'] }, '2026-01-02T04:00:00Z', 0],
+  ['the morning of its day', { days: ['thu'] }, '2026-01-01T04:00:00Z', minutes(18 * 60)],
+  ['the whole day', { start: '00:00', end: '00:00', days: ['thu'] }, '2026-01-01T12:00:00Z', 0],
+  ['within one day', { start: '09:00', end: '17:00' }, '2026-01-01T17:00:00Z', minutes(16 * 60)],
+  ['local time', { timeZone: 'Europe/Berlin' }, '2026-01-01T21:00:00Z', 0],
+  ['local time in summer', { timeZone: 'Europe/Berlin' }, '2026-07-01T20:00:00Z', 0],
+  [
+    'a night that an hour is missing from',
+    { timeZone: 'Europe/Berlin', start: '04:00', end: '05:00' },
+    '2026-03-29T00:30:00Z',
+    minutes(90),
+  ],
+  [
+    'a night that an hour is added to',
+    { timeZone: 'Europe/Berlin', start: '04:00', end: '05:00' },
+    '2026-10-25T00:30:00Z',
+    minutes(150),
+  ],
+])('knows how long it is until a window opens: %s', (_, more, now, expected) => {
+  expect(untilOpen([window(more)], new Date(now))).toBe(expected);
+});
+
+it('takes the first of several windows, and needs none', () => {
+  const windows = [window({ start: '12:00', end: '13:00' }), window({ start: '10:00', end: '11:00' })];
+  expect(untilOpen(windows, new Date('2026-01-01T09:00:00Z'))).toBe(minutes(60));
+  expect(untilOpen([], new Date())).toBe(0);
+});
+
+it('looks again after a week that skips its only window', () => {
+  const skipped = window({ days: ['sun'], start: '02:10', end: '02:50', timeZone: 'Europe/Berlin' });
+  const wait = untilOpen([skipped], new Date('2026-03-27T00:00:00Z'));
+  expect(wait).toBeGreaterThan(minutes(7 * 24 * 60));
+  expect(wait).toBeLessThanOrEqual(minutes(10 * 24 * 60));
+});
+
+it.each([
+  ['Europe/Berlin', true],
+  ['UTC', true],
+  ['Mars/Olympus', false],
+  ['', false],
+])('knows the time zone %j: %s', (name, expected) => {
+  expect(isTimeZone(name)).toBe(expected);
+});

@@ -1,0 +1,204 @@
+import type { Client } from '@temporalio/client';
+import * as fc from 'fast-check';
+import { statusQuery } from '../../workflows/messages.ts';
+import type { MessageName } from '../../workflows/model/message-schemas.ts';
+import type { MigrationStatus } from '../../workflows/model/status.ts';
+import { fakeCluster, permanent } from '../support/fake-cluster.ts';
+import { startRun, type Run } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+/**
+ * Random messages in random order, and activities that fail at random, against the rules that must hold whatever comes.
+ * The same scenarios each time, unless PROPERTY_SEED says otherwise; PROPERTY_RUNS tries more of them.
+ */
+const seed = Number(process.env['PROPERTY_SEED'] ?? 20_261_124);
+const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 2);
+/** So many scenarios run side by side: most of the time they wait for the server. */
+const atOnce = 8;
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+const names = ['a', 'b', 'c', 'd'];
+const node = fc.constantFrom(...names);
+const message: fc.Arbitrary<{ name: MessageName; input: Record<string, unknown> }> = fc.oneof(
+  fc.record({
+    name: fc.constant('approve' as const),
+    input: fc.oneof(
+      node.map((name) => ({ node: name })),
+      fc.integer({ min: 1, max: 4 }).map((wave) => ({ wave })),
+      fc.constant({ plan: true }),
+      fc.constant({ cleanup: true })
+    ),
+  }),
+  fc.record({
+    name: fc.constantFrom('skip' as const, 'retry' as const, 'rollback' as const, 'reject' as const),
+    input: node.map((name) => ({ node: name })),
+  }),
+  fc.record({ name: fc.constantFrom('pause' as const, 'resume' as const), input: fc.constant({}) }),
+  fc.record({
+    name: fc.constant('setConcurrency' as const),
+    input: fc.integer({ min: 1, max: 3 }).map((concurrency) => ({ concurrency })),
+  }),
+  fc.record({ name: fc.constant('forcePod' as const), input: fc.constant({ pod: 'shop/web-1' }) }),
+  // Rare, for they end the run.
+  fc.record({ name: fc.constantFrom('pause' as const, 'pause' as const, 'abort' as const), input: fc.constant({}) }),
+  fc.record({
+    name: fc.constant('rollback' as const),
+    input: fc.constantFrom({ node: 'a' }, { node: 'b' }, { all: true }),
+  })
+);
+const failingSteps = [
+  'drain to target',
+  'flipNode',
+  'verify target',
+  'recycle to target',
+  'unflipNode',
+  'verify source',
+];
+const scenario = fc.record({
+  approval: fc.constantFrom('none', 'canary-only', 'every-wave', 'every-node'),
+  onFailure: fc.constantFrom('wait', 'roll-back', 'stop'),
+  size: fc.integer({ min: 1, max: 3 }),
+  controlPlanes: fc.subarray(names, { maxLength: 2 }),
+  cordonedBefore: fc.subarray(names, { maxLength: 2 }),
+  messages: fc.array(fc.record({ afterMs: fc.integer({ min: 0, max: 400 }), message }), { maxLength: 14 }),
+  failures: fc.array(fc.record({ step: fc.constantFrom(...failingSteps), node }), { maxLength: 2 }),
+});
+type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
+
+async function play(
+  client: Client,
+  taskQueue: string,
+  play: Scenario,
+  cluster: ReturnType<typeof stage>
+): Promise<void> {
+  const { approval, onFailure, size, messages } = play;
+  const run = await startRun(client, taskQueue, { cluster: 'prod', approval, onFailure, waves: { size } });
+  for (const {
+    afterMs,
+    message: { name, input },
+  } of messages) {
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
+    cluster.sent(name, input);
+    // A run that has ended takes no more.
+    await run.signal(name, input).catch(() => undefined);
+  }
+  cluster.mend();
+  await bringToAnEnd(run, cluster);
+  cluster.check(await run.query(statusQuery));
+}
+
+/** Answers whatever is waited for, as a human would who wants it to be over. */
+async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promise<void> {
+  const deadline = Date.now() + 40_000;
+  for (;;) {
+    const { status } = await run.describe();
+    if (status.name !== 'RUNNING') return;
+    if (Date.now() > deadline) throw new Error(`it does not end: ${JSON.stringify(await run.query(statusQuery))}`);
+    const { waiting } = await run.query(statusQuery);
+    const [answer] = waiting?.answers ?? [];
+    if (answer !== undefined) {
+      cluster.sent(answer.message as MessageName, answer.input);
+      await run.signal(answer.message, answer.input).catch(() => undefined);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** A cluster that knows what was sent, and looks whether each step was allowed. */
+function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scenario) {
+  const approved = { nodes: new Set<string>(), waves: new Set<number>(), plan: approval === 'none', cleanup: false };
+  let mostAtOnce = size;
+  let mended = false;
+  const busy = new Map<string, number>();
+  const broken: string[] = [];
+  const cluster = fakeCluster({
+    nodes: names.map((name) => ({
+      name,
+      controlPlane: controlPlanes.includes(name),
+      cordoned: cordonedBefore.includes(name) ? ('by others' as const) : (false as const),
+    })),
+    before: async (activity, name) => {
+      if (activity === 'applyHelmRelease' && !approved.plan) broken.push('installed without an approved plan');
+      if (activity === 'removeCanal' && !approved.cleanup) broken.push('removed Canal without an approval');
+      if (
+        activity === 'flipNode' &&
+        approval === 'every-node' &&
+        !approved.nodes.has(name ?? '') &&
+        approved.waves.size === 0
+      )
+        broken.push(`flipped ${name} without an approval`);
+      if (
+        activity === 'flipNode' &&
+        approval === 'every-wave' &&
+        approved.waves.size === 0 &&
+        !approved.nodes.has(name ?? '')
+      )
+        broken.push(`flipped ${name} without an approval of its wave`);
+      if (name === undefined) return;
+      busy.set(name, (busy.get(name) ?? 0) + 1);
+      if (!activity.startsWith('cleanHost') && busy.size > mostAtOnce)
+        broken.push(`${busy.size} nodes at once: ${[...busy.keys()].join()}`);
+      if ([...busy.keys()].filter((one) => controlPlanes.includes(one)).length > 1 && !activity.startsWith('cleanHost'))
+        broken.push('two control planes at once');
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      const left = (busy.get(name) ?? 1) - 1;
+      if (left === 0) busy.delete(name);
+      else busy.set(name, left);
+      if (!mended && failures.some((one) => one.step === activity && one.node === name))
+        throw permanent('VerificationFailed', `${activity} fails on ${name}`);
+    },
+  });
+  return {
+    activities: cluster.activities,
+    mend: () => (mended = true),
+    sent: (name: MessageName, input: Readonly<Record<string, unknown>>): void => {
+      if (name === 'setConcurrency') mostAtOnce = Math.max(mostAtOnce, input['concurrency'] as number);
+      if (name !== 'approve') return;
+      if (typeof input['node'] === 'string') approved.nodes.add(input['node']);
+      if (typeof input['wave'] === 'number') approved.waves.add(input['wave']);
+      if (input['plan'] === true) approved.plan = true;
+      if (input['cleanup'] === true) approved.cleanup = true;
+    },
+    check: (status: MigrationStatus): void => {
+      const nodes = [...cluster.nodes.values()];
+      const stillTheirs = cordonedBefore.filter((name) => cluster.nodes.get(name)?.cordoned === 'by others');
+      expect({ broken, rules: cluster.broken, stillTheirs, lock: cluster.system.lock }).toEqual({
+        broken: [],
+        rules: [],
+        stillTheirs: cordonedBefore,
+        lock: '',
+      });
+      if (status.phase === 'done') expect(nodes.every(({ pods }) => pods === 'target')).toBe(true);
+      if (status.phase === 'rolled-back') {
+        expect(nodes.map(({ pods, cni, flipped }) => ({ pods, cni, flipped }))).toEqual(
+          nodes.map(() => ({ pods: 'source', cni: 'source', flipped: false }))
+        );
+        expect(cluster.system).toMatchObject({ canal: true, installed: false });
+      }
+      // A failure of a node may leave that one cordoned; nothing else may.
+      const failed = new Set(status.nodes.filter(({ state }) => state === 'failed').map(({ name }) => name));
+      expect(
+        nodes.filter(({ cordoned, name }) => cordoned === 'by us' && !failed.has(name)).map(({ name }) => name)
+      ).toEqual([]);
+    },
+  };
+}
+
+it('keeps its rules and comes to an end, whatever is sent and whatever fails', async () => {
+  const property = fc.asyncProperty(fc.array(scenario, { minLength: atOnce, maxLength: atOnce }), async (scenarios) => {
+    const outcomes = await Promise.allSettled(
+      scenarios.map(async (one) => {
+        const cluster = stage(one);
+        await server.withWorker(cluster.activities, (client, taskQueue) => play(client, taskQueue, one, cluster));
+      })
+    );
+    const failed = outcomes.flatMap((outcome, index) =>
+      outcome.status === 'rejected' ? [`${JSON.stringify(scenarios[index])}\n${String(outcome.reason)}`] : []
+    );
+    if (failed.length > 0) throw new Error(failed.join('\n\n'));
+  });
+  await fc.assert(property, { seed, numRuns, endOnFailure: true });
+}, 600_000);

@@ -1,0 +1,417 @@
+import { type WorkflowUpdateFailedError } from '@temporalio/client';
+import { cancelled, heartbeat } from '@temporalio/activity';
+import { nodeQuery, signal, statusQuery, update, blockersQuery } from '../../workflows/messages.ts';
+import { messageNames, type MessageName } from '../../workflows/model/message-schemas.ts';
+import { fakeCluster, permanent } from '../support/fake-cluster.ts';
+import { failureOf, startRun, states, untilStatus, untilWaiting, type Run } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const perNode = { cluster: 'prod', cleanUp: 'automatic' };
+
+/** Has an activity of a node stay where it is until the node is taken back. */
+function held(step: string, node?: string) {
+  let reached = false;
+  return {
+    reached: () => reached,
+    before: async (activity: string, on?: string): Promise<void> => {
+      if (activity !== step || on !== node) return;
+      reached = true;
+      const beat = setInterval(() => heartbeat(), 50);
+      await cancelled().finally(() => clearInterval(beat));
+    },
+  };
+}
+
+/** An activity that fails until it is mended. */
+function failing(step: string, node: string): { mend: () => void; before: (activity: string, on?: string) => void } {
+  let broken = true;
+  return {
+    mend: () => (broken = false),
+    before: (activity, on) => {
+      if (broken && activity === step && on === node) throw permanent('VerificationFailed', 'DNS over UDP: timeout');
+    },
+  };
+}
+
+const approvePlan = async (run: Run): Promise<void> => {
+  await untilWaiting(run, 'approval of the plan');
+  await run.signal(signal('approve'), { plan: true, by: 'ann' });
+};
+
+it('takes approvals of nodes that come early, in any order, and forgets those of nobody', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, perNode);
+    for (const node of ['b', 'nobody', 'a']) await run.signal(signal('approve'), { node });
+    await approvePlan(run);
+    const { notes } = await run.result();
+    expect(notes.join()).toContain('nobody');
+  });
+});
+
+it('asks for the first wave only, or for every wave', async () => {
+  for (const [approval, asked] of [
+    ['canary-only', [1]],
+    ['every-wave', [1, 2]],
+  ] as const) {
+    const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...perNode, approval, waves: { size: 2 } });
+      await approvePlan(run);
+      for (const wave of asked) {
+        await untilWaiting(run, `approval of wave ${wave}`);
+        await run.signal(signal('approve'), { wave, by: 'ann' });
+      }
+      const { nodes } = await run.result();
+      expect(nodes.map(({ wave, approval: given }) => [wave, given?.by])).toEqual([
+        [1, 'ann'],
+        ...[0, 1].map(() => [2, asked.length === 2 ? 'ann' : undefined]),
+      ]);
+    });
+  }
+});
+
+it.each([
+  ['plan', 'nothing was changed', 'applyHelmRelease'],
+  ['cleanup', 'Canal stays installed', 'removeCanal'],
+])('ends without harm when the %s is rejected', async (subject, words, never) => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const input = subject === 'plan' ? perNode : { ...alone, cleanUp: 'approve' };
+    const run = await startRun(client, taskQueue, input);
+    await untilWaiting(run, `approval of the ${subject === 'plan' ? 'plan' : 'clean-up'}`);
+    await run.signal(signal('reject'), { [subject]: true, by: 'ann', reason: 'not today' });
+    const failure = await failureOf(run);
+    expect(failure).toMatchObject({ type: 'Rejected' });
+    expect(failure.message).toContain('ann (not today)');
+    expect(failure.message).toContain(words);
+  });
+  expect(cluster.calls).not.toContain(never);
+  expect(cluster.system.lock).toBe('');
+});
+
+it('pauses before the next wave and goes on when it is resumed', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { ...perNode, approval: 'every-wave' });
+    await approvePlan(run);
+    await untilWaiting(run, 'approval of wave 1');
+    await run.signal(signal('pause'), { by: 'ann', reason: 'an incident' });
+    await run.signal(signal('approve'), { wave: 1 });
+    await untilWaiting(run, 'somebody to resume it (paused by ann)');
+    expect(cluster.calls).not.toContain('cordonNode a');
+    expect((await run.query(statusQuery)).paused).toMatchObject({ by: 'ann', reason: 'an incident' });
+    await run.signal(signal('resume'), {});
+    await untilWaiting(run, 'approval of wave 2');
+    expect(cluster.calls).toContain('uncordonNode a');
+    await run.terminate();
+  });
+});
+
+it('skips a node, goes on with the others, and waits for a decision about it at the end', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, perNode);
+    await approvePlan(run);
+    await untilWaiting(run, 'approval of node a');
+    await run.signal(signal('skip'), { node: 'a', by: 'ann', reason: 'hardware' });
+    for (const node of ['b', 'c']) await run.signal(signal('approve'), { node });
+    const status = await untilWaiting(run, 'a decision about a (skipped)');
+    expect(states(status)).toEqual(['skipped', 'migrated', 'migrated']);
+    expect(status.nodes[0]?.decision).toMatchObject({ by: 'ann', reason: 'hardware' });
+    expect(status.waiting?.answers).toContainEqual({ does: 'take up a again', message: 'retry', input: { node: 'a' } });
+    expect(cluster.calls).not.toContain('requireAllPodsOnTarget');
+    await run.signal(signal('retry'), { node: 'a' });
+    await run.signal(signal('approve'), { node: 'a' });
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+});
+
+describe('a node that fails', () => {
+  it('is waited for with everything else, and retried when a human says so', async () => {
+    const dns = failing('verify target', 'a');
+    const cluster = fakeCluster(dns);
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      const status = await untilWaiting(run, 'a decision about a (VerificationFailed)');
+      expect(status.nodes[0]).toMatchObject({ state: 'failed', failure: { type: 'VerificationFailed' } });
+      expect(cluster.calls).not.toContain('cordonNode b');
+      expect(cluster.cordoned()).toEqual(['a']);
+      dns.mend();
+      await run.signal(signal('retry'), { node: 'a', by: 'ann' });
+      expect(await run.result()).toMatchObject({ phase: 'done' });
+    });
+    expect(cluster.cordoned()).toEqual([]);
+  });
+
+  it('is taken back when a human says so, and left until it is retried', async () => {
+    const dns = failing('verify target', 'a');
+    const cluster = fakeCluster({ nodes: ['a', 'b'], ...dns });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      await untilWaiting(run, 'a decision about a');
+      expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('a goes back to Canal');
+      await untilWaiting(run, 'a decision about a (rolled-back)');
+      expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
+      expect(cluster.nodes.get('b')).toMatchObject({ pods: 'target' });
+      dns.mend();
+      await run.signal(signal('retry'), { node: 'a' });
+      expect(await run.result()).toMatchObject({ phase: 'done' });
+    });
+    expect(cluster.broken).toEqual([]);
+  });
+
+  it('is taken back by itself with onFailure "roll-back", and skipped when a human says so', async () => {
+    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failing('verify target', 'a') });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'roll-back' });
+      const status = await untilWaiting(run, 'a decision about a (VerificationFailed)');
+      expect(status.nodes[0]).toMatchObject({ state: 'rolled-back', failure: { type: 'VerificationFailed' } });
+      expect(cluster.cordoned()).toEqual([]);
+      expect(cluster.calls).not.toContain('cordonNode b');
+      await run.signal(signal('skip'), { node: 'a' });
+      await untilWaiting(run, 'a decision about a (skipped)');
+      expect(cluster.nodes.get('b')).toMatchObject({ pods: 'target' });
+      await run.terminate();
+    });
+  });
+
+  it('is shown when its way back fails too', async () => {
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: (activity) => {
+        if (activity === 'verify target') throw permanent('VerificationFailed', 'no DNS');
+        if (activity === 'restoreSourceCni') throw permanent('NodeNotReady', 'no kubelet');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'roll-back' });
+      const status = await untilWaiting(run, 'a decision about a (NodeNotReady)');
+      expect(status.nodes[0]?.failure?.message).toBe('roll-back of node a: no kubelet');
+      await run.terminate();
+    });
+    expect(cluster.cordoned()).toEqual(['a']);
+  });
+});
+
+it('takes a node back in its middle, and another that is migrated', async () => {
+  const hold = held('verify target', 'b');
+  const cluster = fakeCluster({ nodes: ['a', 'b'], ...hold });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, alone);
+    await untilStatus(run, hold.reached);
+    await run.signal(signal('rollback'), { node: 'b' });
+    await untilStatus(run, ({ nodes }) => nodes[1]?.state === 'rolled-back');
+    await run.signal(signal('rollback'), { node: 'a' });
+    const status = await untilWaiting(run, 'a decision about a (rolled-back), b (rolled-back)');
+    expect(states(status)).toEqual(['rolled-back', 'rolled-back']);
+    await run.terminate();
+  });
+  for (const node of cluster.nodes.values())
+    expect(node).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
+  expect(cluster.broken).toEqual([]);
+});
+
+describe('abort', () => {
+  it('gives back the node that is under way, keeps the others, and ends', async () => {
+    const hold = held('recycle to target', 'b');
+    const cluster = fakeCluster(hold);
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      await untilStatus(run, hold.reached);
+      await run.signal(signal('abort'), { by: 'ann', reason: 'an incident' });
+      const failure = await failureOf(run);
+      expect(failure).toMatchObject({ type: 'Aborted' });
+      expect(failure.message).toContain(
+        'aborted by ann (an incident) in the phase migrate; 1 of 3 nodes are on Cilium'
+      );
+    });
+    expect([...cluster.nodes.values()].map(({ pods }) => pods)).toEqual(['target', 'source', 'source']);
+    expect(cluster.cordoned()).toEqual([]);
+    expect(cluster.broken).toEqual([]);
+    expect(cluster.system.lock).toBe('');
+  });
+
+  it('ends the coexistence in its middle', async () => {
+    const hold = held('waitForAgents');
+    const cluster = fakeCluster(hold);
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      await untilStatus(run, hold.reached);
+      await run.signal(signal('abort'), {});
+      expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
+    });
+  });
+});
+
+describe('rollback of all', () => {
+  const undone = { system: { canal: true, installed: false, ciliumOwnsCni: false, helpers: false, lock: '' } };
+
+  it('takes every node back, last one first, then Cilium out', async () => {
+    const hold = held('drain to target', 'c');
+    const cluster = fakeCluster(hold);
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      await untilStatus(run, hold.reached);
+      await run.signal(signal('rollback'), { all: true, by: 'ann' });
+      expect(await run.result()).toMatchObject({ phase: 'rolled-back', changed: true });
+    });
+    expect(cluster).toMatchObject(undone);
+    for (const node of cluster.nodes.values())
+      expect(node).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
+    const unflips = cluster.calls.filter((call) => call.startsWith('unflipNode'));
+    expect(unflips).toEqual(['unflipNode b', 'unflipNode a']);
+    expect(cluster.broken).toEqual([]);
+  });
+
+  it('goes back over the cut-over, up to the point of no return', async () => {
+    const cluster = fakeCluster({ nodes: ['a', 'b'] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
+      await untilWaiting(run, 'approval of the clean-up');
+      await run.signal(signal('rollback'), { all: true });
+      expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
+    });
+    expect(cluster).toMatchObject(undone);
+    expect(cluster.calls.filter((call) => call.endsWith('values'))).toEqual([
+      ...['coexistence values', 'cut-over values', 'final values', 'coexistence values'],
+    ]);
+    expect(cluster.calls).not.toContain('removeCanal');
+    expect(cluster.broken).toEqual([]);
+  });
+
+  it('stops with the reason when a node cannot go back, and can be begun again', async () => {
+    let broken = true;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: (activity) => {
+        if (broken && activity === 'restoreSourceCni') throw permanent('NodeNotReady', 'no kubelet');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const first = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
+      await untilWaiting(first, 'approval of the clean-up');
+      await first.signal(signal('rollback'), { all: true });
+      const failure = await failureOf(first);
+      expect(failure).toMatchObject({ type: 'NodeNotReady' });
+      expect(failure.message).toContain('send rollback {"all": true}');
+      expect(cluster.calls).not.toContain('uninstallCilium');
+      broken = false;
+      const second = await startRun(client, taskQueue, perNode);
+      await second.signal(signal('rollback'), { all: true });
+      expect(await second.result()).toMatchObject({ phase: 'rolled-back' });
+    });
+    expect(cluster).toMatchObject(undone);
+    expect(cluster.broken).toEqual([]);
+  });
+});
+
+describe('an answer to an update', () => {
+  it('tells what was done, or why not; and a refused one changes nothing', async () => {
+    const cluster = fakeCluster({ nodes: ['a'] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, perNode);
+      await untilWaiting(run, 'approval of the plan');
+      const send = (name: MessageName, message: object): Promise<unknown> =>
+        run
+          .executeUpdate(name, { args: [message] })
+          .catch((error: unknown) => (error as WorkflowUpdateFailedError).cause?.message);
+      const before = JSON.stringify(await run.query(statusQuery));
+      expect(await send('approve', { node: 'zzz' })).toBe('the cluster has no node zzz');
+      expect(await send('resume', {})).toBe('it is not paused');
+      expect(await send('setConcurrency', { concurrency: 0 })).toContain('concurrency: ');
+      expect(await send('approve', { cleanup: true })).toContain('does not wait for an approval yet');
+      expect(JSON.stringify(await run.query(statusQuery))).toBe(before);
+      expect(await send('setConcurrency', { concurrency: 3 })).toContain('up to 3');
+      expect(await send('approve', { node: 'a', by: 'ann' })).toBe('a is approved');
+      expect(await send('approve', { plan: true })).toBe('the plan is approved');
+      expect(await run.result()).toMatchObject({ phase: 'done', concurrency: 3 });
+    });
+  });
+});
+
+it('notes messages that make no sense, and goes on', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, perNode);
+    await untilWaiting(run, 'approval of the plan');
+    for (const name of messageNames) await run.signal(name, { nonsense: 7 });
+    await approvePlan(run);
+    await run.signal(signal('approve'), { node: 'a' });
+    const { notes } = await run.result();
+    for (const name of messageNames) expect(notes.join('\n')).toContain(`${name} was ignored: `);
+  });
+});
+
+it('keeps the last fifty notes', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, perNode);
+    for (let index = 0; index < 60; index++) await run.signal('approve', { node: index });
+    const { notes } = await untilStatus(run, (status) => status.notes.length === 50);
+    expect(notes[0]).toContain('{"node":10}');
+    await run.terminate();
+  });
+});
+
+describe('what holds up a drain', () => {
+  const pass = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 100));
+  const budget = {
+    pod: 'shop/web-1',
+    kind: 'budget',
+    reason: 'PodDisruptionBudget shop/web allows 0 disruptions',
+  } as const;
+
+  it('is shown by pod and budget, and a human may have the pod deleted', async () => {
+    let rounds = 0;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      left: (_, forced) => (forced.includes('shop/web-1') ? [] : [budget]),
+      // Rounds of an hour, in this test: the message ends one in its middle.
+      pass: async () => {
+        if (++rounds > 1) await new Promise(() => setInterval(() => heartbeat(), 50).unref());
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, drain: { timeoutSeconds: 86_400 } });
+      await untilStatus(run, ({ nodes }) => nodes[0]?.blockers?.length === 1);
+      expect(await run.query(blockersQuery)).toEqual([{ node: 'a', ...budget }]);
+      expect(await run.query(nodeQuery, 'a')).toMatchObject({ state: 'migrating', blockers: [budget] });
+      expect(await run.query(nodeQuery, 'zzz')).toBeUndefined();
+      await run.signal(signal('forcePod'), { pod: 'shop/web-1', by: 'ann' });
+      expect(await run.result()).toMatchObject({ phase: 'done' });
+      expect(await run.query(blockersQuery)).toEqual([]);
+    });
+  });
+
+  it('fails the node when the time is over, which is given back', async () => {
+    const cluster = fakeCluster({ nodes: ['a'], left: () => [budget], pass });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'stop', drain: { timeoutSeconds: 10 } });
+      const failure = await failureOf(run);
+      expect(failure).toMatchObject({ type: 'DrainBlocked' });
+      expect(failure.message).toContain('pod shop/web-1: PodDisruptionBudget shop/web allows 0 disruptions');
+      expect(failure.message).toContain('send forcePod');
+    });
+    expect(cluster.cordoned()).toEqual([]);
+  });
+
+  it('does not fail it while pods are within their own grace period', async () => {
+    let rounds = 0;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      pass,
+      left: () => (rounds++ < 20 ? [{ pod: 'shop/db-0', kind: 'ends', reason: 'it ends' }] : []),
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, drain: { timeoutSeconds: 10 } });
+      expect(await run.result()).toMatchObject({ phase: 'done' });
+    });
+    expect(rounds).toBeGreaterThan(20);
+  });
+});

@@ -1,0 +1,123 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { planQuery, signal, statusQuery } from '../../workflows/messages.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { failureOf, startRun, untilWaiting, type Run } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('time-skipping');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const perNode = { cluster: 'prod', cleanUp: 'automatic' };
+
+const approvePlan = async (run: Run): Promise<void> => {
+  await untilWaiting(run, 'approval of the plan');
+  await run.signal(signal('approve'), { plan: true, by: 'ann' });
+};
+
+it('waits for the plan and for every node, for days if need be, and keeps who said yes', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, perNode);
+    await server.env.sleep('3 days');
+    expect(await run.query(statusQuery)).toMatchObject({
+      phase: 'plan',
+      waitingFor: expect.stringContaining('plan') as string,
+    });
+    expect(await run.query(planQuery)).toMatchObject({
+      waves: [
+        { nodes: ['a'], reason: 'canary' },
+        { nodes: ['b'], reason: 'workers, by name' },
+      ],
+      target: { podCidr: '10.245.0.0/16' },
+    });
+    expect(cluster.calls).not.toContain('applyHelmRelease');
+    await approvePlan(run);
+    await server.env.sleep('3 days');
+    expect(await run.query(statusQuery)).toMatchObject({ phase: 'migrate', waitingFor: 'approval of node a' });
+    expect(cluster.calls).not.toContain('cordonNode a');
+    await run.signal(signal('approve'), { node: 'a', approver: 'ann', reason: 'window' });
+    await server.env.sleep('1 hour');
+    const status = await run.query(statusQuery);
+    expect(status).toMatchObject({
+      waitingFor: 'approval of node b',
+      waiting: { answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }] },
+    });
+    expect(status.nodes).toMatchObject([
+      { name: 'a', state: 'migrated', approval: { by: 'ann', reason: 'window' } },
+      { name: 'b', state: 'awaiting-approval' },
+    ]);
+    expect(cluster.calls).not.toContain('cordonNode b');
+    await run.signal(signal('approve'), { node: 'b' });
+    expect((await run.result()).nodes[1]).toMatchObject({ approval: { by: 'unnamed' } });
+    expect(await run.query(statusQuery)).toMatchObject({ phase: 'done', approvals: { plan: { by: 'ann' } } });
+  });
+});
+
+it('costs little history while it waits, and calls to mind', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, perNode);
+    await untilWaiting(run, 'approval of the plan');
+    const length = async (): Promise<number> => Number((await run.describe()).historyLength);
+    const before = await length();
+    await server.env.sleep('10 days');
+    expect((await run.query(statusQuery)).waiting?.reminders).toBeGreaterThanOrEqual(9);
+    expect((await length()) - before).toBeLessThanOrEqual(11 * 5);
+    await run.terminate();
+  });
+});
+
+it('pauses, rather than fails, when an approval is not given in time; and goes on when it is resumed', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { ...perNode, approvalDeadlineSeconds: 3_600 });
+    await approvePlan(run);
+    await server.env.sleep('2 hours');
+    const paused = await untilWaiting(run, 'somebody to resume it');
+    expect(paused.paused).toMatchObject({ by: 'cni-live-migration' });
+    expect(paused.paused?.reason).toContain('approval of node a was not given in 3600 s');
+    await run.signal(signal('resume'), { by: 'ann' });
+    await untilWaiting(run, 'approval of node a');
+    await run.signal(signal('approve'), { node: 'a' });
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+});
+
+it('outlasts an API server that is down in the middle of a migration', async () => {
+  let down = 0;
+  const cluster = fakeCluster({
+    nodes: ['a'],
+    before: (activity) => {
+      // These two give up sooner: the next test.
+      if (activity === 'inspectCluster' || activity === 'applyHelmRelease' || down >= 200) return;
+      down++;
+      throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    expect(await (await startRun(client, taskQueue, alone)).result()).toMatchObject({ phase: 'done' });
+  });
+  expect(down).toBe(200);
+});
+
+it.each([
+  ['inspectCluster', 'ClusterUnreachable', 5],
+  ['applyHelmRelease', 'HelmFailed', 8],
+])('gives up on %s after some attempts, with the reason', async (failing, type, expected) => {
+  let attempts = 0;
+  const cluster = fakeCluster({
+    before: (activity) => {
+      if (activity !== failing) return;
+      attempts++;
+      throw ApplicationFailure.retryable('the reason', type);
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const failure = await failureOf(await startRun(client, taskQueue, alone));
+    expect(failure).toMatchObject({ type, message: 'the reason' });
+  });
+  expect(attempts).toBe(expected);
+  expect(cluster.system.lock).toBe('');
+});

@@ -1,0 +1,44 @@
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { DeterminismViolationError } from '@temporalio/workflow';
+import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
+import { payloadConverterPath, workflowsPath } from '../../worker/bundle-paths.ts';
+
+const folder = path.join(import.meta.dirname, '..', 'histories');
+
+interface Recorded {
+  workflowId: string;
+  history: object;
+}
+
+let bundle: WorkflowBundle;
+beforeAll(async () => {
+  // It warns of what it is to find.
+  Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
+  bundle = await bundleWorkflowCode({ workflowsPath, payloadConverterPath });
+});
+
+async function read(file: string): Promise<Recorded> {
+  return JSON.parse(await readFile(path.join(folder, file), 'utf8')) as Recorded;
+}
+
+async function replay({ workflowId, history }: Recorded): Promise<void> {
+  const options = { workflowBundle: bundle, dataConverter: { payloadConverterPath } };
+  // The workflow's ID is part of its children's.
+  await Worker.runReplayHistory(options, history, workflowId);
+}
+
+it('replays every history that was recorded, to the letter', async () => {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.json'));
+  expect(files.length).toBeGreaterThanOrEqual(6);
+  for (const file of files) {
+    const outcome = await replay(await read(file)).catch((error: unknown) => error);
+    expect({ file, outcome }).toEqual({ file, outcome: undefined });
+  }
+});
+
+it('notices a history that these workflows would not have made', async () => {
+  const recorded = await read('undisturbed-node.json');
+  const other = JSON.parse(JSON.stringify(recorded).replaceAll('"flipNode"', '"flopNode"')) as Recorded;
+  await expect(replay(other)).rejects.toThrow(DeterminismViolationError);
+});

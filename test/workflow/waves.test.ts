@@ -1,0 +1,235 @@
+import { randomUUID } from 'node:crypto';
+import { Worker } from '@temporalio/worker';
+import { signal, statusQuery } from '../../workflows/messages.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+
+/** Counts how many nodes are between their cordon and their uncordon. */
+function counting(nodes: Parameters<typeof fakeCluster>[0] = {}) {
+  const under = new Set<string>();
+  const groups: string[] = [];
+  const cluster = fakeCluster({
+    ...nodes,
+    before: async (activity, node = '') => {
+      if (activity === 'cordonNode') under.add(node);
+      if (activity === 'drain to target') {
+        // All of a wave come here before one of them goes on.
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        groups.push([...under].sort().join(' '));
+      }
+      if (activity === 'uncordonNode') under.delete(node);
+    },
+  });
+  return { cluster, waves: () => [...new Set(groups)] };
+}
+
+it('takes a canary, then workers side by side, control planes one at a time, and the worker’s own node last', async () => {
+  const nodes = ['w1', 'w2', 'w3', 'w4'];
+  const others = [
+    { name: 'cp1', controlPlane: true },
+    { name: 'cp2', controlPlane: true },
+    { name: 'w0-own', hostsWorker: true },
+  ];
+  const { cluster, waves } = counting({ nodes: [...others, ...nodes] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { ...alone, waves: { size: 3 } });
+    expect(await run.result()).toMatchObject({ phase: 'done', waves: 5 });
+  });
+  expect(waves()).toEqual(['w1', 'w2 w3 w4', 'cp1', 'cp2', 'w0-own']);
+  expect(cluster.broken).toEqual([]);
+});
+
+it('finishes the others of a wave when one fails', async () => {
+  const cluster = fakeCluster({
+    nodes: [{ name: 'z', flipped: true }, 'a', 'b', 'c'],
+    before: (activity, node) => {
+      if (activity === 'drain to target' && node === 'b') throw new Error('no');
+    },
+  });
+  cluster.activities.movePods = (
+    ({ movePods }) =>
+    async (target) => {
+      if (target.node === 'b') throw (await import('../support/fake-cluster.ts')).permanent('DrainBlocked', 'no');
+      return movePods(target);
+    }
+  )(cluster.activities);
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { ...alone, waves: { size: 3 } });
+    const status = await untilWaiting(run, 'a decision about b (DrainBlocked)');
+    expect(states(status)).toEqual(['migrated', 'failed', 'migrated', 'migrated']);
+    await run.terminate();
+  });
+});
+
+it('takes up nodes that join, and forgets those that leave', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanUp: 'automatic' });
+    await untilWaiting(run, 'approval of the plan');
+    await run.signal(signal('approve'), { plan: true });
+    await untilWaiting(run, 'approval of wave 1');
+    cluster.add({ name: 'new' });
+    cluster.nodes.delete('b');
+    await run.signal(signal('approve'), { wave: 1 });
+    await untilWaiting(run, 'approval of wave 2 (c)');
+    await run.signal(signal('approve'), { wave: 2 });
+    await untilWaiting(run, 'approval of wave 3 (new)');
+    await run.signal(signal('approve'), { wave: 3 });
+    const report = await run.result();
+    expect(states(report)).toEqual(['migrated', 'gone', 'migrated', 'migrated']);
+    expect(report.notes).toEqual(expect.arrayContaining(['new has joined the cluster', 'b has left the cluster']));
+  });
+});
+
+it('sets nodes aside that are not Ready, and takes them up by itself when they are', async () => {
+  const cluster = fakeCluster({ nodes: [{ name: 'a', ready: false }, 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, alone);
+    const status = await untilWaiting(run, 'a decision about a (not-ready)');
+    expect(states(status)).toEqual(['not-ready', 'migrated']);
+    const node = cluster.nodes.get('a');
+    if (node !== undefined) node.ready = true;
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+});
+
+it('migrates a node again that is made anew under the same name', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanUp: 'automatic' });
+    await untilWaiting(run, 'approval of the plan');
+    await run.signal(signal('approve'), { plan: true });
+    await untilWaiting(run, 'approval of wave 1');
+    await run.signal(signal('approve'), { wave: 1 });
+    await untilWaiting(run, 'approval of wave 2');
+    cluster.add({ name: 'a' });
+    for (const wave of [2, 3]) await run.signal(signal('approve'), { wave });
+    const { notes } = await run.result();
+    expect(notes).toContain('a is not migrated any more');
+  });
+  expect(cluster.calls.filter((call) => call === 'flipNode a')).toHaveLength(2);
+});
+
+it('waits for a maintenance window before each wave', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  const begun: Date[] = [];
+  let open = false;
+  cluster.activities.untilWindow = () => Promise.resolve({ waitMs: open ? 0 : 1_500 });
+  cluster.activities.cordonNode = (
+    ({ cordonNode }) =>
+    async (target) => {
+      begun.push(new Date(await server.env.currentTimeMs()));
+      return cordonNode(target);
+    }
+  )(cluster.activities);
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const windows = [{ start: '22:00', end: '05:00', timeZone: 'Europe/Berlin' }];
+    const run = await startRun(client, taskQueue, { ...alone, windows });
+    const status = await untilWaiting(run, 'the maintenance window that opens at ');
+    expect(status.nodes[0]).toMatchObject({ state: 'awaiting-approval' });
+    expect(begun).toEqual([]);
+    open = true;
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+  expect(begun).toHaveLength(2);
+});
+
+it('lets each wave soak before the next', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { ...alone, waves: { soakSeconds: 2 } });
+    await untilWaiting(run, 'wave 1 to soak');
+    expect(cluster.calls).not.toContain('cordonNode b');
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+});
+
+it('takes the new size of waves from the next one on', async () => {
+  const { cluster, waves } = counting({ nodes: ['a', 'b', 'c', 'd'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, alone);
+    await run.signal(signal('setConcurrency'), { concurrency: 2 });
+    await run.result();
+  });
+  expect(waves()).toEqual(['a', 'b c', 'd']);
+});
+
+describe('modes of a node', () => {
+  it('recycles pods on a node that is flipped and schedulable already', async () => {
+    const cluster = fakeCluster({ nodes: ['a'] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      await (await startRun(client, taskQueue, { ...alone, drain: { mode: 'recycle' } })).result();
+    });
+    const steps = cluster.calls.filter((call) => call.endsWith(' a') && !call.startsWith('renew')).slice(0, 8);
+    expect(steps).toEqual([
+      ...['observeNode a', 'cordonNode a', 'flipNode a', 'verify target a', 'uncordonNode a'],
+      ...['recycle to target a', 'verify target a', 'uncordonNode a'],
+    ]);
+  });
+
+  it('waits for a human to reboot the node, and says so', async () => {
+    const cluster = fakeCluster({ nodes: ['a'] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, reboot: { mode: 'wait-for-human' } });
+      const status = await untilStatus(run, ({ nodes }) => nodes[0]?.waitingFor !== undefined);
+      expect(status.nodes[0]?.waitingFor).toBe('somebody to reboot a');
+      const node = cluster.nodes.get('a');
+      if (node !== undefined) node.bootId++;
+      const report = await run.result();
+      expect(report.nodes[0]?.waitingFor).toBeUndefined();
+    });
+  });
+
+  it('has a hook of the operator’s reboot the node', async () => {
+    const cluster = fakeCluster({ nodes: ['a'] });
+    const hookQueue = randomUUID();
+    const rebootNode = ({ node: name }: { node: string }): Promise<void> => {
+      const node = cluster.nodes.get(name);
+      if (node !== undefined) node.bootId++;
+      return Promise.resolve();
+    };
+    const connection = server.env.nativeConnection;
+    const hook = await Worker.create({ connection, taskQueue: hookQueue, activities: { rebootNode } });
+    await hook.runUntil(
+      server.withWorker(cluster.activities, async (client, taskQueue) => {
+        const run = await startRun(client, taskQueue, { ...alone, reboot: { mode: 'hook', taskQueue: hookQueue } });
+        expect(await run.result()).toMatchObject({ phase: 'done' });
+      })
+    );
+    expect(cluster.nodes.get('a')?.bootId).toBe(2);
+  });
+});
+
+it('waits for a node that an earlier run is still giving back', async () => {
+  let release: () => void = () => undefined;
+  const blocked = new Promise<void>((resolve) => (release = resolve));
+  let hold = true;
+  const cluster = fakeCluster({
+    nodes: ['a'],
+    before: async (activity) => {
+      if (activity === 'uncordonNode' && hold) await blocked;
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const first = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
+    await untilStatus(first, () => cluster.calls.includes('verify target a'));
+    await first.terminate();
+    hold = false;
+    const second = await client.workflow.start('clusterMigration', {
+      taskQueue,
+      workflowId: first.workflowId,
+      args: [alone],
+    });
+    setTimeout(release, 500);
+    expect(await second.result()).toMatchObject({ phase: 'done' });
+    expect(await second.query(statusQuery)).toMatchObject({ phase: 'done' });
+  });
+  expect(cluster.cordoned()).toEqual([]);
+});

@@ -1,0 +1,38 @@
+import { patient, quick } from './activity-proxies.ts';
+import type { ClusterState } from './cluster-state.ts';
+import type { MigrationInput } from './model/input.ts';
+
+/** So many nodes are cleaned at a time. */
+const nodesAtOnce = 10;
+
+/**
+ * Removes Canal and everything of ours, each verified to be gone; begun again, it goes on where it was cut short. What
+ * tells that it is not over, our namespace, goes last.
+ * @returns the ConfigMaps that Calico's objects were exported to.
+ */
+export async function cleanUp({ cluster }: MigrationInput, state: ClusterState): Promise<string[]> {
+  const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
+  await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
+  await onEveryNode(cluster, 'canal');
+  await patient.removeCanalTraces.executeWithOptions({ summary: "remove Calico's definitions and annotations" }, [
+    { cluster },
+  ]);
+  await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
+  if (exported.length > 0) state.note(`Calico's objects were exported to ConfigMaps ${exported.join(', ')}`);
+  return exported;
+}
+
+/** Cleans the nodes themselves: links, rules, sets and files. @throws CleanUpIncomplete naming what is left. */
+export async function onEveryNode(cluster: string, traces: 'canal' | 'cilium'): Promise<void> {
+  const names = await quick.nodeNames.executeWithOptions({ summary: 'nodes to clean' }, [{ cluster }]);
+  for (let from = 0; from < names.length; from += nodesAtOnce) {
+    const some = names.slice(from, from + nodesAtOnce);
+    await Promise.all(
+      some.map((node) =>
+        patient.cleanHost.executeWithOptions({ summary: `${node}: remove ${traces}'s traces` }, [
+          { cluster, node, traces },
+        ])
+      )
+    );
+  }
+}

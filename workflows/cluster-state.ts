@@ -1,0 +1,277 @@
+import {
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  log,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import type { clusterMigration } from './cluster-migration.ts';
+import { blockersQuery, nodeQuery, planQuery, progressSignal, signal, statusQuery, update } from './messages.ts';
+import { emptyControl, receive, type Control, type Judged } from './model/control.ts';
+import { messageNames, parseMessage, type MessageName, type Messages } from './model/message-schemas.ts';
+import type { Plan } from './model/plan.ts';
+import {
+  maxNotes,
+  phases,
+  statusMarkdown,
+  type Answer,
+  type MigrationStatus,
+  type NodeProgress,
+  type NodeStatus,
+  type Phase,
+} from './model/status.ts';
+
+/** What one run hands to the next, when its history has grown long. */
+export interface Carried {
+  status?: MigrationStatus;
+  control?: Control;
+  /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
+  historyLimit?: number;
+}
+
+/** How long a history gets where the server says nothing: a server's own limits are 10,000 (warning) and 51,200. */
+const defaultHistoryLimit = 8_000;
+
+/** A human turned the migration round; thrown at the next step that can be left. */
+export class TurnedRound extends Error {
+  override name = 'TurnedRound';
+}
+
+/** What is waited for, and how the wait can end beside what it is for. */
+export interface Wait {
+  /** In words that follow "Waiting for". */
+  what: string;
+  answers?: Answer[];
+  /** Seconds between two reminders. */
+  reminderSeconds: number;
+  /** The wait ends after so many ms. @default never */
+  timeoutMs?: number | undefined;
+}
+
+/**
+ * What a cluster's migration knows and shows: its status, the decisions of humans, and the waits for them. Handlers only
+ * change it; the workflow looks at it between two steps.
+ */
+export class ClusterState {
+  readonly status: MigrationStatus;
+  readonly control: Control;
+  plan: Plan | undefined;
+  /** Whether this run ends because another takes over. */
+  handingOver = false;
+  /** What the run was started with, as it came. */
+  request: unknown;
+  /** Called with each message that was accepted, once the decision is kept. */
+  readonly listeners: ((name: MessageName, message: Messages[MessageName]) => void)[] = [];
+  /** Counts what was accepted: a wait that sees it change looks at everything anew. */
+  private version = 0;
+  private readonly historyLimit: number;
+
+  constructor({ status, control, historyLimit }: Carried) {
+    this.status = status ?? {
+      cluster: '',
+      phase: 'preflight',
+      concurrency: 1,
+      waves: 0,
+      nodes: [],
+      approvals: {},
+      timeline: [],
+      notes: [],
+    };
+    this.control = control ?? emptyControl();
+    this.historyLimit = historyLimit ?? defaultHistoryLimit;
+    this.setHandlers();
+  }
+
+  private setHandlers(): void {
+    setHandler(statusQuery, () => this.status, { description: 'Where the migration is' });
+    setHandler(planQuery, () => this.plan, { description: 'Waves with reasons, what is installed and removed' });
+    setHandler(nodeQuery, (name) => this.node(name), { description: 'One node: "name"' });
+    setHandler(
+      blockersQuery,
+      () =>
+        this.status.nodes.flatMap(({ name, blockers = [] }) => blockers.map((blocker) => ({ node: name, ...blocker }))),
+      { description: 'What holds up the nodes that are under way' }
+    );
+    setHandler(progressSignal, (progress) => this.takeProgress(progress));
+    for (const name of messageNames) this.setMessageHandlers(name);
+  }
+
+  /** A signal and an update of the same name, judged alike. */
+  private setMessageHandlers<Name extends MessageName>(name: Name): void {
+    setHandler(signal(name), (raw) => {
+      const outcome = this.take(name, raw);
+      if ('problem' in outcome) {
+        this.note(`${name} was ignored: ${outcome.problem}; it was ${JSON.stringify(raw ?? null).slice(0, 300)}`);
+      }
+    });
+    setHandler(
+      update(name),
+      (raw) => {
+        const outcome = this.take(name, raw);
+        if ('problem' in outcome) throw refused(outcome.problem);
+        return outcome.done;
+      },
+      {
+        validator: (raw) => {
+          // On copies: what a validator changes would be forgotten by a replay.
+          const judged = JSON.parse(JSON.stringify(this.judged)) as Judged;
+          const outcome = judge(name, raw, judged);
+          if ('problem' in outcome) throw refused(outcome.problem);
+        },
+      }
+    );
+  }
+
+  private get judged(): Judged {
+    return { control: this.control, status: this.status };
+  }
+
+  private take<Name extends MessageName>(name: Name, raw: unknown): { problem: string } | { done: string } {
+    const outcome = judge(name, raw, this.judged);
+    if ('problem' in outcome) return outcome;
+    this.version++;
+    for (const listener of this.listeners) listener(name, outcome.message);
+    this.show();
+    return outcome;
+  }
+
+  private takeProgress({ node, blockers, waitingFor }: NodeProgress): void {
+    const found = this.node(node);
+    if (found === undefined) return;
+    found.blockers = blockers;
+    if (waitingFor === undefined) delete found.waitingFor;
+    else found.waitingFor = waitingFor;
+    this.show();
+  }
+
+  node(name: string): NodeStatus | undefined {
+    return this.status.nodes.find((node) => node.name === name);
+  }
+
+  note(text: string): void {
+    this.status.notes = [...this.status.notes, text].slice(-maxNotes);
+    this.show();
+  }
+
+  /** Begins a phase; one that an earlier run had come to or past is not begun again. */
+  enter(phase: Phase): void {
+    const { timeline } = this.status;
+    if (timeline.length > 0 && phases.indexOf(phase) <= phases.indexOf(this.status.phase)) return;
+    const now = new Date();
+    const current = timeline.at(-1);
+    if (current !== undefined) current.seconds = (now.getTime() - new Date(current.startedAt).getTime()) / 1000;
+    this.status.phase = phase;
+    timeline.push({ phase, startedAt: now.toISOString() });
+    this.show();
+  }
+
+  /** Whether somebody wants it to end or to go back. */
+  get turnedRound(): boolean {
+    return this.control.aborted !== undefined || this.control.rollBackAll !== undefined;
+  }
+
+  /** Waits while the migration is paused. @throws TurnedRound; hands over to a new run when the history is long. */
+  async checkpoint(reminderSeconds: number): Promise<void> {
+    for (;;) {
+      if (this.turnedRound) throw new TurnedRound();
+      if (this.isLong) await this.handOver();
+      const { paused } = this.status;
+      if (paused === undefined) return;
+      await this.wait(
+        {
+          what: `somebody to resume it (paused by ${paused.by})`,
+          answers: [{ does: 'go on', message: 'resume', input: {} }],
+          reminderSeconds,
+        },
+        () => this.status.paused === undefined
+      );
+    }
+  }
+
+  private get isLong(): boolean {
+    const { continueAsNewSuggested, historyLength } = workflowInfo();
+    return continueAsNewSuggested || historyLength >= this.historyLimit;
+  }
+
+  /** Goes on as a new run with the same ID: what was decided is carried over, the rest is read from the cluster. */
+  private async handOver(): Promise<void> {
+    this.handingOver = true;
+    await condition(allHandlersFinished);
+    const carried: Carried = { status: this.status, control: this.control, historyLimit: this.historyLimit };
+    await continueAsNew<typeof clusterMigration>(this.request, carried);
+  }
+
+  /**
+   * Waits until something holds, and shows what for. Returns earlier when a message was accepted, so that whoever waits
+   * looks at everything anew; and when the time is over.
+   * @returns whether it holds, or why else the wait ended.
+   */
+  async wait(
+    { what, answers = [], reminderSeconds, timeoutMs }: Wait,
+    holds: () => boolean
+  ): Promise<'holds' | 'message' | 'timeout'> {
+    const seen = this.version;
+    const since = this.status.waitingFor === what ? this.status.waiting?.since : undefined;
+    const reminders = since === undefined ? 0 : (this.status.waiting?.reminders ?? 0);
+    this.status.waitingFor = what;
+    this.status.waiting = { since: since ?? new Date().toISOString(), reminders, answers };
+    this.show();
+    const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+    for (;;) {
+      const reminderMs = reminderSeconds * 1_000;
+      const ms = end === undefined ? reminderMs : Math.min(reminderMs, Math.max(0, end - Date.now()));
+      const woken = await condition(() => holds() || this.version !== seen || this.isLong, ms, {
+        summary: `waiting for ${what}`.slice(0, 200),
+      });
+      if (holds()) return this.stopWaiting('holds');
+      // Shown on: whoever looks again may wait for the same thing, since the same moment.
+      if (woken) return 'message';
+      if (end !== undefined && Date.now() >= end) return this.stopWaiting('timeout');
+      this.status.waiting.reminders++;
+      log.warn(`still waiting for ${what}`, { since: this.status.waiting.since, answers });
+      this.show();
+    }
+  }
+
+  /** Milliseconds left of a deadline that began when the status first showed this wait. */
+  leftOf(what: string, seconds: number): number {
+    const since = this.status.waitingFor === what ? this.status.waiting?.since : undefined;
+    return Math.max(0, (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000 - Date.now());
+  }
+
+  /** Pauses by itself, until somebody resumes it. */
+  pauseFor(reason: string): void {
+    this.status.paused = { by: 'cni-live-migration', reason, at: new Date().toISOString() };
+    this.show();
+  }
+
+  /** Takes what was waited for from the status. */
+  stopWaiting<Why>(why: Why): Why {
+    delete this.status.waitingFor;
+    delete this.status.waiting;
+    this.show();
+    return why;
+  }
+
+  show(): void {
+    setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId));
+  }
+}
+
+function judge<Name extends MessageName>(
+  name: Name,
+  raw: unknown,
+  judged: Judged
+): { problem: string } | { done: string; message: Messages[Name] } {
+  const parsed = parseMessage(name, raw);
+  if ('problem' in parsed) return parsed;
+  const outcome = receive(name, parsed.message, judged, new Date().toISOString());
+  return 'problem' in outcome ? outcome : { ...outcome, message: parsed.message };
+}
+
+function refused(problem: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(problem, 'InvalidInput');
+}

@@ -1,0 +1,370 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  ParentClosePolicy,
+  executeChild,
+  getExternalWorkflowHandle,
+  isCancellation,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { quick, watching } from './activity-proxies.ts';
+import type { ClusterState } from './cluster-state.ts';
+import { forcePodSignal } from './messages.ts';
+import type { MigrationInput } from './model/input.ts';
+import { isMigrated, type NodeFacts } from './model/nodes.ts';
+import type { Answer, NodeStatus } from './model/status.ts';
+import { nextWave, type Wave } from './model/waves.ts';
+import { nodeMigration } from './node-migration.ts';
+import { nodeRollback } from './node-rollback.ts';
+import { operatorFailure } from './operator-failure.ts';
+
+/** Between two tries to start a node's workflow while that of an earlier run has not ended yet. */
+const takeOverSeconds = 10;
+const takeOverTries = 2_000;
+
+/** Migrates nodes wave by wave, and takes them back. */
+export class MigratingNodes {
+  private readonly state: ClusterState;
+  private readonly input: MigrationInput;
+  private facts: NodeFacts[] = [];
+  private readonly running = new Map<string, CancellationScope>();
+
+  constructor(state: ClusterState, input: MigrationInput) {
+    this.state = state;
+    this.input = input;
+    state.listeners.push((name, message) => {
+      if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
+      // Abort and roll-back end what they are about at once; everything else can wait for the next step.
+      for (const [node, scope] of this.running) {
+        if (state.turnedRound || state.control.rollBacks.includes(node)) scope.cancel();
+      }
+    });
+  }
+
+  /** Waves until no node is left. @throws TurnedRound, and with `onFailure: stop` a node's failure. */
+  async all(): Promise<void> {
+    const { reminderSeconds } = this.input;
+    for (;;) {
+      await this.state.checkpoint(reminderSeconds);
+      await this.refresh();
+      if (await this.rollBackNext()) continue;
+      const failed = this.state.status.nodes.filter(({ failure }) => failure !== undefined);
+      const wave = failed.length > 0 ? undefined : this.nextWave();
+      if (wave !== undefined) {
+        if (await this.mayBegin(wave)) await this.run(wave);
+        continue;
+      }
+      const left = this.state.status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'gone');
+      if (left.length === 0) return this.state.stopWaiting(undefined);
+      await this.waitForDecision(failed.length > 0 ? failed : left);
+    }
+  }
+
+  /** Reads the nodes and compares: those that joined are to be migrated, those that left are out of it. */
+  async refresh(): Promise<NodeFacts[]> {
+    const { cluster, podCidr } = this.input;
+    this.facts = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
+      { cluster, targetPodCidr: podCidr },
+    ]);
+    const { nodes } = this.state.status;
+    const first = nodes.length === 0;
+    const present = new Map(this.facts.map((facts) => [facts.name, facts]));
+    for (const node of nodes) {
+      if (present.has(node.name) || node.state === 'gone') continue;
+      node.state = 'gone';
+      delete node.failure;
+      this.state.note(`${node.name} has left the cluster`);
+    }
+    for (const facts of this.facts) {
+      let node = this.state.node(facts.name);
+      if (node === undefined) {
+        node = { name: facts.name, state: 'pending' };
+        nodes.push(node);
+        if (!first) this.state.note(`${facts.name} has joined the cluster`);
+      }
+      this.compare(node, facts);
+    }
+    if (first) this.forgetUnknownApprovals();
+    this.state.show();
+    return this.facts;
+  }
+
+  /** The world is right where it and the status differ. */
+  private compare(node: NodeStatus, facts: NodeFacts): void {
+    if (node.state === 'gone') node.state = 'pending';
+    if (node.state === 'migrated' && !isMigrated(facts)) {
+      node.state = 'pending';
+      this.state.note(`${node.name} is not migrated any more`);
+    }
+    if (['pending', 'awaiting-approval', 'not-ready'].includes(node.state)) {
+      if (isMigrated(facts)) {
+        node.state = 'migrated';
+        this.state.note(`${node.name} had been migrated before`);
+      } else if (!facts.ready) node.state = 'not-ready';
+      else if (node.state === 'not-ready') node.state = 'pending';
+    }
+  }
+
+  private forgetUnknownApprovals(): void {
+    const { nodes } = this.state.control.approvals;
+    for (const name of Object.keys(nodes)) {
+      if (this.state.node(name) !== undefined) continue;
+      delete nodes[name];
+      this.state.note(`an approval of ${name} was ignored: the cluster has no such node`);
+    }
+  }
+
+  private nextWave(): Wave | undefined {
+    const { status } = this.state;
+    const may = new Set(
+      status.nodes.filter(({ state }) => state === 'pending' || state === 'awaiting-approval').map(({ name }) => name)
+    );
+    return nextWave(
+      this.facts.filter(({ name }) => may.has(name)),
+      {
+        size: status.concurrency,
+        canary: this.input.waves.canary,
+        proven: status.nodes.some(({ state }) => state === 'migrated'),
+      }
+    );
+  }
+
+  /** Waits for the wave's approval and for a maintenance window. @returns false when all has to be looked at anew. */
+  private async mayBegin(wave: Wave): Promise<boolean> {
+    const { status } = this.state;
+    const number = status.waves + 1;
+    for (const node of status.nodes) {
+      const waits = wave.nodes.includes(node.name);
+      if (waits) Object.assign(node, { state: 'awaiting-approval', wave: number });
+      else if (node.state === 'awaiting-approval') node.state = 'pending';
+    }
+    if (!(await this.approved(wave, number))) return false;
+    const { windows, reminderSeconds } = this.input;
+    if (windows.length === 0) return true;
+    const { waitMs } = await quick.untilWindow.executeWithOptions({ summary: 'maintenance windows' }, [{ windows }]);
+    if (waitMs === 0) return true;
+    const opens = new Date(Date.now() + waitMs).toISOString();
+    // A wait of its own, after which nodes are looked at anew.
+    await this.state.wait(
+      { what: `the maintenance window that opens at ${opens}`, reminderSeconds, timeoutMs: waitMs },
+      () => false
+    );
+    return false;
+  }
+
+  private async approved(wave: Wave, number: number): Promise<boolean> {
+    const { approval: mode, reminderSeconds, approvalDeadlineSeconds } = this.input;
+    const canaryOnly = mode === 'canary-only' && !wave.reason.startsWith('canary');
+    if (mode === 'none' || canaryOnly) return true;
+    const { nodes, waves } = this.state.control.approvals;
+    const missing = (): string[] =>
+      waves[String(number)] === undefined ? wave.nodes.filter((name) => nodes[name] === undefined) : [];
+    const left = missing();
+    if (left.length > 0) {
+      const perNode = mode === 'every-node';
+      const names = left.join(', ');
+      const what = perNode ? `approval of node ${names}` : `approval of wave ${number} (${names})`;
+      const answers: Answer[] = perNode
+        ? left.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
+        : [{ does: `let wave ${number} be migrated`, message: 'approve', input: { wave: number } }];
+      const timeoutMs =
+        approvalDeadlineSeconds === undefined ? undefined : this.state.leftOf(what, approvalDeadlineSeconds);
+      const outcome = await this.state.wait(
+        { what, answers, reminderSeconds, timeoutMs },
+        () => missing().length === 0
+      );
+      if (outcome === 'timeout') this.state.pauseFor(`${what} was not given in ${approvalDeadlineSeconds} s`);
+      // Even when it holds now: what else came meanwhile is looked at first.
+      return false;
+    }
+    for (const name of wave.nodes) {
+      const node = this.state.node(name);
+      const approval = nodes[name] ?? waves[String(number)];
+      if (node !== undefined && approval !== undefined) node.approval = approval;
+    }
+    return true;
+  }
+
+  private async run(wave: Wave): Promise<void> {
+    const { status } = this.state;
+    this.state.stopWaiting(undefined);
+    status.waves++;
+    const failures = await Promise.all(wave.nodes.map((name) => this.migrate(name)));
+    const failure = failures.find((error) => error !== undefined);
+    if (failure !== undefined && this.input.onFailure === 'stop') throw failure;
+    const { soakSeconds } = this.input.waves;
+    const more = status.nodes.some(({ state }) => state === 'pending');
+    if (soakSeconds > 0 && more && failure === undefined) {
+      const { reminderSeconds } = this.input;
+      const timeoutMs = soakSeconds * 1_000;
+      await this.state.wait({ what: `wave ${status.waves} to soak`, reminderSeconds, timeoutMs }, () => false);
+    }
+  }
+
+  /** @returns why it failed, if it did. */
+  private async migrate(name: string): Promise<Error | undefined> {
+    const node = this.state.node(name);
+    if (node === undefined) return undefined;
+    node.state = 'migrating';
+    delete node.failure;
+    this.state.show();
+    const start = Date.now();
+    try {
+      await this.child(name, 'migration');
+      node.state = 'migrated';
+      node.seconds = Math.round((Date.now() - start) / 1_000);
+      return undefined;
+    } catch (error) {
+      const asked = this.state.turnedRound || this.state.control.rollBacks.includes(name);
+      if (isCancellation(error) && !asked) throw error;
+      this.forgetRollBack(name);
+      if (isCancellation(error)) {
+        // Its own workflow has taken it back.
+        node.state = 'rolled-back';
+        return undefined;
+      }
+      this.fail(node, error);
+      if (this.input.onFailure === 'roll-back') await this.takeBack(node);
+      return asError(operatorFailure(error));
+    } finally {
+      delete node.blockers;
+      delete node.waitingFor;
+      this.state.show();
+    }
+  }
+
+  private fail(node: NodeStatus, error: unknown): void {
+    const failure = asError(operatorFailure(error));
+    const type = failure instanceof ApplicationFailure ? failure.type : undefined;
+    node.state = 'failed';
+    node.failure = { type: type ?? 'unknown', message: failure.message.slice(0, 2_000) };
+  }
+
+  /** Takes one node back that a human asked for. @returns whether there was one. */
+  private async rollBackNext(): Promise<boolean> {
+    const [name] = this.state.control.rollBacks;
+    if (name === undefined) return false;
+    const node = this.state.node(name);
+    if (node !== undefined && node.state !== 'gone' && node.state !== 'rolled-back') {
+      delete node.failure;
+      await this.takeBack(node);
+    }
+    this.forgetRollBack(name);
+    return true;
+  }
+
+  /** Takes a node back to Canal. @returns whether that worked; the node's status says why not. */
+  async takeBack(node: NodeStatus): Promise<boolean> {
+    this.state.stopWaiting(undefined);
+    node.state = 'rolling-back';
+    this.state.show();
+    try {
+      await this.child(node.name, 'rollback');
+      node.state = 'rolled-back';
+      delete node.seconds;
+      return true;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      this.fail(node, error);
+      return false;
+    } finally {
+      delete node.blockers;
+      this.state.show();
+    }
+  }
+
+  private forgetRollBack(name: string): void {
+    const { control } = this.state;
+    control.rollBacks = control.rollBacks.filter((one) => one !== name);
+  }
+
+  /** Runs a node's workflow, there or back. */
+  private async child(node: string, way: 'migration' | 'rollback'): Promise<void> {
+    const workflowId = childId(node);
+    const [type, summary] = way === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'back to Canal'];
+    const options = {
+      workflowId,
+      args: [{ node, migration: this.input, forcedPods: this.state.control.forcedPods }] as const,
+      // A parent that ends early lets its child give the node back.
+      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+      staticSummary: `${node}: ${summary}`,
+    };
+    const scope = new CancellationScope();
+    // A way back is not turned round.
+    if (way === 'migration') this.running.set(node, scope);
+    try {
+      await scope.run(() => startWhenFree(() => executeChild(type, { ...options, args: [...options.args] })));
+    } finally {
+      this.running.delete(node);
+    }
+  }
+
+  private forcePod(pod: string): void {
+    for (const node of this.running.keys()) {
+      // One that has ended meanwhile needs it no more; a later one is started with it.
+      void getExternalWorkflowHandle(childId(node))
+        .signal(forcePodSignal, pod)
+        .catch(() => undefined);
+    }
+  }
+
+  /** Nothing goes on by itself: nodes failed, were set aside, or are not Ready. Waits for a human or for the nodes. */
+  private async waitForDecision(nodes: readonly NodeStatus[]): Promise<void> {
+    const { cluster, reminderSeconds } = this.input;
+    const names = nodes.slice(0, maxNamed).map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
+    if (nodes.length > names.length) names.push(`${nodes.length - names.length} more`);
+    const answers: Answer[] = nodes.slice(0, maxNamed).map(({ name }) => ({
+      does: `take up ${name} again`,
+      message: 'retry',
+      input: { node: name },
+    }));
+    for (const { name, failure } of nodes.slice(0, maxNamed)) {
+      if (failure === undefined) continue;
+      answers.push({ does: `leave ${name} for later`, message: 'skip', input: { node: name } });
+      answers.push({ does: `take ${name} back to Canal`, message: 'rollback', input: { node: name } });
+    }
+    answers.push({ does: 'end the migration', message: 'abort', input: {} });
+    let changed = false;
+    const watch = new CancellationScope();
+    const watched = watch
+      .run(() =>
+        watching.waitForNodeChange.executeWithOptions({ summary: 'nodes that join, leave or get Ready' }, [
+          { cluster, known: this.facts.map(({ name, ready }) => ({ name, ready })) },
+        ])
+      )
+      .then(
+        () => (changed = true),
+        (error: unknown) => {
+          if (!isCancellation(error)) throw error;
+        }
+      );
+    await this.state.wait({ what: `a decision about ${names.join(', ')}`, answers, reminderSeconds }, () => changed);
+    watch.cancel();
+    await watched;
+  }
+}
+
+/** At most this many nodes are named in what is waited for. */
+const maxNamed = 10;
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function childId(node: string): string {
+  return `${workflowInfo().workflowId}/node/${node}`;
+}
+
+/** A node's workflow of an earlier run, which was ended, may still be giving the node back. */
+async function startWhenFree(start: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start();
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError) || tries >= takeOverTries) throw error;
+      await sleep(`${takeOverSeconds} seconds`, { summary: 'an earlier run still gives this node back' });
+    }
+  }
+}
