@@ -24,5 +24,8 @@ const project = (name, timeoutSeconds) => ({
 });
 
 export default {
+  // With --coverage only.
+  collectCoverageFrom: ['workflows/**/*.ts'],
+  coverageReporters: ['text'],
   projects: [project('unit', 30), project('workflow', 20), project('api', 600), project('lab', 600)],
 };

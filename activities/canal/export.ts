@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import type { KubernetesObject, V1CustomResourceDefinition } from '@kubernetes/client-node';
+import type { KubernetesObject } from '@kubernetes/client-node';
 import { failure } from '../failures.ts';
 import { applyObject, listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { definitionsOf } from '../kubernetes/definitions.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { findCanal } from './detect.ts';
@@ -60,16 +61,6 @@ export function createExportActivities(clusters: Clusters) {
   };
 }
 
-/** Calico's own definitions. */
-export async function calicoDefinitions(connection: ClusterConnection): Promise<V1CustomResourceDefinition[]> {
-  const all = await listKnown<V1CustomResourceDefinition>(
-    connection,
-    'apiextensions.k8s.io/v1',
-    'CustomResourceDefinition'
-  );
-  return all.filter(({ spec }) => spec.group === calicoGroup);
-}
-
 /** Whether there is a whole export. */
 export async function isExported(connection: ClusterConnection): Promise<boolean> {
   return (await readExport(connection)) !== undefined;
@@ -77,7 +68,7 @@ export async function isExported(connection: ClusterConnection): Promise<boolean
 
 async function calicoObjects(connection: ClusterConnection): Promise<KubernetesObject[]> {
   const found: KubernetesObject[] = [];
-  for (const { spec } of await calicoDefinitions(connection)) {
+  for (const { spec } of await definitionsOf(connection, calicoGroup)) {
     const version = spec.versions.find(({ storage }) => storage)?.name ?? 'v1';
     const objects = await listKnown<KubernetesObject>(connection, `${calicoGroup}/${version}`, spec.names.kind);
     for (const object of objects) {

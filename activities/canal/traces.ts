@@ -1,10 +1,9 @@
 import { failure } from '../failures.ts';
-import { deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { definitionsOf, removeDefinitions } from '../kubernetes/definitions.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
-import { poll } from '../poll.ts';
-import { calicoDefinitions, isExported } from './export.ts';
+import { calicoGroup, isExported } from './export.ts';
 import { canalNamesIn } from './remove.ts';
 
 /** What Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's node agent). */
@@ -22,7 +21,7 @@ export function createTraceActivities(clusters: Clusters) {
       "remove Canal's traces",
       async ({ cluster }: { cluster: string }): Promise<void> => {
         const connection = await clusters.connect(cluster);
-        await removeDefinitions(connection);
+        await removeCalicoDefinitions(connection);
         await removeNodeKeys(connection, nodeKeyPrefixes);
         const left = await canalNamesIn(connection);
         if (left.length > 0)
@@ -32,25 +31,11 @@ export function createTraceActivities(clusters: Clusters) {
   };
 }
 
-async function removeDefinitions(connection: ClusterConnection): Promise<void> {
-  const definitions = await calicoDefinitions(connection);
-  if (definitions.length === 0) return;
+async function removeCalicoDefinitions(connection: ClusterConnection): Promise<void> {
+  if ((await definitionsOf(connection, calicoGroup)).length === 0) return;
   if (!(await isExported(connection)))
     throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
-  for (const { metadata } of definitions) {
-    await deleteObject(connection, {
-      apiVersion: 'apiextensions.k8s.io/v1',
-      kind: 'CustomResourceDefinition',
-      metadata: { name: metadata?.name ?? '' },
-    });
-  }
-  await poll(
-    async () => {
-      const left = (await calicoDefinitions(connection)).map(({ metadata }) => metadata?.name);
-      return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
-    },
-    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }
-  );
+  await removeDefinitions(connection, calicoGroup);
 }
 
 /** Removes annotations and labels that begin with one of the prefixes from every node. */

@@ -1,15 +1,22 @@
-import type { V1CustomResourceDefinition, V1Taint } from '@kubernetes/client-node';
+import type { V1Taint } from '@kubernetes/client-node';
 import { removeNodeKeys } from '../canal/traces.ts';
-import { deleteObject, listKnown } from '../kubernetes/apply.ts';
+import { deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { removeDefinitions } from '../kubernetes/definitions.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
-import { poll } from '../poll.ts';
 import { cniChainObject } from './flip.ts';
 
 /** Taints that Cilium's operator gives to nodes whose agent is not ready (operator/watchers/node_taint.go). */
 const agentTaint = 'node.cilium.io/agent-not-ready';
+
+/** The operator's leader election, which no chart knows (operator/cmd/root.go). */
+const operatorLease = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  metadata: { name: 'cilium-operator-resource-lock', namespace },
+};
 
 /** The activity that removes what a roll-back leaves of Cilium in the API. */
 export function createCiliumTraceActivities(clusters: Clusters) {
@@ -26,33 +33,15 @@ export function createCiliumTraceActivities(clusters: Clusters) {
         const { name } = cniChainObject.metadata;
         const chain = await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }));
         if (chain === undefined) return;
-        for (const { metadata } of await ciliumDefinitions(connection)) {
-          await deleteObject(connection, {
-            apiVersion: 'apiextensions.k8s.io/v1',
-            kind: 'CustomResourceDefinition',
-            metadata: { name: metadata?.name ?? '' },
-          });
-        }
-        await poll(
-          async () => {
-            const left = (await ciliumDefinitions(connection)).map(({ metadata }) => metadata?.name);
-            return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
-          },
-          { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }
-        );
+        await removeDefinitions(connection, 'cilium.io');
         await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
         await removeTaints(connection);
+        await deleteObject(connection, operatorLease);
         // Last: it tells that Cilium is ours.
         await deleteObject(connection, cniChainObject);
       }
     ),
   };
-}
-
-async function ciliumDefinitions(connection: ClusterConnection): Promise<V1CustomResourceDefinition[]> {
-  const kind = 'CustomResourceDefinition';
-  const all = await listKnown<V1CustomResourceDefinition>(connection, 'apiextensions.k8s.io/v1', kind);
-  return all.filter(({ spec }) => spec.group === 'cilium.io');
 }
 
 async function removeTaints(connection: ClusterConnection): Promise<void> {

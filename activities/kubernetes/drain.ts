@@ -1,3 +1,4 @@
+import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
 import type { Blocker } from '../../workflows/model/status.ts';
 import { failure } from '../failures.ts';
@@ -126,34 +127,54 @@ async function remove(
     });
     return undefined;
   } catch (error) {
-    const status = statusOf(error);
-    if (status === 404 || status === 409) return undefined;
-    const again = Date.now() + retryAfterMs(error);
-    const causes = statusBody(error)?.details?.causes ?? [];
-    if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
-      return { kind: 'waits', reason: 'its namespace is being deleted', again };
-    }
-    if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
-      const budgets = await budgetsAbout(connection, pod);
-      const said = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
-      return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || said, again };
-    }
-    // The API server has too much to do.
-    if (status === 429) return { kind: 'waits', reason: messageOf(error), again };
-    // No eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
-    if (status === 500) {
-      const names = (await budgetsAbout(connection, pod)).map(({ metadata }) => `${namespace}/${metadata?.name}`);
-      if (names.length < 2) throw error;
-      const reason = `PodDisruptionBudgets ${names.join(' and ')} both select it, so that every eviction is refused: a human has to change one of them`;
-      return { kind: 'budget', reason, again };
-    }
-    throw error;
+    const answer = refusalOf(error, pod.namespace, await budgetsFor(connection, pod, error), Date.now());
+    if (answer === 'unknown') throw error;
+    return answer === 'gone' ? undefined : answer;
   }
 }
 
-async function budgetsAbout({ policy }: ClusterConnection, pod: PodFacts) {
-  const { namespace } = pod;
-  const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace }));
+/**
+ * What the API server's answer to an eviction means: the pod is gone, or it is refused until later; `unknown` for what
+ * is no answer about the pod.
+ * @param budgets those that select the pod.
+ */
+export function refusalOf(
+  error: unknown,
+  namespace: string,
+  budgets: readonly V1PodDisruptionBudget[],
+  now: number
+): Refusal | 'gone' | 'unknown' {
+  const status = statusOf(error);
+  if (status === 404 || status === 409) return 'gone';
+  const again = now + retryAfterMs(error);
+  const causes = statusBody(error)?.details?.causes ?? [];
+  if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
+    return { kind: 'waits', reason: 'its namespace is being deleted', again };
+  }
+  if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
+    const said = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
+    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || said, again };
+  }
+  // The API server has too much to do.
+  if (status === 429) return { kind: 'waits', reason: messageOf(error), again };
+  // No eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
+  if (status === 500 && budgets.length > 1) {
+    const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
+    const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
+    return { kind: 'budget', reason, again };
+  }
+  return 'unknown';
+}
+
+/** The budgets about a pod, where the answer may be about them. */
+async function budgetsFor(
+  { policy }: ClusterConnection,
+  pod: PodFacts,
+  error: unknown
+): Promise<V1PodDisruptionBudget[]> {
+  const status = statusOf(error);
+  if (status !== 429 && status !== 500) return [];
+  const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace }));
   return budgetsOf(pod, list?.items ?? []);
 }
 

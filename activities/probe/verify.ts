@@ -6,7 +6,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { isOnSource, listPods, podFacts } from '../kubernetes/pods.ts';
+import { isOnSource, listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { poll } from '../poll.ts';
 import { checksFor, type Check, type CheckResult } from './checks.ts';
 
@@ -20,6 +20,9 @@ export interface VerifyTarget extends NodeTarget {
 
 /** For this long a new pod may still get an address of the source network: the runtime has to see the new CNI file. */
 const wrongNetworkToleranceMs = 60_000;
+
+/** How often the checks are made again because the pods that they are about have changed meanwhile. */
+const maxAttempts = 3;
 
 /** Seconds that the prober gives each check. */
 const checkSeconds = 30;
@@ -36,16 +39,20 @@ export function createProbeActivities(clusters: Clusters) {
      */
     verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
       const connection = await clusters.connect(target.cluster);
-      const results = await runChecks(connection, target);
-      const failed = results.filter((result) => !result.ok);
-      if (failed.length > 0) {
+      for (let attempt = 1; ; attempt++) {
+        const peers = await listPeers(connection);
+        const results = await runChecks(connection, target, peers);
+        const failed = results.filter((result) => !result.ok);
+        if (failed.length === 0) return results;
+        // After a reboot, the API server shows pods for a while as they were before it.
+        const outdated = addressesOf(await listPeers(connection)) !== addressesOf(peers);
+        if (outdated && attempt < maxAttempts) continue;
         const lines = failed.map((result) => `${result.name}: ${result.error ?? 'failed'}`);
         throw failure(
           'VerificationFailed',
           `from a new pod on ${target.node}, ${failed.length} of ${results.length} checks fail:\n${lines.join('\n')}`
         );
       }
-      return results;
     }),
 
     /**
@@ -75,7 +82,24 @@ export function createProbeActivities(clusters: Clusters) {
   };
 }
 
-async function runChecks(connection: ClusterConnection, target: VerifyTarget): Promise<CheckResult[]> {
+/** The probers that new pods talk to. */
+async function listPeers(connection: ClusterConnection): Promise<PodFacts[]> {
+  const pods = await listPods(connection, `metadata.namespace=${namespace}`);
+  return pods.filter((pod) => pod.labels['app'] === prober);
+}
+
+function addressesOf(peers: readonly PodFacts[]): string {
+  return peers
+    .map(({ uid, ip }) => `${uid} ${ip}`)
+    .sort()
+    .join();
+}
+
+async function runChecks(
+  connection: ClusterConnection,
+  target: VerifyTarget,
+  peers: readonly PodFacts[]
+): Promise<CheckResult[]> {
   const { node, targetPodCidr } = target;
   const name = `verify-${node}`;
   const read = () => ifFound(connection.core.readNamespacedPod({ name, namespace }));
@@ -90,10 +114,7 @@ async function runChecks(connection: ClusterConnection, target: VerifyTarget): P
       }
     );
   };
-  const probers = (await listPods(connection, `metadata.namespace=${namespace}`)).filter(
-    (pod) => pod.labels['app'] === prober
-  );
-  const pod = verificationPod(name, target, checksFor(probers, targetPodCidr));
+  const pod = verificationPod(name, target, checksFor(peers, targetPodCidr));
   const giveUpAt = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
     // What an attempt before this one left.

@@ -1,6 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
-import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { createActivities } from '../../activities/index.ts';
+import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
@@ -9,6 +11,17 @@ import type { MigrationStatus } from '../../workflows/model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
+
+/** Keeps a worker running, however often it dies. */
+let worker: ChildProcess | undefined;
+let over = false;
+let supervised: Promise<void> | undefined;
+// Before the lab's own: nothing may run in its folder when that is removed.
+afterAll(async () => {
+  over = true;
+  worker?.kill('SIGKILL');
+  await supervised;
+});
 
 // Without the sample application: what it takes to move pods is tested elsewhere, and here every step is made thrice.
 const lab = useLab({ nodes: 2, app: false });
@@ -21,10 +34,6 @@ let before: Record<string, string[]>;
 /** What was killed beside the worker, and how often. */
 const killed = { temporal: 0, apiserver: 0 };
 
-/** Keeps a worker running, however often it dies. */
-let worker: ChildProcess | undefined;
-let over = false;
-let supervised: Promise<void> | undefined;
 async function supervise(): Promise<void> {
   for (let number = 0; !over; number++) {
     const started = await startWorker(lab(), temporal.address, { name: `w${number}`, script, env: { DEATHS: deaths } });
@@ -36,15 +45,9 @@ async function supervise(): Promise<void> {
 beforeAll(async () => {
   before = await stateOf();
   deaths = path.join(lab().layout.dir, 'deaths');
-  await mkdir(deaths);
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
   supervised = supervise();
-});
-afterAll(async () => {
-  over = true;
-  worker?.kill('SIGKILL');
-  await supervised;
 });
 
 /** Everything that a migration may change and a roll-back has to restore. */
@@ -54,10 +57,11 @@ async function stateOf(): Promise<Record<string, string[]>> {
     ...['secrets', 'services', 'daemonsets', 'deployments', 'validatingwebhookconfigurations', 'roles', 'rolebindings'],
   ];
   const objects = (await lab().kubectl('get', kinds.join(','), '-A', '-o', 'name')).split('\n').filter(Boolean);
-  // Kubernetes' own locks and nodes' heartbeats.
   const state: Record<string, string[]> = { objects: [...new Set(objects)].sort() };
   for (const node of lab().layout.nodeNames) {
-    state[`${node}: traces`] = await nodeTraces(lab().layout.machineDir(node));
+    // The folder of leases comes with a node's first pod, which may be after the first look.
+    const traces = await nodeTraces(lab().layout.machineDir(node));
+    state[`${node}: traces`] = traces.filter((line) => !line.startsWith('file /var/lib/cni'));
     const json = JSON.parse(await lab().kubectl('get', 'node', node, '-o', 'json')) as {
       metadata: { labels: object; annotations: object };
       spec: object;
@@ -92,11 +96,21 @@ async function killApiserver(): Promise<void> {
 
 /** Where the worker has died, of what it has run so far. */
 async function deathLog(): Promise<string[]> {
-  return (await readFile(path.join(deaths, 'log'), 'utf8')).trim().split('\n').sort();
+  return (await readFile(deaths, 'utf8').catch(() => '')).trim().split('\n').sort();
 }
-async function expectedDeaths(): Promise<string[]> {
-  const activities = (await readdir(deaths)).filter((file) => file !== 'log');
-  return activities.flatMap((name) => [`after ${name}`, `before ${name}`]).sort();
+
+/** Every kind of activity: those of which no worker has died on both sides. */
+async function notDied(...except: string[]): Promise<string[]> {
+  const died = await deathLog();
+  const activities = createActivities({
+    clusters: kubeconfigClusters(''),
+    helm: '',
+    isOpen: () => Promise.resolve(true),
+  });
+  return Object.keys(activities)
+    .flatMap((name) => [`after ${name}`, `before ${name}`])
+    .filter((where) => !died.includes(where) && !except.some((name) => where.endsWith(` ${name}`)))
+    .sort();
 }
 
 const request = (more: object): string =>
@@ -126,19 +140,17 @@ it('migrates, and takes everything back, though worker, Temporal and API server 
   await killApiserver();
   expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
   expect(await stateOf()).toEqual(before);
-  expect(await deathLog()).toEqual(await expectedDeaths());
 }, 1_800_000);
 
 it('migrates again, to the end, though they die in the middle of the clean-up too', async () => {
-  await cli.start(request({}));
+  await cli.start(request({ drain: { mode: 'recycle' } }));
   await untilStatus(
     'the clean-up to wait',
     ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
   );
   await cli.send('approve', { cleanup: true });
-  await until('the clean-up to begin', async () => (await readdir(deaths)).includes('removeCanal'), {
-    timeoutMs: 300_000,
-  });
+  const begun = async (): Promise<boolean> => (await deathLog()).includes('before removeCanal');
+  await until('the clean-up to begin', begun, { timeoutMs: 300_000 });
   await killTemporal();
   await killApiserver();
   expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
@@ -147,7 +159,8 @@ it('migrates again, to the end, though they die in the middle of the clean-up to
     const left = ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'));
     expect({ part, left }).toEqual({ part, left: [] });
   }
-  expect(await deathLog()).toEqual(await expectedDeaths());
+  // A reboot has a test of its own; a node that changes while nothing else goes on is only waited for.
+  expect(await notDied('waitForReboot', 'waitForNodeChange')).toEqual([]);
   console.log(
     `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`
   );

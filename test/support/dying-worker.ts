@@ -1,15 +1,13 @@
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
-import path from 'node:path';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import type { Activities } from '../../activities/index.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { runWorker } from '../../worker/run.ts';
 
 /**
  * A worker that dies by SIGKILL, once just before each kind of activity takes effect and once just after, before it can
- * tell anybody; from the third call on it works. Calls are counted in the folder DEATHS, which outlives it; its file
- * `log` says where it died.
+ * tell anybody; after that it works. The file DEATHS, which outlives it, says where it has died.
  */
-const folder = process.env['DEATHS'] ?? '';
+const log = process.env['DEATHS'] ?? '';
 
 function dieAround(activities: Activities): Activities {
   const wrapped = Object.entries(activities).map(([name, activity]) => {
@@ -17,12 +15,10 @@ function dieAround(activities: Activities): Activities {
     return [
       name,
       async (...args: unknown[]): Promise<unknown> => {
-        const file = path.join(folder, name);
-        const calls = existsSync(file) ? Number(readFileSync(file, 'utf8')) + 1 : 1;
-        writeFileSync(file, String(calls));
-        if (calls === 1) die(`before ${name}`);
+        dieOnce(`before ${name}`);
         const result = await run(...args);
-        if (calls === 2) die(`after ${name}`);
+        // Not when it failed: then there is no effect to die after.
+        dieOnce(`after ${name}`);
         return result;
       },
     ];
@@ -30,8 +26,9 @@ function dieAround(activities: Activities): Activities {
   return Object.fromEntries(wrapped) as Activities;
 }
 
-function die(where: string): void {
-  appendFileSync(path.join(folder, 'log'), `${where}\n`);
+function dieOnce(where: string): void {
+  if (existsSync(log) && readFileSync(log, 'utf8').split('\n').includes(where)) return;
+  appendFileSync(log, `${where}\n`);
   process.kill(process.pid, 'SIGKILL');
 }
 

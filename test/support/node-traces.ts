@@ -18,14 +18,14 @@ export function ofCanalOrOurs(traces: readonly string[]): string[] {
 const script = `
 for save in iptables-nft-save iptables-legacy-save ip6tables-nft-save ip6tables-legacy-save; do
   $save 2>/dev/null | grep -E '^:|^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) ' | sed -E "s/ \\[[0-9:]+\\]$//; s/^/$save /"
-done | grep -vE 'KUBE-(SVC|SEP|FW|EXT|SVL)-|CNI-(DN|SN|HOSTPORT)'
+done | grep -vE 'KUBE-(SVC|SEP|FW|EXT|SVL)-|CNI-(DN|SN|HOSTPORT)|:cali-(fw|tw)-|:cali-(from|to)-wl-dispatch-'
 ipset list -name 2>/dev/null | sed 's/^/ipset /'
 ip -o link | awk -F'[:@ ]+' '{ print "link " $2 }' | grep -vE 'link (cali|lxc)[0-9a-f]{6,}$'
 ip -o link | awk -F'[:@ ]+' '{ print "link " $2 }' | grep -oE 'link (cali|lxc)[0-9a-f]{6,}$' | sed -E 's/[0-9a-f]{6,}$/of a pod/'
 ip route show table all | grep -oE 'dev (flannel|cilium_|cali|lxc)[a-z_.0-9]*' | sed -E 's/^/route /; s/(cali|lxc)[0-9a-f]+/\\1/'
 ip rule | sed 's/^/rule /'
 find /etc /opt /var/lib /var/log /run /usr/libexec -xdev \\( -path /run/containerd -o -path /var/lib/containerd -o -path /var/lib/kubelet -o -path '/var/log/pods' -o -path '/var/log/containers' -o -path /run/netns -o -path '/run/calico/cgroup' \\) -prune -o -print 2>/dev/null |
-  grep -iE 'cni|cali|flannel|canal|cilium|nodeagent' | grep -vE 'results/|networks/k8s-pod-network/[0-9]|log/calico/cni/cni-.*log|cilium/state|/run/cilium/' | sed 's/^/file /'
+  grep -iE 'cni|cali|flannel|canal|cilium|nodeagent' | grep -vE 'results/|networks/k8s-pod-network/[0-9]|log/calico/cni/cni.*log|cilium/state|/run/cilium/' | sed 's/^/file /'
 grep -E ' /run/(calico|cilium|flannel)' /proc/self/mountinfo | awk '{ print "mount " $5 }'
 find /sys/fs/bpf -mindepth 1 -maxdepth 1 2>/dev/null | sed 's/^/pin /'
 true

@@ -1,0 +1,79 @@
+import { ApiException } from '@kubernetes/client-node';
+import { refusalOf } from '../../activities/kubernetes/drain.ts';
+
+const now = Date.parse('2026-01-01T12:00:00Z');
+const budget = (name: string) => ({
+  metadata: { name, namespace: 'shop' },
+  status: { disruptionsAllowed: 0, currentHealthy: 3, desiredHealthy: 3, expectedPods: 3 },
+});
+const answer = (code: number, body: object, headers: Record<string, string> = {}): ApiException<string> =>
+  new ApiException(code, 'refused', JSON.stringify(body), headers);
+const caused = (reason: string, message = ''): object => ({
+  message: 'said',
+  details: { causes: [{ reason, message }] },
+});
+
+it.each([
+  ['a pod that is gone', answer(404, {}), [], 'gone'],
+  ['another pod of that name', answer(409, {}), [], 'gone'],
+  ['no answer', new Error('connect ECONNREFUSED'), [], 'unknown'],
+  ['a permission that lacks', answer(403, { message: 'forbidden' }), [], 'unknown'],
+  ['an error of the server', answer(500, { message: 'etcd' }), [budget('web')], 'unknown'],
+])('reads %s', (_, error, budgets, expected) => {
+  expect(refusalOf(error, 'shop', budgets, now)).toBe(expected);
+});
+
+it.each([
+  [
+    'a namespace that is deleted',
+    answer(403, caused('NamespaceTerminating')),
+    [],
+    'waits',
+    'its namespace is being deleted',
+    3_000,
+  ],
+  [
+    'a budget',
+    answer(429, caused('DisruptionBudget', 'needs 3')),
+    [budget('web')],
+    'budget',
+    'PodDisruptionBudget shop/web allows 0 disruptions',
+    3_000,
+  ],
+  [
+    'a budget that has gone meanwhile',
+    answer(429, caused('DisruptionBudget', 'needs 3')),
+    [],
+    'budget',
+    'needs 3',
+    3_000,
+  ],
+  [
+    'a budget, with a time',
+    answer(429, caused('DisruptionBudget'), { 'retry-after': '10' }),
+    [budget('web')],
+    'budget',
+    'shop/web',
+    10_000,
+  ],
+  [
+    'a server that is busy',
+    answer(429, { message: 'too many requests' }, { 'retry-after': '1' }),
+    [],
+    'waits',
+    'too many requests',
+    1_000,
+  ],
+  [
+    'several budgets',
+    answer(500, { message: 'more than one' }),
+    [budget('a'), budget('b')],
+    'budget',
+    'shop/a and shop/b',
+    3_000,
+  ],
+])('waits for %s, as long as it is told to', (_, error, budgets, kind, words, waitMs) => {
+  const refusal = refusalOf(error, 'shop', budgets, now);
+  expect(refusal).toMatchObject({ kind, again: now + waitMs });
+  expect(JSON.stringify(refusal)).toContain(words);
+});
