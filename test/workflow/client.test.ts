@@ -1,0 +1,26 @@
+import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from '@temporalio/client';
+import { Migration } from '../../client/migrations.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+it('starts a migration once, steers it, and waits for its end', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const migration = new Migration(client, 'prod');
+    await migration.start({ approval: 'every-wave' }, taskQueue);
+    await expect(migration.start({}, taskQueue)).rejects.toThrow(WorkflowExecutionAlreadyStartedError);
+    while ((await migration.plan()) === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await migration.status()).toMatchObject({ cluster: 'prod', phase: 'plan' });
+    await expect(migration.send('approve', { cleanup: true })).rejects.toThrow(WorkflowUpdateFailedError);
+    expect(await migration.send('approve', { plan: true, by: 'ann' })).toBe('the plan is approved');
+    expect(await migration.send('approve', { wave: 1 })).toBe('wave 1 is approved');
+    expect(await migration.blockers()).toEqual([]);
+    while ((await migration.status()).phase !== 'clean-up') await new Promise((resolve) => setTimeout(resolve, 50));
+    await migration.send('approve', { cleanup: true });
+    expect(await migration.result()).toMatchObject({ phase: 'done' });
+  });
+});
