@@ -27,5 +27,5 @@ export default {
   // With --coverage only.
   collectCoverageFrom: ['workflows/**/*.ts'],
   coverageReporters: ['text'],
-  projects: [project('unit', 30), project('workflow', 20), project('api', 600), project('lab', 600)],
+  projects: [project('unit', 30), project('workflow', 60), project('api', 600), project('lab', 600)],
 };

@@ -28,7 +28,7 @@ export async function failureOf(run: Pick<Run, 'result'>): Promise<ApplicationFa
 
 /** Waits, in real time, until the status is as wanted. */
 export async function untilStatus(run: Run, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 45_000;
   for (;;) {
     const status = await run.query(statusQuery);
     if (wanted(status)) return status;

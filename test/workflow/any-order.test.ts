@@ -92,7 +92,7 @@ async function play(
 
 /** Answers whatever is waited for, as a human would who wants it to be over. */
 async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promise<void> {
-  const deadline = Date.now() + 40_000;
+  const deadline = Date.now() + 120_000;
   for (;;) {
     const { status } = await run.describe();
     if (status.name !== 'RUNNING') return;
