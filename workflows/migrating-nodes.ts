@@ -29,6 +29,9 @@ export class MigratingNodes {
   private readonly state: ClusterState;
   private readonly input: MigrationInput;
   private facts: NodeFacts[] = [];
+  /** Nodes that have a workflow under way, there or back. */
+  private readonly active = new Set<string>();
+  /** Those on their way there, and how to turn them round. */
   private readonly running = new Map<string, CancellationScope>();
 
   constructor(state: ClusterState, input: MigrationInput) {
@@ -294,15 +297,17 @@ export class MigratingNodes {
     const scope = new CancellationScope();
     // A way back is not turned round.
     if (way === 'migration') this.running.set(node, scope);
+    this.active.add(node);
     try {
       await scope.run(() => startWhenFree(() => executeChild(type, { ...options, args: [...options.args] })));
     } finally {
       this.running.delete(node);
+      this.active.delete(node);
     }
   }
 
   private forcePod(pod: string): void {
-    for (const node of this.running.keys()) {
+    for (const node of this.active) {
       // One that has ended meanwhile needs it no more; a later one is started with it.
       void getExternalWorkflowHandle(childId(node))
         .signal(forcePodSignal, pod)

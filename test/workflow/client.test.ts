@@ -1,5 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { Migration } from '../../client/migrations.ts';
+import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -15,6 +16,14 @@ it('starts a migration once, steers it, and waits for its end', async () => {
     await expect(migration.start({}, taskQueue)).rejects.toThrow(WorkflowExecutionAlreadyStartedError);
     while ((await migration.plan()) === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
     expect(await migration.status()).toMatchObject({ cluster: 'prod', phase: 'plan' });
+    // What the Web UI shows as current details.
+    const handle = client.workflow.getHandle(migrationWorkflowId('prod'));
+    while ((await migration.status()).waitingFor === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+    const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
+    expect(currentDetails).toContain('Waiting for approval of the plan');
+    expect(currentDetails).toContain(
+      `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve --input '{"plan":true,"by":"YOUR NAME"}'`
+    );
     await expect(migration.send('approve', { cleanup: true })).rejects.toThrow(WorkflowUpdateFailedError);
     expect(await migration.send('approve', { plan: true, by: 'ann' })).toBe('the plan is approved');
     expect(await migration.send('approve', { wave: 1 })).toBe('wave 1 is approved');

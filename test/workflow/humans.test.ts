@@ -389,6 +389,28 @@ describe('what holds up a drain', () => {
     });
   });
 
+  it('is shown on the way back too, and a human may have the pod deleted', async () => {
+    const calls: string[] = [];
+    const cluster = fakeCluster({
+      nodes: ['a', 'b'],
+      before: (activity, node) => void calls.push(`${activity} ${node}`),
+      left: (_, forced) => (calls.includes('unflipNode a') && !forced.includes('shop/web-1') ? [budget] : []),
+      pass,
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...perNode, approval: 'canary-only' });
+      await approvePlan(run);
+      await run.signal(signal('approve'), { wave: 1 });
+      await untilStatus(run, ({ nodes }) => nodes[0]?.state === 'migrated');
+      await run.signal(signal('rollback'), { node: 'a' });
+      await untilStatus(run, ({ nodes }) => nodes[0]?.blockers?.length === 1);
+      await run.signal(signal('forcePod'), { pod: 'shop/web-1' });
+      await untilStatus(run, ({ nodes }) => nodes[0]?.state === 'rolled-back');
+      await run.terminate();
+    });
+    expect(cluster.nodes.get('a')).toMatchObject({ pods: 'source', cordoned: false });
+  });
+
   it('fails the node when the time is over, which is given back', async () => {
     const cluster = fakeCluster({ nodes: ['a'], left: () => [budget], pass });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
