@@ -64,7 +64,7 @@ it('costs little history while it waits, and calls to mind', async () => {
     const before = await length();
     await server.env.sleep('10 days');
     expect((await run.query(statusQuery)).waiting?.reminders).toBeGreaterThanOrEqual(9);
-    expect((await length()) - before).toBeLessThanOrEqual(11 * 5);
+    expect((await length()) - before).toBeLessThanOrEqual(10 * 7);
     await run.terminate();
   });
 });
