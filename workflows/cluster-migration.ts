@@ -163,7 +163,7 @@ class ClusterMigration {
     if (open === 'clean-up') {
       answers.push({ does: 'take every node back to Canal', message: 'rollback', input: { all: true } });
     }
-    const timeoutMs = approvalDeadlineSeconds === undefined ? undefined : state.leftOf(what, approvalDeadlineSeconds);
+    const timeoutMs = state.leftOf(what, approvalDeadlineSeconds);
     const outcome = await state.wait({ what, answers, reminderSeconds, timeoutMs }, approved);
     if (outcome === 'timeout') state.pauseFor(`the ${what} was not given in ${approvalDeadlineSeconds} s`);
     const { rejected } = state.control;

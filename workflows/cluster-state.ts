@@ -236,8 +236,9 @@ export class ClusterState {
     }
   }
 
-  /** Milliseconds left of a deadline that began when the status first showed this wait. */
-  leftOf(what: string, seconds: number): number {
+  /** Milliseconds left of a deadline that began when the status first showed this wait; undefined without a deadline. */
+  leftOf(what: string, seconds: number | undefined): number | undefined {
+    if (seconds === undefined) return undefined;
     const since = this.status.waitingFor === what ? this.status.waiting?.since : undefined;
     return Math.max(0, (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000 - Date.now());
   }

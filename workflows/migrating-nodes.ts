@@ -172,8 +172,7 @@ export class MigratingNodes {
       const answers: Answer[] = perNode
         ? left.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
         : [{ does: `let wave ${number} be migrated`, message: 'approve', input: { wave: number } }];
-      const timeoutMs =
-        approvalDeadlineSeconds === undefined ? undefined : this.state.leftOf(what, approvalDeadlineSeconds);
+      const timeoutMs = this.state.leftOf(what, approvalDeadlineSeconds);
       const outcome = await this.state.wait(
         { what, answers, reminderSeconds, timeoutMs },
         () => missing().length === 0

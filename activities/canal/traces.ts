@@ -2,7 +2,7 @@ import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { definitionsOf, removeDefinitions } from '../kubernetes/definitions.ts';
 import { withFailures } from '../kubernetes/errors.ts';
-import { patchNode } from '../kubernetes/nodes.ts';
+import { removeNodeKeys } from '../kubernetes/nodes.ts';
 import { calicoGroup, isExported } from './export.ts';
 import { canalNamesIn } from './remove.ts';
 
@@ -36,20 +36,4 @@ async function removeCalicoDefinitions(connection: ClusterConnection): Promise<v
   if (!(await isExported(connection)))
     throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
   await removeDefinitions(connection, calicoGroup);
-}
-
-/** Removes annotations and labels that begin with one of the prefixes from every node. */
-export async function removeNodeKeys(connection: ClusterConnection, prefixes: readonly string[]): Promise<void> {
-  const { items } = await connection.core.listNode({});
-  const remove = (present: Record<string, string> = {}): Record<string, null> =>
-    Object.fromEntries(
-      Object.keys(present)
-        .filter((key) => prefixes.some((prefix) => key.startsWith(prefix)))
-        .map((key) => [key, null])
-    );
-  for (const { metadata } of items) {
-    const [labels, annotations] = [remove(metadata?.labels), remove(metadata?.annotations)];
-    if (Object.keys({ ...labels, ...annotations }).length === 0) continue;
-    await patchNode(connection, metadata?.name ?? '', { metadata: { labels, annotations } });
-  }
 }

@@ -3,8 +3,8 @@ import { cniChain } from '../canal/cni-chain.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
-import { isUnknownKind, statusOf, withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, isUnknownKind, statusOf, withFailures } from '../kubernetes/errors.ts';
 import {
   bootAnnotation,
   ciliumNamespace as namespace,
@@ -31,6 +31,11 @@ export const cniChainObject: NamedObject = {
   kind: 'ConfigMap',
   metadata: { name: cniChainName, namespace, labels: ownedLabels },
 };
+
+/** Whether Cilium was put there by a migration: our CNI file is there before its release, and until the last of it is gone. */
+export async function ciliumIsOurs({ core }: ClusterConnection): Promise<boolean> {
+  return (await ifFound(core.readNamespacedConfigMap({ name: cniChainName, namespace }))) !== undefined;
+}
 
 /** The activities that flip nodes. */
 export function createFlipActivities(clusters: Clusters) {

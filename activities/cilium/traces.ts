@@ -1,12 +1,11 @@
 import type { V1Taint } from '@kubernetes/client-node';
-import { removeNodeKeys } from '../canal/traces.ts';
 import { deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { removeDefinitions } from '../kubernetes/definitions.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
-import { patchNode } from '../kubernetes/nodes.ts';
-import { cniChainObject } from './flip.ts';
+import { patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
+import { ciliumIsOurs, cniChainObject } from './flip.ts';
 
 /** Taints that Cilium's operator gives to nodes whose agent is not ready (operator/watchers/node_taint.go). */
 const agentTaint = 'node.cilium.io/agent-not-ready';
@@ -30,9 +29,7 @@ export function createCiliumTraceActivities(clusters: Clusters) {
       "remove Cilium's traces",
       async ({ cluster }: { cluster: string }): Promise<void> => {
         const connection = await clusters.connect(cluster);
-        const { name } = cniChainObject.metadata;
-        const chain = await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }));
-        if (chain === undefined) return;
+        if (!(await ciliumIsOurs(connection))) return;
         await removeDefinitions(connection, 'cilium.io');
         await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
         await removeTaints(connection);

@@ -2,8 +2,9 @@ import { spawn } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import { cniChainName, type HelmValues } from '../../workflows/model/helm-values.ts';
+import type { HelmValues } from '../../workflows/model/helm-values.ts';
 import { agentImage, agentLabel } from '../cilium/agents.ts';
+import { ciliumIsOurs } from '../cilium/flip.ts';
 import { failure } from '../failures.ts';
 import { heartbeat } from '../heartbeat.ts';
 import { applyNamespace } from '../host/namespace.ts';
@@ -76,11 +77,7 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
      */
     uninstallCilium: withFailures('remove Cilium', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      // Without it, the release is not of our making.
-      const chain = await ifFound(
-        connection.core.readNamespacedConfigMap({ name: cniChainName, namespace: ciliumNamespace })
-      );
-      if (chain === undefined) return;
+      if (!(await ciliumIsOurs(connection))) return;
       const image = await agentImage(connection);
       if (image !== undefined) await applyNamespace(connection, image);
       const scope = scopeOf(clusters, cluster);

@@ -8,6 +8,7 @@ import { ifFound } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { poll } from '../poll.ts';
 import { applyNamespace } from './namespace.ts';
+import { removeOwnPod } from './own-pod.ts';
 
 /** Scripts of this folder, each readable by itself. */
 export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium';
@@ -33,13 +34,7 @@ export async function runOnHost(
   await applyNamespace(connection, image);
   const name = `${script}-${node}`.slice(0, 253);
   const read = () => ifFound(core.readNamespacedPod({ name, namespace }));
-  const remove = async (): Promise<void> => {
-    await ifFound(core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 }));
-    const gone = async () =>
-      (await read()) === undefined ? { done: undefined } : { waitingFor: `pod ${namespace}/${name} to go` };
-    await poll(gone, { timeoutMs: 60_000, everyMs: 300, onTimeout: 'NodeNotReady' });
-  };
-  await remove();
+  await removeOwnPod(connection, name);
   await applyObject(connection, hostPod(name, node, image, script));
   const { exitCode, message } = await poll(
     async () => {
@@ -50,7 +45,7 @@ export async function runOnHost(
     },
     { timeoutMs: scriptMs, everyMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
   );
-  await remove();
+  await removeOwnPod(connection, name);
   const lines = message.split('\n').filter(Boolean);
   if (exitCode === 0) return lines;
   throw failure('CleanUpIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {

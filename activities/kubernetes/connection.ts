@@ -25,7 +25,7 @@ export interface ClusterConnection {
   version: VersionApi;
 }
 
-/** How long one request may take, in ms: less than the heartbeat timeout of any activity, so that it is told as what it is. */
+/** How long one request may take, in ms: well within the time of any activity, so that it is told as what it is. */
 const requestTimeoutMs = 20_000;
 
 /** Gives connections by cluster name. */

@@ -155,3 +155,19 @@ export async function readNode({ core }: ClusterConnection, node: string): Promi
 export async function patchNode({ core }: ClusterConnection, node: string, body: object): Promise<void> {
   await core.patchNode({ name: node, body, fieldManager }, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));
 }
+
+/** Removes annotations and labels that begin with one of the prefixes from every node. */
+export async function removeNodeKeys(connection: ClusterConnection, prefixes: readonly string[]): Promise<void> {
+  const { items } = await connection.core.listNode({});
+  const remove = (present: Record<string, string> = {}): Record<string, null> =>
+    Object.fromEntries(
+      Object.keys(present)
+        .filter((key) => prefixes.some((prefix) => key.startsWith(prefix)))
+        .map((key) => [key, null])
+    );
+  for (const { metadata } of items) {
+    const [labels, annotations] = [remove(metadata?.labels), remove(metadata?.annotations)];
+    if (Object.keys({ ...labels, ...annotations }).length === 0) continue;
+    await patchNode(connection, metadata?.name ?? '', { metadata: { labels, annotations } });
+  }
+}

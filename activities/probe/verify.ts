@@ -1,6 +1,7 @@
 import { contains } from '../../workflows/model/networks.ts';
 import { failure } from '../failures.ts';
 import { prober } from '../host/helpers.ts';
+import { removeOwnPod } from '../host/own-pod.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
@@ -103,22 +104,11 @@ async function runChecks(
   const { node, targetPodCidr } = target;
   const name = `verify-${node}`;
   const read = () => ifFound(connection.core.readNamespacedPod({ name, namespace }));
-  const remove = async (): Promise<void> => {
-    await ifFound(connection.core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 }));
-    await poll(
-      async () =>
-        (await read()) === undefined ? { done: undefined } : { waitingFor: `pod ${namespace}/${name} to go` },
-      {
-        timeoutMs: 60_000,
-        onTimeout: 'NodeNotReady',
-      }
-    );
-  };
   const pod = verificationPod(name, target, checksFor(peers, targetPodCidr));
   const giveUpAt = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
     // What an attempt before this one left.
-    await remove();
+    await removeOwnPod(connection, name);
     await applyObject(connection, pod);
     const address = await poll(
       async () => {
@@ -154,7 +144,7 @@ async function runChecks(
       advice: `look at this pod's log`,
     }
   );
-  await remove();
+  await removeOwnPod(connection, name);
   try {
     return JSON.parse(message) as CheckResult[];
   } catch {

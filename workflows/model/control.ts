@@ -12,7 +12,7 @@ export interface Control {
   rollBacks: string[];
   rollBackAll?: Decision;
   aborted?: Decision;
-  rejected?: Decision & { what: 'plan' | 'clean-up' };
+  rejected?: Decision;
   /** Pods that may be deleted, namespace/name. */
   forcedPods: string[];
 }
@@ -89,7 +89,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
     if (status.phase !== what || approved !== undefined)
       return { problem: `the ${what} does not wait for an approval` };
-    control.rejected = { ...decision, what };
+    control.rejected = decision;
     return { done: `the ${what} is rejected` };
   },
 
