@@ -5,13 +5,20 @@ import { createAgentActivities } from './cilium/agents.ts';
 import { createFlipActivities } from './cilium/flip.ts';
 import { createCiliumTraceActivities } from './cilium/traces.ts';
 import { createHelmActivities } from './helm/release.ts';
+import { createDiagnosticsActivities } from './host/diagnostics.ts';
 import { createHelperActivities } from './host/helpers.ts';
 import { createHostActivities } from './host/on-nodes.ts';
 import type { Clusters } from './kubernetes/connection.ts';
 import { createDrainActivities } from './kubernetes/drain.ts';
 import { createLockActivities, type IsOpen } from './kubernetes/lock.ts';
 import { createNodeActivities } from './kubernetes/nodes.ts';
-import { createPreflightActivities } from './preflight/inspect.ts';
+import { createPlanActivities } from './plan/plan-details.ts';
+import { createRehearsalActivities } from './plan/rehearse.ts';
+import { createInspectionActivities } from './preflight/inspect.ts';
+import { createCheckActivities } from './preflight/run.ts';
+import { createGateActivities } from './probe/gates.ts';
+import { createLedgerActivities } from './probe/ledger.ts';
+import { createProberActivities } from './probe/probers.ts';
 import { createProbeActivities } from './probe/verify.ts';
 import { createWindowActivities } from './windows.ts';
 
@@ -29,7 +36,10 @@ export interface ActivityDependencies {
 /** Every activity, by the name that workflows call it. */
 export function createActivities({ clusters, helm, isOpen, workerNode }: ActivityDependencies) {
   return {
-    ...createPreflightActivities(clusters),
+    ...createInspectionActivities(clusters),
+    ...createCheckActivities(clusters, helm),
+    ...createPlanActivities(clusters, helm),
+    ...createRehearsalActivities(clusters, helm),
     ...createLockActivities(clusters, isOpen),
     ...createWindowActivities(),
     ...createHelmActivities(clusters, helm),
@@ -38,9 +48,13 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createCiliumTraceActivities(clusters),
     ...createHelperActivities(clusters),
     ...createHostActivities(clusters),
+    ...createDiagnosticsActivities(clusters),
     ...createNodeActivities(clusters, workerNode),
     ...createDrainActivities(clusters),
     ...createProbeActivities(clusters),
+    ...createProberActivities(clusters),
+    ...createLedgerActivities(clusters),
+    ...createGateActivities(clusters),
     ...createExportActivities(clusters),
     ...createCanalActivities(clusters),
     ...createTraceActivities(clusters),

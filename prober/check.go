@@ -120,7 +120,7 @@ func once(parent context.Context, s spec) error {
 		_, err := get(ctx, "http://"+s.Target+"/dial?to="+self)
 		return err
 	case "udp":
-		return echoUDP(ctx, s.Target)
+		return echoUDP(ctx, s.Target, 2*time.Second)
 	case "dns-udp", "dns-tcp":
 		network := strings.TrimPrefix(s.Kind, "dns-")
 		resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, server string) (net.Conn, error) {
@@ -133,7 +133,10 @@ func once(parent context.Context, s spec) error {
 	}
 }
 
-func echoUDP(ctx context.Context, target string) error {
+// echoUDP sends one packet and waits for it to come back.
+func echoUDP(parent context.Context, target string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(parent, timeout)
+	defer cancel()
 	connection, err := (&net.Dialer{}).DialContext(ctx, "udp", target)
 	if err != nil {
 		return err

@@ -1,10 +1,11 @@
-// prober tells whether the network works, from inside a pod.
+// prober tells whether the network works, from inside.
 //
-//	prober serve   answers on TCP and UDP port 8080, for as long as the pod lives
-//	prober check   runs the checks in $CHECKS while it also serves, writes the outcome to the pod's termination
-//	               message, and ends with code 0 when every check passed
+//	prober probe    answers, samples every path to its peers for as long as it lives, and keeps the ledger
+//	prober check    runs the checks in $CHECKS while it also answers, writes the outcome to the pod's termination
+//	                message, and ends with code 0 when every check passed
+//	prober inspect  reads what a node's kernel and network are like, and sends packets to the other nodes' UDP port
 //
-// The outcome travels in the pod's status, so that reading it needs no network to the pod.
+// Outcomes travel in the pod's status, its log or a ConfigMap, so that reading them needs no network to the pod.
 package main
 
 import (
@@ -18,14 +19,14 @@ func main() {
 		mode = os.Args[1]
 	}
 	switch mode {
-	case "serve":
-		go serveUDP()
-		log.Fatal(serveHTTP())
+	case "probe":
+		probe()
 	case "check":
-		go serveUDP()
-		go func() { log.Fatal(serveHTTP()) }()
+		serve(port, nil)
 		os.Exit(check())
+	case "inspect":
+		inspect()
 	default:
-		log.Fatal("usage: prober serve | check")
+		log.Fatal("usage: prober probe | check | inspect")
 	}
 }

@@ -81,6 +81,7 @@ const checks: readonly { name: string; command: readonly string[]; cwd?: string 
     command: ['go', 'vet', './...'],
     cwd: path.join(projectDir, folder),
   })),
+  { name: 'go test prober', command: ['go', 'test', './...'], cwd: path.join(projectDir, 'prober') },
 ];
 
 async function succeeds([file = '', ...args]: readonly string[], cwd = projectDir): Promise<boolean> {

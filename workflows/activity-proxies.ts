@@ -30,6 +30,13 @@ export const helm = proxyActivities<Activities>({
   retry: { ...retry, maximumAttempts: 8 },
 });
 
+/** What is worth one try or two: without it, everything goes on. */
+export const once = proxyActivities<Activities>({
+  startToCloseTimeout: '3 minutes',
+  heartbeatTimeout,
+  retry: { ...retry, maximumAttempts: 2 },
+});
+
 /** Waits for agents, for pods and for a round of a drain: bounded by their own deadlines, which name what they waited for. */
 export const patient = proxyActivities<Activities>({ startToCloseTimeout: '20 minutes', heartbeatTimeout, retry });
 

@@ -1,6 +1,7 @@
-import { patient, quick } from './activity-proxies.ts';
+import { patient, quick, watching } from './activity-proxies.ts';
 import type { ClusterState } from './cluster-state.ts';
 import type { MigrationInput } from './model/input.ts';
+import type { LedgerStage } from './model/ledger.ts';
 
 /** So many nodes are cleaned at a time. */
 const nodesAtOnce = 10;
@@ -10,13 +11,17 @@ const nodesAtOnce = 10;
  * tells that it is not over, our namespace, goes last.
  * @returns the ConfigMaps that Calico's objects were exported to.
  */
-export async function cleanUp({ cluster }: MigrationInput, state: ClusterState): Promise<string[]> {
+export async function cleanUp({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
   const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
   await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
   await onEveryNode(cluster, 'canal');
   await patient.removeCanalTraces.executeWithOptions({ summary: "remove Calico's definitions and annotations" }, [
     { cluster },
   ]);
+  const mark = (stage: LedgerStage, seconds: number) =>
+    watching.markLedger.executeWithOptions({ summary: `ledger: ${stage}` }, [{ cluster, stage, seconds }]);
+  state.ledger.during = await mark('during', 0);
+  state.ledger.after = await mark('after', ledger.afterSeconds);
   await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
   if (exported.length > 0) state.note(`Calico's objects were exported to ConfigMaps ${exported.join(', ')}`);
   return exported;

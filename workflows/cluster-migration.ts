@@ -5,24 +5,28 @@ import {
   condition,
   workflowInfo,
 } from '@temporalio/workflow';
-import { patient, preflight, quick } from './activity-proxies.ts';
+import { patient, preflight, quick, watching } from './activity-proxies.ts';
+import { runChecks } from './checking.ts';
 import { cleanUp } from './cleaning-up.ts';
 import { ClusterState, TurnedRound, type Carried } from './cluster-state.ts';
 import { applyRelease } from './helm-release.ts';
 import { MigratingNodes } from './migrating-nodes.ts';
+import { parseMigration } from './migration-input.ts';
 import {
   coexistenceValues,
-  conflictingValues,
   cutOverValues,
   expectedConfig,
   expectedCutOverConfig,
   finalValues,
 } from './model/helm-values.ts';
-import { parseInput, type MigrationInput } from './model/input.ts';
-import { makePlan } from './model/plan.ts';
-import { objections, type ClusterFacts } from './model/source.ts';
+import type { MigrationInput } from './model/input.ts';
+import { isMigrated } from './model/nodes.ts';
+import { makePlan, type Plan } from './model/plan.ts';
+import { blockers, preflightFailure } from './model/preflight.ts';
+import type { ClusterFacts } from './model/source.ts';
 import type { Decision, MigrationReport } from './model/status.ts';
 import { operatorFailure } from './operator-failure.ts';
+import { rehearse } from './rehearsing.ts';
 import { rollBackCluster } from './rolling-back.ts';
 
 /**
@@ -41,23 +45,12 @@ export async function clusterMigration(raw: unknown, carried?: Carried): Promise
   const state = new ClusterState(carried ?? {});
   state.request = raw;
   try {
-    const report = await new ClusterMigration(state, parse(raw)).run();
+    const report = await new ClusterMigration(state, parseMigration(raw)).run();
     await condition(allHandlersFinished);
     return report;
   } catch (error) {
     throw operatorFailure(error);
   }
-}
-
-/** @throws ApplicationFailure InvalidInput, with one line for each thing that is wrong. */
-function parse(raw: unknown): MigrationInput {
-  const parsed = parseInput(raw);
-  const problems =
-    'problems' in parsed
-      ? parsed.problems
-      : conflictingValues(parsed.input).map((path) => `values.${path}: is set by the migration itself; leave it out`);
-  if ('input' in parsed && problems.length === 0) return parsed.input;
-  throw ApplicationFailure.nonRetryable(`the input is not a migration:\n${problems.join('\n')}`, 'InvalidInput');
 }
 
 class ClusterMigration {
@@ -72,7 +65,8 @@ class ClusterMigration {
     this.input = input;
     this.nodes = new MigratingNodes(state, input);
     state.status.cluster = input.cluster;
-    if (state.status.timeline.length === 0) state.status.concurrency = input.waves.size;
+    // A message that came with the very first task has set it already.
+    if (state.status.concurrency === 0) state.status.concurrency = input.waves.size;
   }
 
   async run(): Promise<MigrationReport> {
@@ -82,7 +76,6 @@ class ClusterMigration {
     // Canal is removed last but for traces, so without it and them nothing is left to do.
     if (facts.canal === undefined && !facts.leftovers) return this.report(false);
     this.ciliumOwnsCni = facts.ciliumOwnsCni;
-    if (!facts.ciliumOwnsCni) this.refuse(facts);
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
     await quick.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
@@ -103,7 +96,9 @@ class ClusterMigration {
     try {
       // After the cut-over of an earlier run, going back to coexistence would take the nodes' CNI away.
       if (!facts.ciliumOwnsCni && canal !== undefined) {
+        await this.untilTurnedRound(() => this.check());
         await this.nodes.refresh();
+        if (this.input.dryRun) return await this.rehearse(canal);
         await this.approvePlan(canal);
         this.state.enter('coexistence');
         await this.untilTurnedRound(() => this.coexistence(canal.podCidr));
@@ -126,18 +121,38 @@ class ClusterMigration {
     return { ...this.report(true), calicoExport };
   }
 
-  /** Ends the run, before anything was changed, when the cluster cannot be migrated with this input. */
-  private refuse(facts: ClusterFacts): void {
-    const found = objections(facts, this.input);
-    const [first] = found;
-    if (first === undefined) return;
-    throw ApplicationFailure.nonRetryable(found.map(({ message }) => message).join('\n'), first.type);
+  /** Ends the run, before anything was changed, when a check blocks it. Not again in a run that took over. */
+  private async check(): Promise<void> {
+    const { state, input } = this;
+    state.preflight ??= await runChecks(input);
+    state.show();
+    const failed = preflightFailure(state.preflight);
+    if (failed === undefined) return;
+    const details = [blockers(state.preflight)];
+    throw ApplicationFailure.create({ ...failed, nonRetryable: true, details });
+  }
+
+  private async makePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<Plan> {
+    const { state, input } = this;
+    const facts = await this.nodes.refresh();
+    const nodes = facts.filter((node) => !isMigrated(node)).map(({ name }) => name);
+    const details = await patient.planDetails.executeWithOptions({ summary: 'what would be done' }, [{ input, nodes }]);
+    state.plan = makePlan(canal, facts, input, coexistenceValues(input), details, state.preflight ?? []);
+    state.show();
+    return state.plan;
+  }
+
+  private async rehearse(canal: NonNullable<ClusterFacts['canal']>): Promise<MigrationReport> {
+    this.state.enter('plan');
+    const plan = await this.makePlan(canal);
+    const rehearsal = await rehearse(this.input, this.state, plan);
+    return { ...this.report(false), plan, rehearsal };
   }
 
   private async approvePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<void> {
     this.state.enter('plan');
     for (;;) {
-      this.state.plan = makePlan(canal, await this.nodes.refresh(), this.input);
+      await this.untilTurnedRound(() => this.makePlan(canal));
       if (this.input.approval === 'none') return this.state.checkpoint(this.input.reminderSeconds);
       if (await this.answered('plan', 'approval of the plan (query "plan")', 'plan')) return;
     }
@@ -173,7 +188,7 @@ class ClusterMigration {
   }
 
   /** Does what takes a while and may be left at any moment. @throws TurnedRound when a human turns it round. */
-  private async untilTurnedRound(work: () => Promise<void>): Promise<void> {
+  private async untilTurnedRound(work: () => Promise<unknown>): Promise<void> {
     const { state } = this;
     const scope = new CancellationScope();
     const listener = (): void => {
@@ -192,7 +207,14 @@ class ClusterMigration {
 
   private async coexistence(sourcePodCidr: string): Promise<void> {
     const { input } = this;
-    const { cluster, podCidr, proberImage } = input;
+    const { cluster, podCidr, proberImage, ledger } = input;
+    await patient.deployProbers.executeWithOptions({ summary: 'probers' }, [
+      { cluster, targetPodCidr: podCidr, proberImage, ledger },
+    ]);
+    this.state.ledger.before = await watching.markLedger.executeWithOptions({ summary: 'ledger: how it is before' }, [
+      { cluster, stage: 'before', seconds: ledger.baselineSeconds },
+    ]);
+    const sinceMs = Date.now();
     await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
     await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
@@ -200,14 +222,32 @@ class ClusterMigration {
     ]);
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
     await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
-    await patient.deployHelpers.executeWithOptions({ summary: 'NAT exemption and probers' }, [
-      { cluster, sourcePodCidr, targetPodCidr: podCidr, proberImage },
+    await patient.deployNatExemption.executeWithOptions({ summary: 'NAT exemption' }, [
+      { cluster, sourcePodCidr, targetPodCidr: podCidr },
     ]);
+    await this.gate('Cilium was installed beside Canal', sinceMs);
+  }
+
+  /** Looks at the ledger of the whole cluster. What is worse than is tolerated pauses the migration. */
+  private async gate(what: string, sinceMs: number): Promise<void> {
+    const { state, input } = this;
+    const { cluster, gates } = input;
+    try {
+      await patient.checkGates.executeWithOptions({ summary: `gates: ${what}` }, [{ cluster, gates, sinceMs }]);
+    } catch (error) {
+      const failed = operatorFailure(error);
+      const breached = failed instanceof ApplicationFailure && failed.type === 'GateBreached';
+      if (!breached || input.onFailure === 'stop') throw error;
+      state.note(`after ${what}: ${failed.message}`);
+      state.pauseFor(`after ${what}: ${failed.message}`);
+      await state.checkpoint(input.reminderSeconds);
+    }
   }
 
   private async cutOver(): Promise<void> {
     const { input } = this;
     const { cluster, podCidr, proberImage } = input;
+    const sinceMs = Date.now();
     await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
       { cluster, targetPodCidr: podCidr },
     ]);
@@ -228,6 +268,7 @@ class ClusterMigration {
     await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
+    await this.gate('the cut-over', sinceMs);
   }
 
   /** Ends the run as a human wanted it. */
@@ -247,12 +288,13 @@ class ClusterMigration {
     state.enter('rolling-back');
     await rollBackCluster(this.input, state, this.nodes, this.ciliumOwnsCni);
     state.enter('rolled-back');
-    return { ...state.status, changed: true };
+    return { ...state.status, changed: true, ledger: state.ledger };
   }
 
   private report(changed: boolean): MigrationReport {
-    this.state.enter('done');
-    return { ...this.state.status, changed };
+    const { state } = this;
+    state.enter('done');
+    return { ...state.status, changed, ledger: state.ledger, ...(state.preflight && { preflight: state.preflight }) };
   }
 }
 

@@ -9,10 +9,22 @@ import {
 } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
 import type { clusterMigration } from './cluster-migration.ts';
-import { blockersQuery, nodeQuery, planQuery, progressSignal, signal, statusQuery, update } from './messages.ts';
+import {
+  blockersQuery,
+  ledgerQuery,
+  nodeQuery,
+  planQuery,
+  preflightQuery,
+  progressSignal,
+  signal,
+  statusQuery,
+  update,
+} from './messages.ts';
 import { emptyControl, receive, type Control, type Judged } from './model/control.ts';
+import type { Ledger } from './model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
+import type { CheckOutcome } from './model/preflight.ts';
 import {
   maxNotes,
   phases,
@@ -28,6 +40,8 @@ import {
 export interface Carried {
   status?: MigrationStatus;
   control?: Control;
+  preflight?: CheckOutcome[];
+  ledger?: Ledger;
   /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
   historyLimit?: number;
 }
@@ -58,7 +72,11 @@ export interface Wait {
 export class ClusterState {
   readonly status: MigrationStatus;
   readonly control: Control;
+  /** Outcomes of the checks; undefined until they have run. */
+  preflight: CheckOutcome[] | undefined;
   plan: Plan | undefined;
+  /** What was measured, stage by stage. */
+  ledger: Ledger;
   /** Whether this run ends because another takes over. */
   handingOver = false;
   /** What the run was started with, as it came. */
@@ -69,11 +87,11 @@ export class ClusterState {
   private version = 0;
   private readonly historyLimit: number;
 
-  constructor({ status, control, historyLimit }: Carried) {
+  constructor({ status, control, preflight, ledger, historyLimit }: Carried) {
     this.status = status ?? {
       cluster: '',
       phase: 'preflight',
-      concurrency: 1,
+      concurrency: 0,
       waves: 0,
       nodes: [],
       approvals: {},
@@ -81,6 +99,8 @@ export class ClusterState {
       notes: [],
     };
     this.control = control ?? emptyControl();
+    this.preflight = preflight;
+    this.ledger = ledger ?? {};
     this.historyLimit = historyLimit ?? defaultHistoryLimit;
     this.setHandlers();
   }
@@ -88,6 +108,8 @@ export class ClusterState {
   private setHandlers(): void {
     setHandler(statusQuery, () => this.status, { description: 'Where the migration is' });
     setHandler(planQuery, () => this.plan, { description: 'Waves with reasons, what is installed and removed' });
+    setHandler(preflightQuery, () => this.preflight, { description: 'Outcomes of the checks before the migration' });
+    setHandler(ledgerQuery, () => this.ledger, { description: 'What was measured before, during and after' });
     setHandler(nodeQuery, (name) => this.node(name), { description: 'One node: "name"' });
     setHandler(
       blockersQuery,
@@ -200,7 +222,13 @@ export class ClusterState {
   private async handOver(): Promise<void> {
     this.handingOver = true;
     await condition(allHandlersFinished);
-    const carried: Carried = { status: this.status, control: this.control, historyLimit: this.historyLimit };
+    const carried: Carried = {
+      status: this.status,
+      control: this.control,
+      ledger: this.ledger,
+      ...(this.preflight && { preflight: this.preflight }),
+      historyLimit: this.historyLimit,
+    };
     await continueAsNew<typeof clusterMigration>(this.request, carried);
   }
 
@@ -258,7 +286,8 @@ export class ClusterState {
   }
 
   show(): void {
-    setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId));
+    const details = { preflight: this.preflight, plan: this.plan, ledger: this.ledger };
+    setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId, details));
   }
 }
 

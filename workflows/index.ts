@@ -1,4 +1,5 @@
 /** What a worker bundles: every workflow, by the name it is started with. */
 export { clusterMigration } from './cluster-migration.ts';
+export { clusterPreflight } from './cluster-preflight.ts';
 export { nodeMigration } from './node-migration.ts';
 export { nodeRollback } from './node-rollback.ts';

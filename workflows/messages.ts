@@ -6,8 +6,10 @@
  * with why it was refused. A signal that makes no sense is kept in the status under `notes` and changes nothing.
  */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Ledger } from './model/ledger.ts';
 import type { Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
+import type { CheckOutcome } from './model/preflight.ts';
 import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from './model/status.ts';
 
 /** The task queue that workers of this service listen on. */
@@ -16,6 +18,11 @@ export const defaultTaskQueue = 'cni-migration';
 /** The workflow ID of a cluster's migration. At most one run of an ID is open, which makes it the lock. */
 export function migrationWorkflowId(cluster: string): string {
   return `cni-migration/${cluster}`;
+}
+
+/** The workflow ID of checks by themselves. */
+export function preflightWorkflowId(cluster: string): string {
+  return `cni-preflight/${cluster}`;
 }
 
 /** A message as a signal. */
@@ -33,6 +40,12 @@ export const statusQuery = defineQuery<MigrationStatus>('status');
 
 /** The plan: waves with reasons, what is installed, what is removed. Undefined until it is made. */
 export const planQuery = defineQuery<Plan | undefined>('plan');
+
+/** The checks before the migration, each with what it saw and what to do. Undefined until they have run. */
+export const preflightQuery = defineQuery<CheckOutcome[] | undefined>('preflight');
+
+/** What was measured on every kind of path, before, during and after; the stage that goes on is as of the last wave. */
+export const ledgerQuery = defineQuery<Ledger>('ledger');
 
 /** What holds up the nodes that are under way, pod by pod, with the disruption budget's name where it is one. */
 export const blockersQuery = defineQuery<(Blocker & { node: string })[]>('blockers');

@@ -194,6 +194,8 @@ export class MigratingNodes {
     this.state.stopWaiting(undefined);
     status.waves++;
     const failures = await Promise.all(wave.nodes.map((name) => this.migrate(name)));
+    const { cluster } = this.input;
+    this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
     const failure = failures.find((error) => error !== undefined);
     if (failure !== undefined && this.input.onFailure === 'stop') throw failure;
     const { soakSeconds } = this.input.waves;

@@ -2,18 +2,17 @@ import { CancellationScope, isCancellation, proxyActivities } from '@temporalio/
 import { patient, quick, watching } from './activity-proxies.ts';
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
-import { operatorFailure } from './operator-failure.ts';
 
 /**
  * Moves one node from Canal to Cilium: cordon → drain → flip → (reboot) → recycle what the drain leaves → verify →
- * uncordon. With `drain.mode: recycle` the node is flipped and uncordoned before its pods are evicted.
+ * gates → uncordon. With `drain.mode: recycle` the node is flipped and uncordoned before its pods are evicted.
  *
  * Every step looks at the node first, so a node that is partly or wholly migrated is taken up from where it is. Failure
  * before the flip gives the node back as it was found; after it the node stays cordoned, for a human to retry or roll
  * back. Cancellation gives the node back at any stage, by rolling it back where it was flipped.
  *
  * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady,
- * RebootMissing.
+ * RebootMissing, GateBreached.
  */
 export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   const steps = new NodeSteps(input);
@@ -21,14 +20,17 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   try {
     await migrate(steps, progress);
   } catch (error) {
-    if (progress.flipped && !isCancellation(error)) throw operatorFailure(error, `node ${input.node}`);
+    // Before anything of it is taken back.
+    const failure = isCancellation(error) ? error : await steps.diagnosed(error);
+    if (progress.flipped && !isCancellation(error)) throw failure;
     await CancellationScope.nonCancellable(() => (progress.flipped ? rollBackNode(steps) : steps.uncordon()));
-    throw operatorFailure(error, `node ${input.node}`);
+    throw failure;
   }
 }
 
 async function migrate(steps: NodeSteps, progress: { flipped: boolean }): Promise<void> {
   const { migration, target } = steps;
+  let sinceMs = Date.now();
   const recycling = migration.drain.mode === 'recycle';
   const { flipped } = await quick.observeNode.executeWithOptions(steps.summary('observe'), [target]);
   // An earlier attempt came this far.
@@ -38,12 +40,17 @@ async function migrate(steps: NodeSteps, progress: { flipped: boolean }): Promis
   progress.flipped = true;
   steps.begin('flip to Cilium');
   await patient.flipNode.executeWithOptions(steps.summary('flip to Cilium'), [target]);
-  if (migration.reboot.mode !== 'none') await reboot(steps);
+  if (migration.reboot.mode !== 'none') {
+    await reboot(steps);
+    // What was lost while the node was away is what was asked for.
+    sinceMs = Date.now();
+  }
   await steps.verify('target', 'first pod on Cilium');
   // Only a node whose new pods were seen on the target network may get more of them.
   if (recycling) await steps.uncordon();
   await steps.recycle('target');
   await steps.verify('target', 'verify all paths');
+  await steps.gate(sinceMs);
   await steps.uncordon();
   steps.begin('migrated');
 }

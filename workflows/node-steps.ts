@@ -1,9 +1,16 @@
-import { getExternalWorkflowHandle, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
-import { patient, quick } from './activity-proxies.ts';
+import {
+  ApplicationFailure,
+  getExternalWorkflowHandle,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { once, patient, quick } from './activity-proxies.ts';
 import { forcePodSignal, progressSignal } from './messages.ts';
 import type { MigrationInput } from './model/input.ts';
 import { blockerText, type Blocker, type NodeProgress } from './model/status.ts';
 import { inRounds } from './moving-pods.ts';
+import { operatorFailure } from './operator-failure.ts';
 
 /** Input of {@link nodeMigration} and {@link nodeRollback}. */
 export interface NodeWorkflowInput {
@@ -88,6 +95,38 @@ export class NodeSteps {
     await patient.verifyNode.executeWithOptions(this.summary(what), [
       { ...this.target, targetPodCidr: podCidr, proberImage, expected },
     ]);
+  }
+
+  /** Looks at what was measured on the node's paths since a moment (Unix, ms). */
+  async gate(sinceMs: number): Promise<void> {
+    this.begin('gates');
+    const { gates, cluster } = this.migration;
+    await patient.checkGates.executeWithOptions(this.summary('gates'), [
+      { cluster, gates, sinceMs, nodes: [this.node] },
+    ]);
+  }
+
+  /**
+   * Has what may tell why it failed written down.
+   * @returns the failure, with where that is.
+   */
+  async diagnosed(error: unknown): Promise<unknown> {
+    this.begin('diagnostics');
+    const failure = operatorFailure(error, `node ${this.node}`);
+    if (!(failure instanceof ApplicationFailure)) return failure;
+    const { message } = failure;
+    const bundle = await once.collectDiagnostics
+      .executeWithOptions(this.summary('diagnostics'), [{ ...this.target, reason: message }])
+      // What failed matters; that nobody could look closer does not change it.
+      .catch(() => undefined);
+    if (bundle === undefined) return failure;
+    const [namespace = '', name = ''] = bundle.split('/');
+    return ApplicationFailure.create({
+      message: `${message}\nwhat the node was like: ConfigMap ${name} in ${namespace}`,
+      nonRetryable: true,
+      ...(failure.type != null && { type: failure.type }),
+      cause: failure,
+    });
   }
 
   private async movePods(what: string, to: 'target' | 'source', daemonSets: boolean): Promise<void> {

@@ -25,13 +25,7 @@ export function createCanalActivities(clusters: Clusters) {
       const connection = await clusters.connect(cluster);
       const canal = await findCanal(connection);
       if (canal === undefined) return;
-      for (const object of await objectsOf(connection, canal)) await deleteObject(connection, object);
-      const daemonSet = {
-        apiVersion: 'apps/v1',
-        kind: 'DaemonSet',
-        metadata: { name: canal.name, namespace: canal.namespace },
-      };
-      await deleteObject(connection, daemonSet);
+      for (const object of await canalObjects(connection, canal)) await deleteObject(connection, object);
       const selectors = [Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {}), [['k8s-app', controllers]]];
       await poll(
         async () => {
@@ -48,10 +42,10 @@ export function createCanalActivities(clusters: Clusters) {
   };
 }
 
-/** What is Canal's beside the DaemonSet, each verified by what it refers to and not by its name alone. */
-async function objectsOf(
+/** What is Canal's, its DaemonSet last, each verified by what it refers to and not by its name alone. */
+export async function canalObjects(
   connection: ClusterConnection,
-  { namespace, configMap }: CanalInstallation
+  { namespace, name, configMap }: CanalInstallation
 ): Promise<NamedObject[]> {
   const { apps, objects } = connection;
   const found: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
@@ -74,9 +68,9 @@ async function objectsOf(
     found.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
     if (!rolesInUse.has(binding.roleRef.name)) found.push(clusterObject('ClusterRole', binding.roleRef.name));
   }
-  for (const name of serviceAccounts)
-    found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
-  return found;
+  for (const account of serviceAccounts)
+    found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: account, namespace } });
+  return [...found, { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name, namespace } }];
 }
 
 /** ClusterRoles and ClusterRoleBindings of Canal's manifest. */

@@ -1,6 +1,7 @@
-import type { V1DaemonSet, V1Pod } from '@kubernetes/client-node';
+import type { V1Pod } from '@kubernetes/client-node';
 import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { isRolledOut } from '../kubernetes/daemon-sets.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import {
   ciliumNamespace as namespace,
@@ -164,6 +165,12 @@ function agentAdvice(node: string): string {
   return `look at the pod of ${namespace}/${daemonSetName} on ${node}`;
 }
 
+/** UDP port of Cilium's overlay, as its agents have it. */
+export async function tunnelPortOf({ core }: ClusterConnection): Promise<string> {
+  const config = await ifFound(core.readNamespacedConfigMap({ name: configName, namespace }));
+  return config?.data?.['tunnel-port'] ?? 'of the tunnel';
+}
+
 /** True when Cilium writes the CNI files by itself, as after the cut-over. */
 export async function ciliumOwnsCni({ core }: ClusterConnection): Promise<boolean> {
   const config = await ifFound(core.readNamespacedConfigMap({ name: configName, namespace }));
@@ -211,11 +218,4 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
   return available >= 1
     ? { done: undefined }
     : { waitingFor: `Cilium's operator (${available} of ${wanted} available)` };
-}
-
-/** True when every pod that the DaemonSet wants is made from its current template and is available. */
-export function isRolledOut({ metadata, status }: V1DaemonSet): boolean {
-  if (status === undefined || (status.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
-  const wanted = status.desiredNumberScheduled;
-  return wanted > 0 && (status.updatedNumberScheduled ?? 0) === wanted && (status.numberAvailable ?? 0) === wanted;
 }

@@ -1,17 +1,15 @@
-import { spawn } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
-import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import type { HelmValues } from '../../workflows/model/helm-values.ts';
 import { agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
-import { failure } from '../failures.ts';
-import { heartbeat } from '../heartbeat.ts';
 import { applyNamespace } from '../host/namespace.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { poll } from '../poll.ts';
+import { runHelm } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
 
 /** Release name of Cilium, as its documentation has it. */
@@ -100,6 +98,25 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
   };
 }
 
+/** Values that Cilium's release has; none where there is no release. */
+export async function releaseValues(clusters: Clusters, helm: string, cluster: string): Promise<HelmValues> {
+  const scope = scopeOf(clusters, cluster);
+  if ((await readHistory(helm, scope)).length === 0) return {};
+  return (JSON.parse(await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope])) ??
+    {}) as HelmValues;
+}
+
+/** Has the API server say what it would make of the release, changing nothing. @throws HelmFailed when it refuses. */
+export async function rehearseRelease(
+  clusters: Clusters,
+  helm: string,
+  { cluster, chart, version, values }: ReleaseTarget
+): Promise<void> {
+  const source = chart.startsWith('/') ? [chart] : [chart, '--version', version];
+  const args = ['upgrade', '--install', ciliumRelease, ...source, ...scopeOf(clusters, cluster), '--values', '-'];
+  await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(values));
+}
+
 function scopeOf({ kubeconfigFile }: Clusters, cluster: string): string[] {
   return ['--namespace', ciliumNamespace, '--kubeconfig', kubeconfigFile, '--kube-context', cluster];
 }
@@ -127,36 +144,4 @@ async function untilFree(helm: string, scope: readonly string[], connection: Clu
     },
     { timeoutMs: 300_000, everyMs: 2_000, onTimeout: 'HelmFailed', advice: 'see "helm history cilium"' }
   );
-}
-
-/** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
-async function runHelm(helm: string, args: readonly string[], input = ''): Promise<string> {
-  const context = Context.current();
-  const child = spawn(helm, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  const stop = (): void => void child.kill('SIGTERM');
-  context.cancellationSignal.addEventListener('abort', stop);
-  const doing = args.slice(0, 2).join(' ');
-  heartbeat({ waitingFor: `helm ${doing}` });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  child.stdin.on('error', () => {
-    // Helm that ends early closes its input; its exit code tells why.
-  });
-  child.stdin.end(input);
-  try {
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', (error) => reject(failure('HelmFailed', `helm cannot be started: ${error.message}`)));
-      child.once('close', resolve);
-    });
-    if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${doing} was cancelled`);
-    if (code !== 0) {
-      const said = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
-      throw failure('HelmFailed', `helm ${doing} ended with code ${code ?? 'none'}: ${said}`, { retryable: true });
-    }
-    return stdout;
-  } finally {
-    context.cancellationSignal.removeEventListener('abort', stop);
-  }
 }

@@ -1,3 +1,4 @@
+import { agentImage } from '../cilium/agents.ts';
 import { applyObject, deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
@@ -6,16 +7,17 @@ import { poll } from '../poll.ts';
 
 /**
  * Makes our namespace, if it is not there. As long as it is there, a migration or its clean-up is not over.
- * @param hostImage image for work on the nodes, to be used when no agent runs any more.
+ * @param hostImage image for work on the nodes, to be used when no agent runs any more. @default the one that is known
  */
-export async function applyNamespace(connection: ClusterConnection, hostImage: string): Promise<void> {
+export async function applyNamespace(connection: ClusterConnection, hostImage?: string): Promise<void> {
+  const image = hostImage ?? (await agentImage(connection));
   await applyObject(connection, {
     apiVersion: 'v1',
     kind: 'Namespace',
     metadata: {
       name: namespace,
       labels: { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' },
-      annotations: { [hostImageAnnotation]: hostImage },
+      ...(image !== undefined && { annotations: { [hostImageAnnotation]: image } }),
     },
   });
 }

@@ -1,11 +1,16 @@
 #!/bin/bash
 # Keeps traffic between the two pod networks free of address translation, for as long as it runs.
 #
+# What kube-proxy has marked for masquerading (node ports, and what comes from outside) is left to it: its answers have to
+# come back through the node that translated the destination, and would otherwise go straight to the pod.
+#
 # Without it, flannel, Felix and Cilium each masquerade what goes to the other network, so that servers see a node's
 # address instead of the pod's, and NetworkPolicies judge the wrong sender. Flannel and Cilium put their own rules back
 # to the top again and again; so does this. usage: nat-exemption.sh SOURCE_CIDR TARGET_CIDR
 set -u
 chain=CNI-MIGRATION
+# kube-proxy's mark, unless its --iptables-masquerade-bit was changed (kubernetes pkg/proxy/iptables).
+unmarked='--match mark ! --mark 0x4000/0x4000'
 source=$1 target=$2
 ipt() { iptables --wait 5 --table nat "$@"; }
 
@@ -19,12 +24,12 @@ trap remove TERM INT
 
 ipt --new-chain "$chain" 2>/dev/null
 while :; do
-  wanted="-A $chain -s $source -d $target -j ACCEPT
--A $chain -s $target -d $source -j ACCEPT"
+  wanted="-A $chain -s $source -d $target -m mark ! --mark 0x4000/0x4000 -j ACCEPT
+-A $chain -s $target -d $source -m mark ! --mark 0x4000/0x4000 -j ACCEPT"
   if [ "$(ipt --list-rules "$chain" | grep '^-A')" != "$wanted" ]; then
     ipt --flush "$chain"
-    ipt --append "$chain" --source "$source" --destination "$target" --jump ACCEPT
-    ipt --append "$chain" --source "$target" --destination "$source" --jump ACCEPT
+    ipt --append "$chain" --source "$source" --destination "$target" $unmarked --jump ACCEPT
+    ipt --append "$chain" --source "$target" --destination "$source" $unmarked --jump ACCEPT
   fi
   if [ "$(ipt --list-rules POSTROUTING | grep -m1 '^-A')" != "-A POSTROUTING -j $chain" ]; then
     ipt --insert POSTROUTING 1 --jump "$chain"

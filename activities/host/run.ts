@@ -11,7 +11,11 @@ import { applyNamespace } from './namespace.ts';
 import { removeOwnPod } from './own-pod.ts';
 
 /** Scripts of this folder, each readable by itself. */
-export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium';
+export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium' | 'diagnose';
+
+/** A script's outcome is its pod's termination message, which holds 4 KiB; of a longer one it is the log. */
+const inLog: readonly HostScript[] = ['diagnose'];
+const maxLogBytes = 1_000_000;
 
 /** How long a script may take, in ms; the longest clears thousands of rules. */
 const scriptMs = 300_000;
@@ -45,8 +49,11 @@ export async function runOnHost(
     },
     { timeoutMs: scriptMs, everyMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
   );
+  const text = inLog.includes(script)
+    ? await core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })
+    : message;
   await removeOwnPod(connection, name);
-  const lines = message.split('\n').filter(Boolean);
+  const lines = text.split('\n').filter(Boolean);
   if (exitCode === 0) return lines;
   throw failure('CleanUpIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {
     retryable: true,

@@ -2,6 +2,7 @@ import { PatchStrategy, type KubernetesObject } from '@kubernetes/client-node';
 import type { ClusterConnection } from './connection.ts';
 import { ifKnown, ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
+import { allPages } from './pages.ts';
 
 /** An object to apply or delete: named, and of a known kind. */
 export interface NamedObject extends KubernetesObject {
@@ -20,6 +21,11 @@ export async function applyObject({ objects }: ClusterConnection, object: NamedO
   await objects.patch(object, undefined, undefined, fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
+/** Asks the API server what it would say to the object, admission included; nothing is kept. */
+export async function applyDry({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+  await objects.patch(object, undefined, 'All', fieldManager, true, PatchStrategy.ServerSideApply);
+}
+
 /** Deletes the object; one that is not there, or whose kind is not known, is no error. */
 export async function deleteObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
   await ifKnown(ifFound(objects.delete(object, undefined, undefined, undefined, undefined, 'Background')));
@@ -31,23 +37,10 @@ export async function listKnown<T extends KubernetesObject>(
   apiVersion: string,
   kind: string
 ): Promise<T[]> {
-  const found: T[] = [];
-  let next: string | undefined;
-  do {
-    const list = (limit: number, from?: string) =>
-      objects.list<T>(
-        apiVersion,
-        kind,
-        ...([undefined, undefined, undefined, undefined, undefined, undefined] as const),
-        limit,
-        from
-      );
-    const page = await ifKnown(ifFound(list(pageSize, next)));
-    // Items of a list come without these two.
-    found.push(...(page?.items ?? []).map((item) => ({ ...item, apiVersion, kind })));
-    next = page?.metadata?._continue;
-  } while (next !== undefined && next !== '');
-  return found;
+  const items = await allPages((limit, from) => {
+    const unused = [undefined, undefined, undefined, undefined, undefined, undefined] as const;
+    return ifKnown(ifFound(objects.list<T>(apiVersion, kind, ...unused, limit, from)));
+  });
+  // Items of a list come without these two.
+  return items.map((item) => ({ ...item, apiVersion, kind }));
 }
-
-const pageSize = 500;

@@ -3,6 +3,7 @@ import type { AgentOptions } from 'node:https';
 import { Agent, type buildConnector } from 'undici';
 import {
   AppsV1Api,
+  AuthorizationV1Api,
   CoordinationV1Api,
   CoreV1Api,
   KubeConfig,
@@ -21,6 +22,7 @@ export interface ClusterConnection {
   apps: AppsV1Api;
   policy: PolicyV1Api;
   coordination: CoordinationV1Api;
+  authorization: AuthorizationV1Api;
   objects: KubernetesObjectApi;
   version: VersionApi;
 }
@@ -123,6 +125,7 @@ async function open(
       apps: new AppsV1Api(configuration),
       policy: new PolicyV1Api(configuration),
       coordination: new CoordinationV1Api(configuration),
+      authorization: new AuthorizationV1Api(configuration),
       objects: new KubernetesObjectApi(configuration),
       version: new VersionApi(configuration),
     },

@@ -106,7 +106,8 @@ export function endingOf(
   return { kind: 'stuck', reason: `${over}: ${why}` };
 }
 
-function consents(consent: boolean | readonly string[], pod: PodFacts): boolean {
+/** Whether consent that was given, for all pods or for some, is about this one. */
+export function consents(consent: boolean | readonly string[], pod: PodFacts): boolean {
   if (typeof consent === 'boolean') return consent;
   return consent.some((pattern) =>
     pattern.endsWith('*') ? pod.key.startsWith(pattern.slice(0, -1)) : pod.key === pattern

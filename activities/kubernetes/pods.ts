@@ -1,6 +1,9 @@
-import type { V1Pod } from '@kubernetes/client-node';
+import type { V1Container, V1Pod } from '@kubernetes/client-node';
+import { quantityToScalar } from '@kubernetes/client-node/dist/util.js';
 import { contains } from '../../workflows/model/networks.ts';
 import type { ClusterConnection } from './connection.ts';
+import { allPages } from './pages.ts';
+import { isReady } from './ready.ts';
 
 /** A pod as far as draining and verifying need it. */
 export interface PodFacts {
@@ -20,7 +23,17 @@ export interface PodFacts {
   controller: string | undefined;
   /** Names of its emptyDir volumes. */
   emptyDirs: string[];
+  /** Names of the PersistentVolumeClaims that it uses. */
+  claims: string[];
+  /** Ports that it takes on its node without being on the host's network. */
+  hostPorts: number[];
+  /** What the scheduler keeps free for it: cores, and bytes. */
+  requests: { cpu: number; memory: number };
   labels: Readonly<Record<string, string>>;
+  annotations: Readonly<Record<string, string>>;
+  ready: boolean;
+  /** Seconds that it is given to end. */
+  graceSeconds: number;
   /** When it was made (ISO 8601). */
   createdAt: string;
   /** What holds it after its end. */
@@ -29,8 +42,6 @@ export interface PodFacts {
   deletion: { at: string } | undefined;
 }
 
-const pageSize = 500;
-
 /** All pods of one node. */
 export async function podsOnNode(connection: ClusterConnection, node: string): Promise<PodFacts[]> {
   return listPods(connection, `spec.nodeName=${node}`);
@@ -38,23 +49,31 @@ export async function podsOnNode(connection: ClusterConnection, node: string): P
 
 /** All pods of the cluster, or those that match a field selector. */
 export async function listPods({ core }: ClusterConnection, fieldSelector?: string): Promise<PodFacts[]> {
-  const pods: PodFacts[] = [];
-  let next: string | undefined;
-  do {
+  return allPages(async (limit, from) => {
     const page = await core.listPodForAllNamespaces({
-      limit: pageSize,
+      limit,
       ...(fieldSelector !== undefined && { fieldSelector }),
-      ...(next !== undefined && { _continue: next }),
+      ...(from !== undefined && { _continue: from }),
     });
-    pods.push(...page.items.map(podFacts));
-    next = page.metadata?._continue;
-  } while (next !== undefined && next !== '');
-  return pods;
+    // Narrowed at once: a whole pod is ten times as large.
+    return { ...page, items: page.items.map(podFacts) };
+  });
 }
 
 /** True for a running pod that has an address outside the target's pod CIDR. */
 export function isOnSource(pod: PodFacts, targetPodCidr: string): boolean {
   return !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip);
+}
+
+function requestsOf(containers: readonly V1Container[]): PodFacts['requests'] {
+  const sum = (resource: string): number =>
+    containers.reduce((all, { resources }) => all + (quantity(resources?.requests?.[resource]) ?? 0), 0);
+  return { cpu: sum('cpu'), memory: sum('memory') };
+}
+
+/** A quantity such as `250m` or `1Gi` as a number; undefined when there is none. */
+export function quantity(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(quantityToScalar(text));
 }
 
 /** Narrows what the API gives, in which every field is optional. */
@@ -74,7 +93,18 @@ export function podFacts(pod: V1Pod): PodFacts {
     mirror: metadata?.annotations?.['kubernetes.io/config.mirror'] !== undefined,
     controller: metadata?.ownerReferences?.find((owner) => owner.controller === true)?.kind,
     emptyDirs: (spec?.volumes ?? []).filter((volume) => volume.emptyDir !== undefined).map((volume) => volume.name),
+    claims: (spec?.volumes ?? []).flatMap(({ persistentVolumeClaim }) =>
+      persistentVolumeClaim === undefined ? [] : [persistentVolumeClaim.claimName]
+    ),
+    hostPorts:
+      spec?.hostNetwork === true
+        ? []
+        : (spec?.containers ?? []).flatMap(({ ports = [] }) => ports.flatMap(({ hostPort }) => hostPort ?? [])),
+    requests: requestsOf(spec?.containers ?? []),
     labels: metadata?.labels ?? {},
+    annotations: metadata?.annotations ?? {},
+    ready: isReady(pod),
+    graceSeconds: spec?.terminationGracePeriodSeconds ?? 30,
     createdAt: new Date(metadata?.creationTimestamp ?? 0).toISOString(),
     finalizers: metadata?.finalizers ?? [],
     deletion:

@@ -1,7 +1,7 @@
 import { contains } from '../../workflows/model/networks.ts';
-import { proberPort, prober } from '../host/helpers.ts';
 import { helperNamespace } from '../kubernetes/names.ts';
 import type { PodFacts } from '../kubernetes/pods.ts';
+import { prober, proberPort } from './names.ts';
 
 /** A check for the prober to run; the fields are those of prober/check.go. */
 export interface Check {

@@ -1,5 +1,6 @@
 import { contains } from '../../workflows/model/networks.ts';
-import type { MigrationStatus } from '../../workflows/model/status.ts';
+import { byKind, ledgerStages, pathKinds, type Ledger } from '../../workflows/model/ledger.ts';
+import type { MigrationReport } from '../../workflows/model/status.ts';
 import { forbiddenTarget, type TargetTotals } from '../app/ledger.ts';
 import { podCidr } from '../cluster/layout.ts';
 import type { Lab } from '../cluster/lab.ts';
@@ -24,7 +25,7 @@ export async function countPods(lab: Lab, targetPodCidr: string): Promise<PodCou
 
 /** What a demo ends with, as text. */
 export function summary(
-  status: MigrationStatus,
+  status: MigrationReport,
   before: PodCounts,
   after: PodCounts,
   seen: readonly TargetTotals[]
@@ -47,6 +48,10 @@ export function summary(
       ['together', status.timeline.reduce((sum, entry) => sum + (entry.seconds ?? 0), 0).toFixed(1)],
     ]),
     '',
+    ...ledgerLines(status.ledger ?? {}),
+    '',
+    'The sample application:',
+    '',
     table([
       ['requests to', 'sent', 'lost'],
       ...seen
@@ -63,6 +68,21 @@ export function summary(
     );
   }
   return lines.join('\n');
+}
+
+/** What the probers measured: a line for each kind of path and stage. */
+function ledgerLines(ledger: Ledger): string[] {
+  const header = ['path', 'stage', 'sent', 'lost', 'lost ms', 'longest ms', 'resets', 'p50 ms', 'p99 ms'];
+  const rows = Object.keys(pathKinds).flatMap((kind) =>
+    ledgerStages.flatMap((stage) =>
+      byKind(ledger[stage] ?? [])
+        .filter((row) => row.kind === kind)
+        .map((row) => [
+          ...[kind, stage, row.sent, row.lost, row.lostMs, row.longestMs, row.resets, row.p50Ms, row.p99Ms],
+        ])
+    )
+  );
+  return ['The ledger, of the probers (lost of pod-pod/denied is what was answered):', '', table([header, ...rows])];
 }
 
 /** Columns in line: the first to the left, the others to the right. */

@@ -75,7 +75,8 @@ it('refuses a pod CIDR that is in use, by whom', async () => {
     ['10.96.128.0/17', 'services'],
   ]) {
     const { failure } = await migrate(`overlap-${podCidr}`, json({ podCidr }));
-    expect(failure).toMatchObject({ type: 'UnsuitablePodCidr' });
+    expect(failure).toMatchObject({ type: 'PreflightBlocked' });
+    expect(failure?.message).toContain(`pod-cidr-overlap: ${podCidr} overlaps with`);
     expect(failure?.message).toContain(owner);
   }
   expect(await traces()).toBe(before);

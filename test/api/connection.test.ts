@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { createPreflightActivities } from '../../activities/preflight/inspect.ts';
+import { createInspectionActivities } from '../../activities/preflight/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { activitiesOf } from '../support/activity.ts';
@@ -62,7 +62,7 @@ it('ends a request that is not answered when its activity is cancelled', async (
   const port = await listen((socket) => void sockets.push(socket));
   const clusters = kubeconfigClusters(await kubeconfigTo(`https://127.0.0.1:${port}`, 'silent'));
   const environment = new MockActivityEnvironment();
-  const { inspectCluster } = createPreflightActivities(clusters);
+  const { inspectCluster } = createInspectionActivities(clusters);
   const outcome = environment.run(inspectCluster, { cluster: lab().layout.context }).catch((error: unknown) => error);
   const start = Date.now();
   while (sockets.length === 0) await new Promise((resolve) => setTimeout(resolve, 20));

@@ -114,8 +114,21 @@ async function notDied(...except: string[]): Promise<string[]> {
 }
 
 const request = (more: object): string =>
-  JSON.stringify({ ...labMigrationRequest(lab()), cleanUp: 'approve', ...more });
+  JSON.stringify({
+    ...labMigrationRequest(lab()),
+    cleanUp: 'approve',
+    ledger: { samplesPerSecond: 5, baselineSeconds: 5, afterSeconds: 5 },
+    // The API server is killed again and again, and pods do notice.
+    gates: { toleranceMs: 120_000 },
+    ...more,
+  });
 const anyTime = [{ start: '00:00', end: '00:00' }];
+
+it('rehearses without leaving anything changed, though the worker dies again and again', async () => {
+  await cli.start(request({ dryRun: true }));
+  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
+  expect(await stateOf()).toEqual(before);
+}, 900_000);
 
 it('migrates, and takes everything back, though worker, Temporal and API server die again and again', async () => {
   await cli.start(request({ windows: anyTime }));

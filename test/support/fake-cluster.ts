@@ -2,6 +2,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
 import type { NodeFacts } from '../../workflows/model/nodes.ts';
+import type { CheckOutcome } from '../../workflows/model/preflight.ts';
 import type { ClusterFacts } from '../../workflows/model/source.ts';
 import { untilOpen } from '../../workflows/model/windows.ts';
 import type { Blocker } from '../../workflows/model/status.ts';
@@ -25,6 +26,8 @@ export interface FakeNode {
 interface FakeOptions {
   nodes?: (string | (Partial<FakeNode> & { name: string }))[];
   facts?: Partial<ClusterFacts>;
+  /** Outcomes of the checks. */
+  checks?: CheckOutcome[];
   /** Called before an activity takes effect; may throw, or take time. */
   before?: (activity: string, node: string | undefined) => void | Promise<void>;
   /** What a round of a drain leaves. */
@@ -38,7 +41,14 @@ interface FakeOptions {
  * in for the activities in tests of the workflows' own logic; the activities are tested against a real API server. It
  * refuses what must never happen, so that every test of a workflow looks for that too.
  */
-export function fakeCluster({ nodes = ['a', 'b', 'c'], facts = {}, before, left, pass }: FakeOptions = {}) {
+export function fakeCluster({
+  nodes = ['a', 'b', 'c'],
+  facts = {},
+  checks = [{ check: 'kernel', verdict: 'pass', evidence: [], ms: 1 }],
+  before,
+  left,
+  pass,
+}: FakeOptions = {}) {
   const calls: string[] = [];
   const broken: string[] = [];
   const state = new Map<string, FakeNode>();
@@ -89,8 +99,6 @@ export function fakeCluster({ nodes = ['a', 'b', 'c'], facts = {}, before, left,
       return {
         kubernetesVersion: 'v1.37.2',
         ...(system.canal && { canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 } }),
-        nodeCount: state.size,
-        networks: [{ cidr: '10.244.0.0/16', owner: "Canal's pods" }],
         leftovers: !system.canal && system.helpers,
         ...facts,
         ciliumOwnsCni: system.ciliumOwnsCni,
@@ -129,7 +137,52 @@ export function fakeCluster({ nodes = ['a', 'b', 'c'], facts = {}, before, left,
     renewAgent: onNode('renewAgent'),
     applyNodeConfig: onCluster('applyNodeConfig'),
     removeNodeConfig: onCluster('removeNodeConfig'),
-    deployHelpers: onCluster('deployHelpers', () => (system.helpers = true)),
+    runPreflight: async () => {
+      await call('runPreflight');
+      return [...checks];
+    },
+    planDetails: async ({ nodes: names }) => {
+      await call('planDetails');
+      const drains = names.map((node) => ({
+        node,
+        counts: { evicted: 3, recycled: 1, refused: 0 },
+        evicted: ['shop/web-1'],
+        recycled: ['shop/client-1'],
+        refused: [],
+        dataLost: [],
+        graceSeconds: 15,
+      }));
+      return { changes: ['+ routingMode: "tunnel"'], objects: ['ConfigMap kube-system/cilium-config'], drains };
+    },
+    rehearseRelease: onCluster('rehearseRelease'),
+    rehearseNode: async ({ node }) => {
+      await call('rehearseNode', node);
+      return { step: `migrate ${node}`, would: [`evict 3 pods`], problems: [] };
+    },
+    rehearseCleanUp: async () => {
+      await call('rehearseCleanUp');
+      return { step: 'clean-up', would: ['remove 9 objects'], problems: [] };
+    },
+    deployProbers: onCluster('deployProbers', () => {
+      must(!system.installed || system.helpers, 'probers after Cilium: there is no baseline any more');
+      system.helpers = true;
+    }),
+    deployNatExemption: onCluster('deployNatExemption', () => (system.helpers = true)),
+    markLedger: async ({ stage }) => {
+      await call(`ledger ${stage}`);
+      return [];
+    },
+    readLedger: async () => {
+      await call('readLedger');
+      return [];
+    },
+    collectDiagnostics: async ({ node }) => {
+      await call('collectDiagnostics', node);
+      return `cni-live-migration/diagnostics-${node}`;
+    },
+    checkGates: async ({ nodes: names }) => {
+      await call('checkGates', names?.join());
+    },
     removeHelpers: onCluster('removeHelpers', () => {
       system.helpers = false;
       for (const node of state.values()) node.flipped = false;

@@ -18,7 +18,7 @@ export function startRun(client: Client, taskQueue: string, input: unknown, carr
 }
 
 /** The failure that a run ends with, as an operator sees it. */
-export async function failureOf(run: Pick<Run, 'result'>): Promise<ApplicationFailure> {
+export async function failureOf(run: { result: () => Promise<unknown> }): Promise<ApplicationFailure> {
   const error: unknown = await run.result().catch((thrown: unknown) => thrown);
   if (!(error instanceof WorkflowFailedError) || !(error.cause instanceof ApplicationFailure)) {
     throw new Error('the run did not end with an ApplicationFailure', { cause: error });

@@ -9,13 +9,14 @@ export class TemporalCli {
   private readonly server: TemporalServer;
   private readonly workflowId: string;
 
-  constructor(server: TemporalServer, cluster: string) {
+  /** @param workflowId of another workflow than the cluster's migration. */
+  constructor(server: TemporalServer, cluster: string, workflowId = migrationWorkflowId(cluster)) {
     this.server = server;
-    this.workflowId = migrationWorkflowId(cluster);
+    this.workflowId = workflowId;
   }
 
-  async start(input: string): Promise<void> {
-    const type = ['--type', 'clusterMigration', '--task-queue', 'cni-migration', '--id-conflict-policy', 'Fail'];
+  async start(input: string, workflow = 'clusterMigration'): Promise<void> {
+    const type = ['--type', workflow, '--task-queue', 'cni-migration', '--id-conflict-policy', 'Fail'];
     await this.server.cli('workflow', 'start', ...type, '--workflow-id', this.workflowId, '--input', input);
   }
 

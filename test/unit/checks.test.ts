@@ -9,6 +9,12 @@ function prober(node: string, ip: string | undefined): PodFacts {
     mirror: false,
     controller: 'DaemonSet',
     emptyDirs: [],
+    claims: [],
+    hostPorts: [],
+    requests: { cpu: 0, memory: 0 },
+    annotations: {},
+    ready: true,
+    graceSeconds: 1,
     labels: {},
   };
   return {

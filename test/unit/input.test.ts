@@ -23,6 +23,11 @@ it('fills in every default', () => {
       windows: [],
       reboot: { mode: 'none', timeoutSeconds: 604_800 },
       drain: { mode: 'evict', timeoutSeconds: 900, deleteEmptyDirData: false, evictUnmanagedPods: false },
+      waivers: [],
+      nodePods: true,
+      dryRun: false,
+      ledger: { samplesPerSecond: 20, baselineSeconds: 30, afterSeconds: 30, outside: [] },
+      gates: { toleranceMs: 5_000, paths: {}, prometheus: [], http: [] },
       proberImage: 'cni-live-migration/prober:1',
     },
   });

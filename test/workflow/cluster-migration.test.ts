@@ -14,28 +14,31 @@ afterAll(() => server.stop());
 /** Without people. */
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
-const preflight = ['inspectCluster', 'acquireLock'];
+const begin = ['inspectCluster', 'acquireLock'];
+const preflight = [...begin, 'runPreflight', 'planDetails'];
 const coexistence = [
+  ...['deployProbers', 'ledger before'],
   ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],
-  ...['applyNodeConfig', 'deployHelpers'],
+  ...['applyNodeConfig', 'deployNatExemption', 'checkGates'],
 ];
 const nodeSteps = (node: string): string[] =>
   [
     ...['observeNode', 'cordonNode', 'drain to target', 'flipNode', 'verify target'],
-    ...['recycle to target', 'verify target', 'uncordonNode'],
+    ...['recycle to target', 'verify target', 'checkGates', 'uncordonNode'],
   ].map((step) => `${step} ${node}`);
 const cutOver = (...nodes: string[]): string[] => [
   ...['requireAllPodsOnTarget', 'applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
   ...nodes.flatMap((node) => [`renewAgent ${node}`, `verify target ${node}`]),
-  ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents'],
+  ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents', 'checkGates'],
 ];
 const cleanUp = (...nodes: string[]): string[] => [
   ...['exportCalico', 'removeCanal', 'nodeNames'],
   ...nodes.map((node) => `cleanHost ${node}`),
-  ...['removeCanalTraces', 'removeHelpers', 'releaseLock'],
+  ...['removeCanalTraces', 'ledger during', 'ledger after', 'removeHelpers', 'releaseLock'],
 ];
 /** Looks at the nodes come again and again, and change nothing. */
-const withoutLooks = (calls: readonly string[]): string[] => calls.filter((call) => call !== 'observeNodes');
+const withoutLooks = (calls: readonly string[]): string[] =>
+  calls.filter((call) => !['observeNodes', 'readLedger'].includes(call));
 
 it('migrates node by node, each step after the one before', async () => {
   const cluster = fakeCluster();
@@ -81,8 +84,24 @@ it.each([
     'InvalidInput',
     'windows.0.timeZone: ',
   ],
-  ['an overlapping CIDR', { cluster: 'prod', podCidr: '10.244.0.0/16' }, 'UnsuitablePodCidr', "Canal's pods"],
-  ["Flannel's port", { cluster: 'prod', tunnelPort: 8472 }, 'TunnelPortInUse', '8472'],
+  [
+    'a waiver of no check',
+    { cluster: 'p', waivers: [{ check: 'x', reason: 'y' }] },
+    'InvalidInput',
+    'waivers.0.check: ',
+  ],
+  [
+    'a waiver without a reason',
+    { cluster: 'p', waivers: [{ check: 'mtu', reason: ' ' }] },
+    'InvalidInput',
+    'waivers.0.reason: ',
+  ],
+  [
+    'a gate with a password',
+    { cluster: 'p', gates: { http: [{ url: 'http://a:b@c' }] } },
+    'InvalidInput',
+    'gates.http.0.url: ',
+  ],
 ])('refuses %s before anything is changed', async (_, input, type, words) => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -145,7 +164,8 @@ describe('with onFailure "stop"', () => {
       const run = await startRun(client, taskQueue, stop);
       expect(await failureOf(run)).toMatchObject({
         type: 'DrainBlocked',
-        message: 'node b: PodDisruptionBudget shop/web',
+        message:
+          'node b: PodDisruptionBudget shop/web\nwhat the node was like: ConfigMap diagnostics-b in cni-live-migration',
       });
       expect(states(await run.query(statusQuery))).toEqual(['migrated', 'failed', 'pending']);
     });
@@ -164,7 +184,8 @@ describe('with onFailure "stop"', () => {
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const failure = await failureOf(await startRun(client, taskQueue, stop));
-      expect(failure).toMatchObject({ type: 'VerificationFailed', message: 'node a: DNS over UDP: timeout' });
+      expect(failure).toMatchObject({ type: 'VerificationFailed' });
+      expect(failure.message).toMatch(/^node a: DNS over UDP: timeout\n.*diagnostics-a/);
     });
     expect(cluster.cordoned()).toEqual(['a']);
   });
@@ -230,7 +251,7 @@ it('does not go back to coexistence after the cut-over', async () => {
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, alone)).result();
   });
-  expect(withoutLooks(cluster.calls)).toEqual([...preflight, ...cutOver('a'), ...cleanUp('a')]);
+  expect(withoutLooks(cluster.calls)).toEqual([...begin, ...cutOver('a'), ...cleanUp('a')]);
 });
 
 it('goes on with a clean-up that was cut short', async () => {
@@ -240,7 +261,7 @@ it('goes on with a clean-up that was cut short', async () => {
     const report = await (await startRun(client, taskQueue, alone)).result();
     expect(report).toMatchObject({ changed: true, phase: 'done' });
   });
-  expect(cluster.calls).toEqual([...preflight, ...cleanUp('a')]);
+  expect(cluster.calls).toEqual([...begin, ...cleanUp('a')]);
 });
 
 it('has nothing to do when Canal is gone', async () => {

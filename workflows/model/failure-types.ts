@@ -19,10 +19,8 @@ export const failureTypes = [
   'MigrationRunning',
   /** The cluster's network is not Canal (Flannel with VXLAN, and Calico for policy). Nothing was changed. */
   'SourceNotFound',
-  /** The new pod CIDR overlaps with a network that is in use, or is too small. Nothing was changed. */
-  'UnsuitablePodCidr',
-  /** The new overlay would use the port of the old one. Nothing was changed. */
-  'TunnelPortInUse',
+  /** A check before the migration blocks it; the message names each with its evidence. Nothing was changed. */
+  'PreflightBlocked',
   /** Helm ended with an error. */
   'HelmFailed',
   /** What Helm rendered is not what the migration needs: the chart ignored one of our values. */
@@ -37,6 +35,8 @@ export const failureTypes = [
   'WrongNetwork',
   /** A path that must work does not. */
   'VerificationFailed',
+  /** A path was without an answer for longer than is tolerated, or something that was asked outside objects. */
+  'GateBreached',
   /** A node was not rebooted in time. */
   'RebootMissing',
   /** Calico's objects could not be exported, so that nothing was removed. */

@@ -1,5 +1,8 @@
 import { z } from 'zod';
 import { isMalformed } from '../payload-converter.ts';
+import { gatesSchema } from './gates.ts';
+import { ledgerSchema } from './measuring.ts';
+import { checkNames } from './preflight.ts';
 import { clockTime, isTimeZone, weekdays } from './windows.ts';
 
 /** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
@@ -80,6 +83,13 @@ const rebootSchema = z
   })
   .prefault({});
 
+const waiverSchema = z.strictObject({
+  /** Name of the check. */
+  check: z.enum(checkNames),
+  /** Why the migration may begin although this check blocks it; kept in the report. */
+  reason: z.string().trim().min(1).max(1_000),
+});
+
 const inputSchema = z.strictObject({
   /** The cluster: a context of the worker's kubeconfig. */
   cluster: contextName,
@@ -128,7 +138,22 @@ const inputSchema = z.strictObject({
   drain: drainSchema,
   /** Whether nodes are rebooted. */
   reboot: rebootSchema,
-  /** Image of the prober, which the verification pods run. */
+  /** Checks before the migration that may fail, each by its name and with a reason. @default none */
+  waivers: z.array(waiverSchema).max(100).default([]),
+  /**
+   * Whether the checks may run a pod on every node, for some seconds: to read what the kernel and its network are like, and
+   * to send packets between the nodes. Without, they judge by what the API server tells. @default true
+   */
+  nodePods: z.boolean().default(true),
+  /** Where there is a way back from what no roll-back mends, such as the name of a snapshot of etcd. @default none */
+  backup: z.string().trim().min(1).max(1_000).optional(),
+  /** Goes through the whole migration and tells what it would do, changing nothing. @default false */
+  dryRun: z.boolean().default(false),
+  /** How the paths between pods are measured. */
+  ledger: ledgerSchema,
+  /** What has to hold before the next node, and before the clean-up. */
+  gates: gatesSchema,
+  /** Image of the prober, which measures, verifies, and looks at nodes. */
   proberImage: z.string().min(1).max(512).default('cni-live-migration/prober:1'),
 });
 

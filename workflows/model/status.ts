@@ -1,3 +1,8 @@
+import { ledgerMarkdown, type Ledger } from './ledger.ts';
+import { planMarkdown, type Plan } from './plan.ts';
+import { preflightMarkdown, type CheckOutcome } from './preflight.ts';
+import type { Rehearsal } from './rehearsal.ts';
+
 /** The phases of a cluster's migration, in order; the last two are the way back. */
 export const phases = [
   'preflight',
@@ -114,6 +119,13 @@ export const maxNotes = 50;
 export interface MigrationReport extends MigrationStatus {
   /** False when the cluster had been migrated before and there was nothing to do. */
   changed: boolean;
+  /** Outcomes of the checks that it began with. */
+  preflight?: CheckOutcome[];
+  /** What was measured on every kind of path, by stage. */
+  ledger?: Ledger;
+  /** Of a dry run: what would be done, as a plan and step by step. */
+  plan?: Plan;
+  rehearsal?: Rehearsal[];
   /** Where Calico's objects were exported to: `namespace/name` of ConfigMaps. */
   calicoExport?: string[];
 }
@@ -121,8 +133,15 @@ export interface MigrationReport extends MigrationStatus {
 /** At most this many nodes are shown as a table; more are counted by their state. */
 const maxRows = 100;
 
+/** What is shown beside the status, once it is there. */
+export interface StatusDetails {
+  preflight?: readonly CheckOutcome[] | undefined;
+  plan?: Plan | undefined;
+  ledger?: Ledger | undefined;
+}
+
 /** The status as Markdown, for the Web UI's current details. */
-export function statusMarkdown(status: MigrationStatus, workflowId: string): string {
+export function statusMarkdown(status: MigrationStatus, workflowId: string, details: StatusDetails = {}): string {
   const lines = [`**${cell(status.cluster)}**: ${status.phase}`, ''];
   if (status.paused !== undefined) {
     lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason) || 'no reason given'}`, '');
@@ -135,8 +154,19 @@ export function statusMarkdown(status: MigrationStatus, workflowId: string): str
     lines.push(`To ${answer.does}:`, '', '```', signalCommand(workflowId, answer), '```', '');
   }
   lines.push(...nodeLines(status.nodes));
+  lines.push(...detailLines(status.phase, details));
   if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${note}`));
   return lines.join('\n');
+}
+
+/** What matters in the phase: the checks and the plan at first, then what was measured. */
+function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): string[] {
+  const early = phase === 'preflight' || phase === 'plan';
+  const lines: string[] = [];
+  if (early && preflight !== undefined) lines.push('Checks:', '', preflightMarkdown(preflight), '');
+  if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
+  if (!early && ledger !== undefined && Object.keys(ledger).length > 0) lines.push(ledgerMarkdown(ledger), '');
+  return lines;
 }
 
 /** The Temporal CLI's command line for a message. */

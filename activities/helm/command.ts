@@ -1,0 +1,37 @@
+import { spawn } from 'node:child_process';
+import { CancelledFailure } from '@temporalio/common';
+import { Context } from '@temporalio/activity';
+import { failure } from '../failures.ts';
+import { heartbeat } from '../heartbeat.ts';
+
+/** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
+export async function runHelm(helm: string, args: readonly string[], input = ''): Promise<string> {
+  const context = Context.current();
+  const child = spawn(helm, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const stop = (): void => void child.kill('SIGTERM');
+  context.cancellationSignal.addEventListener('abort', stop);
+  const doing = args.slice(0, 2).join(' ');
+  heartbeat({ waitingFor: `helm ${doing}` });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdin.on('error', () => {
+    // Helm that ends early closes its input; its exit code tells why.
+  });
+  child.stdin.end(input);
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', (error) => reject(failure('HelmFailed', `helm cannot be started: ${error.message}`)));
+      child.once('close', resolve);
+    });
+    if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${doing} was cancelled`);
+    if (code !== 0) {
+      const said = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
+      throw failure('HelmFailed', `helm ${doing} ended with code ${code ?? 'none'}: ${said}`, { retryable: true });
+    }
+    return stdout;
+  } finally {
+    context.cancellationSignal.removeEventListener('abort', stop);
+  }
+}

@@ -1,0 +1,76 @@
+import { coexistenceValues } from '../../workflows/model/helm-values.ts';
+import type { MigrationInput } from '../../workflows/model/input.ts';
+import { valueChanges, type NodeDrain, type PlanDetails } from '../../workflows/model/plan.ts';
+import { renderChart } from '../helm/render.ts';
+import { releaseValues } from '../helm/release.ts';
+import { natExemptionObjects } from '../host/helpers.ts';
+import type { Clusters } from '../kubernetes/connection.ts';
+import { drainVerdict } from '../kubernetes/drain-rules.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { keyOf } from '../preflight/cluster-reader.ts';
+import { proberObjects } from '../probe/probers.ts';
+
+/** A plan is part of a workflow's history, so it names so many pods of a node, of so many nodes; others are counted. */
+const maxNamed = 20;
+const maxDetailed = 30;
+
+/** The activity that reads what a plan tells. `helm` is the path of Helm's binary. */
+export function createPlanActivities(clusters: Clusters, helm: string) {
+  return {
+    /**
+     * Reads what would be made, and what would become of the pods of some nodes. Changes nothing.
+     * @throws HelmFailed when the chart cannot be rendered.
+     */
+    planDetails: withFailures(
+      'read what the plan needs',
+      async ({ input, nodes }: { input: MigrationInput; nodes: string[] }): Promise<PlanDetails> => {
+        const connection = await clusters.connect(input.cluster);
+        const { gitVersion } = await connection.version.getCode({});
+        const values = coexistenceValues(input);
+        const source = { chart: input.chart, version: input.chartVersion };
+        const { objects } = await renderChart(helm, source, values, input.values, gitVersion);
+        const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
+        const ours = [
+          ...proberObjects(target, { clusterIp: '', nodePort: 0 }),
+          ...natExemptionObjects({ sourcePodCidr: '', targetPodCidr: input.podCidr }, ''),
+        ];
+        const pods = await listPods(connection);
+        return {
+          changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
+          objects: [...ours, ...objects].map((object) => `${object.kind ?? ''} ${keyOf(object)}`),
+          drains: nodes.map((node, index) => drainOf(node, pods, input, index < maxDetailed ? maxNamed : 0)),
+        };
+      }
+    ),
+  };
+}
+
+/** What a drain of the node will do, as its own rules have it. */
+function drainOf(node: string, pods: readonly PodFacts[], input: MigrationInput, most: number): NodeDrain {
+  const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
+  const now = Date.now();
+  const evicted: string[] = [];
+  const recycled: string[] = [];
+  const refused: string[] = [];
+  const dataLost: string[] = [];
+  let graceSeconds = 0;
+  for (const pod of pods.filter((one) => one.node === node)) {
+    const verdict = drainVerdict(pod, { ...rules, daemonSets: true }, now);
+    if (verdict.action === 'refuse') refused.push(`${pod.key}: ${verdict.reason}`);
+    if (verdict.action !== 'evict') continue;
+    if (pod.controller === 'DaemonSet') recycled.push(pod.key);
+    else evicted.push(pod.key);
+    if (pod.emptyDirs.length > 0) dataLost.push(`${pod.key} (${pod.emptyDirs.join(', ')})`);
+    graceSeconds = Math.max(graceSeconds, pod.graceSeconds);
+  }
+  return {
+    node,
+    counts: { evicted: evicted.length, recycled: recycled.length, refused: refused.length },
+    evicted: evicted.slice(0, most),
+    recycled: recycled.slice(0, most),
+    refused: refused.slice(0, most),
+    dataLost: dataLost.slice(0, most),
+    graceSeconds,
+  };
+}

@@ -1,0 +1,20 @@
+import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+
+/** Words of the names and images of programs that add and remove nodes. */
+const words = ['cluster-autoscaler', 'karpenter'];
+
+/** Whether a program may remove a node in the middle of its migration. */
+export const autoscaler: PreflightCheck = {
+  ensures: 'No autoscaler of nodes runs: neither cluster-autoscaler nor Karpenter.',
+  verdicts: 'Blocks when one runs in the cluster. One that runs outside is not seen.',
+  fix: 'Scale it to 0 for the time of the migration, or waive this check: nodes that join are migrated, nodes that leave are forgotten.',
+  why: 'It takes a drained node for one that nobody needs, and removes it.',
+  run: async ({ deployments }) => {
+    const found = (await deployments()).filter(({ metadata, spec }) => {
+      const texts = [metadata?.name ?? '', ...(spec?.template.spec?.containers ?? []).map(({ image = '' }) => image)];
+      return (spec?.replicas ?? 1) > 0 && texts.some((one) => words.some((word) => one.includes(word)));
+    });
+    return unlessEmpty('block', found.length > 0 ? [few(found.map(keyOf))] : [], 'none runs in the cluster');
+  },
+};

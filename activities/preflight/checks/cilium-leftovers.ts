@@ -1,0 +1,41 @@
+import { definitionsOf } from '../../kubernetes/definitions.ts';
+import { ciliumNamespace } from '../../kubernetes/names.ts';
+import { pass, unlessEmpty, type PreflightCheck } from '../check.ts';
+import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
+
+/** Whether a Cilium is there that is not this migration's. */
+export const ciliumLeftovers: PreflightCheck = {
+  ensures: 'No Cilium of an earlier attempt is left: no agents, release, definitions, CNI files or links.',
+  verdicts: 'Blocks for each trace, unless an earlier run of this migration put Cilium there.',
+  fix: 'Uninstall that Cilium, delete its definitions (cilium.io), and its links and CNI files on the nodes.',
+  why: 'Old CiliumNodes give ranges twice, and an old CNI file wins the moment an agent restarts (cilium/cilium#17277, #22770).',
+  run: async (cluster) => {
+    if (await cluster.ciliumIsOurs()) return pass('Cilium is there, put there by an earlier run of this migration');
+    return unlessEmpty('block', await traces(cluster), 'no trace of Cilium');
+  },
+};
+
+async function traces({ connection, daemonSets, hosts }: ClusterReader): Promise<string[]> {
+  const found: string[] = [];
+  const agents = (await daemonSets()).filter(({ spec }) =>
+    spec?.template.spec?.containers.some(({ name }) => name === 'cilium-agent')
+  );
+  if (agents.length > 0) found.push(`DaemonSets ${few(agents.map(keyOf))}`);
+  // Helm's own record (helm.sh/helm pkg/storage/driver/secrets.go); its labels tell enough.
+  const releases = await connection.core.listNamespacedSecret({
+    namespace: ciliumNamespace,
+    labelSelector: 'owner=helm,name=cilium',
+    limit: 1,
+  });
+  if (releases.items.length > 0) found.push(`a Helm release "cilium" in ${ciliumNamespace}`);
+  const definitions = await definitionsOf(connection, 'cilium.io');
+  if (definitions.length > 0) found.push(`definitions ${few(definitions.map(keyOf), 3)}`);
+  for (const [node, { links, cniFiles }] of (await hosts()) ?? []) {
+    const names = [
+      ...links.map(({ name }) => name).filter((name) => name.startsWith('cilium_')),
+      ...Object.keys(cniFiles).filter((file) => file.includes('cilium')),
+    ];
+    if (names.length > 0) found.push(`${node}: ${names.join(', ')}`);
+  }
+  return found;
+}

@@ -1,0 +1,21 @@
+import { block, pass, warn, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** Whether the cluster's DNS will be there while its pods move. */
+export const clusterDns: PreflightCheck = {
+  ensures: 'The cluster’s DNS has at least two pods that are ready, on different nodes.',
+  verdicts: 'Blocks when none is ready; warns when there is one, or when all are on one node.',
+  fix: 'Give CoreDNS two replicas, a PodDisruptionBudget and a topology spread.',
+  why: 'Every pod looks names up while DNS moves to the other network.',
+  run: async ({ pods }) => {
+    const all = (await pods()).filter(({ labels, finished }) => labels['k8s-app'] === 'kube-dns' && !finished);
+    const ready = all.filter((pod) => pod.ready);
+    const text = few(
+      all.map(({ key, node, ready: up }) => `${key} on ${node || 'no node'}${up ? '' : ' (not ready)'}`)
+    );
+    if (ready.length === 0)
+      return block(all.length === 0 ? 'no pod has the label k8s-app=kube-dns' : `not ready: ${text}`);
+    const nodes = new Set(ready.map(({ node }) => node));
+    return nodes.size < 2 ? warn(`ready on ${nodes.size} node: ${text}`) : pass(text);
+  },
+};

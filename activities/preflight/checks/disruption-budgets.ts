@@ -1,0 +1,50 @@
+import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
+import { budgetText, budgetsOf, selects } from '../../kubernetes/disruption-budgets.ts';
+import type { PodFacts } from '../../kubernetes/pods.ts';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+
+/** Whether every pod can be evicted at some time. */
+export const disruptionBudgets: PreflightCheck = {
+  ensures: 'No PodDisruptionBudget forbids an eviction for ever, and no pod has two of them.',
+  verdicts:
+    'Blocks for budgets that can never allow a disruption and for pods with two; warns for those that allow none just now.',
+  fix: 'Give the workload one replica more than its budget asks for, or change the budget. A pod with two budgets is refused every eviction.',
+  why: 'A drain would wait for ever.',
+  run: async ({ budgets, pods }) => {
+    const moving = (await pods()).filter(({ hostNetwork, finished, mirror }) => !hostNetwork && !finished && !mirror);
+    const all = await budgets();
+    const never = all.filter((budget) => neverAllows(budget, podsOf(budget, moving)));
+    const now = all.filter(
+      (budget) =>
+        !never.includes(budget) && podsOf(budget, moving).length > 0 && budget.status?.disruptionsAllowed === 0
+    );
+    const twice = moving.flatMap((pod) => {
+      const own = budgetsOf(pod, all);
+      return own.length > 1 ? [`${pod.key} (${own.map(keyOf).join(', ')})`] : [];
+    });
+    return worst(
+      never.length > 0
+        ? block(`never allow a disruption: ${few(never.map(keyOf))}`)
+        : pass(`${all.length} budgets can be met`),
+      twice.length > 0 ? block(`pods with two budgets: ${few(twice)}`) : pass(),
+      now.length > 0 ? warn(few(now.map(budgetText))) : pass()
+    );
+  },
+};
+
+function podsOf({ metadata, spec }: V1PodDisruptionBudget, pods: readonly PodFacts[]): PodFacts[] {
+  return pods.filter((pod) => pod.namespace === metadata?.namespace && selects(spec?.selector, pod.labels));
+}
+
+/** Whether a budget would allow nothing even with every pod healthy. */
+function neverAllows({ spec, status }: V1PodDisruptionBudget, pods: readonly PodFacts[]): boolean {
+  if (pods.length === 0) return false;
+  const expected = Math.max(status?.expectedPods ?? 0, pods.length);
+  const share = (value: string | number): number =>
+    typeof value === 'string' && value.endsWith('%')
+      ? Math.ceil((Number.parseInt(value, 10) / 100) * expected)
+      : Number(value);
+  if (spec?.maxUnavailable !== undefined) return share(spec.maxUnavailable) === 0;
+  return spec?.minAvailable !== undefined && share(spec.minAvailable) >= expected;
+}

@@ -1,0 +1,43 @@
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** Whether every kernel can run Cilium's programs. */
+export const kernel: PreflightCheck = {
+  ensures: 'Every node runs Linux 5.10 or newer (or RHEL 8’s 4.18) on amd64 or arm64, with type information for BPF.',
+  verdicts: 'Blocks for an older kernel, another system or architecture; warns where BTF is missing.',
+  fix: 'Update the node, or leave it out of the cluster.',
+  why: 'Cilium’s system requirements (Documentation/operations/system_requirements.rst, v1.20).',
+  run: async ({ nodes, hosts }) => {
+    const told = (await nodes()).map(({ metadata, status }) => {
+      const { kernelVersion = '', operatingSystem = '', architecture = '' } = status?.nodeInfo ?? {};
+      const able =
+        operatingSystem === 'linux' && isSupported(kernelVersion) && ['amd64', 'arm64'].includes(architecture);
+      return {
+        name: metadata?.name ?? '',
+        able,
+        text: `${metadata?.name}: ${operatingSystem} ${kernelVersion} ${architecture}`,
+      };
+    });
+    const old = told.filter(({ able }) => !able);
+    const facts = [...((await hosts()) ?? [])];
+    const bare = facts.filter(([, { btf, unread }]) => !btf && unread === undefined).map(([node]) => node);
+    return worst(
+      old.length > 0
+        ? block(`not supported: ${few(old.map(({ text }) => text))}`)
+        : pass(
+            few(
+              told.map(({ text }) => text),
+              5
+            )
+          ),
+      bare.length > 0 ? warn(`no BTF (/sys/kernel/btf/vmlinux) on ${few(bare)}`) : pass()
+    );
+  },
+};
+
+/** Whether Cilium runs on a kernel of that version. */
+export function isSupported(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+  if (/^4\.18\..*\.el8/.test(version)) return true;
+  return major > 5 || (major === 5 && minor >= 10);
+}

@@ -1,0 +1,37 @@
+import { parse } from 'yaml';
+import { contains } from '../../../workflows/model/networks.ts';
+import { ifFound } from '../../kubernetes/errors.ts';
+import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';
+import { block, pass, warn, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** Name of kube-proxy's DaemonSet and ConfigMap, as kubeadm has them. */
+const name = 'kube-proxy';
+
+/** Whether services will work the same on both networks. */
+export const kubeProxy: PreflightCheck = {
+  ensures:
+    'kube-proxy runs, which serves node ports until and after the migration, and takes pods of the new CIDR for pods of the cluster.',
+  verdicts:
+    'Blocks when one of its pods is not ready; warns when kube-proxy or its configuration is not found, and when it tells pods by a clusterCIDR that does not hold the new one.',
+  fix: 'Mend kube-proxy. Set clusterCIDR in its configuration to the old and the new pod CIDR, or detectLocalMode to NodeCIDR, and restart it.',
+  why: 'Cilium takes over no node ports here. What kube-proxy believes to come from outside the cluster is masqueraded, so that a server sees a node in the place of a pod (kubernetes pkg/proxy/iptables). Pods on Cilium reach service addresses through Cilium, not kube-proxy.',
+  run: async ({ connection, input, pods }) => {
+    const proxies = (await pods()).filter((pod) => pod.name.startsWith(name) && pod.namespace === namespace);
+    if (proxies.length === 0)
+      return warn('no pod is named kube-proxy: make sure that it runs, and what its clusterCIDR is');
+    const broken = proxies.filter(({ ready }) => !ready).map(({ key, node }) => `${key} on ${node}`);
+    if (broken.length > 0) return block(`not ready: ${few(broken)}`);
+    const { data } = (await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }))) ?? {};
+    if (data?.['config.conf'] === undefined) return warn(`ConfigMap ${namespace}/${name} has no config.conf`);
+    const config = (parse(data['config.conf']) ?? {}) as { clusterCIDR?: string; detectLocalMode?: string };
+    const { clusterCIDR = '', detectLocalMode = '' } = config;
+    const byCidr = detectLocalMode === '' || detectLocalMode === 'ClusterCIDR';
+    const known = clusterCIDR.split(',').filter(Boolean);
+    if (!byCidr || known.length === 0 || known.some((cidr) => contains(cidr, input.podCidr)))
+      return pass(
+        `kube-proxy runs, clusterCIDR ${clusterCIDR || 'unset'}, detectLocalMode ${detectLocalMode || 'unset'}`
+      );
+    return warn(`kube-proxy's clusterCIDR is ${clusterCIDR}, which does not hold ${input.podCidr}`);
+  },
+};

@@ -1,0 +1,55 @@
+import { contains } from '../../../workflows/model/networks.ts';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, type ClusterReader } from '../cluster-reader.ts';
+import { internalAddress } from '../host-facts.ts';
+
+/** Bytes that VXLAN over IPv4 adds to a packet. */
+const vxlanBytes = 50;
+
+/** Whether packets of both overlays fit through the network below. */
+export const mtu: PreflightCheck = {
+  ensures: 'All nodes have the same MTU, Flannel leaves room for its header, and a value for MTU does too.',
+  verdicts:
+    'Blocks when values.MTU is larger than the nodes’ MTU; warns when nodes differ, or Flannel’s link is larger than fits.',
+  fix: 'Set values.MTU to the smallest MTU of the nodes: Cilium takes 50 bytes off for its tunnel. Mend the links that differ.',
+  why: 'Small packets pass and large ones hang (hcloud-k8s#450).',
+  run: async (cluster) => {
+    const facts = await cluster.hosts();
+    if (facts === undefined) return warn('not looked at: nodePods is off');
+    const uplinks = await uplinkMtus(cluster, facts);
+    const sizes = [...new Set(uplinks.values())].sort((a, b) => a - b);
+    const [smallest = Infinity] = sizes;
+    const wanted = Number(cluster.input.values['MTU'] ?? 0);
+    const large = [...facts].flatMap(([node, { links }]) =>
+      links
+        .filter(
+          ({ name, mtu: size }) => name.startsWith('flannel.') && size > (uplinks.get(node) ?? Infinity) - vxlanBytes
+        )
+        .map(({ name, mtu: size }) => `${node} ${name} ${size}`)
+    );
+    return worst(
+      wanted > smallest
+        ? block(`values.MTU is ${wanted}, and the nodes have ${smallest}`)
+        : pass(`MTU of the nodes: ${sizes.join(', ')}`),
+      sizes.length > 1 ? warn(`nodes differ: ${few([...uplinks].map(([node, size]) => `${node} ${size}`))}`) : pass(),
+      large.length > 0 ? warn(`Flannel's link leaves no room for its header: ${few(large)}`) : pass()
+    );
+  },
+};
+
+/** MTU of the interface that has the node's address, by node. */
+async function uplinkMtus(
+  { nodes }: ClusterReader,
+  facts: NonNullable<Awaited<ReturnType<ClusterReader['hosts']>>>
+): Promise<Map<string, number>> {
+  const found = new Map<string, number>();
+  for (const node of await nodes()) {
+    const name = node.metadata?.name ?? '';
+    const address = internalAddress(node);
+    const uplink = facts
+      .get(name)
+      ?.links.find(({ addresses = [] }) => addresses.some((one) => contains(`${one.split('/')[0]}/32`, address)));
+    if (uplink !== undefined) found.set(name, uplink.mtu);
+  }
+  return found;
+}

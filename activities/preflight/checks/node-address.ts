@@ -1,0 +1,42 @@
+import { contains } from '../../../workflows/model/networks.ts';
+import { block, pass, worst, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+import { internalAddress } from '../host-facts.ts';
+
+/** Whether each node's address stays its own once Cilium adds an interface. */
+export const nodeAddress: PreflightCheck = {
+  ensures:
+    'Calico will not take an address of Cilium’s interface for a node’s own, and each InternalIP is on an interface.',
+  verdicts:
+    'Blocks when Calico detects node addresses by itself, or when a node’s InternalIP is on none of its interfaces.',
+  fix: 'Set IP_AUTODETECTION_METHOD of calico-node to kubernetes-internal-ip, and give the kubelet a --node-ip that the node has.',
+  why: 'first-found picks cilium_host: peers move there and the cluster is cut off (DB Schenker, two minutes).',
+  run: async ({ canal, nodes, hosts }) => {
+    const containers = (await canal())?.daemonSet.spec?.template.spec?.containers ?? [];
+    const env = containers.find(({ name }) => name === 'calico-node')?.env ?? [];
+    const value = (name: string): string | undefined => env.find((one) => one.name === name)?.value;
+    // Canal's manifest turns Calico's own routing off, and with it the detection (calico node/pkg/lifecycle/startup).
+    const detects = value('CALICO_NETWORKING_BACKEND') !== 'none' && value('IP') === 'autodetect';
+    const method = value('IP_AUTODETECTION_METHOD') ?? 'first-found';
+    const unsafe = detects && !/^kubernetes-internal-ip|^skip-interface=.*cilium|^cidr=|^interface=/.test(method);
+    const facts = await hosts();
+    const lost = (await nodes()).filter((node) => {
+      const host = facts?.get(node.metadata?.name ?? '');
+      const address = internalAddress(node);
+      if (host === undefined || host.unread !== undefined || address === undefined) return false;
+      return !host.links.some(({ addresses = [] }) =>
+        addresses.some((one) => contains(`${one.split('/')[0]}/32`, address))
+      );
+    });
+    return worst(
+      unsafe
+        ? block(`calico-node detects the nodes' addresses by ${method}`)
+        : pass('Calico detects no node addresses'),
+      lost.length > 0
+        ? block(
+            `on none of the node's interfaces: ${few(lost.map((node) => `${node.metadata?.name} ${internalAddress(node)}`))}`
+          )
+        : pass('every InternalIP is on an interface of its node')
+    );
+  },
+};

@@ -1,0 +1,33 @@
+import type { V1Node } from '@kubernetes/client-node';
+import { isReady } from '../../kubernetes/ready.ts';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+
+/** Conditions that must be False. */
+const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
+
+/** Whether the nodes are well. */
+export const nodeHealth: PreflightCheck = {
+  ensures: 'Every node is Ready and under no pressure.',
+  verdicts:
+    'Blocks when no node is Ready, or when one is under pressure or has no network; warns for nodes that are not Ready (they are set aside until they are) or were cordoned by somebody (they stay cordoned).',
+  fix: 'Mend the nodes, or remove them from the cluster.',
+  why: 'A migration that begins on a broken cluster is blamed for it.',
+  run: async ({ nodes }) => {
+    const all = await nodes();
+    const ready = all.filter((node) => isReady(node));
+    const away = all.filter((node) => !isReady(node)).map(keyOf);
+    const pressed = ready.flatMap((node) => pressuresOf(node).map((one) => `${keyOf(node)} ${one}`));
+    const cordoned = all.filter(({ spec }) => spec?.unschedulable === true).map(keyOf);
+    return worst(
+      ready.length === 0 ? block('no node is Ready') : pass(`${ready.length} of ${all.length} nodes are Ready`),
+      pressed.length > 0 ? block(few(pressed)) : pass(),
+      away.length > 0 ? warn(`not Ready: ${few(away)}`) : pass(),
+      cordoned.length > 0 ? warn(`cordoned: ${few(cordoned)}`) : pass()
+    );
+  },
+};
+
+function pressuresOf({ status }: V1Node): string[] {
+  return pressures.filter((type) => status?.conditions?.some((one) => one.type === type && one.status === 'True'));
+}

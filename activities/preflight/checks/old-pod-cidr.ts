@@ -1,0 +1,42 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { contains, overlapping } from '../../../workflows/model/networks.ts';
+import { unlessEmpty, type PreflightCheck } from '../check.ts';
+
+interface Peer {
+  ipBlock?: { cidr: string };
+}
+/** The client library writes `from` so. */
+type Policy = KubernetesObject & { spec?: { ingress?: { _from?: Peer[] }[]; egress?: { to?: Peer[] }[] } };
+
+/** Whether something names the addresses that pods will leave. */
+export const oldPodCidr: PreflightCheck = {
+  ensures: 'No NetworkPolicy and no service names a part of the old pod CIDR.',
+  verdicts:
+    'Blocks for each that does. What is configured outside the cluster, such as firewalls and allow lists, is not seen.',
+  fix: 'Select pods by their labels instead, or add the new pod CIDR beside the old one; change allow lists outside the cluster too.',
+  why: 'Rules by address go on matching addresses that no pod has any more (Elastisys’ update-ips.bash).',
+  run: async ({ canal, list, services }) => {
+    const source = await canal();
+    if (source === undefined) return unlessEmpty('block', [], 'there is no Canal');
+    const { podCidr } = source.facts;
+    // A block that holds the whole of it, as 0.0.0.0/0 does, means more than pods.
+    const within = (cidr: string): boolean =>
+      overlapping(podCidr, [{ cidr, owner: '' }]).length > 0 && (cidr === podCidr || !contains(cidr, podCidr));
+    const found: string[] = [];
+    for (const { metadata, spec } of await list<Policy>('networking.k8s.io/v1', 'NetworkPolicy')) {
+      const peers = [
+        ...(spec?.ingress ?? []).flatMap(({ _from }) => _from ?? []),
+        ...(spec?.egress ?? []).flatMap(({ to }) => to ?? []),
+      ];
+      const blocks = peers.flatMap(({ ipBlock }) =>
+        ipBlock !== undefined && within(ipBlock.cidr) ? [ipBlock.cidr] : []
+      );
+      if (blocks.length > 0) found.push(`NetworkPolicy ${metadata?.namespace}/${metadata?.name}: ${blocks.join(', ')}`);
+    }
+    for (const { metadata, spec } of await services()) {
+      const ranges = (spec?.loadBalancerSourceRanges ?? []).filter(within);
+      if (ranges.length > 0) found.push(`service ${metadata?.namespace}/${metadata?.name}: ${ranges.join(', ')}`);
+    }
+    return unlessEmpty('block', found, `nothing names a part of ${podCidr}`);
+  },
+};

@@ -1,0 +1,50 @@
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+
+/** Programs that put files or plugins of their own into the CNI folder, by a word of their image or name. */
+const others = [
+  'multus',
+  'istio-cni',
+  'install-cni',
+  'linkerd-cni',
+  'whereabouts',
+  'sriov-cni',
+  'weave',
+  'antrea',
+  'kuryr',
+  'kube-router',
+  'aws-node',
+  'azure-cni',
+];
+
+/** Plugins of Canal, of Cilium and of what they chain. */
+const known = ['calico', 'flannel', 'host-local', 'portmap', 'bandwidth', 'tuning', 'loopback', 'cilium-cni'];
+
+/** Whether somebody else works on the CNI folder. */
+export const otherCni: PreflightCheck = {
+  ensures:
+    'No other program has a CNI file or a plugin on the nodes: Multus, the CNI of Istio or Linkerd, and the like.',
+  verdicts: 'Blocks for each that is found; warns when the nodes’ folders are not looked at.',
+  fix: 'Remove it, or have it chained in Cilium’s file (cni.configMap), and set cni.exclusive to false; then waive this check.',
+  why: 'Cilium renames every other file in the folder, and nobody renames it back (docs-csm PR 4109).',
+  run: async ({ daemonSets, canal, hosts }) => {
+    const own = (await canal())?.name;
+    const found = (await daemonSets()).filter(({ metadata, spec }) => {
+      const containers = [...(spec?.template.spec?.containers ?? []), ...(spec?.template.spec?.initContainers ?? [])];
+      // Canal's own init container is called install-cni.
+      const words = [metadata?.name ?? '', ...containers.map(({ image = '' }) => image)];
+      return metadata?.name !== own && words.some((word) => others.some((other) => word.includes(other)));
+    });
+    const facts = await hosts();
+    const files = [...(facts ?? [])].flatMap(([node, { cniFiles }]) =>
+      Object.entries(cniFiles)
+        .filter(([file, plugins]) => !file.endsWith('.cilium_bak') && plugins.some((plugin) => !known.includes(plugin)))
+        .map(([file, plugins]) => `${node}: ${file} (${plugins.join(', ')})`)
+    );
+    return worst(
+      found.length > 0 ? block(`DaemonSets ${few(found.map(keyOf))}`) : pass('no other CNI plugin'),
+      files.length > 0 ? block(`in /etc/cni/net.d: ${few(files)}`) : pass(),
+      facts === undefined ? warn('the nodes’ folders are not looked at: nodePods is off') : pass()
+    );
+  },
+};

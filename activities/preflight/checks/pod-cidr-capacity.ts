@@ -1,0 +1,51 @@
+import { blockCount, contains } from '../../../workflows/model/networks.ts';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+import { quantity } from '../../kubernetes/pods.ts';
+import type { KubernetesObject } from '@kubernetes/client-node';
+
+type CiliumNode = KubernetesObject & { spec?: { ipam?: { podCIDRs?: string[] } } };
+
+/** Addresses of a node's range that no pod gets: network, broadcast, cilium_host, health check. */
+const reserved = 4;
+
+/** Whether the new pod CIDR has room. */
+export const podCidrCapacity: PreflightCheck = {
+  ensures:
+    'The new pod CIDR has a range for every node, and each range an address for every pod that the node may have.',
+  verdicts:
+    'Blocks when ranges or addresses do not suffice, or when an earlier run gave nodes ranges of another CIDR; warns when fewer than a quarter of the ranges would be left for new nodes.',
+  fix: 'Choose a larger podCidr, or another nodeMaskSize: shorter for more pods a node, longer for more nodes.',
+  why: 'A node without a range gets no pods, and one whose range is used up leaves them in ContainerCreating.',
+  run: async ({ input, nodes, list, ciliumIsOurs }) => {
+    const all = await nodes();
+    const { podCidr, nodeMaskSize } = input;
+    const ranges = blockCount(podCidr, nodeMaskSize);
+    const addresses = 2 ** (32 - nodeMaskSize) - reserved;
+    const large = all.filter(({ status }) => (quantity(status?.allocatable?.['pods']) ?? 0) > addresses);
+    const used = (await ciliumIsOurs()) ? await list<CiliumNode>('cilium.io/v2', 'CiliumNode') : [];
+    const elsewhere = used.filter(
+      ({ spec }) => spec?.ipam?.podCIDRs?.some((cidr) => !contains(podCidr, cidr)) === true
+    );
+    const holds = `${podCidr} holds ${ranges} node ranges of /${nodeMaskSize}`;
+    return worst(
+      ranges < all.length
+        ? block(`${holds}, and the cluster has ${all.length} nodes`)
+        : pass(`${holds} for ${all.length} nodes`),
+      ranges >= all.length && ranges - all.length < ranges / 4
+        ? warn(`${holds}, of which ${ranges - all.length} would be left for new nodes`)
+        : pass(),
+      large.length > 0
+        ? block(
+            `a range of /${nodeMaskSize} has ${addresses} addresses for pods, fewer than the kubelet takes on ` +
+              few(large.map(({ metadata, status }) => `${metadata?.name} (${status?.allocatable?.['pods']})`))
+          )
+        : pass(`${addresses} addresses a node`),
+      elsewhere.length > 0
+        ? block(
+            `an earlier run gave ranges of another CIDR to ${few(elsewhere.map(({ metadata }) => metadata?.name ?? ''))}`
+          )
+        : pass()
+    );
+  },
+};

@@ -1,0 +1,65 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { contains, overlapping, type NamedNetwork } from '../../../workflows/model/networks.ts';
+import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+
+/** Whether the new pod CIDR is free. */
+export const podCidrOverlap: PreflightCheck = {
+  ensures: 'The new pod CIDR overlaps with nothing in use: pods, services, nodes, IPPools, the nodes’ own routes.',
+  verdicts: 'Blocks for each network that it shares an address with.',
+  fix: 'Choose a podCidr that nothing in or near the cluster uses.',
+  why: 'Cilium’s routes to its pods would take that traffic, the nodes’ own included (cilium/cilium#42383, PR 20208).',
+  run: async (cluster) => {
+    const { podCidr } = cluster.input;
+    const networks = [...(await apiNetworks(cluster)), ...(await routedNetworks(cluster))];
+    const shared = overlapping(podCidr, networks);
+    return unlessEmpty(
+      'block',
+      shared.map(({ cidr, owner }) => `${podCidr} overlaps with ${cidr} (${owner})`),
+      `${podCidr} is free, compared with ${networks.length} networks and addresses`
+    );
+  },
+};
+
+async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Promise<NamedNetwork[]> {
+  type ServiceCidr = KubernetesObject & { spec?: { cidrs?: string[] } };
+  type IpPool = KubernetesObject & { spec?: { cidr?: string } };
+  const ranges = (await list<ServiceCidr>('networking.k8s.io/v1', 'ServiceCIDR')).flatMap(
+    (one) => one.spec?.cidrs ?? []
+  );
+  // Their addresses one by one, where the API server tells no range.
+  const single = (await services()).flatMap(({ metadata, spec }) =>
+    [...(spec?.clusterIPs ?? []), ...(spec?.externalIPs ?? [])]
+      .filter((address) => address !== 'None' && !ranges.some((range) => contains(range, address)))
+      .map((cidr) => ({ cidr, owner: `service ${metadata?.namespace}/${metadata?.name}` }))
+  );
+  const ofNodes = (await nodes()).flatMap(({ metadata, spec, status }) => [
+    ...(spec?.podCIDRs ?? []).map((cidr) => ({ cidr, owner: `pods of node ${metadata?.name}` })),
+    ...(status?.addresses ?? [])
+      .filter(({ type }) => type === 'InternalIP' || type === 'ExternalIP')
+      .map(({ address }) => ({ cidr: address, owner: `node ${metadata?.name}` })),
+  ]);
+  const source = await canal();
+  return [
+    ...ranges.map((cidr) => ({ cidr, owner: 'services' })),
+    ...single,
+    ...ofNodes,
+    ...(source === undefined ? [] : [{ cidr: source.facts.podCidr, owner: "Canal's pods" }]),
+    ...(await list<IpPool>('crd.projectcalico.org/v1', 'IPPool')).map((pool) => ({
+      cidr: pool.spec?.cidr ?? '',
+      owner: `Calico's IPPool ${pool.metadata?.name}`,
+    })),
+  ];
+}
+
+/** What the nodes have routes to, but for the one to everywhere and those of a Cilium that this migration put there. */
+async function routedNetworks({ hosts, ciliumIsOurs }: ClusterReader): Promise<NamedNetwork[]> {
+  const ours = await ciliumIsOurs();
+  return [...((await hosts()) ?? [])].flatMap(([node, { routes }]) =>
+    routes.flatMap((route) => {
+      const [cidr = '', , device = ''] = route.split(' ');
+      const known = cidr === '0.0.0.0/0' || (ours && (device.startsWith('cilium') || device.startsWith('lxc')));
+      return known ? [] : [{ cidr, owner: `route of node ${node} over ${device}` }];
+    })
+  );
+}

@@ -1,0 +1,35 @@
+import type { V1Deployment } from '@kubernetes/client-node';
+import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
+import { ciliumNamespace } from '../../kubernetes/names.ts';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+
+/** Whether something is being rolled out. */
+export const rollouts: PreflightCheck = {
+  ensures: 'Canal runs on every node in its current version, and nothing of the system is in the middle of a rollout.',
+  verdicts: 'Blocks when Canal is not rolled out; warns for other DaemonSets and Deployments of kube-system.',
+  fix: 'Wait for the rollout, or mend what holds it up.',
+  why: 'What is broken before the migration would be found during it.',
+  run: async ({ canal, daemonSets, deployments }) => {
+    const source = await canal();
+    const broken = source !== undefined && !isRolledOut(source.daemonSet);
+    const others = [
+      ...(await daemonSets())
+        .filter((one) => one.metadata?.namespace === ciliumNamespace && one.metadata.name !== source?.name)
+        .filter((one) => (one.status?.desiredNumberScheduled ?? 0) > 0 && !isRolledOut(one)),
+      ...(await deployments()).filter((one) => one.metadata?.namespace === ciliumNamespace && !isComplete(one)),
+    ];
+    return worst(
+      broken
+        ? block(`${source.namespace}/${source.name} is not rolled out on every node`)
+        : pass('nothing is being rolled out'),
+      others.length > 0 ? warn(`not rolled out: ${few(others.map(keyOf))}`) : pass()
+    );
+  },
+};
+
+function isComplete({ metadata, spec, status }: V1Deployment): boolean {
+  const wanted = spec?.replicas ?? 1;
+  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
+  return (status?.updatedReplicas ?? 0) >= wanted && (status?.availableReplicas ?? 0) >= wanted;
+}

@@ -1,0 +1,23 @@
+import { pass, warn, worst, block, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** Whether the reverse path filter would drop what comes by one overlay and goes by the other. */
+export const rpFilter: PreflightCheck = {
+  ensures: 'The reverse path filter is not strict on any node.',
+  verdicts:
+    'Blocks when net.ipv4.conf.all.rp_filter is 1, which overrules what Cilium sets on its own interfaces; warns when it is the default for new interfaces.',
+  fix: 'Set net.ipv4.conf.all.rp_filter and net.ipv4.conf.default.rp_filter to 0 or 2, in /etc/sysctl.d too.',
+  why: 'While both overlays are up, a request and its answer may take different ways (cilium/cilium#10645).',
+  run: async ({ hosts }) => {
+    const facts = await hosts();
+    if (facts === undefined) return warn('not looked at: nodePods is off');
+    // The higher one of "all" and the interface's own counts (Linux: Documentation/networking/ip-sysctl.rst).
+    const strict = (key: 'all' | 'default') =>
+      [...facts].filter(([, host]) => host.rpFilter[key] === 1).map(([node]) => node);
+    const [all, byDefault] = [strict('all'), strict('default')];
+    return worst(
+      all.length > 0 ? block(`net.ipv4.conf.all.rp_filter is 1 on ${few(all)}`) : pass('not strict on any node'),
+      byDefault.length > 0 ? warn(`net.ipv4.conf.default.rp_filter is 1 on ${few(byDefault)}`) : pass()
+    );
+  },
+};

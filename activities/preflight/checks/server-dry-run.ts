@@ -1,0 +1,70 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { natExemptionObjects } from '../../host/helpers.ts';
+import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
+import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
+import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
+import { proberObjects } from '../../probe/probers.ts';
+import { atMost } from '../at-most.ts';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
+
+/** So many objects are tried at a time. */
+const atOnce = 8;
+
+/** Whether the API server would take every object. */
+export const serverDryRun: PreflightCheck = {
+  ensures:
+    'The API server, with all its admission, would take every object of the chart and of ours: each is applied with dryRun.',
+  verdicts: 'Blocks for each object that is refused; warns where a webhook takes no dry runs.',
+  fix: 'Read what the API server said: a policy engine’s rule, a quota, a right of the worker that is missing.',
+  why: 'What admission refuses would be found when half of Cilium is installed.',
+  run: async (cluster) => {
+    const objects = await wanted(cluster);
+    const refused: string[] = [];
+    const untried: string[] = [];
+    await atMost(atOnce, objects, async (object) => {
+      try {
+        await applyDry(cluster.connection, object as NamedObject);
+      } catch (error) {
+        // Cilium's operator defines its own kinds.
+        if (isUnknownKind(error)) return;
+        const said = `${object.kind} ${keyOf(object)}: ${messageOf(error).slice(0, 300)}`;
+        if (statusOf(error) === undefined) throw error;
+        if (said.includes('does not support dry run')) untried.push(said);
+        else refused.push(said);
+      }
+    });
+    return worst(
+      refused.length > 0 ? block(`refused: ${few(refused, 5)}`) : pass(`${objects.length} objects would be taken`),
+      untried.length > 0 ? warn(few(untried, 5)) : pass()
+    );
+  },
+};
+
+async function wanted(cluster: ClusterReader): Promise<KubernetesObject[]> {
+  const { input } = cluster;
+  const source = await cluster.canal();
+  // Without a chart, the check about it tells.
+  const rendered = await cluster.chart().then(
+    ({ objects }) => objects,
+    () => []
+  );
+  const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
+  const ours = [
+    ...proberObjects(target, { clusterIp: '', nodePort: 0 }),
+    ...natExemptionObjects(
+      { sourcePodCidr: source?.facts.podCidr ?? '', targetPodCidr: input.podCidr },
+      input.proberImage
+    ),
+  ];
+  // Namespaces that the migration makes: what goes into them is tried where there is one.
+  const made = [
+    helperNamespace,
+    ...rendered.flatMap(({ kind, metadata }) => (kind === 'Namespace' ? [metadata?.name] : [])),
+  ];
+  return [...rendered, ...ours].map((object) =>
+    made.includes(object.metadata?.namespace)
+      ? { ...object, metadata: { ...object.metadata, namespace: ciliumNamespace } }
+      : object
+  );
+}

@@ -1,0 +1,29 @@
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+import type { KubernetesObject } from '@kubernetes/client-node';
+
+type IpPool = KubernetesObject & {
+  spec?: { cidr?: string; ipipMode?: string; vxlanMode?: string; natOutgoing?: boolean; disabled?: boolean };
+};
+
+/** Whether the network is one that can be migrated, and what it is like. */
+export const sourceNetwork: PreflightCheck = {
+  ensures: 'The network is Canal – Flannel on VXLAN, and Calico for policy – and its configuration can be read.',
+  verdicts: 'Blocks when there is no Canal; warns when an IPPool of Calico is another one than Flannel’s network.',
+  fix: 'Only Canal as of Calico’s manifest canal.yaml is migrated. Remove IPPools that nothing uses.',
+  why: 'Plain Calico and plain Flannel keep addresses, routes and node IPs in other places.',
+  run: async ({ canal, list }) => {
+    const found = await canal();
+    if (found === undefined) return block('no DaemonSet has the containers calico-node and kube-flannel');
+    const { version, podCidr, vni, port } = found.facts;
+    const pools = await list<IpPool>('crd.projectcalico.org/v1', 'IPPool');
+    const text = (pool: IpPool): string =>
+      `IPPool ${keyOf(pool)} ${pool.spec?.cidr} (NAT of outgoing traffic ${pool.spec?.natOutgoing === true ? 'on' : 'off'})`;
+    const summary = `Canal ${version} in ${found.namespace}/${found.name}, pods in ${podCidr}, VXLAN ${vni} on UDP port ${port}`;
+    const strange = pools.filter(({ spec }) => spec?.cidr !== podCidr && spec?.disabled !== true);
+    return worst(
+      pass(summary, ...(pools.length > 0 ? [few(pools.map(text))] : [])),
+      strange.length > 0 ? warn(`not Flannel's network: ${few(strange.map(text))}`) : pass()
+    );
+  },
+};

@@ -1,0 +1,33 @@
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** Whether packets to the new overlay's port get from node to node. */
+export const tunnelPath: PreflightCheck = {
+  ensures: 'UDP packets to the port of the new overlay get from every node to every other one: real packets are sent.',
+  verdicts:
+    'Blocks when packets of a pair of nodes are not answered, or a node cannot be looked at; warns when no pods may run on nodes. Above ten nodes each sends to those 1, 2, 4, 8, 16 and 32 further in the list.',
+  fix: 'Let the port through in both directions between all nodes: host firewalls, security groups, network policies of the cloud.',
+  why: 'An overlay whose port is blocked looks healthy and carries nothing.',
+  run: async ({ input, hosts, ciliumIsOurs }) => {
+    const facts = await hosts();
+    if (facts === undefined) return warn('not looked at: nodePods is off');
+    const unread = [...facts].flatMap(([node, { unread: why }]) => (why === undefined ? [] : [`${node}: ${why}`]));
+    // Once Cilium has the port, nothing else can listen on it; each node's own verification sends packets then.
+    if ((await ciliumIsOurs()) && [...facts.values()].some(({ portTaken }) => portTaken !== undefined))
+      return pass(
+        `Cilium uses UDP port ${input.tunnelPort} already; every node is verified with packets when it is migrated`
+      );
+    const lost = [...facts].flatMap(([node, { peers }]) =>
+      peers.flatMap(({ node: peer, error }) => (error === undefined ? [] : [`${node} to ${peer}`]))
+    );
+    const pairs = [...facts.values()].reduce((sum, { peers }) => sum + peers.length, 0);
+    return worst(
+      unread.length > 0 ? block(`not looked at: ${few(unread)}`) : pass(),
+      lost.length > 0
+        ? block(
+            `UDP packets to port ${input.tunnelPort} are not answered: ${few(lost)} (${lost.length} of ${pairs} ways)`
+          )
+        : pass(`UDP port ${input.tunnelPort} answered on all ${pairs} ways between ${facts.size} nodes`)
+    );
+  },
+};

@@ -1,0 +1,36 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+
+type FelixConfiguration = KubernetesObject & { spec?: { vxlanPort?: number; wireguardListeningPort?: number } };
+
+/** Whether the port of the new overlay is free on every node. */
+export const tunnelPort: PreflightCheck = {
+  ensures:
+    'Nothing else uses the UDP port of the new overlay: not Flannel, not Calico, no other link and no program of a node.',
+  verdicts: 'Blocks when something does.',
+  fix: 'Choose another tunnelPort.',
+  why: 'Linux takes no second VXLAN device on a port, so one of the overlays goes dark; both default to 8472 (cilium/cilium#8990).',
+  run: async (cluster) =>
+    unlessEmpty('block', await users(cluster), `nothing uses UDP port ${cluster.input.tunnelPort}`),
+};
+
+async function users({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader): Promise<string[]> {
+  const port = input.tunnelPort;
+  const found: string[] = [];
+  if ((await canal())?.facts.port === port) found.push(`Flannel's VXLAN is on UDP port ${port}`);
+  for (const { metadata, spec } of await list<FelixConfiguration>('crd.projectcalico.org/v1', 'FelixConfiguration')) {
+    const ports = [spec?.vxlanPort, spec?.wireguardListeningPort];
+    if (ports.includes(port)) found.push(`FelixConfiguration ${metadata?.name} is on UDP port ${port}`);
+  }
+  const ours = await ciliumIsOurs();
+  for (const [node, { links, portTaken }] of (await hosts()) ?? []) {
+    const taken = links.filter(
+      (link) => link.kind === 'vxlan' && link.port === port && !(ours && link.name === 'cilium_vxlan')
+    );
+    for (const { name, vni } of taken) found.push(`${node}: link ${name} is VXLAN ${vni} on UDP port ${port}`);
+    const byCilium = ours && links.some((link) => link.name === 'cilium_vxlan');
+    if (portTaken !== undefined && taken.length === 0 && !byCilium) found.push(`${node}: ${portTaken}`);
+  }
+  return found;
+}

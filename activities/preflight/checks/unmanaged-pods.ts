@@ -1,0 +1,24 @@
+import { consents } from '../../kubernetes/drain-rules.ts';
+import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** Whether every pod would be made anew after its eviction. */
+export const unmanagedPods: PreflightCheck = {
+  ensures: 'Every pod that has to move has a controller that makes it anew, or there is consent that it goes.',
+  verdicts: 'Blocks for pods without a controller and without consent.',
+  fix: 'Have a controller run them, or consent with drain.evictUnmanagedPods.',
+  why: 'An evicted pod without a controller is gone for good (kubectl drain refuses it too).',
+  run: async ({ input, pods }) => {
+    const lost = (await pods()).filter(
+      (pod) =>
+        !pod.hostNetwork &&
+        !pod.finished &&
+        !pod.mirror &&
+        pod.controller === undefined &&
+        !consents(input.drain.evictUnmanagedPods, pod) &&
+        pod.labels['app.kubernetes.io/managed-by'] !== 'cni-live-migration'
+    );
+    const problems = lost.length > 0 ? [few(lost.map(({ key, node }) => `${key} on ${node || 'no node'}`))] : [];
+    return unlessEmpty('block', problems, 'every pod has a controller, or consent');
+  },
+};

@@ -1,0 +1,32 @@
+import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import { few } from '../cluster-reader.ts';
+
+/** A kubelet may be so many minor versions older than the API server (kubernetes.io/releases/version-skew-policy). */
+const mostBehind = 3;
+
+/** Whether kubelets and API server are of versions that go together. */
+export const versionSkew: PreflightCheck = {
+  ensures: 'No kubelet is newer than the API server, or more than three minor versions older.',
+  verdicts: 'Blocks when one is.',
+  fix: 'Finish the upgrade of the cluster first.',
+  why: 'Kubernetes’ version skew policy; a migration in the middle of an upgrade cannot tell one’s faults from the other’s.',
+  run: async ({ connection, nodes }) => {
+    const { gitVersion } = await connection.version.getCode({});
+    const server = minorOf(gitVersion);
+    const wrong = (await nodes()).flatMap(({ metadata, status }) => {
+      const version = status?.nodeInfo?.kubeletVersion ?? '';
+      const behind = server - minorOf(version);
+      return behind >= 0 && behind <= mostBehind ? [] : [`${metadata?.name} ${version}`];
+    });
+    return unlessEmpty(
+      'block',
+      wrong.length > 0 ? [`API server ${gitVersion}, kubelets ${few(wrong)}`] : [],
+      `API server ${gitVersion}, and all kubelets go with it`
+    );
+  },
+};
+
+function minorOf(version: string): number {
+  const [, minor = ''] = version.replace(/^v/, '').split('.');
+  return Number.parseInt(minor, 10);
+}

@@ -1,0 +1,60 @@
+import type { KubernetesObject, V1EndpointSlice } from '@kubernetes/client-node';
+import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
+import { few, keyOf } from '../cluster-reader.ts';
+
+interface Webhook {
+  name: string;
+  failurePolicy?: string;
+  clientConfig?: { service?: { namespace: string; name: string } };
+  rules?: { resources?: string[]; operations?: string[] }[];
+}
+type Configuration = KubernetesObject & { webhooks?: Webhook[] };
+
+/** Whether admission webhooks go on answering while their pods move. */
+export const webhooks: PreflightCheck = {
+  ensures: 'Webhooks that must answer, or nothing is admitted, are served by pods on two nodes.',
+  verdicts:
+    'Blocks when such a webhook decides about pods and is ready on fewer than two nodes; warns when it decides about other things.',
+  fix: 'Run two replicas on different nodes with a PodDisruptionBudget, or set failurePolicy to Ignore for the time of the migration.',
+  why: 'While its only pod moves no pod can be made, not even its own.',
+  run: async ({ list }) => {
+    const admission = 'admissionregistration.k8s.io/v1';
+    const configurations = [
+      ...(await list<Configuration>(admission, 'ValidatingWebhookConfiguration')),
+      ...(await list<Configuration>(admission, 'MutatingWebhookConfiguration')),
+    ];
+    const closed = configurations.flatMap((configuration) =>
+      (configuration.webhooks ?? [])
+        .filter(({ failurePolicy, clientConfig }) => failurePolicy !== 'Ignore' && clientConfig?.service !== undefined)
+        .map((webhook) => ({ webhook, owner: keyOf(configuration) }))
+    );
+    if (closed.length === 0) return pass('no webhook that fails closed is served from the cluster');
+    const slices = await list<V1EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice');
+    const thin = closed.flatMap(({ webhook, owner }) => {
+      const { namespace = '', name = '' } = webhook.clientConfig?.service ?? {};
+      const nodes = nodesOf(slices, namespace, name);
+      if (nodes.size >= 2) return [];
+      const text = `${owner}/${webhook.name} (service ${namespace}/${name}, ready on ${nodes.size} nodes)`;
+      return [{ text, pods: webhook.rules?.some(({ resources = [] }) => resources.some(isPods)) === true }];
+    });
+    const [ofPods, ofOthers] = [thin.filter(({ pods }) => pods), thin.filter(({ pods }) => !pods)];
+    const texts = (some: typeof thin): string => few(some.map(({ text }) => text));
+    return worst(
+      ofPods.length > 0 ? block(`decide about pods: ${texts(ofPods)}`) : pass(`${closed.length} webhooks fail closed`),
+      ofOthers.length > 0 ? warn(texts(ofOthers)) : pass()
+    );
+  },
+};
+
+function isPods(resource: string): boolean {
+  return ['*', '*/*', 'pods', 'pods/*'].includes(resource);
+}
+
+/** Nodes on which the service has pods that are ready. */
+function nodesOf(slices: readonly V1EndpointSlice[], namespace: string, service: string): Set<string> {
+  const own = slices.filter(
+    ({ metadata }) => metadata?.namespace === namespace && metadata.labels?.['kubernetes.io/service-name'] === service
+  );
+  const ready = own.flatMap(({ endpoints }) => endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false);
+  return new Set(ready.map(({ nodeName = 'outside' }) => nodeName));
+}

@@ -1,0 +1,187 @@
+import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { removeNamespace, applyNamespace } from '../host/namespace.ts';
+import { removeOwnPod } from '../host/own-pod.ts';
+import { applyObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound, messageOf } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { isReady } from '../kubernetes/ready.ts';
+import { poll } from '../poll.ts';
+import { prober } from '../probe/names.ts';
+
+/** What a node's kernel and network are like; the fields are those of prober/inspect.go. */
+export interface HostFacts {
+  btf: boolean;
+  /** Reverse path filter by interface. */
+  rpFilter: Record<string, number>;
+  links: HostLink[];
+  /** IPv4 routes, as "CIDR dev LINK". */
+  routes: string[];
+  /** Plugins by the name of the CNI file. */
+  cniFiles: Record<string, string[]>;
+  /** Why nothing could listen on the tunnel's port. */
+  portTaken?: string;
+  /** Nodes that were sent packets to, with an error where none came back. */
+  peers: { node: string; error?: string }[];
+  /** Why none of this is known: the other fields are empty. */
+  unread?: string;
+}
+
+/** A network interface of a node. */
+export interface HostLink {
+  name: string;
+  mtu: number;
+  up: boolean;
+  addresses?: string[];
+  kind?: string;
+  vni?: number;
+  port?: number;
+}
+
+/** Seconds in which a peer has to answer once both pods run. */
+const peerSeconds = 25;
+
+/** A pod has this long to tell what it found, in ms; its image may have to be fetched first. */
+const toldMs = 180_000;
+
+/** Up to so many nodes each sends packets to each; above, to those that are 1, 2, 4, … further. */
+const fullMesh = 10;
+const hops = [1, 2, 4, 8, 16, 32];
+
+const label = 'inspect';
+
+/**
+ * Looks at every node that is Ready from a short-lived pod on its network, without privileges, which also sends packets
+ * to the other nodes. Removes all of it again.
+ */
+export async function readHosts(
+  connection: ClusterConnection,
+  nodes: readonly V1Node[],
+  { image, udpPort }: { image: string; udpPort: number }
+): Promise<Map<string, HostFacts>> {
+  const targets = nodes
+    .filter((node) => isReady(node))
+    .map((node) => ({ name: node.metadata?.name ?? '', ip: internalAddress(node) ?? '' }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  await applyNamespace(connection);
+  try {
+    for (const { name } of targets) await removeOwnPod(connection, podName(name));
+    for (const [index, { name }] of targets.entries()) {
+      const peers = peersOf(targets, index);
+      await applyObject(connection, inspectionPod(name, image, udpPort, peers));
+    }
+    return await collect(
+      connection,
+      targets.map(({ name }) => name)
+    );
+  } finally {
+    for (const { name } of targets)
+      await ifFound(connection.core.deleteNamespacedPod({ name: podName(name), namespace, gracePeriodSeconds: 0 }));
+    for (const { name } of targets) await removeOwnPod(connection, podName(name));
+    // Unless a migration has more in it.
+    const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
+    if (probers === undefined) await removeNamespace(connection);
+  }
+}
+
+/** Whom a node sends packets to: everybody while they are few, and a sample that reaches everybody above that. */
+export function peersOf<T>(all: readonly T[], index: number): T[] {
+  if (all.length <= fullMesh) return all.filter((_, other) => other !== index);
+  const chosen = hops.filter((hop) => hop < all.length).map((hop) => (index + hop) % all.length);
+  return all.filter((_, other) => chosen.includes(other));
+}
+
+/** A node's address within the cluster. */
+export function internalAddress({ status }: V1Node): string | undefined {
+  return status?.addresses?.find(({ type, address }) => type === 'InternalIP' && address.includes('.'))?.address;
+}
+
+async function collect(connection: ClusterConnection, names: readonly string[]): Promise<Map<string, HostFacts>> {
+  const found = new Map<string, HostFacts>();
+  const deadline = Date.now() + toldMs;
+  await poll(
+    async () => {
+      const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
+      const waiting: string[] = [];
+      for (const name of names.filter((one) => !found.has(one))) {
+        const pod = items.find(({ metadata }) => metadata?.name === podName(name));
+        const facts = pod === undefined ? undefined : await readFacts(connection, pod);
+        if (facts !== undefined && facts.unread === undefined) found.set(name, facts);
+        else waiting.push(`${name} (${facts?.unread ?? waitingReason(pod)})`);
+        if (Date.now() > deadline && !found.has(name)) {
+          found.set(name, unreadHost(facts?.unread ?? waitingReason(pod)));
+        }
+      }
+      return waiting.length === 0 || found.size === names.length
+        ? { done: undefined }
+        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${waiting.slice(0, 10).join(', ')}` };
+    },
+    { timeoutMs: toldMs + 60_000, onTimeout: 'NodeNotReady' }
+  );
+  return found;
+}
+
+/** Facts of a node that could not be looked at. */
+export function unreadHost(reason: string): HostFacts {
+  return { btf: false, rpFilter: {}, links: [], routes: [], cniFiles: {}, peers: [], unread: reason };
+}
+
+/** The line that a pod has written; undefined while there is none. */
+async function readFacts({ core }: ClusterConnection, { metadata, status }: V1Pod): Promise<HostFacts | undefined> {
+  if (status?.phase !== 'Running') return undefined;
+  try {
+    const log = await core.readNamespacedPodLog({ name: metadata?.name ?? '', namespace });
+    const line = log.split('\n').find((text) => text.startsWith('{'));
+    return line === undefined ? undefined : (JSON.parse(line) as HostFacts);
+  } catch (error) {
+    return unreadHost(`its log cannot be read: ${messageOf(error)}`);
+  }
+}
+
+function waitingReason(pod: V1Pod | undefined): string {
+  const state = pod?.status?.containerStatuses?.[0]?.state;
+  return state?.waiting?.reason ?? state?.terminated?.message ?? pod?.status?.phase ?? 'being made';
+}
+
+function podName(node: string): string {
+  return `${label}-${node}`.slice(0, 253);
+}
+
+function inspectionPod(node: string, image: string, udpPort: number, peers: readonly { name: string; ip: string }[]) {
+  const cniDir = '/etc/cni/net.d';
+  const env = {
+    UDP_PORT: String(udpPort),
+    PEER_SECONDS: String(peerSeconds),
+    PEERS: JSON.stringify(peers.map(({ name, ip }) => ({ Node: name, IP: ip }))),
+    HOST_CNI: cniDir,
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: podName(node), namespace, labels: { app: label, ...ownedLabels } },
+    spec: {
+      nodeName: node,
+      hostNetwork: true,
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      terminationGracePeriodSeconds: 1,
+      tolerations: [{ operator: 'Exists' }],
+      containers: [
+        {
+          name: label,
+          image,
+          imagePullPolicy: 'IfNotPresent',
+          args: ['inspect'],
+          env: Object.entries(env).map(([name, value]) => ({ name, value })),
+          securityContext: {
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          },
+          volumeMounts: [{ name: 'cni', mountPath: cniDir, readOnly: true }],
+        },
+      ],
+      volumes: [{ name: 'cni', hostPath: { path: cniDir } }],
+    },
+  };
+}

@@ -1,0 +1,92 @@
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { coexistenceValues } from '../../workflows/model/helm-values.ts';
+import type { MigrationInput } from '../../workflows/model/input.ts';
+import { checkNames, type CheckName, type CheckOutcome } from '../../workflows/model/preflight.ts';
+import { renderChart } from '../helm/render.ts';
+import { heartbeat } from '../heartbeat.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { asFailure, messageOf, withFailures } from '../kubernetes/errors.ts';
+import { atMost } from './at-most.ts';
+import { checks } from './checks/index.ts';
+import { clusterReader, type ClusterReader } from './cluster-reader.ts';
+import { readHosts } from './host-facts.ts';
+
+/** So many checks run at a time. */
+const atOnce = 8;
+
+/** So much of what a check saw is kept: outcomes are part of a workflow's history. */
+const maxEvidence = 12;
+const maxLine = 600;
+
+/** Input of `runPreflight`. */
+export interface PreflightTarget {
+  input: MigrationInput;
+  /** Which checks to run. @default all */
+  only?: readonly CheckName[];
+}
+
+/** The activity that runs the checks. `helm` is the path of Helm's binary. */
+export function createCheckActivities(clusters: Clusters, helm: string) {
+  return {
+    /**
+     * Runs every check, several at a time. Nothing is changed, but that a pod of ours runs on every node for some seconds,
+     * unless `nodePods` is off. A check that cannot be run blocks, and says why.
+     * @throws ClusterUnreachable when the API server does not answer.
+     */
+    runPreflight: withFailures('check the cluster', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
+      const { input, only = checkNames } = target;
+      const connection = await clusters.connect(input.cluster);
+      // Whether it answers at all is no matter of a single check.
+      const { gitVersion } = await connection.version.getCode({});
+      const reader = readerOf(connection, input, helm, gitVersion);
+      const left = new Set(only);
+      return atMost(atOnce, only, async (name) => {
+        const outcome = await runCheck(name, reader);
+        left.delete(name);
+        heartbeat({ waitingFor: `checks: ${[...left].join(', ') || 'none'}` });
+        return outcome;
+      });
+    }),
+  };
+}
+
+function readerOf(connection: ClusterConnection, input: MigrationInput, helm: string, version: string): ClusterReader {
+  const reader: ClusterReader = clusterReader(connection, input, {
+    hosts: async () =>
+      input.nodePods
+        ? readHosts(connection, await reader.nodes(), { image: input.proberImage, udpPort: input.tunnelPort })
+        : undefined,
+    chart: () =>
+      renderChart(
+        helm,
+        { chart: input.chart, version: input.chartVersion },
+        coexistenceValues(input),
+        input.values,
+        version
+      ),
+  });
+  return reader;
+}
+
+async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOutcome> {
+  const check = checks[name];
+  const begin = Date.now();
+  const { verdict, evidence, fix } = await check.run(reader).catch((error: unknown) => {
+    const failed = asFailure(error, `run the check ${name}`);
+    // These are about the whole run: a cluster that does not answer is asked again, by the workflow.
+    if (failed instanceof CancelledFailure) throw failed;
+    if (failed instanceof ApplicationFailure && failed.type === 'ClusterUnreachable') throw failed;
+    return { verdict: 'block' as const, evidence: [`could not be run: ${messageOf(failed)}`], fix: undefined };
+  });
+  const advice = verdict === 'pass' ? undefined : (fix ?? check.fix);
+  return {
+    check: name,
+    verdict,
+    evidence: evidence
+      .filter(Boolean)
+      .slice(0, maxEvidence)
+      .map((line) => line.slice(0, maxLine)),
+    ...(advice !== undefined && { fix: advice }),
+    ms: Date.now() - begin,
+  };
+}

@@ -1,0 +1,132 @@
+import { request } from 'undici';
+import type { LedgerPage } from '../../workflows/model/ledger.ts';
+import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../workflows/model/gates.ts';
+import { tunnelPortOf } from '../cilium/agents.ts';
+import { failure } from '../failures.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { poll } from '../poll.ts';
+import { readMarks, readPages } from './ledger.ts';
+
+/** Input of `checkGates`. */
+export interface GateTarget {
+  cluster: string;
+  gates: Gates;
+  /** Since when paths are looked at (Unix, ms). */
+  sinceMs: number;
+  /** Nodes whose paths are looked at. @default all */
+  nodes?: string[];
+}
+
+/** How long probers may take to write down what they saw until now, in ms; twice as long as 5,000 nodes leave between. */
+const writtenMs = 200_000;
+const writtenOnSmallMs = 30_000;
+
+/** How often something outside is asked before it counts as wrong, and how long each answer may take, in ms. */
+const outsideTries = 3;
+const outsideMs = 10_000;
+
+/** So many breaches are told one by one. */
+const maxTold = 10;
+
+/** The activity that judges what was measured. */
+export function createGateActivities(clusters: Clusters) {
+  return {
+    /**
+     * Makes sure that no path was without an answer for longer than is tolerated, and that what is asked outside agrees.
+     * @throws GateBreached with the evidence, and with what the pattern of broken paths points to.
+     */
+    checkGates: withFailures('check the gates', async (target: GateTarget): Promise<void> => {
+      const { gates, nodes, sinceMs } = target;
+      const connection = await clusters.connect(target.cluster);
+      const { pages, silent } = await untilWritten(connection, nodes);
+      const { before } = await readMarks(connection);
+      const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
+      const untilMs = Math.max(Date.now(), ...pages.map(({ atMs }) => atMs));
+      const breaches = breachesOf(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
+      const lines = breaches.slice(0, maxTold).map(breachText);
+      if (breaches.length > maxTold) lines.push(`and ${breaches.length - maxTold} more paths`);
+      lines.push(...silent.map((node) => `the probers on ${node} do not write their ledger any more`));
+      lines.push(...(await askOutside(gates)));
+      if (lines.length === 0) return;
+      const cause = tunnelSuspicion(pages, await tunnelPortOf(connection), untilMs);
+      throw failure('GateBreached', [...(cause === undefined ? [] : [cause]), ...lines].join('\n'));
+    }),
+  };
+}
+
+/** Waits until the probers of the nodes have written down what they saw until now; tells which have not. */
+async function untilWritten(
+  connection: ClusterConnection,
+  nodes: readonly string[] | undefined
+): Promise<{ pages: LedgerPage[]; silent: string[] }> {
+  const keyOf = ({ node, role }: LedgerPage): string => `${node} ${role}`;
+  const begin = new Map((await readPages(connection)).map((page) => [keyOf(page), page.atMs]));
+  const deadline = Date.now() + (begin.size > 200 ? writtenMs : writtenOnSmallMs);
+  return poll(
+    async () => {
+      const pages = await readPages(connection);
+      const written = new Set(pages.filter((page) => page.atMs > (begin.get(keyOf(page)) ?? 0)).map(keyOf));
+      const asked = nodes ?? [...new Set(pages.map(({ node }) => node))];
+      const silent = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
+      return silent.length === 0 || Date.now() > deadline
+        ? { done: { pages, silent } }
+        : { waitingFor: `the probers on ${silent.slice(0, 10).join(', ')} to write their ledger` };
+    },
+    { timeoutMs: writtenMs + 60_000, onTimeout: 'GateBreached' }
+  );
+}
+
+/** @returns what Prometheus and other services object to. */
+async function askOutside({ prometheus, http }: Gates): Promise<string[]> {
+  const asked = [
+    ...prometheus.map(
+      ({ url, query, max }) =>
+        () =>
+          objectionOfPrometheus(url, query, max)
+    ),
+    ...http.map(
+      ({ url }) =>
+        () =>
+          objectionOfService(url)
+    ),
+  ];
+  const answers = await Promise.all(asked.map((ask) => severalTimes(ask)));
+  return answers.filter((answer) => answer !== undefined);
+}
+
+async function severalTimes(ask: () => Promise<string | undefined>): Promise<string | undefined> {
+  for (let tries = 1; ; tries++) {
+    const objection = await ask().catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
+    if (objection === undefined || tries >= outsideTries) return objection;
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+  }
+}
+
+/** Asks Prometheus' HTTP API for the query's value now. @returns why it objects; undefined when it does not. */
+async function objectionOfPrometheus(url: string, query: string, max: number): Promise<string | undefined> {
+  const address = new URL('api/v1/query', url.endsWith('/') ? url : `${url}/`);
+  address.searchParams.set('query', query);
+  const { statusCode, body } = await ask(address);
+  const text = await body.text();
+  if (statusCode !== 200) return `Prometheus at ${address.host} answers ${query} with status ${statusCode}`;
+  type Sample = [time: number, value: string];
+  const { data } = JSON.parse(text) as {
+    data?: { resultType?: string; result?: Sample | { metric: object; value: Sample }[] };
+  };
+  const samples = data?.resultType === 'scalar' ? [data.result as Sample] : (data?.result ?? []);
+  const values = samples.map((one) => Number((Array.isArray(one) ? one : (one as { value: Sample }).value)[1]));
+  const wrong = values.find((value) => !(value <= max));
+  return wrong === undefined ? undefined : `Prometheus: ${query} is ${wrong}, at most ${max} is allowed`;
+}
+
+async function objectionOfService(url: string): Promise<string | undefined> {
+  const { statusCode, body } = await ask(new URL(url));
+  await body.dump();
+  const { host, pathname } = new URL(url);
+  return statusCode >= 200 && statusCode < 300 ? undefined : `${host}${pathname} answers with status ${statusCode}`;
+}
+
+function ask(address: URL) {
+  return request(address, { headersTimeout: outsideMs, bodyTimeout: outsideMs });
+}

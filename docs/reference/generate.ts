@@ -1,0 +1,27 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { checks } from '../../activities/preflight/checks/index.ts';
+import { checkNames } from '../../workflows/model/preflight.ts';
+
+/** The reference of the checks, from what each check says of itself. */
+export function preflightReference(): string {
+  const lines = [
+    '# The checks before a migration',
+    '',
+    'Made from the checks themselves by `npm run docs`. How to run them, and how to waive one:',
+    '[Migrating a cluster](../migrating.md#checks).',
+    '',
+    '| check | makes sure of |',
+    '|---|---|',
+    ...checkNames.map((name) => `| [\`${name}\`](#${name}) | ${checks[name].ensures} |`),
+  ];
+  for (const name of checkNames) {
+    const { ensures, verdicts, fix, why } = checks[name];
+    lines.push('', `## ${name}`, '', ensures, '', verdicts, '', `**To do:** ${fix}`, '', `**Why:** ${why}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+if (process.argv[1] === import.meta.filename) {
+  await writeFile(path.join(import.meta.dirname, 'preflight.md'), preflightReference());
+}

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	start = time.UnixMilli(1_000_000)
+	key   = pathKey{"pod-pod/small", "node2", "canal", "cilium"}
+)
+
+func at(ms int64) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+
+func only(t *testing.T, book *ledger, now time.Time) record {
+	t.Helper()
+	records := book.page("pod", now).Records
+	if len(records) != 1 {
+		t.Fatalf("%d records", len(records))
+	}
+	return records[0]
+}
+
+func TestALossHasADuration(t *testing.T) {
+	book := newLedger()
+	lost := errors.New("lost")
+	for i, err := range []error{nil, lost, lost, lost, nil, nil, lost, nil} {
+		book.add(key, outcome{at: at(int64(i) * 50), err: err, latency: time.Millisecond}, "")
+	}
+	r := only(t, book, at(400))
+	if r.Sent != 8 || r.Lost != 4 || r.LostMs != 200 || r.MaxMs != 150 || len(r.Gaps) != 2 {
+		t.Fatalf("%+v", r)
+	}
+	if r.Gaps[0] != (gap{start.UnixMilli() + 50, 150, 3}) {
+		t.Fatalf("%+v", r.Gaps[0])
+	}
+}
+
+func TestAGapThatIsNotOverCounts(t *testing.T) {
+	book := newLedger()
+	for ms := int64(0); ms <= 5000; ms += 50 {
+		book.add(key, outcome{at: at(ms), err: errors.New("lost")}, "")
+	}
+	if r := only(t, book, at(5800)); r.LostMs != 5000 || r.MaxMs != 5000 || r.Gaps[0].Ms != 5000 || r.OpenMs == 0 {
+		t.Fatalf("%+v", r)
+	}
+	book.add(key, outcome{at: at(5050)}, "")
+	if r := only(t, book, at(9000)); r.LostMs != 5050 || r.OpenMs != 0 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestAPeerThatLeavesEndsTheGap(t *testing.T) {
+	book := newLedger()
+	book.add(key, outcome{at: at(0), err: errors.New("lost")}, "")
+	book.add(key, outcome{at: at(50), err: errors.New("lost")}, "")
+	book.end(key)
+	if r := only(t, book, at(60_000)); r.LostMs != 50 || r.OpenMs != 0 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestAnotherSourceAddressIsSeen(t *testing.T) {
+	book := newLedger()
+	book.add(key, outcome{at: at(0), source: "10.0.0.1"}, "10.244.1.2")
+	book.add(key, outcome{at: at(50), source: "10.244.1.2"}, "10.244.1.2")
+	if r := only(t, book, at(60)); r.Translated != 1 || r.TranslatedTo != "10.0.0.1" {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestALedgerOutlivesItsProber(t *testing.T) {
+	book := newLedger()
+	book.add(key, outcome{at: at(0), err: errors.New("lost")}, "")
+	book.add(key, outcome{at: at(1000), err: errors.New("lost")}, "")
+	written, err := json.Marshal(book.page("old", at(1000)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p page
+	if err := json.Unmarshal(written, &p); err != nil {
+		t.Fatal(err)
+	}
+	next := newLedger()
+	next.add(key, outcome{at: at(2000), latency: time.Millisecond}, "")
+	next.restore(p)
+	if r := only(t, next, at(3000)); r.Sent != 3 || r.Lost != 2 || r.LostMs != 1000 || r.OpenMs != 0 || len(r.Gaps) != 1 {
+		t.Fatalf("%+v", r)
+	}
+	if counts := next.page("new", at(3000)).Latency[0].Counts; counts[latencyClass(time.Millisecond)] != 1 {
+		t.Fatalf("%v", counts)
+	}
+}
+
+func TestMetricsAreThere(t *testing.T) {
+	book := newLedger()
+	book.add(key, outcome{at: at(0), latency: time.Millisecond}, "")
+	answer := httptest.NewRecorder()
+	book.metrics(answer, nil)
+	want := `cni_migration_probe_samples_total{path="pod-pod/small",peer="node2",from="canal",to="cilium"} 1`
+	if !strings.Contains(answer.Body.String(), want) {
+		t.Fatal(answer.Body.String())
+	}
+}
+
+// Cancelled as probers cancel: a deadline would end the last sample as if it were lost.
+func canceledAfter(duration time.Duration) context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(duration, cancel)
+	return ctx
+}
+
+// A server that can be made to fall silent, on a port of its own.
+func lineServer(t *testing.T, silent func() bool) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if silent() {
+				connection.Close()
+				continue
+			}
+			go answerLines(connection)
+		}
+	}()
+	return listener.Addr().String()
+}
+
+func TestSamplesOfARealServer(t *testing.T) {
+	t.Setenv("POD_IP", "127.0.0.1")
+	begin := time.Now()
+	silent := func() bool {
+		since := time.Since(begin)
+		return since > 500*time.Millisecond && since < 1000*time.Millisecond
+	}
+	address := lineServer(t, silent)
+	book := newLedger()
+	ctx := canceledAfter(2 * time.Second)
+	path{key: key, sample: oneLine(address, largeLine)}.run(ctx, 20*time.Millisecond, book)
+	r := only(t, book, time.Now())
+	if len(r.Gaps) != 1 || r.LostMs < 400 || r.LostMs > 700 || r.Translated != 0 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestALongLivedConnectionThatBreaksIsSeen(t *testing.T) {
+	t.Setenv("POD_IP", "127.0.0.1")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for number := 0; ; number++ {
+			connection, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go answerLines(connection)
+			if number == 0 {
+				time.AfterFunc(400*time.Millisecond, func() { connection.Close() })
+			}
+		}
+	}()
+	book := newLedger()
+	ctx := canceledAfter(1200 * time.Millisecond)
+	path{key: key, stream: overConnection("tcp", listener.Addr().String())}.run(ctx, 20*time.Millisecond, book)
+	if r := only(t, book, time.Now()); r.Resets != 1 || r.Sent < 30 || r.Lost > 3 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestUDPSamples(t *testing.T) {
+	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	go func() {
+		buffer := make([]byte, 100)
+		for number := 0; ; number++ {
+			n, from, err := socket.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			// Every tenth is lost.
+			if number%10 != 9 {
+				_, _ = socket.WriteTo(buffer[:n], from)
+			}
+		}
+	}()
+	book := newLedger()
+	ctx := canceledAfter(1200 * time.Millisecond)
+	path{key: key, stream: overConnection("udp", socket.LocalAddr().String())}.run(ctx, 20*time.Millisecond, book)
+	r := only(t, book, time.Now())
+	if r.Lost < 4 || r.Lost > 7 || r.MaxMs > 60 {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestAnAnswerThatPolicyForbidsIsAGap(t *testing.T) {
+	address := lineServer(t, func() bool { return false })
+	if o := denied(address)(context.Background()); o.err == nil {
+		t.Fatal("an answer was taken for a denial")
+	}
+	listener, _ := net.Listen("tcp", "127.0.0.1:0")
+	closed := listener.Addr().String()
+	listener.Close()
+	if o := denied(closed)(context.Background()); o.err != nil {
+		t.Fatal(o.err)
+	}
+}
+
+func TestLatencyClassesCoverASample(t *testing.T) {
+	if last := latencyBound(latencyClasses - 1); last < float64(sampleTimeout/time.Millisecond) {
+		t.Fatalf("the last class ends at %.0f ms", last)
+	}
+	for _, ms := range []float64{0.05, 0.1, 1, 10, 900, 5000} {
+		class := latencyClass(time.Duration(ms * float64(time.Millisecond)))
+		if class > 0 && class < latencyClasses-1 && (latencyBound(class) < ms || latencyBound(class-1) > ms) {
+			t.Fatal(fmt.Sprintf("%.2f ms is in class %d", ms, class))
+		}
+	}
+}

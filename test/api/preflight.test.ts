@@ -1,0 +1,577 @@
+import type { V1PodList } from '@kubernetes/client-node';
+import { run } from '../../lab/process.ts';
+import { parseInput, type MigrationRequest } from '../../workflows/model/input.ts';
+import { checkNames, type CheckName, type CheckOutcome } from '../../workflows/model/preflight.ts';
+import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
+import { labMigrationRequest } from '../../lab/migration-request.ts';
+import { activitiesOf } from '../support/activity.ts';
+import { useLab } from '../support/lab.ts';
+import { apply, bareNode, barePod, get } from '../support/objects.ts';
+
+const lab = useLab({ nodes: 0 });
+const nodes = ['n1', 'n2', 'n3'];
+const namespace = 'shop';
+
+/** Runs one check as the administrator, without pods on nodes: those that need them are tested in test/lab. */
+async function check(name: CheckName, more: Partial<MigrationRequest> = {}): Promise<CheckOutcome> {
+  const request = labMigrationRequest(lab(), 'every-node', { nodePods: false, ...more });
+  const parsed = parseInput(request);
+  if ('problems' in parsed) throw new Error(parsed.problems.join('\n'));
+  const [outcome] = await activitiesOf(lab()).runPreflight({ input: parsed.input, only: [name] });
+  if (outcome === undefined) throw new Error(`${name} has no outcome`);
+  return outcome;
+}
+
+const nodeInfo = { operatingSystem: 'linux', architecture: 'amd64', kernelVersion: '6.1.0', kubeletVersion: 'v1.37.0' };
+
+async function setNode(name: string, status: object = {}): Promise<void> {
+  const whole = {
+    conditions: [{ type: 'Ready', status: 'True', reason: 'x', message: 'x' }],
+    addresses: [{ type: 'InternalIP', address: `192.0.2.${nodes.indexOf(name) + 1}` }],
+    allocatable: { cpu: '4', memory: '8Gi', pods: '110' },
+    capacity: { cpu: '4', memory: '8Gi', pods: '110' },
+    nodeInfo: {
+      machineID: '',
+      systemUUID: '',
+      bootID: 'b',
+      osImage: '',
+      containerRuntimeVersion: '',
+      kubeProxyVersion: '',
+      ...nodeInfo,
+    },
+    ...status,
+  };
+  await patchStatus('node', name, whole);
+}
+
+async function patchStatus(kind: string, name: string, status: object, ...where: string[]): Promise<void> {
+  await lab().kubectl(
+    'patch',
+    kind,
+    name,
+    ...where,
+    '--subresource=status',
+    '--type=merge',
+    '-p',
+    JSON.stringify({ status })
+  );
+}
+
+/** Says of every pod what its kubelet would: there is none. */
+async function allReady(): Promise<void> {
+  for (const { metadata } of (await get<V1PodList>(lab(), 'pods', '-A')).items) {
+    const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
+    await patchStatus('pod', metadata?.name ?? '', status, '-n', metadata?.namespace ?? '');
+  }
+}
+
+const dnsPod = (name: string, node: string) =>
+  barePod('kube-system', name, node, { labels: { 'k8s-app': 'kube-dns' }, spec: { hostNetwork: true } });
+
+beforeAll(async () => {
+  await lab().kubectl('create', 'namespace', namespace);
+  for (const name of nodes) {
+    await apply(lab(), { ...bareNode(name), metadata: { name, labels: { 'kubernetes.io/os': 'linux' } } });
+    await setNode(name);
+  }
+  await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
+  await lab().kubectl('wait', '--for=condition=Established', 'crd/ippools.crd.projectcalico.org', '--timeout=60s');
+  // Without these, no pod is admitted.
+  for (const one of ['kube-system', namespace]) {
+    await lab().kubectl('wait', '--for=create', 'serviceaccount/default', '-n', one, '--timeout=60s');
+  }
+  await apply(lab(), dnsPod('dns-1', 'n1'), dnsPod('dns-2', 'n2'), {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'kube-proxy', namespace: 'kube-system' },
+    data: { 'config.conf': 'clusterCIDR: 10.244.0.0/15\nmode: iptables\n' },
+  });
+  await apply(lab(), barePod('kube-system', 'kube-proxy-x', 'n1', { spec: { hostNetwork: true } }));
+  await allReady();
+});
+
+// Without a kubelet, nodes are said not to be Ready after a while.
+beforeEach(async () => {
+  for (const name of nodes) await setNode(name);
+});
+
+const calico = (kind: string, spec: object, extra: object = {}) => ({
+  apiVersion: 'crd.projectcalico.org/v1',
+  kind,
+  metadata: { name: 'test', ...extra },
+  spec,
+});
+const deployment = (name: string, image: string) => ({
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name, namespace },
+  spec: {
+    replicas: 1,
+    selector: { matchLabels: { app: name } },
+    template: {
+      metadata: { labels: { app: name } },
+      spec: { nodeSelector: { nowhere: 'x' }, containers: [{ name, image }] },
+    },
+  },
+});
+const daemonSet = (name: string, container: object) => ({
+  apiVersion: 'apps/v1',
+  kind: 'DaemonSet',
+  metadata: { name, namespace },
+  spec: {
+    selector: { matchLabels: { app: name } },
+    template: {
+      metadata: { labels: { app: name } },
+      spec: { nodeSelector: { nowhere: 'x' }, containers: [container] },
+    },
+  },
+});
+const budget = (name: string, spec: object) => ({
+  apiVersion: 'policy/v1',
+  kind: 'PodDisruptionBudget',
+  metadata: { name, namespace },
+  spec: { selector: { matchLabels: { app: 'web' } }, ...spec },
+});
+/** A pod that a controller is said to own, so that it could be evicted. */
+const ownedPod = (name: string, spec: object = {}, extra: object = {}) => {
+  const pod = barePod(namespace, name, 'n1', { labels: { app: 'web' }, spec }) as { metadata: object };
+  const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'x', uid: 'no-such-uid', controller: true };
+  return { ...pod, metadata: { ...pod.metadata, ownerReferences: [owner], ...extra } };
+};
+const policy = (spec: object) => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  metadata: { name: 'test', namespace },
+  spec: { podSelector: {}, ...spec },
+});
+const webhook = (resource: string) => ({
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'ValidatingWebhookConfiguration',
+  metadata: { name: 'test' },
+  webhooks: [
+    {
+      name: 'guard.example.com',
+      failurePolicy: 'Fail',
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+      clientConfig: { service: { name: 'guard', namespace } },
+      rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['DELETE'], resources: [resource] }],
+      // Not of any namespace that there is: it must not get in the way of this test.
+      namespaceSelector: { matchLabels: { nowhere: 'x' } },
+    },
+  ],
+});
+const definition = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'ciliumnodes.cilium.io' },
+  spec: {
+    group: 'cilium.io',
+    scope: 'Cluster',
+    names: { kind: 'CiliumNode', plural: 'ciliumnodes' },
+    versions: [{ name: 'v2', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+  },
+};
+
+interface Case {
+  check: CheckName;
+  what: string;
+  /** Objects that make it block; removed afterwards. */
+  objects?: object[];
+  /** Or whatever else makes it block, and how that is undone. */
+  make?: () => Promise<unknown>;
+  undo?: () => Promise<unknown>;
+  input?: Partial<MigrationRequest>;
+  words: string;
+}
+
+const canalConfig = (change: (config: Record<string, string>) => Record<string, string>) => async () => {
+  const { data } = await get<{ data: Record<string, string> }>(lab(), 'configmap', '-n', 'kube-system', 'canal-config');
+  const patch = JSON.stringify({ data: change(data) });
+  await lab().kubectl('patch', 'configmap', '-n', 'kube-system', 'canal-config', '--type=merge', '-p', patch);
+};
+const canalEnv =
+  (...values: string[]) =>
+  () =>
+    lab().kubectl('set', 'env', '-n', 'kube-system', 'daemonset/canal', '-c', 'calico-node', ...values);
+let template = '';
+
+const cases: Case[] = [
+  {
+    check: 'source-network',
+    what: 'no Canal',
+    make: () => lab().kubectl('delete', 'daemonset', '-n', 'kube-system', 'canal', '--cascade=orphan'),
+    undo: () => lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest),
+    words: 'no DaemonSet has the containers',
+  },
+  {
+    check: 'source-network',
+    what: 'another backend than VXLAN',
+    make: canalConfig(({ 'net-conf.json': conf = '' }) => ({ 'net-conf.json': conf.replace('vxlan', 'host-gw') })),
+    undo: canalConfig(({ 'net-conf.json': conf = '' }) => ({ 'net-conf.json': conf.replace('host-gw', 'vxlan') })),
+    words: 'backend is "host-gw"',
+  },
+  {
+    check: 'calico-features',
+    what: 'BGP peers',
+    objects: [calico('BGPPeer', { peerIP: '192.0.2.9' })],
+    words: 'BGPPeer: test',
+  },
+  {
+    check: 'calico-features',
+    what: 'host endpoints',
+    objects: [calico('HostEndpoint', { node: 'n1' })],
+    words: 'HostEndpoint',
+  },
+  {
+    check: 'calico-features',
+    what: 'IPIP',
+    objects: [calico('IPPool', { cidr: '172.30.0.0/16', ipipMode: 'Always' })],
+    words: 'IPIP',
+  },
+  {
+    check: 'calico-features',
+    what: 'WireGuard',
+    objects: [calico('FelixConfiguration', { wireguardEnabled: true })],
+    words: 'WireGuard is on',
+  },
+  {
+    check: 'calico-features',
+    what: 'eBPF',
+    objects: [calico('FelixConfiguration', { bpfEnabled: true })],
+    words: 'eBPF is on',
+  },
+  {
+    check: 'calico-features',
+    what: 'fixed addresses',
+    objects: [ownedPod('fixed', {}, { annotations: { 'cni.projectcalico.org/ipAddrs': '["10.244.0.9"]' } })],
+    words: 'shop/fixed',
+  },
+  {
+    check: 'node-address',
+    what: 'addresses detected on any interface',
+    make: canalEnv('CALICO_NETWORKING_BACKEND=bird', 'IP=autodetect'),
+    undo: canalEnv('CALICO_NETWORKING_BACKEND=none', 'IP-'),
+    words: 'first-found',
+  },
+  {
+    check: 'ip-family',
+    what: 'an IPv6 pod CIDR',
+    objects: [{ ...bareNode('v6'), spec: { podCIDR: 'fd00::/64', podCIDRs: ['fd00::/64'] } }],
+    words: 'v6',
+  },
+  { check: 'pod-cidr-overlap', what: "Canal's CIDR", input: { podCidr: '10.244.128.0/17' }, words: "Canal's pods" },
+  { check: 'pod-cidr-overlap', what: "services' CIDR", input: { podCidr: '10.96.0.0/12' }, words: 'services' },
+  { check: 'pod-cidr-overlap', what: 'a node', input: { podCidr: '192.0.0.0/16' }, words: 'node n1' },
+  {
+    check: 'pod-cidr-overlap',
+    what: 'an IPPool',
+    objects: [calico('IPPool', { cidr: '172.30.0.0/16' })],
+    input: { podCidr: '172.16.0.0/12' },
+    words: "Calico's IPPool test",
+  },
+  { check: 'pod-cidr-capacity', what: 'too few ranges', input: { podCidr: '10.245.0.0/23' }, words: '2 node ranges' },
+  { check: 'pod-cidr-capacity', what: 'too few addresses', input: { nodeMaskSize: 27 }, words: '28 addresses' },
+  { check: 'tunnel-port', what: "Flannel's port", input: { tunnelPort: 8472 }, words: "Flannel's VXLAN" },
+  {
+    check: 'tunnel-port',
+    what: "Calico's port",
+    objects: [calico('FelixConfiguration', { vxlanPort: 8473 })],
+    words: 'FelixConfiguration test',
+  },
+  {
+    check: 'kernel',
+    what: 'an old kernel',
+    make: () => setNode('n2', { nodeInfo: { ...nodeInfo, kernelVersion: '4.15.0-20' } }),
+    words: 'n2: linux 4.15.0-20',
+  },
+  {
+    check: 'kube-proxy',
+    what: 'one that is not ready',
+    make: () =>
+      patchStatus('pod', 'kube-proxy-x', { conditions: [{ type: 'Ready', status: 'False' }] }, '-n', 'kube-system'),
+    undo: allReady,
+    words: 'kube-system/kube-proxy-x on n1',
+  },
+  {
+    check: 'cluster-dns',
+    what: 'no DNS',
+    make: () => lab().kubectl('label', 'pods', '-n', 'kube-system', 'dns-1', 'dns-2', 'k8s-app=other', '--overwrite'),
+    undo: () =>
+      lab().kubectl('label', 'pods', '-n', 'kube-system', 'dns-1', 'dns-2', 'k8s-app=kube-dns', '--overwrite'),
+    words: 'no pod has the label',
+  },
+  {
+    check: 'node-health',
+    what: 'a node under pressure',
+    make: () =>
+      setNode('n1', {
+        conditions: [
+          { type: 'Ready', status: 'True' },
+          { type: 'DiskPressure', status: 'True' },
+        ],
+      }),
+    words: 'n1 DiskPressure',
+  },
+  {
+    check: 'node-health',
+    what: 'no node that is Ready',
+    make: async () => {
+      for (const name of nodes) await setNode(name, { conditions: [{ type: 'Ready', status: 'False' }] });
+    },
+    words: 'no node is Ready',
+  },
+  {
+    check: 'version-skew',
+    what: 'a kubelet that is too old',
+    make: () => setNode('n3', { nodeInfo: { ...nodeInfo, kubeletVersion: 'v1.30.1' } }),
+    words: 'n3 v1.30.1',
+  },
+  {
+    check: 'rollouts',
+    what: 'a Canal that is rolled out',
+    make: canalEnv('ANY=thing'),
+    undo: async () => {
+      await canalEnv('ANY-')();
+      await untilCanalIsBack();
+    },
+    words: 'kube-system/canal is not rolled out',
+  },
+  {
+    check: 'disruption-budgets',
+    what: 'one that never allows anything',
+    objects: [ownedPod('web-1'), budget('strict', { maxUnavailable: 0 })],
+    words: 'never allow a disruption: shop/strict',
+  },
+  {
+    check: 'disruption-budgets',
+    what: 'one that needs every pod',
+    objects: [ownedPod('web-1'), budget('all', { minAvailable: '100%' })],
+    words: 'shop/all',
+  },
+  {
+    check: 'disruption-budgets',
+    what: 'two on one pod',
+    objects: [
+      ...['web-1', 'web-2', 'web-3'].map((name) => ownedPod(name)),
+      budget('a', { minAvailable: 1 }),
+      budget('b', { minAvailable: 1 }),
+    ],
+    words: 'shop/web-1 (shop/a, shop/b)',
+  },
+  {
+    check: 'unmanaged-pods',
+    what: 'a pod of its own',
+    objects: [barePod(namespace, 'lonely', 'n1')],
+    words: 'shop/lonely on n1',
+  },
+  {
+    check: 'local-data',
+    what: 'emptyDir data',
+    objects: [ownedPod('cache', { volumes: [{ name: 'tmp', emptyDir: {} }] })],
+    words: 'shop/cache (tmp)',
+  },
+  {
+    check: 'host-ports',
+    what: 'a host port without portmap',
+    objects: [
+      ownedPod('edge', { containers: [{ name: 'c', image: 'none', ports: [{ containerPort: 80, hostPort: 80 }] }] }),
+    ],
+    make: canalConfig(({ cni_network_config: conf = '' }) => {
+      template = conf;
+      return { cni_network_config: conf.replace('"portmap"', '"tuning"') };
+    }),
+    undo: canalConfig(() => ({ cni_network_config: template })),
+    words: 'no portmap for host ports of shop/edge (80)',
+  },
+  {
+    check: 'spare-capacity',
+    what: 'no room elsewhere',
+    objects: [
+      ownedPod('large', { containers: [{ name: 'c', image: 'none', resources: { requests: { memory: '7Gi' } } }] }),
+      ...['n2', 'n3'].map((node) => ({
+        ...barePod(namespace, `full-${node}`, node, {
+          spec: { containers: [{ name: 'c', image: 'none', resources: { requests: { memory: '6Gi' } } }] },
+        }),
+      })),
+    ],
+    words: 'memory: 7168 MiB to move from n1, 4096 MiB free elsewhere',
+  },
+  {
+    check: 'webhooks',
+    what: 'one on pods without endpoints',
+    objects: [webhook('pods')],
+    words: 'decide about pods: test/guard',
+  },
+  {
+    check: 'other-cni',
+    what: 'Multus',
+    objects: [daemonSet('kube-multus-ds', { name: 'c', image: 'multus:1' })],
+    words: 'kube-multus-ds',
+  },
+  { check: 'cilium-leftovers', what: 'definitions', objects: [definition], words: 'ciliumnodes.cilium.io' },
+  {
+    check: 'cilium-leftovers',
+    what: 'agents',
+    objects: [daemonSet('cilium', { name: 'cilium-agent', image: 'none' })],
+    words: 'shop/cilium',
+  },
+  {
+    check: 'owners',
+    what: 'Argo CD',
+    make: () =>
+      lab().kubectl('annotate', 'daemonset', '-n', 'kube-system', 'canal', 'argocd.argoproj.io/tracking-id=net:apps'),
+    undo: () => lab().kubectl('annotate', 'daemonset', '-n', 'kube-system', 'canal', 'argocd.argoproj.io/tracking-id-'),
+    words: 'DaemonSet kube-system/canal: Argo CD',
+  },
+  {
+    check: 'autoscaler',
+    what: 'one that runs',
+    objects: [deployment('scaler', 'registry.example.com/cluster-autoscaler:1')],
+    words: 'shop/scaler',
+  },
+  {
+    check: 'network-policies',
+    what: "Calico's own",
+    objects: [calico('GlobalNetworkPolicy', { selector: 'all()' })],
+    words: '1 GlobalNetworkPolicy: test',
+  },
+  {
+    check: 'old-pod-cidr',
+    what: 'a policy by address',
+    objects: [
+      policy({ ingress: [{ from: [{ ipBlock: { cidr: '10.244.7.0/24' } }, { ipBlock: { cidr: '0.0.0.0/0' } }] }] }),
+    ],
+    words: 'NetworkPolicy shop/test: 10.244.7.0/24',
+  },
+  {
+    check: 'backup',
+    what: 'none, and nobody asked',
+    input: { backup: undefined, cleanUp: 'automatic' },
+    words: 'no backup',
+  },
+  {
+    check: 'chart',
+    what: 'a value that undoes ours',
+    input: { values: { extraConfig: { 'enable-policy': 'always' } } },
+    words: 'there twice: a key of ConfigMap cilium-config',
+  },
+  { check: 'chart', what: 'no chart', input: { chart: '/no/such/chart' }, words: 'helm template' },
+  {
+    check: 'server-dry-run',
+    what: 'an object that admission refuses',
+    objects: [
+      {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'ValidatingAdmissionPolicy',
+        metadata: { name: 'test' },
+        spec: {
+          matchConstraints: {
+            resourceRules: [
+              { apiGroups: ['apps'], apiVersions: ['v1'], operations: ['CREATE'], resources: ['daemonsets'] },
+            ],
+          },
+          validations: [{ expression: 'false', message: 'no more DaemonSets' }],
+        },
+      },
+      {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'ValidatingAdmissionPolicyBinding',
+        metadata: { name: 'test' },
+        spec: { policyName: 'test', validationActions: ['Deny'] },
+      },
+    ],
+    words: 'no more DaemonSets',
+  },
+];
+
+/** Has every pod of Canal made anew, which takes a kubelet otherwise. */
+async function untilCanalIsBack(): Promise<void> {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    for (const name of nodes) await setNode(name);
+    await allReady();
+    const { verdict } = await check('rollouts');
+    if (verdict === 'pass' || Date.now() > deadline) return;
+    const { items } = await get<V1PodList>(lab(), 'pods', '-n', 'kube-system', '-l', 'k8s-app=canal');
+    for (const { metadata } of items.filter((pod) => pod.metadata?.deletionTimestamp !== undefined)) {
+      await lab().kubectl('delete', 'pod', '-n', 'kube-system', metadata?.name ?? '', '--force', '--grace-period=0');
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+}
+
+/** What the API server takes a moment to notice. */
+async function until(name: CheckName, verdict: string, input?: Partial<MigrationRequest>): Promise<CheckOutcome> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const outcome = await check(name, input);
+    if (outcome.verdict === verdict || Date.now() > deadline) return outcome;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+}
+
+describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, input, words }) => {
+  it('blocks, says what it saw, and passes again without', async () => {
+    const withoutNodes: CheckName[] = ['other-cni'];
+    const good = withoutNodes.includes(name) ? 'warn' : 'pass';
+    if (name === 'rollouts') await untilCanalIsBack();
+    expect(await until(name, good)).toMatchObject({ verdict: good });
+    if (objects.length > 0) await apply(lab(), ...objects);
+    await make?.();
+    try {
+      const outcome = await until(name, 'block', input);
+      expect(outcome).toMatchObject({ check: name, verdict: 'block' });
+      expect(outcome.evidence.join('\n')).toContain(words);
+      expect(outcome.fix?.length).toBeGreaterThan(10);
+    } finally {
+      await undo?.();
+      if (objects.length > 0) await remove(objects);
+    }
+    for (const node of nodes) await setNode(node);
+    expect(await until(name, good)).toMatchObject({ verdict: good });
+  });
+});
+
+async function remove(objects: object[]): Promise<void> {
+  const list = { apiVersion: 'v1', kind: 'List', items: objects };
+  const args = [
+    '--kubeconfig',
+    lab().layout.kubeconfig,
+    'delete',
+    '--ignore-not-found',
+    '--force',
+    '--grace-period=0',
+    '-f',
+    '-',
+  ];
+  await run(lab().catalogue.bin('kubectl'), args, { input: JSON.stringify(list) });
+}
+
+it('permissions: blocks for a user who lacks rights, and passes for an administrator', async () => {
+  expect(await check('permissions')).toMatchObject({ verdict: 'pass' });
+  const { pki, context, apiServer, dir } = lab().layout;
+  await createCertificate(pki, 'reader', '/CN=reader', []);
+  const kubeconfig = `${dir}/reader.kubeconfig`;
+  await writeKubeconfig(kubeconfig, pki, 'reader', apiServer, context);
+  const input = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
+  if ('problems' in input) throw new Error(input.problems.join());
+  const only: CheckName[] = ['permissions', 'rollouts'];
+  const [rights, other] = await activitiesOf(lab(), kubeconfig).runPreflight({ input: input.input, only });
+  expect(rights).toMatchObject({ verdict: 'block' });
+  expect(rights?.evidence[0]).toContain('patch nodes');
+  // A check that the worker may not make blocks too, and says why.
+  expect(other).toMatchObject({ verdict: 'block' });
+  expect(other?.evidence[0]).toContain('give the worker this permission');
+});
+
+it('warns where nothing can be looked at, and never blocks a sound cluster', async () => {
+  const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
+  if ('problems' in parsed) throw new Error(parsed.problems.join());
+  await untilCanalIsBack();
+  const outcomes = await activitiesOf(lab()).runPreflight({ input: parsed.input });
+  expect(outcomes.map((outcome) => outcome.check)).toEqual(checkNames);
+  expect(outcomes.filter(({ verdict }) => verdict === 'block')).toEqual([]);
+  const warned = outcomes.filter(({ verdict }) => verdict === 'warn').map((outcome) => outcome.check);
+  expect(warned.sort()).toEqual(['mtu', 'other-cni', 'rp-filter', 'tunnel-path']);
+});

@@ -1,0 +1,75 @@
+import { gunzipSync } from 'node:zlib';
+import type { V1ConfigMap, V1Node, V1PodList } from '@kubernetes/client-node';
+import { startTemporal, startWorker } from '../../lab/cluster/temporal.ts';
+import { runInside } from '../../lab/machine/machine.ts';
+import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
+import { until } from '../../lab/process.ts';
+import { contains } from '../../workflows/model/networks.ts';
+import { useLab } from '../support/lab.ts';
+import { get } from '../support/objects.ts';
+import { TemporalCli } from '../support/temporal-cli.ts';
+
+const lab = useLab({ nodes: 2, app: false });
+
+/**
+ * Drops every packet of Cilium's overlay between the nodes where it arrives, as a firewall would. In the table "raw",
+ * because Felix and Cilium put their own rules before others' in the usual ones.
+ */
+async function blackhole(action: '--insert' | '--delete'): Promise<void> {
+  for (const node of lab().layout.nodeNames) {
+    const rule = ['PREROUTING', '--protocol', 'udp', '--dport', '8473', '--jump', 'DROP'];
+    await runInside(lab().layout.machineDir(node), ['iptables', '--wait', '--table', 'raw', action, ...rule]);
+  }
+}
+
+it('stops at a node whose overlay is blocked, takes it back, names the cause, and goes on when that is mended', async () => {
+  const temporal = await startTemporal(lab());
+  await startWorker(lab(), temporal.address);
+  const cli = new TemporalCli(temporal, lab().layout.context);
+  const stateOf = async (name: string): Promise<string | undefined> =>
+    (await cli.status().catch(() => undefined))?.nodes.find((node) => node.name === name)?.state;
+  const untilNode = (name: string, state: string): Promise<void> =>
+    until(`${name} to be ${state}`, async () => (await stateOf(name)) === state, { timeoutMs: 300_000, everyMs: 500 });
+
+  await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', { onFailure: 'roll-back' })));
+  await cli.approvePlan();
+  await cli.approve('node1');
+  await untilNode('node1', 'migrated');
+
+  await blackhole('--insert');
+  await cli.approve('node2');
+  await untilNode('node2', 'rolled-back');
+  const { nodes, waitingFor } = await cli.status();
+  const failure = nodes.find(({ name }) => name === 'node2')?.failure;
+  expect(failure?.type).toBe('VerificationFailed');
+  expect(failure?.message).toMatch(/packets of Cilium's overlay do not get through (between|to and from) .*node2/);
+  expect(failure?.message).toContain('let UDP port 8473 through between all nodes');
+  expect(waitingFor).toBe('a decision about node2 (VerificationFailed)');
+
+  // Taken back: Canal serves it, and it takes pods.
+  const { spec } = await get<V1Node>(lab(), 'node', 'node2');
+  expect(spec?.unschedulable).toBeUndefined();
+  const onNode2 = async (): Promise<string[]> => {
+    const { items } = await get<V1PodList>(lab(), 'pods', '-A', '--field-selector', 'spec.nodeName=node2');
+    return items.flatMap((pod) => (pod.spec?.hostNetwork === true ? [] : (pod.status?.podIP ?? [])));
+  };
+  expect((await onNode2()).filter((ip) => contains(targetPodCidr, ip))).toEqual([]);
+
+  // What the node was like is kept, and has no secret in it.
+  expect(failure?.message).toContain('ConfigMap diagnostics-node2 in cni-live-migration');
+  const map = await get<V1ConfigMap>(lab(), 'configmap', '-n', 'cni-live-migration', 'diagnostics-node2');
+  const text = gunzipSync(Buffer.from(map.binaryData?.['node.txt.gz'] ?? '', 'base64')).toString();
+  for (const part of ['KVStore', 'ENDPOINT', '05-cilium.conflist', 'cilium_vxlan', '10.244.']) {
+    expect({ part, there: text.includes(part) }).toEqual({ part, there: true });
+  }
+  expect(text).not.toMatch(/BEGIN [A-Z ]*PRIVATE KEY|eyJhbGciOi|client-key-data: [^<]/);
+
+  await blackhole('--delete');
+  await cli.send('retry', { node: 'node2' });
+  await cli.approve('node2');
+  await untilNode('node2', 'migrated');
+  await until('the clean-up to wait', async () => (await cli.status()).waitingFor?.includes('clean-up') === true, {
+    timeoutMs: 300_000,
+  });
+  expect((await onNode2()).filter((ip) => !contains(targetPodCidr, ip))).toEqual([]);
+});

@@ -1,0 +1,118 @@
+import { breachText, breachesOf, tunnelSuspicion, type Gates, type GateQuestion } from '../../workflows/model/gates.ts';
+import type { LedgerPage, PathRecord } from '../../workflows/model/ledger.ts';
+
+const gates: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [] };
+const question = (more: Partial<GateQuestion> = {}): GateQuestion => ({
+  gates,
+  sinceMs: 100_000,
+  untilMs: 200_000,
+  baseline: { fromMs: 0, toMs: 50_000 },
+  ...more,
+});
+const path = (more: Partial<PathRecord>): PathRecord => ({
+  kind: 'pod-pod/udp',
+  peer: 'b',
+  from: 'canal',
+  to: 'cilium',
+  sent: 1_000,
+  ...more,
+});
+const page = (node: string, ...records: PathRecord[]): LedgerPage => ({
+  node,
+  role: 'pod',
+  atMs: 200_000,
+  records,
+  latency: [],
+});
+const gap = (startMs: number, ms: number): [number, number, number] => [startMs, ms, 1];
+
+describe('a gate', () => {
+  it.each([
+    ['a path without losses', path({}), 0],
+    ['as much as is tolerated', path({ gaps: [gap(150_000, 1_000)] }), 0],
+    ['more than is tolerated', path({ gaps: [gap(150_000, 1_001)] }), 1_001],
+    ['several gaps together', path({ gaps: [gap(110_000, 600), gap(150_000, 600)] }), 1_200],
+    ['a gap from before', path({ gaps: [gap(60_000, 30_000)] }), 0],
+    ['the part of a gap since then', path({ gaps: [gap(99_000, 3_000)] }), 2_000],
+    ['the part of a gap until now', path({ gaps: [gap(198_000, 60_000)] }), 2_000],
+    ['what was usual before', path({ gaps: [gap(10_000, 2_500), gap(150_000, 5_900)] }), 0],
+    ['more than was usual before', path({ gaps: [gap(10_000, 2_500), gap(150_000, 7_000)] }), 2_000],
+    ['a path that was broken before', path({ gaps: [gap(0, 200_000)] }), 0],
+    ['an answer that policy forbids', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }), 0],
+  ])('looks at %s', (_, record, lostMs) => {
+    const breaches = breachesOf([page('a', record)], question());
+    expect(breaches.map((breach) => breach.lostMs)).toEqual(lostMs === 0 ? [] : [lostMs]);
+  });
+
+  it('adds up what one path lost in one network and in the other', () => {
+    const records = [path({ gaps: [gap(150_000, 700)] }), path({ from: 'cilium', gaps: [gap(160_000, 700)] })];
+    expect(breachesOf([page('a', ...records)], question())).toHaveLength(1);
+  });
+
+  it('looks at paths from and to the nodes that it is about', () => {
+    const bad = { gaps: [gap(150_000, 9_000)] };
+    const pages = [
+      page('a', path({ ...bad, peer: 'b' }), path({ ...bad, peer: 'c' })),
+      page('b', path({ kind: 'pod-service', peer: '', ...bad })),
+      page('c', path({ ...bad, peer: 'a' })),
+    ];
+    const found = breachesOf(pages, question({ nodes: ['b'] })).map(({ node, record }) => `${node} ${record.peer}`);
+    expect(found.sort()).toEqual(['a b', 'b ']);
+  });
+
+  it('has a tolerance of its own for a kind of path, or none', () => {
+    const pages = [
+      page('a', path({ gaps: [gap(150_000, 3_000)] }), path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 3_000)] })),
+    ];
+    const found = (paths: Gates['paths']): string[] =>
+      breachesOf(pages, question({ gates: { ...gates, paths } })).map(({ record }) => record.kind);
+    expect(found({ 'pod-pod/udp': 5_000 })).toEqual([]);
+    expect(found({ 'pod-pod/udp': null })).toEqual([]);
+    expect(found({ 'pod-pod/denied': 0 }).sort()).toEqual(['pod-pod/denied', 'pod-pod/udp']);
+  });
+
+  it('tells the evidence in words', () => {
+    const [breach] = breachesOf(
+      [page('a', path({ gaps: [gap(150_000, 9_000)], lastError: 'i/o timeout' }))],
+      question()
+    );
+    expect(breach && breachText(breach)).toBe(
+      'pod-pod/udp from a to b (canal to cilium) was without an answer for 9000 ms, 1000 are tolerated: i/o timeout'
+    );
+  });
+});
+
+describe('the reason for broken paths', () => {
+  const underlay = (node: string, peer: string, more: Partial<PathRecord> = {}): LedgerPage => ({
+    ...page(node, path({ kind: 'host-host', from: 'host', to: 'host', peer, ...more })),
+    role: 'host',
+  });
+  const broken = { openMs: 190_000 };
+
+  it('is the overlay where the nodes reach each other otherwise', () => {
+    const pages = [page('a', path({ ...broken, peer: 'b' })), underlay('a', 'b')];
+    expect(tunnelSuspicion(pages, '8473', 200_000)).toContain('between a and b: the nodes reach each other');
+    expect(tunnelSuspicion(pages, '8473', 200_000)).toContain('UDP port 8473');
+  });
+
+  it('names the node that all broken pairs have in common', () => {
+    const pages = [
+      page('a', path({ ...broken, peer: 'c' })),
+      page('b', path({ ...broken, peer: 'c' })),
+      underlay('a', 'c'),
+      underlay('b', 'c'),
+    ];
+    expect(tunnelSuspicion(pages, '8473', 200_000)).toContain('to and from c:');
+  });
+
+  it.each([
+    ['no path is broken', [page('a', path({})), underlay('a', 'b')]],
+    ['the nodes do not reach each other at all', [page('a', path(broken)), underlay('a', 'b', broken)]],
+    ['the path is within a node', [page('b', path(broken)), underlay('a', 'b')]],
+    ['it is over Canal', [page('a', path({ ...broken, to: 'canal' })), underlay('a', 'b')]],
+    ['it has been broken for a moment', [page('a', path({ openMs: 199_000 })), underlay('a', 'b')]],
+    ['the prober said so long ago', [{ ...page('a', path(broken)), atMs: 100_000 }, underlay('a', 'b')]],
+  ])('is not the overlay when %s', (_, pages) => {
+    expect(tunnelSuspicion(pages, '8473', 200_000)).toBeUndefined();
+  });
+});

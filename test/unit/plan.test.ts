@@ -1,0 +1,100 @@
+import { parseInput, type MigrationInput } from '../../workflows/model/input.ts';
+import { estimate, makePlan, planMarkdown, valueChanges, type NodeDrain } from '../../workflows/model/plan.ts';
+import { unknownValues } from '../../activities/helm/render.ts';
+import { withoutSecrets } from '../../activities/host/diagnostics.ts';
+import { peersOf } from '../../activities/preflight/host-facts.ts';
+
+function input(request: object = {}): MigrationInput {
+  const parsed = parseInput({ cluster: 'prod', ...request });
+  if ('problems' in parsed) throw new Error(parsed.problems.join());
+  return parsed.input;
+}
+
+const drain = (node: string, graceSeconds: number): NodeDrain => ({
+  node,
+  counts: { evicted: 4, recycled: 2, refused: 1 },
+  evicted: ['shop/web-1'],
+  recycled: [],
+  refused: [`shop/cache-${node}: its emptyDir data (tmp) would be lost`],
+  dataLost: [],
+  graceSeconds,
+});
+const node = (name: string) => ({
+  name,
+  controlPlane: false,
+  ready: true,
+  hostsWorker: false,
+  flipped: false,
+  cordonedByUs: false,
+  podsOnSource: 3,
+});
+const canal = { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 };
+const details = {
+  changes: ['+ tunnelPort: 8473'],
+  objects: ['Service cni-live-migration/prober'],
+  drains: [drain('a', 30), drain('b', 900)],
+};
+
+it('says in Markdown what will be done, to which pods, and from where there is no way back', () => {
+  const waived = { check: 'mtu' as const, verdict: 'block' as const, evidence: [], ms: 1, waived: 'known' };
+  const plan = makePlan(canal, [node('a'), node('b')], input({ backup: 'etcd-snapshot-7' }), {}, details, [waived]);
+  const text = planMarkdown(plan);
+  for (const part of [
+    'Canal v3.28.5 (10.244.0.0/16, VXLAN on UDP 8472) → Cilium 1.20.2 (10.245.0.0/16, VXLAN on UDP 8473)',
+    'No way back from: the clean-up',
+    'Backup: etcd-snapshot-7.',
+    '| 1 | a | canary | 4 | 2 | 1 |',
+    '- shop/cache-b: its emptyDir data (tmp) would be lost',
+    '- mtu: known',
+    '- Service cni-live-migration/prober',
+    '```diff\n+ tunnelPort: 8473\n```',
+  ]) {
+    expect(text).toContain(part);
+  }
+});
+
+it('estimates from grace periods at first, and from what was measured once it can', () => {
+  const waves = [
+    { nodes: ['a'], reason: '' },
+    { nodes: ['b'], reason: '' },
+  ];
+  const first = estimate(waves, details.drains, input(), []);
+  expect(first.seconds).toBeGreaterThan(900 + 30);
+  const later = estimate(waves.slice(1), details.drains, input(), [{ seconds: 60 }]);
+  expect(later).toMatchObject({ nodeSeconds: 60, basis: '1 nodes that were migrated in this run' });
+  expect(later.seconds).toBeLessThan(first.seconds - 900);
+});
+
+it('tells how values differ, path by path', () => {
+  const from = { a: { b: 1, c: [1] }, gone: 'x', same: true };
+  expect(valueChanges(from, { a: { b: 2, c: [1] }, same: true, more: { x: null } })).toEqual([
+    '~ a.b: 1 → 2',
+    '- gone: "x"',
+    '+ more.x: null',
+  ]);
+  expect(valueChanges(from, from)).toEqual([]);
+});
+
+it('finds values that a chart has no such name for', () => {
+  const chart = { operator: { replicas: 2, extra: {} }, tunnelPort: 0, image: { tag: '' } };
+  const given = { operator: { replicas: 1, extra: { any: 1 }, replica: 3 }, vxlanPort: 1, image: { tag: 'x' } };
+  expect(unknownValues(given, chart)).toEqual(['operator.replica', 'vxlanPort']);
+});
+
+it('takes secrets out of what it gathers', () => {
+  const text = 'token: abc\n"client-key-data": "LS0t"\npassword=x y\nnamespace: kept\n"type": "calico"';
+  expect(withoutSecrets(text)).toBe(
+    'token: <removed>\n"client-key-data": <removed>\npassword=<removed> y\nnamespace: kept\n"type": "calico"'
+  );
+});
+
+it('sends packets between all nodes while they are few, and reaches everybody with a sample above that', () => {
+  expect(peersOf(['a', 'b', 'c'], 1)).toEqual(['a', 'c']);
+  const many = Array.from({ length: 500 }, (_, index) => index);
+  const seen = new Set<number>([0]);
+  for (let edge = [0]; edge.length > 0;) {
+    edge = edge.flatMap((index) => peersOf(many, index)).filter((peer) => !seen.has(peer) && seen.add(peer));
+  }
+  expect(seen.size).toBe(500);
+  expect(Math.max(...many.map((index) => peersOf(many, index).length))).toBe(6);
+});

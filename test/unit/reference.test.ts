@@ -1,0 +1,14 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { preflightReference } from '../../docs/reference/generate.ts';
+import { checkNames } from '../../workflows/model/preflight.ts';
+
+const file = path.resolve(import.meta.dirname, '..', '..', 'docs', 'reference', 'preflight.md');
+
+it('has a reference of the checks that is as the checks are: "npm run docs" makes it', async () => {
+  const text = await readFile(file, 'utf8');
+  // Whatever Prettier makes of tables.
+  const words = (markdown: string): string => markdown.replaceAll(/[\s|:-]+/g, ' ').trim();
+  expect(words(text)).toBe(words(preflightReference()));
+  for (const name of checkNames) expect(text).toContain(`## ${name}\n`);
+});

@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import type { clusterPreflight } from '../../workflows/index.ts';
+import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
+import type { CheckOutcome } from '../../workflows/model/preflight.ts';
+import { fakeCluster, permanent } from '../support/fake-cluster.ts';
+import { failureOf, startRun, states, untilWaiting } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const passed: CheckOutcome = { check: 'kernel', verdict: 'pass', evidence: ['6.1'], ms: 3 };
+const warned: CheckOutcome = { check: 'backup', verdict: 'warn', evidence: ['none named'], fix: 'name one', ms: 1 };
+const blocked: CheckOutcome = {
+  check: 'tunnel-path',
+  verdict: 'block',
+  evidence: ['node2 to node3 is not answered'],
+  fix: 'Let the port through.',
+  ms: 9,
+};
+
+/** What a run may do that changes nothing. */
+const reading = ['inspectCluster', 'acquireLock', 'runPreflight', 'releaseLock', 'observeNodes', 'planDetails'];
+
+describe('a migration whose checks block it', () => {
+  it('ends before anything is changed, with the evidence, the fix and the way past it', async () => {
+    const cluster = fakeCluster({ checks: [passed, warned, blocked] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      const failure = await failureOf(run);
+      expect(failure).toMatchObject({ type: 'PreflightBlocked', details: [[blocked]] });
+      expect(failure.message).toContain('tunnel-path: node2 to node3 is not answered\n  Let the port through.');
+      expect(failure.message).toContain('"waivers": [{"check": "tunnel-path", "reason": "…"}]');
+      expect(await run.query(preflightQuery)).toEqual([passed, warned, blocked]);
+    });
+    expect(cluster.calls.filter((call) => !reading.includes(call))).toEqual([]);
+    expect(cluster.calls).toContain('releaseLock');
+  });
+
+  it('begins when that check was waived, and keeps the reason', async () => {
+    const cluster = fakeCluster({ nodes: ['a'], checks: [passed, blocked] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const waivers = [{ check: 'tunnel-path', reason: 'the probe is filtered, VXLAN is not' }];
+      const run = await startRun(client, taskQueue, { ...alone, waivers });
+      const report = await run.result();
+      expect(report.phase).toBe('done');
+      expect(report.preflight?.[1]).toMatchObject({ check: 'tunnel-path', waived: waivers[0]?.reason });
+      expect((await run.query(planQuery))?.waived).toEqual(waivers);
+    });
+  });
+
+  it('is not helped by the waiver of another check', async () => {
+    const cluster = fakeCluster({ checks: [blocked] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, waivers: [{ check: 'mtu', reason: 'known' }] });
+      expect(await failureOf(run)).toMatchObject({ type: 'PreflightBlocked' });
+    });
+  });
+});
+
+describe('the checks by themselves', () => {
+  it('tell every outcome and change nothing', async () => {
+    const cluster = fakeCluster({ checks: [passed, blocked] });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await client.workflow.start<typeof clusterPreflight>('clusterPreflight', {
+        taskQueue,
+        workflowId: randomUUID(),
+        args: [{ cluster: 'prod' }],
+      });
+      expect(await run.result()).toEqual({ cluster: 'prod', mayBegin: false, outcomes: [passed, blocked] });
+      expect(await run.query(preflightQuery)).toEqual([passed, blocked]);
+    });
+    expect(cluster.calls).toEqual(['acquireLock', 'runPreflight', 'releaseLock']);
+  });
+
+  it('refuse what is no input of a migration', async () => {
+    const cluster = fakeCluster();
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await client.workflow.start<typeof clusterPreflight>('clusterPreflight', {
+        taskQueue,
+        workflowId: randomUUID(),
+        args: [{ cluster: 7 }],
+      });
+      expect(await failureOf(run)).toMatchObject({ type: 'InvalidInput' });
+    });
+    expect(cluster.calls).toEqual([]);
+  });
+});
+
+it('goes through the whole migration in a dry run, and changes nothing', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    // With approvals, for which a dry run does not wait.
+    const report = await (await startRun(client, taskQueue, { cluster: 'prod', dryRun: true })).result();
+    expect(report.changed).toBe(false);
+    expect(report.timeline.map(({ phase }) => phase)).toEqual([
+      ...['preflight', 'plan', 'coexistence', 'migrate', 'cut-over', 'clean-up', 'done'],
+    ]);
+    expect(states(report)).toEqual(['pending', 'pending']);
+    expect(report.plan?.waves.map(({ nodes }) => nodes)).toEqual([['a'], ['b']]);
+    expect(report.rehearsal?.map(({ step }) => step)).toEqual([
+      ...['coexistence', 'migrate a', 'migrate b', 'cut-over', 'clean-up'],
+    ]);
+  });
+  const asked = ['rehearseRelease', 'rehearseNode a', 'rehearseNode b', 'rehearseCleanUp'];
+  expect(cluster.calls.filter((call) => ![...reading, ...asked].includes(call))).toEqual([]);
+});
+
+describe('a gate that does not hold', () => {
+  const breach = (where?: string) => (activity: string, node: string | undefined) => {
+    if (activity === 'checkGates' && node === where) throw permanent('GateBreached', 'pod-pod/udp: 9000 ms');
+  };
+
+  it('sets a node aside and takes it back, with the evidence', async () => {
+    const cluster = fakeCluster({ nodes: ['a', 'b'], before: breach('a') });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'roll-back' });
+      const status = await untilWaiting(run, 'a decision about a');
+      expect(status.nodes[0]).toMatchObject({ state: 'rolled-back' });
+      expect(status.nodes[0]?.failure).toMatchObject({ type: 'GateBreached' });
+      await run.terminate();
+    });
+    expect(cluster.nodes.get('a')).toMatchObject({ pods: 'source', flipped: false, cordoned: false });
+    expect(cluster.broken).toEqual([]);
+  });
+
+  it('pauses the migration after Cilium was installed, and goes on when a human resumes it', async () => {
+    const cluster = fakeCluster({ nodes: ['a'], before: breach() });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      const status = await untilWaiting(run, 'somebody to resume it');
+      expect(status.paused?.reason).toContain('pod-pod/udp: 9000 ms');
+      expect(cluster.calls).not.toContain('cordonNode a');
+      await run.signal(signal('resume'), { by: 'ann' });
+      // The cut-over has its gate too.
+      await untilWaiting(run, 'somebody to resume it');
+      await run.signal(signal('resume'), { by: 'ann' });
+      expect((await run.result()).phase).toBe('done');
+      expect(await run.query(ledgerQuery)).toEqual({ before: [], during: [], after: [] });
+    });
+  });
+
+  it('ends the run where failures shall', async () => {
+    const cluster = fakeCluster({ nodes: ['a'], before: breach() });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
+      expect(await failureOf(run)).toMatchObject({ type: 'GateBreached' });
+    });
+  });
+});

@@ -1,0 +1,157 @@
+import { z } from 'zod';
+import { pathKinds, type LedgerPage, type PathKind, type PathRecord } from './ledger.ts';
+
+const kinds = Object.keys(pathKinds) as [PathKind, ...PathKind[]];
+
+/** What is tolerated of a kind of path: ms without an answer, or null for a path that no gate looks at. */
+const tolerance = z.int().min(0).max(3_600_000).nullable();
+
+/** An address that the worker asks; only those of the web, and none with a password in it. */
+const url = z
+  .url({ protocol: /^https?$/ })
+  .max(2_000)
+  .refine((text) => !text.includes('@'), 'must hold no user name and no password');
+
+/** What has to hold before the next step, in the input. */
+export const gatesSchema = z
+  .strictObject({
+    /**
+     * For how many ms a path to or from a node may be without an answer, while the node is migrated, beyond what was usual
+     * before. @default 5000
+     */
+    toleranceMs: z.int().min(0).max(3_600_000).default(5_000),
+    /**
+     * The same for single kinds of paths; `null` for one that no gate looks at. @default null for `pod-pod/denied`:
+     * policy is not enforced on migrated nodes until the cut-over
+     */
+    paths: z.partialRecord(z.enum(kinds), tolerance).default({}),
+    /** Queries to Prometheus, each of which must give no value above its limit, and answer at all. @default none */
+    prometheus: z
+      .array(z.strictObject({ url, query: z.string().min(1).max(4_000), max: z.number() }))
+      .max(20)
+      .default([]),
+    /** Addresses that must answer with a status of 200 to 299. @default none */
+    http: z.array(z.strictObject({ url })).max(20).default([]),
+  })
+  .prefault({});
+
+/** What has to hold before the next step. */
+export type Gates = z.output<typeof gatesSchema>;
+
+/** A path that was without an answer for longer than is tolerated. */
+export interface Breach {
+  node: string;
+  record: PathRecord;
+  lostMs: number;
+  toleratedMs: number;
+}
+
+/** What a gate is asked about. Times are Unix ms. */
+export interface GateQuestion {
+  gates: Gates;
+  /** The time that is looked at. */
+  sinceMs: number;
+  untilMs: number;
+  /** How it was before the migration. */
+  baseline: { fromMs: number; toMs: number };
+  /** Only paths from or to these nodes, and those of theirs that lead to no node. @default all */
+  nodes?: readonly string[];
+}
+
+/** A path that was without an answer for more than this share of the time before the migration is not judged. */
+const brokenShare = 0.5;
+
+/** A path is broken when it has been without an answer for so long, in ms. */
+const brokenMs = 2_000;
+
+/** The tolerance for a kind of path, in ms; undefined where no gate looks at it. */
+export function toleranceOf(gates: Gates, kind: PathKind): number | undefined {
+  const own = gates.paths[kind];
+  if (own !== undefined) return own ?? undefined;
+  return kind === 'pod-pod/denied' ? undefined : gates.toleranceMs;
+}
+
+/** The paths that were worse than is tolerated, worst first. */
+export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion): Breach[] {
+  const { gates, sinceMs, untilMs, baseline, nodes } = question;
+  const found: Breach[] = [];
+  for (const { node, records } of pages) {
+    // The networks of a path change during its migration; it is the same path all the same.
+    const paths = new Map<string, PathRecord[]>();
+    for (const record of records) {
+      const key = `${record.kind} ${record.peer ?? ''}`;
+      paths.set(key, [...(paths.get(key) ?? []), record]);
+    }
+    for (const parts of paths.values()) {
+      const [{ kind, peer = '' }] = parts as [PathRecord];
+      const toleratedMs = toleranceOf(gates, kind);
+      if (toleratedMs === undefined) continue;
+      if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) continue;
+      const within = (fromMs: number, toMs: number): number =>
+        parts.reduce((sum, record) => sum + lostWithin(record, fromMs, toMs), 0);
+      const usual = within(baseline.fromMs, baseline.toMs) / Math.max(1, baseline.toMs - baseline.fromMs);
+      if (usual > brokenShare) continue;
+      const lostMs = Math.round(within(sinceMs, untilMs) - usual * (untilMs - sinceMs));
+      if (lostMs <= toleratedMs) continue;
+      const [worst] = [...parts].sort((a, b) => lostWithin(b, sinceMs, untilMs) - lostWithin(a, sinceMs, untilMs)) as [
+        PathRecord,
+      ];
+      found.push({ node, record: worst, lostMs, toleratedMs });
+    }
+  }
+  return found.sort((a, b) => b.lostMs - a.lostMs);
+}
+
+/** Ms without an answer in a span of time. */
+function lostWithin({ gaps = [] }: PathRecord, fromMs: number, toMs: number): number {
+  return gaps.reduce(
+    (sum, [startMs, ms]) => sum + Math.max(0, Math.min(startMs + ms, toMs) - Math.max(startMs, fromMs)),
+    0
+  );
+}
+
+/** A breach in one line. */
+export function breachText({ node, record, lostMs, toleratedMs }: Breach): string {
+  const { kind, from, to = '', peer = '', lastError = '' } = record;
+  const towards = peer === '' ? '' : ` to ${peer}`;
+  const networks = to === '' ? from : `${from} to ${to}`;
+  const error = lastError === '' ? '' : `: ${lastError}`;
+  return `${kind} from ${node}${towards} (${networks}) was without an answer for ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
+}
+
+/**
+ * What the pattern of broken paths points to: when nodes reach each other by their own addresses, but not through
+ * Cilium's overlay, its packets do not get through. Undefined where the pattern is another one.
+ */
+export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string, nowMs: number): string | undefined {
+  const open = (record: PathRecord): boolean => (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
+  const records = pages.flatMap(({ node, records: all, atMs }) =>
+    // What a prober said long ago says nothing about now.
+    nowMs - atMs > 60_000 ? [] : all.map((record) => ({ node, ...record }))
+  );
+  const broken = records.filter(
+    (record) =>
+      record.kind.startsWith('pod-pod/') &&
+      record.kind !== 'pod-pod/denied' &&
+      (record.to === 'cilium' || record.from === 'cilium') &&
+      record.peer !== record.node &&
+      open(record)
+  );
+  if (broken.length === 0) return undefined;
+  const underlay = records.filter(({ kind }) => kind === 'host-host');
+  const sound = (a: string, b: string): boolean =>
+    underlay.some((record) => !open(record) && [record.node, record.peer].sort().join() === [a, b].sort().join());
+  const pairs = new Map<string, [string, string]>();
+  for (const { node, peer = '' } of broken) if (sound(node, peer)) pairs.set([node, peer].sort().join(), [node, peer]);
+  if (pairs.size === 0) return undefined;
+  // The node that all broken pairs have in common is the one to look at.
+  const counts = new Map<string, number>();
+  for (const name of [...pairs.values()].flat()) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const common = [...counts].filter(([, count]) => count === pairs.size && pairs.size > 1).map(([name]) => name);
+  const where =
+    common.length === 1 ? `to and from ${common.join('')}` : `between ${[...pairs.values()][0]?.join(' and ')}`;
+  return (
+    `packets of Cilium's overlay do not get through ${where}: the nodes reach each other by their own addresses, but ` +
+    `not over VXLAN; let UDP port ${tunnelPort} through between all nodes (firewall, security group)`
+  );
+}

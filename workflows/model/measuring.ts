@@ -1,0 +1,21 @@
+import { z } from 'zod';
+
+/** How the ledger is kept, in the input. */
+export const ledgerSchema = z
+  .strictObject({
+    /** Samples a second on every path. @default 20 */
+    samplesPerSecond: z.int().min(1).max(50).default(20),
+    /** Seconds for which everything is measured before anything is changed. @default 30 */
+    baselineSeconds: z.int().min(0).max(86_400).default(30),
+    /** Seconds for which everything is measured once Canal is gone. @default 30 */
+    afterSeconds: z.int().min(0).max(86_400).default(30),
+    /** Addresses outside the cluster, `host:port`, to which pods open TCP connections, five a second. @default none */
+    outside: z
+      .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,252}:\d{1,5}$/, 'must be host:port'))
+      .max(5)
+      .default([]),
+  })
+  .prefault({});
+
+/** How the ledger is kept. */
+export type LedgerOptions = z.output<typeof ledgerSchema>;
