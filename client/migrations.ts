@@ -1,16 +1,21 @@
 import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
-import type { clusterMigration } from '../workflows/index.ts';
+import type { clusterMigration, clusterPreflight } from '../workflows/index.ts';
 import {
   blockersQuery,
   defaultTaskQueue,
+  ledgerQuery,
   migrationWorkflowId,
   planQuery,
+  preflightQuery,
+  preflightWorkflowId,
   statusQuery,
   update,
 } from '../workflows/messages.ts';
 import type { MigrationRequest } from '../workflows/model/input.ts';
+import type { Ledger } from '../workflows/model/ledger.ts';
 import type { MessageName, Messages } from '../workflows/model/message-schemas.ts';
 import type { Plan } from '../workflows/model/plan.ts';
+import type { CheckOutcome, PreflightReport } from '../workflows/model/preflight.ts';
 import type { Blocker, MigrationReport, MigrationStatus } from '../workflows/model/status.ts';
 
 /** A cluster's migration, started or to be started. Everything here can be done with the Temporal CLI too. */
@@ -41,6 +46,17 @@ export class Migration {
     });
   }
 
+  /** Runs the checks alone, changing nothing, and waits for their outcome. */
+  check(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<PreflightReport> {
+    return this.client.workflow.execute<typeof clusterPreflight>('clusterPreflight', {
+      taskQueue,
+      workflowId: preflightWorkflowId(this.cluster),
+      workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+      staticSummary: `${this.cluster}: checks`,
+      args: [{ ...request, cluster: this.cluster }],
+    });
+  }
+
   /** Where it is. Needs a worker that runs. */
   status(): Promise<MigrationStatus> {
     return this.handle.query(statusQuery);
@@ -49,6 +65,16 @@ export class Migration {
   /** What it is going to do; undefined until it knows. */
   plan(): Promise<Plan | undefined> {
     return this.handle.query(planQuery);
+  }
+
+  /** Outcomes of the checks that it began with; undefined until they have run. */
+  preflight(): Promise<CheckOutcome[] | undefined> {
+    return this.handle.query(preflightQuery);
+  }
+
+  /** What was measured on every kind of path, by stage. */
+  ledger(): Promise<Ledger> {
+    return this.handle.query(ledgerQuery);
   }
 
   /** What holds up the nodes that are under way. */

@@ -26,7 +26,7 @@ import { blockers, preflightFailure } from './model/preflight.ts';
 import type { ClusterFacts } from './model/source.ts';
 import type { Decision, MigrationReport } from './model/status.ts';
 import { operatorFailure } from './operator-failure.ts';
-import { rehearse } from './rehearsing.ts';
+import { rehearse, rehearseEnd } from './rehearsing.ts';
 import { rollBackCluster } from './rolling-back.ts';
 
 /**
@@ -93,12 +93,12 @@ class ClusterMigration {
 
   private async locked(facts: ClusterFacts): Promise<MigrationReport> {
     const { canal } = facts;
+    if (this.input.dryRun) return this.rehearse(facts);
     try {
       // After the cut-over of an earlier run, going back to coexistence would take the nodes' CNI away.
       if (!facts.ciliumOwnsCni && canal !== undefined) {
         await this.untilTurnedRound(() => this.check());
         await this.nodes.refresh();
-        if (this.input.dryRun) return await this.rehearse(canal);
         await this.approvePlan(canal);
         this.state.enter('coexistence');
         await this.untilTurnedRound(() => this.coexistence(canal.podCidr));
@@ -142,10 +142,17 @@ class ClusterMigration {
     return state.plan;
   }
 
-  private async rehearse(canal: NonNullable<ClusterFacts['canal']>): Promise<MigrationReport> {
-    this.state.enter('plan');
+  /** A dry run: whatever is left to do is tried by the API server, and nothing is done. */
+  private async rehearse({ canal, ciliumOwnsCni }: ClusterFacts): Promise<MigrationReport> {
+    const { state, input } = this;
+    if (canal === undefined || ciliumOwnsCni) {
+      const rehearsal = await rehearseEnd(input, state);
+      return { ...this.report(false), rehearsal };
+    }
+    await this.check();
+    state.enter('plan');
     const plan = await this.makePlan(canal);
-    const rehearsal = await rehearse(this.input, this.state, plan);
+    const rehearsal = [...(await rehearse(input, state, plan)), ...(await rehearseEnd(input, state))];
     return { ...this.report(false), plan, rehearsal };
   }
 

@@ -14,8 +14,9 @@ import type { ClusterState } from './cluster-state.ts';
 import { forcePodSignal } from './messages.ts';
 import type { MigrationInput } from './model/input.ts';
 import { isMigrated, type NodeFacts } from './model/nodes.ts';
+import { estimate } from './model/plan.ts';
 import type { Answer, NodeStatus } from './model/status.ts';
-import { nextWave, type Wave } from './model/waves.ts';
+import { allWaves, nextWave, type Wave } from './model/waves.ts';
 import { nodeMigration } from './node-migration.ts';
 import { nodeRollback } from './node-rollback.ts';
 import { operatorFailure } from './operator-failure.ts';
@@ -196,6 +197,7 @@ export class MigratingNodes {
     const failures = await Promise.all(wave.nodes.map((name) => this.migrate(name)));
     const { cluster } = this.input;
     this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
+    this.estimateRest();
     const failure = failures.find((error) => error !== undefined);
     if (failure !== undefined && this.input.onFailure === 'stop') throw failure;
     const { soakSeconds } = this.input.waves;
@@ -205,6 +207,17 @@ export class MigratingNodes {
       const timeoutMs = soakSeconds * 1_000;
       await this.state.wait({ what: `wave ${status.waves} to soak`, reminderSeconds, timeoutMs }, () => false);
     }
+  }
+
+  /** From the times of the nodes that are done, how long the others will take. */
+  private estimateRest(): void {
+    const { plan, status } = this.state;
+    if (plan === undefined) return;
+    const pending = new Set(status.nodes.filter(({ state }) => state === 'pending').map(({ name }) => name));
+    const left = this.facts.filter(({ name }) => pending.has(name));
+    const rules = { size: status.concurrency, canary: this.input.waves.canary, proven: true };
+    const done = status.nodes.filter(({ state }) => state === 'migrated');
+    plan.estimate = estimate(allWaves(left, rules), plan.drains, this.input, done);
   }
 
   /** @returns why it failed, if it did. */

@@ -7,11 +7,10 @@ import type { Rehearsal } from './model/rehearsal.ts';
 import { operatorFailure } from './operator-failure.ts';
 
 /**
- * Goes through every phase and has the API server say what it would do: Helm's dry run, cordon, label and evictions with
- * `dryRun`, the removal of Canal likewise. Waits for nobody; changes nothing.
+ * Goes through every phase up to the cut-over and has the API server say what it would do: Helm's dry run; cordon, label
+ * and evictions with `dryRun`. Waits for nobody; changes nothing.
  */
 export async function rehearse(input: MigrationInput, state: ClusterState, plan: Plan): Promise<Rehearsal[]> {
-  const { cluster } = input;
   const steps: Rehearsal[] = [];
   const release = async (step: string, values: HelmValues): Promise<void> => {
     const problems: string[] = [];
@@ -38,9 +37,13 @@ export async function rehearse(input: MigrationInput, state: ClusterState, plan:
   }
   state.enter('cut-over');
   await release('cut-over', cutOverValues(input));
-  state.enter('clean-up');
-  steps.push(await quick.rehearseCleanUp.executeWithOptions({ summary: 'dry run: clean-up' }, [{ cluster }]));
   return steps;
+}
+
+/** The same for the clean-up, which may be all that an earlier run has left to do. */
+export async function rehearseEnd({ cluster }: MigrationInput, state: ClusterState): Promise<Rehearsal[]> {
+  state.enter('clean-up');
+  return [await quick.rehearseCleanUp.executeWithOptions({ summary: 'dry run: clean-up' }, [{ cluster }])];
 }
 
 function messageOf(error: unknown): string {

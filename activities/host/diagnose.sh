@@ -7,8 +7,8 @@ section() {
   shift
   timeout 15 "$@" 2>&1 | head --bytes 24000
 }
-agent() { cilium-dbg --host unix:///host/var/run/cilium/cilium.sock "$@"; }
-export -f agent
+# Where its command looks for the agent; /host/var/run would lead to this pod's own /run.
+rm -rf /var/run/cilium && ln -s /host/run/cilium /var/run/cilium
 files() {
   for file in /host/etc/cni/net.d/*; do
     echo "-- ${file#/host}"
@@ -19,9 +19,9 @@ files() {
 export -f files
 
 date --utc
-section "Cilium's agent" bash -c 'agent status --verbose'
-section 'endpoints' bash -c 'agent endpoint list'
-section 'drops, by reason' bash -c 'agent metrics list --match-pattern "drop|forward"'
+section "Cilium's agent" cilium-dbg status --verbose
+section 'endpoints' cilium-dbg endpoint list
+section 'drops, by reason' cilium-dbg metrics list --match-pattern 'drop|forward'
 section 'CNI files' bash -c files
 section 'links' ip -s -d link
 section 'addresses' ip -4 -brief address

@@ -8,6 +8,7 @@ import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.t
 import { isReady } from '../kubernetes/ready.ts';
 import { poll } from '../poll.ts';
 import { prober } from '../probe/names.ts';
+import { atMost } from './at-most.ts';
 
 /** What a node's kernel and network are like; the fields are those of prober/inspect.go. */
 export interface HostFacts {
@@ -48,11 +49,14 @@ const toldMs = 180_000;
 const fullMesh = 10;
 const hops = [1, 2, 4, 8, 16, 32];
 
+/** So many pods are made and removed at a time. */
+const atOnce = 10;
+
 const label = 'inspect';
 
 /**
  * Looks at every node that is Ready from a short-lived pod on its network, without privileges, which also sends packets
- * to the other nodes. Removes all of it again.
+ * to the other nodes. Once all have told what they saw, {@link removeInspectors} has to be called.
  */
 export async function readHosts(
   connection: ClusterConnection,
@@ -64,24 +68,23 @@ export async function readHosts(
     .map((node) => ({ name: node.metadata?.name ?? '', ip: internalAddress(node) ?? '' }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
-  try {
-    for (const { name } of targets) await removeOwnPod(connection, podName(name));
-    for (const [index, { name }] of targets.entries()) {
-      const peers = peersOf(targets, index);
-      await applyObject(connection, inspectionPod(name, image, udpPort, peers));
-    }
-    return await collect(
-      connection,
-      targets.map(({ name }) => name)
-    );
-  } finally {
-    for (const { name } of targets)
-      await ifFound(connection.core.deleteNamespacedPod({ name: podName(name), namespace, gracePeriodSeconds: 0 }));
-    for (const { name } of targets) await removeOwnPod(connection, podName(name));
-    // Unless a migration has more in it.
-    const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
-    if (probers === undefined) await removeNamespace(connection);
-  }
+  await atMost(atOnce, [...targets.entries()], async ([index, { name }]) => {
+    // What an attempt before this one left.
+    await removeOwnPod(connection, podName(name));
+    await applyObject(connection, inspectionPod(name, image, udpPort, peersOf(targets, index)));
+  });
+  return collect(
+    connection,
+    targets.map(({ name }) => name)
+  );
+}
+
+/** Removes the pods that looked at nodes, and our namespace, unless a migration has more in it. */
+export async function removeInspectors(connection: ClusterConnection): Promise<void> {
+  const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
+  await atMost(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
+  const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
+  if (probers === undefined) await removeNamespace(connection);
 }
 
 /** Whom a node sends packets to: everybody while they are few, and a sample that reaches everybody above that. */
@@ -163,6 +166,8 @@ function inspectionPod(node: string, image: string, udpPort: number, peers: read
       nodeName: node,
       hostNetwork: true,
       restartPolicy: 'Never',
+      // Ends by itself, should nobody be left to remove it.
+      activeDeadlineSeconds: 900,
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 1,
       tolerations: [{ operator: 'Exists' }],

@@ -9,7 +9,7 @@ import { asFailure, messageOf, withFailures } from '../kubernetes/errors.ts';
 import { atMost } from './at-most.ts';
 import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
-import { readHosts } from './host-facts.ts';
+import { readHosts, removeInspectors } from './host-facts.ts';
 
 /** So many checks run at a time. */
 const atOnce = 8;
@@ -30,7 +30,7 @@ export function createCheckActivities(clusters: Clusters, helm: string) {
   return {
     /**
      * Runs every check, several at a time. Nothing is changed, but that a pod of ours runs on every node for some seconds,
-     * unless `nodePods` is off. A check that cannot be run blocks, and says why.
+     * unless `nodePods` is off; `removeInspectors` removes them. A check that cannot be run blocks, and says why.
      * @throws ClusterUnreachable when the API server does not answer.
      */
     runPreflight: withFailures('check the cluster', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
@@ -47,6 +47,11 @@ export function createCheckActivities(clusters: Clusters, helm: string) {
         return outcome;
       });
     }),
+
+    /** Removes what the checks made in the cluster; an activity of its own, so that cancellation does not stop it. */
+    removeInspectors: withFailures('remove the pods that look at nodes', async ({ cluster }: { cluster: string }) =>
+      removeInspectors(await clusters.connect(cluster))
+    ),
   };
 }
 

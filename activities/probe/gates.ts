@@ -5,6 +5,7 @@ import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
+import { isReady } from '../kubernetes/ready.ts';
 import { poll } from '../poll.ts';
 import { readMarks, readPages } from './ledger.ts';
 
@@ -60,6 +61,9 @@ async function untilWritten(
   connection: ClusterConnection,
   nodes: readonly string[] | undefined
 ): Promise<{ pages: LedgerPage[]; silent: string[] }> {
+  // Nodes that have left, or are away, say nothing any more.
+  const { items } = await connection.core.listNode({});
+  const present = items.filter((node) => isReady(node)).map(({ metadata }) => metadata?.name ?? '');
   const keyOf = ({ node, role }: LedgerPage): string => `${node} ${role}`;
   const begin = new Map((await readPages(connection)).map((page) => [keyOf(page), page.atMs]));
   const deadline = Date.now() + (begin.size > 200 ? writtenMs : writtenOnSmallMs);
@@ -67,13 +71,13 @@ async function untilWritten(
     async () => {
       const pages = await readPages(connection);
       const written = new Set(pages.filter((page) => page.atMs > (begin.get(keyOf(page)) ?? 0)).map(keyOf));
-      const asked = nodes ?? [...new Set(pages.map(({ node }) => node))];
+      const asked = nodes ?? present.filter((name) => pages.some(({ node }) => node === name));
       const silent = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
       return silent.length === 0 || Date.now() > deadline
         ? { done: { pages, silent } }
         : { waitingFor: `the probers on ${silent.slice(0, 10).join(', ')} to write their ledger` };
     },
-    { timeoutMs: writtenMs + 60_000, onTimeout: 'GateBreached' }
+    { timeoutMs: writtenMs + 60_000, everyMs: 2_000, onTimeout: 'GateBreached' }
   );
 }
 

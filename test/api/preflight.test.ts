@@ -548,6 +548,12 @@ async function remove(objects: object[]): Promise<void> {
   await run(lab().catalogue.bin('kubectl'), args, { input: JSON.stringify(list) });
 }
 
+it('has every check blocked by something, here or on the nodes of a lab', () => {
+  const onNodes: CheckName[] = ['tunnel-path', 'rp-filter', 'mtu'];
+  const blocked = new Set<CheckName>(['permissions', ...onNodes, ...cases.map(({ check: name }) => name)]);
+  expect(checkNames.filter((name) => !blocked.has(name))).toEqual([]);
+});
+
 it('permissions: blocks for a user who lacks rights, and passes for an administrator', async () => {
   expect(await check('permissions')).toMatchObject({ verdict: 'pass' });
   const { pki, context, apiServer, dir } = lab().layout;

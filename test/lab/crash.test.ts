@@ -7,7 +7,8 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
-import type { MigrationStatus } from '../../workflows/model/status.ts';
+import { ledgerStages } from '../../workflows/model/ledger.ts';
+import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
@@ -166,7 +167,12 @@ it('migrates again, to the end, though they die in the middle of the clean-up to
   await until('the clean-up to begin', begun, { timeoutMs: 300_000 });
   await killTemporal();
   await killApiserver();
-  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
+  const { status, result } = await cli.end();
+  expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
+  // What was measured outlives every worker.
+  const { ledger = {} } = result as MigrationReport;
+  for (const stage of ledgerStages)
+    expect({ stage, rows: (ledger[stage] ?? []).length > 10 }).toEqual({ stage, rows: true });
   for (const [part, lines] of Object.entries(await stateOf())) {
     // The export stays: it is the operator's.
     const left = ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'));

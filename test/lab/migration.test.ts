@@ -6,7 +6,10 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
+import { byKind, ledgerStages, pathKinds, type LedgerRow, type LedgerStage } from '../../workflows/model/ledger.ts';
 import { contains } from '../../workflows/model/networks.ts';
+import { checkNames } from '../../workflows/model/preflight.ts';
+import type { MigrationReport } from '../../workflows/model/status.ts';
 import { hostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
@@ -23,6 +26,7 @@ const ciliumPort = 8473;
 const hostPort = 18_080;
 const tracesBefore = new Map<string, string[]>();
 
+let report: MigrationReport | undefined;
 let temporal: TemporalServer;
 let worker: ChildProcess;
 let cli: TemporalCli;
@@ -270,6 +274,29 @@ it('ends the same when the worker is killed in the middle of a node and another 
 
   const { status, result } = await cli.end();
   expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { changed: true, phase: 'done' } });
+  report = result as MigrationReport;
+});
+
+it('has measured every kind of path, before, during and after, in whatever networks both ends were', () => {
+  const { ledger = {}, preflight = [] } = report ?? {};
+  expect(preflight.map(({ check }) => check)).toEqual(checkNames);
+  const kinds = Object.keys(pathKinds);
+  for (const stage of ledgerStages) {
+    expect({ stage, kinds: byKind(ledger[stage] ?? []).map(({ kind }) => kind) }).toEqual({ stage, kinds });
+    for (const row of ledger[stage] ?? []) expect(row.sent).toBeGreaterThan(row.lost);
+  }
+  const networks = (rows: readonly LedgerRow[] = []): string[] =>
+    rows.filter(({ kind }) => kind === 'pod-pod/udp').map(({ from, to }) => `${from} to ${to}`);
+  expect(networks(ledger.before)).toEqual(['canal to canal']);
+  expect(networks(ledger.during).sort()).toEqual([
+    ...['canal to canal', 'canal to cilium', 'cilium to canal', 'cilium to cilium'],
+  ]);
+  expect(networks(ledger.after)).toEqual(['cilium to cilium']);
+  // A policy that forbids was kept before and is kept after; in between it is not, on migrated nodes.
+  const answered = (stage: LedgerStage): number =>
+    byKind(ledger[stage] ?? []).find(({ kind }) => kind === 'pod-pod/denied')?.lost ?? -1;
+  expect([answered('before'), answered('after')]).toEqual([0, 0]);
+  expect(answered('during')).toBeGreaterThan(0);
 });
 
 it('leaves every pod on Cilium, Canal gone, nodes as they were, and nothing of its own', async () => {

@@ -141,6 +141,7 @@ export function fakeCluster({
       await call('runPreflight');
       return [...checks];
     },
+    removeInspectors: onCluster('removeInspectors'),
     planDetails: async ({ nodes: names }) => {
       await call('planDetails');
       const drains = names.map((node) => ({

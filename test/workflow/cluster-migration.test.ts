@@ -15,7 +15,7 @@ afterAll(() => server.stop());
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
 const begin = ['inspectCluster', 'acquireLock'];
-const preflight = [...begin, 'runPreflight', 'planDetails'];
+const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [
   ...['deployProbers', 'ledger before'],
   ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],

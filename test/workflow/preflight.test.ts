@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { cancelled, heartbeat } from '@temporalio/activity';
 import type { clusterPreflight } from '../../workflows/index.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
 import type { CheckOutcome } from '../../workflows/model/preflight.ts';
@@ -22,7 +23,17 @@ const blocked: CheckOutcome = {
 };
 
 /** What a run may do that changes nothing. */
-const reading = ['inspectCluster', 'acquireLock', 'runPreflight', 'releaseLock', 'observeNodes', 'planDetails'];
+const reading = [
+  ...[
+    'inspectCluster',
+    'acquireLock',
+    'runPreflight',
+    'removeInspectors',
+    'releaseLock',
+    'observeNodes',
+    'planDetails',
+  ],
+];
 
 describe('a migration whose checks block it', () => {
   it('ends before anything is changed, with the evidence, the fix and the way past it', async () => {
@@ -72,7 +83,33 @@ describe('the checks by themselves', () => {
       expect(await run.result()).toEqual({ cluster: 'prod', mayBegin: false, outcomes: [passed, blocked] });
       expect(await run.query(preflightQuery)).toEqual([passed, blocked]);
     });
-    expect(cluster.calls).toEqual(['acquireLock', 'runPreflight', 'releaseLock']);
+    expect(cluster.calls).toEqual(['acquireLock', 'runPreflight', 'removeInspectors', 'releaseLock']);
+  });
+
+  it('leave no pod behind when they are cancelled', async () => {
+    const cluster = fakeCluster({
+      before: async (activity) => {
+        if (activity !== 'runPreflight') return;
+        // A cancellation arrives with a heartbeat.
+        const beat = setInterval(() => heartbeat(), 100);
+        await cancelled().finally(() => clearInterval(beat));
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await client.workflow.start<typeof clusterPreflight>('clusterPreflight', {
+        taskQueue,
+        workflowId: randomUUID(),
+        args: [{ cluster: 'prod' }],
+      });
+      const begun = async (): Promise<boolean> =>
+        ((await run.describe()).raw.pendingActivities ?? []).some(
+          ({ activityType, lastHeartbeatTime }) => activityType?.name === 'runPreflight' && lastHeartbeatTime !== null
+        );
+      while (!(await begun())) await new Promise((resolve) => setTimeout(resolve, 50));
+      await run.cancel();
+      await expect(run.result()).rejects.toThrow();
+    });
+    expect(cluster.calls).toEqual(['acquireLock', 'removeInspectors', 'releaseLock']);
   });
 
   it('refuse what is no input of a migration', async () => {
@@ -106,6 +143,15 @@ it('goes through the whole migration in a dry run, and changes nothing', async (
   });
   const asked = ['rehearseRelease', 'rehearseNode a', 'rehearseNode b', 'rehearseCleanUp'];
   expect(cluster.calls.filter((call) => ![...reading, ...asked].includes(call))).toEqual([]);
+});
+
+it('changes nothing in a dry run after the cut-over either', async () => {
+  const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const report = await (await startRun(client, taskQueue, { ...alone, dryRun: true })).result();
+    expect(report).toMatchObject({ changed: false, rehearsal: [{ step: 'clean-up' }] });
+  });
+  expect(cluster.calls.filter((call) => ![...reading, 'rehearseCleanUp'].includes(call))).toEqual([]);
 });
 
 describe('a gate that does not hold', () => {

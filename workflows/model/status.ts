@@ -165,6 +165,10 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
   const lines: string[] = [];
   if (early && preflight !== undefined) lines.push('Checks:', '', preflightMarkdown(preflight), '');
   if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
+  if (phase === 'migrate' && plan !== undefined) {
+    const { seconds, nodeSeconds, basis } = plan.estimate;
+    lines.push(`About ${Math.ceil(seconds / 60)} minutes are left (${nodeSeconds} s a node: ${basis}).`, '');
+  }
   if (!early && ledger !== undefined && Object.keys(ledger).length > 0) lines.push(ledgerMarkdown(ledger), '');
   return lines;
 }

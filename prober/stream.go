@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+// overConnection samples over one long-lived connection, TCP or UDP, which is opened again when it breaks: what a
+// database's client sees. A break is counted, and what was on its way is lost.
+func overConnection(network, address string) func(context.Context, time.Duration, *ledger, pathKey) {
+	return func(ctx context.Context, every time.Duration, book *ledger, key pathKey) {
+		opened := false
+		for ctx.Err() == nil {
+			start := time.Now()
+			short, cancel := context.WithTimeout(ctx, sampleTimeout)
+			connection, err := (&net.Dialer{}).DialContext(short, network, address)
+			cancel()
+			if err != nil {
+				if ctx.Err() == nil {
+					book.add(key, outcome{at: start, err: err}, "")
+				}
+				pause(ctx, every)
+				continue
+			}
+			if opened && network == "tcp" {
+				book.reset(key)
+			}
+			opened = true
+			sampleConnection(ctx, connection, network, every, book, key)
+			connection.Close()
+		}
+	}
+}
+
+// sampleConnection sends numbered lines and matches the answers, until the connection breaks or the context ends.
+func sampleConnection(ctx context.Context, connection net.Conn, network string, every time.Duration, book *ledger, key pathKey) {
+	own := os.Getenv("POD_IP")
+	answers := make(chan [2]string, 64)
+	broken := make(chan error, 1)
+	go func() {
+		reader := bufio.NewReader(connection)
+		for {
+			line, err := reader.ReadString('\n')
+			if err != nil {
+				broken <- err
+				return
+			}
+			source, rest := "", strings.TrimSuffix(line, "\n")
+			if network == "tcp" {
+				source, rest = parseLine(line)
+			}
+			select {
+			case answers <- [2]string{source, rest}:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	type sent struct {
+		number string
+		at     time.Time
+	}
+	var waiting []sent
+	ticks := time.NewTicker(every)
+	defer ticks.Stop()
+	for number := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case err := <-broken:
+			// A UDP socket that was told "port unreachable" reads on; a TCP connection is over.
+			for _, s := range waiting {
+				book.add(key, outcome{at: s.at, err: err}, own)
+			}
+			pause(ctx, every)
+			return
+		case answer := <-answers:
+			// Answers come in the order of the questions, except after a loss of UDP.
+			for i, s := range waiting {
+				if s.number != answer[1] {
+					continue
+				}
+				for _, lost := range waiting[:i] {
+					book.add(key, outcome{at: lost.at, err: errors.New("no answer")}, own)
+				}
+				book.add(key, outcome{at: s.at, latency: time.Since(s.at), source: answer[0]}, own)
+				waiting = waiting[i+1:]
+				break
+			}
+		case now := <-ticks.C:
+			for len(waiting) > 0 && now.Sub(waiting[0].at) > sampleTimeout {
+				book.add(key, outcome{at: waiting[0].at, err: errors.New("no answer within 900 ms")}, own)
+				waiting = waiting[1:]
+			}
+			number++
+			text := fmt.Sprint(number)
+			_ = connection.SetWriteDeadline(now.Add(sampleTimeout))
+			if _, err := io.WriteString(connection, text+"\n"); err != nil && network == "tcp" {
+				continue // the reader tells
+			}
+			waiting = append(waiting, sent{text, now})
+		}
+	}
+}
