@@ -4,6 +4,11 @@ import { Context } from '@temporalio/activity';
 import { failure } from '../failures.ts';
 import { heartbeat } from '../heartbeat.ts';
 
+/** A chart as Helm's commands take it: a path as it is, anything else with its version. */
+export function chartArguments(chart: string, version: string): string[] {
+  return chart.startsWith('/') ? [chart] : [chart, '--version', version];
+}
+
 /** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
 export async function runHelm(helm: string, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();

@@ -9,7 +9,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { poll } from '../poll.ts';
-import { runHelm } from './command.ts';
+import { chartArguments, runHelm } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
 
 /** Release name of Cilium, as its documentation has it. */
@@ -48,15 +48,14 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
       async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
         const scope = scopeOf(clusters, cluster);
         const plan = await untilFree(helm, scope, await clusters.connect(cluster));
-        const fromPath = chart.startsWith('/');
         if (plan.action === 'compare') {
           const get = async (what: string): Promise<unknown> =>
             JSON.parse(await runHelm(helm, ['get', what, ciliumRelease, '-o', 'json', ...scope]));
           const release = (await get('metadata')) as ReleaseMetadata;
-          const sameChart = fromPath || release.version === version;
+          const sameChart = chart.startsWith('/') || release.version === version;
           if (sameChart && isDeepStrictEqual(await get('values'), values)) return;
         }
-        const source = fromPath ? [chart] : [chart, '--version', version];
+        const source = chartArguments(chart, version);
         const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
         await runHelm(
           helm,
@@ -112,7 +111,7 @@ export async function rehearseRelease(
   helm: string,
   { cluster, chart, version, values }: ReleaseTarget
 ): Promise<void> {
-  const source = chart.startsWith('/') ? [chart] : [chart, '--version', version];
+  const source = chartArguments(chart, version);
   const args = ['upgrade', '--install', ciliumRelease, ...source, ...scopeOf(clusters, cluster), '--values', '-'];
   await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(values));
 }

@@ -1,8 +1,8 @@
 import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '@kubernetes/client-node';
-import type { HelmValues, Json } from '../../workflows/model/helm-values.ts';
+import { isObject, type HelmValues } from '../../workflows/model/helm-values.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
-import { runHelm } from './command.ts';
+import { chartArguments, runHelm } from './command.ts';
 
 /** A chart, and what it is rendered with. */
 export interface ChartSource {
@@ -35,7 +35,7 @@ export async function renderChart(
   given: HelmValues,
   kubernetesVersion: string
 ): Promise<RenderedChart> {
-  const source = chart.startsWith('/') ? [chart] : [chart, '--version', version];
+  const source = chartArguments(chart, version);
   const args = ['template', 'cilium', ...source, '--namespace', ciliumNamespace, '--kube-version', kubernetesVersion];
   const text = await runHelm(helm, [...args, '--values', '-'], JSON.stringify(values));
   const defaults = await runHelm(helm, ['show', 'values', ...source]);
@@ -72,8 +72,4 @@ export function unknownValues(given: HelmValues, known: HelmValues, path = ''): 
 function nameOf(object: unknown): string {
   const { kind = '', metadata } = object as KubernetesObject;
   return `${kind} ${metadata?.name ?? ''}`;
-}
-
-function isObject(value: Json | undefined): value is HelmValues {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

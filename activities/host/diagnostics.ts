@@ -10,6 +10,9 @@ import { runOnHost } from './run.ts';
 /** Bytes of a bundle before it is compressed: it has to fit into a ConfigMap of 1 MiB, whatever it is. */
 const maxBytes = 600_000;
 
+/** Key of the ConfigMap. */
+const diagnosticsKey = 'node.txt.gz';
+
 /** Words after which a value may be a secret. */
 const secretKeys = /("?(?:[\w-]*(?:token|password|secret|credential)|[\w-]*-data)"?\s*[:=]\s*)("[^"]*"|\S+)/gi;
 
@@ -40,9 +43,6 @@ export function createDiagnosticsActivities(clusters: Clusters) {
     ),
   };
 }
-
-/** Key of the ConfigMap. */
-export const diagnosticsKey = 'node.txt.gz';
 
 /** Takes out whatever stands after a word such as "token". */
 export function withoutSecrets(text: string): string {

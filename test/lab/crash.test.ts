@@ -178,8 +178,8 @@ it('migrates again, to the end, though they die in the middle of the clean-up to
     const left = ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'));
     expect({ part, left }).toEqual({ part, left: [] });
   }
-  // A reboot has a test of its own; a node that changes while nothing else goes on is only waited for.
-  expect(await notDied('waitForReboot', 'waitForNodeChange')).toEqual([]);
+  // Reboots and failing nodes have tests of their own; a node that changes while nothing else goes on is only waited for.
+  expect(await notDied('waitForReboot', 'collectDiagnostics', 'waitForNodeChange')).toEqual([]);
   console.log(
     `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`
   );

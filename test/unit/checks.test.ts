@@ -1,34 +1,9 @@
 import type { PodFacts } from '../../activities/kubernetes/pods.ts';
 import { checksFor } from '../../activities/probe/checks.ts';
+import { podFacts } from '../support/pod-facts.ts';
 
 function prober(node: string, ip: string | undefined): PodFacts {
-  const key = `cni-live-migration/prober-${node}`;
-  const rest = {
-    hostNetwork: false,
-    finished: false,
-    mirror: false,
-    controller: 'DaemonSet',
-    emptyDirs: [],
-    claims: [],
-    hostPorts: [],
-    requests: { cpu: 0, memory: 0 },
-    annotations: {},
-    ready: true,
-    graceSeconds: 1,
-    labels: {},
-  };
-  return {
-    key,
-    namespace: '',
-    name: '',
-    uid: '',
-    node,
-    ip,
-    deletion: undefined,
-    createdAt: '',
-    finalizers: [],
-    ...rest,
-  };
+  return podFacts(`cni-live-migration/prober-${node}`, { node, ip, controller: 'DaemonSet' });
 }
 
 it('checks both networks in both directions, beside DNS, service and API server', () => {

@@ -1,6 +1,7 @@
 import { budgetText, budgetsOf, selects } from '../../activities/kubernetes/disruption-budgets.ts';
 import { drainVerdict, endingOf, type DrainRules, type DrainVerdict } from '../../activities/kubernetes/drain-rules.ts';
 import type { PodFacts } from '../../activities/kubernetes/pods.ts';
+import { podFacts } from '../support/pod-facts.ts';
 
 const now = Date.parse('2026-01-01T12:00:00Z');
 const ago = (seconds: number): string => new Date(now - seconds * 1_000).toISOString();
@@ -18,29 +19,7 @@ const consent = (options: Partial<DrainRules['options']>): Partial<DrainRules> =
   options: { ...rules.options, ...options },
 });
 
-const pod: PodFacts = {
-  key: 'shop/web-1',
-  namespace: 'shop',
-  name: 'web-1',
-  uid: 'u',
-  node: 'n',
-  ip: '10.244.1.5',
-  hostNetwork: false,
-  finished: false,
-  mirror: false,
-  controller: 'ReplicaSet',
-  emptyDirs: [],
-  claims: [],
-  hostPorts: [],
-  requests: { cpu: 0, memory: 0 },
-  annotations: {},
-  ready: true,
-  graceSeconds: 1,
-  labels: { app: 'web', tier: 'front' },
-  createdAt: ago(600),
-  finalizers: [],
-  deletion: undefined,
-};
+const pod = podFacts('shop/web-1', { labels: { app: 'web', tier: 'front' }, createdAt: ago(600) });
 const onTarget = { ip: '10.245.1.5' };
 const daemon = { controller: 'DaemonSet' };
 const deletion = { at: ago(-30) };

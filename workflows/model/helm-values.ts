@@ -133,6 +133,7 @@ function list(value: Json | undefined): Json[] {
   return Array.isArray(value) ? value : [];
 }
 
-function isObject(value: Json | undefined): value is HelmValues {
+/** True for values that have values below them. */
+export function isObject(value: Json | undefined): value is HelmValues {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

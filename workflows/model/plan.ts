@@ -1,9 +1,8 @@
-import type { HelmValues } from './helm-values.ts';
+import { isObject, type HelmValues } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
 import { isMigrated, type NodeFacts } from './nodes.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './source.ts';
-import type { NodeStatus } from './status.ts';
 import { allWaves, type Wave } from './waves.ts';
 
 /** What a migration is going to do. */
@@ -115,7 +114,7 @@ export function estimate(
   waves: readonly Wave[],
   drains: readonly NodeDrain[],
   input: MigrationInput,
-  done: readonly Pick<NodeStatus, 'seconds'>[]
+  done: readonly { seconds?: number }[]
 ): Estimate {
   const times = done.flatMap(({ seconds }) => seconds ?? []);
   const measured = times.reduce((sum, seconds) => sum + seconds, 0) / times.length;
@@ -155,7 +154,7 @@ function flat(values: HelmValues, path = ''): Map<string, string> {
   const found = new Map<string, string>();
   for (const [key, value] of Object.entries(values)) {
     const where = path === '' ? key : `${path}.${key}`;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value) && Object.keys(value).length > 0) {
+    if (isObject(value) && Object.keys(value).length > 0) {
       for (const [below, text] of flat(value, where)) found.set(below, text);
     } else found.set(where, JSON.stringify(value));
   }
