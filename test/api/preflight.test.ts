@@ -61,7 +61,10 @@ async function patchStatus(kind: string, name: string, status: object, ...where:
 async function allReady(): Promise<void> {
   for (const { metadata } of (await get<V1PodList>(lab(), 'pods', '-A')).items) {
     const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
-    await patchStatus('pod', metadata?.name ?? '', status, '-n', metadata?.namespace ?? '');
+    // One that has gone meanwhile needs nothing said of it.
+    await patchStatus('pod', metadata?.name ?? '', status, '-n', metadata?.namespace ?? '').catch((error: unknown) => {
+      if (!(error instanceof Error) || !error.message.includes('NotFound')) throw error;
+    });
   }
 }
 

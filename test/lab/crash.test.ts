@@ -51,6 +51,9 @@ beforeAll(async () => {
   supervised = supervise();
 });
 
+/** What a node has for the pods that happen to be on it: compared for the whole cluster, for an eviction moves them. */
+const ofPods = /:cali-(pri|pro)-|^link (cali|lxc)of a pod$|^route dev (cali|lxc)$/;
+
 /** Everything that a migration may change and a roll-back has to restore. */
 async function stateOf(): Promise<Record<string, string[]>> {
   const kinds = [
@@ -62,7 +65,10 @@ async function stateOf(): Promise<Record<string, string[]>> {
   for (const node of lab().layout.nodeNames) {
     // The folder of leases comes with a node's first pod, which may be after the first look.
     const traces = await nodeTraces(lab().layout.machineDir(node));
-    state[`${node}: traces`] = traces.filter((line) => !line.startsWith('file /var/lib/cni'));
+    state[`${node}: traces`] = traces.filter((line) => !line.startsWith('file /var/lib/cni') && !ofPods.test(line));
+    state['traces of pods'] = [
+      ...new Set([...(state['traces of pods'] ?? []), ...traces.filter((line) => ofPods.test(line))]),
+    ].sort();
     const json = JSON.parse(await lab().kubectl('get', 'node', node, '-o', 'json')) as {
       metadata: { labels: object; annotations: object };
       spec: object;

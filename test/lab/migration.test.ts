@@ -1,4 +1,4 @@
-import type { V1DaemonSetList, V1Node, V1NodeList, V1Pod, V1PodList } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1DaemonSetList, V1Node, V1NodeList, V1Pod, V1PodList } from '@kubernetes/client-node';
 import type { ChildProcess } from 'node:child_process';
 import { readLedger, totals } from '../../lab/app/ledger.ts';
 import { labDown } from '../../lab/cluster/lab.ts';
@@ -6,7 +6,14 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
-import { byKind, ledgerStages, pathKinds, type LedgerRow, type LedgerStage } from '../../workflows/model/ledger.ts';
+import {
+  byKind,
+  ledgerStages,
+  pathKinds,
+  type LedgerRow,
+  type LedgerStage,
+  type PathRecord,
+} from '../../workflows/model/ledger.ts';
 import { contains } from '../../workflows/model/networks.ts';
 import { checkNames } from '../../workflows/model/preflight.ts';
 import type { MigrationReport } from '../../workflows/model/status.ts';
@@ -207,6 +214,20 @@ it('carries real packets on both overlays, both ways, with the pods’ own addre
   expect(hasPacket(fromNode2, 11, ciliumPort, canal, cilium)).toBe(true);
   expect(hasPacket(fromNode2, 13, canalPort, canal, otherCanal)).toBe(true);
   expect(hasPacket(fromNode2, 13, ciliumPort, canal, otherCanal)).toBe(false);
+});
+
+it('reaches node ports through a migrated node, whose pods are on either network', async () => {
+  // Most of the pods behind the probers' node port are on Canal, on other nodes; answers must not go past the node that
+  // has translated the address.
+  await new Promise((resolve) => setTimeout(resolve, 10_000));
+  const { data } = await get<V1ConfigMap>(lab(), 'configmap', '-n', 'cni-live-migration', 'ledger-node1');
+  const { records } = JSON.parse(data?.['pod'] ?? '{}') as { records: PathRecord[] };
+  const sampled = records.filter(({ kind, from }) => kind === 'pod-nodeport' && from === 'cilium');
+  expect(sampled.map(({ peer }) => peer).sort()).toEqual(['node1', 'node2', 'node3']);
+  for (const { peer, sent, lost = 0 } of sampled) {
+    expect(sent).toBeGreaterThan(50);
+    expect({ peer, reached: lost < sent / 10 }).toEqual({ peer, reached: true });
+  }
 });
 
 it('keeps host ports and bandwidth limits on a migrated node', async () => {
