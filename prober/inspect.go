@@ -135,10 +135,6 @@ func askPeers(port string) []peerResult {
 					return
 				}
 				// Refused: the other one is not there yet, or cannot listen.
-				if ctx.Err() != nil {
-					results[i].Error = err.Error()
-					return
-				}
 				pause(ctx, 300*time.Millisecond)
 				if ctx.Err() != nil {
 					results[i].Error = err.Error()

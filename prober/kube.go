@@ -45,7 +45,7 @@ func inCluster() kube {
 	}
 }
 
-// status is an answer of the API server that is an error.
+// apiError is an answer of the API server that is an error.
 type apiError struct {
 	code int
 	text string

@@ -38,13 +38,13 @@ type peer struct {
 
 // settings come from the environment: see probers.ts.
 type settings struct {
-	node, role, own, hostIP string
-	target                  netip.Prefix
-	every                   time.Duration
-	service                 string
-	hostPort, nodePort      int
-	port                    int
-	outside                 []string
+	node, role, own    string
+	target             netip.Prefix
+	every              time.Duration
+	service            string
+	hostPort, nodePort int
+	port               int
+	outside            []string
 }
 
 func readSettings() settings {
@@ -60,7 +60,7 @@ func readSettings() settings {
 		log.Fatalf("TARGET_CIDR: %v", err)
 	}
 	return settings{
-		node: os.Getenv("NODE_NAME"), role: os.Getenv("ROLE"), own: os.Getenv("POD_IP"), hostIP: os.Getenv("HOST_IP"),
+		node: os.Getenv("NODE_NAME"), role: os.Getenv("ROLE"), own: os.Getenv("POD_IP"),
 		target: target, every: time.Second / time.Duration(number("SAMPLES_PER_SECOND")),
 		service: os.Getenv("SERVICE_IP"), hostPort: number("HOST_PORT"), nodePort: number("NODE_PORT"),
 		port: number("PORT"), outside: strings.Fields(os.Getenv("OUTSIDE")),
@@ -123,7 +123,7 @@ func probe() {
 			flush.Reset(max(3*time.Second, time.Duration(known)*20*time.Millisecond))
 		case found := <-peers:
 			wanted := map[string]path{}
-			known = countNodes(found)
+			known = len(nodesOf(found))
 			for _, p := range s.paths(found) {
 				wanted[p.key.text()+"\x00"+p.target] = p
 			}
@@ -149,23 +149,19 @@ func probe() {
 	}
 }
 
-func countNodes(peers []peer) int {
-	names := map[string]bool{}
-	for _, p := range peers {
-		names[p.node] = true
+// nodesOf names the nodes of probers, in order.
+func nodesOf(peers []peer) []string {
+	names := make([]string, len(peers))
+	for i, p := range peers {
+		names[i] = p.node
 	}
-	return max(1, len(names))
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // paths lists what this prober samples, given all probers that answer.
 func (s settings) paths(peers []peer) []path {
-	var nodes []string
-	for _, p := range peers {
-		if !slices.Contains(nodes, p.node) {
-			nodes = append(nodes, p.node)
-		}
-	}
-	slices.Sort(nodes)
+	nodes := nodesOf(peers)
 	mesh := neighbours(s.node, nodes, meshLimit, meshDegree)
 	var all []path
 	from := s.network(s.role, s.own)
@@ -176,12 +172,9 @@ func (s settings) paths(peers []peer) []path {
 			continue
 		}
 		to := s.network(p.role, p.ip)
-		add := func(kind, address string, sample func(context.Context) outcome) {
-			all = append(all, path{key: pathKey{kind, p.node, from, to}, sample: sample, target: address})
-		}
 		addTo := func(kind string, port int, size int) {
 			address := net.JoinHostPort(p.ip, strconv.Itoa(port))
-			add(kind, address, oneLine(address, size))
+			all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, sample: oneLine(address, size)})
 		}
 		switch {
 		case s.role == "host" && p.role == "host":

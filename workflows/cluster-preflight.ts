@@ -1,10 +1,4 @@
-import {
-  ApplicationFailure,
-  CancellationScope,
-  setCurrentDetails,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
+import { CancellationScope, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import { preflight, quick } from './activity-proxies.ts';
 import { runChecks } from './checking.ts';
 import { preflightQuery } from './messages.ts';
@@ -38,7 +32,6 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
     return { cluster, mayBegin: blockers(outcomes).length === 0, outcomes };
   } catch (error) {
-    if (error instanceof ApplicationFailure) throw error;
     throw operatorFailure(error);
   }
 }

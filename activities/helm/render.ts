@@ -1,14 +1,9 @@
 import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { isObject, type HelmValues } from '../../workflows/model/helm-values.ts';
+import { coexistenceValues, isObject, type HelmValues } from '../../workflows/model/helm-values.ts';
+import type { MigrationInput } from '../../workflows/model/input.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { chartArguments, runHelm } from './command.ts';
-
-/** A chart, and what it is rendered with. */
-export interface ChartSource {
-  chart: string;
-  version: string;
-}
 
 /** What a chart makes of values. */
 export interface RenderedChart {
@@ -24,26 +19,23 @@ export interface RenderedChart {
 type ConfigMap = KubernetesObject & { data?: Record<string, string> };
 
 /**
- * Renders Cilium's chart without asking the cluster. Helm itself checks the values against the chart's schema.
+ * Renders Cilium's chart as it is applied first, beside Canal, without asking the cluster. Helm itself checks the values against the chart's schema.
  * @param kubernetesVersion what the chart is told of the cluster.
  * @throws HelmFailed with what Helm said, when the chart cannot be fetched or rendered.
  */
 export async function renderChart(
   helm: string,
-  { chart, version }: ChartSource,
-  values: HelmValues,
-  given: HelmValues,
+  input: MigrationInput,
   kubernetesVersion: string
 ): Promise<RenderedChart> {
-  const source = chartArguments(chart, version);
+  const source = chartArguments(input.chart, input.chartVersion);
   const args = ['template', 'cilium', ...source, '--namespace', ciliumNamespace, '--kube-version', kubernetesVersion];
-  const text = await runHelm(helm, [...args, '--values', '-'], JSON.stringify(values));
+  const text = await runHelm(helm, [...args, '--values', '-'], JSON.stringify(coexistenceValues(input)));
   const defaults = await runHelm(helm, ['show', 'values', ...source]);
   // A key that is there twice is an error of YAML; which of the two counts depends on who reads it.
-  const documents = [...parseAllDocuments(text, { uniqueKeys: false })];
-  const strict = [...parseAllDocuments(text)];
-  const duplicates = strict.flatMap(({ errors }, index) =>
-    errors.some(({ code }) => code === 'DUPLICATE_KEY') ? [`a key of ${nameOf(documents[index]?.toJS())}`] : []
+  const documents = [...parseAllDocuments(text)];
+  const duplicates = documents.flatMap((document) =>
+    document.errors.some(({ code }) => code === 'DUPLICATE_KEY') ? [`a key of ${nameOf(document.toJS())}`] : []
   );
   const objects = documents
     .map((document) => document.toJS() as KubernetesObject | null)
@@ -54,7 +46,7 @@ export async function renderChart(
     objects,
     config: (config as ConfigMap | undefined)?.data ?? {},
     duplicates,
-    unknownValues: unknownValues(given, known),
+    unknownValues: unknownValues(input.values, known),
   };
 }
 

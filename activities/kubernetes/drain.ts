@@ -99,6 +99,22 @@ async function look(
   return left;
 }
 
+/** Asks for the eviction of that very pod: another pod of its name, as a StatefulSet makes, is not the one that was looked at. */
+export async function requestEviction({ core }: ClusterConnection, pod: PodFacts, dryRun = false): Promise<void> {
+  const { name, namespace, uid } = pod;
+  await core.createNamespacedPodEviction({
+    name,
+    namespace,
+    ...(dryRun && { dryRun: 'All' }),
+    body: {
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name, namespace },
+      deleteOptions: { preconditions: { uid }, ...(dryRun && { dryRun: ['All'] }) },
+    },
+  });
+}
+
 /** Asks for the end of that very pod. @returns why it was refused; undefined when it goes or is gone. */
 async function remove(
   connection: ClusterConnection,
@@ -107,24 +123,13 @@ async function remove(
 ): Promise<Refusal | undefined> {
   const { core } = connection;
   const { name, namespace, uid } = pod;
-  // Another pod of that name, as a StatefulSet makes, is not the one that was looked at.
-  const preconditions = { uid };
   try {
     if (action === 'delete') {
       // In its own grace period, as an eviction would have done.
-      await core.deleteNamespacedPod({ name, namespace, body: { preconditions } });
+      await core.deleteNamespacedPod({ name, namespace, body: { preconditions: { uid } } });
       return undefined;
     }
-    await core.createNamespacedPodEviction({
-      name,
-      namespace,
-      body: {
-        apiVersion: 'policy/v1',
-        kind: 'Eviction',
-        metadata: { name, namespace },
-        deleteOptions: { preconditions },
-      },
-    });
+    await requestEviction(connection, pod);
     return undefined;
   } catch (error) {
     const answer = refusalOf(error, pod.namespace, await budgetsFor(connection, pod, error), Date.now());

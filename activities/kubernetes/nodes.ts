@@ -151,9 +151,15 @@ export async function readNode({ core }: ClusterConnection, node: string): Promi
   return found;
 }
 
-/** Changes fields of a node, and only these (JSON merge patch). */
-export async function patchNode({ core }: ClusterConnection, node: string, body: object): Promise<void> {
-  await core.patchNode({ name: node, body, fieldManager }, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));
+/** Changes fields of a node, and only these (JSON merge patch). @param dryRun nothing is kept. @default false */
+export async function patchNode(
+  { core }: ClusterConnection,
+  node: string,
+  body: object,
+  dryRun = false
+): Promise<void> {
+  const request = { name: node, body, fieldManager, ...(dryRun && { dryRun: 'All' }) };
+  await core.patchNode(request, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));
 }
 
 /** Removes annotations and labels that begin with one of the prefixes from every node. */

@@ -3,13 +3,12 @@ import type { MigrationInput } from '../../workflows/model/input.ts';
 import { valueChanges, type NodeDrain, type PlanDetails } from '../../workflows/model/plan.ts';
 import { renderChart } from '../helm/render.ts';
 import { releaseValues } from '../helm/release.ts';
-import { natExemptionObjects } from '../host/helpers.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import { drainVerdict } from '../kubernetes/drain-rules.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { keyOf } from '../preflight/cluster-reader.ts';
-import { proberObjects } from '../probe/probers.ts';
+import { ownObjects } from './own-objects.ts';
 
 /** A plan is part of a workflow's history, so it names so many pods of a node, of so many nodes; others are counted. */
 const maxNamed = 20;
@@ -28,17 +27,11 @@ export function createPlanActivities(clusters: Clusters, helm: string) {
         const connection = await clusters.connect(input.cluster);
         const { gitVersion } = await connection.version.getCode({});
         const values = coexistenceValues(input);
-        const source = { chart: input.chart, version: input.chartVersion };
-        const { objects } = await renderChart(helm, source, values, input.values, gitVersion);
-        const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
-        const ours = [
-          ...proberObjects(target, { clusterIp: '', nodePort: 0 }),
-          ...natExemptionObjects({ sourcePodCidr: '', targetPodCidr: input.podCidr }, ''),
-        ];
+        const { objects } = await renderChart(helm, input, gitVersion);
         const pods = await listPods(connection);
         return {
           changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
-          objects: [...ours, ...objects].map((object) => `${object.kind ?? ''} ${keyOf(object)}`),
+          objects: [...ownObjects(input, ''), ...objects].map((object) => `${object.kind ?? ''} ${keyOf(object)}`),
           drains: nodes.map((node, index) => drainOf(node, pods, input, index < maxDetailed ? maxNamed : 0)),
         };
       }

@@ -1,4 +1,3 @@
-import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { flipLabel, type HelmValues } from '../../workflows/model/helm-values.ts';
 import type { MigrationInput } from '../../workflows/model/input.ts';
 import type { Rehearsal } from '../../workflows/model/rehearsal.ts';
@@ -9,9 +8,11 @@ import { rehearseRelease } from '../helm/release.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { definitionsOf } from '../kubernetes/definitions.ts';
 import { budgetText, budgetsOf } from '../kubernetes/disruption-budgets.ts';
+import { requestEviction } from '../kubernetes/drain.ts';
 import { drainVerdict } from '../kubernetes/drain-rules.ts';
 import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
-import { cordonedAnnotation, fieldManager } from '../kubernetes/names.ts';
+import { cordonedAnnotation } from '../kubernetes/names.ts';
+import { patchNode } from '../kubernetes/nodes.ts';
 import { podsOnNode, type PodFacts } from '../kubernetes/pods.ts';
 import { keyOf } from '../preflight/cluster-reader.ts';
 
@@ -35,18 +36,11 @@ export function createRehearsalActivities(clusters: Clusters, helm: string) {
       'rehearse the node',
       async ({ input, node }: { input: MigrationInput; node: string }): Promise<Rehearsal> => {
         const connection = await clusters.connect(input.cluster);
-        await connection.core.patchNode(
-          {
-            name: node,
-            dryRun: 'All',
-            fieldManager,
-            body: {
-              metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
-              spec: { unschedulable: true },
-            },
-          },
-          setHeaderOptions('Content-Type', PatchStrategy.MergePatch)
-        );
+        const body = {
+          metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
+          spec: { unschedulable: true },
+        };
+        await patchNode(connection, node, body, true);
         const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
         const granted: string[] = [];
         const problems: string[] = [];
@@ -98,27 +92,16 @@ export function createRehearsalActivities(clusters: Clusters, helm: string) {
 }
 
 /** @returns why the API server would not evict the pod now. */
-async function tryEviction({ core, policy }: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
-  const { name, namespace, uid } = pod;
-  const metadata = { name, namespace };
+async function tryEviction(connection: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
   try {
-    await core.createNamespacedPodEviction({
-      name,
-      namespace,
-      dryRun: 'All',
-      body: {
-        apiVersion: 'policy/v1',
-        kind: 'Eviction',
-        metadata,
-        deleteOptions: { dryRun: ['All'], preconditions: { uid } },
-      },
-    });
+    await requestEviction(connection, pod, true);
     return undefined;
   } catch (error) {
     const status = statusOf(error);
     if (status === 404 || status === 409) return undefined;
     if (status === undefined) throw error;
-    const budgets = budgetsOf(pod, (await policy.listNamespacedPodDisruptionBudget({ namespace })).items);
+    const list = await connection.policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace });
+    const budgets = budgetsOf(pod, list.items);
     return budgets.map(budgetText).join('; ') || messageOf(error);
   }
 }

@@ -1,5 +1,4 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { coexistenceValues } from '../../workflows/model/helm-values.ts';
 import type { MigrationInput } from '../../workflows/model/input.ts';
 import { checkNames, type CheckName, type CheckOutcome } from '../../workflows/model/preflight.ts';
 import { renderChart } from '../helm/render.ts';
@@ -61,14 +60,7 @@ function readerOf(connection: ClusterConnection, input: MigrationInput, helm: st
       input.nodePods
         ? readHosts(connection, await reader.nodes(), { image: input.proberImage, udpPort: input.tunnelPort })
         : undefined,
-    chart: () =>
-      renderChart(
-        helm,
-        { chart: input.chart, version: input.chartVersion },
-        coexistenceValues(input),
-        input.values,
-        version
-      ),
+    chart: () => renderChart(helm, input, version),
   });
   return reader;
 }

@@ -141,7 +141,6 @@ function proberWorkloads(
       field('NODE_NAME', 'spec.nodeName'),
       field('POD_NAME', 'metadata.name'),
       field('POD_IP', 'status.podIP'),
-      field('HOST_IP', 'status.hostIP'),
       ...Object.entries({
         ROLE: role,
         PORT: port,

@@ -74,7 +74,7 @@ export interface ClassTotals extends PathClass {
   counts: number[];
 }
 
-/** Totals at one moment, and the longest gap of each class since an earlier one. */
+/** Totals at one moment. */
 export interface Snapshot {
   atMs: number;
   totals: ClassTotals[];

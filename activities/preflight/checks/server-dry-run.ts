@@ -1,9 +1,8 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { natExemptionObjects } from '../../host/helpers.ts';
 import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
 import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
 import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
-import { proberObjects } from '../../probe/probers.ts';
+import { ownObjects } from '../../plan/own-objects.ts';
 import { atMost } from '../at-most.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
@@ -49,14 +48,7 @@ async function wanted(cluster: ClusterReader): Promise<KubernetesObject[]> {
     ({ objects }) => objects,
     () => []
   );
-  const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
-  const ours = [
-    ...proberObjects(target, { clusterIp: '', nodePort: 0 }),
-    ...natExemptionObjects(
-      { sourcePodCidr: source?.facts.podCidr ?? '', targetPodCidr: input.podCidr },
-      input.proberImage
-    ),
-  ];
+  const ours = ownObjects(input, source?.facts.podCidr ?? '');
   // Namespaces that the migration makes: what goes into them is tried where there is one.
   const made = [
     helperNamespace,
