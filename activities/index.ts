@@ -4,6 +4,7 @@ import { createTraceActivities } from './canal/traces.ts';
 import { createAgentActivities } from './cilium/agents.ts';
 import { createFlipActivities } from './cilium/flip.ts';
 import { createCiliumTraceActivities } from './cilium/traces.ts';
+import type { HelmSettings } from './helm/command.ts';
 import { createHelmActivities } from './helm/release.ts';
 import { createDiagnosticsActivities } from './host/diagnostics.ts';
 import { createHelperActivities } from './host/helpers.ts';
@@ -25,8 +26,7 @@ import { createWindowActivities } from './windows.ts';
 /** What activities work with. */
 export interface ActivityDependencies {
   clusters: Clusters;
-  /** Helm's binary. */
-  helm: string;
+  helm: HelmSettings;
   /** Whether a workflow run is open. */
   isOpen: IsOpen;
   /** Node that the worker runs on, if it runs in the cluster that it migrates. */

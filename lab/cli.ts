@@ -21,8 +21,10 @@ const named = (command: Command): Command => command.option('--name <name>', 'wh
 program
   .command('tools')
   .description('build everything the lab is made of that is not built yet')
-  .action(async () => {
-    await buildMissing((await loadCatalogue()).artefacts, log);
+  .option('--tests', 'build what the tests need beside labs, too', false)
+  .action(async ({ tests }: { tests: boolean }) => {
+    const { artefacts, testArtefacts } = await loadCatalogue();
+    await buildMissing([...new Set([...artefacts, ...(tests ? testArtefacts : [])])], log);
     log('all tools are built');
   });
 

@@ -26,13 +26,12 @@ async function main(): Promise<void> {
   }
 
   const catalogue = await loadCatalogue();
-  const { artefacts, controlPlaneArtefacts, hostArtefacts } = catalogue;
-  const needed = values.fast ? [...new Set([...controlPlaneArtefacts, ...hostArtefacts])] : artefacts;
+  const { artefacts, controlPlaneArtefacts, hostArtefacts, testArtefacts } = catalogue;
   // In the catalogue's own order, which is the one to build in.
-  const built = await buildMissing(
-    artefacts.filter((one) => needed.includes(one)),
-    console.log
-  ).then(
+  const inLabs = values.fast
+    ? artefacts.filter((one) => controlPlaneArtefacts.includes(one) || hostArtefacts.includes(one))
+    : artefacts;
+  const built = await buildMissing([...new Set([...inLabs, ...testArtefacts])], console.log).then(
     () => true,
     (error: unknown) => {
       console.error(error instanceof Error ? error.message : error);

@@ -1,33 +1,98 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
+import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/envconfig';
+import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
+import { readKeys, type EncryptionKeys } from './codec/keys.ts';
+import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
 
 /** How a worker is set up. */
-export interface WorkerConfig {
-  /** Temporal's address. `TEMPORAL_ADDRESS`. @default localhost:7233 */
-  address: string;
-  /** Temporal's namespace. `TEMPORAL_NAMESPACE`. @default default */
+export interface WorkerConfig extends WorkerSettings {
+  /** How Temporal is reached, from the same variables and the same file as the Temporal CLI. @default localhost:7233 */
+  connection: ClientConnectConfig['connectionOptions'];
+  /** Temporal's namespace. `TEMPORAL_NAMESPACE`, or the profile's. @default default */
   namespace: string;
   /** `CNI_MIGRATION_TASK_QUEUE`. @default cni-migration */
   taskQueue: string;
-  /** File whose contexts are the clusters that can be migrated. `KUBECONFIG` (one file). @default ~/.kube/config */
-  kubeconfig: string;
   /** Helm's binary. `HELM`. @default helm, from PATH */
   helm: string;
   /** Node that the worker runs on, where that is one of the cluster that it migrates. `NODE_NAME`. @default none */
   node: string | undefined;
+  /** Folder with prebuilt bundles (`npm run bundle`). `CNI_MIGRATION_BUNDLES`. @default bundled at the start */
+  bundles: string | undefined;
+  /** Keys that payloads are encrypted with. `CNI_MIGRATION_KEYS` names their file. @default none: plain payloads */
+  keys: EncryptionKeys | undefined;
+  /** Where /livez and /readyz are answered. `CNI_MIGRATION_HEALTH_ADDRESS`. @default nowhere */
+  health: ListenAddress | undefined;
+  /** Where Prometheus reads metrics, `/metrics`. `CNI_MIGRATION_METRICS_ADDRESS`. @default nowhere */
+  metrics: ListenAddress | undefined;
+  /** Log lines for programs or for people. `CNI_MIGRATION_LOG`. @default json, or text on a terminal */
+  log: 'json' | 'text';
+  /** Where traces are sent (OTLP over HTTP). `OTEL_EXPORTER_OTLP_ENDPOINT`. @default none are made */
+  traces: string | undefined;
+}
+
+/** An address to listen on. */
+export interface ListenAddress {
+  host: string;
+  port: number;
 }
 
 /** Reads the worker's environment. @throws Error when a variable makes no sense. */
-export function readWorkerConfig(env: NodeJS.ProcessEnv): WorkerConfig {
-  const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
-  if (kubeconfig.includes(path.delimiter)) throw new Error('KUBECONFIG names several files; the worker takes one');
+export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerConfig> {
+  const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
+  const keysFile = env['CNI_MIGRATION_KEYS'];
+  const traces = env['OTEL_EXPORTER_OTLP_ENDPOINT'];
   return {
-    address: env['TEMPORAL_ADDRESS'] ?? 'localhost:7233',
-    namespace: env['TEMPORAL_NAMESPACE'] ?? 'default',
+    connection: connectionOptions,
+    namespace,
     taskQueue: env['CNI_MIGRATION_TASK_QUEUE'] ?? defaultTaskQueue,
-    kubeconfig: path.resolve(kubeconfig),
+    ...(await readSettings(env)),
     helm: env['HELM'] ?? 'helm',
     node: env['NODE_NAME'],
+    bundles: env['CNI_MIGRATION_BUNDLES'],
+    keys: keysFile === undefined ? undefined : await readKeys(keysFile),
+    health: listenAddress(env, 'CNI_MIGRATION_HEALTH_ADDRESS'),
+    metrics: listenAddress(env, 'CNI_MIGRATION_METRICS_ADDRESS'),
+    log: logFormat(env['CNI_MIGRATION_LOG']),
+    traces,
   };
+}
+
+/** How Temporal is reached. @throws Error when the variables or the file make no sense. */
+export function readTemporalConfig(env: NodeJS.ProcessEnv): ClientConnectConfig {
+  const variables = Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => !!entry[1]));
+  try {
+    return loadClientConnectConfig({ overrideEnvVars: variables });
+  } catch (error) {
+    throw new Error(`how to reach Temporal: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
+  const file = env['CNI_MIGRATION_CONFIG'];
+  if (file !== undefined) return readSettingsFile(file);
+  const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
+  if (kubeconfig.includes(path.delimiter)) {
+    throw new Error('KUBECONFIG names several files; name the clusters in a file, CNI_MIGRATION_CONFIG');
+  }
+  return { clusters: kubeconfigClusters(path.resolve(kubeconfig)), charts: undefined };
+}
+
+/** @throws Error unless it is `host:port` or `[host]:port`. */
+export function listenAddress(env: NodeJS.ProcessEnv, name: string): ListenAddress | undefined {
+  const text = env[name];
+  if (text === undefined) return undefined;
+  const found = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text);
+  const port = Number(found?.[3]);
+  if (found === null || port > 65_535) throw new Error(`${name} must be host:port, such as 127.0.0.1:9090`);
+  return { host: found[1] ?? found[2] ?? '', port };
+}
+
+function logFormat(text: string | undefined): 'json' | 'text' {
+  if (text === undefined) return process.stderr.isTTY ? 'text' : 'json';
+  if (text !== 'json' && text !== 'text') throw new Error('CNI_MIGRATION_LOG must be json or text');
+  return text;
 }

@@ -1,39 +1,153 @@
 import { Client } from '@temporalio/client';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { access } from 'node:fs/promises';
+import path from 'node:path';
+import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
-import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
+import { bootCheck } from './boot-check.ts';
+import {
+  bundleFile,
+  bundleOptions,
+  failureConverterPath,
+  payloadConverterPath,
+  type BundleFeatures,
+} from './bundle.ts';
+import { EncryptionCodec } from './codec/encryption.ts';
 import type { WorkerConfig } from './config.ts';
+import { serveHealth } from './health.ts';
+import { MigrationMetrics } from './metrics.ts';
 import { openRuns } from './open-runs.ts';
-import { payloadConverterPath, workflowsPath } from './bundle-paths.ts';
+import { createTracing } from './telemetry.ts';
+
+/** How often the gauges are brought up to date, in ms. */
+const metricsMs = 15_000;
+
+/** How old an answer of Temporal may be for the worker to be ready, in ms. */
+const answerMs = 5_000;
+
+/** Options of {@link runWorker}. */
+export interface RunOptions {
+  /** Changes the activities, as a test does that has the process die in their middle. @default unchanged */
+  wrap?: (activities: Activities) => Activities;
+  /** Looks for what is missing, and ends. @default false */
+  checkOnly?: boolean;
+}
 
 /**
- * Runs a worker until it is told to end (SIGINT, SIGTERM).
- * @param wrap changes the activities, as a test does that has the process die in their middle. @default unchanged
+ * Runs a worker until it is told to end (SIGINT, SIGTERM): then no new work is taken, and activities are told to stop and
+ * given a moment to do so in order.
+ * @throws Error when something is missing without which no migration could run.
  */
-export async function runWorker(
-  config: WorkerConfig,
-  wrap: (activities: Activities) => Activities = (activities) => activities
-): Promise<void> {
-  const connection = await NativeConnection.connect({ address: config.address });
+export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false }: RunOptions = {}): Promise<void> {
+  const { logger } = Runtime.instance();
+  const connection = await connect(config);
+  const tracing = config.traces === undefined ? undefined : createTracing();
   try {
+    const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
+    const dataConverter = dataConverterOf(config);
+    const client = new Client({ connection, namespace: config.namespace, dataConverter });
+    await lookForLacks(client, config);
+    if (checkOnly) return;
     const activities = createActivities({
-      clusters: kubeconfigClusters(config.kubeconfig),
-      helm: config.helm,
-      isOpen: openRuns(new Client({ connection, namespace: config.namespace })),
+      clusters: config.clusters,
+      helm: { binary: config.helm, charts: config.charts },
+      isOpen: openRuns(client),
       workerNode: config.node,
     });
     const worker = await Worker.create({
       connection,
       namespace: config.namespace,
       taskQueue: config.taskQueue,
-      workflowsPath,
-      dataConverter: { payloadConverterPath },
-      activities: wrap(activities),
+      ...(await workflowCode(config, features)),
+      dataConverter,
+      activities: wrap?.(activities) ?? activities,
+      ...(tracing && { plugins: [tracing.plugin] }),
       // Activities are told to stop and have this long to do so in order; what they had done is found again.
       shutdownGraceTime: '10 seconds',
     });
-    await worker.run();
+    const stopServing = await serve(config, connection, worker);
+    const stopMetrics = config.metrics === undefined ? undefined : keepMetrics(client);
+    try {
+      await worker.run();
+    } finally {
+      await stopMetrics?.();
+      stopServing();
+    }
   } finally {
+    await tracing?.stop().catch(() => logger.warn('the last traces could not be sent'));
     await connection.close();
   }
+}
+
+async function connect({ connection }: WorkerConfig): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect(connection);
+  } catch (error) {
+    const address = connection.address ?? 'localhost:7233';
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`Temporal cannot be reached at ${address}: ${reason}`, { cause: error });
+  }
+}
+
+/** How a client reads and writes what a worker of this configuration does. */
+export function dataConverterOf({ keys }: Pick<WorkerConfig, 'keys'>): NonNullable<WorkerOptions['dataConverter']> {
+  return {
+    payloadConverterPath,
+    ...(keys && { payloadCodecs: [new EncryptionCodec(keys)], failureConverterPath }),
+  };
+}
+
+async function lookForLacks(client: Client, config: WorkerConfig): Promise<void> {
+  const { logger } = Runtime.instance();
+  const lacks = await bootCheck(client, config);
+  for (const { text } of lacks.filter(({ kind }) => kind === 'warning')) logger.warn(text);
+  const fatal = lacks.filter(({ kind }) => kind === 'fatal').map(({ text }) => text);
+  if (fatal.length > 0) throw new Error(fatal.join('\n'));
+}
+
+/** The prebuilt bundle where there is one; otherwise the workflows are bundled now, which takes some seconds. */
+async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures): Promise<Partial<WorkerOptions>> {
+  // The plugin adds the interceptors of traces by itself.
+  if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
+  const codePath = path.join(bundles, bundleFile(features));
+  await access(codePath).catch((error: unknown) => {
+    throw new Error(`there is no prebuilt bundle ${codePath}: make it with npm run bundle -- ${bundles}`, {
+      cause: error,
+    });
+  });
+  return { workflowBundle: { codePath } };
+}
+
+/** @returns what ends it. */
+async function serve({ health }: WorkerConfig, connection: NativeConnection, worker: Worker): Promise<() => void> {
+  if (health === undefined) return () => undefined;
+  let answeredAt = 0;
+  const server = await serveHealth(health, async () => {
+    const state = worker.getState();
+    if (state !== 'RUNNING') return `the worker is ${state.toLowerCase().replaceAll('_', ' ')}`;
+    if (Date.now() - answeredAt < answerMs) return undefined;
+    try {
+      await connection.withDeadline(Date.now() + 3_000, () => connection.workflowService.getSystemInfo({}));
+    } catch {
+      return 'Temporal does not answer';
+    }
+    answeredAt = Date.now();
+    return undefined;
+  });
+  return () => {
+    server.close();
+    server.closeAllConnections();
+  };
+}
+
+/** @returns what ends it, once a look that is under way is over. */
+function keepMetrics(client: Client): () => Promise<void> {
+  const metrics = new MigrationMetrics(client, Runtime.instance().metricMeter);
+  let look: Promise<void> = Promise.resolve();
+  const timer = setInterval(() => {
+    look = look.then(() => metrics.update()).catch(() => undefined);
+  }, metricsMs);
+  return () => {
+    clearInterval(timer);
+    return look;
+  };
 }

@@ -1,10 +1,17 @@
-import { CancellationScope, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { preflight, quick } from './activity-proxies.ts';
 import { runChecks } from './checking.ts';
 import { preflightQuery } from './messages.ts';
 import { parseMigration } from './migration-input.ts';
 import { blockers, preflightMarkdown, type CheckOutcome, type PreflightReport } from './model/preflight.ts';
 import { operatorFailure } from './operator-failure.ts';
+import { searchAttributes } from './search-attributes.ts';
 
 /**
  * Runs every check that a migration begins with, and nothing else: the cluster is left as it was.
@@ -19,6 +26,7 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
   try {
     const input = parseMigration(raw);
     const { cluster } = input;
+    upsertSearchAttributes([{ key: searchAttributes.cluster, value: cluster }]);
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
     await preflight.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);

@@ -5,6 +5,7 @@ import {
   log,
   setCurrentDetails,
   setHandler,
+  upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
@@ -35,6 +36,7 @@ import {
   type NodeStatus,
   type Phase,
 } from './model/status.ts';
+import { maxKeyword, searchAttributes } from './search-attributes.ts';
 
 /** What one run hands to the next, when its history has grown long. */
 export interface Carried {
@@ -85,6 +87,8 @@ export class ClusterState {
   readonly listeners: ((name: MessageName, message: Messages[MessageName]) => void)[] = [];
   /** Counts what was accepted: a wait that sees it change looks at everything anew. */
   private version = 0;
+  /** What the search attributes say now. */
+  private found: { cluster?: string; phase?: string; waitingFor?: string } = {};
   private readonly historyLimit: number;
 
   constructor({ status, control, preflight, ledger, historyLimit }: Carried) {
@@ -288,6 +292,23 @@ export class ClusterState {
   show(): void {
     const details = { preflight: this.preflight, plan: this.plan, ledger: this.ledger };
     setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId, details));
+    this.makeFindable();
+  }
+
+  /** Keeps the search attributes in step; each change is an event in the history, so only changes are told. */
+  private makeFindable(): void {
+    const { cluster, phase } = this.status;
+    // An input that was refused names no cluster.
+    if (cluster === '') return;
+    const waitingFor = this.status.waitingFor?.slice(0, maxKeyword);
+    const told = this.found;
+    if (told.cluster === cluster && told.phase === phase && told.waitingFor === waitingFor) return;
+    this.found = { cluster, phase, ...(waitingFor !== undefined && { waitingFor }) };
+    upsertSearchAttributes([
+      { key: searchAttributes.cluster, value: cluster },
+      { key: searchAttributes.phase, value: phase },
+      { key: searchAttributes.waitingFor, value: waitingFor ?? null },
+    ]);
   }
 }
 

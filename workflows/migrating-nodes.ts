@@ -20,6 +20,7 @@ import { allWaves, nextWave, type Wave } from './model/waves.ts';
 import { nodeMigration } from './node-migration.ts';
 import { nodeRollback } from './node-rollback.ts';
 import { operatorFailure } from './operator-failure.ts';
+import { searchAttributes } from './search-attributes.ts';
 
 /** Between two tries to start a node's workflow while that of an earlier run has not ended yet. */
 const takeOverSeconds = 10;
@@ -307,6 +308,7 @@ export class MigratingNodes {
       // A parent that ends early lets its child give the node back.
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       staticSummary: `${node}: ${summary}`,
+      typedSearchAttributes: [{ key: searchAttributes.cluster, value: this.input.cluster }],
     };
     const scope = new CancellationScope();
     // A way back is not turned round.

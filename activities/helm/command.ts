@@ -4,15 +4,33 @@ import { Context } from '@temporalio/activity';
 import { failure } from '../failures.ts';
 import { heartbeat } from '../heartbeat.ts';
 
-/** A chart as Helm's commands take it: a path as it is, anything else with its version. */
-export function chartArguments(chart: string, version: string): string[] {
+/** How Helm is run. */
+export interface HelmSettings {
+  /** Helm's binary, version 3.14 or newer, or 4. */
+  binary: string;
+  /**
+   * Where charts may come from: an `oci://` reference or a folder each, and whatever is below it. @default anywhere that
+   * an input can name
+   */
+  charts?: readonly string[] | undefined;
+}
+
+/**
+ * A chart as Helm's commands take it: a path as it is, anything else with its version.
+ * @throws InvalidInput when the worker may not take charts from there.
+ */
+export function chartArguments({ charts }: HelmSettings, chart: string, version: string): string[] {
+  if (charts !== undefined && !charts.some((source) => chart === source || chart.startsWith(`${source}/`))) {
+    const allowed = charts.join(', ') || 'nowhere';
+    throw failure('InvalidInput', `chart: the worker takes no chart from ${chart}; it takes them from ${allowed}`);
+  }
   return chart.startsWith('/') ? [chart] : [chart, '--version', version];
 }
 
 /** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
-export async function runHelm(helm: string, args: readonly string[], input = ''): Promise<string> {
+export async function runHelm({ binary }: HelmSettings, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();
-  const child = spawn(helm, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const stop = (): void => void child.kill('SIGTERM');
   context.cancellationSignal.addEventListener('abort', stop);
   const doing = args.slice(0, 2).join(' ');

@@ -9,7 +9,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { poll } from '../poll.ts';
-import { chartArguments, runHelm } from './command.ts';
+import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
 
 /** Release name of Cilium, as its documentation has it. */
@@ -34,8 +34,8 @@ interface ReleaseMetadata {
   version: string;
 }
 
-/** The activities on Helm's releases. `helm` is the path of Helm's binary, version 3.14 or newer, or 4. */
-export function createHelmActivities(clusters: Clusters, helm: string) {
+/** The activities on Helm's releases. */
+export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Makes the release be as given: installs or upgrades it, or does nothing when it is so already. A release that a dead
@@ -46,7 +46,7 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
     applyHelmRelease: withFailures(
       'apply the Helm release',
       async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
-        const scope = scopeOf(clusters, cluster);
+        const scope = await scopeOf(clusters, cluster);
         const plan = await untilFree(helm, scope, await clusters.connect(cluster));
         if (plan.action === 'compare') {
           const get = async (what: string): Promise<unknown> =>
@@ -55,7 +55,7 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
           const sameChart = chart.startsWith('/') || release.version === version;
           if (sameChart && isDeepStrictEqual(await get('values'), values)) return;
         }
-        const source = chartArguments(chart, version);
+        const source = chartArguments(helm, chart, version);
         const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
         await runHelm(
           helm,
@@ -77,7 +77,7 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
       if (!(await ciliumIsOurs(connection))) return;
       const image = await agentImage(connection);
       if (image !== undefined) await applyNamespace(connection, image);
-      const scope = scopeOf(clusters, cluster);
+      const scope = await scopeOf(clusters, cluster);
       await untilFree(helm, scope, connection);
       if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
       await poll(
@@ -98,8 +98,8 @@ export function createHelmActivities(clusters: Clusters, helm: string) {
 }
 
 /** Values that Cilium's release has; none where there is no release. */
-export async function releaseValues(clusters: Clusters, helm: string, cluster: string): Promise<HelmValues> {
-  const scope = scopeOf(clusters, cluster);
+export async function releaseValues(clusters: Clusters, helm: HelmSettings, cluster: string): Promise<HelmValues> {
+  const scope = await scopeOf(clusters, cluster);
   if ((await readHistory(helm, scope)).length === 0) return {};
   return (JSON.parse(await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope])) ??
     {}) as HelmValues;
@@ -108,19 +108,29 @@ export async function releaseValues(clusters: Clusters, helm: string, cluster: s
 /** Has the API server say what it would make of the release, changing nothing. @throws HelmFailed when it refuses. */
 export async function rehearseRelease(
   clusters: Clusters,
-  helm: string,
+  helm: HelmSettings,
   { cluster, chart, version, values }: ReleaseTarget
 ): Promise<void> {
-  const source = chartArguments(chart, version);
-  const args = ['upgrade', '--install', ciliumRelease, ...source, ...scopeOf(clusters, cluster), '--values', '-'];
+  const source = chartArguments(helm, chart, version);
+  const args = [
+    'upgrade',
+    '--install',
+    ciliumRelease,
+    ...source,
+    ...(await scopeOf(clusters, cluster)),
+    '--values',
+    '-',
+  ];
   await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(values));
 }
 
-function scopeOf({ kubeconfigFile }: Clusters, cluster: string): string[] {
-  return ['--namespace', ciliumNamespace, '--kubeconfig', kubeconfigFile, '--kube-context', cluster];
+async function scopeOf(clusters: Clusters, cluster: string): Promise<string[]> {
+  const { file, context } = await clusters.kubeconfigOf(cluster);
+  const chosen = context === undefined ? [] : ['--kube-context', context];
+  return ['--namespace', ciliumNamespace, '--kubeconfig', file, ...chosen];
 }
 
-async function readHistory(helm: string, scope: readonly string[]): Promise<Revision[]> {
+async function readHistory(helm: HelmSettings, scope: readonly string[]): Promise<Revision[]> {
   try {
     return JSON.parse(await runHelm(helm, ['history', ciliumRelease, '-o', 'json', ...scope])) as Revision[];
   } catch (error) {
@@ -130,7 +140,11 @@ async function readHistory(helm: string, scope: readonly string[]): Promise<Revi
 }
 
 /** Waits for a Helm that may be at work on the release, and clears away what a dead one left. */
-async function untilFree(helm: string, scope: readonly string[], connection: ClusterConnection): Promise<ReleasePlan> {
+async function untilFree(
+  helm: HelmSettings,
+  scope: readonly string[],
+  connection: ClusterConnection
+): Promise<ReleasePlan> {
   return poll(
     async () => {
       const plan = planRelease(await readHistory(helm, scope), Date.now());

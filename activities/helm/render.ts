@@ -3,7 +3,7 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { coexistenceValues, isObject, type HelmValues } from '../../workflows/model/helm-values.ts';
 import type { MigrationInput } from '../../workflows/model/input.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
-import { chartArguments, runHelm } from './command.ts';
+import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 
 /** What a chart makes of values. */
 export interface RenderedChart {
@@ -24,11 +24,11 @@ type ConfigMap = KubernetesObject & { data?: Record<string, string> };
  * @throws HelmFailed with what Helm said, when the chart cannot be fetched or rendered.
  */
 export async function renderChart(
-  helm: string,
+  helm: HelmSettings,
   input: MigrationInput,
   kubernetesVersion: string
 ): Promise<RenderedChart> {
-  const source = chartArguments(input.chart, input.chartVersion);
+  const source = chartArguments(helm, input.chart, input.chartVersion);
   const args = ['template', 'cilium', ...source, '--namespace', ciliumNamespace, '--kube-version', kubernetesVersion];
   const text = await runHelm(helm, [...args, '--values', '-'], JSON.stringify(coexistenceValues(input)));
   const defaults = await runHelm(helm, ['show', 'values', ...source]);

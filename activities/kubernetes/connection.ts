@@ -30,38 +30,79 @@ export interface ClusterConnection {
 /** How long one request may take, in ms: well within the time of any activity, so that it is told as what it is. */
 const requestTimeoutMs = 20_000;
 
+/** Where the credentials of a cluster are: a context of a kubeconfig file. */
+export interface KubeconfigContext {
+  file: string;
+  /** @default the file's current context */
+  context?: string;
+  /** The pod that the worker runs in has its own identity, renewed in place; `file` is for other programs. */
+  inCluster?: boolean;
+}
+
 /** Gives connections by cluster name. */
 export interface Clusters {
-  /** @throws ApplicationFailure UnknownCluster, when the kubeconfig has no such context or cannot be read. */
+  /** @throws ApplicationFailure UnknownCluster, when the worker knows no such cluster or cannot read its credentials. */
   connect: (cluster: string) => Promise<ClusterConnection>;
-  /** The file and context for programs that read a kubeconfig themselves, such as Helm. */
-  kubeconfigFile: string;
+  /** The file and context for programs that read a kubeconfig themselves, such as Helm. @throws UnknownCluster */
+  kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>;
+  /** Names of the clusters that the worker knows. */
+  names: () => Promise<string[]>;
+}
+
+/** Clusters by the contexts of one kubeconfig file. */
+export function kubeconfigClusters(kubeconfigFile: string): Clusters {
+  const names = async (): Promise<string[]> => contextsOf(await load(kubeconfigFile));
+  return clustersFrom(names, async (cluster) => {
+    const known = await names();
+    if (!known.includes(cluster)) {
+      throw failure(
+        'UnknownCluster',
+        `the worker's kubeconfig has no context "${cluster}"; it has ${known.join(', ') || 'none'}`
+      );
+    }
+    return { file: kubeconfigFile, context: cluster };
+  });
+}
+
+/** Clusters by names of the worker's own, each with its credentials. */
+export function namedClusters(entries: Readonly<Record<string, KubeconfigContext>>): Clusters {
+  return clustersFrom(
+    () => Promise.resolve(Object.keys(entries)),
+    async (cluster) => {
+      const entry = Object.entries(entries).find(([name]) => name === cluster)?.[1];
+      if (entry === undefined) {
+        const known = Object.keys(entries).join(', ') || 'none';
+        throw failure('UnknownCluster', `the worker knows no cluster "${cluster}"; it knows ${known}`);
+      }
+      const { file, context } = entry;
+      if (context !== undefined && !contextsOf(await load(file)).includes(context)) {
+        throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" has no context "${context}"`);
+      }
+      return entry;
+    }
+  );
 }
 
 /**
- * Clusters by the contexts of one kubeconfig file. The file is read again when it changes, so that renewed credentials
- * are used without a restart.
+ * A file is read again when it changes, so that renewed credentials are used without a restart.
  *
  * The client library by itself opens a new connection for every request of a TLS cluster, and waits without limit. Here
  * all requests of a cluster share one pool, and each ends with its activity's cancellation or after 20 s.
  */
-export function kubeconfigClusters(kubeconfigFile: string): Clusters {
+function clustersFrom(
+  names: () => Promise<string[]>,
+  kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>
+): Clusters {
   const known = new Map<string, { changed: number; connection: ClusterConnection; agent: Agent | undefined }>();
   return {
-    kubeconfigFile,
+    names,
+    kubeconfigOf,
     async connect(cluster) {
-      const changed = await stat(kubeconfigFile).then(
-        (info) => info.mtimeMs,
-        (error: unknown) => {
-          throw failure(
-            'UnknownCluster',
-            `the worker cannot read its kubeconfig: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`
-          );
-        }
-      );
+      const credentials = await kubeconfigOf(cluster);
+      const changed = await changedAt(credentials.file);
       const existing = known.get(cluster);
       if (existing?.changed === changed) return existing.connection;
-      const opened = await open(kubeconfigFile, cluster);
+      const opened = await open(credentials, cluster);
       known.set(cluster, { changed, ...opened });
       // Requests under way on the old pool end by themselves.
       void existing?.agent?.close();
@@ -70,10 +111,17 @@ export function kubeconfigClusters(kubeconfigFile: string): Clusters {
   };
 }
 
-async function open(
-  file: string,
-  cluster: string
-): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
+async function changedAt(file: string): Promise<number> {
+  try {
+    return (await stat(file)).mtimeMs;
+  } catch (error) {
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    throw failure('UnknownCluster', `the worker cannot read its kubeconfig: ${code}`);
+  }
+}
+
+async function load(file: string): Promise<KubeConfig> {
+  await changedAt(file);
   const config = new KubeConfig();
   try {
     config.loadFromFile(file);
@@ -81,17 +129,25 @@ async function open(
     // The parser's message may quote the file, which holds keys.
     throw failure('UnknownCluster', "the worker's kubeconfig is no valid kubeconfig");
   }
-  const names = config.getContexts().map((context) => context.name);
-  if (!names.includes(cluster)) {
-    throw failure(
-      'UnknownCluster',
-      `the worker's kubeconfig has no context "${cluster}"; it has ${names.join(', ') || 'none'}`
-    );
-  }
-  config.setCurrentContext(cluster);
+  return config;
+}
+
+function contextsOf(config: KubeConfig): string[] {
+  return config.getContexts().map((context) => context.name);
+}
+
+async function open(
+  { file, context, inCluster = false }: KubeconfigContext,
+  cluster: string
+): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
+  const config = inCluster ? new KubeConfig() : await load(file);
+  // The library reads the pod's token again as it is renewed, which it does not for a file that names it.
+  if (inCluster) config.loadFromCluster();
+  else if (context !== undefined) config.setCurrentContext(context);
   const server = config.getCurrentCluster();
-  if (server === null)
-    throw failure('UnknownCluster', `context "${cluster}" names a cluster that the worker's kubeconfig lacks`);
+  if (server === null) {
+    throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" names no server for its context`);
+  }
   const tls: AgentOptions = {};
   await config.applyToHTTPSOptions(tls);
   const dispatcher = config.createDispatcherOptions(server, tls);

@@ -1,3 +1,5 @@
+import type { ClusterConnection } from './connection.ts';
+
 /** A right that the worker needs. */
 export interface Permission {
   group: string;
@@ -49,3 +51,36 @@ export const permissions: readonly Permission[] = [
   { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: write },
   { group: 'cilium.io', resource: 'ciliumnodes', verbs: ['list'] },
 ];
+
+/** Asks the API server about each right. @returns those that are missing, in words, and how many were asked for. */
+export async function missingPermissions({
+  authorization,
+}: Pick<ClusterConnection, 'authorization'>): Promise<{ asked: number; missing: string[] }> {
+  const asked = permissions.flatMap((permission) => permission.verbs.map((verb) => ({ permission, verb })));
+  const answers = await Promise.all(
+    asked.map(async ({ permission, verb }) => {
+      const { group, resource: whole, namespace } = permission;
+      const [resource, subresource] = whole.split('/');
+      const review = await authorization.createSelfSubjectAccessReview({
+        body: {
+          spec: {
+            resourceAttributes: {
+              group,
+              verb,
+              ...(resource !== undefined && { resource }),
+              ...(subresource !== undefined && { subresource }),
+              ...(namespace !== undefined && { namespace }),
+            },
+          },
+        },
+      });
+      return review.status?.allowed === true ? [] : [text(permission, verb)];
+    })
+  );
+  return { asked: asked.length, missing: answers.flat() };
+}
+
+function text({ group, resource, namespace }: Permission, verb: string): string {
+  const where = namespace === undefined ? '' : ` in ${namespace}`;
+  return `${verb} ${resource}${group === '' ? '' : `.${group}`}${where}`;
+}

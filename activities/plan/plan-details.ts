@@ -1,6 +1,7 @@
 import { coexistenceValues } from '../../workflows/model/helm-values.ts';
 import type { MigrationInput } from '../../workflows/model/input.ts';
 import { valueChanges, type NodeDrain, type PlanDetails } from '../../workflows/model/plan.ts';
+import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
 import { releaseValues } from '../helm/release.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
@@ -15,7 +16,7 @@ const maxNamed = 20;
 const maxDetailed = 30;
 
 /** The activity that reads what a plan tells. `helm` is the path of Helm's binary. */
-export function createPlanActivities(clusters: Clusters, helm: string) {
+export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Reads what would be made, and what would become of the pods of some nodes. Changes nothing.

@@ -4,6 +4,7 @@ import type { Rehearsal } from '../../workflows/model/rehearsal.ts';
 import { calicoGroup } from '../canal/export.ts';
 import { findCanal } from '../canal/detect.ts';
 import { canalObjects } from '../canal/remove.ts';
+import type { HelmSettings } from '../helm/command.ts';
 import { rehearseRelease } from '../helm/release.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { definitionsOf } from '../kubernetes/definitions.ts';
@@ -20,7 +21,7 @@ import { keyOf } from '../preflight/cluster-reader.ts';
 const maxNamed = 20;
 
 /** The activities of a dry run: the API server is asked what it would do, and does nothing. */
-export function createRehearsalActivities(clusters: Clusters, helm: string) {
+export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /** Has the API server try Cilium's release. @throws HelmFailed when it would be refused. */
     rehearseRelease: withFailures(

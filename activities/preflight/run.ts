@@ -1,6 +1,7 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { MigrationInput } from '../../workflows/model/input.ts';
 import { checkNames, type CheckName, type CheckOutcome } from '../../workflows/model/preflight.ts';
+import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
 import { heartbeat } from '../heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -25,7 +26,7 @@ export interface PreflightTarget {
 }
 
 /** The activity that runs the checks. `helm` is the path of Helm's binary. */
-export function createCheckActivities(clusters: Clusters, helm: string) {
+export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Runs every check, several at a time. Nothing is changed, but that a pod of ours runs on every node for some seconds,
@@ -54,7 +55,12 @@ export function createCheckActivities(clusters: Clusters, helm: string) {
   };
 }
 
-function readerOf(connection: ClusterConnection, input: MigrationInput, helm: string, version: string): ClusterReader {
+function readerOf(
+  connection: ClusterConnection,
+  input: MigrationInput,
+  helm: HelmSettings,
+  version: string
+): ClusterReader {
   const reader: ClusterReader = clusterReader(connection, input, {
     hosts: async () =>
       input.nodePods

@@ -1,6 +1,9 @@
 import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
+import { writeBundles } from '../../worker/bundle.ts';
+import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { projectDir } from '../paths.ts';
 import { run, succeeds, until } from '../process.ts';
 import type { Lab } from './lab.ts';
@@ -36,6 +39,7 @@ export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<T
     uiPort,
     '--log-level',
     'warn',
+    ...Object.values(searchAttributes).flatMap(({ name }) => ['--search-attribute', `${name}=Keyword`]),
   ];
   const child = await startProcess(dir, 'temporal', [binary, 'server', 'start-dev', ...flags]);
   const command = [binary, '--address', address];
@@ -56,13 +60,17 @@ export interface WorkerOptions {
 }
 
 /** Starts a worker for the lab's cluster. */
-export function startWorker(lab: Lab, address: string, options: WorkerOptions = {}): Promise<ChildProcess> {
+export async function startWorker(lab: Lab, address: string, options: WorkerOptions = {}): Promise<ChildProcess> {
   const { name = 'worker', script = path.join(projectDir, 'worker', 'main.ts') } = options;
+  const bundles = path.join(lab.layout.processesDir, 'bundles');
+  // Once for a lab: a worker that bundles by itself takes some seconds longer to start.
+  if (!existsSync(bundles)) await writeBundles(bundles, [{ encrypted: false, traced: false }]);
   const env = {
     ...process.env,
     TEMPORAL_ADDRESS: address,
     KUBECONFIG: lab.layout.kubeconfig,
     HELM: lab.catalogue.bin('helm'),
+    CNI_MIGRATION_BUNDLES: bundles,
     ...options.env,
   };
   return startProcess(lab.layout.processesDir, name, [process.execPath, script], env);

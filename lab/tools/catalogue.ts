@@ -1,7 +1,7 @@
 import path from 'node:path';
 import { run } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
-import { clangLayer, debianBase, machineLayer } from './debian-layers.ts';
+import { chromiumLayer, clangLayer, debianBase, machineLayer, postgresqlLayer } from './debian-layers.ts';
 import { goArtefact } from './go-artefact.ts';
 import { goSets } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
@@ -14,6 +14,13 @@ export interface Catalogue {
   controlPlaneArtefacts: readonly Artefact[];
   /** What runs beside a cluster: Temporal's dev server, its time-skipping test server, Helm. */
   hostArtefacts: readonly Artefact[];
+  /** What tests need beside a lab: Temporal's server as people run it, its database, a browser. */
+  testArtefacts: readonly Artefact[];
+  /** Folder of Temporal's schemas for PostgreSQL. */
+  temporalSchemas: string;
+  /** Root file systems, uppermost layer first, with a database and with a browser. */
+  postgresqlLayers: readonly string[];
+  chromiumLayers: readonly string[];
   /** Folders to put on the PATH of a lab's machines. */
   binDirs: readonly string[];
   /** A binary by name. */
@@ -26,6 +33,14 @@ export interface Catalogue {
   ciliumChart: string;
   /** Calico's own manifest of Canal. */
   canalManifest: string;
+}
+
+/** Sets that no lab needs. */
+const testSets = ['temporal-server', 'compose'];
+const labSets = goSets.map(({ name }) => name).filter((name) => !testSets.includes(name));
+
+function rootfs(...layers: readonly Artefact[]): string[] {
+  return layers.map((layer) => path.join(artefactDir(layer), 'rootfs'));
 }
 
 /** The catalogue for the Go of this machine: another Go means other binaries. */
@@ -54,7 +69,11 @@ export async function loadCatalogue(): Promise<Catalogue> {
   );
   owners.set('temporal-test-server', testServer);
   return {
-    artefacts: [debianBase, ...goSets.map(({ name }) => set(name)), machineLayer, clangLayer, testServer, system, node],
+    artefacts: [debianBase, ...labSets.map(set), machineLayer, clangLayer, testServer, system, node],
+    testArtefacts: [debianBase, ...testSets.map(set), postgresqlLayer, chromiumLayer],
+    temporalSchemas: path.join(artefactDir(set('temporal-server')), 'schema'),
+    postgresqlLayers: rootfs(postgresqlLayer, debianBase),
+    chromiumLayers: rootfs(chromiumLayer, debianBase),
     controlPlaneArtefacts: [debianBase, set('kubernetes'), machineLayer],
     hostArtefacts: [set('temporal'), set('helm'), testServer],
     binDirs: ['kubernetes', 'containerd', 'helm', 'cilium'].map((name) => path.join(artefactDir(set(name)), 'bin')),
@@ -63,7 +82,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
       if (owner === undefined) throw new Error(`no tool is called ${name}`);
       return path.join(artefactDir(owner), 'bin', name);
     },
-    machineLayers: [machineLayer, debianBase].map((layer) => path.join(artefactDir(layer), 'rootfs')),
+    machineLayers: rootfs(machineLayer, debianBase),
     containerdTemplate: path.join(artefactDir(node), 'containerd'),
     ciliumChart: path.join(artefactDir(set('cilium')), 'chart'),
     canalManifest: path.join(artefactDir(set('calico')), 'canal.yaml'),

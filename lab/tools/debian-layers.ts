@@ -55,6 +55,12 @@ export const machineLayer = packageLayer('debian-machine', machinePackages);
 /** What Cilium's image has over the base, in `rootfs/`, as an overlay layer. */
 export const clangLayer = packageLayer('debian-clang', clangPackages);
 
+/** For tests of what runs beside a cluster: Temporal's database. */
+export const postgresqlLayer = packageLayer('debian-postgresql', ['postgresql-15']);
+
+/** For tests of what people see: a browser, and letters to show. */
+export const chromiumLayer = packageLayer('debian-chromium', ['chromium', 'fonts-dejavu-core']);
+
 function packageLayer(name: string, packages: readonly string[]): Artefact {
   return {
     name,

@@ -71,6 +71,15 @@ export const goSets: readonly GoSet[] = [
     name: 'temporal',
     binaries: [{ name: 'temporal', package: 'github.com/temporalio/cli/cmd/temporal' }],
   },
+  {
+    name: 'temporal-server',
+    binaries: [
+      { name: 'temporal-server', package: 'go.temporal.io/server/cmd/server' },
+      { name: 'temporal-sql-tool', package: 'go.temporal.io/server/cmd/tools/sql' },
+    ],
+    files: [{ module: 'go.temporal.io/server', from: 'schema/postgresql/v12', to: 'schema' }],
+  },
+  { name: 'compose', binaries: [{ name: 'compose-check', package: 'github.com/compose-spec/compose-go/v2/cmd' }] },
   { name: 'helm', binaries: [{ name: 'helm', package: 'helm.sh/helm/v4/cmd/helm' }] },
   { name: 'coredns', binaries: [{ name: 'coredns', package: 'github.com/coredns/coredns' }] },
   {

@@ -111,7 +111,7 @@ async function notDied(...except: string[]): Promise<string[]> {
   const died = await deathLog();
   const activities = createActivities({
     clusters: kubeconfigClusters(''),
-    helm: '',
+    helm: { binary: '' },
     isOpen: () => Promise.resolve(true),
   });
   return Object.keys(activities)

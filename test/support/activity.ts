@@ -16,7 +16,7 @@ export function activitiesOf(
 ): Activities {
   const activities = createActivities({
     clusters: kubeconfigClusters(kubeconfig),
-    helm: lab.catalogue.bin('helm'),
+    helm: { binary: lab.catalogue.bin('helm') },
     isOpen,
   });
   const wrapped = Object.entries(activities).map(([name, activity]) => {

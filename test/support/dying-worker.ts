@@ -32,4 +32,4 @@ function dieOnce(where: string): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
-await runWorker(readWorkerConfig(process.env), dieAround);
+await runWorker(await readWorkerConfig(process.env), { wrap: dieAround });

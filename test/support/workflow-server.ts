@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from '@temporalio/client';
 import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
+import proto from '@temporalio/proto';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { payloadConverterPath, workflowsPath } from '../../worker/bundle-paths.ts';
+import { payloadConverterPath, workflowsPath } from '../../worker/bundle.ts';
+import { searchAttributes } from '../../workflows/search-attributes.ts';
+
+/** The API's number of that type. */
+const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
 
 /**
  * A Temporal server with a worker on it, for one test file. `real` is the server that people run; `time-skipping` is a
@@ -35,6 +40,10 @@ export class WorkflowServer {
       this.kind === 'real'
         ? await TestWorkflowEnvironment.createLocal({ server: executable(bin('temporal')) })
         : await TestWorkflowEnvironment.createTimeSkipping({ server: executable(bin('temporal-test-server')) });
+    await this.environment.connection.operatorService.addSearchAttributes({
+      namespace: this.environment.namespace ?? 'default',
+      searchAttributes: Object.fromEntries(Object.values(searchAttributes).map(({ name }) => [name, keyword])),
+    });
     this.bundle = await bundleWorkflowCode(
       this.coverage.augmentBundleOptions({ workflowsPath, payloadConverterPath, logger })
     );

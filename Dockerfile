@@ -1,0 +1,24 @@
+# The worker: Node.js, Helm, and this project. On a C library of GNU's, which the Temporal SDK's native part needs.
+ARG NODE_IMAGE=node:24-bookworm-slim
+ARG HELM_IMAGE=alpine/helm:4.0.0
+
+FROM ${HELM_IMAGE} AS helm
+
+FROM ${NODE_IMAGE}
+RUN apt-get update \
+  && apt-get install --yes --no-install-recommends ca-certificates \
+  && rm -rf /var/lib/apt/lists/*
+COPY --from=helm /usr/bin/helm /usr/local/bin/helm
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --no-audit --no-fund
+COPY activities activities
+COPY client client
+COPY deploy/healthcheck.mjs deploy/healthcheck.mjs
+COPY worker worker
+COPY workflows workflows
+# The worker starts without bundling by itself.
+RUN node worker/bundle-main.ts /app/bundles
+ENV NODE_ENV=production CNI_MIGRATION_BUNDLES=/app/bundles CNI_MIGRATION_LOG=json
+USER node
+ENTRYPOINT ["node", "/app/worker/main.ts"]

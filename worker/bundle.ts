@@ -1,0 +1,52 @@
+import { createRequire } from 'node:module';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
+
+const workflows = path.resolve(import.meta.dirname, '..', 'workflows');
+
+/** The module that holds every workflow: what a worker bundles. */
+export const workflowsPath = path.join(workflows, 'index.ts');
+
+/** The module with the payload converter, which the worker and its bundle both load. */
+export const payloadConverterPath = path.join(workflows, 'payload-converter.ts');
+
+/** The module with the failure converter of workers that encrypt. */
+export const failureConverterPath = path.join(workflows, 'failure-converter.ts');
+
+/** What a bundle is made for. */
+export interface BundleFeatures {
+  /** Messages of failures are payloads, which codecs encrypt. */
+  encrypted: boolean;
+  /** Workflows take part in traces. */
+  traced: boolean;
+}
+
+/** What a worker, or whoever bundles for it, needs beside the workflows. */
+export function bundleOptions({ encrypted, traced }: BundleFeatures): BundleOptions {
+  const tracing = createRequire(import.meta.url).resolve(
+    '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'
+  );
+  return {
+    workflowsPath,
+    payloadConverterPath,
+    ...(encrypted && { failureConverterPath }),
+    ...(traced && { workflowInterceptorModules: [tracing] }),
+  };
+}
+
+/** Name of the prebuilt bundle for certain features. */
+export function bundleFile({ encrypted, traced }: BundleFeatures): string {
+  return ['workflows', ...(encrypted ? ['encrypted'] : []), ...(traced ? ['traced'] : [])].join('-') + '.js';
+}
+
+/** Writes a bundle for each combination of features into a folder, for workers that shall start fast. */
+export async function writeBundles(dir: string, features: readonly BundleFeatures[] = everyCombination): Promise<void> {
+  await mkdir(dir, { recursive: true });
+  for (const one of features) {
+    const { code } = await bundleWorkflowCode(bundleOptions(one));
+    await writeFile(path.join(dir, bundleFile(one)), code);
+  }
+}
+
+const everyCombination = [false, true].flatMap((encrypted) => [false, true].map((traced) => ({ encrypted, traced })));

@@ -1,0 +1,19 @@
+import { DefaultLogger, type LogEntry } from '@temporalio/worker';
+
+/** A logger for the worker and for the code of workflows and activities: one line of JSON each, or text for people. */
+export function createLogger(format: 'json' | 'text', write: (line: string) => void = toStandardError): DefaultLogger {
+  return format === 'text' ? new DefaultLogger('INFO') : new DefaultLogger('INFO', (entry) => write(jsonLine(entry)));
+}
+
+function toStandardError(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** A log entry as one line: time, level and message first, then whatever else belongs to it. */
+export function jsonLine({ timestampNanos, level, message, meta = {} }: LogEntry): string {
+  const time = new Date(Number(timestampNanos / 1_000_000n)).toISOString();
+  return JSON.stringify({ time, level, message, ...meta }, (_key, value: unknown) => {
+    if (value instanceof Error) return { name: value.name, message: value.message, stack: value.stack };
+    return typeof value === 'bigint' ? String(value) : value;
+  });
+}

@@ -1,0 +1,98 @@
+import type { Client } from '@temporalio/client';
+import type { MetricGauge, MetricMeter } from '@temporalio/common';
+import { ledgerQuery, statusQuery } from '../workflows/messages.ts';
+import { byKind, ledgerStages, type Ledger } from '../workflows/model/ledger.ts';
+import type { MigrationStatus } from '../workflows/model/status.ts';
+
+/** One value of a gauge. */
+export interface Sample {
+  gauge: GaugeName;
+  tags: Readonly<Record<string, string>>;
+  value: number;
+}
+
+/** The gauges, and what each means. */
+export const gauges = {
+  cni_migration_phase: '1 for the phase that a cluster is in',
+  cni_migration_nodes: 'nodes of a cluster by the state they are in',
+  cni_migration_waiting_seconds: 'how long a migration has waited for a human',
+  cni_migration_paused: '1 while a migration is paused',
+  cni_migration_lost_ms: 'milliseconds without an answer, of all paths of a kind, in a stage of the migration',
+  cni_migration_longest_gap_ms: 'longest time that a path of a kind was without an answer, in a stage of the migration',
+} as const;
+
+type GaugeName = keyof typeof gauges;
+
+/** What is told of one migration. @param nowMs Unix ms. */
+export function samplesOf(status: MigrationStatus, ledger: Ledger, nowMs: number): Sample[] {
+  const { cluster, phase, waiting, paused } = status;
+  const nodes = new Map<string, number>();
+  for (const { state } of status.nodes) nodes.set(state, (nodes.get(state) ?? 0) + 1);
+  const seconds = waiting === undefined ? 0 : Math.max(0, (nowMs - Date.parse(waiting.since)) / 1_000);
+  return [
+    { gauge: 'cni_migration_phase', tags: { cluster, phase }, value: 1 },
+    ...[...nodes].map(([state, value]): Sample => ({ gauge: 'cni_migration_nodes', tags: { cluster, state }, value })),
+    { gauge: 'cni_migration_waiting_seconds', tags: { cluster }, value: seconds },
+    { gauge: 'cni_migration_paused', tags: { cluster }, value: paused === undefined ? 0 : 1 },
+    ...ledgerStages.flatMap((stage) =>
+      byKind(ledger[stage] ?? []).flatMap(({ kind, lostMs, longestMs }): Sample[] => [
+        { gauge: 'cni_migration_lost_ms', tags: { cluster, path: kind, stage }, value: lostMs },
+        { gauge: 'cni_migration_longest_gap_ms', tags: { cluster, path: kind, stage }, value: longestMs },
+      ])
+    ),
+  ];
+}
+
+/**
+ * Keeps gauges of every open migration in step, by asking the migrations themselves: whichever worker is asked, it tells
+ * the same, so of several workers any one, or the maximum, is right.
+ */
+export class MigrationMetrics {
+  private readonly client: Client;
+  private readonly meter: MetricMeter;
+  private readonly made = new Map<GaugeName, MetricGauge>();
+  /** What was told last, to be told to be nothing once it is over. */
+  private told = new Map<string, Sample>();
+
+  constructor(client: Client, meter: MetricMeter) {
+    this.client = client;
+    this.meter = meter;
+  }
+
+  /** Looks at every open migration once. Those that give no answer within some seconds are left as they were told. */
+  async update(): Promise<void> {
+    const now = new Map<string, Sample>();
+    const query = 'WorkflowType = "clusterMigration" AND ExecutionStatus = "Running"';
+    for await (const { workflowId } of this.client.workflow.list({ query })) {
+      for (const sample of await this.samples(workflowId)) now.set(keyOf(sample), sample);
+    }
+    for (const [key, sample] of this.told) if (!now.has(key)) this.tell({ ...sample, value: 0 });
+    for (const sample of now.values()) this.tell(sample);
+    this.told = now;
+  }
+
+  private async samples(workflowId: string): Promise<Sample[]> {
+    const handle = this.client.workflow.getHandle(workflowId);
+    try {
+      return await this.client.withDeadline(Date.now() + 5_000, async () =>
+        samplesOf(await handle.query(statusQuery), await handle.query(ledgerQuery), Date.now())
+      );
+    } catch {
+      // It has just ended, or its worker is busy: the next look tells.
+      return [];
+    }
+  }
+
+  private tell({ gauge, tags, value }: Sample): void {
+    let made = this.made.get(gauge);
+    if (made === undefined) {
+      made = this.meter.createGauge(gauge, 'float', undefined, gauges[gauge]);
+      this.made.set(gauge, made);
+    }
+    made.set(value, tags);
+  }
+}
+
+function keyOf({ gauge, tags }: Sample): string {
+  return `${gauge} ${JSON.stringify(tags)}`;
+}

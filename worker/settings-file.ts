@@ -1,0 +1,93 @@
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { z } from 'zod';
+import { parse } from 'yaml';
+import { namedClusters, type Clusters, type KubeconfigContext } from '../activities/kubernetes/connection.ts';
+import { problemsOf } from '../workflows/model/input.ts';
+
+const clusterSchema = z.union([
+  z.strictObject({
+    /** A kubeconfig file; relative to the folder of this file. */
+    kubeconfig: z.string().min(1),
+    /** Its context. @default its current one */
+    context: z.string().min(1).optional(),
+  }),
+  /** The cluster that the worker itself runs in, with the identity of its pod. */
+  z.strictObject({ inCluster: z.literal(true) }),
+]);
+
+const settingsSchema = z.strictObject({
+  /** Name of a cluster, as migrations name it in `cluster`, to its credentials. */
+  clusters: z.record(z.string(), clusterSchema).refine((clusters) => Object.keys(clusters).length > 0, 'names none'),
+  /**
+   * Where Cilium's chart may come from: `oci://` references and folders, each with what is below it.
+   * @default anywhere that an input can name
+   */
+  charts: z
+    .array(z.string().regex(/^(oci:\/\/|\/)[\w./@:-]+[^/]$/, 'must be an oci:// reference or an absolute path'))
+    .optional(),
+});
+
+/** What a worker's own file settles: which clusters it knows, and where charts come from. */
+export interface WorkerSettings {
+  clusters: Clusters;
+  charts: readonly string[] | undefined;
+}
+
+/** Reads the file that `CNI_MIGRATION_CONFIG` names. @throws Error that names each thing that is wrong with it. */
+export async function readSettingsFile(file: string): Promise<WorkerSettings> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new Error(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+  });
+  let raw: unknown;
+  try {
+    raw = parse(text);
+  } catch (error) {
+    throw new Error(`${file} is no YAML: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : ''}`, {
+      cause: error,
+    });
+  }
+  const result = settingsSchema.safeParse(raw);
+  if (!result.success) throw new Error(`${file}: ${problemsOf(result.error, 'the file').join('; ')}`);
+  const clusters: Record<string, KubeconfigContext> = {};
+  for (const [name, cluster] of Object.entries(result.data.clusters)) {
+    clusters[name] =
+      'inCluster' in cluster
+        ? { file: await inClusterKubeconfig(process.env), inCluster: true }
+        : {
+            file: path.resolve(path.dirname(file), cluster.kubeconfig),
+            ...(cluster.context !== undefined && { context: cluster.context }),
+          };
+  }
+  return { clusters: namedClusters(clusters), charts: result.data.charts };
+}
+
+const serviceAccountDir = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/** A kubeconfig for Helm that names the pod's own token, which is renewed in place, and holds no secret itself. */
+async function inClusterKubeconfig(env: NodeJS.ProcessEnv): Promise<string> {
+  const host = env['KUBERNETES_SERVICE_HOST'];
+  const port = env['KUBERNETES_SERVICE_PORT'] ?? '443';
+  if (host === undefined) throw new Error('"inCluster" is for a worker that runs in a pod; this one does not');
+  const name = 'in-cluster';
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name,
+        cluster: {
+          server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+          'certificate-authority': `${serviceAccountDir}/ca.crt`,
+        },
+      },
+    ],
+    users: [{ name, user: { tokenFile: `${serviceAccountDir}/token` } }],
+    contexts: [{ name, context: { cluster: name, user: name } }],
+    'current-context': name,
+  };
+  const file = path.join(await mkdtemp(path.join(tmpdir(), 'cni-migration-')), 'kubeconfig');
+  await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+  return file;
+}
