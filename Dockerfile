@@ -14,7 +14,6 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 COPY activities activities
 COPY client client
-COPY deploy/healthcheck.mjs deploy/healthcheck.mjs
 COPY worker worker
 COPY workflows workflows
 # The worker starts without bundling by itself.

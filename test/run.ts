@@ -75,7 +75,7 @@ const checks: readonly { name: string; command: readonly string[]; cwd?: string 
   { name: 'lint', command: ['npx', 'eslint', '--max-warnings', '0', '.'] },
   { name: 'format', command: ['npx', 'prettier', '--check', '--log-level', 'warn', '.'] },
   { name: 'types', command: ['npx', 'tsc', '--noEmit'] },
-  ...['prober', 'lab/app', 'lab/images/pause'].map((folder) => ({
+  ...['prober', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'].map((folder) => ({
     name: `go vet ${folder}`,
     command: ['go', 'vet', './...'],
     cwd: path.join(projectDir, folder),

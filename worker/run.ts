@@ -80,7 +80,8 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
 
 async function connect({ connection }: WorkerConfig): Promise<NativeConnection> {
   try {
-    return await NativeConnection.connect(connection);
+    const opened: NativeConnection = await NativeConnection.connect(connection);
+    return opened;
   } catch (error) {
     const address = connection.address ?? 'localhost:7233';
     const reason = error instanceof Error ? error.message : String(error);

@@ -4,22 +4,27 @@
 set -eu
 namespace=${TEMPORAL_NAMESPACE:-default}
 
-tries=60
-until temporal operator cluster health > /dev/null 2>&1; do
-  tries=$((tries - 1))
-  if [ "$tries" -eq 0 ]; then
-    temporal operator cluster health
-    exit 1
-  fi
-  sleep 2
-done
+# Tries a command for two minutes: a server that has just started, or has just made a namespace, needs a moment.
+patiently() {
+  tries=60
+  until "$@" > /dev/null 2>&1; do
+    tries=$((tries - 1))
+    if [ "$tries" -eq 0 ]; then
+      "$@"
+      return
+    fi
+    sleep 2
+  done
+}
 
+patiently temporal operator cluster health
 if temporal operator namespace describe --namespace "$namespace" > /dev/null 2>&1; then
   temporal operator namespace update --namespace "$namespace" --retention "${RETENTION:-90d}"
 else
   temporal operator namespace create --namespace "$namespace" --retention "${RETENTION:-90d}"
 fi
 
+patiently temporal operator search-attribute list --namespace "$namespace"
 known=$(temporal operator search-attribute list --namespace "$namespace")
 for name in CniCluster CniPhase CniWaitingFor; do
   case $known in

@@ -1,4 +1,4 @@
-import { cp, chmod, mkdir, readFile } from 'node:fs/promises';
+import { cp, chmod, mkdir, readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { keyOf } from '../paths.ts';
 import { run } from '../process.ts';
@@ -10,10 +10,11 @@ const setsDir = path.join(import.meta.dirname, 'go');
 /** The artefact of a set of Go binaries: `bin/<name>` and the files taken along. */
 export async function goArtefact(set: GoSet, goVersion: string): Promise<Artefact> {
   const cwd = path.join(setsDir, set.name);
-  const [mod, sum] = await Promise.all(['go.mod', 'go.sum'].map((file) => readFile(path.join(cwd, file), 'utf8')));
+  const files = (await readdir(cwd)).filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
+  const texts = await Promise.all(files.map((file) => readFile(path.join(cwd, file), 'utf8')));
   return {
     name: set.name,
-    key: keyOf(goVersion, mod ?? '', sum ?? '', JSON.stringify(set)),
+    key: keyOf(goVersion, ...texts, JSON.stringify(set)),
     needs: [],
     build: (dir, say) => buildSet(set, cwd, dir, say),
   };

@@ -2,7 +2,7 @@
 interface GoBinary {
   /** File name of the result. */
   name: string;
-  /** Import path of its main package. */
+  /** Import path of its main package; `.` for one in the set's own folder. */
   package: string;
   /** Build tags. @default none */
   tags?: string;
@@ -79,7 +79,7 @@ export const goSets: readonly GoSet[] = [
     ],
     files: [{ module: 'go.temporal.io/server', from: 'schema/postgresql/v12', to: 'schema' }],
   },
-  { name: 'compose', binaries: [{ name: 'compose-check', package: 'github.com/compose-spec/compose-go/v2/cmd' }] },
+  { name: 'compose', binaries: [{ name: 'compose-check', package: '.' }] },
   { name: 'helm', binaries: [{ name: 'helm', package: 'helm.sh/helm/v4/cmd/helm' }] },
   { name: 'coredns', binaries: [{ name: 'coredns', package: 'github.com/coredns/coredns' }] },
   {

@@ -9,4 +9,7 @@ mount -t proc proc "$dir/root/proc"
 mount --rbind /dev "$dir/root/dev"
 mount -t tmpfs -o mode=1777 tmpfs "$dir/root/dev/shm"
 mkdir -p "$dir/share" && chmod 777 "$dir/share" && mkdir -p "$dir/root/share" && mount --bind "$dir/share" "$dir/root/share"
-exec chroot --userspec="$user" "$dir/root" "$@"
+# Not in the place of this shell: a process that changes its user is not ended with its parent any more. This shell is, and
+# as the first process of its namespace it takes all others with it.
+chroot --userspec="$user" "$dir/root" "$@" &
+wait $!

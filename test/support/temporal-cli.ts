@@ -6,11 +6,11 @@ import { migrationWorkflowId } from '../../workflows/messages.ts';
 
 /** What an operator does with a cluster's migration, with nothing but the Temporal CLI. */
 export class TemporalCli {
-  private readonly server: TemporalServer;
+  private readonly server: Pick<TemporalServer, 'cli'>;
   private readonly workflowId: string;
 
   /** @param workflowId of another workflow than the cluster's migration. */
-  constructor(server: TemporalServer, cluster: string, workflowId = migrationWorkflowId(cluster)) {
+  constructor(server: Pick<TemporalServer, 'cli'>, cluster: string, workflowId = migrationWorkflowId(cluster)) {
     this.server = server;
     this.workflowId = workflowId;
   }
