@@ -73,7 +73,9 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
       stopServing();
     }
   } finally {
-    await tracing?.stop().catch(() => logger.warn('the last traces could not be sent'));
+    await tracing?.stop().catch(() => {
+      logger.warn('the last traces could not be sent');
+    });
     await connection.close();
   }
 }

@@ -7,10 +7,59 @@ export interface Permission {
   verbs: readonly string[];
   /** Where it needs it; everywhere when missing. */
   namespace?: string;
+  /** The only objects that it needs it for. */
+  names?: readonly string[];
 }
 
 const read = ['get', 'list'] as const;
 const write = ['get', 'create', 'patch', 'delete'] as const;
+
+/**
+ * Roles of Cilium's chart, whichever of its features are on. To make a role, one needs the rights in it, or the right to go
+ * beyond one's own for just this role.
+ */
+const ciliumRoles = [
+  'cilium',
+  'cilium-bgp-control-plane-secrets',
+  'cilium-config-agent',
+  'cilium-envoy',
+  'cilium-gateway-secrets',
+  'cilium-ingress-secrets',
+  'cilium-operator',
+  'cilium-operator-gateway-secrets',
+  'cilium-operator-ingress-secrets',
+  'cilium-operator-tlsinterception-secrets',
+  'cilium-operator-ztunnel',
+  'cilium-tlsinterception-secrets',
+  'hubble-generate-certs',
+  'hubble-ui',
+] as const;
+
+/** What Calico v3.26 to v3.30 defines; all of it is exported before it is removed. */
+const calicoResources = [
+  'bgpconfigurations',
+  'bgpfilters',
+  'bgppeers',
+  'blockaffinities',
+  'caliconodestatuses',
+  'clusterinformations',
+  'felixconfigurations',
+  'globalnetworkpolicies',
+  'globalnetworksets',
+  'hostendpoints',
+  'ipamblocks',
+  'ipamconfigs',
+  'ipamhandles',
+  'ippools',
+  'ipreservations',
+  'kubecontrollersconfigurations',
+  'networkpolicies',
+  'networksets',
+  'stagedglobalnetworkpolicies',
+  'stagedkubernetesnetworkpolicies',
+  'stagednetworkpolicies',
+  'tiers',
+] as const;
 
 /**
  * What the worker does in a cluster, beside what Helm needs for the chart's own objects, which the server-side dry run
@@ -25,13 +74,13 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
   { group: '', resource: 'serviceaccounts', verbs: write },
-  { group: '', resource: 'secrets', verbs: ['get', 'list', 'create', 'update', 'delete'], namespace: 'kube-system' },
+  { group: '', resource: 'secrets', verbs: [...write, 'list', 'update'], namespace: 'kube-system' },
   { group: '', resource: 'persistentvolumes', verbs: ['list'] },
   { group: 'apps', resource: 'daemonsets', verbs: [...write, 'list'] },
   { group: 'apps', resource: 'deployments', verbs: [...write, 'list'] },
   { group: 'apps', resource: 'controllerrevisions', verbs: ['list'], namespace: 'kube-system' },
   { group: 'policy', resource: 'poddisruptionbudgets', verbs: ['list', 'delete'] },
-  { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: ['list'] },
+  { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: [...read, 'watch'] },
   { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['list', 'get', 'create', 'patch'] },
   { group: 'networking.k8s.io', resource: 'servicecidrs', verbs: ['list'] },
   {
@@ -47,7 +96,9 @@ export const permissions: readonly Permission[] = [
   { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['get', 'list', 'delete'] },
   { group: 'admissionregistration.k8s.io', resource: 'validatingwebhookconfigurations', verbs: ['list'] },
   { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations', verbs: ['list'] },
-  { group: 'crd.projectcalico.org', resource: '*', verbs: ['list'] },
+  { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: ciliumRoles },
+  { group: 'rbac.authorization.k8s.io', resource: 'clusterroles', verbs: ['bind', 'escalate'], names: ciliumRoles },
+  ...calicoResources.map((resource) => ({ group: 'crd.projectcalico.org', resource, verbs: ['list'] as const })),
   { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: write },
   { group: 'cilium.io', resource: 'ciliumnodes', verbs: ['list'] },
 ];
@@ -56,9 +107,11 @@ export const permissions: readonly Permission[] = [
 export async function missingPermissions({
   authorization,
 }: Pick<ClusterConnection, 'authorization'>): Promise<{ asked: number; missing: string[] }> {
-  const asked = permissions.flatMap((permission) => permission.verbs.map((verb) => ({ permission, verb })));
+  const asked = permissions.flatMap((permission) =>
+    (permission.names ?? [undefined]).flatMap((name) => permission.verbs.map((verb) => ({ permission, verb, name })))
+  );
   const answers = await Promise.all(
-    asked.map(async ({ permission, verb }) => {
+    asked.map(async ({ permission, verb, name }) => {
       const { group, resource: whole, namespace } = permission;
       const [resource, subresource] = whole.split('/');
       const review = await authorization.createSelfSubjectAccessReview({
@@ -70,17 +123,19 @@ export async function missingPermissions({
               ...(resource !== undefined && { resource }),
               ...(subresource !== undefined && { subresource }),
               ...(namespace !== undefined && { namespace }),
+              ...(name !== undefined && { name }),
             },
           },
         },
       });
-      return review.status?.allowed === true ? [] : [text(permission, verb)];
+      return review.status?.allowed === true ? [] : [text(permission, verb, name)];
     })
   );
   return { asked: asked.length, missing: answers.flat() };
 }
 
-function text({ group, resource, namespace }: Permission, verb: string): string {
+function text({ group, resource, namespace }: Permission, verb: string, name?: string): string {
   const where = namespace === undefined ? '' : ` in ${namespace}`;
-  return `${verb} ${resource}${group === '' ? '' : `.${group}`}${where}`;
+  const which = name === undefined ? '' : ` ${name}`;
+  return `${verb} ${resource}${group === '' ? '' : `.${group}`}${which}${where}`;
 }

@@ -22,6 +22,7 @@ import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
 import { apply, get } from '../support/objects.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
+import { workerAccount } from '../support/worker-account.ts';
 
 let before: Record<string, string[]>;
 beforeAll(async () => {
@@ -36,12 +37,15 @@ const tracesBefore = new Map<string, string[]>();
 let report: MigrationReport | undefined;
 let temporal: TemporalServer;
 let worker: ChildProcess;
+let account: NodeJS.ProcessEnv;
 let cli: TemporalCli;
 
 beforeAll(async () => {
   for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
   temporal = await startTemporal(lab());
-  worker = await startWorker(lab(), temporal.address);
+  // With the rights that deploy/ gives it, from the first check to the clean-up.
+  account = { KUBECONFIG: await workerAccount(lab()) };
+  worker = await startWorker(lab(), temporal.address, { env: account });
   cli = new TemporalCli(temporal, lab().layout.context);
 });
 
@@ -279,7 +283,7 @@ it('ends the same when the worker is killed in the middle of a node and another 
   const ended = new Promise((resolve) => worker.once('exit', resolve));
   worker.kill('SIGKILL');
   await ended;
-  worker = await startWorker(lab(), temporal.address, { name: 'second-worker' });
+  worker = await startWorker(lab(), temporal.address, { name: 'second-worker', env: account });
 
   await until('the clean-up to wait', async () => (await cli.status().catch(() => undefined))?.waiting !== undefined, {
     timeoutMs: 400_000,

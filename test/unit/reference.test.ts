@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { parseAllDocuments } from 'yaml';
+import { workerRbac } from '../../deploy/rbac/generate.ts';
 import { preflightReference } from '../../docs/reference/generate.ts';
 import { checkNames } from '../../workflows/model/preflight.ts';
 
@@ -11,4 +13,12 @@ it('has a reference of the checks that is as the checks are: "npm run docs" make
   const words = (markdown: string): string => markdown.replaceAll(/[\s|:-]+/g, ' ').trim();
   expect(words(text)).toBe(words(preflightReference()));
   for (const name of checkNames) expect(text).toContain(`## ${name}\n`);
+});
+
+it('has rights in deploy/ that are those the worker asks for, none of them for everything', async () => {
+  const text = await readFile(path.resolve(import.meta.dirname, '..', '..', 'deploy', 'rbac', 'worker.yaml'), 'utf8');
+  const objects = (yaml: string): unknown[] =>
+    [...parseAllDocuments(yaml)].map((document) => document.toJS() as unknown);
+  expect(objects(text)).toEqual(objects(workerRbac()));
+  expect(JSON.stringify(objects(text))).not.toContain('"*"');
 });

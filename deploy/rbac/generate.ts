@@ -1,0 +1,73 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { stringify } from 'yaml';
+import { permissions, type Permission } from '../../activities/kubernetes/permissions.ts';
+
+/** Name of the worker's account, of its namespace, and of its roles. */
+const name = 'cni-migration-worker';
+const namespace = 'cni-migration';
+
+const header = `# The rights of the worker in a cluster that it migrates: what it does, and nothing else. Made from
+# activities/kubernetes/permissions.ts by "npm run docs"; the check "permissions" asks for the same.
+#
+# It may create pods, also privileged ones on any node: whoever has its credentials has the nodes. Take it away when the
+# migration is over: kubectl delete -f deploy/rbac/worker.yaml
+`;
+
+/** The worker's account and rights, as YAML. */
+export function workerRbac(): string {
+  const labels = { 'app.kubernetes.io/name': 'cni-live-migration' };
+  const metadata = { name, labels };
+  const subjects = [{ kind: 'ServiceAccount', name, namespace }];
+  const api = 'rbac.authorization.k8s.io';
+  const apiVersion = `${api}/v1`;
+  const namespaces = [...new Set(permissions.flatMap((one) => (isClusterWide(one) ? [] : (one.namespace ?? []))))];
+  const objects = [
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { ...metadata, namespace } },
+    { apiVersion, kind: 'ClusterRole', metadata, rules: rules(permissions.filter(isClusterWide)) },
+    {
+      apiVersion,
+      kind: 'ClusterRoleBinding',
+      metadata,
+      roleRef: { apiGroup: api, kind: 'ClusterRole', name },
+      subjects,
+    },
+    ...namespaces.flatMap((one) => [
+      {
+        apiVersion,
+        kind: 'Role',
+        metadata: { ...metadata, namespace: one },
+        rules: rules(permissions.filter((permission) => permission.namespace === one)),
+      },
+      {
+        apiVersion,
+        kind: 'RoleBinding',
+        metadata: { ...metadata, namespace: one },
+        roleRef: { apiGroup: api, kind: 'Role', name },
+        subjects,
+      },
+    ]),
+  ];
+  return header + objects.map((object) => `---\n${stringify(object)}`).join('');
+}
+
+/** Comes and goes with every migration, so that no role can be kept in it. */
+const ownNamespace = 'cni-live-migration';
+
+function isClusterWide({ namespace: where }: Permission): boolean {
+  return where === undefined || where === ownNamespace;
+}
+
+function rules(some: readonly Permission[]): object[] {
+  return some.map(({ group, resource, verbs, names }) => ({
+    apiGroups: [group],
+    resources: [resource],
+    verbs: [...verbs],
+    ...(names && { resourceNames: [...names] }),
+  }));
+}
+
+if (process.argv[1] === import.meta.filename) {
+  await writeFile(path.join(import.meta.dirname, 'worker.yaml'), workerRbac());
+}
