@@ -14,6 +14,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 COPY activities activities
 COPY client client
+COPY codec codec
 COPY worker worker
 COPY workflows workflows
 # The worker starts without bundling by itself.

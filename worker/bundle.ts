@@ -1,18 +1,11 @@
 import { createRequire } from 'node:module';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
-
-const workflows = path.resolve(import.meta.dirname, '..', 'workflows');
+import { DefaultLogger, bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
+import { failureConverterPath, payloadConverterPath } from '../codec/data-converter.ts';
 
 /** The module that holds every workflow: what a worker bundles. */
-export const workflowsPath = path.join(workflows, 'index.ts');
-
-/** The module with the payload converter, which the worker and its bundle both load. */
-export const payloadConverterPath = path.join(workflows, 'payload-converter.ts');
-
-/** The module with the failure converter of workers that encrypt. */
-export const failureConverterPath = path.join(workflows, 'failure-converter.ts');
+export const workflowsPath = path.resolve(import.meta.dirname, '..', 'workflows', 'index.ts');
 
 /** What a bundle is made for. */
 export interface BundleFeatures {
@@ -43,8 +36,9 @@ export function bundleFile({ encrypted, traced }: BundleFeatures): string {
 /** Writes a bundle for each combination of features into a folder, for workers that shall start fast. */
 export async function writeBundles(dir: string, features: readonly BundleFeatures[] = everyCombination): Promise<void> {
   await mkdir(dir, { recursive: true });
+  const logger = new DefaultLogger('WARN');
   for (const one of features) {
-    const { code } = await bundleWorkflowCode(bundleOptions(one));
+    const { code } = await bundleWorkflowCode({ ...bundleOptions(one), logger });
     await writeFile(path.join(dir, bundleFile(one)), code);
   }
 }

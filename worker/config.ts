@@ -1,9 +1,10 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/envconfig';
+import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
-import { readKeys, type EncryptionKeys } from './codec/keys.ts';
+import { temporalConfig } from '../client/connection.ts';
+import { readKeys, type EncryptionKeys } from '../codec/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
 
 /** How a worker is set up. */
@@ -40,7 +41,7 @@ export interface ListenAddress {
 
 /** Reads the worker's environment. @throws Error when a variable makes no sense. */
 export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerConfig> {
-  const { connectionOptions, namespace = 'default' } = readTemporalConfig(env);
+  const { connectionOptions, namespace } = temporalConfig(env);
   const keysFile = env['CNI_MIGRATION_KEYS'];
   const traces = env['OTEL_EXPORTER_OTLP_ENDPOINT'];
   return {
@@ -57,18 +58,6 @@ export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerCo
     log: logFormat(env['CNI_MIGRATION_LOG']),
     traces,
   };
-}
-
-/** How Temporal is reached. @throws Error when the variables or the file make no sense. */
-export function readTemporalConfig(env: NodeJS.ProcessEnv): ClientConnectConfig {
-  const variables = Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => !!entry[1]));
-  try {
-    return loadClientConnectConfig({ overrideEnvVars: variables });
-  } catch (error) {
-    throw new Error(`how to reach Temporal: ${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
-  }
 }
 
 async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {

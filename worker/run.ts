@@ -4,14 +4,8 @@ import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { bootCheck } from './boot-check.ts';
-import {
-  bundleFile,
-  bundleOptions,
-  failureConverterPath,
-  payloadConverterPath,
-  type BundleFeatures,
-} from './bundle.ts';
-import { EncryptionCodec } from './codec/encryption.ts';
+import { dataConverter } from '../codec/data-converter.ts';
+import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
 import { MigrationMetrics } from './metrics.ts';
@@ -43,8 +37,8 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
   const tracing = config.traces === undefined ? undefined : createTracing();
   try {
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
-    const dataConverter = dataConverterOf(config);
-    const client = new Client({ connection, namespace: config.namespace, dataConverter });
+    const converter = dataConverter(config.keys);
+    const client = new Client({ connection, namespace: config.namespace, dataConverter: converter });
     await lookForLacks(client, config);
     if (checkOnly) return;
     const activities = createActivities({
@@ -58,7 +52,7 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
       namespace: config.namespace,
       taskQueue: config.taskQueue,
       ...(await workflowCode(config, features)),
-      dataConverter,
+      dataConverter: converter,
       activities: wrap?.(activities) ?? activities,
       ...(tracing && { plugins: [tracing.plugin] }),
       // Activities are told to stop and have this long to do so in order; what they had done is found again.
@@ -89,14 +83,6 @@ async function connect({ connection }: WorkerConfig): Promise<NativeConnection> 
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`Temporal cannot be reached at ${address}: ${reason}`, { cause: error });
   }
-}
-
-/** How a client reads and writes what a worker of this configuration does. */
-export function dataConverterOf({ keys }: Pick<WorkerConfig, 'keys'>): NonNullable<WorkerOptions['dataConverter']> {
-  return {
-    payloadConverterPath,
-    ...(keys && { payloadCodecs: [new EncryptionCodec(keys)], failureConverterPath }),
-  };
 }
 
 async function lookForLacks(client: Client, config: WorkerConfig): Promise<void> {

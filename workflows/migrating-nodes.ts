@@ -229,6 +229,8 @@ export class MigratingNodes {
     delete node.failure;
     this.state.show();
     const start = Date.now();
+    node.startedAt = new Date(start).toISOString();
+    delete node.endedAt;
     try {
       await this.child(name, 'migration');
       node.state = 'migrated';
@@ -247,6 +249,7 @@ export class MigratingNodes {
       if (this.input.onFailure === 'roll-back') await this.takeBack(node);
       return asError(operatorFailure(error));
     } finally {
+      node.endedAt = new Date().toISOString();
       delete node.blockers;
       delete node.waitingFor;
       this.state.show();

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { request } from 'undici';
 import type { LedgerPage } from '../../workflows/model/ledger.ts';
 import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../workflows/model/gates.ts';
@@ -49,11 +50,18 @@ export function createGateActivities(clusters: Clusters) {
       if (breaches.length > maxTold) lines.push(`and ${breaches.length - maxTold} more paths`);
       lines.push(...silent.map((node) => `the probers on ${node} do not write their ledger any more`));
       lines.push(...(await askOutside(gates)));
+      countVerdict(target.cluster, lines.length === 0 ? 'pass' : 'breach');
       if (lines.length === 0) return;
       const cause = tunnelSuspicion(pages, await tunnelPortOf(connection), untilMs);
       throw failure('GateBreached', [...(cause === undefined ? [] : [cause]), ...lines].join('\n'));
     }),
   };
+}
+
+/** Counts for the worker's metrics how often gates held, and how often they did not. */
+function countVerdict(cluster: string, verdict: 'pass' | 'breach'): void {
+  const { metricMeter } = Context.current();
+  metricMeter.createCounter('cni_migration_gates', undefined, 'gates that were looked at').add(1, { cluster, verdict });
 }
 
 /** Waits until the probers of the nodes have written down what they saw until now; tells which have not. */

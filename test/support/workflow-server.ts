@@ -6,7 +6,8 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { payloadConverterPath, workflowsPath } from '../../worker/bundle.ts';
+import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { workflowsPath } from '../../worker/bundle.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 
 /** The API's number of that type. */

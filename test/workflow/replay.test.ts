@@ -2,7 +2,8 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
-import { payloadConverterPath, workflowsPath } from '../../worker/bundle.ts';
+import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { workflowsPath } from '../../worker/bundle.ts';
 
 const folder = path.join(import.meta.dirname, '..', 'histories');
 

@@ -71,6 +71,9 @@ export interface NodeStatus {
   approval?: Decision;
   /** Who set it aside, or took it up again. */
   decision?: Decision;
+  /** When its latest migration began and ended, whatever with (ISO 8601, UTC). */
+  startedAt?: string;
+  endedAt?: string;
   /** Seconds that its migration took. */
   seconds?: number;
   /** Why it failed. */

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { listenAddress } from '../config.ts';
+import { listenAddress } from '../worker/config.ts';
 import { readKeys } from './keys.ts';
 import { createCodecServer } from './server.ts';
 

@@ -1,0 +1,43 @@
+import type { Command } from 'commander';
+
+/** The shells that completion is made for. */
+export const shells = ['bash', 'zsh', 'fish'] as const;
+
+/** One of {@link shells}. */
+export type Shell = (typeof shells)[number];
+
+/** A script that a shell reads to complete the commands and options of a program. */
+export function completionScript(program: Command, shell: Shell): string {
+  const name = program.name();
+  const commands = program.commands.map((command) => ({
+    name: command.name(),
+    description: command.description(),
+    options: command.options.flatMap(({ long }) => long ?? []),
+  }));
+  if (shell === 'fish') {
+    return [
+      `complete -c ${name} -f`,
+      ...commands.flatMap(({ name: command, description, options }) => [
+        `complete -c ${name} -n __fish_use_subcommand -a ${command} -d '${description.replaceAll("'", "\\'")}'`,
+        ...options.map(
+          (option) => `complete -c ${name} -n '__fish_seen_subcommand_from ${command}' -l ${option.slice(2)}`
+        ),
+      ]),
+      '',
+    ].join('\n');
+  }
+  const cases = commands.map(({ name: command, options }) => `    ${command}) words="${options.join(' ')}" ;;`);
+  const script = [
+    `_${name.replaceAll('-', '_')}() {`,
+    '  local words',
+    '  case "${COMP_WORDS[1]}" in',
+    ...cases,
+    `    *) words="${commands.map(({ name: command }) => command).join(' ')}" ;;`,
+    '  esac',
+    '  COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))',
+    '}',
+    `complete -F _${name.replaceAll('-', '_')} ${name}`,
+    '',
+  ].join('\n');
+  return shell === 'zsh' ? `autoload -U +X bashcompinit && bashcompinit\n${script}` : script;
+}

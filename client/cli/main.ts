@@ -1,0 +1,270 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { Command, CommanderError, Option } from 'commander';
+import type { Client } from '@temporalio/client';
+import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
+import { ledgerMarkdown } from '../../workflows/model/ledger.ts';
+import type { Messages } from '../../workflows/model/message-schemas.ts';
+import { planMarkdown } from '../../workflows/model/plan.ts';
+import { blockerText } from '../../workflows/model/status.ts';
+import { connect, type TemporalOptions } from '../connection.ts';
+import { Migration } from '../migrations.ts';
+import { collectReport } from '../report/collect.ts';
+import { htmlReport } from '../report/html.ts';
+import { markdownReport } from '../report/markdown.ts';
+import { completionScript, shells, type Shell } from './completion.ts';
+import { Exit, exitCodes, explain } from './exit-codes.ts';
+import { commandName, messages } from './messages.ts';
+import { shellCommand } from './shell-command.ts';
+import { TemporalCommand } from './temporal-command.ts';
+import { preflightText, screenOf, statusText, type Screen } from './text.ts';
+import { answersOf, follow } from './watch.ts';
+
+/** Options that every command has. */
+interface CommonOptions extends TemporalOptions {
+  json: boolean;
+  color: boolean;
+  /** Only print the Temporal CLI's command. */
+  print: boolean;
+  quiet: boolean;
+}
+
+interface InputOptions extends CommonOptions {
+  input?: string;
+  inputFile?: string;
+  taskQueue: string;
+}
+
+interface SenderOptions extends CommonOptions {
+  by: string;
+  reason?: string;
+}
+
+/** What commands work with. */
+interface Context {
+  cluster: string;
+  options: CommonOptions;
+  temporal: TemporalCommand;
+  screen: Screen;
+}
+
+const say = (text: string): void => console.log(text);
+
+const program = new Command('cni-migrate')
+  .description(
+    'Migrates Kubernetes clusters from Canal to Cilium. Every command prints what the Temporal CLI does the same with.'
+  )
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .addHelpText(
+    'after',
+    `\nExit codes: ${Object.entries(exitCodes)
+      .map(([name, code]) => `${code} ${name}`)
+      .join(', ')}.`
+  );
+
+function command(name: string, description: string): Command {
+  return program
+    .command(name)
+    .description(description)
+    .argument('<cluster>', 'as the worker knows it')
+    .option('--json', 'answer in JSON', false)
+    .option('--no-color', 'no colours, as with the variable NO_COLOR')
+    .option('--print', "only print the Temporal CLI's command", false)
+    .option('--quiet', "do not print the Temporal CLI's command", false)
+    .option('--address <host:port>', "Temporal's address")
+    .option('--namespace <name>', "Temporal's namespace")
+    .option('--profile <name>', "profile of Temporal's configuration file");
+}
+
+const withInput = (made: Command): Command =>
+  made
+    .option('--input <json>', 'what the migration is started with, beside the cluster')
+    .option('--input-file <file>', 'the same, in a file')
+    .option('--task-queue <name>', 'task queue of the workers', defaultTaskQueue);
+
+const withSender = (made: Command): Command =>
+  made
+    .option('--by <name>', 'who you are, for the record', userInfo().username)
+    .option('--reason <text>', 'why, for the record');
+
+/** Runs a command's work: connects, prints, and turns errors into words and exit codes. */
+function run<Options extends CommonOptions>(
+  work: (client: Client, context: Context, options: Options) => Promise<void>,
+  words: (context: Context, options: Options) => Promise<string[]> | string[]
+): (cluster: string, options: Options) => Promise<void> {
+  return async (cluster, options) => {
+    let client: Client | undefined;
+    try {
+      const screen = screenOf(process.stdout, !options.color, process.env);
+      const context: Context = { cluster, options, temporal: new TemporalCommand(options), screen };
+      const line = shellCommand(await words(context, options));
+      if (options.print) return say(line);
+      if (!options.quiet) console.error(`# ${line}`);
+      client = await connect(process.env, options);
+      await work(client, context, options);
+    } catch (error) {
+      const { message, code } = explain(error, cluster);
+      console.error(message);
+      process.exitCode = code;
+    } finally {
+      await client?.connection.close();
+    }
+  };
+}
+
+async function readInput(cluster: string, { input, inputFile }: InputOptions): Promise<Record<string, unknown>> {
+  if (input !== undefined && inputFile !== undefined)
+    throw new Exit('usage', 'either --input or --input-file, not both');
+  let text = input ?? '{}';
+  if (inputFile !== undefined) {
+    text = await readFile(inputFile, 'utf8').catch((error: unknown) => {
+      throw new Exit('usage', `${inputFile} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+    });
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw new Exit('usage', 'the input is no JSON');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
+    throw new Exit('usage', 'the input must be a JSON object');
+  }
+  return { ...parsed, cluster };
+}
+
+const json = (value: unknown): void => say(JSON.stringify(value ?? null, null, 2));
+
+withInput(command('preflight', 'run the checks alone, changing nothing')).action(
+  run<InputOptions>(
+    async (client, { cluster, options: { json: asJson }, screen }, options) => {
+      const input = await readInput(cluster, options);
+      const report = await new Migration(client, cluster).check(input, options.taskQueue);
+      if (asJson) json(report);
+      else say(preflightText(report.outcomes, screen));
+      if (!report.mayBegin) process.exitCode = exitCodes.refused;
+    },
+    async ({ cluster, temporal }, options) =>
+      temporal.start('clusterPreflight', cluster, await readInput(cluster, options), options.taskQueue)
+  )
+);
+
+withInput(command('start', 'start a migration, or take it up again'))
+  .option('--dry-run', 'go through everything and change nothing', false)
+  .action(
+    run<InputOptions & { dryRun: boolean }>(
+      async (client, { cluster }, options) => {
+        const input = await readInput(cluster, options);
+        await new Migration(client, cluster).start({ ...input, ...dryRun(options) }, options.taskQueue);
+        if (options.json) json({ workflowId: migrationWorkflowId(cluster) });
+        else say(`started as workflow ${migrationWorkflowId(cluster)}`);
+      },
+      async ({ cluster, temporal }, options) => {
+        const input = { ...(await readInput(cluster, options)), ...dryRun(options) };
+        return temporal.start('clusterMigration', cluster, input, options.taskQueue);
+      }
+    )
+  );
+
+const dryRun = (options: { dryRun: boolean }): object => (options.dryRun ? { dryRun: true } : {});
+
+command('status', 'where the migration is, and what ends its wait')
+  .option('--watch', 'go on until its end', false)
+  .action(
+    run<CommonOptions & { watch: boolean }>(
+      async (client, context, { watch, json: asJson }) => {
+        const migration = new Migration(client, context.cluster);
+        if (watch) return follow(migration, say, asJson);
+        const status = await migration.status();
+        if (asJson) json(status);
+        else say(statusText(status, context.screen, answersOf(status, context.cluster)));
+      },
+      ({ cluster, temporal }) => temporal.query(cluster, 'status')
+    )
+  );
+
+const queries = {
+  plan: [(migration: Migration) => migration.plan(), 'what will be done, in which order and why'],
+  ledger: [(migration: Migration) => migration.ledger(), 'what was measured on every path'],
+  blockers: [(migration: Migration) => migration.blockers(), 'what holds up the nodes that are under way'],
+} as const;
+
+for (const name of ['plan', 'ledger', 'blockers'] as const) {
+  command(name, queries[name][1]).action(
+    run<CommonOptions>(
+      async (client, { cluster, options }) => {
+        const migration = new Migration(client, cluster);
+        if (options.json) return json(await queries[name][0](migration));
+        if (name === 'plan') {
+          const plan = await migration.plan();
+          say(plan === undefined ? 'there is no plan yet' : planMarkdown(plan));
+        } else if (name === 'ledger') say(ledgerMarkdown(await migration.ledger()));
+        else {
+          const blockers = await migration.blockers();
+          say(blockers.map((one) => `${one.node}: ${blockerText(one)}`).join('\n') || 'nothing holds it up');
+        }
+      },
+      ({ cluster, temporal }) => temporal.query(cluster, name)
+    )
+  );
+}
+
+for (const { message, does, options: own } of messages) {
+  const made = withSender(command(commandName(message), does));
+  for (const option of own) made.addOption(option);
+  const fields = own.map((option) => option.attributeName());
+  const messageOf = (options: SenderOptions): object => {
+    const given = Object.entries(options).filter(([key, value]) => fields.includes(key) && value !== undefined);
+    const { by, reason } = options;
+    return { ...Object.fromEntries(given), by, ...(reason !== undefined && { reason }) };
+  };
+  made.action(
+    run<SenderOptions>(
+      async (client, { cluster }, options) => {
+        const body = messageOf(options) as Messages[typeof message];
+        const answer = await new Migration(client, cluster).send(message, body);
+        if (options.json) json({ answer });
+        else say(answer);
+      },
+      ({ cluster, temporal }, options) => temporal.update(cluster, message, messageOf(options))
+    )
+  );
+}
+
+command('report', 'a document about the latest migration: what was done, when, by whom, and what it cost')
+  .addOption(new Option('--format <format>', 'of the document').choices(['md', 'html', 'json']).default('md'))
+  .option('--output <file>', 'where to; without, to standard output')
+  .action(
+    run<CommonOptions & { format: 'md' | 'html' | 'json'; output?: string }>(
+      async (client, { cluster }, { format, output, json: asJson }) => {
+        const data = await collectReport(client, cluster);
+        const make = { md: markdownReport, html: htmlReport, json: (all: object) => JSON.stringify(all, null, 2) };
+        const text = make[asJson ? 'json' : format](data);
+        if (output === undefined) return say(text);
+        await writeFile(output, text);
+        say(`written to ${output}`);
+      },
+      ({ cluster, temporal }) => temporal.result(migrationWorkflowId(cluster))
+    )
+  );
+
+program
+  .command('completion')
+  .description('a script for your shell that completes these commands')
+  .addArgument(program.createArgument('<shell>', 'your shell').choices(shells))
+  .action((shell: Shell) => {
+    process.stdout.write(completionScript(program, shell));
+  });
+
+async function main(): Promise<void> {
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has said what is wrong; asking for help is not wrong.
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  }
+}
+
+await main();

@@ -1,0 +1,43 @@
+import { defaultTaskQueue, migrationWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
+import type { MessageName } from '../../workflows/model/message-schemas.ts';
+import type { TemporalOptions } from '../connection.ts';
+
+/** The Temporal CLI's command lines that do what this one does, word by word. */
+export class TemporalCommand {
+  private readonly connection: readonly string[];
+
+  constructor({ address, namespace, profile }: TemporalOptions) {
+    const flag = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
+    this.connection = [...flag('--address', address), ...flag('--namespace', namespace), ...flag('--profile', profile)];
+  }
+
+  /** Starts a workflow with an input. */
+  start(
+    workflow: 'clusterMigration' | 'clusterPreflight',
+    cluster: string,
+    input: unknown,
+    taskQueue: string
+  ): string[] {
+    const id = workflow === 'clusterMigration' ? migrationWorkflowId(cluster) : preflightWorkflowId(cluster);
+    const type = ['--type', workflow, '--task-queue', taskQueue || defaultTaskQueue, '--workflow-id', id];
+    return this.workflow('start', ...type, '--id-conflict-policy', 'Fail', '--input', JSON.stringify(input));
+  }
+
+  /** Sends a message and waits for the answer. */
+  update(cluster: string, name: MessageName, message: object): string[] {
+    const what = ['--name', name, '--input', JSON.stringify(message)];
+    return this.workflow('update', 'execute', '--workflow-id', migrationWorkflowId(cluster), ...what);
+  }
+
+  query(cluster: string, name: string): string[] {
+    return this.workflow('query', '--workflow-id', migrationWorkflowId(cluster), '--name', name);
+  }
+
+  result(workflowId: string): string[] {
+    return this.workflow('result', '--workflow-id', workflowId);
+  }
+
+  private workflow(...words: string[]): string[] {
+    return ['temporal', ...this.connection, 'workflow', ...words];
+  }
+}

@@ -1,0 +1,128 @@
+import { styleText } from 'node:util';
+import type { CheckOutcome, Verdict } from '../../workflows/model/preflight.ts';
+import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../workflows/model/status.ts';
+
+/** How text is shown. */
+export interface Screen {
+  /** Characters a line has room for. */
+  columns: number;
+  color: boolean;
+}
+
+type Style = Parameters<typeof styleText>[0];
+
+const nodeStyles: Readonly<Partial<Record<NodeState, Style>>> = {
+  migrated: 'green',
+  migrating: 'cyan',
+  'awaiting-approval': 'yellow',
+  failed: 'red',
+  'rolling-back': 'magenta',
+};
+
+const verdictStyles: Readonly<Record<Verdict, Style>> = { pass: 'green', warn: 'yellow', block: 'red' };
+
+/** Less room than this is no help to anybody. */
+const minColumns = 30;
+
+/** The screen of an output stream. @param noColor as asked for, beside the variable NO_COLOR. */
+export function screenOf(
+  stream: { isTTY?: boolean; columns?: number },
+  noColor: boolean,
+  env: NodeJS.ProcessEnv
+): Screen {
+  const plain = noColor || (env['NO_COLOR'] ?? '') !== '' || env['TERM'] === 'dumb' || stream.isTTY !== true;
+  const columns = stream.columns ?? (Number(env['COLUMNS']) || 80);
+  return { columns: Math.max(minColumns, columns), color: !plain };
+}
+
+/** Breaks text into lines of at most so many characters; words that are longer stay whole. */
+export function wrap(text: string, columns: number, indent = ''): string[] {
+  return text.split('\n').flatMap((paragraph) => {
+    const lines: string[] = [];
+    let line = '';
+    for (const word of paragraph.split(' ')) {
+      if (line !== '' && indent.length + line.length + 1 + word.length > columns) {
+        lines.push(indent + line);
+        line = word;
+      } else line = line === '' ? word : `${line} ${word}`;
+    }
+    return [...lines, indent + line];
+  });
+}
+
+/** The status for a terminal: what matters most first. @param commands that end the wait, by what they do. */
+export function statusText(
+  status: MigrationStatus,
+  { columns, color }: Screen,
+  commands: readonly { does: string; command: string }[] = []
+): string {
+  const paint = painter(color);
+  const lines = [`${paint('bold', status.cluster)}: ${paint('bold', status.phase)}`];
+  if (status.paused !== undefined) {
+    const { by, reason } = status.paused;
+    lines.push(
+      ...wrap(`Paused by ${by}${reason === '' ? '' : `: ${reason}`}`, columns).map((line) => paint('yellow', line))
+    );
+  }
+  if (status.waitingFor !== undefined) {
+    lines.push(...wrap(`Waiting for ${status.waitingFor}`, columns).map((line) => paint('yellow', line)));
+    if (status.waiting !== undefined) lines.push(`  since ${status.waiting.since}`);
+  }
+  // Not wrapped: they are there to be copied.
+  for (const { does, command } of commands) lines.push(...wrap(`To ${does}:`, columns, '  '), `    ${command}`);
+  if (status.nodes.length > 0) lines.push('', ...nodeLines(status.nodes, columns, paint));
+  if (status.notes.length > 0) {
+    lines.push('', 'Notes:', ...status.notes.slice(-5).flatMap((note) => wrap(`- ${note}`, columns, '  ')));
+  }
+  return lines.join('\n');
+}
+
+function nodeLines(nodes: readonly NodeStatus[], columns: number, paint: Painter): string[] {
+  const width = Math.min(Math.max(...nodes.map(({ name }) => name.length)), Math.floor(columns / 2));
+  return nodes.flatMap((node) => {
+    const seconds = node.seconds === undefined ? '' : ` ${node.seconds} s`;
+    const name = node.name.length > width ? `${node.name.slice(0, width - 1)}…` : node.name.padEnd(width);
+    const more = node.failure?.message ?? node.waitingFor ?? node.blockers?.map(blockerText).join('; ') ?? '';
+    const style = nodeStyles[node.state];
+    const state = style === undefined ? node.state : paint(style, node.state);
+    return [`${name}  ${state}${seconds}`, ...(more === '' ? [] : wrap(more.slice(0, 500), columns, '    '))];
+  });
+}
+
+/** Outcomes of checks for a terminal: what blocks and warns, then how many pass. */
+export function preflightText(outcomes: readonly CheckOutcome[], { columns, color }: Screen): string {
+  const paint = painter(color);
+  const lines: string[] = [];
+  for (const verdict of ['block', 'warn'] as const) {
+    for (const { check, evidence, fix, waived } of outcomes.filter((one) => one.verdict === verdict)) {
+      lines.push(`${paint(verdictStyles[verdict], waived === undefined ? verdict : 'waived')} ${check}`);
+      for (const text of evidence) lines.push(...wrap(text, columns, '  '));
+      const advice = waived === undefined ? fix : `waived: ${waived}`;
+      if (advice !== undefined) lines.push(...wrap(`→ ${advice}`, columns, '  '));
+    }
+  }
+  const passed = outcomes.filter(({ verdict }) => verdict === 'pass').length;
+  lines.push(`${paint('green', String(passed))} of ${outcomes.length} checks pass`);
+  return lines.join('\n');
+}
+
+/** What changed between two looks at a status, a line each. */
+export function changes(before: MigrationStatus | undefined, now: MigrationStatus): string[] {
+  const lines: string[] = [];
+  if (before?.phase !== now.phase) lines.push(now.phase);
+  const states = new Map(before?.nodes.map(({ name, state }) => [name, state]));
+  for (const { name, state, seconds } of now.nodes) {
+    if (states.get(name) === state || (state === 'pending' && !states.has(name))) continue;
+    lines.push(`  ${name}: ${state}${seconds === undefined ? '' : ` in ${seconds} s`}`);
+  }
+  if (before?.waitingFor !== now.waitingFor && now.waitingFor !== undefined) {
+    lines.push(`  waiting for ${now.waitingFor}`);
+  }
+  return lines;
+}
+
+type Painter = (style: Style, text: string) => string;
+
+function painter(color: boolean): Painter {
+  return (style, text) => (color ? styleText(style, text, { validateStream: false }) : text);
+}

@@ -1,0 +1,48 @@
+import type { MigrationStatus } from '../../workflows/model/status.ts';
+import type { Migration } from '../migrations.ts';
+import { commandName } from './messages.ts';
+import { shellCommand } from './shell-command.ts';
+import { changes } from './text.ts';
+
+/** The commands of this program that end the wait. */
+export function answersOf(status: MigrationStatus, cluster: string): { does: string; command: string }[] {
+  return (status.waiting?.answers ?? []).map(({ does, message, input }) => {
+    const flags = Object.entries(input).flatMap(([name, value]) =>
+      value === true ? [`--${name}`] : [`--${name}`, String(value)]
+    );
+    return { does, command: shellCommand(['cni-migrate', commandName(message), cluster, ...flags]) };
+  });
+}
+
+/** Tells what changes, until the end. @throws what the migration failed with. */
+export async function follow(migration: Migration, tell: (line: string) => void, asJson: boolean): Promise<void> {
+  let ended = false;
+  const result = migration.result().finally(() => {
+    ended = true;
+  });
+  // It is waited for below; until then its failure is nobody's.
+  result.catch(() => undefined);
+  let before: MigrationStatus | undefined;
+  while (!ended) {
+    // While no worker runs there is no answer; the next look may bring one.
+    const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
+    for (const line of told(before, now, migration.cluster, asJson)) tell(line);
+    before = now ?? before;
+    await Promise.race([result.catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 1_000))]);
+  }
+  const report = await result;
+  tell(asJson ? JSON.stringify(report) : report.phase);
+}
+
+function told(
+  before: MigrationStatus | undefined,
+  now: MigrationStatus | undefined,
+  cluster: string,
+  asJson: boolean
+): string[] {
+  if (now === undefined) return [];
+  const lines = changes(before, now);
+  if (asJson) return lines.length > 0 ? [JSON.stringify(now)] : [];
+  if (before?.waitingFor === now.waitingFor) return lines;
+  return [...lines, ...answersOf(now, cluster).map(({ does, command }) => `    to ${does}: ${command}`)];
+}

@@ -1,0 +1,39 @@
+import { WorkflowFailedError, type Client } from '@temporalio/client';
+import type { clusterMigration } from '../../workflows/index.ts';
+import { ledgerQuery, migrationWorkflowId, preflightQuery, statusQuery } from '../../workflows/messages.ts';
+import type { ReportData } from './data.ts';
+
+/**
+ * Collects what a report of a cluster's latest migration is made of. One that has ended well needs no worker for it; the
+ * others are asked.
+ */
+export async function collectReport(client: Client, cluster: string, now = new Date()): Promise<ReportData> {
+  const workflowId = migrationWorkflowId(cluster);
+  const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
+  const { status: execution } = await handle.describe();
+  const base = { workflowId, outcome: execution.name, madeAt: now.toISOString() };
+  if (execution.name === 'COMPLETED') {
+    const report = await handle.result();
+    const { preflight = [], ledger = {}, calicoExport = [] } = report;
+    return { ...base, status: report, preflight, ledger, calicoExport };
+  }
+  const failure = execution.name === 'FAILED' ? await failureOf(() => handle.result()) : undefined;
+  return {
+    ...base,
+    status: await handle.query(statusQuery),
+    preflight: (await handle.query(preflightQuery)) ?? [],
+    ledger: await handle.query(ledgerQuery),
+    calicoExport: [],
+    failure,
+  };
+}
+
+async function failureOf(result: () => Promise<unknown>): Promise<string | undefined> {
+  try {
+    await result();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof WorkflowFailedError)) throw error;
+    return error.cause?.message ?? error.message;
+  }
+}

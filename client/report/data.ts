@@ -1,0 +1,84 @@
+import {
+  byKind,
+  ledgerStages,
+  pathKinds,
+  type Ledger,
+  type LedgerRow,
+  type LedgerStage,
+  type PathKind,
+} from '../../workflows/model/ledger.ts';
+import type { CheckOutcome } from '../../workflows/model/preflight.ts';
+import type { MigrationStatus, NodeStatus } from '../../workflows/model/status.ts';
+
+/** All that a report is made of. */
+export interface ReportData {
+  status: MigrationStatus;
+  preflight: readonly CheckOutcome[];
+  ledger: Ledger;
+  /** The workflow that it is about, and how far it is: `RUNNING`, `COMPLETED`, `FAILED`, … */
+  workflowId: string;
+  outcome: string;
+  /** Why it failed, if it did. */
+  failure?: string | undefined;
+  /** Where Calico's objects were exported to. */
+  calicoExport: readonly string[];
+  /** When the report was made (ISO 8601, UTC). */
+  madeAt: string;
+}
+
+/** A bar of the timeline. Times are Unix ms. */
+export interface Bar {
+  label: string;
+  fromMs: number;
+  toMs: number;
+  /** What decides its colour. */
+  state: string;
+}
+
+/** The phases, as bars. What goes on lasts until now. */
+export function phaseBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt'>): Bar[] {
+  return status.timeline
+    .filter(({ phase }) => phase !== 'done' && phase !== 'rolled-back')
+    .map(({ phase, startedAt, seconds }) => {
+      const fromMs = Date.parse(startedAt);
+      return {
+        label: phase,
+        fromMs,
+        toMs: seconds === undefined ? Date.parse(madeAt) : fromMs + seconds * 1_000,
+        state: 'phase',
+      };
+    });
+}
+
+/** The nodes that were begun with, wave by wave, as bars. */
+export function nodeBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt'>): Bar[] {
+  return status.nodes
+    .filter((node): node is NodeStatus & { startedAt: string } => node.startedAt !== undefined)
+    .sort((a, b) => (a.wave ?? 0) - (b.wave ?? 0) || Date.parse(a.startedAt) - Date.parse(b.startedAt))
+    .map(({ name, wave, state, startedAt, endedAt }) => ({
+      label: wave === undefined ? name : `wave ${wave}: ${name}`,
+      fromMs: Date.parse(startedAt),
+      toMs: Date.parse(endedAt ?? madeAt),
+      state,
+    }));
+}
+
+/** What was measured of one kind of path, by stage. */
+export interface PathLine {
+  kind: PathKind;
+  meaning: string;
+  stages: Partial<Record<LedgerStage, LedgerRow>>;
+}
+
+/** The ledger with all networks together, in the order of the kinds. */
+export function pathLines(ledger: Ledger): PathLine[] {
+  const sums = new Map(ledgerStages.map((stage) => [stage, byKind(ledger[stage] ?? [])]));
+  return (Object.keys(pathKinds) as PathKind[]).flatMap((kind) => {
+    const stages: PathLine['stages'] = {};
+    for (const stage of ledgerStages) {
+      const row = sums.get(stage)?.find((one) => one.kind === kind);
+      if (row !== undefined) stages[stage] = row;
+    }
+    return Object.keys(stages).length === 0 ? [] : [{ kind, meaning: pathKinds[kind], stages }];
+  });
+}
