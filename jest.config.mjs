@@ -7,6 +7,7 @@ const esModules = [
   'js-yaml',
   'socks-proxy-agent',
   'agent-base',
+  'commander',
 ];
 
 const project = (name, timeoutSeconds) => ({

@@ -10,6 +10,11 @@ export interface TemporalOptions {
   profile?: string | undefined;
 }
 
+/** Temporal does not answer. */
+export class TemporalUnreachable extends Error {
+  override name = 'TemporalUnreachable';
+}
+
 /**
  * How Temporal is reached: from the same variables (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, `TEMPORAL_TLS_…`) and the same
  * file as the Temporal CLI. @throws Error when these make no sense.
@@ -36,7 +41,13 @@ export function temporalConfig(
 /** A client of Temporal. To be closed with `connection.close()`. */
 export async function connect(env: NodeJS.ProcessEnv, options: TemporalOptions = {}): Promise<Client> {
   const { connectionOptions, namespace } = temporalConfig(env, options);
-  const connection = await Connection.connect({ connectTimeout: '10s', ...connectionOptions });
+  const address = connectionOptions.address ?? 'localhost:7233';
+  const connection = await Connection.connect({ connectTimeout: '10s', ...connectionOptions }).catch(
+    (error: unknown) => {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new TemporalUnreachable(`Temporal cannot be reached at ${address}: ${reason}`, { cause: error });
+    }
+  );
   const keysFile = env['CNI_MIGRATION_KEYS'];
   const keys = keysFile === undefined ? undefined : await readKeys(keysFile);
   return new Client({ connection, namespace, dataConverter: dataConverter(keys) });

@@ -38,6 +38,8 @@ export function createCodecServer({ keys, origins, token }: CodecServerOptions):
     answer(request, response, codec, token).catch((error: unknown) => {
       // What was wrong with a payload is told; what was in it is not.
       const refused = error instanceof Refused;
+      // What is left of the request is not read.
+      if (!request.complete) response.setHeader('Connection', 'close');
       send(response, refused ? error.status : 400, error instanceof Error ? error.message : 'refused');
     });
   });

@@ -1,3 +1,4 @@
+import { TemporalUnreachable } from '../connection.ts';
 import {
   QueryNotRegisteredError,
   WorkflowExecutionAlreadyStartedError,
@@ -56,6 +57,5 @@ export function explain(error: unknown, cluster: string): { message: string; cod
     };
   }
   const message = error instanceof Error ? error.message : String(error);
-  const unreachable = /connect|ECONN|DEADLINE|UNAVAILABLE/i.test(message);
-  return { message, code: unreachable ? exitCodes.unreachable : exitCodes.failed };
+  return { message, code: error instanceof TemporalUnreachable ? exitCodes.unreachable : exitCodes.failed };
 }

@@ -35,7 +35,12 @@ export function markdownReport(data: ReportData): string {
     '',
     Object.keys(ledger).length === 0 ? 'Nothing yet.' : ledgerMarkdown(ledger)
   );
-  lines.push('', '## Checks', '', preflight.length === 0 ? 'None have run.' : preflightMarkdown(preflight));
+  lines.push(
+    '',
+    '## Checks',
+    '',
+    preflight.length === 0 ? 'None have run.' : preflightMarkdown(preflight).replaceAll('<', '&lt;')
+  );
   if (calicoExport.length > 0) lines.push('', `Calico's objects were exported to ${calicoExport.join(', ')}.`);
   if (status.notes.length > 0) lines.push('', '## Notes', '', ...status.notes.map((note) => `- ${text(note)}`));
   return `${lines.join('\n')}\n`;

@@ -1,0 +1,194 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { startProcess } from '../../lab/cluster/processes.ts';
+import { freePort, startTemporal, type TemporalServer } from '../../lab/cluster/temporal.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { run, until } from '../../lab/process.ts';
+import { useLab } from '../support/lab.ts';
+import { TemporalCli } from '../support/temporal-cli.ts';
+import { workerAccount } from '../support/worker-account.ts';
+import { WorkerProcess } from '../support/worker-process.ts';
+
+const lab = useLab({ nodes: 0 });
+let temporal: TemporalServer;
+beforeAll(async () => {
+  temporal = await startTemporal(lab());
+  // Canal without nodes: a migration comes as far as its checks.
+  await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
+});
+
+const history = (workflowId: string): Promise<string> =>
+  temporal.cli('workflow', 'show', '--workflow-id', workflowId, '-o', 'json');
+
+async function checkOnly(env: NodeJS.ProcessEnv): Promise<string> {
+  const main = path.join(projectDir, 'worker', 'main.ts');
+  const all = { ...process.env, TEMPORAL_ADDRESS: temporal.address, KUBECONFIG: lab().layout.kubeconfig, ...env };
+  const script = '"$0" "$1" --check 2>&1 || echo "code $?"';
+  return run('bash', ['-c', script, process.execPath, main], { env: { ...all, CNI_MIGRATION_LOG: 'text' } });
+}
+
+describe('when it boots', () => {
+  const helm = (): NodeJS.ProcessEnv => ({ HELM: lab().catalogue.bin('helm') });
+
+  it('finds everything there', async () => {
+    const said = await checkOnly(helm());
+    expect(said).toContain('nothing is missing');
+    expect(said).not.toContain('code');
+  });
+
+  it('names the namespace, and then the search attributes, that are missing, with the command that makes them', async () => {
+    const inNew = { ...helm(), TEMPORAL_NAMESPACE: 'ops' };
+    const first = await checkOnly(inNew);
+    expect(first).toMatch(/no namespace "ops".*\n?code 1/s);
+    const commandIn = (said: string): string[] => /temporal (operator .*)/.exec(said)?.[1]?.split(' ') ?? [];
+    await temporal.cli(...commandIn(first));
+    // A server caches which namespaces there are.
+    let second = '';
+    const lacks = async (): Promise<boolean> => {
+      second = await checkOnly(inNew);
+      return second.includes('lacks search attributes');
+    };
+    await until('the namespace', lacks, { timeoutMs: 60_000 });
+    expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
+    await temporal.cli(...commandIn(second));
+    const finds = async (): Promise<boolean> => (await checkOnly(inNew)).includes('nothing is missing');
+    await until('the search attributes', finds, { timeoutMs: 60_000 });
+  });
+
+  it('says that Helm, Temporal or a cluster is not to be had', async () => {
+    expect(await checkOnly({ HELM: '/nowhere/helm' })).toMatch(
+      /Helm cannot be run as "\/nowhere\/helm" \(ENOENT\).*code 1/s
+    );
+    expect(await checkOnly({ ...helm(), TEMPORAL_ADDRESS: '127.0.0.1:1' })).toMatch(
+      /cannot be reached at 127.0.0.1:1.*code 1/s
+    );
+    const missing = await checkOnly({ ...helm(), KUBECONFIG: '/nowhere/config' });
+    expect(missing).toMatch(/cannot read its kubeconfig: ENOENT.*code 1/s);
+  });
+
+  it('names the rights that the worker lacks in a cluster, and is content with those of deploy/', async () => {
+    const account = { ...helm(), KUBECONFIG: await workerAccount(lab()) };
+    expect(await checkOnly(account)).not.toContain('may not');
+    await lab().kubectl('delete', 'clusterrolebinding', 'cni-migration-worker');
+    expect(await checkOnly(account)).toMatch(/may not .*create pods\/eviction/);
+  });
+});
+
+it('can be deployed as deploy/ has it, as far as the API server can say', async () => {
+  const file = path.join(projectDir, 'deploy', 'worker.yaml');
+  const said = await lab().kubectl('apply', '--server-side', '--dry-run=server', '-f', file);
+  expect(said).toContain('deployment.apps/cni-migration-worker');
+});
+
+it('is ready while it works and Temporal answers, and ends in order', async () => {
+  const worker = await WorkerProcess.start(lab(), temporal.address, 'orderly');
+  await worker.ready();
+  expect(await worker.status('/livez')).toBe(200);
+  expect(await worker.status('/other')).toBe(404);
+  expect(await worker.stop()).toBe(0);
+  for (const line of (await worker.log()).trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('level');
+});
+
+it('has metrics of the SDK', async () => {
+  const worker = await WorkerProcess.start(lab(), temporal.address, 'measured');
+  await worker.ready();
+  const cli = new TemporalCli(temporal, 'prod');
+  const input = { cluster: 'prod', nodePods: false, waivers: [] };
+  await cli.start(JSON.stringify(input));
+  await cli.end();
+  const { metrics } = worker;
+  const text = async (): Promise<string> => (await fetch(metrics)).text();
+  const counted = async (): Promise<boolean> =>
+    /temporal_activity_execution_latency_seconds_count\{.*runChecks/.test(await text());
+  await until('the metrics', counted, { timeoutMs: 20_000 });
+  expect(await text()).toContain('temporal_worker_task_slots_available');
+  await worker.stop();
+});
+
+describe('traces', () => {
+  let collector: Server;
+  const bodies: Buffer[] = [];
+  beforeAll(async () => {
+    // Speaks enough of OTLP over HTTP: it takes everything.
+    collector = createServer((request, response) => {
+      request.on('data', (chunk: Buffer) => bodies.push(chunk));
+      request.on('end', () => response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}'));
+    });
+    await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
+  });
+  afterAll(() => new Promise((resolve) => collector.close(resolve)));
+
+  it('go where OpenTelemetry is told, with workflows and activities in them', async () => {
+    const { port } = collector.address() as AddressInfo;
+    const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` };
+    const worker = await WorkerProcess.start(lab(), temporal.address, 'traced', endpoint);
+    await worker.ready();
+    const cli = new TemporalCli(temporal, 'traced');
+    await cli.start('{"cluster": "prod"}');
+    await cli.end();
+    await worker.stop();
+    const sent = Buffer.concat(bodies).toString();
+    for (const span of ['RunWorkflow:clusterMigration', 'RunActivity:inspectCluster', 'cni-live-migration']) {
+      expect(sent).toContain(span);
+    }
+  });
+});
+
+describe('with encryption', () => {
+  let codecServer: string;
+  let env: NodeJS.ProcessEnv;
+  const token = 'open-sesame';
+  beforeAll(async () => {
+    const { processesDir } = lab().layout;
+    const keys = path.join(processesDir, 'keys.yaml');
+    await writeFile(keys, JSON.stringify({ current: 'k1', keys: { k1: randomBytes(32).toString('base64') } }));
+    const tokenFile = path.join(processesDir, 'token');
+    await writeFile(tokenFile, token);
+    env = { CNI_MIGRATION_KEYS: keys };
+    const address = `127.0.0.1:${await freePort()}`;
+    codecServer = `http://${address}`;
+    const main = path.join(projectDir, 'codec', 'main.ts');
+    await startProcess(processesDir, 'codec', [process.execPath, main], {
+      ...process.env,
+      ...env,
+      CNI_MIGRATION_CODEC_ADDRESS: address,
+      CNI_MIGRATION_CODEC_TOKEN_FILE: tokenFile,
+    });
+    const answers = (): Promise<boolean> =>
+      fetch(codecServer).then(
+        () => true,
+        () => false
+      );
+    await until('the codec server', answers, { timeoutMs: 20_000 });
+  });
+
+  it('keeps inputs, details and failures from Temporal, and shows them through the codec server alone', async () => {
+    const worker = await WorkerProcess.start(lab(), temporal.address, 'encrypted', env);
+    await worker.ready();
+    const codec = ['--codec-endpoint', codecServer, '--codec-auth', `Bearer ${token}`];
+    const input = { cluster: 'prod', backup: 'a-word-to-find', nodePods: false };
+    const start = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', 'cni-migration'];
+    await temporal.cli(...start, '--workflow-id', 'hidden', '--input', JSON.stringify(input), ...codec);
+    await temporal.cli('workflow', 'result', '--workflow-id', 'hidden').catch(() => '');
+    const raw = await history('hidden');
+    const decoded = Buffer.from(
+      raw.replaceAll(/"data":\s*"([^"]*)"/g, (_all, data: string) => Buffer.from(data, 'base64').toString('latin1'))
+    ).toString();
+    expect(raw).toContain('WorkflowExecutionFailed'.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase());
+    for (const words of ['a-word-to-find', 'checks block', 'PodDisruption']) {
+      expect(raw).not.toContain(words);
+      expect(decoded).not.toContain(words);
+    }
+    const shown = await temporal.cli('workflow', 'show', '--workflow-id', 'hidden', ...codec);
+    expect(shown).toMatch(/checks block/);
+    // Without the token, nobody sees more.
+    const without = await temporal
+      .cli('workflow', 'show', '--workflow-id', 'hidden', '--codec-endpoint', codecServer)
+      .catch((error: unknown) => String(error));
+    expect(without).not.toMatch(/checks block/);
+    await worker.stop();
+  });
+});

@@ -1,0 +1,69 @@
+import type { ChildProcess } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { freePort } from '../../lab/cluster/temporal.ts';
+import { startProcess } from '../../lab/cluster/processes.ts';
+import type { Lab } from '../../lab/cluster/lab.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { until } from '../../lab/process.ts';
+
+/** A worker of this project as a process of its own, with health and metrics, for the lab's cluster as `prod`. */
+export class WorkerProcess {
+  readonly dir: string;
+  readonly health: string;
+  readonly metrics: string;
+  readonly process: ChildProcess;
+
+  private constructor(dir: string, health: string, metrics: string, child: ChildProcess) {
+    this.dir = dir;
+    this.health = health;
+    this.metrics = metrics;
+    this.process = child;
+  }
+
+  /** Starts one. `name` tells workers of one lab apart. */
+  static async start(lab: Lab, address: string, name: string, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
+    const dir = path.join(lab.layout.processesDir, name);
+    await mkdir(dir, { recursive: true });
+    const { kubeconfig, context } = lab.layout;
+    const settings = path.join(dir, 'worker.yaml');
+    await writeFile(settings, JSON.stringify({ clusters: { prod: { kubeconfig, context } } }));
+    const [health, metrics] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+    const variables = {
+      ...process.env,
+      TEMPORAL_ADDRESS: address,
+      HELM: lab.catalogue.bin('helm'),
+      CNI_MIGRATION_CONFIG: settings,
+      CNI_MIGRATION_HEALTH_ADDRESS: health,
+      CNI_MIGRATION_METRICS_ADDRESS: metrics,
+      ...env,
+    };
+    const main = path.join(projectDir, 'worker', 'main.ts');
+    // In the lab's own folder, whose processes end with the lab.
+    const child = await startProcess(lab.layout.processesDir, name, [process.execPath, main], variables);
+    return new WorkerProcess(dir, `http://${health}`, `http://${metrics}/metrics`, child);
+  }
+
+  /** What it has logged. */
+  log(): Promise<string> {
+    return readFile(`${this.dir}.log`, 'utf8');
+  }
+
+  async status(route: string): Promise<number> {
+    return fetch(`${this.health}${route}`).then(
+      ({ status }) => status,
+      () => 0
+    );
+  }
+
+  async ready(): Promise<void> {
+    await until('the worker', async () => (await this.status('/readyz')) === 200, { timeoutMs: 60_000 });
+  }
+
+  /** Ends it in order. @returns its exit code. */
+  async stop(): Promise<number | null> {
+    const ended = new Promise<number | null>((resolve) => this.process.once('exit', resolve));
+    this.process.kill('SIGTERM');
+    return ended;
+  }
+}

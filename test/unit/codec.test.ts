@@ -1,0 +1,105 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import { EncryptionCodec } from '../../codec/encryption.ts';
+import { readKeys, type EncryptionKeys } from '../../codec/keys.ts';
+import { createCodecServer } from '../../codec/server.ts';
+
+const keys = (current: string, ...ids: string[]): EncryptionKeys => ({
+  current,
+  keys: new Map(ids.map((id) => [id, Buffer.alloc(32, id)])),
+});
+const codec = new EncryptionCodec(keys('k1', 'k1'));
+const payload = (value: unknown): Payload => defaultPayloadConverter.toPayload(value);
+const bytes = (data: Uint8Array | null | undefined): Buffer => Buffer.from(data ?? []);
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'cni-codec-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+it('encrypts so that nothing of it can be read, never twice alike, and decrypts to the same', async () => {
+  const original = payload({ secret: 'plain-to-see' });
+  const [one, two] = await codec.encode([original, original]);
+  expect(bytes(one?.data).toString('latin1')).not.toContain('plain-to-see');
+  expect(bytes(one?.data).equals(bytes(two?.data))).toBe(false);
+  const [back] = await codec.decode([one!]);
+  expect(defaultPayloadConverter.fromPayload(back!)).toEqual({ secret: 'plain-to-see' });
+});
+
+it('lets through what was never encrypted', async () => {
+  const plain = payload({ plan: true });
+  expect(await codec.decode([plain])).toEqual([plain]);
+});
+
+it('reads what an older key has written, and refuses what it has no key for or what was changed', async () => {
+  const [encrypted] = (await codec.encode([payload('x')])) as [Payload];
+  expect(
+    defaultPayloadConverter.fromPayload((await new EncryptionCodec(keys('k2', 'k1', 'k2')).decode([encrypted]))[0]!)
+  ).toBe('x');
+  const decode =
+    (used: EncryptionKeys, changed = encrypted) =>
+    async () =>
+      new EncryptionCodec(used).decode([changed]);
+  await expect(decode(keys('k2', 'k2'))).rejects.toThrow(/key "k1", which the file of keys lacks/);
+  const data = bytes(encrypted.data);
+  data[data.length - 1] = (data.at(-1) ?? 0) ^ 1;
+  await expect(decode(keys('k1', 'k1'), { ...encrypted, data })).rejects.toThrow(/cannot be decrypted/);
+});
+
+it.each([
+  ['no YAML', '{', /is no YAML/],
+  ['a current key that is not there', '{current: a, keys: {}}', /current: names none of the keys/],
+  ['a short key', `{current: a, keys: {a: "${randomBytes(16).toString('base64')}"}}`, /has 16 bytes, not 32/],
+  ['a key that is no base64', '{current: a, keys: {a: "hunter2!"}}', /must be base64/],
+])('refuses a file of keys with %s, quoting none', async (_what, text, problem) => {
+  const file = path.join(dir, 'keys.yaml');
+  await writeFile(file, text);
+  const error = await readKeys(file).catch((thrown: unknown) => thrown as Error);
+  expect((error as Error).message).toMatch(problem);
+  expect((error as Error).message).not.toContain('hunter2');
+});
+
+describe('the codec server', () => {
+  let server: Server;
+  let url: string;
+  beforeAll(async () => {
+    const options = { keys: keys('k1', 'k1'), origins: ['http://ui.example'], token: 'open-sesame' };
+    server = createCodecServer(options);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => new Promise((resolve) => server.close(resolve)));
+
+  const authorization = 'Bearer open-sesame';
+  const post = (where: string, body: string, headers: Record<string, string> = { authorization }) =>
+    fetch(`${url}${where}`, { method: 'POST', body, headers });
+  const body = JSON.stringify({ payloads: [{ metadata: { encoding: btoa('json/plain') }, data: btoa('"x"') }] });
+
+  it('encrypts and decrypts', async () => {
+    const encoded = await (await post('/encode', body)).text();
+    expect(encoded).toContain(btoa('binary/encrypted'));
+    expect(await (await post('/decode', encoded)).json()).toEqual(JSON.parse(body));
+  });
+
+  it('answers nobody without the token, nor what it does not know', async () => {
+    expect((await post('/decode', body, {})).status).toBe(401);
+    expect((await post('/decode', body, { authorization: 'Bearer guess-guess' })).status).toBe(401);
+    expect((await post('/other', body)).status).toBe(404);
+    expect((await fetch(`${url}/decode`, { headers: { authorization } })).status).toBe(405);
+    expect((await post('/decode', 'no json')).status).toBe(400);
+    expect((await post('/decode', '{"payloads": 7}')).status).toBe(400);
+    expect((await post('/decode', 'x'.repeat(17 * 1024 * 1024))).status).toBe(413);
+  });
+
+  it('lets the Web UI of its origin ask, and no other', async () => {
+    const ask = (origin: string) => fetch(`${url}/decode`, { method: 'OPTIONS', headers: { origin } });
+    expect((await ask('http://ui.example')).headers.get('access-control-allow-origin')).toBe('http://ui.example');
+    expect((await ask('http://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
+  });
+});

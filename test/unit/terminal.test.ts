@@ -1,0 +1,103 @@
+import { Command } from 'commander';
+import { completionScript, shells } from '../../client/cli/completion.ts';
+import { shellCommand } from '../../client/cli/shell-command.ts';
+import { changes, preflightText, screenOf, statusText, wrap } from '../../client/cli/text.ts';
+import { run } from '../../lab/process.ts';
+import type { MigrationStatus } from '../../workflows/model/status.ts';
+
+const status: MigrationStatus = {
+  cluster: 'prod',
+  phase: 'migrate',
+  waitingFor: 'approval of node a-node-with-a-name-that-is-much-too-long-for-any-terminal.example.com',
+  waiting: { since: '2026-01-01T00:00:00.000Z', reminders: 0, answers: [] },
+  concurrency: 1,
+  waves: 1,
+  nodes: [
+    { name: 'a', state: 'migrated', seconds: 40 },
+    { name: 'a-node-with-a-name-that-is-much-too-long-for-any-terminal.example.com', state: 'awaiting-approval' },
+    { name: 'c', state: 'failed', failure: { type: 'DrainBlocked', message: 'PodDisruptionBudget shop/web allows 0' } },
+  ],
+  approvals: {},
+  timeline: [],
+  notes: ['a note of some length that does not fit into a narrow line'],
+};
+
+it.each([30, 40, 80, 200])('fits a status into %i columns, but for words that are longer', (columns) => {
+  const text = statusText(status, { columns, color: false });
+  // eslint-disable-next-line no-control-regex -- that is what is looked for
+  expect(text).not.toMatch(/\u001b/);
+  for (const line of text.split('\n')) {
+    const longest = Math.max(
+      ...line
+        .trim()
+        .split(' ')
+        .map((word) => word.length)
+    );
+    if (longest < columns / 2) expect(line.length).toBeLessThanOrEqual(columns);
+  }
+  expect(text).toContain('PodDisruptionBudget');
+});
+
+it('has colours only for a terminal that wants them', () => {
+  const tty = { isTTY: true, columns: 100 };
+  expect(screenOf(tty, false, {})).toEqual({ columns: 100, color: true });
+  expect(screenOf(tty, true, {}).color).toBe(false);
+  expect(screenOf(tty, false, { NO_COLOR: '1' }).color).toBe(false);
+  expect(screenOf(tty, false, { TERM: 'dumb' }).color).toBe(false);
+  expect(screenOf({}, false, { COLUMNS: '44' })).toEqual({ columns: 44, color: false });
+  expect(statusText(status, { columns: 80, color: true })).toContain('\u001b[');
+});
+
+it('breaks lines between words, and keeps the words', () => {
+  expect(wrap('one two three', 8)).toEqual(['one two', 'three']);
+  expect(wrap('a-very-long-word x', 5, '  ')).toEqual(['  a-very-long-word', '  x']);
+  expect(wrap('', 5)).toEqual(['']);
+});
+
+it('tells what changed between two looks', () => {
+  expect(changes(undefined, status)).toEqual([
+    'migrate',
+    '  a: migrated in 40 s',
+    `  ${status.nodes[1]?.name}: awaiting-approval`,
+    '  c: failed',
+    `  waiting for ${status.waitingFor}`,
+  ]);
+  expect(changes(status, status)).toEqual([]);
+});
+
+it('shows what blocks before what passes', () => {
+  const text = preflightText(
+    [
+      { check: 'kernel', verdict: 'pass', evidence: ['6.1'], ms: 1 },
+      { check: 'autoscaler', verdict: 'block', evidence: ['it runs'], fix: 'scale it to 0', ms: 1 },
+      { check: 'kube-proxy', verdict: 'block', evidence: ['x/y'], waived: 'known', ms: 1 },
+    ],
+    { columns: 60, color: false }
+  );
+  expect(text.split('\n')).toEqual([
+    'block autoscaler',
+    '  it runs',
+    '  → scale it to 0',
+    'waived kube-proxy',
+    '  x/y',
+    '  → waived: known',
+    '1 of 3 checks pass',
+  ]);
+});
+
+it('quotes for a shell whatever a shell would read otherwise', async () => {
+  const words = ['plain', 'two words', "it's", '$(reboot)', '`id`', 'a;b', '{"k": "v"}', '', '*', '\\'];
+  expect(await run('sh', ['-c', `printf '%s\\n' ${shellCommand(words)}`])).toBe(`${words.join('\n')}\n`);
+});
+
+it.each(shells)('makes a completion that %s can read', async (shell) => {
+  const program = new Command('cni-migrate');
+  program.command('status').description("it's where it is").option('--watch');
+  program.command('start');
+  const script = completionScript(program, shell);
+  if (shell !== 'bash') return expect(script).toContain('status');
+  const ask = `${script}\nCOMP_WORDS=(cni-migrate sta); COMP_CWORD=1; _cni_migrate; echo "\${COMPREPLY[@]}"`;
+  expect(await run('bash', ['-c', ask])).toBe('status start\n');
+  const more = `${script}\nCOMP_WORDS=(cni-migrate status --w); COMP_CWORD=2; _cni_migrate; echo "\${COMPREPLY[@]}"`;
+  expect(await run('bash', ['-c', more])).toBe('--watch\n');
+});

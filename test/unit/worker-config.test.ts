@@ -1,0 +1,142 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { chartArguments } from '../../activities/helm/command.ts';
+import { readWorkerConfig } from '../../worker/config.ts';
+import { jsonLine } from '../../worker/logging.ts';
+import { samplesOf } from '../../worker/metrics.ts';
+
+let dir: string;
+beforeAll(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'cni-config-'));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+const file = async (name: string, text: string): Promise<string> => {
+  await writeFile(path.join(dir, name), text);
+  return path.join(dir, name);
+};
+const read = (env: NodeJS.ProcessEnv) => readWorkerConfig({ HOME: dir, ...env });
+
+it('takes its defaults', async () => {
+  expect(await read({})).toMatchObject({ namespace: 'default', taskQueue: 'cni-migration', helm: 'helm', log: 'json' });
+});
+
+it('reads the variables and the profiles of the Temporal CLI', async () => {
+  const toml = await file(
+    'temporal.toml',
+    '[profile.prod]\naddress = "t.example:7233"\nnamespace = "ops"\napi_key = "k"\n[profile.prod.tls]\nserver_name = "t"\n'
+  );
+  const config = await read({ TEMPORAL_CONFIG_FILE: toml, TEMPORAL_PROFILE: 'prod' });
+  expect(config).toMatchObject({ namespace: 'ops', connection: { address: 't.example:7233', apiKey: 'k' } });
+  expect(config.connection.tls).toMatchObject({ serverNameOverride: 't' });
+  const overridden = await read({ TEMPORAL_CONFIG_FILE: toml, TEMPORAL_PROFILE: 'prod', TEMPORAL_ADDRESS: 'x:1' });
+  expect(overridden.connection.address).toBe('x:1');
+  await expect(read({ TEMPORAL_CONFIG_FILE: toml, TEMPORAL_PROFILE: 'nope' })).rejects.toThrow(/nope/);
+});
+
+const kubeconfig = JSON.stringify({
+  apiVersion: 'v1',
+  kind: 'Config',
+  clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }],
+  users: [{ name: 'u', user: {} }],
+  contexts: [{ name: 'admin', context: { cluster: 'c', user: 'u' } }],
+});
+
+it('knows clusters by names of its own', async () => {
+  await file('prod.kubeconfig', kubeconfig);
+  const settings = await file(
+    'worker.yaml',
+    'clusters:\n  prod: {kubeconfig: prod.kubeconfig, context: admin}\n  typo: {kubeconfig: prod.kubeconfig, context: adnim}\n' +
+      '  away: {kubeconfig: /nowhere}\ncharts: [oci://quay.io/cilium/charts, /charts]\n'
+  );
+  const { clusters, charts } = await read({ CNI_MIGRATION_CONFIG: settings });
+  expect(await clusters.names()).toEqual(['prod', 'typo', 'away']);
+  expect(await clusters.kubeconfigOf('prod')).toEqual({ file: path.join(dir, 'prod.kubeconfig'), context: 'admin' });
+  const refused = async (cluster: string, words: RegExp) =>
+    expect(clusters.connect(cluster)).rejects.toMatchObject({
+      type: 'UnknownCluster',
+      message: expect.stringMatching(words) as string,
+    });
+  await refused('other', /knows no cluster "other"; it knows prod, typo, away/);
+  await refused('__proto__', /knows no cluster/);
+  await refused('typo', /has no context "adnim"/);
+  await refused('away', /cannot read its kubeconfig: ENOENT/);
+  const helm = { binary: 'helm', charts };
+  expect(chartArguments(helm, 'oci://quay.io/cilium/charts/cilium', '1.20.2')).toContain('--version');
+  expect(chartArguments(helm, '/charts/cilium', '')).toEqual(['/charts/cilium']);
+  for (const chart of [
+    'oci://quay.io/cilium/charts-evil/cilium',
+    '/chartsevil',
+    '/etc/passwd',
+    'oci://evil.example/x',
+  ]) {
+    expect(() => chartArguments(helm, chart, '1')).toThrow(/takes no chart from/);
+  }
+});
+
+it.each([
+  ['no file', undefined, /cannot be read: ENOENT/],
+  ['no YAML', '{', /is no YAML/],
+  ['nothing', '', /expected object/],
+  ['no cluster', 'clusters: {}', /clusters: names none/],
+  ['an unknown field', 'clusters: {a: {inCluster: true}}\nchart: x', /[Uu]nrecognized key/],
+  ['a chart source that is none', 'clusters: {a: {inCluster: true}}\ncharts: [../x]', /charts.0: must be/],
+  ['in-cluster outside of one', 'clusters: {a: {inCluster: true}}', /runs in a pod/],
+])('refuses a file with %s', async (_what, text, problem) => {
+  const name = text === undefined ? path.join(dir, 'missing.yaml') : await file('bad.yaml', text);
+  await expect(read({ CNI_MIGRATION_CONFIG: name })).rejects.toThrow(problem);
+});
+
+it.each([
+  ['KUBECONFIG', '/a:/b'],
+  ['CNI_MIGRATION_LOG', 'xml'],
+  ['CNI_MIGRATION_HEALTH_ADDRESS', '8090'],
+  ['CNI_MIGRATION_METRICS_ADDRESS', 'host:99999'],
+  ['CNI_MIGRATION_KEYS', '/nowhere'],
+])('refuses %s=%s', async (name, value) => {
+  await expect(read({ [name]: value })).rejects.toThrow();
+});
+
+it('logs a line of JSON for each entry, whatever is in it', () => {
+  const meta = { error: new Error('no\nway'), big: 7n };
+  const line = jsonLine({ timestampNanos: 1_000_000_000n, level: 'WARN', message: 'a "quoted"\nline', meta });
+  expect(line).not.toContain('\n');
+  expect(JSON.parse(line)).toMatchObject({
+    time: '1970-01-01T00:00:01.000Z',
+    level: 'WARN',
+    message: 'a "quoted"\nline',
+    error: { message: 'no\nway' },
+    big: '7',
+  });
+});
+
+it('tells where a migration is as gauges', () => {
+  const now = Date.parse('2026-01-01T00:01:00Z');
+  const samples = samplesOf(
+    {
+      cluster: 'prod',
+      phase: 'migrate',
+      waiting: { since: '2026-01-01T00:00:00Z', reminders: 0, answers: [] },
+      concurrency: 1,
+      waves: 1,
+      nodes: [
+        { name: 'a', state: 'migrated' },
+        { name: 'b', state: 'migrated' },
+        { name: 'c', state: 'failed' },
+      ],
+      approvals: {},
+      timeline: [],
+      notes: [],
+    },
+    {},
+    now
+  );
+  expect(samples.map(({ gauge, tags, value }) => [gauge, tags['state'] ?? tags['phase'], value])).toEqual([
+    ['cni_migration_phase', 'migrate', 1],
+    ['cni_migration_nodes', 'migrated', 2],
+    ['cni_migration_nodes', 'failed', 1],
+    ['cni_migration_waiting_seconds', undefined, 60],
+    ['cni_migration_paused', undefined, 0],
+  ]);
+});

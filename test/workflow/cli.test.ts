@@ -1,0 +1,157 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { CommandFailed, run, until } from '../../lab/process.ts';
+import { loadCatalogue } from '../../lab/tools/catalogue.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+/** The command line, as people and scripts use it, on a real Temporal server; only the cluster is a fake. */
+jest.setTimeout(240_000);
+const server = new WorkflowServer('real');
+let dir: string;
+let temporalDir: string;
+beforeAll(async () => {
+  await server.start();
+  dir = await mkdtemp(path.join(tmpdir(), 'cni-cli-'));
+  temporalDir = path.dirname((await loadCatalogue()).bin('temporal'));
+});
+afterAll(async () => {
+  await server.stop();
+  await rm(dir, { recursive: true });
+});
+
+interface Answer {
+  code: number;
+  out: string;
+  /** The Temporal CLI's command, or what went wrong. */
+  err: string;
+}
+
+/** Runs cni-migrate. What it prints for people is on standard output, the rest on standard error. */
+async function cli(...args: string[]): Promise<Answer> {
+  return shell(`"${projectDir}/cni-migrate" "$@"`, args);
+}
+
+async function shell(script: string, args: string[] = [], more: NodeJS.ProcessEnv = {}): Promise<Answer> {
+  const env = {
+    ...process.env,
+    PATH: `${temporalDir}:${process.env['PATH']}`,
+    TEMPORAL_ADDRESS: server.env.address,
+    COLUMNS: '40',
+    HOME: dir,
+    ...more,
+  };
+  const errors = path.join(dir, 'stderr');
+  try {
+    const out = await run('bash', ['-c', `( ${script} ) 2> '${errors}'`, 'bash', ...args], { env });
+    return { code: 0, out, err: await readFile(errors, 'utf8') };
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    return { code: error.code ?? -1, out: error.message, err: await readFile(errors, 'utf8') };
+  }
+}
+
+const untilSays = (words: string, ...args: string[]): Promise<void> =>
+  until(words, async () => (await cli(...args)).out.includes(words), { timeoutMs: 30_000, everyMs: 100 });
+
+it('takes a cluster from its checks to its end, and says how the Temporal CLI does the same', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  await server.withWorker(cluster.activities, async (_client, taskQueue) => {
+    expect(await cli('preflight', 'prod', '--task-queue', taskQueue)).toMatchObject({
+      code: 0,
+      out: '1 of 1 checks pass\n',
+    });
+    const started = await cli('start', 'prod', '--task-queue', taskQueue, '--input', '{"approval": "every-node"}');
+    expect(started.out).toBe('started as workflow cni-migration/prod\n');
+    expect(started.err).toMatch(/^# temporal workflow start .*"approval":"every-node"/);
+    expect(await cli('start', 'prod', '--task-queue', taskQueue)).toMatchObject({ code: 3 });
+
+    await untilSays('approval of the plan', 'status', 'prod');
+    const status = await cli('status', 'prod');
+    expect(status.out).toContain('cni-migrate approve prod --plan');
+    expect(status.out).not.toContain('\u001b');
+    // The command that it prints is what a shell can run.
+    const printed = await cli('approve', 'prod', '--plan', '--by', "Ann O'Hara", '--reason', 'tested; go', '--print');
+    expect((await shell(printed.out)).out).toContain('approved');
+    await untilSays('approval of node a', 'status', 'prod');
+
+    expect(await cli('approve', 'prod', '--node', 'a', '--by', 'ann')).toMatchObject({ code: 0 });
+    await untilSays('approval of node b', 'status', 'prod');
+    expect(await cli('pause', 'prod')).toMatchObject({ code: 0 });
+    expect(await cli('resume', 'prod', '--json')).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('"answer"') as string,
+    });
+    expect(await cli('set-concurrency', 'prod', '--concurrency', '2')).toMatchObject({ code: 0 });
+    const json = JSON.parse((await cli('status', 'prod', '--json')).out) as { nodes: object[]; concurrency: number };
+    expect(json).toMatchObject({ concurrency: 2, nodes: [{ name: 'a', state: 'migrated' }, { name: 'b' }] });
+    expect((await cli('plan', 'prod')).out).toContain('No way back from');
+    expect((await cli('blockers', 'prod')).out).toBe('nothing holds it up\n');
+    expect((await cli('ledger', 'prod')).code).toBe(0);
+
+    const watched = cli('status', 'prod', '--watch');
+    await cli('approve', 'prod', '--wave', '2');
+    await untilSays('approval of the clean-up', 'status', 'prod');
+    await cli('approve', 'prod', '--cleanup');
+    const seen = await watched;
+    expect(seen.out).toContain('b: migrated');
+    expect(seen.out).toContain('clean-up');
+    expect(seen.out.trim().endsWith('done')).toBe(true);
+  });
+  // Its end needs no worker any more.
+  const report = await cli('report', 'prod');
+  expect(report.out).toContain("| plan | Ann O'Hara | tested; go |");
+  const file = path.join(dir, 'report.html');
+  expect(await cli('report', 'prod', '--format', 'html', '--output', file)).toMatchObject({ code: 0 });
+  expect(await readFile(file, 'utf8')).toContain('wave 1: a: migrated');
+  expect(JSON.parse((await cli('report', 'prod', '--json')).out)).toMatchObject({ outcome: 'COMPLETED' });
+});
+
+it('tells scripts by its exit code what went wrong', async () => {
+  const blocked = fakeCluster({
+    checks: [{ check: 'kernel', verdict: 'block', evidence: ['too old'], fix: 'update', ms: 1 }],
+  });
+  await server.withWorker(blocked.activities, async (_client, taskQueue) => {
+    const queue = ['--task-queue', taskQueue];
+    expect(await cli('preflight', 'old', ...queue)).toMatchObject({
+      code: 3,
+      out: expect.stringContaining('too old') as string,
+    });
+    await cli('start', 'old', ...queue);
+    const watched = await cli('status', 'old', '--watch');
+    expect(watched).toMatchObject({ code: 1, err: expect.stringContaining('checks block the migration') as string });
+    expect((await cli('report', 'old')).out).toContain('Failed: 1 of 1 checks block');
+  });
+  expect(await cli('status', 'nowhere')).toMatchObject({ code: 4 });
+  expect(await cli('approve', 'old', '--plan')).toMatchObject({ code: 4 });
+  expect(await cli('status', 'old', '--address', '127.0.0.1:1')).toMatchObject({ code: 5 });
+  for (const wrong of [
+    ['status'],
+    ['approve', 'x', '--wave', '0'],
+    ['skip', 'x'],
+    ['start', 'x', '--input', '{'],
+    ['frob', 'x'],
+  ]) {
+    expect({ wrong, ...(await cli(...wrong)) }).toMatchObject({ wrong, code: 2 });
+  }
+});
+
+it('refuses a message that makes no sense, with the reason', async () => {
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    await cli('start', 'one', '--task-queue', taskQueue);
+    await untilSays('approval of the plan', 'status', 'one');
+    expect(await cli('approve', 'one')).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('must name exactly one') as string,
+    });
+    expect(await cli('skip', 'one', '--node', 'z')).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('refused: ') as string,
+    });
+    expect(await cli('rollback', 'one')).toMatchObject({ code: 3 });
+    await cli('abort', 'one', '--reason', 'enough');
+    await expect(client.workflow.getHandle('cni-migration/one').result()).rejects.toThrow();
+  });
+});

@@ -1,0 +1,31 @@
+import type { MetricMeter } from '@temporalio/common';
+import { MigrationMetrics } from '../../worker/metrics.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { startRun, untilWaiting } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+it('tells of every migration that is open, and takes back what is over', async () => {
+  const told = new Map<string, number>();
+  const meter = {
+    createGauge: (name: string) => ({
+      set: (value: number, tags: object) => told.set(`${name} ${Object.values(tags).join(' ')}`, value),
+    }),
+  } as unknown as MetricMeter;
+  await server.withWorker(fakeCluster({ nodes: ['a', 'b'] }).activities, async (client, taskQueue) => {
+    const metrics = new MigrationMetrics(client, meter);
+    const run = await startRun(client, taskQueue, { cluster: 'prod' });
+    await untilWaiting(run, 'approval of the plan');
+    // Visibility may lag behind.
+    while (told.size === 0) await metrics.update();
+    expect(told.get('cni_migration_phase prod plan')).toBe(1);
+    expect(told.get('cni_migration_nodes prod pending')).toBe(2);
+    expect(told.get('cni_migration_waiting_seconds prod')).toBeGreaterThan(0);
+    await run.terminate();
+    while (told.get('cni_migration_phase prod plan') !== 0) await metrics.update();
+    expect(told.get('cni_migration_nodes prod pending')).toBe(0);
+  });
+});
