@@ -25,6 +25,7 @@ import { emptyControl, receive, type Control, type Judged } from './model/contro
 import type { Ledger } from './model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
+import { untrustedProblems } from './model/untrusted.ts';
 import type { CheckOutcome } from './model/preflight.ts';
 import {
   maxNotes,
@@ -130,7 +131,9 @@ export class ClusterState {
     setHandler(signal(name), (raw) => {
       const outcome = this.take(name, raw);
       if ('problem' in outcome) {
-        this.note(`${name} was ignored: ${outcome.problem}; it was ${JSON.stringify(raw ?? null).slice(0, 300)}`);
+        // What looks like a secret is in the history by now, but is not to be in the details as well.
+        const quoted = untrustedProblems(raw).length > 0 ? 'not shown' : JSON.stringify(raw ?? null).slice(0, 300);
+        this.note(`${name} was ignored: ${outcome.problem}; it was ${quoted}`);
       }
     });
     setHandler(

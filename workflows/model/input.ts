@@ -3,6 +3,7 @@ import { isMalformed } from '../payload-converter.ts';
 import { gatesSchema } from './gates.ts';
 import { ledgerSchema } from './measuring.ts';
 import { checkNames } from './preflight.ts';
+import { untrustedProblems } from './untrusted.ts';
 import { clockTime, isTimeZone, weekdays } from './windows.ts';
 
 /** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
@@ -90,7 +91,7 @@ const waiverSchema = z.strictObject({
   reason: z.string().trim().min(1).max(1_000),
 });
 
-const inputSchema = z.strictObject({
+const fields = z.strictObject({
   /** The cluster: a context of the worker's kubeconfig. */
   cluster: contextName,
   /**
@@ -99,7 +100,9 @@ const inputSchema = z.strictObject({
    */
   chart: z
     .string()
+    .max(500)
     .regex(/^(oci:\/\/[\w.:/-]+|\/[\w./@-]+)$/, 'must be an oci:// reference or an absolute path')
+    .refine((chart) => !chart.split('/').includes('..'), 'must not lead upwards')
     .default('oci://quay.io/cilium/charts/cilium'),
   /** Version of the chart; ignored for a path. @default 1.20.2 */
   chartVersion: z
@@ -154,7 +157,16 @@ const inputSchema = z.strictObject({
   /** What has to hold before the next node, and before the clean-up. */
   gates: gatesSchema,
   /** Image of the prober, which measures, verifies, and looks at nodes. */
-  proberImage: z.string().min(1).max(512).default('cni-live-migration/prober:1'),
+  proberImage: z
+    .string()
+    .max(512)
+    .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image')
+    .default('cni-live-migration/prober:1'),
+});
+
+const inputSchema = fields.refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >= Number(podCidr.split('/')[1]), {
+  path: ['nodeMaskSize'],
+  message: 'must not be shorter than the prefix of podCidr: each node gets a part of it',
 });
 
 /** What a migration is started with, complete: every default filled in. */
@@ -175,12 +187,23 @@ export type MaintenanceWindow = MigrationInput['windows'][number];
  */
 export function parseInput(raw: unknown): { input: MigrationInput } | { problems: string[] } {
   if (isMalformed(raw)) return { problems: ['the input: is not valid JSON'] };
+  const problems = untrustedProblems(raw);
+  if (problems.length > 0) return { problems };
   const result = inputSchema.safeParse(raw);
   if (result.success) return { input: result.data };
   return { problems: problemsOf(result.error, 'the input') };
 }
 
+/** A failure is kept in the history: it is not to grow with what was sent. */
+const maxProblems = 20;
+const maxProblemLength = 300;
+
 /** One line for each thing that is wrong; `whole` names what was read, for problems of no single field. */
 export function problemsOf(error: z.ZodError, whole: string): string[] {
-  return error.issues.map((issue) => `${issue.path.length > 0 ? issue.path.join('.') : whole}: ${issue.message}`);
+  const lines = error.issues.map((issue) => {
+    const where = issue.path.length > 0 ? issue.path.join('.') : whole;
+    return `${where}: ${issue.message}`.slice(0, maxProblemLength);
+  });
+  const more = lines.length - maxProblems;
+  return more > 0 ? [...lines.slice(0, maxProblems), `and ${more} more problems`] : lines;
 }

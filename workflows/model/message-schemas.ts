@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isMalformed } from '../payload-converter.ts';
 import { problemsOf } from './input.ts';
+import { untrustedProblems } from './untrusted.ts';
 
 const name = z.string().min(1).max(253);
 
@@ -77,6 +78,8 @@ export function parseMessage<Name extends MessageName>(
   raw: unknown
 ): { message: Messages[Name] } | { problem: string } {
   if (isMalformed(raw)) return { problem: 'it is not valid JSON' };
+  const [problem] = untrustedProblems(raw);
+  if (problem !== undefined) return { problem };
   // Messages that are all about who sends them may be sent without anything.
   const result = messageSchemas[messageName].safeParse(raw ?? {});
   if (result.success) return { message: result.data as Messages[Name] };

@@ -1,0 +1,42 @@
+import { isSecret } from './secrets.ts';
+
+/** No input or message that makes sense is deeper, has more in it, or is longer. */
+const maxDepth = 30;
+const maxEntries = 20_000;
+const maxCharacters = 250_000;
+
+/** Names that mean something to JavaScript itself. */
+const ownNames: readonly string[] = ['__proto__', 'constructor', 'prototype'];
+
+/**
+ * What is wrong with data from outside, before anybody reads it for what it means: too much of it, names that are none, and
+ * secrets. By path; what is there is never quoted. Walks without recursion, so that no depth of it can end the walk.
+ */
+export function untrustedProblems(value: unknown): string[] {
+  const problems: string[] = [];
+  const open: { value: unknown; path: string; depth: number }[] = [{ value, path: '', depth: 0 }];
+  let entries = 0;
+  let characters = 0;
+  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+    const { path, depth } = next;
+    if (typeof next.value === 'string') {
+      characters += next.value.length;
+      if (isSecret(path, next.value)) problems.push(`${path || 'the input'}: ${secretAdvice}`);
+    }
+    if (typeof next.value !== 'object' || next.value === null) continue;
+    if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
+    for (const [key, below] of Object.entries(next.value)) {
+      entries++;
+      characters += key.length;
+      const where = path === '' ? key : `${path}.${key}`;
+      if (ownNames.includes(key)) problems.push(`${where}: is no name`);
+      if (entries <= maxEntries) open.push({ value: below, path: where, depth: depth + 1 });
+    }
+    if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
+  }
+  return characters > maxCharacters ? [`the input: has more than ${maxCharacters} characters`] : problems;
+}
+
+const secretAdvice =
+  "looks like a secret. Put it into a Secret of the cluster and name that; this run's history keeps what was sent: delete " +
+  'the run (temporal workflow delete), and replace the secret';
