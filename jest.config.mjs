@@ -8,6 +8,8 @@ const esModules = [
   'socks-proxy-agent',
   'agent-base',
   'commander',
+  'puppeteer-core',
+  '@puppeteer/browsers',
 ];
 
 const project = (name, timeoutSeconds) => ({

@@ -21,13 +21,18 @@ const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_
 export class WorkflowServer {
   private readonly kind: 'real' | 'time-skipping';
 
+  private readonly uiPort: (() => Promise<string>) | undefined;
   private environment: TestWorkflowEnvironment | undefined;
+  /** Address of the Web UI; empty without one. */
+  webUi = '';
   private bundle: WorkflowBundle | undefined;
   /** Nothing is measured unless Jest runs with --coverage. */
   private readonly coverage = new WorkflowCoverage();
 
-  constructor(kind: 'real' | 'time-skipping') {
+  /** @param uiPort where a real server's Web UI is to be. @default it has none */
+  constructor(kind: 'real' | 'time-skipping', uiPort?: () => Promise<string>) {
     this.kind = kind;
+    this.uiPort = uiPort;
   }
 
   /** To be called in `beforeAll`. */
@@ -37,9 +42,12 @@ export class WorkflowServer {
     Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR' } } });
     const { bin } = await loadCatalogue();
     const executable = (path: string) => ({ executable: { type: 'existing-path' as const, path } });
+    const uiPort = await this.uiPort?.();
+    const ui = uiPort === undefined ? {} : { ui: true, uiPort: Number(uiPort) };
+    if (uiPort !== undefined) this.webUi = `http://127.0.0.1:${uiPort}`;
     this.environment =
       this.kind === 'real'
-        ? await TestWorkflowEnvironment.createLocal({ server: executable(bin('temporal')) })
+        ? await TestWorkflowEnvironment.createLocal({ server: { ...executable(bin('temporal')), ...ui } })
         : await TestWorkflowEnvironment.createTimeSkipping({ server: executable(bin('temporal-test-server')) });
     await this.environment.connection.operatorService.addSearchAttributes({
       namespace: this.environment.namespace ?? 'default',

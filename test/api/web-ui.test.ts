@@ -1,0 +1,101 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { Page } from 'puppeteer-core';
+import { Migration } from '../../client/migrations.ts';
+import { freePort } from '../../lab/cluster/temporal.ts';
+import { until } from '../../lab/process.ts';
+import { TestBrowser, textOf, untilShows } from '../support/browser.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+/**
+ * What an operator sees of a migration in Temporal's own Web UI, in a real browser. With SCREENSHOTS=folder it keeps what it
+ * sees: `npm run docs:screenshots` makes those of the documentation.
+ */
+const server = new WorkflowServer('real', freePort);
+let browser: TestBrowser;
+let page: Page;
+beforeAll(async () => {
+  await server.start();
+  browser = await TestBrowser.start();
+  page = await browser.newPage();
+});
+afterAll(async () => {
+  await browser.stop();
+  await server.stop();
+});
+
+const folder = process.env['SCREENSHOTS'];
+
+async function screenshot(name: string): Promise<void> {
+  if (folder === undefined) return;
+  await mkdir(folder, { recursive: true });
+  await page.screenshot({ path: path.join(folder, `${name}.png`) });
+}
+
+const workflows = (query: string): string =>
+  `${server.webUi}/namespaces/default/workflows?query=${encodeURIComponent(query)}`;
+const open = (url: string) => page.goto(url, { waitUntil: 'networkidle2', timeout: 60_000 });
+
+/** Clicks what is called so. */
+async function click(name: string): Promise<void> {
+  await page.locator(`::-p-aria([name="${name}"][role="button"])`).click();
+}
+
+it('shows where a migration is, what it waits for, and the command that ends the wait', async () => {
+  const cluster = fakeCluster({ nodes: ['node1', 'node2', 'node3'] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const [prod, staging] = [new Migration(client, 'prod'), new Migration(client, 'staging')];
+    const waitsFor = (migration: Migration, what: string): Promise<void> =>
+      until(what, async () => (await migration.status()).waitingFor?.startsWith(what) === true, { timeoutMs: 30_000 });
+    await prod.start({}, taskQueue);
+    await waitsFor(prod, 'approval of the plan');
+    await prod.send('approve', { plan: true, by: 'ann' });
+    await waitsFor(prod, 'approval of node node1');
+    await prod.send('approve', { node: 'node1', by: 'ann' });
+    await waitsFor(prod, 'approval of node node2');
+    await staging.start({}, taskQueue);
+    await waitsFor(staging, 'approval of the plan');
+
+    const at = `${server.webUi}/namespaces/default/workflows/${encodeURIComponent('cni-migration/prod')}`;
+    await open(at);
+    await untilShows(page, 'node1: Canal to Cilium');
+    await untilShows(page, 'waiting for approval of node node2');
+    await screenshot('timeline');
+
+    await open(page.url().replace(/history$/, 'user-metadata'));
+    await untilShows(page, 'prod: Canal to Cilium');
+    await untilShows(page, 'Waiting for approval of node node2');
+    await untilShows(page, `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve`);
+    // As a table, not as the characters that Markdown writes it with.
+    expect(await textOf(page)).not.toContain('|---|');
+    await screenshot('details');
+
+    await open(workflows('CniWaitingFor STARTS_WITH "approval"'));
+    await untilShows(page, 'cni-migration/staging');
+    await untilShows(page, 'cni-migration/prod');
+    await open(workflows('CniPhase = "migrate" AND ExecutionStatus = "Running"'));
+    await untilShows(page, 'cni-migration/prod');
+    expect(await textOf(page)).not.toContain('cni-migration/staging');
+    await open(workflows('CniCluster = "prod"'));
+    await untilShows(page, 'cni-migration/prod/node/node1');
+    expect(await textOf(page)).not.toContain('cni-migration/staging');
+
+    // Saved as a view, it is one click away.
+    await open(workflows('CniWaitingFor STARTS_WITH "approval"'));
+    await untilShows(page, 'cni-migration/staging');
+    await click('Save as New');
+    await page.locator('input#view-name').fill('Waits for a human');
+    await click('Save');
+    await untilShows(page, 'Waits for a human');
+    await open(`${server.webUi}/namespaces/default/workflows`);
+    await untilShows(page, 'Waits for a human');
+    await page.locator('::-p-text(Waits for a human)').click();
+    await until('the view', () => Promise.resolve(decodeURIComponent(page.url()).includes('CniWaitingFor')), {
+      timeoutMs: 10_000,
+    });
+    await untilShows(page, 'cni-migration/staging');
+    await screenshot('views');
+    for (const name of ['prod', 'staging']) await client.workflow.getHandle(`cni-migration/${name}`).terminate();
+  });
+});

@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import puppeteer, { type Browser, type Page } from 'puppeteer-core';
+import { stopProcesses } from '../../lab/cluster/processes.ts';
+import { freePort } from '../../lab/cluster/temporal.ts';
+import { until } from '../../lab/process.ts';
+import { loadCatalogue } from '../../lab/tools/catalogue.ts';
+import { DebianRoot } from './debian-root.ts';
+
+/** A real Chromium without a window, in a root file system of its own. */
+export class TestBrowser {
+  private readonly dir: string;
+  private readonly browser: Browser;
+
+  private constructor(dir: string, browser: Browser) {
+    this.dir = dir;
+    this.browser = browser;
+  }
+
+  static async start(): Promise<TestBrowser> {
+    const dir = await mkdtemp(path.join(tmpdir(), 'cni-browser-'));
+    const root = new DebianRoot(dir, (await loadCatalogue()).chromiumLayers, 'root:root');
+    const port = await freePort();
+    const flags = ['--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run', '--user-data-dir=/tmp/profile'];
+    await root.start('chromium', 'chromium', ...flags, `--remote-debugging-port=${port}`, 'about:blank');
+    let browser: Browser | undefined;
+    const connected = async (): Promise<boolean> => {
+      browser = await puppeteer
+        .connect({ browserURL: `http://127.0.0.1:${port}`, defaultViewport: { width: 1280, height: 900 } })
+        .catch(() => undefined);
+      return browser !== undefined;
+    };
+    await until('Chromium', connected, { timeoutMs: 60_000 });
+    if (browser === undefined) throw new Error('unreachable');
+    return new TestBrowser(dir, browser);
+  }
+
+  newPage(): Promise<Page> {
+    return this.browser.newPage();
+  }
+
+  async stop(): Promise<void> {
+    await this.browser.disconnect();
+    await stopProcesses(this.dir);
+    await rm(this.dir, { recursive: true, force: true });
+  }
+}
+
+/** The text that a page shows, that of its frames included: Temporal's Web UI shows Markdown in one. */
+export async function textOf(page: Page): Promise<string> {
+  const texts = await Promise.all(
+    page
+      .frames()
+      .map((frame) =>
+        frame.$eval('body', (body) => (body as unknown as { innerText: string }).innerText).catch(() => '')
+      )
+  );
+  return texts.join('\n');
+}
+
+/** Waits until a page shows some words. */
+export async function untilShows(page: Page, words: string): Promise<void> {
+  await until(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), { timeoutMs: 30_000 });
+}
