@@ -1,0 +1,46 @@
+import { run as runCommand, until } from '../../lab/process.ts';
+import { loadCatalogue } from '../../lab/tools/catalogue.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+/** Temporal's schedules, with the commands of docs/operating.md. */
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+async function temporal(...args: string[]): Promise<string> {
+  return runCommand((await loadCatalogue()).bin('temporal'), ['--address', server.env.address, ...args]);
+}
+
+async function runsOf(schedule: string): Promise<string[]> {
+  const query = `TemporalScheduledById = "${schedule}"`;
+  const found = JSON.parse(await temporal('workflow', 'list', '--query', query, '-o', 'json')) as {
+    execution: { workflowId: string };
+  }[];
+  return found.map(({ execution }) => execution.workflowId);
+}
+
+it('begins a migration when a window opens, once however often it opens, and checks a cluster every night', async () => {
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    const action = ['--task-queue', taskQueue, '--input', '{"cluster": "prod"}'];
+    const window = ['--schedule-id', 'window', '--workflow-id', 'cni-migration/prod', '--type', 'clusterMigration'];
+    const skip = ['--overlap-policy', 'Skip'];
+    await temporal('schedule', 'create', ...window, ...action, ...skip, '--calendar', '{"dayOfWeek":"6","hour":"22"}');
+    const night = ['--schedule-id', 'night', '--workflow-id', 'cni-preflight/prod', '--type', 'clusterPreflight'];
+    await temporal('schedule', 'create', ...night, ...action, ...skip, '--cron', '0 3 * * *');
+    for (const schedule of ['window', 'night']) {
+      await temporal('schedule', 'trigger', '--schedule-id', schedule);
+      await until('its run', async () => (await runsOf(schedule)).length === 1, { timeoutMs: 30_000 });
+    }
+    const [migration = ''] = await runsOf('window');
+    const [checks = ''] = await runsOf('night');
+    expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayBegin: true });
+    // Open still: it waits for its plan to be approved.
+    await temporal('schedule', 'trigger', '--schedule-id', 'window');
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(await runsOf('window')).toEqual([migration]);
+    expect((await client.workflow.getHandle(migration).describe()).status.name).toBe('RUNNING');
+    await client.workflow.getHandle(migration).terminate();
+    for (const schedule of ['window', 'night']) await temporal('schedule', 'delete', '--schedule-id', schedule);
+  });
+});

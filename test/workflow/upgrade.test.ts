@@ -1,0 +1,97 @@
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
+import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { until } from '../../lab/process.ts';
+import { workflowsPath } from '../../worker/bundle.ts';
+import { signal } from '../../workflows/messages.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { startRun, untilWaiting } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+/** A worker is replaced by that of a newer build while a migration waits, as `docs/operating.md` has it. */
+const server = new WorkflowServer('real');
+const taskQueue = 'upgrade';
+let folder: string;
+beforeAll(async () => {
+  await server.start();
+  // Within the project, so that what it imports is found.
+  folder = await mkdtemp(path.join(projectDir, 'upgrade-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true });
+  await server.stop();
+});
+
+const here = { workflowsPath, payloadConverterPath };
+
+/** Another build: the workflows with one line more, before some line of the cluster's. */
+async function build(name: string, before: string, more: string): Promise<typeof here> {
+  const copy = path.join(folder, name);
+  await cp(path.dirname(workflowsPath), copy, { recursive: true });
+  const file = path.join(copy, 'cluster-migration.ts');
+  const text = await readFile(file, 'utf8');
+  if (text.split(before).length !== 2) throw new Error(`"${before}" is not there once`);
+  const imported = text.replace('  allHandlersFinished,', '  allHandlersFinished,\n  patched,');
+  await writeFile(file, imported.replace(before, `${more}\n${before}`));
+  return { ...here, workflowsPath: path.join(copy, 'index.ts') };
+}
+
+async function withBuild(paths: typeof here, cluster: ReturnType<typeof fakeCluster>, work: () => Promise<void>) {
+  const bundle = await bundleWorkflowCode({ ...paths, logger: new DefaultLogger('ERROR') });
+  const worker = await Worker.create({
+    connection: server.env.nativeConnection,
+    taskQueue,
+    workflowBundle: bundle,
+    activities: cluster.activities,
+    dataConverter: { payloadConverterPath },
+  });
+  await worker.runUntil(work);
+}
+
+const cutOver = "    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [";
+
+it('is taken over by a newer build that keeps to the rules, and ends', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  const newer = await build('newer', cutOver, "    if (patched('look-again')) await this.nodes.refresh();");
+  const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanUp: 'automatic' });
+  await withBuild(here, cluster, async () => {
+    await untilWaiting(run, 'approval of the plan');
+    await run.signal(signal('approve'), { plan: true });
+    await untilWaiting(run, 'approval of node a');
+    await run.signal(signal('approve'), { node: 'a' });
+    await untilWaiting(run, 'approval of node b');
+  });
+  // Nobody works; what is sent now is waited for.
+  await run.signal(signal('approve'), { node: 'b', by: 'ann' });
+  await withBuild(newer, cluster, async () => {
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+  const { events } = await run.fetchHistory();
+  expect(events?.some(({ markerRecordedEventAttributes: marker }) => marker != null)).toBe(true);
+});
+
+it('stands still under a build that breaks them, harms nothing, and goes on with one that does not', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  const approvePlan = '      await this.untilTurnedRound(() => this.makePlan(canal));';
+  const broken = await build('broken', approvePlan, '      await this.nodes.refresh();');
+  const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanUp: 'automatic' });
+  await withBuild(here, cluster, async () => {
+    await untilWaiting(run, 'approval of the plan');
+    await run.signal(signal('approve'), { plan: true });
+    await untilWaiting(run, 'approval of node a');
+  });
+  const calls = cluster.calls.length;
+  await run.signal(signal('approve'), { node: 'a' });
+  await withBuild(broken, cluster, async () => {
+    const failed = async (): Promise<boolean> =>
+      ((await run.fetchHistory()).events ?? []).some(({ workflowTaskFailedEventAttributes: task }) => task != null);
+    await until('the workflow task to fail', failed, { timeoutMs: 30_000 });
+  });
+  expect((await run.describe()).status.name).toBe('RUNNING');
+  expect(cluster.calls.length).toBe(calls);
+  await withBuild(here, cluster, async () => {
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+});
