@@ -12,6 +12,7 @@ COPY --from=helm /usr/bin/helm /usr/local/bin/helm
 WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
+COPY cni-migrate cni-migrate
 COPY activities activities
 COPY client client
 COPY codec codec
@@ -19,6 +20,7 @@ COPY worker worker
 COPY workflows workflows
 # The worker starts without bundling by itself.
 RUN node worker/bundle-main.ts /app/bundles
+RUN ln -s /app/cni-migrate /usr/local/bin/cni-migrate
 ENV NODE_ENV=production CNI_MIGRATION_BUNDLES=/app/bundles CNI_MIGRATION_LOG=json
 USER node
 ENTRYPOINT ["node", "/app/worker/main.ts"]

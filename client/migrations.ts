@@ -22,14 +22,17 @@ import type { Blocker, MigrationReport, MigrationStatus } from '../workflows/mod
 export class Migration {
   private readonly client: Client;
   readonly cluster: string;
+  readonly workflowId: string;
 
-  constructor(client: Client, cluster: string) {
+  /** @param workflowId of its run, where that is another, as of one that a schedule began. */
+  constructor(client: Client, cluster: string, workflowId = migrationWorkflowId(cluster)) {
     this.client = client;
     this.cluster = cluster;
+    this.workflowId = workflowId;
   }
 
   private get handle(): WorkflowHandle<typeof clusterMigration> {
-    return this.client.workflow.getHandle<typeof clusterMigration>(migrationWorkflowId(this.cluster));
+    return this.client.workflow.getHandle<typeof clusterMigration>(this.workflowId);
   }
 
   /**
@@ -39,7 +42,7 @@ export class Migration {
   async start(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<void> {
     await this.client.workflow.start<typeof clusterMigration>('clusterMigration', {
       taskQueue,
-      workflowId: migrationWorkflowId(this.cluster),
+      workflowId: this.workflowId,
       workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
       staticSummary: `${this.cluster}: Canal to Cilium`,
       args: [{ ...request, cluster: this.cluster }],

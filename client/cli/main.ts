@@ -24,6 +24,8 @@ import { answersOf, follow } from './watch.ts';
 interface CommonOptions extends TemporalOptions {
   json: boolean;
   color: boolean;
+  /** ID of the migration's run, where that is another than usual. */
+  workflowId?: string;
   /** Only print the Temporal CLI's command. */
   print: boolean;
   quiet: boolean;
@@ -72,6 +74,7 @@ function command(name: string, description: string): Command {
     .option('--no-color', 'no colours, as with the variable NO_COLOR')
     .option('--print', "only print the Temporal CLI's command", false)
     .option('--quiet', "do not print the Temporal CLI's command", false)
+    .option('--workflow-id <id>', "the migration's run, where a schedule began it")
     .option('--address <host:port>', "Temporal's address")
     .option('--namespace <name>', "Temporal's namespace")
     .option('--profile <name>', "profile of Temporal's configuration file");
@@ -140,7 +143,7 @@ withInput(command('preflight', 'run the checks alone, changing nothing')).action
   run<InputOptions>(
     async (client, { cluster, options: { json: asJson }, screen }, options) => {
       const input = await readInput(cluster, options);
-      const report = await new Migration(client, cluster).check(input, options.taskQueue);
+      const report = await new Migration(client, cluster, options.workflowId).check(input, options.taskQueue);
       if (asJson) json(report);
       else say(preflightText(report.outcomes, screen));
       if (!report.mayBegin) process.exitCode = exitCodes.refused;
@@ -156,9 +159,10 @@ withInput(command('start', 'start a migration, or take it up again'))
     run<InputOptions & { dryRun: boolean }>(
       async (client, { cluster }, options) => {
         const input = await readInput(cluster, options);
-        await new Migration(client, cluster).start({ ...input, ...dryRun(options) }, options.taskQueue);
-        if (options.json) json({ workflowId: migrationWorkflowId(cluster) });
-        else say(`started as workflow ${migrationWorkflowId(cluster)}`);
+        const migration = new Migration(client, cluster, options.workflowId);
+        await migration.start({ ...input, ...dryRun(options) }, options.taskQueue);
+        if (options.json) json({ workflowId: migration.workflowId });
+        else say(`started as workflow ${migration.workflowId}`);
       },
       async ({ cluster, temporal }, options) => {
         const input = { ...(await readInput(cluster, options)), ...dryRun(options) };
@@ -174,7 +178,7 @@ command('status', 'where the migration is, and what ends its wait')
   .action(
     run<CommonOptions & { watch: boolean }>(
       async (client, context, { watch, json: asJson }) => {
-        const migration = new Migration(client, context.cluster);
+        const migration = new Migration(client, context.cluster, context.options.workflowId);
         if (watch) return follow(migration, say, asJson);
         const status = await migration.status();
         if (asJson) json(status);
@@ -194,7 +198,7 @@ for (const name of ['plan', 'ledger', 'blockers'] as const) {
   command(name, queries[name][1]).action(
     run<CommonOptions>(
       async (client, { cluster, options }) => {
-        const migration = new Migration(client, cluster);
+        const migration = new Migration(client, cluster, options.workflowId);
         if (options.json) return json(await queries[name][0](migration));
         if (name === 'plan') {
           const plan = await migration.plan();
@@ -223,7 +227,7 @@ for (const { message, does, options: own } of messages) {
     run<SenderOptions>(
       async (client, { cluster }, options) => {
         const body = messageOf(options) as Messages[typeof message];
-        const answer = await new Migration(client, cluster).send(message, body);
+        const answer = await new Migration(client, cluster, options.workflowId).send(message, body);
         if (options.json) json({ answer });
         else say(answer);
       },
@@ -237,15 +241,15 @@ command('report', 'a document about the latest migration: what was done, when, b
   .option('--output <file>', 'where to; without, to standard output')
   .action(
     run<CommonOptions & { format: 'md' | 'html' | 'json'; output?: string }>(
-      async (client, { cluster }, { format, output, json: asJson }) => {
-        const data = await collectReport(client, cluster);
+      async (client, { cluster }, { format, output, json: asJson, workflowId }) => {
+        const data = await collectReport(client, workflowId ?? migrationWorkflowId(cluster));
         const make = { md: markdownReport, html: htmlReport, json: (all: object) => JSON.stringify(all, null, 2) };
         const text = make[asJson ? 'json' : format](data);
         if (output === undefined) return say(text);
         await writeFile(output, text);
         say(`written to ${output}`);
       },
-      ({ cluster, temporal }) => temporal.result(migrationWorkflowId(cluster))
+      ({ cluster, temporal }) => temporal.result(cluster)
     )
   );
 

@@ -6,7 +6,11 @@ import type { TemporalOptions } from '../connection.ts';
 export class TemporalCommand {
   private readonly connection: readonly string[];
 
-  constructor({ address, namespace, profile }: TemporalOptions) {
+  private readonly workflowId: string | undefined;
+
+  /** @param options how Temporal is reached, and the ID of the migration's run, where that is another than usual. */
+  constructor({ address, namespace, profile, workflowId }: TemporalOptions & { workflowId?: string | undefined }) {
+    this.workflowId = workflowId;
     const flag = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
     this.connection = [...flag('--address', address), ...flag('--namespace', namespace), ...flag('--profile', profile)];
   }
@@ -18,7 +22,7 @@ export class TemporalCommand {
     input: unknown,
     taskQueue: string
   ): string[] {
-    const id = workflow === 'clusterMigration' ? migrationWorkflowId(cluster) : preflightWorkflowId(cluster);
+    const id = workflow === 'clusterMigration' ? this.idOf(cluster) : preflightWorkflowId(cluster);
     const type = ['--type', workflow, '--task-queue', taskQueue || defaultTaskQueue, '--workflow-id', id];
     return this.workflow('start', ...type, '--id-conflict-policy', 'Fail', '--input', JSON.stringify(input));
   }
@@ -26,15 +30,19 @@ export class TemporalCommand {
   /** Sends a message and waits for the answer. */
   update(cluster: string, name: MessageName, message: object): string[] {
     const what = ['--name', name, '--input', JSON.stringify(message)];
-    return this.workflow('update', 'execute', '--workflow-id', migrationWorkflowId(cluster), ...what);
+    return this.workflow('update', 'execute', '--workflow-id', this.idOf(cluster), ...what);
   }
 
   query(cluster: string, name: string): string[] {
-    return this.workflow('query', '--workflow-id', migrationWorkflowId(cluster), '--name', name);
+    return this.workflow('query', '--workflow-id', this.idOf(cluster), '--name', name);
   }
 
-  result(workflowId: string): string[] {
-    return this.workflow('result', '--workflow-id', workflowId);
+  result(cluster: string): string[] {
+    return this.workflow('result', '--workflow-id', this.idOf(cluster));
+  }
+
+  private idOf(cluster: string): string {
+    return this.workflowId ?? migrationWorkflowId(cluster);
   }
 
   private workflow(...words: string[]): string[] {

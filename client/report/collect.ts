@@ -1,14 +1,13 @@
 import { WorkflowFailedError, type Client } from '@temporalio/client';
 import type { clusterMigration } from '../../workflows/index.ts';
-import { ledgerQuery, migrationWorkflowId, preflightQuery, statusQuery } from '../../workflows/messages.ts';
+import { ledgerQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
 import type { ReportData } from './data.ts';
 
 /**
- * Collects what a report of a cluster's latest migration is made of. One that has ended well needs no worker for it; the
+ * Collects what a report of a migration is made of. One that has ended well needs no worker for it; the
  * others are asked.
  */
-export async function collectReport(client: Client, cluster: string, now = new Date()): Promise<ReportData> {
-  const workflowId = migrationWorkflowId(cluster);
+export async function collectReport(client: Client, workflowId: string, now = new Date()): Promise<ReportData> {
   const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
   const { status: execution } = await handle.describe();
   const base = { workflowId, outcome: execution.name, madeAt: now.toISOString() };

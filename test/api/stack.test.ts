@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -226,6 +226,26 @@ it('runs the worker, healthy as the file would have it', async () => {
   ]);
   const check = [path.join(worker, 'healthcheck.ts'), `http://127.0.0.1:${healthPort}/readyz`];
   await until('the worker', () => succeeds(process.execPath, check), { timeoutMs: 60_000 });
+});
+
+it('has an image whose steps can be taken, and whose worker finds all it needs', async () => {
+  const app = path.join(dir, 'app');
+  await mkdir(app);
+  const steps = (await readFile(path.join(projectDir, 'Dockerfile'), 'utf8')).split('\n');
+  const env = { ...process.env, HOME: dir };
+  for (const step of steps) {
+    const [, from = '', to = ''] = /^COPY (?!--)(.*) (\S+)$/.exec(step) ?? [];
+    for (const one of from.split(' ').filter(Boolean)) {
+      await cp(path.join(projectDir, one), path.join(app, to, to === './' ? one : ''), { recursive: true });
+    }
+    const [, command = ''] = /^RUN ((?:npm|node) .*)$/.exec(step) ?? [];
+    if (command !== '') await run('sh', ['-c', command.replaceAll('/app/', './')], { cwd: app, env });
+  }
+  const kubeconfig = { KUBECONFIG: lab().layout.kubeconfig, HELM: lab().catalogue.bin('helm') };
+  const worker = { ...env, ...kubeconfig, TEMPORAL_ADDRESS: address, CNI_MIGRATION_BUNDLES: path.join(app, 'bundles') };
+  const check = 'node worker/main.ts --check 2>&1';
+  expect(await run('sh', ['-c', check], { cwd: app, env: worker })).toContain('nothing is missing');
+  expect(await run(path.join(app, 'cni-migrate'), ['--help'], { env })).toContain('Exit codes');
 });
 
 it('answers a migration, and still knows it when the server was killed', async () => {

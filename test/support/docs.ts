@@ -1,0 +1,30 @@
+import { readFile, readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { projectDir } from '../../lab/paths.ts';
+
+/** One page of the documentation. */
+export interface Page {
+  /** Path within the project. */
+  file: string;
+  text: string;
+}
+
+/** Every page that people read. */
+export async function pages(): Promise<Page[]> {
+  const inDocs = (await readdir(path.join(projectDir, 'docs'), { recursive: true })).map((file) =>
+    path.join('docs', file)
+  );
+  const files = ['README.md', 'CHANGELOG.md', ...inDocs.filter((file) => file.endsWith('.md'))];
+  return Promise.all(files.map(async (file) => ({ file, text: await readFile(path.join(projectDir, file), 'utf8') })));
+}
+
+/** The command lines that a page tells readers to type, each on one line. */
+export function commandsOf({ text }: Page): string[] {
+  return [...text.matchAll(/^ *```sh\n([\s\S]*?)^ *```$/gm)].flatMap(([, block = '']) =>
+    block
+      .replaceAll(/\\\n\s*/g, ' ')
+      .split('\n')
+      .map((line) => line.trim())
+      .filter((line) => line !== '')
+  );
+}

@@ -1,0 +1,58 @@
+import path from 'node:path';
+import { projectDir } from '../../lab/paths.ts';
+import { run } from '../../lab/process.ts';
+import { loadCatalogue } from '../../lab/tools/catalogue.ts';
+import { commandsOf, pages } from '../support/docs.ts';
+
+/** The commands of the documentation, as far as the programs themselves can say whether they know them. */
+
+async function commands(program: RegExp): Promise<string[]> {
+  return (await pages()).flatMap(commandsOf).filter((line) => program.test(line));
+}
+
+/** The words that a shell makes of a command line. */
+async function words(line: string): Promise<string[]> {
+  return (await run('bash', ['-c', `printf '%s\\0' ${line}`])).split('\0').slice(0, -1);
+}
+
+it('has commands of the Temporal CLI that it knows, with options that it has', async () => {
+  const { bin } = await loadCatalogue();
+  const lines = await commands(/^temporal /);
+  expect(lines.length).toBeGreaterThan(15);
+  const helps = new Map<string, string>();
+  const wrong: string[] = [];
+  for (const line of lines) {
+    const all = (await words(line)).slice(1);
+    const first = all.findIndex((word) => word.startsWith('-'));
+    const command = first === -1 ? all : all.slice(0, first);
+    const key = command.join(' ');
+    const help = helps.get(key) ?? (await run(bin('temporal'), [...command, '--help']));
+    helps.set(key, help);
+    // A command that is not known shows the help of the one above it.
+    if (!help.includes(`temporal ${key}`)) wrong.push(`${line}: no such command`);
+    for (const option of all.slice(command.length).filter((word) => /^--[a-z]/.test(word))) {
+      if (!help.includes(option)) wrong.push(`${line}: ${option}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+it('has inputs in them that are JSON', async () => {
+  const inputs: string[] = [];
+  for (const line of await commands(/^temporal .*--input /)) {
+    const all = await words(line);
+    inputs.push(all[all.indexOf('--input') + 1] ?? '');
+  }
+  expect(inputs.length).toBeGreaterThan(8);
+  for (const input of inputs) expect(typeof JSON.parse(input)).toBe('object');
+});
+
+it('has commands of its own that it knows', async () => {
+  const lines = (await commands(/^\.\/cni-migrate /)).filter((line) => !line.includes('--input-file'));
+  expect(lines.length).toBeGreaterThan(3);
+  for (const line of lines) {
+    const [, ...all] = await words(line);
+    const printed = await run(path.join(projectDir, 'cni-migrate'), [...all, '--print']);
+    expect(printed).toMatch(/^temporal /);
+  }
+});
