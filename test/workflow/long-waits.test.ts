@@ -4,6 +4,13 @@ import { fakeCluster } from '../support/fake-cluster.ts';
 import { failureOf, startRun, untilStatus, untilWaiting, type Run } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
+/**
+ * The stand-in that skips time loses a task now and then, and with it the run that it was for: a wait that never ends, in one
+ * of some four runs of this file. What fails for a reason of ours fails every time.
+ */
+jest.retryTimes(4, { logErrorsBeforeRetry: true });
+jest.setTimeout(30_000);
+
 const server = new WorkflowServer('time-skipping');
 beforeAll(() => server.start());
 afterAll(() => server.stop());
