@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
+import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { inside, rebootMachine } from './machine/machine.ts';
 import { findLab, labDown, labUp, listLabs, ready } from './cluster/lab.ts';
+import { labMigrationRequest } from './migration-request.ts';
 import { buildMissing } from './tools/build.ts';
 import { loadCatalogue } from './tools/catalogue.ts';
 
@@ -61,6 +63,20 @@ program
       );
       if (up) process.stdout.write(await lab.kubectl('get', 'nodes', '-o', 'wide'));
     }
+  });
+
+named(program.command('env'))
+  .description('print what a shell needs to use a lab, its tools included: eval "$(npm run --silent lab -- env)"')
+  .action(async ({ name }: { name: string }) => {
+    const { layout, catalogue } = await findLab(name);
+    const folders = ['kubectl', 'helm', 'temporal'].map((tool) => path.dirname(catalogue.bin(tool)));
+    console.log(`export KUBECONFIG='${layout.kubeconfig}'\nexport PATH='${folders.join(':')}':"$PATH"`);
+  });
+
+named(program.command('request'))
+  .description('print what a migration of a lab is started with, each of its nodes approved by you')
+  .action(async ({ name }: { name: string }) => {
+    console.log(JSON.stringify(labMigrationRequest(await findLab(name), 'every-node')));
   });
 
 named(program.command('kubeconfig'))

@@ -117,10 +117,12 @@ function measured(lines: readonly PathLine[]): string {
       return [[kind, stage, ...numbers]];
     })
   );
+  // What is forbidden is beside the point: of it, an answer is the loss.
+  const drawn = lines.filter(({ kind }) => kind !== 'pod-pod/denied');
   return (
-    plot('Milliseconds without an answer, all paths of a kind together', lines, 'lostMs') +
-    plot('Longest gap of one path, in ms', lines, 'longestMs') +
-    plot('99th percentile of the time to an answer, in ms', lines, 'p99Ms') +
+    plot('Milliseconds without an answer, all paths of a kind together', drawn, 'lostMs') +
+    plot('Longest gap of one path, in ms', drawn, 'longestMs') +
+    plot('99th percentile of the time to an answer, in ms', drawn, 'p99Ms') +
     '<p>Of <code>pod-pod/denied</code>, lost is what was let through.</p>' +
     table(['path', 'stage', 'sent', 'lost', 'lost ms', 'longest ms', 'resets', 'p50 ms', 'p99 ms'], rows)
   );
