@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
@@ -80,6 +80,47 @@ describe('when it boots', () => {
     await lab().kubectl('delete', 'clusterrolebinding', 'cni-migration-worker');
     expect(await checkOnly(account)).toMatch(/may not .*create pods\/eviction/);
   });
+});
+
+it('uses the identity of its pod, for itself and for Helm', async () => {
+  await workerAccount(lab());
+  const { processesDir, apiServer } = lab().layout;
+  const account = path.join(processesDir, 'serviceaccount');
+  await mkdir(account, { recursive: true });
+  const token = await lab().kubectl('create', 'token', '--namespace', 'cni-migration', 'cni-migration-worker');
+  const shown = await lab().kubectl('config', 'view', '--raw', '--minify', '--flatten', '-o', 'json');
+  const { clusters } = JSON.parse(shown) as { clusters: [{ cluster: { 'certificate-authority-data': string } }] };
+  await writeFile(path.join(account, 'token'), token.trim());
+  await writeFile(path.join(account, 'namespace'), 'cni-migration');
+  await writeFile(
+    path.join(account, 'ca.crt'),
+    Buffer.from(clusters[0].cluster['certificate-authority-data'], 'base64')
+  );
+  const settings = path.join(processesDir, 'in-cluster.yaml');
+  await writeFile(settings, 'clusters: { this: { inCluster: true } }');
+  const { hostname, port } = new URL(apiServer);
+  // What a pod finds, in a mount namespace of its own.
+  const script = `mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && d=/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d
+    mount --bind "$0" $d && "$1" "$2" --check 2>&1 && "$3" list --kubeconfig /tmp/cni-migration-*/kubeconfig --namespace kube-system`;
+  const main = path.join(projectDir, 'worker', 'main.ts');
+  const helm = lab().catalogue.bin('helm');
+  const said = await run(
+    'unshare',
+    ['--mount', '--propagation', 'private', 'sh', '-c', script, account, process.execPath, main, helm],
+    {
+      env: {
+        PATH: process.env['PATH'],
+        TEMPORAL_ADDRESS: temporal.address,
+        HELM: helm,
+        CNI_MIGRATION_CONFIG: settings,
+        KUBERNETES_SERVICE_HOST: hostname,
+        KUBERNETES_SERVICE_PORT: port,
+      },
+    }
+  );
+  expect(said).toContain('nothing is missing');
+  expect(said).not.toContain('cluster "this"');
+  expect(said).toContain('NAMESPACE');
 });
 
 it('can be deployed as deploy/ has it, as far as the API server can say', async () => {
