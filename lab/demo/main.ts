@@ -3,9 +3,11 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { shellCommand } from '../../client/cli/shell-command.ts';
+import { changes } from '../../client/cli/text.ts';
 import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
-import type { Answer, MigrationStatus, NodeState } from '../../workflows/model/status.ts';
+import type { Answer, MigrationStatus } from '../../workflows/model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
 import { clock } from '../clock.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
@@ -111,29 +113,17 @@ async function follow(
     .then(() => {
       ended = true;
     });
-  let phase: string | undefined;
-  let waitingFor: string | undefined;
-  const states = new Map<string, NodeState>();
+  let before: MigrationStatus | undefined;
   while (!ended) {
     interrupted.throwIfAborted();
     // No answer while no worker runs; the next second may bring one.
-    const status = await migration.status().catch((): MigrationStatus | undefined => undefined);
-    if (status !== undefined && status.phase !== phase) {
-      phase = status.phase;
-      say(`${clock(begin)}  ${phase}`);
-    }
-    for (const node of status?.nodes ?? []) {
-      if (states.get(node.name) === node.state) continue;
-      states.set(node.name, node.state);
-      if (node.state === 'pending') continue;
-      say(`${clock(begin)}    ${node.name}: ${node.state}${node.seconds === undefined ? '' : ` in ${node.seconds} s`}`);
-    }
-    if (status?.waitingFor !== waitingFor) {
-      waitingFor = status?.waitingFor;
-      if (waitingFor !== undefined) say(`${clock(begin)}    waiting for ${waitingFor}`);
+    const status = await migration.status().catch(() => before);
+    for (const line of status === undefined ? [] : changes(before, status)) say(`${clock(begin)}  ${line}`);
+    if (status?.waitingFor !== before?.waitingFor) {
       for (const answer of status?.waiting?.answers ?? [])
         say(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);
     }
+    before = status;
     await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 1_000))]);
   }
 }
@@ -142,10 +132,6 @@ function answerHelp(cluster: string, { does, message, input }: Answer, temporal:
   const words = JSON.stringify({ ...input, by: process.env['USER'] ?? 'me' });
   const command = ['workflow', 'signal', '--workflow-id', migrationWorkflowId(cluster), '--name', message];
   return `To ${does}, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command, '--input', words])}`;
-}
-
-function shellCommand(words: readonly string[]): string {
-  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
 
 /** Ctrl-C, at any moment, ends what is under way; the way out removes the lab. */

@@ -133,6 +133,8 @@ it('is what the Compose specification allows', async () => {
     'temporal-ui',
     'worker',
   ]);
+  const withCodec = { ...environment, COMPOSE_PROFILES: 'encryption', WORKER_ENV_FILE: '/dev/null' };
+  expect(JSON.parse(await compose(withCodec))).toHaveProperty('services.codec-server');
   const broken = path.join(dir, 'broken.yml');
   await writeFile(
     broken,
