@@ -19,11 +19,13 @@ const notFound = 5;
 const permissionDenied = 7;
 const unimplemented = 12;
 
-/** Looks for all that a worker needs, so that what is missing is known before a migration is half way. */
-export async function bootCheck(client: Client, config: WorkerConfig): Promise<Lack[]> {
-  const temporal = await checkNamespace(client, config.namespace);
-  const others = await Promise.all([checkHelm(config.helm), checkClusters(config)]);
-  return [...temporal, ...others.flat()];
+/** Looks for what a worker needs whatever it migrates: Temporal's namespace with its search attributes, Helm, clusters. */
+export async function bootCheck(client: Client, { namespace, helm, clusters }: WorkerConfig): Promise<Lack[]> {
+  const named = clusters.names().then(
+    (): Lack[] => [],
+    (error: unknown): Lack[] => [{ kind: 'fatal', text: words(error) }]
+  );
+  return (await Promise.all([checkNamespace(client, namespace), checkHelm(helm), named])).flat();
 }
 
 async function checkNamespace(client: Client, namespace: string): Promise<Lack[]> {
@@ -73,20 +75,17 @@ async function checkHelm(helm: string): Promise<Lack[]> {
   }
 }
 
-/** One cluster that cannot be reached is no reason not to migrate the others. */
-async function checkClusters({ clusters }: WorkerConfig): Promise<Lack[]> {
-  let names: string[];
-  try {
-    names = await clusters.names();
-  } catch (error) {
-    return [{ kind: 'fatal', text: words(error) }];
-  }
+/**
+ * Looks whether each cluster can be reached and gives the worker its rights. One that does not is no reason not to migrate the
+ * others; one that does not answer takes its time.
+ */
+export async function checkClusters({ clusters }: WorkerConfig): Promise<Lack[]> {
   const found = await Promise.all(
-    names.map(async (name): Promise<Lack[]> => {
+    (await clusters.names()).map(async (name): Promise<Lack[]> => {
       try {
         const { missing } = await missingPermissions(await clusters.connect(name));
         if (missing.length === 0) return [];
-        const text = `cluster "${name}": the worker may not ${missing.join(', ')}; see deploy/rbac.yaml`;
+        const text = `cluster "${name}": the worker may not ${missing.join(', ')}; see deploy/rbac/worker.yaml`;
         return [{ kind: 'warning', text }];
       } catch (error) {
         return [{ kind: 'warning', text: `cluster "${name}": ${words(error)}` }];

@@ -3,8 +3,8 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
-import { bootCheck } from './boot-check.ts';
 import { dataConverter } from '../codec/data-converter.ts';
+import { bootCheck, checkClusters, type Lack } from './boot-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
@@ -39,7 +39,7 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
     const converter = dataConverter(config.keys);
     const client = new Client({ connection, namespace: config.namespace, dataConverter: converter });
-    await lookForLacks(client, config);
+    await lookForLacks(client, config, checkOnly);
     if (checkOnly) return;
     const activities = createActivities({
       clusters: config.clusters,
@@ -85,12 +85,21 @@ async function connect({ connection }: WorkerConfig): Promise<NativeConnection> 
   }
 }
 
-async function lookForLacks(client: Client, config: WorkerConfig): Promise<void> {
-  const { logger } = Runtime.instance();
+/** @throws Error when something is missing without which no migration could run. */
+async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boolean): Promise<void> {
   const lacks = await bootCheck(client, config);
-  for (const { text } of lacks.filter(({ kind }) => kind === 'warning')) logger.warn(text);
+  warn(lacks);
   const fatal = lacks.filter(({ kind }) => kind === 'fatal').map(({ text }) => text);
   if (fatal.length > 0) throw new Error(fatal.join('\n'));
+  // A worker does not wait for a cluster that does not answer.
+  const clusters = checkClusters(config).then(warn);
+  if (checkOnly) await clusters;
+  else clusters.catch(() => undefined);
+}
+
+function warn(lacks: readonly Lack[]): void {
+  const { logger } = Runtime.instance();
+  for (const { kind, text } of lacks) if (kind === 'warning') logger.warn(text);
 }
 
 /** The prebuilt bundle where there is one; otherwise the workflows are bundled now, which takes some seconds. */

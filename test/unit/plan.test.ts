@@ -61,7 +61,7 @@ it('estimates from grace periods at first, and from what was measured once it ca
   const first = estimate(waves, details.drains, input(), []);
   expect(first.seconds).toBeGreaterThan(900 + 30);
   const later = estimate(waves.slice(1), details.drains, input(), [{ seconds: 60 }]);
-  expect(later).toMatchObject({ nodeSeconds: 60, basis: '1 nodes that were migrated in this run' });
+  expect(later).toMatchObject({ nodeSeconds: 60, basis: '1 node that was migrated in this run' });
   expect(later.seconds).toBeLessThan(first.seconds - 900);
 });
 

@@ -133,7 +133,7 @@ export function estimate(
     basis:
       times.length === 0
         ? 'nodes of the lab; grace periods as the pods have them'
-        : `${times.length} nodes that were migrated in this run`,
+        : `${times.length} ${times.length === 1 ? 'node that was' : 'nodes that were'} migrated in this run`,
   };
 }
 
