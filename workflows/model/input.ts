@@ -92,7 +92,7 @@ const waiverSchema = z.strictObject({
 });
 
 const fields = z.strictObject({
-  /** The cluster: a context of the worker's kubeconfig. */
+  /** A cluster that the worker knows: a name of its file, or a context of its kubeconfig. */
   cluster: contextName,
   /**
    * Cilium's Helm chart, as Helm takes it: an `oci://` reference, or a path on the worker's machine.

@@ -10,15 +10,15 @@ const secretNames =
 /** Texts that are secrets, whatever they are called. */
 const secretTexts: readonly RegExp[] = [
   /-----BEGIN [A-Z ]*PRIVATE KEY-----/,
-  // The same in base64, at each of the three ways that it can be aligned.
-  /LS0tLS1CRUdJTiB[A-Za-z0-9+/]*(UFJJVkFURSBLRVk|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW)/,
+  // The last of these words in base64, at each of the three ways in which it can be aligned.
+  /UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW/,
   // A JSON web token, such as a service account's.
   /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}/,
   /client-key-data\s*["']?\s*:/,
   /\bAKIA[0-9A-Z]{16}\b/,
 ];
 
-/** Path of a text within what was given, and whether it looks like a secret; never the text itself. */
+/** Whether a text looks like a secret. @param path of it within what was given; its last name tells, too. */
 export function isSecret(path: string, text: string): boolean {
   const name = path.split('.').at(-1) ?? '';
   return (text !== '' && secretNames.test(name)) || secretTexts.some((looks) => looks.test(text));

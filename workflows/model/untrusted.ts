@@ -5,6 +5,10 @@ const maxDepth = 30;
 const maxEntries = 20_000;
 const maxCharacters = 250_000;
 
+/** So many are told, each of at most so many characters of its path. */
+const maxProblems = 20;
+const maxPath = 200;
+
 /** Names that mean something to JavaScript itself. */
 const ownNames: readonly string[] = ['__proto__', 'constructor', 'prototype'];
 
@@ -17,11 +21,14 @@ export function untrustedProblems(value: unknown): string[] {
   const open: { value: unknown; path: string; depth: number }[] = [{ value, path: '', depth: 0 }];
   let entries = 0;
   let characters = 0;
+  const tell = (path: string, problem: string): void => {
+    if (problems.length < maxProblems) problems.push(`${path.slice(0, maxPath) || 'the input'}: ${problem}`);
+  };
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { path, depth } = next;
     if (typeof next.value === 'string') {
       characters += next.value.length;
-      if (isSecret(path, next.value)) problems.push(`${path || 'the input'}: ${secretAdvice}`);
+      if (isSecret(path, next.value)) tell(path, secretAdvice);
     }
     if (typeof next.value !== 'object' || next.value === null) continue;
     if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
@@ -29,7 +36,7 @@ export function untrustedProblems(value: unknown): string[] {
       entries++;
       characters += key.length;
       const where = path === '' ? key : `${path}.${key}`;
-      if (ownNames.includes(key)) problems.push(`${where}: is no name`);
+      if (ownNames.includes(key)) tell(where, 'is no name');
       if (entries <= maxEntries) open.push({ value: below, path: where, depth: depth + 1 });
     }
     if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
