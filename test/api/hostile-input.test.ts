@@ -4,6 +4,7 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { until } from '../../lab/process.ts';
 import { messageNames } from '../../workflows/model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
+import { settled } from '../support/settled.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
 /**
@@ -22,13 +23,7 @@ beforeAll(async () => {
   await startWorker(lab(), temporal.address);
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   await lab().kubectl('create', 'secret', 'generic', 'app', `--from-literal=password=${clusterSecret}`);
-  // Kubernetes' own controllers need a moment with what was just made.
-  const settled = async (): Promise<boolean> => {
-    before = await everything();
-    await new Promise((resolve) => setTimeout(resolve, 3_000));
-    return (await everything()) === before;
-  };
-  await until('the cluster to settle', settled, { timeoutMs: 60_000 });
+  before = await settled(everything);
 });
 
 /** What is there that a migration could have changed. */

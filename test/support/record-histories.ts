@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { projectDir } from '../../lab/paths.ts';
 import { run as runCommand } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { signal } from '../../workflows/messages.ts';
@@ -71,7 +72,8 @@ async function record(file: string, workflowId: string): Promise<void> {
   // Who polled, and from which queue of its own, is of no interest, and names a machine.
   const text = JSON.stringify({ workflowId, history }, (key, value: unknown) => {
     if (/identity|workerVersion/i.test(key)) return undefined;
-    return typeof value === 'string' && /^\d+@/.test(value) ? 'recorder' : value;
+    if (typeof value !== 'string') return value;
+    return /^\d+@/.test(value) ? 'recorder' : value.replaceAll(`${projectDir}/`, '');
   });
   await writeFile(path.join(folder, `${file}.json`), `${text}\n`);
 }
