@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/envconfig';
 import { dataConverter } from '../codec/data-converter.ts';
-import { readKeys } from '../codec/keys.ts';
+import { keysFrom } from '../codec/keys.ts';
 
 /** What may be said of Temporal on a command line; each goes before the environment. */
 export interface TemporalOptions {
@@ -13,6 +13,11 @@ export interface TemporalOptions {
 /** Temporal does not answer. */
 export class TemporalUnreachable extends Error {
   override name = 'TemporalUnreachable';
+
+  constructor(address = 'localhost:7233', cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`Temporal cannot be reached at ${address}: ${reason}`, { cause });
+  }
 }
 
 /**
@@ -41,14 +46,10 @@ export function temporalConfig(
 /** A client of Temporal. To be closed with `connection.close()`. */
 export async function connect(env: NodeJS.ProcessEnv, options: TemporalOptions = {}): Promise<Client> {
   const { connectionOptions, namespace } = temporalConfig(env, options);
-  const address = connectionOptions.address ?? 'localhost:7233';
   const connection = await Connection.connect({ connectTimeout: '10s', ...connectionOptions }).catch(
     (error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new TemporalUnreachable(`Temporal cannot be reached at ${address}: ${reason}`, { cause: error });
+      throw new TemporalUnreachable(connectionOptions.address, error);
     }
   );
-  const keysFile = env['CNI_MIGRATION_KEYS'];
-  const keys = keysFile === undefined ? undefined : await readKeys(keysFile);
-  return new Client({ connection, namespace, dataConverter: dataConverter(keys) });
+  return new Client({ connection, namespace, dataConverter: dataConverter(await keysFrom(env)) });
 }

@@ -19,6 +19,12 @@ const keysSchema = z
 /** Bytes of an AES-256 key. */
 const keyBytes = 32;
 
+/** The keys whose file the variable `CNI_MIGRATION_KEYS` names; undefined without it. @throws Error that quotes no key. */
+export async function keysFrom(env: NodeJS.ProcessEnv): Promise<EncryptionKeys | undefined> {
+  const file = env['CNI_MIGRATION_KEYS'];
+  return file === undefined ? undefined : readKeys(file);
+}
+
 /** Reads the file of keys, `{current: id, keys: {id: base64 of 32 bytes}}`. @throws Error that quotes no key. */
 export async function readKeys(file: string): Promise<EncryptionKeys> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {

@@ -1,17 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { listenAddress } from '../worker/config.ts';
-import { readKeys } from './keys.ts';
+import { keysFrom } from './keys.ts';
 import { createCodecServer } from './server.ts';
 
 /** The codec server as a program: `npm run codec-server`. */
 async function main(): Promise<void> {
   const { env } = process;
-  const keysFile = env['CNI_MIGRATION_KEYS'];
-  if (keysFile === undefined) throw new Error('CNI_MIGRATION_KEYS must name the file of keys');
+  const keys = await keysFrom(env);
+  if (keys === undefined) throw new Error('CNI_MIGRATION_KEYS must name the file of keys');
   const tokenFile = env['CNI_MIGRATION_CODEC_TOKEN_FILE'];
   const { host, port } = listenAddress(env, 'CNI_MIGRATION_CODEC_ADDRESS') ?? { host: '127.0.0.1', port: 8091 };
   const server = createCodecServer({
-    keys: await readKeys(keysFile),
+    keys,
     origins: (env['CNI_MIGRATION_CODEC_ORIGINS'] ?? '').split(',').filter(Boolean),
     token: tokenFile === undefined ? undefined : (await readFile(tokenFile, 'utf8')).trim(),
   });

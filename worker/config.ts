@@ -4,7 +4,7 @@ import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
 import { temporalConfig } from '../client/connection.ts';
-import { readKeys, type EncryptionKeys } from '../codec/keys.ts';
+import { keysFrom, type EncryptionKeys } from '../codec/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
 
 /** How a worker is set up. */
@@ -42,8 +42,6 @@ export interface ListenAddress {
 /** Reads the worker's environment. @throws Error when a variable makes no sense. */
 export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerConfig> {
   const { connectionOptions, namespace } = temporalConfig(env);
-  const keysFile = env['CNI_MIGRATION_KEYS'];
-  const traces = env['OTEL_EXPORTER_OTLP_ENDPOINT'];
   return {
     connection: connectionOptions,
     namespace,
@@ -52,11 +50,11 @@ export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerCo
     helm: env['HELM'] ?? 'helm',
     node: env['NODE_NAME'],
     bundles: env['CNI_MIGRATION_BUNDLES'],
-    keys: keysFile === undefined ? undefined : await readKeys(keysFile),
+    keys: await keysFrom(env),
     health: listenAddress(env, 'CNI_MIGRATION_HEALTH_ADDRESS'),
     metrics: listenAddress(env, 'CNI_MIGRATION_METRICS_ADDRESS'),
     log: logFormat(env['CNI_MIGRATION_LOG']),
-    traces,
+    traces: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
   };
 }
 

@@ -3,6 +3,7 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
+import { TemporalUnreachable } from '../client/connection.ts';
 import { dataConverter } from '../codec/data-converter.ts';
 import { bootCheck, checkClusters, type Lack } from './boot-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
@@ -33,7 +34,9 @@ export interface RunOptions {
  */
 export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false }: RunOptions = {}): Promise<void> {
   const { logger } = Runtime.instance();
-  const connection = await connect(config);
+  const connection = await NativeConnection.connect(config.connection).catch((error: unknown) => {
+    throw new TemporalUnreachable(config.connection.address, error);
+  });
   const tracing = config.traces === undefined ? undefined : createTracing();
   try {
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
@@ -71,17 +74,6 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
       logger.warn('the last traces could not be sent');
     });
     await connection.close();
-  }
-}
-
-async function connect({ connection }: WorkerConfig): Promise<NativeConnection> {
-  try {
-    const opened: NativeConnection = await NativeConnection.connect(connection);
-    return opened;
-  } catch (error) {
-    const address = connection.address ?? 'localhost:7233';
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`Temporal cannot be reached at ${address}: ${reason}`, { cause: error });
   }
 }
 

@@ -50,15 +50,17 @@ export async function readSettingsFile(file: string): Promise<WorkerSettings> {
   }
   const result = settingsSchema.safeParse(raw);
   if (!result.success) throw new Error(`${file}: ${problemsOf(result.error, 'the file').join('; ')}`);
-  const clusters: Record<string, KubeconfigContext> = {};
+  const clusters = new Map<string, KubeconfigContext>();
   for (const [name, cluster] of Object.entries(result.data.clusters)) {
-    clusters[name] =
+    clusters.set(
+      name,
       'inCluster' in cluster
         ? { file: await inClusterKubeconfig(process.env), inCluster: true }
         : {
             file: path.resolve(path.dirname(file), cluster.kubeconfig),
             ...(cluster.context !== undefined && { context: cluster.context }),
-          };
+          }
+    );
   }
   return { clusters: namedClusters(clusters), charts: result.data.charts };
 }

@@ -112,15 +112,8 @@ export async function rehearseRelease(
   { cluster, chart, version, values }: ReleaseTarget
 ): Promise<void> {
   const source = chartArguments(helm, chart, version);
-  const args = [
-    'upgrade',
-    '--install',
-    ciliumRelease,
-    ...source,
-    ...(await scopeOf(clusters, cluster)),
-    '--values',
-    '-',
-  ];
+  const scope = await scopeOf(clusters, cluster);
+  const args = ['upgrade', '--install', ciliumRelease, ...source, ...scope, '--values', '-'];
   await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(values));
 }
 

@@ -51,36 +51,36 @@ export interface Clusters {
 
 /** Clusters by the contexts of one kubeconfig file. */
 export function kubeconfigClusters(kubeconfigFile: string): Clusters {
-  const names = async (): Promise<string[]> => contextsOf(await load(kubeconfigFile));
-  return clustersFrom(names, async (cluster) => {
-    const known = await names();
-    if (!known.includes(cluster)) {
-      throw failure(
-        'UnknownCluster',
-        `the worker's kubeconfig has no context "${cluster}"; it has ${known.join(', ') || 'none'}`
-      );
-    }
-    return { file: kubeconfigFile, context: cluster };
+  return clustersFrom({
+    names: async () => contextsOf(await load(kubeconfigFile)),
+    locate: (cluster) => ({ file: kubeconfigFile, context: cluster }),
+    unknownContext: (cluster, known) =>
+      `the worker's kubeconfig has no context "${cluster}"; it has ${known.join(', ') || 'none'}`,
   });
 }
 
 /** Clusters by names of the worker's own, each with its credentials. */
-export function namedClusters(entries: Readonly<Record<string, KubeconfigContext>>): Clusters {
-  return clustersFrom(
-    () => Promise.resolve(Object.keys(entries)),
-    async (cluster) => {
-      const entry = Object.entries(entries).find(([name]) => name === cluster)?.[1];
-      if (entry === undefined) {
-        const known = Object.keys(entries).join(', ') || 'none';
-        throw failure('UnknownCluster', `the worker knows no cluster "${cluster}"; it knows ${known}`);
-      }
-      const { file, context } = entry;
-      if (context !== undefined && !contextsOf(await load(file)).includes(context)) {
-        throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" has no context "${context}"`);
-      }
-      return entry;
-    }
-  );
+export function namedClusters(entries: ReadonlyMap<string, KubeconfigContext>): Clusters {
+  return clustersFrom({
+    names: () => Promise.resolve([...entries.keys()]),
+    locate: (cluster) => {
+      const entry = entries.get(cluster);
+      if (entry !== undefined) return entry;
+      const known = [...entries.keys()].join(', ') || 'none';
+      throw failure('UnknownCluster', `the worker knows no cluster "${cluster}"; it knows ${known}`);
+    },
+    unknownContext: (cluster) =>
+      `the kubeconfig of the cluster "${cluster}" has no context "${entries.get(cluster)?.context}"`,
+  });
+}
+
+/** Where clusters are found. */
+interface ClusterSource {
+  names: () => Promise<string[]>;
+  /** Asked for every activity, so that it reads no file. @throws UnknownCluster */
+  locate: (cluster: string) => KubeconfigContext;
+  /** What to say of a cluster whose file has not the context, but those that are known. */
+  unknownContext: (cluster: string, known: readonly string[]) => string;
 }
 
 /**
@@ -89,24 +89,26 @@ export function namedClusters(entries: Readonly<Record<string, KubeconfigContext
  * The client library by itself opens a new connection for every request of a TLS cluster, and waits without limit. Here
  * all requests of a cluster share one pool, and each ends with its activity's cancellation or after 20 s.
  */
-function clustersFrom(
-  names: () => Promise<string[]>,
-  kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>
-): Clusters {
+function clustersFrom({ names, locate, unknownContext }: ClusterSource): Clusters {
   const known = new Map<string, { changed: number; connection: ClusterConnection; agent: Agent | undefined }>();
+  const connect = async (cluster: string): Promise<ClusterConnection> => {
+    const credentials = locate(cluster);
+    const changed = await changedAt(credentials.file);
+    const existing = known.get(cluster);
+    if (existing?.changed === changed) return existing.connection;
+    const opened = await open(credentials, cluster, unknownContext);
+    known.set(cluster, { changed, ...opened });
+    // Requests under way on the old pool end by themselves.
+    void existing?.agent?.close();
+    return opened.connection;
+  };
   return {
     names,
-    kubeconfigOf,
-    async connect(cluster) {
-      const credentials = await kubeconfigOf(cluster);
-      const changed = await changedAt(credentials.file);
-      const existing = known.get(cluster);
-      if (existing?.changed === changed) return existing.connection;
-      const opened = await open(credentials, cluster);
-      known.set(cluster, { changed, ...opened });
-      // Requests under way on the old pool end by themselves.
-      void existing?.agent?.close();
-      return opened.connection;
+    connect,
+    async kubeconfigOf(cluster) {
+      // Whether the file is there, and has the context, is told here rather than by whoever is given it.
+      await connect(cluster);
+      return locate(cluster);
     },
   };
 }
@@ -138,12 +140,17 @@ function contextsOf(config: KubeConfig): string[] {
 
 async function open(
   { file, context, inCluster = false }: KubeconfigContext,
-  cluster: string
+  cluster: string,
+  unknownContext: ClusterSource['unknownContext']
 ): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
   const config = inCluster ? new KubeConfig() : await load(file);
   // The library reads the pod's token again as it is renewed, which it does not for a file that names it.
   if (inCluster) config.loadFromCluster();
-  else if (context !== undefined) config.setCurrentContext(context);
+  else if (context !== undefined) {
+    const known = contextsOf(config);
+    if (!known.includes(context)) throw failure('UnknownCluster', unknownContext(cluster, known));
+    config.setCurrentContext(context);
+  }
   const server = config.getCurrentCluster();
   if (server === null) {
     throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" names no server for its context`);

@@ -1,4 +1,5 @@
 import type { ClusterConnection } from './connection.ts';
+import { helperNamespace } from './names.ts';
 
 /** A right that the worker needs. */
 export interface Permission {
@@ -69,7 +70,7 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'nodes', verbs: [...read, 'patch'] },
   { group: '', resource: 'pods', verbs: [...write, 'list'] },
   { group: '', resource: 'pods/eviction', verbs: ['create'] },
-  { group: '', resource: 'pods/log', verbs: ['get'], namespace: 'cni-live-migration' },
+  { group: '', resource: 'pods/log', verbs: ['get'], namespace: helperNamespace },
   { group: '', resource: 'namespaces', verbs: write },
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },

@@ -15,7 +15,7 @@ import { ownObjects } from './own-objects.ts';
 const maxNamed = 20;
 const maxDetailed = 30;
 
-/** The activity that reads what a plan tells. `helm` is the path of Helm's binary. */
+/** The activity that reads what a plan tells. */
 export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**

@@ -25,7 +25,7 @@ export interface PreflightTarget {
   only?: readonly CheckName[];
 }
 
-/** The activity that runs the checks. `helm` is the path of Helm's binary. */
+/** The activity that runs the checks. */
 export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**

@@ -20,8 +20,15 @@ import { TemporalCommand } from './temporal-command.ts';
 import { preflightText, screenOf, statusText, type Screen } from './text.ts';
 import { answersOf, follow } from './watch.ts';
 
+/** Where the input of a run comes from, for those commands that begin one. */
+interface InputSource {
+  input?: string;
+  inputFile?: string;
+  dryRun?: boolean;
+}
+
 /** Options that every command has. */
-interface CommonOptions extends TemporalOptions {
+interface CommonOptions extends TemporalOptions, InputSource {
   json: boolean;
   color: boolean;
   /** ID of the migration's run, where that is another than usual. */
@@ -31,9 +38,7 @@ interface CommonOptions extends TemporalOptions {
   quiet: boolean;
 }
 
-interface InputOptions extends CommonOptions {
-  input?: string;
-  inputFile?: string;
+interface StartOptions extends CommonOptions {
   taskQueue: string;
 }
 
@@ -48,6 +53,8 @@ interface Context {
   options: CommonOptions;
   temporal: TemporalCommand;
   screen: Screen;
+  /** The input, read once. @throws Exit when it makes no sense. */
+  input: () => Promise<Record<string, unknown>>;
 }
 
 const say = (text: string): void => console.log(text);
@@ -100,7 +107,9 @@ function run<Options extends CommonOptions>(
     let client: Client | undefined;
     try {
       const screen = screenOf(process.stdout, !options.color, process.env);
-      const context: Context = { cluster, options, temporal: new TemporalCommand(options), screen };
+      let read: Promise<Record<string, unknown>> | undefined;
+      const input = (): Promise<Record<string, unknown>> => (read ??= readInput(cluster, options));
+      const context: Context = { cluster, options, temporal: new TemporalCommand(options), screen, input };
       const line = shellCommand(await words(context, options));
       if (options.print) return say(line);
       if (!options.quiet) console.error(`# ${line}`);
@@ -116,7 +125,7 @@ function run<Options extends CommonOptions>(
   };
 }
 
-async function readInput(cluster: string, { input, inputFile }: InputOptions): Promise<Record<string, unknown>> {
+async function readInput(cluster: string, { input, inputFile, dryRun }: InputSource): Promise<Record<string, unknown>> {
   if (input !== undefined && inputFile !== undefined)
     throw new Exit('usage', 'either --input or --input-file, not both');
   let text = input ?? '{}';
@@ -134,44 +143,38 @@ async function readInput(cluster: string, { input, inputFile }: InputOptions): P
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new Exit('usage', 'the input must be a JSON object');
   }
-  return { ...parsed, cluster };
+  return { ...parsed, cluster, ...(dryRun === true && { dryRun }) };
 }
 
 const json = (value: unknown): void => say(JSON.stringify(value ?? null, null, 2));
 
 withInput(command('preflight', 'run the checks alone, changing nothing')).action(
-  run<InputOptions>(
-    async (client, { cluster, options: { json: asJson }, screen }, options) => {
-      const input = await readInput(cluster, options);
-      const report = await new Migration(client, cluster, options.workflowId).check(input, options.taskQueue);
+  run<StartOptions>(
+    async (client, { cluster, screen, input }, { json: asJson, taskQueue, workflowId }) => {
+      const report = await new Migration(client, cluster, workflowId).check(await input(), taskQueue);
       if (asJson) json(report);
       else say(preflightText(report.outcomes, screen));
       if (!report.mayBegin) process.exitCode = exitCodes.refused;
     },
-    async ({ cluster, temporal }, options) =>
-      temporal.start('clusterPreflight', cluster, await readInput(cluster, options), options.taskQueue)
+    async ({ cluster, temporal, input }, { taskQueue }) =>
+      temporal.start('clusterPreflight', cluster, await input(), taskQueue)
   )
 );
 
 withInput(command('start', 'start a migration, or take it up again'))
   .option('--dry-run', 'go through everything and change nothing', false)
   .action(
-    run<InputOptions & { dryRun: boolean }>(
-      async (client, { cluster }, options) => {
-        const input = await readInput(cluster, options);
+    run<StartOptions>(
+      async (client, { cluster, input }, options) => {
         const migration = new Migration(client, cluster, options.workflowId);
-        await migration.start({ ...input, ...dryRun(options) }, options.taskQueue);
+        await migration.start(await input(), options.taskQueue);
         if (options.json) json({ workflowId: migration.workflowId });
         else say(`started as workflow ${migration.workflowId}`);
       },
-      async ({ cluster, temporal }, options) => {
-        const input = { ...(await readInput(cluster, options)), ...dryRun(options) };
-        return temporal.start('clusterMigration', cluster, input, options.taskQueue);
-      }
+      async ({ cluster, temporal, input }, { taskQueue }) =>
+        temporal.start('clusterMigration', cluster, await input(), taskQueue)
     )
   );
-
-const dryRun = (options: { dryRun: boolean }): object => (options.dryRun ? { dryRun: true } : {});
 
 command('status', 'where the migration is, and what ends its wait')
   .option('--watch', 'go on until its end', false)
@@ -188,31 +191,38 @@ command('status', 'where the migration is, and what ends its wait')
     )
   );
 
-const queries = {
-  plan: [(migration: Migration) => migration.plan(), 'what will be done, in which order and why'],
-  ledger: [(migration: Migration) => migration.ledger(), 'what was measured on every path'],
-  blockers: [(migration: Migration) => migration.blockers(), 'what holds up the nodes that are under way'],
-} as const;
-
-for (const name of ['plan', 'ledger', 'blockers'] as const) {
-  command(name, queries[name][1]).action(
+/** A command that asks the migration one of its queries. */
+function query<Answer>(
+  name: string,
+  does: string,
+  ask: (migration: Migration) => Promise<Answer>,
+  show: (answer: Answer) => string
+): void {
+  command(name, does).action(
     run<CommonOptions>(
       async (client, { cluster, options }) => {
-        const migration = new Migration(client, cluster, options.workflowId);
-        if (options.json) return json(await queries[name][0](migration));
-        if (name === 'plan') {
-          const plan = await migration.plan();
-          say(plan === undefined ? 'there is no plan yet' : planMarkdown(plan));
-        } else if (name === 'ledger') say(ledgerMarkdown(await migration.ledger()));
-        else {
-          const blockers = await migration.blockers();
-          say(blockers.map((one) => `${one.node}: ${blockerText(one)}`).join('\n') || 'nothing holds it up');
-        }
+        const answer = await ask(new Migration(client, cluster, options.workflowId));
+        if (options.json) json(answer);
+        else say(show(answer));
       },
       ({ cluster, temporal }) => temporal.query(cluster, name)
     )
   );
 }
+
+query(
+  'plan',
+  'what will be done, in which order and why',
+  (migration) => migration.plan(),
+  (plan) => (plan === undefined ? 'there is no plan yet' : planMarkdown(plan))
+);
+query('ledger', 'what was measured on every path', (migration) => migration.ledger(), ledgerMarkdown);
+query(
+  'blockers',
+  'what holds up the nodes that are under way',
+  (migration) => migration.blockers(),
+  (blockers) => blockers.map((one) => `${one.node}: ${blockerText(one)}`).join('\n') || 'nothing holds it up'
+);
 
 for (const { message, does, options: own } of messages) {
   const made = withSender(command(commandName(message), does));

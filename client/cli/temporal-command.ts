@@ -1,4 +1,4 @@
-import { defaultTaskQueue, migrationWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
+import { migrationWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
 import type { MessageName } from '../../workflows/model/message-schemas.ts';
 import type { TemporalOptions } from '../connection.ts';
 
@@ -23,7 +23,7 @@ export class TemporalCommand {
     taskQueue: string
   ): string[] {
     const id = workflow === 'clusterMigration' ? this.idOf(cluster) : preflightWorkflowId(cluster);
-    const type = ['--type', workflow, '--task-queue', taskQueue || defaultTaskQueue, '--workflow-id', id];
+    const type = ['--type', workflow, '--task-queue', taskQueue, '--workflow-id', id];
     return this.workflow('start', ...type, '--id-conflict-policy', 'Fail', '--input', JSON.stringify(input));
   }
 

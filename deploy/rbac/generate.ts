@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
+import { helperNamespace } from '../../activities/kubernetes/names.ts';
 import { permissions, type Permission } from '../../activities/kubernetes/permissions.ts';
 
 /** Name of the worker's account, of its namespace, and of its roles. */
@@ -52,11 +53,9 @@ export function workerRbac(): string {
   return header + objects.map((object) => `---\n${stringify(object)}`).join('');
 }
 
-/** Comes and goes with every migration, so that no role can be kept in it. */
-const ownNamespace = 'cni-live-migration';
-
+/** The helpers' namespace comes and goes with every migration, so that no role can be kept in it. */
 function isClusterWide({ namespace: where }: Permission): boolean {
-  return where === undefined || where === ownNamespace;
+  return where === undefined || where === helperNamespace;
 }
 
 function rules(some: readonly Permission[]): object[] {

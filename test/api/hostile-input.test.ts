@@ -5,7 +5,7 @@ import { until } from '../../lab/process.ts';
 import { messageNames } from '../../workflows/model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
 import { settled } from '../support/settled.ts';
-import { TemporalCli } from '../support/temporal-cli.ts';
+import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 
 /**
  * What somebody types by mistake, or on purpose, through the Temporal CLI: each is answered with a type and a reason, and
@@ -227,10 +227,7 @@ it('has kept nothing of a kubeconfig, and no secret, beyond what was sent to Tem
     }
     const shown = await temporal.cli('workflow', 'show', '--workflow-id', id, '-o', 'json');
     const { events } = JSON.parse(shown) as { events: Event[] };
-    const plain = (part: unknown): string =>
-      JSON.stringify(part).replaceAll(/"data":"([^"]*)"/g, (_all, data: string) =>
-        Buffer.from(data, 'base64').toString()
-      );
+    const plain = (part: unknown): string => withPayloads(JSON.stringify(part));
     for (const secret of secrets) expect(plain(events)).not.toContain(secret);
     // What somebody sent is in the event that brought it; it must be in no other.
     const ours = events.filter(

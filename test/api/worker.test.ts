@@ -8,8 +8,8 @@ import { freePort, startTemporal, type TemporalServer } from '../../lab/cluster/
 import { projectDir } from '../../lab/paths.ts';
 import { run, until } from '../../lab/process.ts';
 import { useLab } from '../support/lab.ts';
-import { TemporalCli } from '../support/temporal-cli.ts';
-import { workerAccount } from '../support/worker-account.ts';
+import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
+import { accountCredentials, workerAccount } from '../support/worker-account.ts';
 import { WorkerProcess } from '../support/worker-process.ts';
 
 const lab = useLab({ nodes: 0 });
@@ -22,11 +22,6 @@ beforeAll(async () => {
 
 const history = (workflowId: string, ...more: string[]): Promise<string> =>
   temporal.cli('workflow', 'show', '--workflow-id', workflowId, '-o', 'json', ...more);
-
-/** A history with what is in its payloads. */
-function plain(json: string): string {
-  return json.replaceAll(/"data": *"([^"]*)"/g, (_all, data: string) => Buffer.from(data, 'base64').toString('latin1'));
-}
 
 async function checkOnly(env: NodeJS.ProcessEnv): Promise<string> {
   const main = path.join(projectDir, 'worker', 'main.ts');
@@ -83,19 +78,13 @@ describe('when it boots', () => {
 });
 
 it('uses the identity of its pod, for itself and for Helm', async () => {
-  await workerAccount(lab());
   const { processesDir, apiServer } = lab().layout;
   const account = path.join(processesDir, 'serviceaccount');
   await mkdir(account, { recursive: true });
-  const token = await lab().kubectl('create', 'token', '--namespace', 'cni-migration', 'cni-migration-worker');
-  const shown = await lab().kubectl('config', 'view', '--raw', '--minify', '--flatten', '-o', 'json');
-  const { clusters } = JSON.parse(shown) as { clusters: [{ cluster: { 'certificate-authority-data': string } }] };
-  await writeFile(path.join(account, 'token'), token.trim());
+  const { token, certificate } = await accountCredentials(lab());
+  await writeFile(path.join(account, 'token'), token);
   await writeFile(path.join(account, 'namespace'), 'cni-migration');
-  await writeFile(
-    path.join(account, 'ca.crt'),
-    Buffer.from(clusters[0].cluster['certificate-authority-data'], 'base64')
-  );
+  await writeFile(path.join(account, 'ca.crt'), Buffer.from(certificate, 'base64'));
   const settings = path.join(processesDir, 'in-cluster.yaml');
   await writeFile(settings, 'clusters: { this: { inCluster: true } }');
   const { hostname, port } = new URL(apiServer);
@@ -220,13 +209,13 @@ describe('with encryption', () => {
     await temporal.cli(...start, '--workflow-id', 'hidden', '--input', JSON.stringify(input), ...codec);
     await temporal.cli('workflow', 'result', '--workflow-id', 'hidden').catch(() => '');
     const words = ['a-word-to-find', 'checks block the migration'];
-    const shown = plain(await history('hidden', ...codec));
+    const shown = withPayloads(await history('hidden', ...codec));
     for (const word of words) expect(shown).toContain(word);
-    const raw = plain(await history('hidden'));
+    const raw = withPayloads(await history('hidden'));
     for (const word of words) expect(raw).not.toContain(word);
     // Without the token, nobody sees more.
     const refused = await history('hidden', '--codec-endpoint', codecServer).catch((error: unknown) => String(error));
-    for (const word of words) expect(plain(refused)).not.toContain(word);
+    for (const word of words) expect(withPayloads(refused)).not.toContain(word);
     await worker.stop();
   });
 });

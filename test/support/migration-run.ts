@@ -3,7 +3,7 @@ import { WorkflowFailedError, type Client, type WorkflowHandleWithFirstExecution
 import { ApplicationFailure } from '@temporalio/common';
 import type { clusterMigration } from '../../workflows/index.ts';
 import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
-import { statusQuery } from '../../workflows/messages.ts';
+import { signal, statusQuery } from '../../workflows/messages.ts';
 
 /** A run of a cluster's migration in a test. */
 export type Run = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
@@ -40,6 +40,12 @@ export async function untilStatus(run: Run, wanted: (status: MigrationStatus) =>
 /** Waits until the migration waits for something whose words begin so. */
 export function untilWaiting(run: Run, what: string): Promise<MigrationStatus> {
   return untilStatus(run, ({ waitingFor }) => waitingFor?.startsWith(what) === true);
+}
+
+/** Waits for the approval of the plan, and gives it. */
+export async function approvePlan(run: Run): Promise<void> {
+  await untilWaiting(run, 'approval of the plan');
+  await run.signal(signal('approve'), { plan: true, by: 'ann' });
 }
 
 /** States of the nodes, in order of their names. */

@@ -4,6 +4,11 @@ import type { MessageName } from '../../workflows/model/message-schemas.ts';
 import type { MigrationStatus } from '../../workflows/model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 
+/** A history in JSON with what is in its payloads in the place of their base64. */
+export function withPayloads(json: string): string {
+  return json.replaceAll(/"data": *"([^"]*)"/g, (_all, data: string) => Buffer.from(data, 'base64').toString());
+}
+
 /** What an operator does with a cluster's migration, with nothing but the Temporal CLI. */
 export class TemporalCli {
   private readonly server: Pick<TemporalServer, 'cli'>;

@@ -3,24 +3,32 @@ import path from 'node:path';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { projectDir } from '../../lab/paths.ts';
 
-/**
- * Gives the worker the account and the rights of deploy/rbac/worker.yaml, and nothing else.
- * @returns a kubeconfig with that account.
- */
-export async function workerAccount(lab: Lab): Promise<string> {
-  const { apiServer, context, dir } = lab.layout;
+/** What a pod of the worker's account has; the certificate is that of the API server's authority, in base64. */
+interface AccountCredentials {
+  token: string;
+  certificate: string;
+}
+
+/** Makes the worker's account, with the rights of deploy/rbac/worker.yaml and nothing else. */
+export async function accountCredentials(lab: Lab): Promise<AccountCredentials> {
   await lab.kubectl('apply', '--server-side', '-f', path.join(projectDir, 'deploy', 'rbac', 'worker.yaml'));
   const account = ['--namespace', 'cni-migration', 'cni-migration-worker'];
   const token = (await lab.kubectl('create', 'token', '--duration', '24h', ...account)).trim();
   const shown = await lab.kubectl('config', 'view', '--raw', '--minify', '--flatten', '-o', 'json');
-  const { clusters } = JSON.parse(shown) as { clusters: { name: string; cluster: object }[] };
-  const [{ name = '', cluster = { server: apiServer } } = {}] = clusters;
+  const { clusters } = JSON.parse(shown) as { clusters: [{ cluster: { 'certificate-authority-data': string } }] };
+  return { token, certificate: clusters[0].cluster['certificate-authority-data'] };
+}
+
+/** A kubeconfig with the worker's account. @returns its path. */
+export async function workerAccount(lab: Lab): Promise<string> {
+  const { apiServer, context, dir } = lab.layout;
+  const { token, certificate } = await accountCredentials(lab);
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name, cluster }],
+    clusters: [{ name: 'lab', cluster: { server: apiServer, 'certificate-authority-data': certificate } }],
     users: [{ name: 'worker', user: { token } }],
-    contexts: [{ name: context, context: { cluster: name, user: 'worker' } }],
+    contexts: [{ name: context, context: { cluster: 'lab', user: 'worker' } }],
     'current-context': context,
   };
   const file = path.join(dir, 'worker.kubeconfig');

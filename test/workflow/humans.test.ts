@@ -3,7 +3,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { nodeQuery, signal, statusQuery, update, blockersQuery } from '../../workflows/messages.ts';
 import { messageNames, type MessageName } from '../../workflows/model/message-schemas.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, untilStatus, untilWaiting, type Run } from '../support/migration-run.ts';
+import { approvePlan, failureOf, startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer('real');
@@ -37,11 +37,6 @@ function failing(step: string, node: string): { mend: () => void; before: (activ
     },
   };
 }
-
-const approvePlan = async (run: Run): Promise<void> => {
-  await untilWaiting(run, 'approval of the plan');
-  await run.signal(signal('approve'), { plan: true, by: 'ann' });
-};
 
 it('takes approvals of nodes that come early, in any order, and forgets those of nobody', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });

@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { planQuery, signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { failureOf, startRun, untilStatus, untilWaiting, type Run } from '../support/migration-run.ts';
+import { approvePlan, failureOf, startRun, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /**
@@ -17,11 +17,6 @@ afterAll(() => server.stop());
 
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
-
-const approvePlan = async (run: Run): Promise<void> => {
-  await untilWaiting(run, 'approval of the plan');
-  await run.signal(signal('approve'), { plan: true, by: 'ann' });
-};
 
 it('waits for the plan and for every node, for days if need be, and keeps who said yes', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });

@@ -7,7 +7,7 @@ import { until } from '../../lab/process.ts';
 import { workflowsPath } from '../../worker/bundle.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun, untilWaiting } from '../support/migration-run.ts';
+import { approvePlan, startRun, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** A worker is replaced by that of a newer build while a migration waits, as `docs/operating.md` has it. */
@@ -57,8 +57,7 @@ it('is taken over by a newer build that keeps to the rules, and ends', async () 
   const newer = await build('newer', cutOver, "    if (patched('look-again')) await this.nodes.refresh();");
   const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanUp: 'automatic' });
   await withBuild(here, cluster, async () => {
-    await untilWaiting(run, 'approval of the plan');
-    await run.signal(signal('approve'), { plan: true });
+    await approvePlan(run);
     await untilWaiting(run, 'approval of node a');
     await run.signal(signal('approve'), { node: 'a' });
     await untilWaiting(run, 'approval of node b');
@@ -74,12 +73,11 @@ it('is taken over by a newer build that keeps to the rules, and ends', async () 
 
 it('stands still under a build that breaks them, harms nothing, and goes on with one that does not', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
-  const approvePlan = '      await this.untilTurnedRound(() => this.makePlan(canal));';
-  const broken = await build('broken', approvePlan, '      await this.nodes.refresh();');
+  const planning = '      await this.untilTurnedRound(() => this.makePlan(canal));';
+  const broken = await build('broken', planning, '      await this.nodes.refresh();');
   const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanUp: 'automatic' });
   await withBuild(here, cluster, async () => {
-    await untilWaiting(run, 'approval of the plan');
-    await run.signal(signal('approve'), { plan: true });
+    await approvePlan(run);
     await untilWaiting(run, 'approval of node a');
   });
   const calls = cluster.calls.length;
