@@ -5,6 +5,8 @@ import { createAgentActivities } from './cilium/agents.ts';
 import { createFlipActivities } from './cilium/flip.ts';
 import { createCiliumTraceActivities } from './cilium/traces.ts';
 import type { HelmSettings } from './helm/command.ts';
+import { createIdentityBridgeActivities } from './coexistence/identity-bridge.ts';
+import { createNatExemptionActivities } from './coexistence/nat-exemption.ts';
 import { createHelmActivities } from './helm/release.ts';
 import { createDiagnosticsActivities } from './host/diagnostics.ts';
 import { createHelperActivities } from './host/helpers.ts';
@@ -46,6 +48,8 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createAgentActivities(clusters),
     ...createFlipActivities(clusters),
     ...createCiliumTraceActivities(clusters),
+    ...createNatExemptionActivities(clusters),
+    ...createIdentityBridgeActivities(clusters),
     ...createHelperActivities(clusters),
     ...createHostActivities(clusters),
     ...createDiagnosticsActivities(clusters),

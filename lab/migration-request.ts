@@ -1,6 +1,6 @@
 import type { MigrationRequest } from '../workflows/model/input.ts';
 import type { Lab } from './cluster/lab.ts';
-import { proberImage } from './tools/node-images.ts';
+import { coexistenceImage, proberImage } from './tools/node-images.ts';
 
 /** Where pods of a migrated lab have their addresses. */
 export const targetPodCidr = '10.245.0.0/16';
@@ -33,6 +33,7 @@ export function labMigrationRequest(
     podCidr: targetPodCidr,
     chart: lab.catalogue.ciliumChart,
     proberImage,
+    coexistenceImage,
     backup: 'a throwaway lab: it is made anew',
     // A machine with two cores may carry every node: the samples must not be what it is busy with, and what waits for a
     // core is not lost by the network.

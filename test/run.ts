@@ -75,12 +75,16 @@ const checks: readonly { name: string; command: readonly string[]; cwd?: string 
   { name: 'lint', command: ['npx', 'eslint', '--max-warnings', '0', '.'] },
   { name: 'format', command: ['npx', 'prettier', '--check', '--log-level', 'warn', '.'] },
   { name: 'types', command: ['npx', 'tsc', '--noEmit'] },
-  ...['prober', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'].map((folder) => ({
+  ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'].map((folder) => ({
     name: `go vet ${folder}`,
     command: ['go', 'vet', './...'],
     cwd: path.join(projectDir, folder),
   })),
-  { name: 'go test prober', command: ['go', 'test', './...'], cwd: path.join(projectDir, 'prober') },
+  ...['prober', 'coexistence'].map((folder) => ({
+    name: `go test ${folder}`,
+    command: ['go', 'test', './...'],
+    cwd: path.join(projectDir, folder),
+  })),
 ];
 
 async function succeeds([file = '', ...args]: readonly string[], cwd = projectDir): Promise<boolean> {

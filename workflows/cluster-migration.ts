@@ -10,6 +10,7 @@ import { runChecks } from './checking.ts';
 import { cleanUp } from './cleaning-up.ts';
 import { ClusterState, TurnedRound, type Carried } from './cluster-state.ts';
 import { applyRelease } from './helm-release.ts';
+import { bridgeIdentities, removeBridge } from './keeping-policy.ts';
 import { MigratingNodes } from './migrating-nodes.ts';
 import { parseMigration } from './migration-input.ts';
 import {
@@ -214,7 +215,7 @@ class ClusterMigration {
 
   private async coexistence(sourcePodCidr: string): Promise<void> {
     const { input } = this;
-    const { cluster, podCidr, proberImage, ledger } = input;
+    const { cluster, podCidr, proberImage, coexistenceImage, ledger } = input;
     await patient.deployProbers.executeWithOptions({ summary: 'probers' }, [
       { cluster, targetPodCidr: podCidr, proberImage, ledger },
     ]);
@@ -230,8 +231,9 @@ class ClusterMigration {
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
     await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
     await patient.deployNatExemption.executeWithOptions({ summary: 'NAT exemption' }, [
-      { cluster, sourcePodCidr, targetPodCidr: podCidr },
+      { cluster, sourcePodCidr, targetPodCidr: podCidr, coexistenceImage },
     ]);
+    await bridgeIdentities(input);
     await this.gate('Cilium was installed beside Canal', sinceMs);
   }
 
@@ -259,6 +261,7 @@ class ClusterMigration {
       { cluster, targetPodCidr: podCidr },
     ]);
     this.ciliumOwnsCni = true;
+    await removeBridge(input);
     await applyRelease(input, cutOverValues(input), 'Cilium owns the CNI and enforces policy');
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
       { cluster, expected: expectedCutOverConfig },

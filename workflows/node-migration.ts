@@ -37,6 +37,9 @@ async function migrate(steps: NodeSteps, progress: { flipped: boolean }): Promis
   progress.flipped = flipped;
   await steps.cordon();
   if (!recycling) await steps.drain('target');
+  if (migration.policyMode !== 'off') {
+    await patient.requireIdentityBridge.executeWithOptions(steps.summary('identity bridge'), [target]);
+  }
   progress.flipped = true;
   steps.begin('flip to Cilium');
   await patient.flipNode.executeWithOptions(steps.summary('flip to Cilium'), [target]);

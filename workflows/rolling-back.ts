@@ -3,6 +3,7 @@ import { helm, patient, quick } from './activity-proxies.ts';
 import { onEveryNode } from './cleaning-up.ts';
 import type { ClusterState } from './cluster-state.ts';
 import { applyRelease } from './helm-release.ts';
+import { bridgeIdentities, removeBridge } from './keeping-policy.ts';
 import type { MigratingNodes } from './migrating-nodes.ts';
 import { coexistenceValues } from './model/helm-values.ts';
 import type { MigrationInput } from './model/input.ts';
@@ -29,6 +30,8 @@ export async function rollBackCluster(
         { cluster, node },
       ]);
     }
+    // Before a pod comes back to Canal.
+    await bridgeIdentities(input);
   }
   for (const { name } of facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs).reverse()) {
     const node = state.node(name);
@@ -36,6 +39,7 @@ export async function rollBackCluster(
     const { type = 'KubernetesError', message = '' } = node.failure ?? {};
     throw ApplicationFailure.nonRetryable(`${message}; start again and send rollback {"all": true}`, type);
   }
+  await removeBridge(input);
   await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
   await helm.uninstallCilium.executeWithOptions({ summary: 'remove Cilium' }, [{ cluster }]);
   await onEveryNode(cluster, 'cilium');

@@ -12,11 +12,11 @@ import {
 import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { isReady } from '../kubernetes/ready.ts';
 import { poll, type Look } from '../poll.ts';
+import { configName, configOf } from './config.ts';
 
 /** Names in Cilium's chart. */
 const daemonSetName = 'cilium';
 const operatorName = 'cilium-operator';
-const configName = 'cilium-config';
 export const agentLabel = 'k8s-app=cilium';
 
 /** An agent compiles its programs when it starts, which takes a busy machine a while. In ms. */
@@ -166,15 +166,13 @@ function agentAdvice(node: string): string {
 }
 
 /** UDP port of Cilium's overlay, as its agents have it. */
-export async function tunnelPortOf({ core }: ClusterConnection): Promise<string> {
-  const config = await ifFound(core.readNamespacedConfigMap({ name: configName, namespace }));
-  return config?.data?.['tunnel-port'] ?? 'of the tunnel';
+export async function tunnelPortOf(connection: ClusterConnection): Promise<string> {
+  return (await configOf(connection))['tunnel-port'] ?? 'of the tunnel';
 }
 
 /** True when Cilium writes the CNI files by itself, as after the cut-over. */
-export async function ciliumOwnsCni({ core }: ClusterConnection): Promise<boolean> {
-  const config = await ifFound(core.readNamespacedConfigMap({ name: configName, namespace }));
-  return config?.data?.['write-cni-conf-when-ready'] !== undefined;
+export async function ciliumOwnsCni(connection: ClusterConnection): Promise<boolean> {
+  return (await configOf(connection))['write-cni-conf-when-ready'] !== undefined;
 }
 
 /**

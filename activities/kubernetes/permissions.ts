@@ -1,3 +1,4 @@
+import { bridgeRole, identityBridge } from '../coexistence/names.ts';
 import type { ClusterConnection } from './connection.ts';
 import { helperNamespace } from './names.ts';
 
@@ -100,10 +101,17 @@ export const permissions: readonly Permission[] = [
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: ciliumRoles },
   // The probers' own: a dry run binds it before it is there, so that the rights in it cannot be compared.
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind'], names: ['prober'] },
-  { group: 'rbac.authorization.k8s.io', resource: 'clusterroles', verbs: ['bind', 'escalate'], names: ciliumRoles },
+  { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: [identityBridge] },
+  {
+    group: 'rbac.authorization.k8s.io',
+    resource: 'clusterroles',
+    verbs: ['bind', 'escalate'],
+    names: [...ciliumRoles, bridgeRole],
+  },
   ...calicoResources.map((resource) => ({ group: 'crd.projectcalico.org', resource, verbs: ['list'] as const })),
   { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: write },
   { group: 'cilium.io', resource: 'ciliumnodes', verbs: ['list'] },
+  { group: 'cilium.io', resource: 'ciliumendpoints', verbs: ['list', 'delete'] },
 ];
 
 /** Asks the API server about each right. @returns those that are missing, in words, and how many were asked for. */

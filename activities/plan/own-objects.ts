@@ -1,13 +1,16 @@
 import type { MigrationInput } from '../../workflows/model/input.ts';
-import { natExemptionObjects } from '../host/helpers.ts';
+import { bridgeObjects } from '../coexistence/identity-bridge.ts';
+import { natExemptionObject } from '../coexistence/nat-exemption.ts';
 import type { NamedObject } from '../kubernetes/apply.ts';
 import { proberObjects } from '../probe/probers.ts';
 
 /** The objects of ours that a migration makes, before it knows where services are and which image is on the nodes. */
 export function ownObjects(input: MigrationInput, sourcePodCidr: string): NamedObject[] {
   const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
+  const coexistence = { targetPodCidr: input.podCidr, coexistenceImage: input.coexistenceImage };
   return [
     ...proberObjects(target, { clusterIp: '', nodePort: 0 }),
-    ...natExemptionObjects({ sourcePodCidr, targetPodCidr: input.podCidr }, input.proberImage),
+    natExemptionObject({ sourcePodCidr, ...coexistence }),
+    ...(input.policyMode === 'off' ? [] : bridgeObjects(coexistence, {})),
   ];
 }

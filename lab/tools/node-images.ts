@@ -13,6 +13,7 @@ const imageSources = path.join(import.meta.dirname, '..', 'images');
 /** Image names of the lab's own programs. */
 export const appImage = 'cni-live-migration/lab-app:1';
 export const proberImage = 'cni-live-migration/prober:1';
+export const coexistenceImage = 'cni-live-migration/coexistence:1';
 export const pauseImage = 'registry.k8s.io/pause:3.10';
 const corednsImage = 'registry.k8s.io/coredns/coredns:v1.15.0';
 
@@ -142,6 +143,7 @@ export async function nodeImages(system: Artefact, containerd: Artefact, goVersi
     { name: pauseImage, source: path.join(imageSources, 'pause'), binary: 'pause' },
     { name: appImage, source: path.join(import.meta.dirname, '..', 'app'), binary: 'app' },
     { name: proberImage, source: path.join(projectDir, 'prober'), binary: 'prober' },
+    { name: coexistenceImage, source: path.join(projectDir, 'coexistence'), binary: 'coexistence' },
   ];
   const texts = await Promise.all(programs.map((program) => goSources(program.source)));
   return {

@@ -57,6 +57,7 @@ export function fakeCluster({
     installed: false,
     ciliumOwnsCni: facts.ciliumOwnsCni ?? false,
     helpers: false,
+    bridge: false,
     lock: '',
   };
   const add = (node: Partial<FakeNode> & { name: string }): void => {
@@ -117,7 +118,7 @@ export function fakeCluster({
     applyCniChain: onCluster('applyCniChain'),
     applyHelmRelease: async ({ values }) => {
       await call('applyHelmRelease');
-      const owns = values['policyEnforcementMode'] !== 'never';
+      const owns = (values['cni'] as { customConf: boolean }).customConf === false;
       const final = (values['updateStrategy'] as { type: string }).type === 'RollingUpdate';
       calls.push(final ? 'final values' : owns ? 'cut-over values' : 'coexistence values');
       must(!owns || allOnTarget(), 'cut over before every pod is on the target network');
@@ -169,6 +170,18 @@ export function fakeCluster({
       system.helpers = true;
     }),
     deployNatExemption: onCluster('deployNatExemption', () => (system.helpers = true)),
+    deployIdentityBridge: onCluster('deployIdentityBridge', () => {
+      must(system.installed, 'identities bridged without Cilium');
+      system.bridge = true;
+    }),
+    requireIdentityBridge: onNode('requireIdentityBridge', () => {
+      must(system.bridge, 'a node to be flipped without the identity bridge');
+    }),
+    removeIdentityBridge: onCluster('removeIdentityBridge', () => {
+      const networks = new Set([...state.values()].map(({ pods }) => pods));
+      must(networks.size < 2, 'the identity bridge removed while pods are on both networks');
+      system.bridge = false;
+    }),
     markLedger: async ({ stage }) => {
       await call(`ledger ${stage}`);
       return [];

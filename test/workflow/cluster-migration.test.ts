@@ -19,15 +19,15 @@ const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [
   ...['deployProbers', 'ledger before'],
   ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],
-  ...['applyNodeConfig', 'deployNatExemption', 'checkGates'],
+  ...['applyNodeConfig', 'deployNatExemption', 'deployIdentityBridge', 'checkGates'],
 ];
 const nodeSteps = (node: string): string[] =>
   [
-    ...['observeNode', 'cordonNode', 'drain to target', 'flipNode', 'verify target'],
+    ...['observeNode', 'cordonNode', 'drain to target', 'requireIdentityBridge', 'flipNode', 'verify target'],
     ...['recycle to target', 'verify target', 'checkGates', 'uncordonNode'],
   ].map((step) => `${step} ${node}`);
 const cutOver = (...nodes: string[]): string[] => [
-  ...['requireAllPodsOnTarget', 'applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
+  ...['requireAllPodsOnTarget', 'removeIdentityBridge', 'applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
   ...nodes.flatMap((node) => [`renewAgent ${node}`, `verify target ${node}`]),
   ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents', 'checkGates'],
 ];

@@ -21,6 +21,12 @@ export const cniChainKey = '05-cilium.conflist';
 const cniChainPath = `/cni-chain/${cniChainKey}`;
 
 /**
+ * Whether a starting agent removes CiliumEndpoints of its node that are not its own (cilium pkg/endpointcleanup, v1.20);
+ * the operator's collection of those whose pod is gone goes on.
+ */
+const staleEndpointCleanUp = 'enable-stale-cilium-endpoint-cleanup';
+
+/**
  * What Cilium is installed with, beside Canal: agents and overlay run on every node, and own no pod.
  *
  * From Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2), and beyond it:
@@ -28,7 +34,8 @@ const cniChainPath = `/cni-chain/${cniChainKey}`;
  */
 export function coexistenceValues(input: MigrationInput): HelmValues {
   const { extraVolumes, extraVolumeMounts, ...values } = input.values;
-  return merge(values, {
+  // Calico's ipBlock matches nodes, and Cilium's by itself does not.
+  return merge(merge({ policyCIDRMatchMode: ['nodes'] }, values), {
     routingMode: 'tunnel',
     tunnelProtocol: 'vxlan',
     tunnelPort: input.tunnelPort,
@@ -43,7 +50,13 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
       ...list(extraVolumeMounts),
       { name: 'cni-chain', mountPath: cniChainPath.slice(0, cniChainPath.lastIndexOf('/')), readOnly: true },
     ],
-    policyEnforcementMode: 'never',
+    // Agents that own no pod have nothing to enforce, and enforce from the first one they own.
+    policyEnforcementMode: input.policyMode === 'off' ? 'never' : 'default',
+    policyAuditMode: input.policyMode === 'audit',
+    // The identity bridge's endpoints are CiliumEndpoints, and stay when the agent of their node starts.
+    ciliumEndpointSlice: { enabled: false },
+    identityAllocationMode: 'crd',
+    extraConfig: { [staleEndpointCleanUp]: 'false' },
     bpf: { hostLegacyRouting: true },
     kubeProxyReplacement: 'false',
     operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
@@ -56,6 +69,8 @@ export function cutOverValues(input: MigrationInput): HelmValues {
   return merge(coexistenceValues(input), {
     cni: { customConf: false, readCniConf: cniChainPath },
     policyEnforcementMode: 'default',
+    policyAuditMode: false,
+    extraConfig: { [staleEndpointCleanUp]: 'true' },
     operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
   });
 }
@@ -81,7 +96,9 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
     'cluster-pool-ipv4-mask-size': String(input.nodeMaskSize),
     'custom-cni-conf': 'true',
     'write-cni-conf-when-ready': null,
-    'enable-policy': 'never',
+    'enable-policy': input.policyMode === 'off' ? 'never' : 'default',
+    'policy-audit-mode': String(input.policyMode === 'audit'),
+    [staleEndpointCleanUp]: 'false',
     'enable-host-legacy-routing': 'true',
     'unmanaged-pod-watcher-interval': '0',
   };
@@ -93,6 +110,7 @@ export const expectedCutOverConfig: Readonly<Record<string, string | null>> = {
   'read-cni-conf': cniChainPath,
   'cni-exclusive': 'true',
   'enable-policy': 'default',
+  'policy-audit-mode': 'false',
 };
 
 /** What the CiliumNodeConfig changes on a flipped node (keys as in `cilium-config`). */

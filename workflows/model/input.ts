@@ -162,6 +162,17 @@ const fields = z.strictObject({
     .max(512)
     .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image')
     .default('cni-live-migration/prober:1'),
+  /** Image of what keeps the two networks together: the identity bridge and the exemption from NAT. */
+  coexistenceImage: z
+    .string()
+    .max(512)
+    .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image')
+    .default('cni-live-migration/coexistence:1'),
+  /**
+   * What becomes of NetworkPolicies on migrated nodes until the cut-over: `enforce` them; `audit`: only record what would
+   * be denied; or `off`, as in Cilium's own guide. After the cut-over they are enforced, whatever it is here. @default enforce
+   */
+  policyMode: z.enum(['enforce', 'audit', 'off']).default('enforce'),
 });
 
 const inputSchema = fields.refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >= Number(podCidr.split('/')[1]), {

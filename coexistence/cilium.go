@@ -1,0 +1,153 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+var (
+	endpointsResource  = schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumendpoints"}
+	identitiesResource = schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumidentities"}
+)
+
+// The label of every object of this project.
+const (
+	managedBy = "app.kubernetes.io/managed-by"
+	project   = "cni-live-migration"
+)
+
+// By which Cilium's operator marks an identity for deletion (pkg/k8s/identitybackend/identity.go).
+const heartbeat = "io.cilium.heartbeat"
+
+// endpoint is the part of a CiliumEndpoint that agents read of other nodes' pods (pkg/k8s/watchers/cilium_endpoint.go).
+type endpoint struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Status            endpointStatus `json:"status"`
+}
+
+type endpointStatus struct {
+	Identity   *endpointIdentity   `json:"identity,omitempty"`
+	Networking *endpointNetworking `json:"networking,omitempty"`
+	NamedPorts []namedPort         `json:"named-ports,omitempty"`
+	State      string              `json:"state,omitempty"`
+}
+
+type endpointIdentity struct {
+	ID     int64    `json:"id"`
+	Labels []string `json:"labels,omitempty"`
+}
+
+type endpointNetworking struct {
+	Addressing []addressPair `json:"addressing"`
+	NodeIP     string        `json:"node,omitempty"`
+}
+
+// addressPair holds one address of each family.
+type addressPair struct {
+	IPv4 string `json:"ipv4,omitempty"`
+	IPv6 string `json:"ipv6,omitempty"`
+}
+
+// identity is a CiliumIdentity. Its name is its number.
+type identity struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	SecurityLabels    map[string]string `json:"security-labels"`
+}
+
+// endpointName is the name of our endpoint of a pod. Not the pod's own: on Cilium, a pod of the same name may come up
+// while the old one still ends, and its agent makes that one.
+func endpointName(pod podFacts) string { return "canal-" + string(pod.uid) }
+
+// endpointOf is the endpoint that stands for a pod. It goes with the pod.
+func endpointOf(pod podFacts, id int64, security map[string]string) *endpoint {
+	pair := addressPair{IPv4: pod.address.String()}
+	if pod.address.Is6() {
+		pair = addressPair{IPv6: pod.address.String()}
+	}
+	return &endpoint{
+		TypeMeta: metav1.TypeMeta{APIVersion: "cilium.io/v2", Kind: "CiliumEndpoint"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.namespace, Name: endpointName(pod), Labels: map[string]string{managedBy: project},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.name, UID: pod.uid}},
+		},
+		Status: endpointStatus{
+			Identity:   &endpointIdentity{id, labelList(security)},
+			Networking: &endpointNetworking{[]addressPair{pair}, pod.nodeIP},
+			NamedPorts: pod.ports,
+			State:      "ready",
+		},
+	}
+}
+
+// sameStatus tells whether an endpoint says of its pod what it should.
+func (e *endpoint) sameStatus(other *endpoint) bool {
+	a, b := e.Status, other.Status
+	return a.Identity != nil && b.Identity != nil && a.Identity.ID == b.Identity.ID &&
+		slices.Equal(a.Identity.Labels, b.Identity.Labels) &&
+		a.Networking != nil && b.Networking != nil && a.Networking.NodeIP == b.Networking.NodeIP &&
+		slices.Equal(a.Networking.Addressing, b.Networking.Addressing) && slices.Equal(a.NamedPorts, b.NamedPorts)
+}
+
+// identityOf is a new identity for labels.
+func identityOf(id int64, security map[string]string) *identity {
+	return &identity{
+		TypeMeta: metav1.TypeMeta{APIVersion: "cilium.io/v2", Kind: "CiliumIdentity"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name:   strconv.FormatInt(id, 10),
+			Labels: map[string]string{namespaceLabel: security[securityLabelsSource+":"+namespaceLabel]},
+		},
+		SecurityLabels: security,
+	}
+}
+
+// oldest is the number of the identity that agents take where several have the same labels (crdBackend.get).
+func oldest(identities []*identity) (int64, bool) {
+	if len(identities) == 0 {
+		return 0, false
+	}
+	first := slices.MinFunc(identities, func(a, b *identity) int {
+		return cmp.Or(a.CreationTimestamp.Time.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
+	})
+	id, err := strconv.ParseInt(first.Name, 10, 64)
+	return id, err == nil
+}
+
+// randomID is a number in the range of a cluster (pkg/identity/numericidentity.go): the first 256 are Cilium's own.
+func randomID(clusterID int64) int64 {
+	const perCluster = 1 << 16
+	const reserved = 256
+	return clusterID*perCluster + reserved + rand.Int64N(perCluster-reserved)
+}
+
+func toUnstructured(object any) (*unstructured.Unstructured, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, fmt.Errorf("cannot convert %T: %w", object, err)
+	}
+	delete(fields["metadata"].(map[string]any), "creationTimestamp")
+	return &unstructured.Unstructured{Object: fields}, nil
+}
+
+// narrow gives the transformer of an informer that keeps only the fields of T.
+func narrow[T any](object any) (any, error) {
+	whole, ok := object.(*unstructured.Unstructured)
+	if !ok {
+		return object, nil
+	}
+	whole.SetManagedFields(nil)
+	kept := new(T)
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(whole.Object, kept); err != nil {
+		return nil, err
+	}
+	return kept, nil
+}
