@@ -17,6 +17,7 @@ import { createLockActivities, type IsOpen } from './kubernetes/lock.ts';
 import { createNodeActivities } from './kubernetes/nodes.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
 import { createRehearsalActivities } from './plan/rehearse.ts';
+import { createPolicyActivities } from './policy/policies.ts';
 import { createInspectionActivities } from './preflight/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
 import { createGateActivities } from './probe/gates.ts';
@@ -50,6 +51,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createCiliumTraceActivities(clusters),
     ...createNatExemptionActivities(clusters),
     ...createIdentityBridgeActivities(clusters),
+    ...createPolicyActivities(clusters),
     ...createHelperActivities(clusters),
     ...createHostActivities(clusters),
     ...createDiagnosticsActivities(clusters),

@@ -1,5 +1,6 @@
 import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
-import type { clusterMigration, clusterPreflight } from '../workflows/index.ts';
+import type { ClusterPolicyReport } from '../workflows/cluster-policy-report.ts';
+import type { clusterMigration, clusterPolicyReport, clusterPreflight } from '../workflows/index.ts';
 import {
   blockersQuery,
   defaultTaskQueue,
@@ -7,6 +8,7 @@ import {
   migrationWorkflowId,
   planQuery,
   preflightQuery,
+  policyReportWorkflowId,
   preflightWorkflowId,
   statusQuery,
   update,
@@ -56,6 +58,20 @@ export class Migration {
       workflowId: preflightWorkflowId(this.cluster),
       workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
       staticSummary: `${this.cluster}: checks`,
+      args: [{ ...request, cluster: this.cluster }],
+    });
+  }
+
+  /** Compares how policies are judged by both networks, changing nothing. */
+  policyReport(
+    request: Omit<MigrationRequest, 'cluster'> = {},
+    taskQueue = defaultTaskQueue
+  ): Promise<ClusterPolicyReport> {
+    return this.client.workflow.execute<typeof clusterPolicyReport>('clusterPolicyReport', {
+      taskQueue,
+      workflowId: policyReportWorkflowId(this.cluster),
+      workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
+      staticSummary: `${this.cluster}: policies`,
       args: [{ ...request, cluster: this.cluster }],
     });
   }

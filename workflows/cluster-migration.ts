@@ -10,7 +10,7 @@ import { runChecks } from './checking.ts';
 import { cleanUp } from './cleaning-up.ts';
 import { ClusterState, TurnedRound, type Carried } from './cluster-state.ts';
 import { applyRelease } from './helm-release.ts';
-import { bridgeIdentities, removeBridge } from './keeping-policy.ts';
+import { bridgeIdentities, removeBridge, translatePolicies } from './keeping-policy.ts';
 import { MigratingNodes } from './migrating-nodes.ts';
 import { parseMigration } from './migration-input.ts';
 import {
@@ -234,6 +234,7 @@ class ClusterMigration {
       { cluster, sourcePodCidr, targetPodCidr: podCidr, coexistenceImage },
     ]);
     await bridgeIdentities(input);
+    if (input.policyMode !== 'off') await translatePolicies(input, this.state);
     await this.gate('Cilium was installed beside Canal', sinceMs);
   }
 
@@ -260,6 +261,8 @@ class ClusterMigration {
     await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
       { cluster, targetPodCidr: podCidr },
     ]);
+    await translatePolicies(input, this.state);
+    await this.state.checkpoint(input.reminderSeconds);
     this.ciliumOwnsCni = true;
     await removeBridge(input);
     await applyRelease(input, cutOverValues(input), 'Cilium owns the CNI and enforces policy');
@@ -304,7 +307,13 @@ class ClusterMigration {
   private report(changed: boolean): MigrationReport {
     const { state } = this;
     state.enter('done');
-    return { ...state.status, changed, ledger: state.ledger, ...(state.preflight && { preflight: state.preflight }) };
+    return {
+      ...state.status,
+      changed,
+      ledger: state.ledger,
+      ...(state.preflight && { preflight: state.preflight }),
+      ...(state.policies && { policies: state.policies }),
+    };
   }
 }
 

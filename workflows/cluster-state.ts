@@ -26,6 +26,7 @@ import type { Ledger } from './model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
 import { untrustedProblems } from './model/untrusted.ts';
+import type { PolicyReport } from './model/policies.ts';
 import type { CheckOutcome } from './model/preflight.ts';
 import {
   maxNotes,
@@ -44,6 +45,7 @@ export interface Carried {
   status?: MigrationStatus;
   control?: Control;
   preflight?: CheckOutcome[];
+  policies?: PolicyReport;
   ledger?: Ledger;
   /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
   historyLimit?: number;
@@ -77,6 +79,8 @@ export class ClusterState {
   readonly control: Control;
   /** Outcomes of the checks; undefined until they have run. */
   preflight: CheckOutcome[] | undefined;
+  /** What became of the policies when they were last looked at. */
+  policies: PolicyReport | undefined;
   plan: Plan | undefined;
   /** What was measured, stage by stage. */
   ledger: Ledger;
@@ -92,7 +96,7 @@ export class ClusterState {
   private found: { cluster?: string; phase?: string; waitingFor?: string } = {};
   private readonly historyLimit: number;
 
-  constructor({ status, control, preflight, ledger, historyLimit }: Carried) {
+  constructor({ status, control, preflight, policies, ledger, historyLimit }: Carried) {
     this.status = status ?? {
       cluster: '',
       phase: 'preflight',
@@ -105,6 +109,7 @@ export class ClusterState {
     };
     this.control = control ?? emptyControl();
     this.preflight = preflight;
+    this.policies = policies;
     this.ledger = ledger ?? {};
     this.historyLimit = historyLimit ?? defaultHistoryLimit;
     this.setHandlers();
@@ -234,6 +239,7 @@ export class ClusterState {
       control: this.control,
       ledger: this.ledger,
       ...(this.preflight && { preflight: this.preflight }),
+      ...(this.policies && { policies: this.policies }),
       historyLimit: this.historyLimit,
     };
     await continueAsNew<typeof clusterMigration>(this.request, carried);

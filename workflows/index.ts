@@ -1,5 +1,6 @@
 /** What a worker bundles: every workflow, by the name it is started with. */
 export { clusterMigration } from './cluster-migration.ts';
+export { clusterPolicyReport } from './cluster-policy-report.ts';
 export { clusterPreflight } from './cluster-preflight.ts';
 export { nodeMigration } from './node-migration.ts';
 export { nodeRollback } from './node-rollback.ts';

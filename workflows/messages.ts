@@ -25,6 +25,11 @@ export function preflightWorkflowId(cluster: string): string {
   return `cni-preflight/${cluster}`;
 }
 
+/** The workflow ID of a comparison of policies. */
+export function policyReportWorkflowId(cluster: string): string {
+  return `cni-policy/${cluster}`;
+}
+
 /** A message as a signal. */
 export function signal<Name extends keyof Messages>(name: Name) {
   return defineSignal<[Messages[Name]]>(name);

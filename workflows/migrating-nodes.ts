@@ -12,6 +12,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { quick, watching } from './activity-proxies.ts';
 import type { ClusterState } from './cluster-state.ts';
 import { forcePodSignal } from './messages.ts';
+import { translatePolicies } from './keeping-policy.ts';
 import type { MigrationInput } from './model/input.ts';
 import { isMigrated, type NodeFacts } from './model/nodes.ts';
 import { estimate } from './model/plan.ts';
@@ -58,7 +59,7 @@ export class MigratingNodes {
       const failed = this.state.status.nodes.filter(({ failure }) => failure !== undefined);
       const wave = failed.length > 0 ? undefined : this.nextWave();
       if (wave !== undefined) {
-        if (await this.mayBegin(wave)) await this.run(wave);
+        if (await this.mayBegin(wave)) await this.begin(wave);
         continue;
       }
       const left = this.state.status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'gone');
@@ -189,6 +190,12 @@ export class MigratingNodes {
       if (node !== undefined && approval !== undefined) node.approval = approval;
     }
     return true;
+  }
+
+  /** Runs a wave, unless policies have changed in a way that a human has to look at. */
+  private async begin(wave: Wave): Promise<void> {
+    if (this.input.policyMode !== 'off') await translatePolicies(this.input, this.state);
+    if (this.state.status.paused === undefined) await this.run(wave);
   }
 
   private async run(wave: Wave): Promise<void> {

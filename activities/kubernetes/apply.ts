@@ -1,4 +1,4 @@
-import { PatchStrategy, type KubernetesObject } from '@kubernetes/client-node';
+import { PatchStrategy, type KubernetesObject, type V1OwnerReference } from '@kubernetes/client-node';
 import type { ClusterConnection } from './connection.ts';
 import { ifKnown, ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
@@ -13,6 +13,7 @@ export interface NamedObject extends KubernetesObject {
     namespace?: string;
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
+    ownerReferences?: V1OwnerReference[];
   };
 }
 

@@ -72,7 +72,7 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'pods', verbs: [...write, 'list'] },
   { group: '', resource: 'pods/eviction', verbs: ['create'] },
   { group: '', resource: 'pods/log', verbs: ['get'], namespace: helperNamespace },
-  { group: '', resource: 'namespaces', verbs: write },
+  { group: '', resource: 'namespaces', verbs: [...write, 'list'] },
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
   { group: '', resource: 'serviceaccounts', verbs: [...write, 'list'] },
@@ -112,6 +112,8 @@ export const permissions: readonly Permission[] = [
   { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: write },
   { group: 'cilium.io', resource: 'ciliumnodes', verbs: ['list'] },
   { group: 'cilium.io', resource: 'ciliumendpoints', verbs: ['list', 'delete'] },
+  { group: 'cilium.io', resource: 'ciliumnetworkpolicies', verbs: [...write, 'list'] },
+  { group: 'cilium.io', resource: 'ciliumclusterwidenetworkpolicies', verbs: [...write, 'list'] },
 ];
 
 /** Asks the API server about each right. @returns those that are missing, in words, and how many were asked for. */

@@ -25,6 +25,9 @@ export interface PodFacts {
   emptyDirs: string[];
   /** Names of the PersistentVolumeClaims that it uses. */
   claims: string[];
+  serviceAccount: string;
+  /** Ports of its containers that have a name. */
+  namedPorts: { name: string; protocol: string; port: number }[];
   /** Ports that it takes on its node without being on the host's network. */
   hostPorts: number[];
   /** What the scheduler keeps free for it: cores, and bytes. */
@@ -95,6 +98,12 @@ export function podFacts(pod: V1Pod): PodFacts {
     emptyDirs: (spec?.volumes ?? []).filter((volume) => volume.emptyDir !== undefined).map((volume) => volume.name),
     claims: (spec?.volumes ?? []).flatMap(({ persistentVolumeClaim }) =>
       persistentVolumeClaim === undefined ? [] : [persistentVolumeClaim.claimName]
+    ),
+    serviceAccount: spec?.serviceAccountName ?? 'default',
+    namedPorts: (spec?.containers ?? []).flatMap(({ ports = [] }) =>
+      ports.flatMap(({ name: portName, protocol = 'TCP', containerPort }) =>
+        portName === undefined ? [] : [{ name: portName, protocol, port: containerPort }]
+      )
     ),
     hostPorts:
       spec?.hostNetwork === true

@@ -17,7 +17,7 @@ import { Exit, exitCodes, explain } from './exit-codes.ts';
 import { commandName, messages } from './messages.ts';
 import { shellCommand } from './shell-command.ts';
 import { TemporalCommand } from './temporal-command.ts';
-import { preflightText, screenOf, statusText, type Screen } from './text.ts';
+import { policyText, preflightText, screenOf, statusText, type Screen } from './text.ts';
 import { answersOf, follow } from './watch.ts';
 
 /** Where the input of a run comes from, for those commands that begin one. */
@@ -72,8 +72,8 @@ const program = new Command('cni-migrate')
       .join(', ')}.`
   );
 
-function command(name: string, description: string): Command {
-  return program
+function command(name: string, description: string, parent: Command = program): Command {
+  return parent
     .command(name)
     .description(description)
     .argument('<cluster>', 'as the worker knows it')
@@ -158,6 +158,21 @@ withInput(command('preflight', 'run the checks alone, changing nothing')).action
     },
     async ({ cluster, temporal, input }, { taskQueue }) =>
       temporal.start('clusterPreflight', cluster, await input(), taskQueue)
+  )
+);
+
+const policy = program.command('policy').description('what becomes of policies on Cilium');
+
+withInput(command('report', 'compare how both networks judge, changing nothing', policy)).action(
+  run<StartOptions>(
+    async (client, { cluster, input }, { json: asJson, taskQueue, workflowId }) => {
+      const report = await new Migration(client, cluster, workflowId).policyReport(await input(), taskQueue);
+      if (asJson) json(report);
+      else say(policyText(report));
+      if (!report.same) process.exitCode = exitCodes.refused;
+    },
+    async ({ cluster, temporal, input }, { taskQueue }) =>
+      temporal.start('clusterPolicyReport', cluster, await input(), taskQueue)
   )
 );
 

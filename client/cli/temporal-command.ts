@@ -1,4 +1,4 @@
-import { migrationWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
+import { migrationWorkflowId, policyReportWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
 import type { MessageName } from '../../workflows/model/message-schemas.ts';
 import type { TemporalOptions } from '../connection.ts';
 
@@ -17,12 +17,16 @@ export class TemporalCommand {
 
   /** Starts a workflow with an input. */
   start(
-    workflow: 'clusterMigration' | 'clusterPreflight',
+    workflow: 'clusterMigration' | 'clusterPreflight' | 'clusterPolicyReport',
     cluster: string,
     input: unknown,
     taskQueue: string
   ): string[] {
-    const id = workflow === 'clusterMigration' ? this.idOf(cluster) : preflightWorkflowId(cluster);
+    const id = {
+      clusterMigration: this.idOf(cluster),
+      clusterPreflight: preflightWorkflowId(cluster),
+      clusterPolicyReport: policyReportWorkflowId(cluster),
+    }[workflow];
     const type = ['--type', workflow, '--task-queue', taskQueue, '--workflow-id', id];
     return this.workflow('start', ...type, '--id-conflict-policy', 'Fail', '--input', JSON.stringify(input));
   }

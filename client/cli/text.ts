@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import type { PolicyReport } from '../../workflows/model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../workflows/model/preflight.ts';
 import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../workflows/model/status.ts';
 
@@ -125,4 +126,21 @@ type Painter = (style: Style, text: string) => string;
 
 function painter(color: boolean): Painter {
   return (style, text) => (color ? styleText(style, text, { validateStream: false }) : text);
+}
+
+/** What becomes of policies, as lines. */
+export function policyText({ counts, flows, equal, policies, more }: PolicyReport): string {
+  const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
+  const lines = [
+    kinds.join(', ') || 'no policies',
+    `${equal} are judged the same on Cilium, for each of ${flows} kinds of flows`,
+  ];
+  const words = { equal: 'the same', 'equal-if': 'the same, if', different: 'DIFFERENT' };
+  for (const { policy, verdict, conditions, reasons, objects } of policies) {
+    lines.push(`${policy}: ${words[verdict]}`);
+    for (const why of [...conditions, ...reasons]) lines.push(`    ${why}`);
+    if (objects.length > 0) lines.push(`    made for it: ${objects.join(', ')}`);
+  }
+  if (more > 0) lines.push(`and ${more} more`);
+  return lines.join('\n');
 }

@@ -2,6 +2,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
 import type { NodeFacts } from '../../workflows/model/nodes.ts';
+import type { PolicyReport } from '../../workflows/model/policies.ts';
 import type { CheckOutcome } from '../../workflows/model/preflight.ts';
 import type { ClusterFacts } from '../../workflows/model/source.ts';
 import { untilOpen } from '../../workflows/model/windows.ts';
@@ -28,6 +29,8 @@ interface FakeOptions {
   facts?: Partial<ClusterFacts>;
   /** Outcomes of the checks. */
   checks?: CheckOutcome[];
+  /** What becomes of policies. */
+  policies?: () => PolicyReport;
   /** Called before an activity takes effect; may throw, or take time. */
   before?: (activity: string, node: string | undefined) => void | Promise<void>;
   /** What a round of a drain leaves. */
@@ -35,6 +38,8 @@ interface FakeOptions {
   /** Has a round that leaves something take its time. */
   pass?: (seconds: number) => Promise<unknown>;
 }
+
+const noPolicies: PolicyReport = { counts: {}, flows: 0, equal: 0, policies: [], more: 0 };
 
 /**
  * A cluster as far as workflows see it: which calls came, in which order, and what nodes look like after them. It stands
@@ -45,6 +50,7 @@ export function fakeCluster({
   nodes = ['a', 'b', 'c'],
   facts = {},
   checks = [{ check: 'kernel', verdict: 'pass', evidence: [], ms: 1 }],
+  policies,
   before,
   left,
   pass,
@@ -170,6 +176,15 @@ export function fakeCluster({
       system.helpers = true;
     }),
     deployNatExemption: onCluster('deployNatExemption', () => (system.helpers = true)),
+    comparePolicies: async () => {
+      await call('comparePolicies');
+      return noPolicies;
+    },
+    applyTranslations: async () => {
+      await call('applyTranslations');
+      must(system.installed, 'policies translated without Cilium');
+      return policies?.() ?? noPolicies;
+    },
     deployIdentityBridge: onCluster('deployIdentityBridge', () => {
       must(system.installed, 'identities bridged without Cilium');
       system.bridge = true;

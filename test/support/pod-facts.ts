@@ -16,6 +16,8 @@ export function podFacts(key: string, more: Partial<PodFacts> = {}): PodFacts {
     controller: 'ReplicaSet',
     emptyDirs: [],
     claims: [],
+    serviceAccount: 'default',
+    namedPorts: [],
     hostPorts: [],
     requests: { cpu: 0, memory: 0 },
     labels: {},

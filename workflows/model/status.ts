@@ -1,3 +1,4 @@
+import type { PolicyReport } from './policies.ts';
 import { ledgerMarkdown, type Ledger } from './ledger.ts';
 import { planMarkdown, type Plan } from './plan.ts';
 import { preflightMarkdown, type CheckOutcome } from './preflight.ts';
@@ -124,6 +125,8 @@ export interface MigrationReport extends MigrationStatus {
   changed: boolean;
   /** Outcomes of the checks that it began with. */
   preflight?: CheckOutcome[];
+  /** What became of the policies. */
+  policies?: PolicyReport;
   /** What was measured on every kind of path, by stage. */
   ledger?: Ledger;
   /** Of a dry run: what would be done, as a plan and step by step. */

@@ -1,38 +1,34 @@
+import { differentPolicies } from '../../../workflows/model/policies.ts';
+import { compared } from '../../policy/policies.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
 
-const calico = 'crd.projectcalico.org/v1';
+/** So many policies are told one by one. */
+const maxTold = 10;
 
-/** Kinds of Calico whose objects decide about traffic. */
-const ownKinds = ['NetworkPolicy', 'GlobalNetworkPolicy', 'StagedNetworkPolicy', 'StagedGlobalNetworkPolicy'];
-const setKinds = ['NetworkSet', 'GlobalNetworkSet'];
-
-/** Which policies there are, and whether they go on after the migration. */
+/** Which policies there are, and whether Cilium judges as Calico does. */
 export const networkPolicies: PreflightCheck = {
-  ensures: 'Every policy is one that Cilium enforces too: Kubernetes’ NetworkPolicy, and none of Calico’s own kinds.',
+  ensures: 'Every policy says the same on Cilium: Kubernetes’ NetworkPolicies, and Calico’s own in their translation.',
   verdicts:
-    'Blocks for policies of Calico’s own kinds, which nothing enforces after the clean-up; warns for NetworkPolicies, which are not enforced on migrated nodes until the cut-over.',
-  fix: 'Write Calico’s policies as NetworkPolicy or as Cilium’s own and remove them, or waive this check. They are exported before Canal is removed.',
-  why: 'Cilium does not read Calico’s objects, and their order has no equal there).',
-  run: async ({ list }) => {
-    const own: string[] = [];
-    for (const kind of [...ownKinds, ...setKinds]) {
-      // Calico keeps Kubernetes' policies as its own under this prefix in some datastores; they are no policies of a user.
-      const objects = (await list(calico, kind)).filter(
-        ({ metadata }) => metadata?.name?.startsWith('knp.default.') !== true
-      );
-      if (objects.length > 0) own.push(`${objects.length} ${kind}: ${few(objects.map(keyOf), 5)}`);
-    }
-    const plain = (await list('networking.k8s.io/v1', 'NetworkPolicy')).filter(
-      ({ metadata }) => metadata?.namespace !== 'cni-live-migration'
-    );
+    'Blocks for each policy by which some flow is judged otherwise, with one such flow; warns for policies that are judged the same under a condition, and when policies are not enforced until the cut-over.',
+  fix: 'Change the policy so that both networks judge the same, write it as Cilium’s own and remove it, or waive this check: a policy of Calico’s that differs is not enforced on migrated nodes then.',
+  why: 'Cilium does not read Calico’s objects, has no order among policies, and its CIDRs are never about pods (docs/policies.md).',
+  run: async ({ connection, input, canal }) => {
+    if ((await canal()) === undefined) return pass('Canal is not installed');
+    const { report } = await compared(connection, input);
+    const kinds = Object.entries(report.counts).map(([kind, count]) => `${count} ${kind}`);
+    const text = ({ policy, conditions, reasons }: (typeof report.policies)[number]): string =>
+      `${policy}: ${[...conditions, ...reasons].slice(0, 3).join('; ')}`;
+    const different = differentPolicies(report);
+    const conditional = report.policies.filter(({ verdict }) => verdict === 'equal-if');
     return worst(
-      own.length > 0 ? block(...own) : pass('no policies of Calico’s own kinds'),
-      plain.length > 0
-        ? warn(
-            `${plain.length} NetworkPolicies are not enforced on migrated nodes until the cut-over: ${few(plain.map(keyOf), 5)}`
-          )
-        : pass('no NetworkPolicies')
+      pass(
+        `${kinds.join(', ') || 'no policies'}; ${report.equal} are judged the same for each of ${report.flows} kinds of flows`
+      ),
+      different.length > 0 ? block(...different.slice(0, maxTold).map(text)) : pass('none is judged otherwise'),
+      conditional.length > 0 ? warn(...conditional.slice(0, maxTold).map(text)) : pass('none depends on a condition'),
+      input.policyMode === 'enforce' || kinds.length === 0
+        ? pass('policies are enforced throughout')
+        : warn(`policies are not enforced on migrated nodes until the cut-over: policyMode is "${input.policyMode}"`)
     );
   },
 };

@@ -1,0 +1,230 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { inCidr } from './addresses.ts';
+import { kubernetesPort, podPeer, policyKey, portMatches } from './calico.ts';
+import { destinationOf, type Direction, type Flow, type Judgement, type Peer, type PodEnd } from './flows.ts';
+import { isIdentityLabel } from './identity-labels.ts';
+import { matchesSelector, typesOf, type LabelSelector, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
+
+/** Labels of Cilium's own, without their source (pkg/k8s/apis/cilium.io/const.go). */
+export const podNamespaceLabel = 'io.kubernetes.pod.namespace';
+export const namespaceLabelPrefix = 'io.cilium.k8s.namespace.labels.';
+export const serviceAccountLabel = 'io.cilium.k8s.policy.serviceaccount';
+/** How a selector says that a label is Kubernetes'. */
+export const sourcePrefix = 'k8s:';
+
+/** Kinds of ends that a rule can name. */
+export type Entity = 'all' | 'world' | 'host' | 'remote-node' | 'cluster';
+
+/** Ports and ICMP types of a rule. */
+export interface CiliumPorts {
+  ports: { port: string; endPort?: number; protocol: string }[];
+}
+
+/** A rule of Cilium's, for either direction: `from…` and `to…` say the same here. */
+export interface CiliumRule {
+  fromEndpoints?: LabelSelector[];
+  toEndpoints?: LabelSelector[];
+  fromEntities?: Entity[];
+  toEntities?: Entity[];
+  fromCIDRSet?: { cidr: string; except?: string[] }[];
+  toCIDRSet?: { cidr: string; except?: string[] }[];
+  toPorts?: CiliumPorts[];
+  icmps?: { fields: { type: number; family: 'IPv4' }[] }[];
+}
+
+/** The part of CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy that translations use. */
+export type CiliumPolicy = KubernetesObject & {
+  kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy';
+  spec: {
+    endpointSelector: LabelSelector;
+    enableDefaultDeny?: { ingress: boolean; egress: boolean };
+    ingress?: CiliumRule[];
+    egress?: CiliumRule[];
+    ingressDeny?: CiliumRule[];
+    egressDeny?: CiliumRule[];
+    description?: string;
+  };
+};
+
+/** What Cilium enforces, and how it is set up to. */
+export interface CiliumPolicies {
+  own: readonly CiliumPolicy[];
+  kubernetes: readonly NetworkPolicy[];
+  /** Whether `policyCIDRMatchMode` has "nodes": a CIDR is about nodes too. Never about pods. */
+  cidrMatchesNodes: boolean;
+}
+
+/** The CIDR of all addresses. */
+export const everything = '0.0.0.0/0';
+
+interface Evaluated {
+  key: string;
+  applies: (pod: PodEnd) => boolean;
+  /** Whether it leaves denied what nothing allows. */
+  closes: (direction: Direction) => boolean;
+  matches: (flow: Flow, verdict: 'allow' | 'deny') => boolean;
+}
+
+/**
+ * How Cilium judges (Documentation/security/policy of v1.20): policies have no order; what any of them denies is denied,
+ * else what any allows is allowed; where some close the pod, the rest is denied. A node reaches its own pods always.
+ */
+export function ciliumJudge(policies: CiliumPolicies): (flow: Flow) => Judgement {
+  const { cidrMatchesNodes } = policies;
+  const evaluated = [
+    ...policies.kubernetes.map((policy) => kubernetesPolicy(policy, cidrMatchesNodes)),
+    ...policies.own.map((policy) => ownPolicy(policy, cidrMatchesNodes)),
+  ];
+  return (flow) => {
+    const { direction, peer, subject } = flow;
+    if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
+    const applying = evaluated.filter((one) => one.applies(subject));
+    const of = (list: readonly Evaluated[]): string[] => list.map(({ key }) => key);
+    const denying = applying.filter((one) => one.matches(flow, 'deny'));
+    if (denying.length > 0) return { allowed: false, by: of(denying) };
+    const allowing = applying.filter((one) => one.matches(flow, 'allow'));
+    if (allowing.length > 0) return { allowed: true, by: of(allowing) };
+    const closing = applying.filter((one) => one.closes(direction));
+    return { allowed: closing.length === 0, by: of(closing) };
+  };
+}
+
+/** Labels of a pod as Cilium's selectors see them. */
+export function ciliumLabels(pod: PodEnd): Record<string, string> {
+  const labels: Record<string, string> = {
+    ...Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
+    [podNamespaceLabel]: pod.namespace,
+    [serviceAccountLabel]: pod.serviceAccount,
+  };
+  for (const [key, value] of Object.entries({ 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels })) {
+    labels[namespaceLabelPrefix + key] = value;
+  }
+  return labels;
+}
+
+function ownPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): Evaluated {
+  const { metadata, spec } = policy;
+  const { namespace } = metadata ?? {};
+  const rulesOf = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
+    (verdict === 'allow' ? spec[direction] : spec[`${direction}Deny`]) ?? [];
+  return {
+    key: policyKey(policy),
+    applies: (pod) =>
+      (namespace === undefined || pod.namespace === namespace) && endpointMatches(spec.endpointSelector, pod),
+    closes: (direction) =>
+      (spec.enableDefaultDeny?.[direction] ?? true) &&
+      [...rulesOf(direction, 'allow'), ...rulesOf(direction, 'deny')].length > 0,
+    matches: (flow, verdict) =>
+      rulesOf(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
+  };
+}
+
+function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
+  const { peer, traffic } = flow;
+  const endpoints = rule.fromEndpoints ?? rule.toEndpoints;
+  const entities = rule.fromEntities ?? rule.toEntities;
+  const cidrs = rule.fromCIDRSet ?? rule.toCIDRSet;
+  const anybody = endpoints === undefined && entities === undefined && cidrs === undefined;
+  // A rule that says nothing is about nothing: it only closes the pod.
+  if (anybody && rule.toPorts === undefined && rule.icmps === undefined) return false;
+  const who =
+    anybody ||
+    (endpoints?.some((selector) => peer.kind === 'pod' && inScope(selector, peer, namespace)) ?? false) ||
+    (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
+    (cidrs?.some(({ cidr, except = [] }) => byCidr(cidr, except, peer, cidrMatchesNodes)) ?? false);
+  if (!who) return false;
+  const destination = destinationOf(flow);
+  const ports = rule.toPorts?.some((one) =>
+    one.ports.some(({ port, endPort, protocol }) => {
+      if (protocol !== traffic.protocol && protocol !== 'ANY') return false;
+      if (port === '0') return true;
+      const number = Number(port);
+      const wanted = Number.isInteger(number) ? (endPort === undefined ? number : `${port}:${endPort}`) : port;
+      return portMatches(wanted, traffic, destination);
+    })
+  );
+  const icmps = rule.icmps?.some(({ fields }) =>
+    fields.some(({ type }) => traffic.protocol === 'ICMP' && type === traffic.icmpType)
+  );
+  return (ports ?? true) && (icmps ?? true);
+}
+
+/** Whether a pod is one of a rule's: in the policy's own namespace, unless the selector says another. */
+function inScope(selector: LabelSelector, pod: PodEnd, namespace: string | undefined): boolean {
+  const keys = [
+    ...Object.keys(selector.matchLabels ?? {}),
+    ...(selector.matchExpressions ?? []).map(({ key }) => key),
+  ].map((key) => key.replace(sourcePrefix, ''));
+  const elsewhere = keys.some((key) => key === podNamespaceLabel || key.startsWith(namespaceLabelPrefix));
+  return (namespace === undefined || elsewhere || pod.namespace === namespace) && endpointMatches(selector, pod);
+}
+
+function endpointMatches({ matchLabels = {}, matchExpressions = [] }: LabelSelector, pod: PodEnd): boolean {
+  const plain = (key: string): string => key.replace(sourcePrefix, '');
+  return matchesSelector(
+    {
+      matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [plain(key), value])),
+      matchExpressions: matchExpressions.map((one) => ({ ...one, key: plain(one.key) })),
+    },
+    ciliumLabels(pod)
+  );
+}
+
+function isEntity(entity: Entity, peer: Peer): boolean {
+  switch (entity) {
+    case 'all':
+      return true;
+    case 'world':
+      return peer.kind === 'world';
+    case 'cluster':
+      return peer.kind !== 'world';
+    case 'host':
+      return peer.kind === 'node' && peer.own;
+    case 'remote-node':
+      return peer.kind === 'node' && !peer.own;
+  }
+}
+
+/**
+ * A CIDR is about the world, about nodes where Cilium is set up so, and never about pods (layer3.rst, "CIDR based").
+ * 0.0.0.0/0 is never about nodes (cilium/cilium#47827).
+ */
+function byCidr(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
+  if (peer.kind === 'pod') return false;
+  if (peer.kind === 'node' && (!matchesNodes || cidr === everything)) return false;
+  return inCidr(cidr, peer.address) && !except.some((one) => inCidr(one, peer.address));
+}
+
+/** A pod with those labels alone that Cilium knows it by. */
+function identityOf(pod: PodEnd): PodEnd {
+  const labels = Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key)));
+  return { ...pod, labels };
+}
+
+function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Evaluated {
+  const { metadata, spec } = policy;
+  const namespace = metadata?.namespace ?? '';
+  const types = typesOf(policy);
+  const about = (direction: Direction): boolean => types.includes(direction === 'ingress' ? 'Ingress' : 'Egress');
+  const isPeer = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
+    ipBlock === undefined
+      ? peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, namespace, identityOf(peer))
+      : byCidr(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
+  return {
+    key: policyKey(policy),
+    applies: (pod) => pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, identityOf(pod).labels),
+    closes: about,
+    matches: (flow, verdict) => {
+      if (verdict === 'deny' || !about(flow.direction)) return false;
+      const rules =
+        flow.direction === 'ingress'
+          ? (spec.ingress ?? []).map(({ from, ports }) => ({ peers: from, ports }))
+          : (spec.egress ?? []).map(({ to, ports }) => ({ peers: to, ports }));
+      return rules.some(
+        ({ peers = [], ports = [] }) =>
+          (peers.length === 0 || peers.some((peer) => isPeer(peer, flow.peer))) &&
+          (ports.length === 0 || ports.some((port) => kubernetesPort(port, flow)))
+      );
+    },
+  };
+}

@@ -1,0 +1,92 @@
+/** A pod as far as policies can tell one from another. */
+export interface PodEnd {
+  kind: 'pod';
+  namespace: string;
+  namespaceLabels: Readonly<Record<string, string>>;
+  labels: Readonly<Record<string, string>>;
+  serviceAccount: string;
+  serviceAccountLabels: Readonly<Record<string, string>>;
+  address: string;
+  /** Its named ports. */
+  ports: readonly NamedPort[];
+}
+
+/** A port of a container with a name. */
+export interface NamedPort {
+  name: string;
+  protocol: string;
+  port: number;
+}
+
+/** A node, or a pod on its network. */
+export interface NodeEnd {
+  kind: 'node';
+  address: string;
+  /** Whether it is the very node that the other end runs on. */
+  own: boolean;
+}
+
+/** Whatever is not in the cluster. */
+export interface WorldEnd {
+  kind: 'world';
+  address: string;
+}
+
+/** What a pod talks with. */
+export type Peer = PodEnd | NodeEnd | WorldEnd;
+
+/** Which of a pod's policies are asked. */
+export const directions = ['ingress', 'egress'] as const;
+/** One of {@link directions}. */
+export type Direction = (typeof directions)[number];
+
+/** What is sent: a protocol by its upper-case name, with a destination port, or the type of an ICMP message. */
+export interface Traffic {
+  protocol: string;
+  /** @default none: the protocol has no ports */
+  port?: number;
+  icmpType?: number;
+}
+
+/** A connection that one pod's policies judge. */
+export interface Flow {
+  direction: Direction;
+  /** Whose policies are asked: the destination's for ingress, the source's for egress. */
+  subject: PodEnd;
+  peer: Peer;
+  traffic: Traffic;
+}
+
+/** What policies say of a flow. */
+export interface Judgement {
+  allowed: boolean;
+  /** The policies that decided: those that matched or, when nothing did, those that leave no other way. */
+  by: string[];
+}
+
+/** The destination of a flow, whose named ports count. */
+export function destinationOf({ direction, subject, peer }: Flow): Peer {
+  return direction === 'ingress' ? subject : peer;
+}
+
+/** A flow in words, as a human would try it. */
+export function flowText({ direction, subject, peer, traffic }: Flow): string {
+  const [from, to] = direction === 'ingress' ? [peer, subject] : [subject, peer];
+  const port = traffic.port === undefined ? '' : ` ${traffic.port}`;
+  const icmp = traffic.icmpType === undefined ? '' : ` type ${traffic.icmpType}`;
+  return `${endText(from)} to ${endText(to)}, ${traffic.protocol}${port}${icmp} (${direction} rules)`;
+}
+
+function endText(end: Peer): string {
+  switch (end.kind) {
+    case 'world':
+      return `${end.address} outside the cluster`;
+    case 'node':
+      return end.own ? 'its own node' : `node ${end.address}`;
+    case 'pod': {
+      const labels = Object.entries(end.labels).map(([key, value]) => `${key}=${value}`);
+      const account = end.serviceAccount === 'default' ? '' : `, service account ${end.serviceAccount}`;
+      return `pod {${labels.join(', ')}} in ${end.namespace}${account} at ${end.address}`;
+    }
+  }
+}
