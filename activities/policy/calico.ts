@@ -1,6 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { inCidr } from './addresses.ts';
 import {
+  asSeen,
   destinationOf,
   type Direction,
   type Flow,
@@ -105,8 +106,16 @@ export function calicoTypes({ spec }: CalicoPolicy): readonly ('Ingress' | 'Egre
   return [...(ingress || !egress ? (['Ingress'] as const) : []), ...(egress ? (['Egress'] as const) : [])];
 }
 
+const knownLabels = new WeakMap<PodEnd, Record<string, string>>();
+
 /** Labels of a pod as Calico's selectors see them. */
 export function calicoLabels(pod: PodEnd): Record<string, string> {
+  const known = knownLabels.get(pod) ?? labelsOf(pod);
+  knownLabels.set(pod, known);
+  return known;
+}
+
+function labelsOf(pod: PodEnd): Record<string, string> {
   const labels: Record<string, string> = {
     ...pod.labels,
     [namespaceName]: pod.namespace,
@@ -201,17 +210,30 @@ export function calicoJudge(policies: CalicoPolicies): (flow: Flow) => Judgement
     ...policies.kubernetes.map(kubernetesPolicy),
   ].sort((a, b) => compare(a.tier, b.tier) || a.order - b.order || compare(a.key, b.key));
   const tiers = [...new Set(evaluated.map(({ tier }) => tier))];
-  return (flow) => {
+  const about = perSubject((subject, direction) =>
+    tiers.map((tier) => evaluated.filter((one) => one.tier === tier && one.applies(subject, direction)))
+  );
+  return (asked) => {
+    const flow = asSeen(asked, 'calico');
     // Felix lets a node reach its own pods, whatever policies say (felix/rules: output of the host is not policed).
     if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.own) return { allowed: true, by: [] };
-    for (const tier of tiers) {
-      const applying = evaluated.filter((one) => one.tier === tier && one.applies(flow.subject, flow.direction));
+    for (const applying of about(flow)) {
       if (applying.length === 0) continue;
       const decided = firstMatch(applying, flow);
       if (decided === undefined) return { allowed: false, by: applying.map(({ key }) => key) };
       if (decided.action !== 'Pass') return { allowed: decided.action === 'Allow', by: [decided.key] };
     }
     return { allowed: true, by: [] };
+  };
+}
+
+/** What follows from a flow's pod and direction alone, found out once for each. */
+export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
+  const known = { ingress: new WeakMap<PodEnd, { found: T }>(), egress: new WeakMap<PodEnd, { found: T }>() };
+  return ({ subject, direction }) => {
+    const existing = known[direction].get(subject) ?? { found: find(subject, direction) };
+    known[direction].set(subject, existing);
+    return existing.found;
   };
 }
 

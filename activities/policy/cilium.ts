@@ -1,7 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { inCidr } from './addresses.ts';
-import { kubernetesPort, podPeer, policyKey, portMatches } from './calico.ts';
-import { destinationOf, type Direction, type Flow, type Judgement, type Peer, type PodEnd } from './flows.ts';
+import { kubernetesPort, perSubject, podPeer, policyKey, portMatches } from './calico.ts';
+import { asSeen, destinationOf, type Direction, type Flow, type Judgement, type Peer, type PodEnd } from './flows.ts';
 import { isIdentityLabel } from './identity-labels.ts';
 import { matchesSelector, typesOf, type LabelSelector, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
 
@@ -75,10 +75,12 @@ export function ciliumJudge(policies: CiliumPolicies): (flow: Flow) => Judgement
     ...policies.kubernetes.map((policy) => kubernetesPolicy(policy, cidrMatchesNodes)),
     ...policies.own.map((policy) => ownPolicy(policy, cidrMatchesNodes)),
   ];
-  return (flow) => {
-    const { direction, peer, subject } = flow;
+  const about = perSubject((subject) => evaluated.filter((one) => one.applies(subject)));
+  return (asked) => {
+    const flow = asSeen(asked, 'cilium');
+    const { direction, peer } = flow;
     if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
-    const applying = evaluated.filter((one) => one.applies(subject));
+    const applying = about(flow);
     const of = (list: readonly Evaluated[]): string[] => list.map(({ key }) => key);
     const denying = applying.filter((one) => one.matches(flow, 'deny'));
     if (denying.length > 0) return { allowed: false, by: of(denying) };
@@ -89,8 +91,16 @@ export function ciliumJudge(policies: CiliumPolicies): (flow: Flow) => Judgement
   };
 }
 
+const knownLabels = new WeakMap<PodEnd, Record<string, string>>();
+
 /** Labels of a pod as Cilium's selectors see them. */
 export function ciliumLabels(pod: PodEnd): Record<string, string> {
+  const known = knownLabels.get(pod) ?? labelsOf(pod);
+  knownLabels.set(pod, known);
+  return known;
+}
+
+function labelsOf(pod: PodEnd): Record<string, string> {
   const labels: Record<string, string> = {
     ...Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
     [podNamespaceLabel]: pod.namespace,
@@ -195,10 +205,14 @@ function byCidr(cidr: string, except: readonly string[], peer: Peer, matchesNode
   return inCidr(cidr, peer.address) && !except.some((one) => inCidr(one, peer.address));
 }
 
+const knownIdentities = new WeakMap<PodEnd, PodEnd>();
+
 /** A pod with those labels alone that Cilium knows it by. */
 function identityOf(pod: PodEnd): PodEnd {
   const labels = Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key)));
-  return { ...pod, labels };
+  const known = knownIdentities.get(pod) ?? { ...pod, labels };
+  knownIdentities.set(pod, known);
+  return known;
 }
 
 function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Evaluated {

@@ -19,7 +19,7 @@ export interface PolicyCluster {
   pods: readonly Omit<PodEnd, 'kind' | 'namespaceLabels' | 'serviceAccountLabels' | 'address'>[];
   serviceAccounts: readonly { namespace: string; name: string; labels: Readonly<Record<string, string>> }[];
   nodeAddresses: readonly string[];
-  /** Every network that pods have or get addresses of. */
+  /** The networks that pods have addresses of: Canal's first, then Cilium's. */
   podCidrs: readonly string[];
 }
 
@@ -96,9 +96,11 @@ export function domainOf(policies: CalicoPolicies, cluster: PolicyCluster): Doma
   }
   const inPods = new Set(podAddresses);
   const nodes = cluster.nodeAddresses.slice(0, 50);
+  const [source, target = source] = cluster.podCidrs.map((cidr) => representatives(cidrs, cidr)[0] ?? '');
+  const overlay = { calico: source ?? '', cilium: target ?? '' };
   const outside: Peer[] = [
-    ...nodes.slice(0, 1).map((address): Peer => ({ kind: 'node', address, own: true })),
-    ...nodes.map((address): Peer => ({ kind: 'node', address, own: false })),
+    ...nodes.slice(0, 1).map((address): Peer => ({ kind: 'node', address, overlay, own: true })),
+    ...nodes.map((address): Peer => ({ kind: 'node', address, overlay, own: false })),
     ...representatives([...cidrs, ...cluster.podCidrs, ...nodes])
       .filter((address) => !inPods.has(address) && !nodes.includes(address) && !isPod(address, cluster.podCidrs))
       .map((address): Peer => ({ kind: 'world', address })),

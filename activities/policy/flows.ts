@@ -21,10 +21,16 @@ export interface NamedPort {
 /** A node, or a pod on its network. */
 export interface NodeEnd {
   kind: 'node';
+  /** What pods reach it by. */
   address: string;
+  /** What pods on other nodes see it under, with each network: its address on the overlay, which is one of the pods'. */
+  overlay: Readonly<Record<Network, string>>;
   /** Whether it is the very node that the other end runs on. */
   own: boolean;
 }
+
+/** The two networks. */
+export type Network = 'calico' | 'cilium';
 
 /** Whatever is not in the cluster. */
 export interface WorldEnd {
@@ -62,6 +68,13 @@ export interface Judgement {
   allowed: boolean;
   /** The policies that decided: those that matched or, when nothing did, those that leave no other way. */
   by: string[];
+}
+
+/** The flow as one of the networks sees it: what a node sends to a pod of another comes from its overlay address. */
+export function asSeen(flow: Flow, network: Network): Flow {
+  const { peer, direction } = flow;
+  if (peer.kind !== 'node' || direction === 'egress') return flow;
+  return { ...flow, peer: { ...peer, address: peer.overlay[network] } };
 }
 
 /** The destination of a flow, whose named ports count. */

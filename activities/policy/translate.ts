@@ -327,7 +327,10 @@ function insiders(
     nets.some((cidr) => covers(cidr, network)) && !notNets.some((cidr) => overlap(cidr, network));
   return [
     ...(podCidrs.every(whole) ? [endpoints([allPods])] : []),
-    ...(nets.includes(everything) && nodeAddresses.every(whole) ? [entities(['host', 'remote-node'])] : []),
+    // What nodes send comes from addresses of the overlays, which are among the pods'.
+    ...(nets.includes(everything) && (direction === 'ingress' ? podCidrs : nodeAddresses).every(whole)
+      ? [entities(['host', 'remote-node'])]
+      : []),
   ];
 }
 

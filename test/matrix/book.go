@@ -1,0 +1,265 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// flow is one check between two places.
+type flow struct {
+	check
+	from, to *place
+	allowed  bool
+}
+
+// cell is what flows are counted by.
+type cell struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+	Same bool   `json:"sameNode"`
+}
+
+type count struct {
+	cell
+	Flows   int     `json:"flows"`
+	Samples int     `json:"samples"`
+	Lost    int     `json:"lost"`
+	Wrong   int     `json:"wrong"`
+	WrongMs float64 `json:"wrongMs"`
+}
+
+// mistake is a flow that was judged wrongly for a while.
+type mistake struct {
+	Check string  `json:"check"`
+	From  string  `json:"from"`
+	To    string  `json:"to"`
+	Want  string  `json:"want"`
+	At    string  `json:"at"`
+	Ms    float64 `json:"ms"`
+	// How old the younger of both ends was, in ms.
+	AgeMs float64 `json:"ageMs"`
+}
+
+type page struct {
+	Stage    string    `json:"stage"`
+	Seconds  float64   `json:"seconds"`
+	Counts   []*count  `json:"counts"`
+	Mistakes []mistake `json:"mistakes"`
+	// Flows that were never judged wrongly, and all.
+	Right, All int
+	// Names of the checks that had a flow.
+	Checks int `json:"checks"`
+}
+
+// Mistakes are told one by one, up to so many.
+const maxMistakes = 200
+
+type book struct {
+	mutex  sync.Mutex
+	began  time.Time
+	counts map[cell]*count
+	flows  map[*flow]*record
+	born   map[*place]time.Time
+	wrong  []mistake
+	bad    map[string]bool
+	all    map[string]bool
+	names  map[string]bool
+}
+
+type record struct{ since time.Time }
+
+func newBook() *book {
+	b := &book{born: map[*place]time.Time{}, flows: map[*flow]*record{}}
+	b.clear(time.Now())
+	return b
+}
+
+func (b *book) clear(now time.Time) {
+	b.began, b.counts, b.wrong = now, map[cell]*count{}, nil
+	b.bad, b.all, b.names = map[string]bool{}, map[string]bool{}, map[string]bool{}
+}
+
+func (b *book) begin(f *flow) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	for _, p := range []*place{f.from, f.to} {
+		if _, known := b.born[p]; !known {
+			b.born[p] = time.Now()
+		}
+	}
+	b.flows[f] = &record{}
+}
+
+func (b *book) end(f *flow) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	b.close(f, time.Now())
+	delete(b.flows, f)
+}
+
+func (b *book) gone(p *place) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	delete(b.born, p)
+}
+
+// outcome of one sample.
+type outcome int
+
+const (
+	right outcome = iota
+	wrong
+	lost
+)
+
+func (b *book) note(f *flow, what outcome, at time.Time) {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	c := b.countOf(f)
+	c.Samples++
+	name := f.text()
+	if !b.all[name] {
+		b.all[name] = true
+		c.Flows++
+	}
+	b.names[f.Name] = true
+	r, known := b.flows[f]
+	if !known {
+		return
+	}
+	switch what {
+	case wrong:
+		c.Wrong++
+		b.bad[name] = true
+		if r.since.IsZero() {
+			r.since = at
+		}
+	case lost:
+		c.Lost++
+	case right:
+		b.close(f, at)
+	}
+}
+
+// close ends the time for which a flow was judged wrongly.
+func (b *book) close(f *flow, now time.Time) {
+	r := b.flows[f]
+	if r == nil || r.since.IsZero() {
+		return
+	}
+	ms := float64(now.Sub(r.since).Microseconds()) / 1000
+	b.countOf(f).WrongMs += ms
+	if len(b.wrong) < maxMistakes {
+		want := "denied"
+		if f.allowed {
+			want = "allowed"
+		}
+		younger := b.born[f.from]
+		if b.born[f.to].After(younger) {
+			younger = b.born[f.to]
+		}
+		b.wrong = append(b.wrong, mistake{
+			f.Name, f.from.text(), f.to.text(), want, r.since.UTC().Format("15:04:05.000"), ms,
+			float64(r.since.Sub(younger).Milliseconds()),
+		})
+	}
+	r.since = time.Time{}
+}
+
+func (b *book) countOf(f *flow) *count {
+	key := cell{f.from.network, f.to.network, f.from.node == f.to.node}
+	c, known := b.counts[key]
+	if !known {
+		c = &count{cell: key}
+		b.counts[key] = c
+	}
+	return c
+}
+
+// turn begins a new page and returns the last one. What is wrong just now is on both.
+func (b *book) turn(stage string, now time.Time) page {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	still := []*record{}
+	for f, r := range b.flows {
+		if !r.since.IsZero() {
+			b.close(f, now)
+			still = append(still, r)
+		}
+	}
+	p := page{
+		Stage: stage, Seconds: now.Sub(b.began).Seconds(), Mistakes: b.wrong, Counts: []*count{},
+		All: len(b.all), Right: len(b.all) - len(b.bad), Checks: len(b.names),
+	}
+	for _, c := range b.counts {
+		p.Counts = append(p.Counts, c)
+	}
+	b.clear(now)
+	for _, r := range still {
+		r.since = now
+	}
+	return p
+}
+
+func (f *flow) text() string {
+	return fmt.Sprintf("%s %s %s", f.Name, f.from.text(), f.to.text())
+}
+
+func (p *place) text() string {
+	return fmt.Sprintf("%s on %s (%s)", p.group, p.node, p.network)
+}
+
+// sample tries one flow until one of its ends is gone.
+func (m *matrix) sample(f flow, index int) {
+	interval := time.Duration(m.spec.IntervalMs) * time.Millisecond
+	m.book.begin(&f)
+	defer m.book.end(&f)
+	// Not all at once; the first ones without waiting, because what is new is where things go wrong.
+	first := interval * time.Duration(index%16) / 16
+	for timer := time.NewTimer(first); ; {
+		select {
+		case <-f.from.ctx.Done():
+			return
+		case <-f.to.ctx.Done():
+			return
+		case <-timer.C:
+		}
+		at := time.Now()
+		what := m.try(f)
+		if !f.from.alive() || !f.to.alive() {
+			return
+		}
+		m.book.note(&f, what, at)
+		timer.Reset(max(0, interval-time.Since(at)))
+	}
+}
+
+// How long an answer may take. Short enough to come back within a sample, long enough for a machine that is busy.
+const answerTimeout = 400 * time.Millisecond
+
+func (m *matrix) try(f flow) outcome {
+	reached := m.reach(f)
+	if reached == f.allowed {
+		return right
+	}
+	if reached {
+		return wrong
+	}
+	// Is it the policy, or do packets not arrive at all? Only what fails while others pass between the same ends, and
+	// fails again, was denied.
+	control := netip.AddrPortFrom(f.to.ip, uint16(m.spec.Control))
+	if !f.from.space.dial(control, answerTimeout) || m.reach(f) || !f.from.space.dial(control, answerTimeout) {
+		return lost
+	}
+	return wrong
+}
+
+func (m *matrix) reach(f flow) bool {
+	to := netip.AddrPortFrom(f.to.ip, uint16(f.Port))
+	if f.Protocol == "udp" {
+		return f.from.space.echo(to, answerTimeout)
+	}
+	return f.from.space.dial(to, answerTimeout)
+}

@@ -1,0 +1,3 @@
+module cni-live-migration/matrix
+
+go 1.26

@@ -1,0 +1,176 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { controlPlane } from '../../lab/cluster/layout.ts';
+import type { Lab } from '../../lab/cluster/lab.ts';
+import { initPid } from '../../lab/machine/machine.ts';
+import { targetPodCidr } from '../../lab/migration-request.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { run } from '../../lab/process.ts';
+import { pauseImage } from '../../lab/tools/node-images.ts';
+import { controlPort, groups, matrixNamespaces, namedPorts, type Group, type MatrixCheck } from './policy-shapes.ts';
+
+/** What was seen in one stage; the fields are those of test/matrix/book.go. */
+export interface MatrixStage {
+  stage: string;
+  seconds: number;
+  counts: {
+    from: string;
+    to: string;
+    sameNode: boolean;
+    flows: number;
+    samples: number;
+    lost: number;
+    wrong: number;
+    wrongMs: number;
+  }[];
+  mistakes: { check: string; from: string; to: string; want: string; at: string; ms: number; ageMs: number }[] | null;
+  /** Flows that were never judged wrongly, and all. */
+  Right: number;
+  All: number;
+  checks: number;
+}
+
+/** The prober of test/matrix: it samples every flow of a lab's groups until it is stopped. */
+export class PolicyMatrix {
+  private readonly process: ChildProcess;
+  private readonly lines: AsyncIterator<string>;
+  /** All stages that are over. */
+  readonly stages: MatrixStage[] = [];
+
+  private constructor(child: ChildProcess) {
+    this.process = child;
+    if (child.stdout === null) throw new Error('the matrix has no output');
+    this.lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  }
+
+  /** Builds and starts it. @param intervalMs between two samples of a flow. */
+  static async start(lab: Lab, checks: readonly MatrixCheck[], intervalMs: number): Promise<PolicyMatrix> {
+    const { layout } = lab;
+    const binary = path.join(layout.dir, 'matrix');
+    const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
+    const source = path.join(projectDir, 'test', 'matrix');
+    await run('go', ['build', '-trimpath', '-buildvcs=false', '-o', binary, '.'], { cwd: source, env });
+    const machines = [controlPlane, ...layout.nodeNames];
+    const pids = await Promise.all(
+      machines.map(async (name) => [name, await initPid(layout.machineDir(name))] as const)
+    );
+    const spec = path.join(layout.dir, 'matrix.json');
+    await writeFile(
+      spec,
+      JSON.stringify({
+        machines: Object.fromEntries(pids),
+        world: controlPlane,
+        targetCidr: targetPodCidr,
+        intervalMs,
+        control: controlPort,
+        checks,
+      })
+    );
+    return new PolicyMatrix(spawn(binary, [spec], { stdio: ['pipe', 'pipe', 'inherit'] }));
+  }
+
+  /** Ends the stage that goes on, and begins another. @returns what was seen in the one that is over. */
+  async stage(name: string): Promise<MatrixStage> {
+    this.process.stdin?.write(`stage ${name}\n`);
+    const { value } = await this.lines.next();
+    const stage = JSON.parse(String(value)) as MatrixStage;
+    this.stages.push(stage);
+    return stage;
+  }
+
+  async stop(): Promise<void> {
+    if (this.process.exitCode !== null) return;
+    const ended = new Promise((resolve) => this.process.once('exit', resolve));
+    this.process.kill('SIGKILL');
+    await ended;
+  }
+}
+
+/** Sum of one number over all cells of a stage. */
+export function total(stage: MatrixStage, field: 'samples' | 'lost' | 'wrong' | 'wrongMs'): number {
+  return stage.counts.reduce((sum, count) => sum + count[field], 0);
+}
+
+/** The stages as a table. */
+export function matrixTable(stages: readonly MatrixStage[]): string {
+  const header = ['stage', 's', 'shapes', 'flows', 'wrong', 'samples', 'lost', 'wrong samples', 'wrong ms'];
+  const rows = stages.map((stage) => [
+    stage.stage,
+    stage.seconds.toFixed(0),
+    String(stage.checks),
+    String(stage.All),
+    String(stage.All - stage.Right),
+    String(total(stage, 'samples')),
+    String(total(stage, 'lost')),
+    String(total(stage, 'wrong')),
+    total(stage, 'wrongMs').toFixed(0),
+  ]);
+  const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] ?? '').length)));
+  return [header, ...rows]
+    .map((row) =>
+      row
+        .map((text, column) => (column === 0 ? text.padEnd(widths[0] ?? 0) : text.padStart(widths[column] ?? 0)))
+        .join('  ')
+    )
+    .join('\n');
+}
+
+/** The namespaces and pods of the matrix: every group on every node. */
+export function matrixObjects(): object[] {
+  return [
+    ...Object.entries(matrixNamespaces).map(([name, labels]) => ({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, labels },
+    })),
+    ...groups.map((group) => ({
+      apiVersion: 'apps/v1',
+      kind: 'DaemonSet',
+      metadata: { name: group.name, namespace: group.namespace },
+      spec: {
+        selector: { matchLabels: { app: group.name, set: 'each-node' } },
+        updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
+        template: matrixPod(group, 'each-node'),
+      },
+    })),
+    {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'churn', namespace: 'matrix-blue' },
+      spec: {
+        replicas: 2,
+        selector: { matchLabels: { app: 'client', set: 'churn' } },
+        template: matrixPod(
+          groups.find(({ name }) => name === 'client')!,
+          'churn'
+        ),
+      },
+    },
+  ];
+}
+
+function matrixPod({ name, labels }: Group, set: string): object {
+  return {
+    metadata: { labels: { ...labels, set } },
+    spec: {
+      terminationGracePeriodSeconds: 1,
+      automountServiceAccountToken: false,
+      containers: [
+        {
+          // Does nothing: the matrix sends and answers in its network namespace.
+          name: 'idle',
+          image: pauseImage,
+          imagePullPolicy: 'IfNotPresent',
+          env: [{ name: 'MATRIX_GROUP', value: name }],
+          ports: namedPorts.map(({ name: portName, protocol, port }) => ({
+            name: portName,
+            protocol,
+            containerPort: port,
+          })),
+        },
+      ],
+    },
+  };
+}

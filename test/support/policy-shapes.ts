@@ -1,0 +1,374 @@
+import { calicoJudge, type CalicoPolicy, type CalicoRule } from '../../activities/policy/calico.ts';
+import type { Flow, PodEnd } from '../../activities/policy/flows.ts';
+import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/kubernetes.ts';
+
+/** A group of pods, one on each node, that policies can tell from others. */
+export interface Group {
+  name: string;
+  namespace: string;
+  labels: Record<string, string>;
+}
+
+/** Labels of the namespaces. */
+export const matrixNamespaces: Record<string, Record<string, string>> = {
+  'matrix-blue': { team: 'blue' },
+  'matrix-red': { team: 'red' },
+};
+
+const group = (name: string, namespace: string, labels: Record<string, string>): Group => ({
+  name,
+  namespace: `matrix-${namespace}`,
+  labels: { app: name, ...labels },
+});
+
+/** Who is there. Shapes of ingress are about `server`, those of egress about `sender`, Calico's about `vault`. */
+export const groups: readonly Group[] = [
+  group('server', 'blue', { tier: 'front' }),
+  group('vault', 'blue', { tier: 'back' }),
+  group('client', 'blue', { role: 'client', env: 'prod' }),
+  group('other', 'blue', { role: 'other' }),
+  group('away', 'red', { role: 'client', env: 'test' }),
+  group('sender', 'blue', { role: 'sender' }),
+  group('target', 'red', { role: 'target', env: 'prod' }),
+  group('closed', 'red', { role: 'closed' }),
+];
+
+/** One way to write a policy, with the port that it is about. */
+export interface Shape {
+  name: string;
+  port: number;
+  protocol: 'tcp' | 'udp';
+  /** Groups that send, and groups that are sent to. */
+  from: readonly string[];
+  to: readonly string[];
+  policies: readonly (NetworkPolicy | CalicoPolicy)[];
+}
+
+/** Port that every policy lets through. */
+export const controlPort = 7_999;
+
+/** Ports of containers that have names. */
+export const namedPorts = [
+  { name: 'named-tcp', protocol: 'TCP', port: 9_900 },
+  { name: 'named-udp', protocol: 'UDP', port: 9_901 },
+  { name: 'named-out', protocol: 'TCP', port: 9_902 },
+  { name: 'calico-named', protocol: 'TCP', port: 9_903 },
+];
+
+/** What the lab is like, as far as policies by address go. */
+export interface Networks {
+  podCidrs: readonly [source: string, target: string];
+  /** A machine outside the cluster. */
+  world: string;
+}
+
+const clients = ['client', 'other', 'away'];
+
+/** Every shape, each on a port of its own, so that all of them may be there at once. */
+export function shapes({ podCidrs, world }: Networks): Shape[] {
+  const found: Shape[] = [];
+  let port = 9_000;
+  const kubernetes = (
+    name: string,
+    direction: 'ingress' | 'egress',
+    peers: readonly PolicyPeer[] | undefined,
+    ports?: (port: number) => PolicyPort[],
+    more: Partial<Pick<Shape, 'protocol' | 'port' | 'to'>> = {}
+  ): void => {
+    const at = more.port ?? port++;
+    const protocol = more.protocol ?? 'tcp';
+    const list = ports?.(at) ?? [{ protocol: protocol.toUpperCase(), port: at }];
+    const inward = direction === 'ingress';
+    const rule = { ports: list, ...(peers !== undefined && { [inward ? 'from' : 'to']: peers }) };
+    const [from, to] = inward ? [[...clients, 'host'], ['server']] : [['sender'], ['target', 'other', 'away']];
+    found.push({
+      name: `${direction}: ${name}`,
+      port: at,
+      protocol,
+      from,
+      to: more.to ?? to,
+      policies: [
+        networkPolicy(`${direction}-${at}`, inward ? 'server' : 'sender', {
+          policyTypes: [inward ? 'Ingress' : 'Egress'],
+          [direction]: [rule],
+        }),
+      ],
+    });
+  };
+  const pods = (labels: Record<string, string>): PolicyPeer => ({ podSelector: { matchLabels: labels } });
+  const expressed = (
+    key: string,
+    operator: string,
+    values?: string[]
+  ): { matchExpressions: { key: string; operator: string; values?: string[] }[] } => ({
+    matchExpressions: [{ key, operator, ...(values !== undefined && { values }) }],
+  });
+  const block = (cidr: string, ...except: string[]): PolicyPeer => ({
+    ipBlock: { cidr, ...(except.length > 0 && { except }) },
+  });
+  const byPods = (key: string, operator: string, values?: string[]): PolicyPeer => ({
+    podSelector: expressed(key, operator, values),
+  });
+  const byNamespaces = (key: string, operator: string, values?: string[]): PolicyPeer => ({
+    namespaceSelector: expressed(key, operator, values),
+  });
+  const role = pods({ role: 'client' });
+  const everywhere = { namespaceSelector: {} };
+
+  const peers: [name: string, peers: PolicyPeer[] | undefined][] = [
+    ['label', [role]],
+    ['two labels', [pods({ role: 'client', env: 'prod' })]],
+    ['In', [byPods('role', 'In', ['client', 'nobody'])]],
+    ['NotIn', [byPods('role', 'NotIn', ['other'])]],
+    ['Exists', [byPods('env', 'Exists')]],
+    ['DoesNotExist', [byPods('env', 'DoesNotExist')]],
+    ['namespace by label', [{ namespaceSelector: { matchLabels: { team: 'red' } } }]],
+    ['namespace In', [byNamespaces('team', 'In', ['red', 'green'])]],
+    ['namespace NotIn', [byNamespaces('team', 'NotIn', ['red'])]],
+    ['namespace Exists', [byNamespaces('team', 'Exists')]],
+    ['namespace by name', [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'matrix-red' } } }]],
+    ['namespace and label', [{ namespaceSelector: { matchLabels: { team: 'red' } }, ...role }]],
+    ['namespace and NotIn', [{ ...everywhere, ...byPods('env', 'NotIn', ['test']) }]],
+    ['all of the namespace', [{ podSelector: {} }]],
+    ['all pods', [everywhere]],
+    ['either of two', [pods({ role: 'other' }), { namespaceSelector: { matchLabels: { team: 'red' } } }]],
+    ['anybody', undefined],
+    ['nobody', [pods({ role: 'nobody' })]],
+    ['everything by address', [block('0.0.0.0/0')]],
+    ['everything by address but a network outside', [block('0.0.0.0/0', '203.0.113.0/24')]],
+    ['everything by address but pods', [block('0.0.0.0/0', ...podCidrs)]],
+    ['a network outside', [block('203.0.113.0/24')]],
+    ['a network of all pods', [block('10.0.0.0/8')]],
+    ['label or a network outside', [role, block('203.0.113.0/24')]],
+  ];
+  for (const [name, list] of peers) {
+    kubernetes(name, 'ingress', list);
+    if (['label', 'NotIn', 'namespace by label', 'anybody'].includes(name)) {
+      kubernetes(`${name}, UDP`, 'ingress', list, undefined, { protocol: 'udp' });
+    }
+  }
+  kubernetes('a range', 'ingress', [role], (at) => [{ port: at - 2, endPort: at + 2 }], { port: (port += 10) - 5 });
+  kubernetes('a range, UDP', 'ingress', [role], (at) => [{ protocol: 'UDP', port: at - 2, endPort: at + 2 }], {
+    port: (port += 10) - 5,
+    protocol: 'udp',
+  });
+  kubernetes('several ports', 'ingress', [role], (at) => [{ port: 1 }, { port: at }, { protocol: 'UDP', port: 2 }]);
+  kubernetes('another protocol', 'ingress', [role], (at) => [{ protocol: 'UDP', port: at }]);
+  kubernetes('a named port', 'ingress', [role], () => [{ port: 'named-tcp' }], { port: 9_900 });
+  kubernetes('a named port, UDP', 'ingress', [role], () => [{ protocol: 'UDP', port: 'named-udp' }], {
+    port: 9_901,
+    protocol: 'udp',
+  });
+
+  const outward: [name: string, peers: PolicyPeer[] | undefined][] = [
+    ['label', [pods({ role: 'other' })]],
+    ['namespace by label', [{ namespaceSelector: { matchLabels: { team: 'red' } } }]],
+    ['namespace and In', [{ ...everywhere, ...byPods('role', 'In', ['target', 'other']) }]],
+    ['namespace and NotIn', [{ ...everywhere, ...byPods('role', 'NotIn', ['target']) }]],
+    ['namespace and Exists', [{ ...everywhere, ...byPods('env', 'Exists') }]],
+    ['all pods', [everywhere]],
+    ['anybody', undefined],
+    ['nobody', [pods({ role: 'nobody' })]],
+    ['everything by address', [block('0.0.0.0/0')]],
+    ['everything by address but pods', [block('0.0.0.0/0', ...podCidrs)]],
+    ['a machine outside', [block(`${world}/32`)]],
+    ['everything but a machine outside', [block('0.0.0.0/0', `${world}/32`)]],
+  ];
+  for (const [name, list] of outward)
+    kubernetes(name, 'egress', list, undefined, { to: ['target', 'other', 'away', 'world'] });
+  kubernetes('label, UDP', 'egress', [pods({ role: 'other' })], undefined, { protocol: 'udp' });
+  kubernetes('a range', 'egress', [everywhere], (at) => [{ port: at - 2, endPort: at + 2 }], {
+    port: (port += 10) - 5,
+  });
+  kubernetes('a named port', 'egress', [everywhere], () => [{ port: 'named-out' }], { port: 9_902 });
+
+  found.push({
+    name: 'default deny, both ways',
+    port: port++,
+    protocol: 'tcp',
+    from: [...clients, 'closed'],
+    to: ['closed', 'target'],
+    policies: [networkPolicy('default-deny', 'closed', { policyTypes: ['Ingress', 'Egress'] })],
+  });
+  found.push(...calicoShapes(() => port++));
+  return found;
+}
+
+function networkPolicy(name: string, app: string, spec: Omit<NetworkPolicy['spec'], 'podSelector'>): NetworkPolicy {
+  const { namespace } = groups.find((one) => one.name === app) ?? { namespace: '' };
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name, namespace },
+    spec: { podSelector: { matchLabels: { app } }, ...spec },
+  };
+}
+
+/** What lets the control port through, where policies close pods. */
+export const controlPolicies: readonly NetworkPolicy[] = [
+  ...['server', 'vault'].map((app) =>
+    networkPolicy(`control-${app}`, app, { policyTypes: ['Ingress'], ingress: [{ ports: [{ port: controlPort }] }] })
+  ),
+  networkPolicy('control-sender', 'sender', { policyTypes: ['Egress'], egress: [{ ports: [{ port: controlPort }] }] }),
+];
+
+/** Shapes of Calico's own policies, about `vault`. */
+function calicoShapes(nextPort: () => number): Shape[] {
+  const vault = "app == 'vault'";
+  const make = (
+    name: string,
+    rules: (
+      on: Pick<CalicoRule, 'protocol' | 'destination'>,
+      port: number
+    ) => (CalicoPolicy['spec'] & { global?: boolean })[],
+    protocol: 'tcp' | 'udp' = 'tcp',
+    port = nextPort()
+  ): Shape => ({
+    name: `Calico: ${name}`,
+    port,
+    protocol,
+    from: [...clients, 'host'],
+    to: ['vault'],
+    policies: rules({ protocol: protocol.toUpperCase(), destination: { ports: [port] } }, port).map(
+      ({ global = false, ...spec }, index) => ({
+        apiVersion: 'crd.projectcalico.org/v1',
+        kind: global ? ('GlobalNetworkPolicy' as const) : ('NetworkPolicy' as const),
+        metadata: { name: `default.p${port}-${index}`, ...(!global && { namespace: 'matrix-blue' }) },
+        spec: { selector: vault, ...spec },
+      })
+    ),
+  });
+  const from = (selector: string, more: object = {}) => ({ source: { selector, ...more } });
+  const client = "role == 'client'";
+  return [
+    make('selector', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from(client) }] }]),
+    make('selector, UDP', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from(client) }] }], 'udp'),
+    make('not equal', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from("role != 'other'") }] }]),
+    make('either', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from("env == 'prod' || role == 'other'") }] }]),
+    make('not in', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from("role not in {'client', 'x'}") }] }]),
+    make('has', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from('has(env)') }] }]),
+    make('not', (on) => [{ ingress: [{ action: 'Allow', ...on, ...from(`!(${client})`) }] }]),
+    make('namespace', (on) => [
+      { ingress: [{ action: 'Allow', ...on, source: { namespaceSelector: "team == 'red'" } }] },
+    ]),
+    make('namespace and selector', (on) => [
+      { ingress: [{ action: 'Allow', ...on, ...from(client, { namespaceSelector: 'all()' }) }] },
+    ]),
+    make('notSelector', (on) => [
+      { ingress: [{ action: 'Allow', ...on, source: { notSelector: "role == 'other'" } }] },
+    ]),
+    make('service account', (on) => [
+      { ingress: [{ action: 'Allow', ...on, source: { serviceAccounts: { names: ['default'] } } }] },
+    ]),
+    make('a range', (on, port) => [
+      { ingress: [{ action: 'Allow', ...on, destination: { ports: [`${port}:${port}`] }, ...from(client) }] },
+    ]),
+    make(
+      'a named port',
+      (on) => [{ ingress: [{ action: 'Allow', ...on, destination: { ports: ['calico-named'] }, ...from(client) }] }],
+      'tcp',
+      9_903
+    ),
+    make('Allow, then Deny', (on) => [
+      {
+        ingress: [
+          { action: 'Allow', ...on, ...from(client) },
+          { action: 'Deny', ...on },
+        ],
+      },
+    ]),
+    make('Deny, then Allow', (on) => [
+      {
+        ingress: [
+          { action: 'Deny', ...on, ...from("env == 'prod'") },
+          { action: 'Allow', ...on },
+        ],
+      },
+    ]),
+    make('order: Deny before Allow', (on) => [
+      { global: true, order: 10, ingress: [{ action: 'Deny', ...on, ...from("role == 'other'") }] },
+      { order: 20, ingress: [{ action: 'Allow', ...on }] },
+    ]),
+    make('order: a Deny that comes too late', (on) => [
+      { global: true, order: 30, ingress: [{ action: 'Deny', ...on, ...from(client) }] },
+      { order: 20, ingress: [{ action: 'Allow', ...on }] },
+    ]),
+    make('a global policy by namespace', (on) => [
+      { global: true, namespaceSelector: "team == 'blue'", ingress: [{ action: 'Allow', ...on, ...from(client) }] },
+    ]),
+    make('all addresses', (on) => [{ ingress: [{ action: 'Allow', ...on, source: { nets: ['0.0.0.0/0'] } }] }]),
+    make('a network outside', (on) => [
+      { ingress: [{ action: 'Allow', ...on, source: { nets: ['203.0.113.0/24'] } }] },
+    ]),
+    make('Log and Allow', (on) => [{ ingress: [{ action: 'Log' }, { action: 'Allow', ...on, ...from(client) }] }]),
+  ];
+}
+
+/** One kind of flow for the prober of test/matrix. */
+export interface MatrixCheck {
+  name: string;
+  from: string;
+  to: string;
+  protocol: string;
+  port: number;
+  allowedSame: boolean;
+  allowedOther: boolean;
+}
+
+/** Every flow of the shapes, with what policies as specified say of it: the sender's and the receiver's. */
+export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixCheck[] {
+  const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
+  const isCalico = (policy: NetworkPolicy | CalicoPolicy): policy is CalicoPolicy =>
+    policy.apiVersion === 'crd.projectcalico.org/v1';
+  const judge = calicoJudge({
+    own: policies.filter(isCalico),
+    kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
+    sets: [],
+  });
+  const pod = (name: string): PodEnd => {
+    const { namespace, labels } = groups.find((one) => one.name === name) ?? { namespace: '', labels: {} };
+    const [source] = networks.podCidrs;
+    return {
+      kind: 'pod',
+      namespace,
+      labels,
+      namespaceLabels: matrixNamespaces[namespace] ?? {},
+      serviceAccount: 'default',
+      serviceAccountLabels: {},
+      address: source.replace('.0.0/16', '.1.5'),
+      ports: namedPorts,
+    };
+  };
+  const [calico, cilium] = networks.podCidrs.map((cidr) => cidr.replace('.0.0/16', '.1.0'));
+  const overlay = { calico: calico ?? '', cilium: cilium ?? '' };
+  const verdict = (from: string, to: string, own: boolean, shape: Shape): boolean => {
+    const traffic = { protocol: shape.protocol.toUpperCase(), port: shape.port };
+    const ends = (name: string): Flow['peer'] => {
+      if (name === 'world') return { kind: 'world', address: networks.world };
+      if (name === 'host') return { kind: 'node', address: '10.99.0.1', overlay, own };
+      return pod(name);
+    };
+    const [source, destination] = [ends(from), ends(to)];
+    const leaves =
+      source.kind !== 'pod' || judge({ direction: 'egress', subject: source, peer: destination, traffic }).allowed;
+    const enters =
+      destination.kind !== 'pod' ||
+      judge({ direction: 'ingress', subject: destination, peer: source, traffic }).allowed;
+    return leaves && enters;
+  };
+  return all.flatMap((shape) =>
+    shape.from.flatMap((from) =>
+      shape.to
+        .filter((to) => to !== from)
+        .map((to) => ({
+          name: shape.name,
+          from,
+          to,
+          protocol: shape.protocol,
+          port: shape.port,
+          allowedSame: verdict(from, to, true, shape),
+          allowedOther: verdict(from, to, false, shape),
+        }))
+    )
+  );
+}
