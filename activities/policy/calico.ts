@@ -2,9 +2,11 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { inCidr } from './addresses.ts';
 import {
   asSeen,
+  directions,
   destinationOf,
   type Direction,
   type Flow,
+  type Judge,
   type Judgement,
   type Peer,
   type PodEnd,
@@ -190,7 +192,12 @@ interface Evaluated {
   tier: string;
   order: number;
   applies: (pod: PodEnd, direction: Direction) => boolean;
-  rules: (direction: Direction) => { action: CalicoRule['action']; matches: (flow: Flow) => boolean }[];
+  rules: (direction: Direction) => {
+    action: CalicoRule['action'];
+    matches: (flow: Flow) => boolean;
+    /** Whether the other end is one that the rule is about, whatever is sent. */
+    about: (peer: Peer) => boolean;
+  }[];
 }
 
 /** All policies that Felix enforces: Calico's own, and Kubernetes'. */
@@ -204,7 +211,7 @@ export interface CalicoPolicies {
  * How Calico judges (docs.tigera.io, "Policy rules" and "Tiers"; felix/rules of v3.28): the policies about the pod in
  * their order; the first rule that matches decides; where policies are about the pod and no rule matches, it is denied.
  */
-export function calicoJudge(policies: CalicoPolicies): (flow: Flow) => Judgement {
+export function calicoJudge(policies: CalicoPolicies): Judge {
   const evaluated = [
     ...policies.own.map((policy) => ownPolicy(policy, policies.sets)),
     ...policies.kubernetes.map(kubernetesPolicy),
@@ -213,7 +220,7 @@ export function calicoJudge(policies: CalicoPolicies): (flow: Flow) => Judgement
   const about = perSubject((subject, direction) =>
     tiers.map((tier) => evaluated.filter((one) => one.tier === tier && one.applies(subject, direction)))
   );
-  return (asked) => {
+  const judge = (asked: Flow): Judgement => {
     const flow = asSeen(asked, 'calico');
     // Felix lets a node reach its own pods, whatever policies say (felix/rules: output of the host is not policed).
     if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.own) return { allowed: true, by: [] };
@@ -225,6 +232,23 @@ export function calicoJudge(policies: CalicoPolicies): (flow: Flow) => Judgement
     }
     return { allowed: true, by: [] };
   };
+  const any: Traffic = { protocol: '' };
+  const applying = (subject: PodEnd, direction: Direction, peer: Peer): Evaluated[] =>
+    about({ subject, direction, peer, traffic: any }).flat();
+  return {
+    judge,
+    subjectKey: (pod) => directions.map((one) => keys(applying(pod, one, pod))).join('/'),
+    peerKey: (subject, direction, peer) => {
+      const { peer: seen } = asSeen({ subject, direction, peer, traffic: any }, 'calico');
+      return applying(subject, direction, peer)
+        .flatMap(({ rules }) => rules(direction).map((rule) => (rule.about(seen) ? '1' : '0')))
+        .join('');
+    },
+  };
+}
+
+function keys(policies: readonly Evaluated[]): string {
+  return policies.map(({ key }) => key).join(',');
 }
 
 /** What follows from a flow's pod and direction alone, found out once for each. */
@@ -256,9 +280,12 @@ function ownPolicy(policy: CalicoPolicy, sets: readonly NetworkSet[]): Evaluated
   const { metadata, spec } = policy;
   const subject = subjectExpression(policy);
   const types = calicoTypes(policy);
-  const compiled = (list: readonly CalicoRule[] = []) =>
-    list.map((rule) => ({ action: rule.action, matches: ruleMatcher(rule, metadata?.namespace, sets) }));
-  const rules = { ingress: compiled(spec?.ingress), egress: compiled(spec?.egress) };
+  const compiled = (direction: Direction) =>
+    (spec?.[direction] ?? []).map((rule) => ({
+      action: rule.action,
+      ...ruleMatcher(rule, direction, metadata?.namespace, sets),
+    }));
+  const rules = { ingress: compiled('ingress'), egress: compiled('egress') };
   return {
     key: policyKey(policy),
     tier: spec?.tier ?? 'default',
@@ -271,12 +298,13 @@ function ownPolicy(policy: CalicoPolicy, sets: readonly NetworkSet[]): Evaluated
 
 function ruleMatcher(
   rule: CalicoRule,
+  direction: Direction,
   namespace: string | undefined,
   sets: readonly NetworkSet[]
-): (flow: Flow) => boolean {
+): { matches: (flow: Flow) => boolean; about: (peer: Peer) => boolean } {
   const source = endMatcher(rule.source ?? {}, namespace, sets);
   const destination = endMatcher(rule.destination ?? {}, namespace, sets);
-  return (flow) => {
+  const matches = (flow: Flow): boolean => {
     const { traffic } = flow;
     const to = destinationOf(flow);
     const from = to === flow.peer ? flow.subject : flow.peer;
@@ -290,6 +318,7 @@ function ruleMatcher(
     if (notPorts.some((port) => portMatches(port, traffic, to))) return false;
     return source(from) && destination(to);
   };
+  return { matches, about: direction === 'ingress' ? source : destination };
 }
 
 function endMatcher(
@@ -328,12 +357,16 @@ function kubernetesPolicy(policy: NetworkPolicy): Evaluated {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = typesOf(policy);
-  const compiled = (peers: readonly PolicyPeer[] = [], ports: readonly PolicyPort[] = []) => ({
-    action: 'Allow' as const,
-    matches: (flow: Flow) =>
-      (peers.length === 0 || peers.some((peer) => kubernetesPeer(peer, namespace, flow.peer))) &&
-      (ports.length === 0 || ports.some((port) => kubernetesPort(port, flow))),
-  });
+  const compiled = (peers: readonly PolicyPeer[] = [], ports: readonly PolicyPort[] = []) => {
+    const about = (end: Peer): boolean =>
+      peers.length === 0 || peers.some((peer) => kubernetesPeer(peer, namespace, end));
+    return {
+      action: 'Allow' as const,
+      matches: (flow: Flow) =>
+        (ports.length === 0 || ports.some((port) => kubernetesPort(port, flow))) && about(flow.peer),
+      about,
+    };
+  };
   const rules = {
     ingress: (spec.ingress ?? []).map(({ from, ports }) => compiled(from, ports)),
     egress: (spec.egress ?? []).map(({ to, ports }) => compiled(to, ports)),

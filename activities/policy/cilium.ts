@@ -1,7 +1,16 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { inCidr } from './addresses.ts';
 import { kubernetesPort, perSubject, podPeer, policyKey, portMatches } from './calico.ts';
-import { asSeen, destinationOf, type Direction, type Flow, type Judgement, type Peer, type PodEnd } from './flows.ts';
+import {
+  asSeen,
+  destinationOf,
+  type Direction,
+  type Flow,
+  type Judge,
+  type Judgement,
+  type Peer,
+  type PodEnd,
+} from './flows.ts';
 import { isIdentityLabel } from './identity-labels.ts';
 import { matchesSelector, typesOf, type LabelSelector, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
 
@@ -63,20 +72,22 @@ interface Evaluated {
   /** Whether it leaves denied what nothing allows. */
   closes: (direction: Direction) => boolean;
   matches: (flow: Flow, verdict: 'allow' | 'deny') => boolean;
+  /** For each of its rules, whether the other end is one that it is about, whatever is sent. */
+  about: (direction: Direction, peer: Peer) => boolean[];
 }
 
 /**
  * How Cilium judges (Documentation/security/policy of v1.20): policies have no order; what any of them denies is denied,
  * else what any allows is allowed; where some close the pod, the rest is denied. A node reaches its own pods always.
  */
-export function ciliumJudge(policies: CiliumPolicies): (flow: Flow) => Judgement {
+export function ciliumJudge(policies: CiliumPolicies): Judge {
   const { cidrMatchesNodes } = policies;
   const evaluated = [
     ...policies.kubernetes.map((policy) => kubernetesPolicy(policy, cidrMatchesNodes)),
     ...policies.own.map((policy) => ownPolicy(policy, cidrMatchesNodes)),
   ];
   const about = perSubject((subject) => evaluated.filter((one) => one.applies(subject)));
-  return (asked) => {
+  const judge = (asked: Flow): Judgement => {
     const flow = asSeen(asked, 'cilium');
     const { direction, peer } = flow;
     if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
@@ -88,6 +99,21 @@ export function ciliumJudge(policies: CiliumPolicies): (flow: Flow) => Judgement
     if (allowing.length > 0) return { allowed: true, by: of(allowing) };
     const closing = applying.filter((one) => one.closes(direction));
     return { allowed: closing.length === 0, by: of(closing) };
+  };
+  const asked = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
+    asSeen({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
+  return {
+    judge,
+    subjectKey: (pod) =>
+      about(asked(pod, 'ingress', pod))
+        .map(({ key }) => key)
+        .join(','),
+    peerKey: (subject, direction, peer) => {
+      const flow = asked(subject, direction, peer);
+      return about(flow)
+        .flatMap((one) => one.about(direction, flow.peer).map((is) => (is ? '1' : '0')))
+        .join('');
+    },
   };
 }
 
@@ -126,23 +152,15 @@ function ownPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): Evaluated {
       [...rulesOf(direction, 'allow'), ...rulesOf(direction, 'deny')].length > 0,
     matches: (flow, verdict) =>
       rulesOf(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
+    about: (direction, peer) =>
+      [...rulesOf(direction, 'allow'), ...rulesOf(direction, 'deny')].map((rule) =>
+        isAbout(rule, peer, namespace, cidrMatchesNodes)
+      ),
   };
 }
 
 function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
   const { peer, traffic } = flow;
-  const endpoints = rule.fromEndpoints ?? rule.toEndpoints;
-  const entities = rule.fromEntities ?? rule.toEntities;
-  const cidrs = rule.fromCIDRSet ?? rule.toCIDRSet;
-  const anybody = endpoints === undefined && entities === undefined && cidrs === undefined;
-  // A rule that says nothing is about nothing: it only closes the pod.
-  if (anybody && rule.toPorts === undefined && rule.icmps === undefined) return false;
-  const who =
-    anybody ||
-    (endpoints?.some((selector) => peer.kind === 'pod' && inScope(selector, peer, namespace)) ?? false) ||
-    (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
-    (cidrs?.some(({ cidr, except = [] }) => byCidr(cidr, except, peer, cidrMatchesNodes)) ?? false);
-  if (!who) return false;
   const destination = destinationOf(flow);
   const ports = rule.toPorts?.some((one) =>
     one.ports.some(({ port, endPort, protocol }) => {
@@ -156,7 +174,22 @@ function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined
   const icmps = rule.icmps?.some(({ fields }) =>
     fields.some(({ type }) => traffic.protocol === 'ICMP' && type === traffic.icmpType)
   );
-  return (ports ?? true) && (icmps ?? true);
+  return (ports ?? true) && (icmps ?? true) && isAbout(rule, peer, namespace, cidrMatchesNodes);
+}
+
+function isAbout(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
+  const endpoints = rule.fromEndpoints ?? rule.toEndpoints;
+  const entities = rule.fromEntities ?? rule.toEntities;
+  const cidrs = rule.fromCIDRSet ?? rule.toCIDRSet;
+  // A rule that says nothing is about nothing, and only closes the pod; one about ports alone is about anybody.
+  if (endpoints === undefined && entities === undefined && cidrs === undefined) {
+    return rule.toPorts !== undefined || rule.icmps !== undefined;
+  }
+  return (
+    (endpoints?.some((selector) => peer.kind === 'pod' && inScope(selector, peer, namespace)) ?? false) ||
+    (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
+    (cidrs?.some(({ cidr, except = [] }) => byCidr(cidr, except, peer, cidrMatchesNodes)) ?? false)
+  );
 }
 
 /** Whether a pod is one of a rule's: in the policy's own namespace, unless the selector says another. */
@@ -224,21 +257,25 @@ function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Eva
     ipBlock === undefined
       ? peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, namespace, identityOf(peer))
       : byCidr(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
+  const rules = {
+    ingress: (spec.ingress ?? []).map(({ from = [], ports = [] }) => ({ peers: from, ports })),
+    egress: (spec.egress ?? []).map(({ to = [], ports = [] }) => ({ peers: to, ports })),
+  };
+  const rulesOf = (direction: Direction) => rules[direction];
+  const isOf = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
+    peers.length === 0 || peers.some((one) => isPeer(one, peer));
   return {
     key: policyKey(policy),
     applies: (pod) => pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, identityOf(pod).labels),
     closes: about,
-    matches: (flow, verdict) => {
-      if (verdict === 'deny' || !about(flow.direction)) return false;
-      const rules =
-        flow.direction === 'ingress'
-          ? (spec.ingress ?? []).map(({ from, ports }) => ({ peers: from, ports }))
-          : (spec.egress ?? []).map(({ to, ports }) => ({ peers: to, ports }));
-      return rules.some(
-        ({ peers = [], ports = [] }) =>
-          (peers.length === 0 || peers.some((peer) => isPeer(peer, flow.peer))) &&
-          (ports.length === 0 || ports.some((port) => kubernetesPort(port, flow)))
-      );
-    },
+    matches: (flow, verdict) =>
+      verdict === 'allow' &&
+      about(flow.direction) &&
+      rulesOf(flow.direction).some(
+        (rule) =>
+          (rule.ports.length === 0 || rule.ports.some((port) => kubernetesPort(port, flow))) &&
+          isOf(rule.peers, flow.peer)
+      ),
+    about: (direction, peer) => rulesOf(direction).map(({ peers }) => isOf(peers, peer)),
   };
 }

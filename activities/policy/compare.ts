@@ -1,8 +1,8 @@
 import type { PolicyVerdict } from '../../workflows/model/policies.ts';
-import { calicoJudge, calicoLabels, policyKey, type CalicoPolicies, type CalicoPolicy } from './calico.ts';
+import { calicoJudge, policyKey, type CalicoPolicies, type CalicoPolicy } from './calico.ts';
 import { ciliumJudge, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
 import { domainOf, type Domain, type PolicyCluster } from './domain.ts';
-import { directions, flowText, type Flow, type Judgement, type Peer } from './flows.ts';
+import { directions, flowText, type Flow, type Judge, type Judgement, type Peer } from './flows.ts';
 import { BadSelector } from './selectors.ts';
 import { denyForms, supplement, translatePolicy, type DenyForm, type Translation } from './translate.ts';
 
@@ -25,7 +25,7 @@ export interface PolicyComparison {
 /** More differing flows are not gathered: each names the policies that have a part in it. */
 const maxDifferences = 2_000;
 
-/** More flows than this are not judged: a part of them is, and the verdicts say so. */
+/** After so many flows no further pods' are judged, and the verdicts say so. */
 const maxFlows = 3_000_000;
 
 /**
@@ -55,7 +55,7 @@ export function comparePolicies(
       .map((policy) => translatePolicy(policy, context, forms.get(policyKey(policy)) ?? 'all'));
   for (const { of, problems } of translated()) if (problems.length > 0) aside.set(of, problems);
 
-  const judgeCilium = (list: readonly Translation[]): ((flow: Flow) => Judgement) => {
+  const judgeCilium = (list: readonly Translation[]): Judge => {
     const own = [...list.flatMap(({ objects }) => objects), ...supplements.values()];
     return ciliumJudge({ own, kubernetes: policies.kubernetes, cidrMatchesNodes } satisfies CiliumPolicies);
   };
@@ -67,7 +67,8 @@ export function comparePolicies(
   for (const policy of policies.own) {
     const key = policyKey(policy);
     const rules = [...(policy.spec?.ingress ?? []), ...(policy.spec?.egress ?? [])];
-    if (now.found.length === 0 || aside.has(key) || !rules.some(({ action }) => action === 'Deny')) continue;
+    if (aside.has(key) || !rules.some(({ action }) => action === 'Deny')) continue;
+    if (!now.found.some((one) => culprits(one, policies).includes(key))) continue;
     for (const form of denyForms.slice(1)) {
       const before = forms.get(key) ?? 'all';
       forms.set(key, form);
@@ -151,43 +152,48 @@ function culprits({ calico, cilium }: Difference, { own }: CalicoPolicies): stri
   return found.length > 0 ? found : calico.by.length > 0 ? calico.by : cilium.by;
 }
 
-/** Judges every flow of the domain twice. */
+/** Judges every flow of the domain twice; of those that neither network can tell apart, one. */
 function differ(
-  calico: (flow: Flow) => Judgement,
-  cilium: (flow: Flow) => Judgement,
-  domain: Domain
+  calico: Judge,
+  cilium: Judge,
+  { pods, outside, traffic }: Domain
 ): { found: Difference[]; flows: number; complete: boolean } {
-  let flows = 0;
-  let index = 0;
+  const all: Peer[] = [...pods, ...outside];
+  const portsOf = (peer: Peer): string => (peer.kind === 'pod' ? JSON.stringify(peer.ports) : '');
   const found: Difference[] = [];
-  const { total, list } = flowsOf(domain);
-  const step = Math.max(1, Math.ceil(total / maxFlows));
-  for (const flow of list) {
-    if (index++ % step !== 0) continue;
+  let flows = 0;
+  const attempt = (flow: Flow): void => {
     flows++;
-    const left = calico(flow);
-    const right = cilium(flow);
+    const left = calico.judge(flow);
+    const right = cilium.judge(flow);
     if (left.allowed !== right.allowed && found.length < maxDifferences)
       found.push({ flow, calico: left, cilium: right });
-  }
-  return { found, flows, complete: step === 1 };
-}
-
-/** Every flow of the domain, and how many there are. */
-function flowsOf({ pods, outside, traffic }: Domain): { total: number; list: Generator<Flow> } {
-  // A pod's own address is nothing that its policies look at.
-  const subjects = distinct(pods, (pod) => JSON.stringify({ ...pod, address: '', labels: calicoLabels(pod) }));
-  const peers: Peer[] = [...pods, ...outside];
-  function* each(): Generator<Flow> {
-    for (const subject of subjects) {
-      for (const direction of directions) {
-        for (const peer of peers) yield* traffic.map((one) => ({ direction, subject, peer, traffic: one }));
-      }
+  };
+  const subjects = distinct(pods, (pod) => [calico.subjectKey(pod), cilium.subjectKey(pod), portsOf(pod)].join('|'));
+  for (const subject of subjects) {
+    for (const direction of directions) {
+      const peers = distinct(all, (peer) =>
+        [
+          peer.kind,
+          peer.kind === 'node' && peer.own,
+          calico.peerKey(subject, direction, peer),
+          cilium.peerKey(subject, direction, peer),
+          direction === 'egress' && portsOf(peer),
+        ].join('|')
+      );
+      if (flows > maxFlows) return { found, flows, complete: false };
+      for (const peer of peers) traffic.forEach((one) => attempt({ direction, subject, peer, traffic: one }));
     }
   }
-  return { total: subjects.length * peers.length * traffic.length * directions.length, list: each() };
+  return { found, flows, complete: true };
 }
 
+/** The first of each key: those that there are come before those that may come. */
 function distinct<T>(list: readonly T[], keyOf: (item: T) => string): T[] {
-  return [...new Map(list.map((item) => [keyOf(item), item])).values()];
+  const found = new Map<string, T>();
+  for (const item of list) {
+    const key = keyOf(item);
+    if (!found.has(key)) found.set(key, item);
+  }
+  return [...found.values()];
 }

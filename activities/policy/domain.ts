@@ -24,7 +24,7 @@ export interface PolicyCluster {
 }
 
 /** More kinds of pods than this are not made up; those that there are count then. */
-const maxInvented = 4_000;
+const maxInvented = 2_000;
 
 /** A value that no selector names. */
 const other = 'something-else';

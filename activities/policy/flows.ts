@@ -77,6 +77,15 @@ export function asSeen(flow: Flow, network: Network): Flow {
   return { ...flow, peer: { ...peer, address: peer.overlay[network] } };
 }
 
+/** How one of the networks judges. */
+export interface Judge {
+  judge: (flow: Flow) => Judgement;
+  /** The same text for pods whose flows are all judged the same. */
+  subjectKey: (pod: PodEnd) => string;
+  /** The same text for those at the other end of a pod's flows that its policies cannot tell apart. */
+  peerKey: (subject: PodEnd, direction: Direction, peer: Peer) => string;
+}
+
 /** The destination of a flow, whose named ports count. */
 export function destinationOf({ direction, subject, peer }: Flow): Peer {
   return direction === 'ingress' ? subject : peer;

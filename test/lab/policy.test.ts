@@ -37,7 +37,8 @@ beforeAll(async () => {
   cli = new TemporalCli(temporal, lab().layout.context);
   matrix = await PolicyMatrix.start(lab(), matrixChecks(all, networks), intervalMs);
   stopChurn = churn();
-  await pause(5_000);
+  // Until Calico has all of them.
+  await pause(15_000);
 });
 
 afterAll(async () => {

@@ -149,7 +149,8 @@ func (b *book) close(f *flow, now time.Time) {
 	if r == nil || r.since.IsZero() {
 		return
 	}
-	ms := float64(now.Sub(r.since).Microseconds()) / 1000
+	// A sample that was under way when the page was turned began before it.
+	ms := max(0, float64(now.Sub(r.since).Microseconds())/1000)
 	b.countOf(f).WrongMs += ms
 	if len(b.wrong) < maxMistakes {
 		want := "denied"

@@ -74,8 +74,8 @@ export class PolicyMatrix {
   /** Ends the stage that goes on, and begins another. @returns what was seen in the one that is over. */
   async stage(name: string): Promise<MatrixStage> {
     this.process.stdin?.write(`stage ${name}\n`);
-    const { value } = await this.lines.next();
-    const stage = JSON.parse(String(value)) as MatrixStage;
+    const next: IteratorResult<string> = await this.lines.next();
+    const stage = JSON.parse(String(next.value)) as MatrixStage;
     this.stages.push(stage);
     return stage;
   }

@@ -320,7 +320,7 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
   const isCalico = (policy: NetworkPolicy | CalicoPolicy): policy is CalicoPolicy =>
     policy.apiVersion === 'crd.projectcalico.org/v1';
-  const judge = calicoJudge({
+  const { judge } = calicoJudge({
     own: policies.filter(isCalico),
     kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
     sets: [],

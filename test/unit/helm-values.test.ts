@@ -11,7 +11,8 @@ it("adds the migration's values to the operator's, at every depth", () => {
   expect(coexistenceValues(input({ operator: { replicas: 2 }, debug: { enabled: true } }))).toMatchObject({
     tunnelPort: 9000,
     cni: { customConf: true },
-    policyEnforcementMode: 'never',
+    policyEnforcementMode: 'default',
+    policyCIDRMatchMode: ['nodes'],
     ipam: { operator: { clusterPoolIPv4PodCIDRList: ['10.50.0.0/16'] } },
     operator: { replicas: 2, setNodeTaints: false, unmanagedPodWatcher: { restart: false } },
     debug: { enabled: true },
@@ -22,7 +23,7 @@ it('ends with Cilium owning the CNI and enforcing policy, and changes nothing el
   const [before, after] = [coexistenceValues(input({})), finalValues(input({}))];
   const ownership = {
     cni: { customConf: false, uninstall: false, readCniConf: '/cni-chain/05-cilium.conflist' },
-    policyEnforcementMode: 'default',
+    extraConfig: { 'enable-stale-cilium-endpoint-cleanup': 'true' },
     operator: { setNodeTaints: true, unmanagedPodWatcher: { restart: true } },
   };
   // The agents' template is the same in all three, so that no agent is replaced but by the migration.
@@ -50,4 +51,14 @@ it.each([
   [{ operator: 'none' }, ['operator']],
 ])('finds in %j what contradicts the migration', (values, expected) => {
   expect(conflictingValues(input(values))).toEqual(expected);
+});
+
+it.each([
+  ['enforce', { policyEnforcementMode: 'default', policyAuditMode: false }],
+  ['audit', { policyEnforcementMode: 'default', policyAuditMode: true }],
+  ['off', { policyEnforcementMode: 'never', policyAuditMode: false }],
+] as const)('has agents %s policies until the cut-over, and enforce them after it', (policyMode, before) => {
+  const given = { ...input({ policyCIDRMatchMode: [] }), policyMode };
+  expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: [] });
+  expect(cutOverValues(given)).toMatchObject({ policyEnforcementMode: 'default', policyAuditMode: false });
 });

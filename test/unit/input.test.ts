@@ -25,6 +25,8 @@ it('fills in every default', () => {
       drain: { mode: 'evict', timeoutSeconds: 900, deleteEmptyDirData: false, evictUnmanagedPods: false },
       waivers: [],
       nodePods: true,
+      coexistenceImage: 'cni-live-migration/coexistence:1',
+      policyMode: 'enforce',
       dryRun: false,
       ledger: { samplesPerSecond: 20, baselineSeconds: 30, afterSeconds: 30, outside: [] },
       gates: { toleranceMs: 5_000, paths: {}, prometheus: [], http: [] },
