@@ -9,7 +9,7 @@ import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { isOnSource, listPods } from '../kubernetes/pods.ts';
 import { contains } from '../../workflows/model/networks.ts';
 import { poll } from '../poll.ts';
-import { readiness, scratchSpace } from './container.ts';
+import { scratchSpace, startup } from './container.ts';
 import { bridgeRole, calicoAddressAnnotation, identityBridge } from './names.ts';
 
 /** Input of `deployIdentityBridge`. */
@@ -229,7 +229,7 @@ export function bridgeObjects(
                     field('POD_NAMESPACE', 'metadata.namespace'),
                     ...Object.entries(env).map(([name, value]) => ({ name, value })),
                   ],
-                  readinessProbe: readiness,
+                  startupProbe: startup,
                   securityContext: {
                     allowPrivilegeEscalation: false,
                     readOnlyRootFilesystem: true,

@@ -4,7 +4,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ownDaemonSet, ownDaemonSetReady } from '../kubernetes/daemon-sets.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
-import { readiness, scratchSpace } from './container.ts';
+import { scratchSpace, startup } from './container.ts';
 import { natExemption } from './names.ts';
 
 /** Input of `deployNatExemption`. */
@@ -62,7 +62,7 @@ function daemonSet(image: string, args: readonly string[], env: Readonly<Record<
         imagePullPolicy: 'IfNotPresent',
         args,
         env: Object.entries(env).map(([name, value]) => ({ name, value })),
-        readinessProbe: readiness,
+        startupProbe: startup,
         securityContext: {
           allowPrivilegeEscalation: false,
           readOnlyRootFilesystem: true,

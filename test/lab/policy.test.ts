@@ -13,8 +13,8 @@ import { TemporalCli } from '../support/temporal-cli.ts';
 import { workerAccount } from '../support/worker-account.ts';
 
 const lab = useLab({ nodes: 3, app: false });
-const intervalMs = Number(process.env['POLICY_INTERVAL_MS'] ?? 500);
-const settled = 15_000;
+const intervalMs = Number(process.env['POLICY_INTERVAL_MS'] ?? 1_000);
+const settled = 20_000;
 
 let temporal: TemporalServer;
 let cli: TemporalCli;
@@ -60,7 +60,7 @@ function churn(): () => Promise<void> {
       await lab()
         .kubectl(verb ?? '', ...more, ...deployment)
         .catch(() => '');
-      await pause(4_000);
+      await pause(10_000);
     }
   })();
   return async () => {
@@ -88,15 +88,20 @@ async function untilNode(name: string, ...states: string[]): Promise<void> {
 }
 
 async function start(more: Partial<MigrationRequest> = {}): Promise<void> {
-  await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', more)));
+  await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', { ledger: quietLedger(), ...more })));
   await cli.approvePlan();
   await untilNode('node1', 'awaiting-approval');
+}
+
+/** The probers are not what the machine is to be busy with. */
+function quietLedger(): MigrationRequest['ledger'] {
+  return { samplesPerSecond: 1, baselineSeconds: 2, afterSeconds: 2 };
 }
 
 /** Nothing was judged wrongly in a stage that is over, and a good part of the flows was tried. */
 function expectRight(stage: MatrixStage): void {
   const { stage: name, All: flows } = stage;
-  expect({ name, enough: flows > 1_500 && total(stage, 'samples') > flows }).toEqual({ name, enough: true });
+  expect({ name, enough: flows > 1_000 && total(stage, 'samples') > flows }).toEqual({ name, enough: true });
   expect({ name, mistakes: (stage.mistakes ?? []).slice(0, 5), wrongMs: total(stage, 'wrongMs') }).toEqual({
     name,
     mistakes: [],

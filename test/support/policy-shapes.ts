@@ -80,7 +80,9 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     const list = ports?.(at) ?? [{ protocol: protocol.toUpperCase(), port: at }];
     const inward = direction === 'ingress';
     const rule = { ports: list, ...(peers !== undefined && { [inward ? 'from' : 'to']: peers }) };
-    const [from, to] = inward ? [[...clients, 'host'], ['server']] : [['sender'], ['target', 'other', 'away']];
+    // A node's own packets are tried where rules differ most for them.
+    const hosts = /^(label|anybody|everything|a network|all pods)/.test(name) ? ['host'] : [];
+    const [from, to] = inward ? [[...clients, ...hosts], ['server']] : [['sender'], ['target', 'other', 'away']];
     found.push({
       name: `${direction}: ${name}`,
       port: at,
@@ -227,7 +229,7 @@ function calicoShapes(nextPort: () => number): Shape[] {
     name: `Calico: ${name}`,
     port,
     protocol,
-    from: [...clients, 'host'],
+    from: /selector$|all addresses|namespace$/.test(name) ? [...clients, 'host'] : clients,
     to: ['vault'],
     policies: rules({ protocol: protocol.toUpperCase(), destination: { ports: [port] } }, port).map(
       ({ global = false, ...spec }, index) => ({

@@ -1,0 +1,279 @@
+import type { ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
+import { startProcess } from '../../lab/cluster/processes.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { run, until } from '../../lab/process.ts';
+import { activitiesOf } from '../support/activity.ts';
+import { useLab } from '../support/lab.ts';
+import { apply, bareNode, barePod, get } from '../support/objects.ts';
+
+const lab = useLab({ nodes: 0 });
+const bridges: ChildProcess[] = [];
+let binary: string;
+
+type Endpoint = KubernetesObject & {
+  status: {
+    identity: { id: number; labels: string[] };
+    networking: { addressing: { ipv4: string }[]; node: string };
+    'named-ports'?: object[];
+  };
+};
+type Identity = KubernetesObject & { 'security-labels': Record<string, string> };
+
+/** The definitions, as far as the API server is concerned: Cilium's operator makes the real ones. */
+function definition(kind: string, plural: string, scope: string): object {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.cilium.io` },
+    spec: {
+      group: 'cilium.io',
+      scope,
+      names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
+      versions: [
+        {
+          name: 'v2',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        },
+      ],
+    },
+  };
+}
+
+beforeAll(async () => {
+  binary = path.join(lab().layout.dir, 'coexistence');
+  const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
+  await run('go', ['build', '-trimpath', '-buildvcs=false', '-o', binary, '.'], {
+    cwd: path.join(projectDir, 'coexistence'),
+    env,
+  });
+  await apply(
+    lab(),
+    definition('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
+    definition('CiliumIdentity', 'ciliumidentities', 'Cluster'),
+    bareNode('n1'),
+    ...['shop', 'cni-live-migration'].map((name) => ({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: {
+        name,
+        labels: name === 'shop' ? { team: 'blue' } : { 'app.kubernetes.io/managed-by': 'cni-live-migration' },
+      },
+    }))
+  );
+  await until(
+    'the account',
+    () =>
+      lab()
+        .kubectl('-n', 'shop', 'get', 'serviceaccount', 'default')
+        .then(
+          () => true,
+          () => false
+        ),
+    {
+      timeoutMs: 60_000,
+    }
+  );
+});
+
+async function startBridge(name: string): Promise<void> {
+  const ready = path.join(lab().layout.dir, `${name}.ready`);
+  const env = {
+    ...process.env,
+    KUBECONFIG: lab().layout.kubeconfig,
+    TARGET_CIDR: '10.245.0.0/16',
+    POD_NAME: name,
+    READY_FILE: ready,
+  };
+  bridges.push(await startProcess(lab().layout.processesDir, name, [binary, 'identities'], env));
+  await until(`${name} to be in step`, () => Promise.resolve(existsSync(ready)), { timeoutMs: 60_000 });
+}
+
+/** Makes a pod that runs, with an address, as the kubelet would tell it. */
+async function runPod(name: string, ip: string, more: Parameters<typeof barePod>[3] = {}): Promise<V1Pod> {
+  await apply(lab(), barePod('shop', name, 'n1', more));
+  await setStatus(name, { phase: 'Running', hostIP: '192.168.1.1', podIP: ip, podIPs: [{ ip }] });
+  return get<V1Pod>(lab(), 'pod', '-n', 'shop', name);
+}
+
+async function setStatus(name: string, status: object): Promise<void> {
+  await lab().kubectl(
+    '-n',
+    'shop',
+    'patch',
+    'pod',
+    name,
+    '--subresource=status',
+    '--type=merge',
+    '-p',
+    JSON.stringify({ status })
+  );
+}
+
+async function endpointOf(pod: V1Pod): Promise<Endpoint | undefined> {
+  const { items } = await get<KubernetesListObject<Endpoint>>(lab(), 'ciliumendpoints', '-n', 'shop');
+  return items.find(({ metadata }) => metadata?.name === `canal-${pod.metadata?.uid}`);
+}
+
+async function untilEndpoint(
+  pod: V1Pod,
+  wanted: (endpoint: Endpoint | undefined) => boolean
+): Promise<Endpoint | undefined> {
+  let found: Endpoint | undefined;
+  await until(
+    `the endpoint of ${pod.metadata?.name}`,
+    async () => {
+      found = await endpointOf(pod);
+      return wanted(found);
+    },
+    { timeoutMs: 20_000, everyMs: 100 }
+  );
+  return found;
+}
+
+async function identity(id: number | undefined): Promise<Identity> {
+  return get<Identity>(lab(), 'ciliumidentity', String(id));
+}
+
+const is = (endpoint: Endpoint | undefined): boolean => endpoint !== undefined;
+const isGone = (endpoint: Endpoint | undefined): boolean => endpoint === undefined;
+
+it('gives every pod on Canal an endpoint with an identity, those that were there before it too', async () => {
+  const web = await runPod('web', '10.244.1.5', {
+    labels: { app: 'web', 'pod-template-hash': 'x' },
+    spec: { containers: [{ name: 'c', image: 'none', ports: [{ name: 'http', containerPort: 8080 }] }] },
+  });
+  await startBridge('first');
+  const endpoint = await untilEndpoint(web, is);
+  expect(endpoint?.metadata?.ownerReferences).toEqual([
+    { apiVersion: 'v1', kind: 'Pod', name: 'web', uid: web.metadata?.uid },
+  ]);
+  expect(endpoint?.status).toMatchObject({
+    networking: { addressing: [{ ipv4: '10.244.1.5' }], node: '192.168.1.1' },
+    'named-ports': [{ name: 'http', port: 8080, protocol: 'TCP' }],
+    state: 'ready',
+  });
+  const labels = (await identity(endpoint?.status.identity.id))['security-labels'];
+  expect(labels).toEqual({
+    'k8s:app': 'web',
+    'k8s:io.kubernetes.pod.namespace': 'shop',
+    'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name': 'shop',
+    'k8s:io.cilium.k8s.namespace.labels.team': 'blue',
+    'k8s:io.cilium.k8s.policy.cluster': 'default',
+    'k8s:io.cilium.k8s.policy.serviceaccount': 'default',
+    'gen:io.cilium.k8s.named-ports': 'http.TCP.8080',
+  });
+});
+
+it('takes an identity that is there, gives pods with the same labels the same one, and others another', async () => {
+  const theirs = {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumIdentity',
+    metadata: { name: '4711', annotations: { 'io.cilium.heartbeat': 'now' } },
+    'security-labels': {
+      'k8s:app': 'api',
+      'k8s:io.kubernetes.pod.namespace': 'shop',
+      'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name': 'shop',
+      'k8s:io.cilium.k8s.namespace.labels.team': 'blue',
+      'k8s:io.cilium.k8s.policy.cluster': 'default',
+      'k8s:io.cilium.k8s.policy.serviceaccount': 'default',
+    },
+  };
+  await apply(lab(), theirs);
+  const ids: (number | undefined)[] = [];
+  for (const [name, app] of [
+    ['api-1', 'api'],
+    ['api-2', 'api'],
+    ['store', 'store'],
+  ] as const) {
+    const pod = await runPod(name, `10.244.1.${10 + ids.length}`, { labels: { app } });
+    ids.push((await untilEndpoint(pod, is))?.status.identity.id);
+  }
+  expect(ids.slice(0, 2)).toEqual([4711, 4711]);
+  expect(ids[2]).not.toBe(4711);
+  // What was marked for deletion is in use again.
+  expect((await identity(4711)).metadata?.annotations?.['io.cilium.heartbeat']).toBeUndefined();
+});
+
+it('follows labels of pods and of their namespace', async () => {
+  const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
+  const has = (label: string) => (endpoint: Endpoint | undefined) =>
+    endpoint?.status.identity.labels.includes(label) === true;
+  await lab().kubectl('-n', 'shop', 'label', 'pod', 'store', 'app=moved', '--overwrite');
+  await untilEndpoint(pod, has('k8s:app=moved'));
+  await lab().kubectl('label', 'namespace', 'shop', 'team=red', '--overwrite');
+  await untilEndpoint(pod, has('k8s:io.cilium.k8s.namespace.labels.team=red'));
+});
+
+it('makes again what somebody removes, and removes what is not needed any more', async () => {
+  const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
+  const before = await untilEndpoint(pod, is);
+  await lab().kubectl('-n', 'shop', 'delete', 'ciliumendpoint', before?.metadata?.name ?? '');
+  await untilEndpoint(pod, (now) => now !== undefined && now.metadata?.uid !== before?.metadata?.uid);
+  await lab().kubectl('delete', 'ciliumidentity', String(before?.status.identity.id));
+  await untilEndpoint(pod, (now) => now !== undefined && now.status.identity.id !== before?.status.identity.id);
+
+  await setStatus('store', { phase: 'Succeeded' });
+  await untilEndpoint(pod, isGone);
+  const web = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'web');
+  // Calico's plugin says so when it takes the pod's network away.
+  await lab().kubectl('-n', 'shop', 'annotate', 'pod', 'web', 'cni.projectcalico.org/podIP=');
+  await untilEndpoint(web, isGone);
+  const api = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'api-1');
+  await lab().kubectl('-n', 'shop', 'delete', 'pod', 'api-1', '--grace-period=0', '--force');
+  await untilEndpoint(api, isGone);
+});
+
+it('leaves alone pods on Cilium and on the host’s network, and tells Calico the address of a new one', async () => {
+  const onCilium = await runPod('moved', '10.245.1.7', { labels: { app: 'web' } });
+  const onHost = await runPod('host', '192.168.1.1', { spec: { hostNetwork: true } });
+  await apply(lab(), barePod('shop', 'fresh', 'n1'));
+  const fresh = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'fresh');
+  // As its agent makes it, before the kubelet knows the address.
+  await apply(lab(), {
+    apiVersion: 'cilium.io/v2',
+    kind: 'CiliumEndpoint',
+    metadata: {
+      name: 'fresh',
+      namespace: 'shop',
+      ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'fresh', uid: fresh.metadata?.uid }],
+    },
+    status: { networking: { addressing: [{ ipv4: '10.245.1.9' }], node: '192.168.1.1' }, state: 'ready' },
+  });
+  await until(
+    'the annotation',
+    async () =>
+      (await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'fresh')).metadata?.annotations?.['cni.projectcalico.org/podIP'] ===
+      '10.245.1.9/32',
+    { timeoutMs: 20_000 }
+  );
+  for (const pod of [onCilium, onHost, fresh]) expect(await endpointOf(pod)).toBeUndefined();
+});
+
+it('goes on within seconds when the one that acts is killed', async () => {
+  await startBridge('second');
+  bridges[0]?.kill('SIGKILL');
+  const started = Date.now();
+  const pod = await runPod('late', '10.244.1.50', { labels: { app: 'late' } });
+  await untilEndpoint(pod, is);
+  // A lease would have lasted fifteen.
+  expect(Date.now() - started).toBeLessThan(10_000);
+});
+
+it('is removed with all that it made, and with nothing else', async () => {
+  bridges[1]?.kill('SIGTERM');
+  await setStatus('fresh', { phase: 'Running', podIP: '10.245.1.9', podIPs: [{ ip: '10.245.1.9' }] });
+  await lab().kubectl('-n', 'shop', 'annotate', 'pod', 'late', 'cni.projectcalico.org/podIP=10.244.1.50/32');
+  const target = { cluster: lab().layout.context, targetPodCidr: '10.245.0.0/16' };
+  for (let time = 0; time < 2; time++) await activitiesOf(lab()).removeIdentityBridge(target);
+  const { items } = await get<KubernetesListObject<Endpoint>>(lab(), 'ciliumendpoints', '-A');
+  expect(items.map(({ metadata }) => metadata?.name)).toEqual(['fresh']);
+  const annotation = async (name: string): Promise<string | undefined> =>
+    (await get<V1Pod>(lab(), 'pod', '-n', 'shop', name)).metadata?.annotations?.['cni.projectcalico.org/podIP'];
+  // Canal's own stay with its pods.
+  expect([await annotation('fresh'), await annotation('late')]).toEqual([undefined, '10.244.1.50/32']);
+});
