@@ -89,11 +89,13 @@ func (s *space) dial(to netip.AddrPort, timeout time.Duration) bool {
 			return !errors.Is(result, syscall.EINPROGRESS)
 		}
 		number, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
-		result = err
-		if err == nil && number != 0 {
-			result = syscall.Errno(number)
+		if err != nil || number != 0 {
+			result = errors.Join(err, syscall.Errno(number))
+			return true
 		}
-		return true
+		// No error is no connection yet: the poller also wakes for nothing.
+		_, result = syscall.Getpeername(int(fd))
+		return result == nil
 	})
 	return err == nil && result == nil
 }
