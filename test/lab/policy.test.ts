@@ -155,7 +155,7 @@ it('migrates the cluster, with restarts of everything', async () => {
   await next('Cilium alone');
   await pause(settled);
   await next('end');
-});
+}, 1_800_000);
 
 it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) => {
   const stage = matrix.stages.find((one) => one.stage === name);
