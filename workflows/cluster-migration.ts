@@ -13,6 +13,7 @@ import { applyRelease } from './helm-release.ts';
 import { bridgeIdentities, removeBridge, translatePolicies } from './keeping-policy.ts';
 import { MigratingNodes } from './migrating-nodes.ts';
 import { parseMigration } from './migration-input.ts';
+import { withPolicies } from './model/gates.ts';
 import {
   coexistenceValues,
   cutOverValues,
@@ -241,7 +242,8 @@ class ClusterMigration {
   /** Looks at the ledger of the whole cluster. What is worse than is tolerated pauses the migration. */
   private async gate(what: string, sinceMs: number): Promise<void> {
     const { state, input } = this;
-    const { cluster, gates } = input;
+    const { cluster, policyMode } = input;
+    const gates = withPolicies(input.gates, policyMode === 'enforce');
     try {
       await patient.checkGates.executeWithOptions({ summary: `gates: ${what}` }, [{ cluster, gates, sinceMs }]);
     } catch (error) {

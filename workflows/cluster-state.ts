@@ -15,6 +15,7 @@ import {
   ledgerQuery,
   nodeQuery,
   planQuery,
+  policiesQuery,
   preflightQuery,
   progressSignal,
   signal,
@@ -119,6 +120,7 @@ export class ClusterState {
     setHandler(statusQuery, () => this.status, { description: 'Where the migration is' });
     setHandler(planQuery, () => this.plan, { description: 'Waves with reasons, what is installed and removed' });
     setHandler(preflightQuery, () => this.preflight, { description: 'Outcomes of the checks before the migration' });
+    setHandler(policiesQuery, () => this.policies, { description: 'What became of the policies on Cilium' });
     setHandler(ledgerQuery, () => this.ledger, { description: 'What was measured before, during and after' });
     setHandler(nodeQuery, (name) => this.node(name), { description: 'One node: "name"' });
     setHandler(

@@ -9,6 +9,7 @@ import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { Ledger } from './model/ledger.ts';
 import type { Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
+import type { PolicyReport } from './model/policies.ts';
 import type { CheckOutcome } from './model/preflight.ts';
 import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from './model/status.ts';
 
@@ -48,6 +49,9 @@ export const planQuery = defineQuery<Plan | undefined>('plan');
 
 /** The checks before the migration, each with what it saw and what to do. Undefined until they have run. */
 export const preflightQuery = defineQuery<CheckOutcome[] | undefined>('preflight');
+
+/** What became of the policies when they were last looked at; undefined until Cilium is there. */
+export const policiesQuery = defineQuery<PolicyReport | undefined>('policies');
 
 /** What was measured on every kind of path, before, during and after; the stage that goes on is as of the last wave. */
 export const ledgerQuery = defineQuery<Ledger>('ledger');

@@ -7,6 +7,7 @@ import {
 } from '@temporalio/workflow';
 import { once, patient, quick } from './activity-proxies.ts';
 import { forcePodSignal, progressSignal } from './messages.ts';
+import { withPolicies } from './model/gates.ts';
 import type { MigrationInput } from './model/input.ts';
 import { blockerText, type Blocker, type NodeProgress } from './model/status.ts';
 import { inRounds } from './moving-pods.ts';
@@ -100,7 +101,8 @@ export class NodeSteps {
   /** Looks at what was measured on the node's paths since a moment (Unix, ms). */
   async gate(sinceMs: number): Promise<void> {
     this.begin('gates');
-    const { gates, cluster } = this.migration;
+    const { cluster, policyMode } = this.migration;
+    const gates = withPolicies(this.migration.gates, policyMode === 'enforce');
     await patient.checkGates.executeWithOptions(this.summary('gates'), [
       { cluster, gates, sinceMs, nodes: [this.node] },
     ]);

@@ -1,6 +1,6 @@
 import { WorkflowFailedError, type Client } from '@temporalio/client';
 import type { clusterMigration } from '../../workflows/index.ts';
-import { ledgerQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
+import { ledgerQuery, policiesQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
 import type { ReportData } from './data.ts';
 
 /**
@@ -13,14 +13,15 @@ export async function collectReport(client: Client, workflowId: string, now = ne
   const base = { workflowId, outcome: execution.name, madeAt: now.toISOString() };
   if (execution.name === 'COMPLETED') {
     const report = await handle.result();
-    const { preflight = [], ledger = {}, calicoExport = [] } = report;
-    return { ...base, status: report, preflight, ledger, calicoExport };
+    const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;
+    return { ...base, status: report, preflight, policies, ledger, calicoExport };
   }
   const failure = execution.name === 'FAILED' ? await failureOf(() => handle.result()) : undefined;
   return {
     ...base,
     status: await handle.query(statusQuery),
     preflight: (await handle.query(preflightQuery)) ?? [],
+    policies: await handle.query(policiesQuery),
     ledger: await handle.query(ledgerQuery),
     calicoExport: [],
     failure,

@@ -7,6 +7,7 @@ import {
   type LedgerStage,
   type PathKind,
 } from '../../workflows/model/ledger.ts';
+import type { PolicyReport } from '../../workflows/model/policies.ts';
 import type { CheckOutcome } from '../../workflows/model/preflight.ts';
 import type { MigrationStatus, NodeStatus } from '../../workflows/model/status.ts';
 
@@ -14,6 +15,8 @@ import type { MigrationStatus, NodeStatus } from '../../workflows/model/status.t
 export interface ReportData {
   status: MigrationStatus;
   preflight: readonly CheckOutcome[];
+  /** What became of the policies, once they were looked at. */
+  policies?: PolicyReport | undefined;
   ledger: Ledger;
   /** The workflow that it is about, and how far it is: `RUNNING`, `COMPLETED`, `FAILED`, … */
   workflowId: string;

@@ -19,7 +19,7 @@ const rowHeight = 22;
 
 /** The report of a migration, as one HTML file that needs nothing else: no script, no font, no network. */
 export function htmlReport(data: ReportData): string {
-  const { status, preflight, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
+  const { status, preflight, policies, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
   const title = `Migration of ${status.cluster} from Canal to Cilium`;
   const lines = pathLines(ledger);
   const parts = [
@@ -59,6 +59,22 @@ export function htmlReport(data: ReportData): string {
         ])
       )
     ),
+    ...(policies === undefined
+      ? []
+      : [
+          section(
+            'Policies',
+            table(
+              ['policy', 'on Cilium', 'why', 'made for it'],
+              policies.policies.map(({ policy, verdict, conditions, reasons, objects }) => [
+                policy,
+                verdict,
+                [...conditions, ...reasons].join('; '),
+                objects.join(', '),
+              ])
+            )
+          ),
+        ]),
     ...(calicoExport.length > 0 ? [`<p>Calico's objects were exported to ${esc(calicoExport.join(', '))}.</p>`] : []),
     ...(status.notes.length > 0
       ? [section('Notes', `<ul>${status.notes.map((note) => `<li>${esc(note)}</li>`).join('')}</ul>`)]

@@ -1,11 +1,12 @@
 import { ledgerMarkdown } from '../../workflows/model/ledger.ts';
+import { policyMarkdown } from '../../workflows/model/policies.ts';
 import { preflightMarkdown } from '../../workflows/model/preflight.ts';
 import type { Decision } from '../../workflows/model/status.ts';
 import { nodeBars, phaseBars, type Bar, type ReportData } from './data.ts';
 
 /** The report of a migration, as Markdown. */
 export function markdownReport(data: ReportData): string {
-  const { status, preflight, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
+  const { status, preflight, policies, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
   const lines = [
     `# Migration of ${text(status.cluster)} from Canal to Cilium`,
     '',
@@ -41,6 +42,7 @@ export function markdownReport(data: ReportData): string {
     '',
     preflight.length === 0 ? 'None have run.' : preflightMarkdown(preflight).replaceAll('<', '&lt;')
   );
+  if (policies !== undefined) lines.push('', '## Policies', '', policyMarkdown(policies));
   if (calicoExport.length > 0) lines.push('', `Calico's objects were exported to ${calicoExport.join(', ')}.`);
   if (status.notes.length > 0) lines.push('', '## Notes', '', ...status.notes.map((note) => `- ${text(note)}`));
   return `${lines.join('\n')}\n`;

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,7 +12,7 @@ import (
 )
 
 // How often it is looked for pods that have come or gone.
-const lookEvery = 50 * time.Millisecond
+const lookEvery = 100 * time.Millisecond
 
 // place is where packets come from or go to: a pod, a node's own network, or the world outside.
 type place struct {
@@ -74,12 +73,16 @@ func newMatrix(wanted spec) (*matrix, error) {
 // watch finds the pods of the lab by their processes: one whose environment names its group, in a machine of ours.
 func (m *matrix) watch() {
 	for ; ; time.Sleep(lookEvery) {
-		entries, _ := filepath.Glob("/proc/[0-9]*")
+		names, _ := processes()
 		before := m.seen
 		// Numbers are given again.
 		m.seen = map[int]bool{}
-		for _, entry := range entries {
-			pid, _ := strconv.Atoi(filepath.Base(entry))
+		for _, name := range names {
+			pid, err := strconv.Atoi(name)
+			if err != nil {
+				continue
+			}
+			entry := "/proc/" + name
 			if before[pid] {
 				m.seen[pid] = true
 				continue
@@ -109,6 +112,15 @@ func (m *matrix) watch() {
 		}
 		m.forget()
 	}
+}
+
+func processes() ([]string, error) {
+	folder, err := os.Open("/proc")
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.Readdirnames(-1)
 }
 
 // machineOf gives the PID namespace of the machine that a process is in: containers have one of their own below it.

@@ -1,4 +1,11 @@
-import { breachText, breachesOf, tunnelSuspicion, type Gates, type GateQuestion } from '../../workflows/model/gates.ts';
+import {
+  breachText,
+  breachesOf,
+  tunnelSuspicion,
+  withPolicies,
+  type Gates,
+  type GateQuestion,
+} from '../../workflows/model/gates.ts';
 import type { LedgerPage, PathRecord } from '../../workflows/model/ledger.ts';
 
 const gates: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [] };
@@ -115,4 +122,13 @@ describe('the reason for broken paths', () => {
   ])('is not the overlay when %s', (_, pages) => {
     expect(tunnelSuspicion(pages, '8473', 200_000)).toBeUndefined();
   });
+});
+
+it('looks for what policies forbid, as long as they are enforced', () => {
+  const pages = [page('a', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }))];
+  const found = (enforced: boolean, own: Gates = gates) =>
+    breachesOf(pages, question({ gates: withPolicies(own, enforced) })).map(breachText);
+  expect(found(true)).toEqual([expect.stringContaining('was answered, which a policy forbids, for 9000 ms')]);
+  expect(found(false)).toEqual([]);
+  expect(found(true, { ...gates, paths: { 'pod-pod/denied': null } })).toEqual([]);
 });

@@ -21,8 +21,8 @@ export const gatesSchema = z
      */
     toleranceMs: z.int().min(0).max(3_600_000).default(5_000),
     /**
-     * The same for single kinds of paths; `null` for one that no gate looks at. @default null for `pod-pod/denied`:
-     * policy is not enforced on migrated nodes until the cut-over
+     * The same for single kinds of paths; `null` for one that no gate looks at. @default null for `pod-pod/denied` where
+     * policies are not enforced until the cut-over
      */
     paths: z.partialRecord(z.enum(kinds), tolerance).default({}),
     /** Queries to Prometheus, each of which must give no value above its limit, and answer at all. @default none */
@@ -71,6 +71,13 @@ export function toleranceOf(gates: Gates, kind: PathKind): number | undefined {
   return kind === 'pod-pod/denied' ? undefined : gates.toleranceMs;
 }
 
+/** Gates that also look for what policies forbid and was answered, unless policies are off or the input says otherwise. */
+export function withPolicies(gates: Gates, enforced: boolean): Gates {
+  const forbidden = 'pod-pod/denied';
+  if (!enforced || gates.paths[forbidden] !== undefined) return gates;
+  return { ...gates, paths: { ...gates.paths, [forbidden]: gates.toleranceMs } };
+}
+
 /** The paths that were worse than is tolerated, worst first. */
 export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion): Breach[] {
   const { gates, sinceMs, untilMs, baseline, nodes } = question;
@@ -116,7 +123,8 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
   const towards = peer === '' ? '' : ` to ${peer}`;
   const networks = to === '' ? from : `${from} to ${to}`;
   const error = lastError === '' ? '' : `: ${lastError}`;
-  return `${kind} from ${node}${towards} (${networks}) was without an answer for ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
+  const what = kind === 'pod-pod/denied' ? 'was answered, which a policy forbids, for' : 'was without an answer for';
+  return `${kind} from ${node}${towards} (${networks}) ${what} ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
 }
 
 /**
