@@ -435,9 +435,9 @@ const cases: Case[] = [
   },
   {
     check: 'network-policies',
-    what: "Calico's own",
-    objects: [calico('GlobalNetworkPolicy', { selector: 'all()' })],
-    words: '1 GlobalNetworkPolicy: test',
+    what: "one of Calico's that Cilium has no words for",
+    objects: [calico('GlobalNetworkPolicy', { selector: "app starts with 'w'", ingress: [{ action: 'Allow' }] })],
+    words: 'GlobalNetworkPolicy test: its selector compares parts of values',
   },
   {
     check: 'old-pod-cidr',

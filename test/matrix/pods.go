@@ -209,7 +209,7 @@ func (m *matrix) connect(from, to *place) {
 // serve answers on every port that a check of this group is about.
 func (m *matrix) serve(p *place) {
 	ports := map[string]bool{}
-	checks := append([]check{{Protocol: "tcp", Port: m.spec.Control}}, m.servers[p.group]...)
+	checks := append([]check{{Protocol: "tcp", Port: m.spec.Control}, {Protocol: "udp", Port: m.spec.Control}}, m.servers[p.group]...)
 	if len(m.servers[p.group]) == 0 {
 		return
 	}

@@ -24,6 +24,7 @@ export interface MatrixStage {
     lost: number;
     wrong: number;
     wrongMs: number;
+    newMs: number;
   }[];
   mistakes: { check: string; from: string; to: string; want: string; at: string; ms: number; ageMs: number }[] | null;
   /** Flows that were never judged wrongly, and all. */
@@ -89,13 +90,13 @@ export class PolicyMatrix {
 }
 
 /** Sum of one number over all cells of a stage. */
-export function total(stage: MatrixStage, field: 'samples' | 'lost' | 'wrong' | 'wrongMs'): number {
+export function total(stage: MatrixStage, field: 'samples' | 'lost' | 'wrong' | 'wrongMs' | 'newMs'): number {
   return stage.counts.reduce((sum, count) => sum + count[field], 0);
 }
 
 /** The stages as a table. */
 export function matrixTable(stages: readonly MatrixStage[]): string {
-  const header = ['stage', 's', 'shapes', 'flows', 'wrong', 'samples', 'lost', 'wrong samples', 'wrong ms'];
+  const header = ['stage', 's', 'shapes', 'flows', 'wrong', 'samples', 'lost', 'new ms', 'wrong ms'];
   const rows = stages.map((stage) => [
     stage.stage,
     stage.seconds.toFixed(0),
@@ -104,7 +105,7 @@ export function matrixTable(stages: readonly MatrixStage[]): string {
     String(stage.All - stage.Right),
     String(total(stage, 'samples')),
     String(total(stage, 'lost')),
-    String(total(stage, 'wrong')),
+    total(stage, 'newMs').toFixed(0),
     total(stage, 'wrongMs').toFixed(0),
   ]);
   const widths = header.map((name, column) => Math.max(name.length, ...rows.map((row) => (row[column] ?? '').length)));

@@ -206,12 +206,14 @@ function networkPolicy(name: string, app: string, spec: Omit<NetworkPolicy['spec
   };
 }
 
+const bothProtocols: PolicyPort[] = ['TCP', 'UDP'].map((protocol) => ({ protocol, port: controlPort }));
+
 /** What lets the control port through, where policies close pods. */
 export const controlPolicies: readonly NetworkPolicy[] = [
   ...['server', 'vault'].map((app) =>
-    networkPolicy(`control-${app}`, app, { policyTypes: ['Ingress'], ingress: [{ ports: [{ port: controlPort }] }] })
+    networkPolicy(`control-${app}`, app, { policyTypes: ['Ingress'], ingress: [{ ports: bothProtocols }] })
   ),
-  networkPolicy('control-sender', 'sender', { policyTypes: ['Egress'], egress: [{ ports: [{ port: controlPort }] }] }),
+  networkPolicy('control-sender', 'sender', { policyTypes: ['Egress'], egress: [{ ports: bothProtocols }] }),
 ];
 
 /** Shapes of Calico's own policies, about `vault`. */

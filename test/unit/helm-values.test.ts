@@ -23,7 +23,7 @@ it('ends with Cilium owning the CNI and enforcing policy, and changes nothing el
   const [before, after] = [coexistenceValues(input({})), finalValues(input({}))];
   const ownership = {
     cni: { customConf: false, uninstall: false, readCniConf: '/cni-chain/05-cilium.conflist' },
-    extraConfig: { 'enable-stale-cilium-endpoint-cleanup': 'true' },
+    extraConfig: { 'enable-stale-cilium-endpoint-cleanup': 'true', 'prepend-iptables-chains': 'true' },
     operator: { setNodeTaints: true, unmanagedPodWatcher: { restart: true } },
   };
   // The agents' template is the same in all three, so that no agent is replaced but by the migration.

@@ -27,6 +27,13 @@ const cniChainPath = `/cni-chain/${cniChainKey}`;
 const staleEndpointCleanUp = 'enable-stale-cilium-endpoint-cleanup';
 
 /**
+ * Whether an agent that starts puts its iptables rules before everybody else's (cilium pkg/datapath/iptables, v1.20). It
+ * accepts what comes from its overlay, and would do so before Calico has judged what goes to a pod of Canal's: in the lab,
+ * for seconds after each start of an agent, until Calico's came back to the top.
+ */
+const rulesFirst = 'prepend-iptables-chains';
+
+/**
  * What Cilium is installed with, beside Canal: agents and overlay run on every node, and own no pod.
  *
  * From Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2), and beyond it:
@@ -56,7 +63,7 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
     // The identity bridge's endpoints are CiliumEndpoints, and stay when the agent of their node starts.
     ciliumEndpointSlice: { enabled: false },
     identityAllocationMode: 'crd',
-    extraConfig: { [staleEndpointCleanUp]: 'false' },
+    extraConfig: { [staleEndpointCleanUp]: 'false', [rulesFirst]: 'false' },
     bpf: { hostLegacyRouting: true },
     kubeProxyReplacement: 'false',
     operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
@@ -70,7 +77,7 @@ export function cutOverValues(input: MigrationInput): HelmValues {
     cni: { customConf: false, readCniConf: cniChainPath },
     policyEnforcementMode: 'default',
     policyAuditMode: false,
-    extraConfig: { [staleEndpointCleanUp]: 'true' },
+    extraConfig: { [staleEndpointCleanUp]: 'true', [rulesFirst]: 'true' },
     operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
   });
 }
@@ -99,6 +106,7 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
     'enable-policy': input.policyMode === 'off' ? 'never' : 'default',
     'policy-audit-mode': String(input.policyMode === 'audit'),
     [staleEndpointCleanUp]: 'false',
+    [rulesFirst]: 'false',
     'enable-host-legacy-routing': 'true',
     'unmanaged-pod-watcher-interval': '0',
   };
