@@ -1,4 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
+import { atMost } from '../at-most.ts';
 import { configOf } from '../cilium/config.ts';
 import { applyNamespace } from '../host/namespace.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
@@ -6,7 +7,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { isOnSource, listPods } from '../kubernetes/pods.ts';
+import { isOnSource, listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { contains } from '../../workflows/model/networks.ts';
 import { poll } from '../poll.ts';
 import { scratchSpace, startup } from './container.ts';
@@ -20,6 +21,9 @@ export interface IdentityBridgeTarget {
 }
 
 type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
+
+/** So many requests are made at a time. */
+const requestsAtOnce = 10;
 
 /** At most so many are named in what is waited for. */
 const maxNamed = 5;
@@ -67,23 +71,14 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
           },
           { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `look at its pods in ${namespace}` }
         );
-        for (const { metadata } of await ownEndpoints(connection)) {
+        await atMost(requestsAtOnce, await ownEndpoints(connection), async ({ metadata }) => {
           const { name = '', namespace: where = '' } = metadata ?? {};
           await deleteObject(connection, { ...endpoint, metadata: { name, namespace: where } });
-        }
-        for (const pod of await listPods(connection)) {
-          if (pod.annotations[calicoAddressAnnotation] === undefined || !contains(targetPodCidr, pod.ip)) continue;
-          const metadata = { name: pod.name, namespace: pod.namespace };
-          const annotations = { [calicoAddressAnnotation]: null };
-          // A pod that went meanwhile took it along.
-          await ifFound(
-            connection.objects.patch({
-              apiVersion: 'v1',
-              kind: 'Pod',
-              metadata: { ...metadata, annotations },
-            } as unknown as KubernetesObject)
-          );
-        }
+        });
+        const annotated = (await listPods(connection)).filter(
+          ({ annotations, ip }) => annotations[calicoAddressAnnotation] !== undefined && contains(targetPodCidr, ip)
+        );
+        await atMost(requestsAtOnce, annotated, (pod) => forgetAddress(connection, pod));
         for (const kind of ['ClusterRoleBinding', 'ClusterRole']) {
           await deleteObject(connection, {
             apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -94,6 +89,14 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
       }
     ),
   };
+}
+
+/** Takes the address out of a pod's annotations. A pod that went meanwhile took it along. */
+async function forgetAddress({ objects }: ClusterConnection, { name, namespace: where }: PodFacts): Promise<void> {
+  const annotations = { [calicoAddressAnnotation]: null };
+  const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: where, annotations } };
+  // The library's type knows no null, which removes.
+  await ifFound(objects.patch(patch as unknown as KubernetesObject));
 }
 
 const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };

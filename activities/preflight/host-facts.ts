@@ -8,7 +8,7 @@ import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.t
 import { isReady } from '../kubernetes/ready.ts';
 import { poll } from '../poll.ts';
 import { prober } from '../probe/names.ts';
-import { atMost } from './at-most.ts';
+import { atMost } from '../at-most.ts';
 
 /** What a node's kernel and network are like; the fields are those of prober/inspect.go. */
 export interface HostFacts {

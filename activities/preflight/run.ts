@@ -6,7 +6,7 @@ import { renderChart } from '../helm/render.ts';
 import { heartbeat } from '../heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { asFailure, messageOf, withFailures } from '../kubernetes/errors.ts';
-import { atMost } from './at-most.ts';
+import { atMost } from '../at-most.ts';
 import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
 import { readHosts, removeInspectors } from './host-facts.ts';

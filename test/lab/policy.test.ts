@@ -32,6 +32,9 @@ const stageNames = [
   'end',
 ] as const;
 
+/** The stage in which the matrix has to see mistakes. */
+const byHand = 'by hand: node1 on Cilium, policies off';
+
 let temporal: TemporalServer;
 let cli: TemporalCli;
 let matrix: PolicyMatrix;
@@ -116,6 +119,20 @@ function quietLedger(): MigrationRequest['ledger'] {
 
 /** Ends a stage and begins the next one. */
 const next = (stage: (typeof stageNames)[number]): Promise<MatrixStage> => matrix.stage(stage);
+
+it('shows what is wrong with policies off, as in the procedure by hand, and takes that back', async () => {
+  await start({ policyMode: 'off' });
+  await cli.approve('node1');
+  await untilNode('node1', 'migrated', 'failed');
+  await matrix.stage(byHand);
+  await pause(settled);
+  await cli.send('rollback', { all: true });
+  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
+  const { mistakes } = await matrix.stage('back on Canal');
+  // Whom policies forbid is let in by pods that were migrated.
+  expect(mistakes?.filter(({ want, to }) => want === 'denied' && to.includes('cilium')).length).toBeGreaterThan(100);
+  await pause(5_000);
+}, 900_000);
 
 it('migrates the cluster, with restarts of everything', async () => {
   await next('Canal alone');

@@ -3,7 +3,7 @@ import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
 import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
 import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
 import { ownObjects } from '../../plan/own-objects.ts';
-import { atMost } from '../at-most.ts';
+import { atMost } from '../../at-most.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
 
