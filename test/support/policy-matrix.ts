@@ -152,6 +152,21 @@ export function matrixObjects(): object[] {
   ];
 }
 
+/** Pods of some groups on one node, whatever a scheduler would say: beside those that are still on the other network. */
+export function matrixPodsOn(node: string, ...names: string[]): object[] {
+  return groups
+    .filter(({ name }) => names.includes(name))
+    .map((group) => {
+      const { metadata, spec } = matrixPod(group, 'single') as { metadata: object; spec: object };
+      return {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { ...metadata, name: `${group.name}-${node}`, namespace: group.namespace },
+        spec: { ...spec, nodeName: node },
+      };
+    });
+}
+
 function matrixPod({ name, labels }: Group, set: string): object {
   return {
     metadata: { labels: { ...labels, set } },
