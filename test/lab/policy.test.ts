@@ -15,7 +15,7 @@ import {
   total,
   type MatrixStage,
 } from '../support/policy-matrix.ts';
-import { controlPolicies, groups, matrixChecks, shapes } from '../support/policy-shapes.ts';
+import { controlPolicies, groups, matrixChecks, randomShapes, shapes, verdictsOf } from '../support/policy-shapes.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { workerAccount } from '../support/worker-account.ts';
 
@@ -51,7 +51,12 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 beforeAll(async () => {
   const networks = { podCidrs: [podCidr, targetPodCidr] as const, world: lab().layout.controlPlaneAddress };
-  const all = shapes(networks);
+  const seed = Number(process.env['POLICY_SEED'] ?? 1);
+  // Policies as they come, but only such as a migration begins with.
+  const some = randomShapes(seed, 60, 21_000)
+    .filter(({ policies }) => verdictsOf(policies, networks).every(({ verdict }) => verdict !== 'different'))
+    .slice(0, 12);
+  const all = [...shapes(networks), ...some];
   expect(all.length).toBeGreaterThanOrEqual(60);
   await apply(lab(), ...matrixObjects());
   await apply(lab(), ...controlPolicies, ...all.flatMap(({ policies }) => policies));

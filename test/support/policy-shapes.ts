@@ -1,6 +1,9 @@
 import { calicoJudge, type CalicoPolicy, type CalicoRule } from '../../activities/policy/calico.ts';
+import { comparePolicies } from '../../activities/policy/compare.ts';
 import type { Flow, PodEnd } from '../../activities/policy/flows.ts';
 import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/kubernetes.ts';
+
+import type { PolicyVerdict } from '../../workflows/model/policies.ts';
 
 /** A group of pods, one on each node, that policies can tell from others. */
 export interface Group {
@@ -308,6 +311,62 @@ function calicoShapes(nextPort: () => number): Shape[] {
   ];
 }
 
+/** Numbers from 0 to 1 that follow from a seed. */
+function randomFrom(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const someSelectors = [
+  "role == 'client'",
+  "role != 'client'",
+  'has(env)',
+  '!has(env)',
+  "env in {'prod', 'test'}",
+  "role == 'other' || env == 'test'",
+  "role == 'client' && env != 'prod'",
+  'all()',
+];
+const someNamespaces = ["team == 'red'", "team != 'red'", 'all()', 'has(team)', ''];
+
+/**
+ * Policies of Calico's as they come: one to three of them, in any order, with rules that allow and deny. They compare the
+ * evaluator with what both networks do; those that both cannot judge the same are for the evaluator's own tests.
+ */
+export function randomShapes(seed: number, count: number, firstPort: number): Shape[] {
+  const random = randomFrom(seed);
+  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  return Array.from({ length: count }, (_, index): Shape => {
+    const port = firstPort + index;
+    const on = { protocol: 'TCP', destination: { ports: [port] } };
+    const rule = (): CalicoRule => ({
+      action: random() < 0.6 ? 'Allow' : 'Deny',
+      ...on,
+      source: { selector: pick(someSelectors), namespaceSelector: pick(someNamespaces) },
+    });
+    const policies = Array.from({ length: 1 + Math.floor(random() * 3) }, (_one, number): CalicoPolicy => {
+      const global = random() < 0.5;
+      return {
+        apiVersion: 'crd.projectcalico.org/v1',
+        kind: global ? 'GlobalNetworkPolicy' : 'NetworkPolicy',
+        metadata: { name: `default.random-${port}-${number}`, ...(!global && { namespace: 'matrix-blue' }) },
+        spec: {
+          selector: "app == 'vault'",
+          order: Math.floor(random() * 2_000),
+          types: ['Ingress'],
+          ingress: Array.from({ length: 1 + Math.floor(random() * 3) }, rule),
+        },
+      };
+    });
+    return { name: `random ${seed}/${index}`, port, protocol: 'tcp', from: clients, to: ['vault'], policies };
+  });
+}
+
 /** One kind of flow for the prober of test/matrix. */
 export interface MatrixCheck {
   name: string;
@@ -319,11 +378,41 @@ export interface MatrixCheck {
   allowedOther: boolean;
 }
 
+/** Whether a policy is one of Calico's own. */
+export function isCalico(policy: NetworkPolicy | CalicoPolicy): policy is CalicoPolicy {
+  return policy.apiVersion === 'crd.projectcalico.org/v1';
+}
+
+/** What becomes of policies by themselves, in a cluster of these groups. */
+export function verdictsOf(
+  policies: readonly (NetworkPolicy | CalicoPolicy)[],
+  { podCidrs }: Networks
+): PolicyVerdict[] {
+  return comparePolicies(
+    {
+      own: policies.filter(isCalico),
+      kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
+      sets: [],
+    },
+    {
+      podCidrs,
+      nodeAddresses: ['192.168.1.1', '192.168.1.2'],
+      namespaces: Object.entries(matrixNamespaces).map(([name, labels]) => ({ name, labels })),
+      serviceAccounts: [],
+      pods: groups.map(({ namespace, labels }) => ({
+        namespace,
+        labels,
+        serviceAccount: 'default',
+        ports: namedPorts,
+      })),
+    },
+    true
+  ).verdicts;
+}
+
 /** Every flow of the shapes, with what policies as specified say of it: the sender's and the receiver's. */
 export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixCheck[] {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
-  const isCalico = (policy: NetworkPolicy | CalicoPolicy): policy is CalicoPolicy =>
-    policy.apiVersion === 'crd.projectcalico.org/v1';
   const { judge } = calicoJudge({
     own: policies.filter(isCalico),
     kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
