@@ -104,7 +104,15 @@ function churn(): () => Promise<void> {
 async function restart(selector: string, namespace = 'kube-system'): Promise<void> {
   await lab().kubectl('-n', namespace, 'delete', 'pods', '-l', selector, '--wait=false');
   await pause(2_000);
-  await lab().kubectl('-n', namespace, 'wait', 'pods', '-l', selector, '--for=condition=Ready', '--timeout=180s');
+  const ready = (): Promise<boolean> =>
+    lab()
+      .kubectl('-n', namespace, 'wait', 'pods', '-l', selector, '--for=condition=Ready', '--timeout=120s')
+      // One that it waited for has gone meanwhile.
+      .then(
+        () => true,
+        () => false
+      );
+  await until(`pods ${selector}`, ready, { timeoutMs: 300_000, everyMs: 1_000 });
 }
 
 async function nodeState(name: string): Promise<string | undefined> {
@@ -136,6 +144,7 @@ it('shows what is wrong with policies off, as in the procedure by hand, and take
   await start({ policyMode: 'off' });
   await cli.approve('node1');
   await untilNode('node1', 'migrated', 'failed');
+  expect((await cli.status()).nodes[0]).toMatchObject({ name: 'node1', state: 'migrated' });
   await matrix.stage(byHand);
   await pause(settled);
   await cli.send('rollback', { all: true });

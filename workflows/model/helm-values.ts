@@ -29,7 +29,8 @@ const staleEndpointCleanUp = 'enable-stale-cilium-endpoint-cleanup';
 /**
  * Whether an agent that starts puts its iptables rules before everybody else's (cilium pkg/datapath/iptables, v1.20). It
  * accepts what comes from its overlay, and would do so before Calico has judged what goes to a pod of Canal's: in the lab,
- * for seconds after each start of an agent, until Calico's came back to the top.
+ * for seconds after each start of an agent, until Calico's came back to the top. Without the identity bridge they have to
+ * be first: answers to pods on Canal take another way than the requests, and kube-proxy's rules drop those as invalid.
  */
 const rulesFirst = 'prepend-iptables-chains';
 
@@ -63,7 +64,7 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
     // The identity bridge's endpoints are CiliumEndpoints, and stay when the agent of their node starts.
     ciliumEndpointSlice: { enabled: false },
     identityAllocationMode: 'crd',
-    extraConfig: { [staleEndpointCleanUp]: 'false', [rulesFirst]: 'false' },
+    extraConfig: { [staleEndpointCleanUp]: 'false', [rulesFirst]: String(input.policyMode === 'off') },
     bpf: { hostLegacyRouting: true },
     kubeProxyReplacement: 'false',
     operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
@@ -106,7 +107,7 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
     'enable-policy': input.policyMode === 'off' ? 'never' : 'default',
     'policy-audit-mode': String(input.policyMode === 'audit'),
     [staleEndpointCleanUp]: 'false',
-    [rulesFirst]: 'false',
+    [rulesFirst]: String(input.policyMode === 'off'),
     'enable-host-legacy-routing': 'true',
     'unmanaged-pod-watcher-interval': '0',
   };
