@@ -60,7 +60,7 @@ export function fakeCluster({
   const state = new Map<string, FakeNode>();
   const system = {
     canal: true,
-    installed: false,
+    installed: facts.ciliumOwnsCni ?? false,
     ciliumOwnsCni: facts.ciliumOwnsCni ?? false,
     helpers: false,
     bridge: false,
@@ -178,7 +178,7 @@ export function fakeCluster({
     deployNatExemption: onCluster('deployNatExemption', () => (system.helpers = true)),
     comparePolicies: async () => {
       await call('comparePolicies');
-      return noPolicies;
+      return policies?.() ?? noPolicies;
     },
     applyTranslations: async () => {
       await call('applyTranslations');

@@ -19,7 +19,7 @@ const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [
   ...['deployProbers', 'ledger before'],
   ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],
-  ...['applyNodeConfig', 'deployNatExemption', 'deployIdentityBridge', 'checkGates'],
+  ...['applyNodeConfig', 'deployNatExemption', 'deployIdentityBridge', 'applyTranslations', 'checkGates'],
 ];
 const nodeSteps = (node: string): string[] =>
   [
@@ -27,7 +27,8 @@ const nodeSteps = (node: string): string[] =>
     ...['recycle to target', 'verify target', 'checkGates', 'uncordonNode'],
   ].map((step) => `${step} ${node}`);
 const cutOver = (...nodes: string[]): string[] => [
-  ...['requireAllPodsOnTarget', 'removeIdentityBridge', 'applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
+  ...['requireAllPodsOnTarget', 'applyTranslations', 'removeIdentityBridge'],
+  ...['applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
   ...nodes.flatMap((node) => [`renewAgent ${node}`, `verify target ${node}`]),
   ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents', 'checkGates'],
 ];
@@ -56,7 +57,7 @@ it('migrates node by node, each step after the one before', async () => {
     [
       ...preflight,
       ...coexistence,
-      ...['a', 'b', 'c'].flatMap(nodeSteps),
+      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslations', ...nodeSteps(node)]),
       ...cutOver('a', 'b', 'c'),
       ...cleanUp('a', 'b', 'c'),
     ].sort()
@@ -64,7 +65,7 @@ it('migrates node by node, each step after the one before', async () => {
   expect(withoutLooks(cluster.calls).filter((call) => !call.startsWith('cleanHost'))).toEqual([
     ...preflight,
     ...coexistence,
-    ...['a', 'b', 'c'].flatMap(nodeSteps),
+    ...['a', 'b', 'c'].flatMap((node) => ['applyTranslations', ...nodeSteps(node)]),
     ...cutOver('a', 'b', 'c'),
     ...cleanUp(),
   ]);

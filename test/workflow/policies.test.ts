@@ -1,0 +1,88 @@
+import type { PolicyReport } from '../../workflows/model/policies.ts';
+import { policiesQuery, signal } from '../../workflows/messages.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { WorkflowServer } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer('real');
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+/** Without people. */
+const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const waived = { ...alone, waivers: [{ check: 'network-policies', reason: 'known' }] };
+
+function report(...different: string[]): PolicyReport {
+  const policies = different.map((policy) => ({
+    policy,
+    verdict: 'different' as const,
+    conditions: [],
+    reasons: ['it has the action Pass'],
+    objects: [],
+  }));
+  return { counts: {}, flows: 1, equal: 0, policies, more: 0 };
+}
+
+it('waits when a policy comes in the middle that is judged otherwise, and goes on when it is told to', async () => {
+  let now = report();
+  const cluster = fakeCluster({
+    policies: () => now,
+    before: (activity) => {
+      if (activity === 'uncordonNode') now = report('NetworkPolicy shop/new');
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, alone);
+    const status = await untilWaiting(run, 'somebody to resume it');
+    expect(states(status)).toEqual(['migrated', 'awaiting-approval', 'pending']);
+    expect(status.paused?.reason).toContain('NetworkPolicy shop/new (it has the action Pass)');
+    expect(await run.query(policiesQuery)).toEqual(now);
+    await run.signal(signal('resume'), {});
+    // It is told once.
+    expect(states(await run.result())).toEqual(['migrated', 'migrated', 'migrated']);
+    expect((await run.result()).policies).toEqual(now);
+  });
+  expect(cluster.broken).toEqual([]);
+});
+
+it('does not wait for what was waived', async () => {
+  const cluster = fakeCluster({ policies: () => report('NetworkPolicy shop/known') });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    expect((await (await startRun(client, taskQueue, waived)).result()).phase).toBe('done');
+  });
+});
+
+it('bridges no identities and translates nothing until the cut-over when policies are off', async () => {
+  const cluster = fakeCluster();
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    await (await startRun(client, taskQueue, { ...alone, policyMode: 'off' })).result();
+  });
+  const about = (call: string): boolean => /Bridge|Translations|cut-over values/.test(call);
+  expect(cluster.calls.filter(about)).toEqual(['applyTranslations', 'removeIdentityBridge', 'cut-over values']);
+});
+
+it('bridges identities again on the way back from the cut-over, before a pod is on Canal', async () => {
+  const cluster = fakeCluster({ facts: { ciliumOwnsCni: true }, nodes: [{ name: 'a', flipped: true }] });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
+    await untilStatus(run, ({ phase }) => phase === 'clean-up');
+    await run.signal(signal('rollback'), { all: true });
+    expect((await run.result()).phase).toBe('rolled-back');
+  });
+  const order = cluster.calls.filter((call) => /deployIdentityBridge|unflip|uninstall|removeIdentity/.test(call));
+  expect(order.slice(-4)).toEqual(['deployIdentityBridge', 'unflipNode a', 'removeIdentityBridge', 'uninstallCilium']);
+  expect(cluster.broken).toEqual([]);
+});
+
+it('compares by itself, and changes nothing', async () => {
+  const cluster = fakeCluster({ policies: () => report('NetworkPolicy shop/x') });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const found: unknown = await client.workflow.execute('clusterPolicyReport', {
+      taskQueue,
+      workflowId: 'cni-policy/prod',
+      args: [{ cluster: 'prod' }],
+    });
+    expect(found).toMatchObject({ cluster: 'prod', same: false, policies: [{ policy: 'NetworkPolicy shop/x' }] });
+  });
+  expect(cluster.calls).toEqual(['comparePolicies']);
+});
