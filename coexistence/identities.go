@@ -129,7 +129,6 @@ func (b *bridge) watch() error {
 	b.pods, b.namespaces = core.Pods().Informer(), core.Namespaces().Informer()
 	cilium := dynamicinformer.NewDynamicSharedInformerFactory(b.dynamic, resync)
 	b.endpoints, b.identities = cilium.ForResource(endpointsResource).Informer(), cilium.ForResource(identitiesResource).Informer()
-	all := func(any) { b.enqueueAll() }
 	return errors.Join(
 		b.pods.SetTransform(slim),
 		b.endpoints.SetTransform(narrow[endpoint]),
@@ -140,7 +139,7 @@ func (b *bridge) watch() error {
 		handle(b.pods, b.enqueuePod, b.enqueuePod),
 		handle(b.endpoints, b.enqueueEndpoint, b.enqueueEndpoint),
 		// An identity that comes changes nothing: it was made for a pod that is being looked at.
-		handle(b.identities, func(any) {}, all),
+		handle(b.identities, func(any) {}, b.identityGone),
 		handle(b.namespaces, b.enqueueNamespace, func(any) {}),
 	)
 }
@@ -268,6 +267,14 @@ func (b *bridge) enqueueNamespace(object any) {
 	for _, pod := range pods {
 		b.enqueuePod(pod)
 	}
+}
+
+// identityGone looks at all pods: some may need another one.
+func (b *bridge) identityGone(object any) {
+	b.allocating.Lock()
+	delete(b.made, labelKey(object.(*identity).SecurityLabels))
+	b.allocating.Unlock()
+	b.enqueueAll()
 }
 
 func (b *bridge) enqueueAll() {
