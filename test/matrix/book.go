@@ -74,7 +74,12 @@ type book struct {
 	names  map[string]bool
 }
 
-type record struct{ since time.Time }
+type record struct {
+	// Since when it is judged wrongly; the zero time when it is not.
+	since time.Time
+	// Whether one of its ends was new when that began.
+	new bool
+}
 
 func newBook() *book {
 	b := &book{born: map[*place]time.Time{}, flows: map[*flow]*record{}}
@@ -138,7 +143,7 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 	switch what {
 	case wrong:
 		if r.since.IsZero() {
-			r.since = at
+			r.since, r.new = at, at.Sub(b.younger(f)) < newFor
 		}
 	case lost:
 		c.Lost++
@@ -164,7 +169,7 @@ func (b *book) close(f *flow, now time.Time) {
 	// A sample that was under way when the page was turned began before it.
 	ms := max(0, float64(now.Sub(r.since).Microseconds())/1000)
 	canalsOwn := f.from.network == "canal" && f.to.network == "canal"
-	if age := r.since.Sub(b.younger(f)); (f.allowed || canalsOwn) && age < newFor {
+	if r.new && (f.allowed || canalsOwn) {
 		b.countOf(f).NewMs += ms
 		r.since = time.Time{}
 		return
