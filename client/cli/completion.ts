@@ -12,13 +12,15 @@ export function completionScript(program: Command, shell: Shell): string {
   const commands = program.commands.map((command) => ({
     name: command.name(),
     description: command.description(),
-    options: command.options.flatMap(({ long }) => long ?? []),
+    subcommands: command.commands.map((one) => one.name()),
+    options: [command, ...command.commands].flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])),
   }));
   if (shell === 'fish') {
     return [
       `complete -c ${name} -f`,
-      ...commands.flatMap(({ name: command, description, options }) => [
+      ...commands.flatMap(({ name: command, description, subcommands, options }) => [
         `complete -c ${name} -n __fish_use_subcommand -a ${command} -d '${description.replaceAll("'", "\\'")}'`,
+        ...subcommands.map((word) => `complete -c ${name} -n '__fish_seen_subcommand_from ${command}' -a ${word}`),
         ...options.map(
           (option) => `complete -c ${name} -n '__fish_seen_subcommand_from ${command}' -l ${option.slice(2)}`
         ),
@@ -26,7 +28,9 @@ export function completionScript(program: Command, shell: Shell): string {
       '',
     ].join('\n');
   }
-  const cases = commands.map(({ name: command, options }) => `    ${command}) words="${options.join(' ')}" ;;`);
+  const cases = commands.map(
+    ({ name: command, subcommands, options }) => `    ${command}) words="${[...subcommands, ...options].join(' ')}" ;;`
+  );
   const script = [
     `_${name.replaceAll('-', '_')}() {`,
     '  local words',
