@@ -11,6 +11,18 @@ import { run } from '../../lab/process.ts';
 import { pauseImage } from '../../lab/tools/node-images.ts';
 import { controlPort, groups, matrixNamespaces, namedPorts, type Group, type MatrixCheck } from './policy-shapes.ts';
 
+/** A flow that was judged wrongly for a while. */
+export interface Mistake {
+  check: string;
+  from: string;
+  to: string;
+  want: string;
+  at: string;
+  ms: number;
+  /** How old the younger of both pods was. */
+  ageMs: number;
+}
+
 /** What was seen in one stage; the fields are those of test/matrix/book.go. */
 export interface MatrixStage {
   stage: string;
@@ -26,7 +38,7 @@ export interface MatrixStage {
     wrongMs: number;
     newMs: number;
   }[];
-  mistakes: { check: string; from: string; to: string; want: string; at: string; ms: number; ageMs: number }[] | null;
+  mistakes: Mistake[] | null;
   /** Flows that were never judged wrongly, and all. */
   Right: number;
   All: number;
