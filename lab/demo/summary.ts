@@ -63,8 +63,7 @@ export function summary(
   if (forbidden !== undefined) {
     lines.push(
       '',
-      `Of ${forbidden.sent} requests that a NetworkPolicy forbids, ${forbidden.sent - forbidden.failed} were answered: until the cut-over, pods on`,
-      'Cilium are not under policy yet, as in the Cilium project’s own procedure.'
+      `Of ${forbidden.sent} requests that a NetworkPolicy forbids, ${forbidden.sent - forbidden.failed} were answered.`
     );
   }
   return lines.join('\n');
