@@ -185,7 +185,7 @@ it('migrates again, to the end, though they die in the middle of the clean-up to
     expect({ part, left }).toEqual({ part, left: [] });
   }
   // Reboots and failing nodes have tests of their own; a node that changes while nothing else goes on is only waited for.
-  expect(await notDied('waitForReboot', 'collectDiagnostics', 'waitForNodeChange')).toEqual([]);
+  expect(await notDied('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')).toEqual([]);
   console.log(
     `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`
   );
