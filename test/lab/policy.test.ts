@@ -1,4 +1,4 @@
-import type { V1PodList } from '@kubernetes/client-node';
+import type { V1Lease, V1PodList } from '@kubernetes/client-node';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { podCidr } from '../../lab/cluster/layout.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
@@ -118,6 +118,15 @@ async function restart(selector: string, namespace = 'kube-system'): Promise<voi
   await until(`pods ${selector}`, ready, { timeoutMs: 300_000, everyMs: 1_000 });
 }
 
+/** Deletes the bridge that acts, without time to end in order, and waits for its successor. */
+async function killActingBridge(): Promise<void> {
+  const namespace = 'cni-live-migration';
+  const lease = await get<V1Lease>(lab(), 'lease', '-n', namespace, 'identity-bridge');
+  const acting = lease.spec?.holderIdentity ?? '';
+  await lab().kubectl('-n', namespace, 'delete', 'pod', acting, '--grace-period=0', '--force');
+  await lab().kubectl('-n', namespace, 'rollout', 'status', 'deployment/identity-bridge', '--timeout=180s');
+}
+
 async function nodeState(name: string): Promise<string | undefined> {
   return (await cli.status().catch(() => undefined))?.nodes.find((node) => node.name === name)?.state;
 }
@@ -181,7 +190,7 @@ it('migrates the cluster, with restarts of everything', async () => {
   await pause(settled);
   await next('node1 on Cilium, agents and bridge killed');
   await restart('k8s-app=cilium');
-  await restart('app=identity-bridge', 'cni-live-migration');
+  await killActingBridge();
   await next("node1 on Cilium, Canal's agents killed");
   await restart('k8s-app=canal');
   await next('node2 moves');

@@ -60,6 +60,7 @@ func main() {
 		log.Fatal(err)
 	}
 	go m.watch()
+	go m.feel()
 	stage := "start"
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		next, found := strings.CutPrefix(lines.Text(), "stage ")

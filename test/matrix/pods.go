@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -41,6 +42,8 @@ type matrix struct {
 	seen    map[int]bool
 	book    *book
 	servers map[string][]check
+	// When this program last had to wait for a core, in Unix ms.
+	starvedAt atomic.Int64
 }
 
 func newMatrix(wanted spec) (*matrix, error) {
