@@ -167,9 +167,16 @@ describe('modes of a node', () => {
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       await (await startRun(client, taskQueue, { ...alone, drain: { mode: 'recycle' } })).result();
     });
-    const steps = cluster.calls.filter((call) => call.endsWith(' a') && !call.startsWith('renew')).slice(0, 9);
+    const steps = cluster.calls.filter((call) => call.endsWith(' a') && !call.startsWith('renew')).slice(0, 10);
     expect(steps).toEqual([
-      ...['observeNode a', 'cordonNode a', 'flipNode a', 'verify target a', 'uncordonNode a'],
+      ...[
+        'observeNode a',
+        'cordonNode a',
+        'requireIdentityBridge a',
+        'flipNode a',
+        'verify target a',
+        'uncordonNode a',
+      ],
       ...['recycle to target a', 'verify target a', 'checkGates a', 'uncordonNode a'],
     ]);
   });
