@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 var (
@@ -66,7 +67,7 @@ type identity struct {
 
 // endpointName is the name of our endpoint of a pod. Not the pod's own: on Cilium, a pod of the same name may come up
 // while the old one still ends, and its agent makes that one.
-func endpointName(pod podFacts) string { return "canal-" + string(pod.uid) }
+func endpointName(pod types.UID) string { return "canal-" + string(pod) }
 
 // endpointOf is the endpoint that stands for a pod. It goes with the pod.
 func endpointOf(pod podFacts, id int64, security map[string]string) *endpoint {
@@ -77,7 +78,7 @@ func endpointOf(pod podFacts, id int64, security map[string]string) *endpoint {
 	return &endpoint{
 		TypeMeta: metav1.TypeMeta{APIVersion: "cilium.io/v2", Kind: "CiliumEndpoint"},
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: pod.namespace, Name: endpointName(pod), Labels: map[string]string{managedBy: project},
+			Namespace: pod.namespace, Name: endpointName(pod.uid), Labels: map[string]string{managedBy: project},
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.name, UID: pod.uid}},
 		},
 		Status: endpointStatus{

@@ -194,7 +194,7 @@ func (b *bridge) untilInStep(ctx context.Context) {
 			if !pod.address.IsValid() || b.target.Contains(pod.address) {
 				continue
 			}
-			if b.endpointNamed(pod.namespace, endpointName(pod)) == nil {
+			if b.endpointNamed(pod.namespace, endpointName(pod.uid)) == nil {
 				left++
 			} else {
 				bridged++
@@ -308,7 +308,7 @@ func (b *bridge) elect(ctx context.Context) {
 // reconcile makes what Cilium knows of one pod true. It returns after how long to look again, if it has to.
 func (b *bridge) reconcile(ctx context.Context, item task) (time.Duration, error) {
 	pod := b.podOf(item)
-	existing := b.endpointNamed(item.namespace, endpointName(podFacts{uid: item.uid}))
+	existing := b.endpointNamed(item.namespace, endpointName(item.uid))
 	if pod != nil && !pod.address.IsValid() {
 		return 0, errors.Join(b.tellAddress(ctx, *pod), b.remove(ctx, existing))
 	}

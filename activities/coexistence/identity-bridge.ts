@@ -5,7 +5,7 @@ import { applyNamespace } from '../host/namespace.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { helperNamespace as namespace, isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { isOnSource, listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { contains } from '../../workflows/model/networks.ts';
@@ -103,9 +103,7 @@ const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };
 const endpoint = { apiVersion: 'cilium.io/v2', kind: 'CiliumEndpoint' };
 
 async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> {
-  const [[label, value]] = Object.entries(ownedLabels) as [[string, string]];
-  const all = await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind);
-  return all.filter(({ metadata }) => metadata?.labels?.[label] === value);
+  return (await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind)).filter(isOurs);
 }
 
 async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {

@@ -2,7 +2,7 @@ import { agentImage } from '../cilium/agents.ts';
 import { applyObject, deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, hostImageAnnotation, ownedLabels } from '../kubernetes/names.ts';
+import { helperNamespace as namespace, hostImageAnnotation, isOurs, ownedLabels } from '../kubernetes/names.ts';
 import { poll } from '../poll.ts';
 
 /**
@@ -24,9 +24,7 @@ export async function applyNamespace(connection: ClusterConnection, hostImage?: 
 
 /** Whether our namespace is there, and ours. */
 export async function ownsNamespace({ core }: ClusterConnection): Promise<boolean> {
-  const found = await ifFound(core.readNamespace({ name: namespace }));
-  const [[label, value]] = Object.entries(ownedLabels) as [[string, string]];
-  return found?.metadata?.labels?.[label] === value;
+  return isOurs(await ifFound(core.readNamespace({ name: namespace })));
 }
 
 /** Removes our namespace with everything in it, and waits until it is gone. */

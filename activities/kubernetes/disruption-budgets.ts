@@ -1,4 +1,5 @@
 import type { V1LabelSelector, V1PodDisruptionBudget } from '@kubernetes/client-node';
+import { matchesSelector } from './label-selectors.ts';
 import type { PodFacts } from './pods.ts';
 
 /** Those of a namespace's budgets that are about the pod. */
@@ -17,30 +18,7 @@ export function budgetText({ metadata, status }: V1PodDisruptionBudget): string 
   );
 }
 
-/**
- * Whether a label selector matches, as the API server sees it: an empty one matches all, none matches nothing
- * (k8s.io/api policy/v1 PodDisruptionBudgetSpec).
- */
+/** Whether a budget's selector, or a webhook's, matches: none matches nothing (k8s.io/api policy/v1 PodDisruptionBudgetSpec). */
 export function selects(selector: V1LabelSelector | undefined, labels: Readonly<Record<string, string>>): boolean {
-  if (selector === undefined) return false;
-  const exact = Object.entries(selector.matchLabels ?? {}).every(([key, value]) => labels[key] === value);
-  const expressions = selector.matchExpressions ?? [];
-  return (
-    exact &&
-    expressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        case 'DoesNotExist':
-          return value === undefined;
-        default:
-          return false;
-      }
-    })
-  );
+  return selector !== undefined && matchesSelector(selector, labels);
 }

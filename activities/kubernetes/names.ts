@@ -10,6 +10,11 @@ export const helperNamespace = 'cni-live-migration';
 /** Label on every object that this service made, and may therefore remove. */
 export const ownedLabels = { 'app.kubernetes.io/managed-by': 'cni-live-migration' } as const;
 
+/** Whether this service made the object. */
+export function isOurs(object: { metadata?: { labels?: Readonly<Record<string, string>> } } | undefined): boolean {
+  return Object.entries(ownedLabels).every(([label, value]) => object?.metadata?.labels?.[label] === value);
+}
+
 /** Node annotation: this service cordoned the node, so it may uncordon it. */
 export const cordonedAnnotation = 'cni-live-migration/cordoned';
 

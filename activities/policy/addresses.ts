@@ -1,35 +1,10 @@
-import ipaddr from 'ipaddr.js';
-
-/** An IPv4 range of addresses as numbers, both ends in it. */
-export type Range = readonly [first: number, last: number];
+import { rangeOf, type Range } from '../../workflows/model/networks.ts';
 
 const all: Range = [0, 2 ** 32 - 1];
-
-/** An IPv4 CIDR or address as a range; undefined for anything else. */
-export function rangeOf(text: string): Range | undefined {
-  const [address = '', prefix = '32'] = text.split('/');
-  if (!ipaddr.IPv4.isValidFourPartDecimal(address) || !/^\d+$/.test(prefix) || Number(prefix) > 32) return undefined;
-  const size = 2 ** (32 - Number(prefix));
-  const first = Math.floor(numberOf(address) / size) * size;
-  return [first, first + size - 1];
-}
-
-function numberOf(address: string): number {
-  return ipaddr.IPv4.parse(address)
-    .toByteArray()
-    .reduce((sum, byte) => sum * 256 + byte, 0);
-}
 
 /** An address as text. */
 export function addressText(address: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.');
-}
-
-/** Whether an address lies in a CIDR. */
-export function inCidr(cidr: string, address: string): boolean {
-  const range = rangeOf(cidr);
-  const point = rangeOf(address);
-  return range !== undefined && point !== undefined && range[0] <= point[0] && point[0] <= range[1];
 }
 
 /** Whether a CIDR holds the whole of another. */

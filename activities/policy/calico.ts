@@ -1,9 +1,11 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { inCidr } from './addresses.ts';
+import { contains } from '../../workflows/model/networks.ts';
+import { matchesSelector, type LabelSelector } from '../kubernetes/label-selectors.ts';
 import {
   asSeen,
   directions,
   destinationOf,
+  oncePerPod,
   type Direction,
   type Flow,
   type Judge,
@@ -12,14 +14,7 @@ import {
   type PodEnd,
   type Traffic,
 } from './flows.ts';
-import {
-  matchesSelector,
-  typesOf,
-  type LabelSelector,
-  type NetworkPolicy,
-  type PolicyPeer,
-  type PolicyPort,
-} from './kubernetes.ts';
+import { isAbout, rulesOf, typesOf, type NetworkPolicy, type PolicyPeer, type PolicyPort } from './kubernetes.ts';
 import { parseSelector, selects, withKeys, type Expression } from './selectors.ts';
 
 /** One end of a rule of Calico's. */
@@ -108,16 +103,8 @@ export function calicoTypes({ spec }: CalicoPolicy): readonly ('Ingress' | 'Egre
   return [...(ingress || !egress ? (['Ingress'] as const) : []), ...(egress ? (['Egress'] as const) : [])];
 }
 
-const knownLabels = new WeakMap<PodEnd, Record<string, string>>();
-
 /** Labels of a pod as Calico's selectors see them. */
-export function calicoLabels(pod: PodEnd): Record<string, string> {
-  const known = knownLabels.get(pod) ?? labelsOf(pod);
-  knownLabels.set(pod, known);
-  return known;
-}
-
-function labelsOf(pod: PodEnd): Record<string, string> {
+export const calicoLabels = oncePerPod((pod) => {
   const labels: Record<string, string> = {
     ...pod.labels,
     [namespaceName]: pod.namespace,
@@ -129,7 +116,7 @@ function labelsOf(pod: PodEnd): Record<string, string> {
   for (const [key, value] of Object.entries(pod.namespaceLabels)) labels[namespacePrefix + key] = value;
   for (const [key, value] of Object.entries(pod.serviceAccountLabels)) labels[accountPrefix + key] = value;
   return labels;
-}
+});
 
 /** Whom a policy is about. */
 export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression {
@@ -253,12 +240,11 @@ function keys(policies: readonly Evaluated[]): string {
 
 /** What follows from a flow's pod and direction alone, found out once for each. */
 export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
-  const known = { ingress: new WeakMap<PodEnd, { found: T }>(), egress: new WeakMap<PodEnd, { found: T }>() };
-  return ({ subject, direction }) => {
-    const existing = known[direction].get(subject) ?? { found: find(subject, direction) };
-    known[direction].set(subject, existing);
-    return existing.found;
+  const known = {
+    ingress: oncePerPod((pod) => find(pod, 'ingress')),
+    egress: oncePerPod((pod) => find(pod, 'egress')),
   };
+  return ({ subject, direction }) => known[direction](subject);
 }
 
 function firstMatch(
@@ -290,8 +276,7 @@ function ownPolicy(policy: CalicoPolicy, sets: readonly NetworkSet[]): Evaluated
     key: policyKey(policy),
     tier: spec?.tier ?? 'default',
     order: spec?.order ?? Infinity,
-    applies: (pod, direction) =>
-      types.includes(direction === 'ingress' ? 'Ingress' : 'Egress') && selects(subject, calicoLabels(pod)),
+    applies: (pod, direction) => isAbout(types, direction) && selects(subject, calicoLabels(pod)),
     rules: (direction) => rules[direction],
   };
 }
@@ -331,12 +316,12 @@ function endMatcher(
   const nets = expression === undefined ? [] : netsOf(expression, sets);
   const notNets = not === undefined ? [] : netsOf(not, sets);
   const labelled = (end: Peer, by: Expression, members: readonly string[]): boolean =>
-    (end.kind === 'pod' && selects(by, calicoLabels(end))) || members.some((cidr) => inCidr(cidr, end.address));
+    (end.kind === 'pod' && selects(by, calicoLabels(end))) || members.some((cidr) => contains(cidr, end.address));
   return (end) => {
     if (expression !== undefined && !labelled(end, expression, nets)) return false;
     if (not !== undefined && labelled(end, not, notNets)) return false;
-    if ((rule.nets ?? []).length > 0 && rule.nets?.some((cidr) => inCidr(cidr, end.address)) !== true) return false;
-    return rule.notNets?.some((cidr) => inCidr(cidr, end.address)) !== true;
+    if ((rule.nets ?? []).length > 0 && rule.nets?.some((cidr) => contains(cidr, end.address)) !== true) return false;
+    return rule.notNets?.some((cidr) => contains(cidr, end.address)) !== true;
   };
 }
 
@@ -357,7 +342,7 @@ function kubernetesPolicy(policy: NetworkPolicy): Evaluated {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = typesOf(policy);
-  const compiled = (peers: readonly PolicyPeer[] = [], ports: readonly PolicyPort[] = []) => {
+  const compiled = (peers: readonly PolicyPeer[], ports: readonly PolicyPort[]) => {
     const about = (end: Peer): boolean =>
       peers.length === 0 || peers.some((peer) => kubernetesPeer(peer, namespace, end));
     return {
@@ -367,25 +352,24 @@ function kubernetesPolicy(policy: NetworkPolicy): Evaluated {
       about,
     };
   };
-  const rules = {
-    ingress: (spec.ingress ?? []).map(({ from, ports }) => compiled(from, ports)),
-    egress: (spec.egress ?? []).map(({ to, ports }) => compiled(to, ports)),
-  };
+  const compiledOf = (direction: Direction) =>
+    rulesOf(policy, direction).map(({ peers, ports }) => compiled(peers, ports));
+  const rules = { ingress: compiledOf('ingress'), egress: compiledOf('egress') };
   return {
     key: policyKey(policy),
     tier: 'default',
     order: kubernetesOrder,
     applies: (pod, direction) =>
-      types.includes(direction === 'ingress' ? 'Ingress' : 'Egress') &&
-      pod.namespace === namespace &&
-      matchesSelector(spec.podSelector ?? {}, pod.labels),
+      isAbout(types, direction) && pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, pod.labels),
     rules: (direction) => rules[direction],
   };
 }
 
 function kubernetesPeer({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, own: string, peer: Peer): boolean {
   if (ipBlock !== undefined) {
-    return inCidr(ipBlock.cidr, peer.address) && ipBlock.except?.some((cidr) => inCidr(cidr, peer.address)) !== true;
+    return (
+      contains(ipBlock.cidr, peer.address) && ipBlock.except?.some((cidr) => contains(cidr, peer.address)) !== true
+    );
   }
   return peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, own, peer);
 }

@@ -1,9 +1,11 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { inCidr } from './addresses.ts';
+import { contains } from '../../workflows/model/networks.ts';
+import { matchesSelector, type LabelSelector } from '../kubernetes/label-selectors.ts';
 import { kubernetesPort, perSubject, podPeer, policyKey, portMatches } from './calico.ts';
 import {
   asSeen,
   destinationOf,
+  oncePerPod,
   type Direction,
   type Flow,
   type Judge,
@@ -12,7 +14,7 @@ import {
   type PodEnd,
 } from './flows.ts';
 import { isIdentityLabel } from './identity-labels.ts';
-import { matchesSelector, typesOf, type LabelSelector, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
+import { isAbout, rulesOf, typesOf, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
 
 /** Labels of Cilium's own, without their source (pkg/k8s/apis/cilium.io/const.go). */
 export const podNamespaceLabel = 'io.kubernetes.pod.namespace';
@@ -117,18 +119,16 @@ export function ciliumJudge(policies: CiliumPolicies): Judge {
   };
 }
 
-const knownLabels = new WeakMap<PodEnd, Record<string, string>>();
+/** A pod with those labels alone that Cilium knows it by. */
+const identityOf = oncePerPod((pod): PodEnd => ({
+  ...pod,
+  labels: Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
+}));
 
 /** Labels of a pod as Cilium's selectors see them. */
-export function ciliumLabels(pod: PodEnd): Record<string, string> {
-  const known = knownLabels.get(pod) ?? labelsOf(pod);
-  knownLabels.set(pod, known);
-  return known;
-}
-
-function labelsOf(pod: PodEnd): Record<string, string> {
+export const ciliumLabels = oncePerPod((pod) => {
   const labels: Record<string, string> = {
-    ...Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
+    ...identityOf(pod).labels,
     [podNamespaceLabel]: pod.namespace,
     [serviceAccountLabel]: pod.serviceAccount,
   };
@@ -136,12 +136,12 @@ function labelsOf(pod: PodEnd): Record<string, string> {
     labels[namespaceLabelPrefix + key] = value;
   }
   return labels;
-}
+});
 
 function ownPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): Evaluated {
   const { metadata, spec } = policy;
   const { namespace } = metadata ?? {};
-  const rulesOf = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
+  const written = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
     (verdict === 'allow' ? spec[direction] : spec[`${direction}Deny`]) ?? [];
   return {
     key: policyKey(policy),
@@ -149,12 +149,12 @@ function ownPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): Evaluated {
       (namespace === undefined || pod.namespace === namespace) && endpointMatches(spec.endpointSelector, pod),
     closes: (direction) =>
       (spec.enableDefaultDeny?.[direction] ?? true) &&
-      [...rulesOf(direction, 'allow'), ...rulesOf(direction, 'deny')].length > 0,
+      [...written(direction, 'allow'), ...written(direction, 'deny')].length > 0,
     matches: (flow, verdict) =>
-      rulesOf(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
+      written(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
     about: (direction, peer) =>
-      [...rulesOf(direction, 'allow'), ...rulesOf(direction, 'deny')].map((rule) =>
-        isAbout(rule, peer, namespace, cidrMatchesNodes)
+      [...written(direction, 'allow'), ...written(direction, 'deny')].map((rule) =>
+        isAboutPeer(rule, peer, namespace, cidrMatchesNodes)
       ),
   };
 }
@@ -174,10 +174,10 @@ function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined
   const icmps = rule.icmps?.some(({ fields }) =>
     fields.some(({ type }) => traffic.protocol === 'ICMP' && type === traffic.icmpType)
   );
-  return (ports ?? true) && (icmps ?? true) && isAbout(rule, peer, namespace, cidrMatchesNodes);
+  return (ports ?? true) && (icmps ?? true) && isAboutPeer(rule, peer, namespace, cidrMatchesNodes);
 }
 
-function isAbout(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
+function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
   const endpoints = rule.fromEndpoints ?? rule.toEndpoints;
   const entities = rule.fromEntities ?? rule.toEntities;
   const cidrs = rule.fromCIDRSet ?? rule.toCIDRSet;
@@ -235,33 +235,18 @@ function isEntity(entity: Entity, peer: Peer): boolean {
 function byCidr(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
   if (peer.kind === 'pod') return false;
   if (peer.kind === 'node' && (!matchesNodes || cidr === everything)) return false;
-  return inCidr(cidr, peer.address) && !except.some((one) => inCidr(one, peer.address));
-}
-
-const knownIdentities = new WeakMap<PodEnd, PodEnd>();
-
-/** A pod with those labels alone that Cilium knows it by. */
-function identityOf(pod: PodEnd): PodEnd {
-  const labels = Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key)));
-  const known = knownIdentities.get(pod) ?? { ...pod, labels };
-  knownIdentities.set(pod, known);
-  return known;
+  return contains(cidr, peer.address) && !except.some((one) => contains(one, peer.address));
 }
 
 function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Evaluated {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = typesOf(policy);
-  const about = (direction: Direction): boolean => types.includes(direction === 'ingress' ? 'Ingress' : 'Egress');
+  const about = (direction: Direction): boolean => isAbout(types, direction);
   const isPeer = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
     ipBlock === undefined
       ? peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, namespace, identityOf(peer))
       : byCidr(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
-  const rules = {
-    ingress: (spec.ingress ?? []).map(({ from = [], ports = [] }) => ({ peers: from, ports })),
-    egress: (spec.egress ?? []).map(({ to = [], ports = [] }) => ({ peers: to, ports })),
-  };
-  const rulesOf = (direction: Direction) => rules[direction];
   const isOf = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
     peers.length === 0 || peers.some((one) => isPeer(one, peer));
   return {
@@ -271,11 +256,11 @@ function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Eva
     matches: (flow, verdict) =>
       verdict === 'allow' &&
       about(flow.direction) &&
-      rulesOf(flow.direction).some(
+      rulesOf(policy, flow.direction).some(
         (rule) =>
           (rule.ports.length === 0 || rule.ports.some((port) => kubernetesPort(port, flow))) &&
           isOf(rule.peers, flow.peer)
       ),
-    about: (direction, peer) => rulesOf(direction).map(({ peers }) => isOf(peers, peer)),
+    about: (direction, peer) => rulesOf(policy, direction).map(({ peers }) => isOf(peers, peer)),
   };
 }

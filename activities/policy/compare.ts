@@ -59,8 +59,9 @@ export function comparePolicies(
     const own = [...list.flatMap(({ objects }) => objects), ...supplements.values()];
     return ciliumJudge({ own, kubernetes: policies.kubernetes, cidrMatchesNodes } satisfies CiliumPolicies);
   };
+  const calico = calicoJudge(policies);
   const differences = (): { found: Difference[]; flows: number; complete: boolean } =>
-    differ(calicoJudge(policies), judgeCilium(translated()), domain);
+    differ(calico, judgeCilium(translated()), domain);
 
   // How a policy's Deny rules are best written depends on the others; each is tried by itself.
   let now = differences();

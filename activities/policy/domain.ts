@@ -1,3 +1,4 @@
+import type { LabelSelector } from '../kubernetes/label-selectors.ts';
 import { representatives } from './addresses.ts';
 import {
   entityExpression,
@@ -8,8 +9,8 @@ import {
   type CalicoPolicy,
   type CalicoRule,
 } from './calico.ts';
-import type { NamedPort, Peer, PodEnd, Traffic } from './flows.ts';
-import { requirementsOf, typesOf, type LabelSelector, type NetworkPolicy } from './kubernetes.ts';
+import { directions, type NamedPort, type Peer, type PodEnd, type Traffic } from './flows.ts';
+import { isAbout, requirementsOf, rulesOf, typesOf, type NetworkPolicy } from './kubernetes.ts';
 import { keysOf, parseSelector, type Expression } from './selectors.ts';
 
 /** The cluster that policies are about. */
@@ -204,11 +205,8 @@ function mentionKubernetes(mentions: Mentions, policy: NetworkPolicy): void {
   };
   labels(spec.podSelector, 'pod');
   const types = typesOf(policy);
-  const rules = [
-    ...(types.includes('Ingress') ? (spec.ingress ?? []) : []).map(({ from, ports }) => ({ peers: from, ports })),
-    ...(types.includes('Egress') ? (spec.egress ?? []) : []).map(({ to, ports }) => ({ peers: to, ports })),
-  ];
-  for (const { peers = [], ports = [] } of rules) {
+  const rules = directions.filter((one) => isAbout(types, one)).flatMap((one) => rulesOf(policy, one));
+  for (const { peers, ports } of rules) {
     for (const { podSelector, namespaceSelector, ipBlock } of peers) {
       labels(podSelector, 'pod');
       labels(namespaceSelector, 'namespace');

@@ -91,6 +91,16 @@ export function destinationOf({ direction, subject, peer }: Flow): Peer {
   return direction === 'ingress' ? subject : peer;
 }
 
+/** Finds something out about each pod once: pods are asked about again and again. */
+export function oncePerPod<T>(find: (pod: PodEnd) => T): (pod: PodEnd) => T {
+  const known = new WeakMap<PodEnd, { found: T }>();
+  return (pod) => {
+    const existing = known.get(pod) ?? { found: find(pod) };
+    known.set(pod, existing);
+    return existing.found;
+  };
+}
+
 /** A flow in words, as a human would try it. */
 export function flowText({ direction, subject, peer, traffic }: Flow): string {
   const [from, to] = direction === 'ingress' ? [peer, subject] : [subject, peer];

@@ -1,11 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
+import type { LabelSelector } from '../kubernetes/label-selectors.ts';
+import type { Direction } from './flows.ts';
 import type { Requirement } from './selectors.ts';
-
-/** A Kubernetes label selector. */
-export interface LabelSelector {
-  matchLabels?: Readonly<Record<string, string>>;
-  matchExpressions?: readonly { key: string; operator: string; values?: readonly string[] }[];
-}
 
 /** Who is at the other end of a rule of a NetworkPolicy. */
 export interface PolicyPeer {
@@ -47,27 +43,19 @@ export function typesOf({ spec }: NetworkPolicy): readonly string[] {
   return spec.policyTypes ?? ['Ingress', ...((spec.egress ?? []).length > 0 ? ['Egress'] : [])];
 }
 
-/** Whether labels are as a selector has it; one that is empty selects all. */
-export function matchesSelector(
-  { matchLabels = {}, matchExpressions = [] }: LabelSelector,
-  labels: Readonly<Record<string, string>>
-): boolean {
-  return (
-    Object.entries(matchLabels).every(([key, value]) => labels[key] === value) &&
-    matchExpressions.every(({ key, operator, values = [] }) => {
-      const value = labels[key];
-      switch (operator) {
-        case 'In':
-          return value !== undefined && values.includes(value);
-        case 'NotIn':
-          return value === undefined || !values.includes(value);
-        case 'Exists':
-          return value !== undefined;
-        default:
-          return value === undefined;
-      }
-    })
-  );
+/** Whether a list of types, as policies of Kubernetes and of Calico have it, has a direction. */
+export function isAbout(types: readonly string[], direction: Direction): boolean {
+  return types.includes(direction === 'ingress' ? 'Ingress' : 'Egress');
+}
+
+/** The rules of one direction, whichever end they call the other one. */
+export function rulesOf(
+  { spec }: NetworkPolicy,
+  direction: Direction
+): { peers: readonly PolicyPeer[]; ports: readonly PolicyPort[] }[] {
+  return direction === 'ingress'
+    ? (spec.ingress ?? []).map(({ from = [], ports = [] }) => ({ peers: from, ports }))
+    : (spec.egress ?? []).map(({ to = [], ports = [] }) => ({ peers: to, ports }));
 }
 
 /** A selector as a list of requirements. */

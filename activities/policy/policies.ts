@@ -6,7 +6,7 @@ import { failure } from '../failures.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
-import { ownedLabels } from '../kubernetes/names.ts';
+import { isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { CiliumPolicy } from './cilium.ts';
 import { comparePolicies, type PolicyComparison } from './compare.ts';
 import { readPolicies } from './read.ts';
@@ -79,11 +79,10 @@ async function removeOthers(connection: ClusterConnection, wanted: readonly Cili
   const key = ({ kind, metadata }: KubernetesObject): string =>
     [kind, metadata?.namespace ?? '', metadata?.name].join(' ');
   const kept = new Set(wanted.map(key));
-  const [[label, value]] = Object.entries(ownedLabels) as [[string, string]];
   for (const kind of kinds) {
     for (const object of await listKnown(connection, 'cilium.io/v2', kind)) {
       const { name = '', namespace, labels = {} } = object.metadata ?? {};
-      if (labels[label] !== value || labels[componentLabel] !== component || kept.has(key(object))) continue;
+      if (!isOurs(object) || labels[componentLabel] !== component || kept.has(key(object))) continue;
       await deleteObject(connection, {
         apiVersion: 'cilium.io/v2',
         kind,

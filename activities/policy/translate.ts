@@ -1,3 +1,4 @@
+import type { LabelSelector } from '../kubernetes/label-selectors.ts';
 import { covers, overlap } from './addresses.ts';
 import {
   calicoTypes,
@@ -23,7 +24,7 @@ import {
   type Entity,
 } from './cilium.ts';
 import type { Direction } from './flows.ts';
-import type { LabelSelector, NetworkPolicy, PolicyPeer } from './kubernetes.ts';
+import { rulesOf as kubernetesRules, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
 import { alternatives, BadSelector, parseSelector, type Expression, type Requirement } from './selectors.ts';
 
 /** What a policy becomes for Cilium. */
@@ -93,10 +94,8 @@ export function translatePolicy(policy: CalicoPolicy, context: TranslationContex
     if (denied.length > 0) rules[`${direction}Deny`] = denied;
   }
   translation.conditions = [...new Set(translation.conditions)];
-  const [kind, base] =
-    namespace === undefined
-      ? (['CiliumClusterwideNetworkPolicy', metadata?.name ?? ''] as const)
-      : (['CiliumNetworkPolicy', metadata?.name ?? ''] as const);
+  const kind = namespace === undefined ? 'CiliumClusterwideNetworkPolicy' : 'CiliumNetworkPolicy';
+  const base = metadata?.name ?? '';
   translation.objects = subjects.map((endpointSelector, index) => ({
     apiVersion: 'cilium.io/v2',
     kind,
@@ -132,12 +131,12 @@ function ciliumKey(key: string): string {
 function selectorsOf(expression: Expression, what: string, own?: string): LabelSelector[] {
   const found = alternatives(expression);
   if (found === undefined) throw new Untranslatable(`${what} compares parts of values, or has too many alternatives`);
-  return found.flatMap((requirements) => {
+  return found.map((requirements) => {
     const written = requirements.map(({ key, ...rest }) => ({ ...rest, key: ciliumKey(key) }));
     const isOwn = ({ key, operator, values }: Requirement): boolean =>
       own !== undefined && key === sourcePrefix + podNamespaceLabel && operator === 'In' && values?.[0] === own;
     const selector = written.filter((requirement) => !isOwn(requirement));
-    return [selector.length === 0 ? {} : { matchExpressions: selector }];
+    return selector.length === 0 ? {} : { matchExpressions: selector };
   });
 }
 
@@ -341,11 +340,7 @@ function insiders(
 export function supplement(policy: NetworkPolicy, networks: Networks): CiliumPolicy | undefined {
   const { metadata, spec } = policy;
   const rules = (direction: Direction): CiliumRule[] => {
-    const list =
-      direction === 'ingress'
-        ? (spec.ingress ?? []).map(({ from = [], ports }) => ({ peers: from, ports }))
-        : (spec.egress ?? []).map(({ to = [], ports }) => ({ peers: to, ports }));
-    return list.flatMap(({ peers, ports = [] }) => {
+    return kubernetesRules(policy, direction).flatMap(({ peers, ports }) => {
       const who = peers.flatMap((peer) => besides(peer, direction, networks));
       const toPorts: CiliumPorts[] = chunks(
         ports.map(({ protocol = 'TCP', port = 0, endPort }) => ({

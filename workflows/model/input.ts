@@ -84,6 +84,11 @@ const rebootSchema = z
   })
   .prefault({});
 
+const image = z
+  .string()
+  .max(512)
+  .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image');
+
 const waiverSchema = z.strictObject({
   /** Name of the check. */
   check: z.enum(checkNames),
@@ -157,17 +162,9 @@ const fields = z.strictObject({
   /** What has to hold before the next node, and before the clean-up. */
   gates: gatesSchema,
   /** Image of the prober, which measures, verifies, and looks at nodes. */
-  proberImage: z
-    .string()
-    .max(512)
-    .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image')
-    .default('cni-live-migration/prober:1'),
+  proberImage: image.default('cni-live-migration/prober:1'),
   /** Image of what keeps the two networks together: the identity bridge and the exemption from NAT. */
-  coexistenceImage: z
-    .string()
-    .max(512)
-    .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image')
-    .default('cni-live-migration/coexistence:1'),
+  coexistenceImage: image.default('cni-live-migration/coexistence:1'),
   /**
    * What becomes of NetworkPolicies on migrated nodes until the cut-over: `enforce` them; `audit`: only record what would
    * be denied; or `off`, as in Cilium's own guide. After the cut-over they are enforced, whatever it is here. @default enforce

@@ -7,7 +7,8 @@ export interface NamedNetwork {
   owner: string;
 }
 
-type Range = [first: number, last: number];
+/** A range of IPv4 addresses as numbers, both ends in it. */
+export type Range = readonly [first: number, last: number];
 
 /** True when the address lies in the CIDR. Addresses of another family, or none at all, do not. */
 export function contains(cidr: string, address: string | undefined): boolean {
@@ -32,9 +33,10 @@ export function blockCount(cidr: string, maskSize: number): number {
   return maskSize < prefix ? 0 : 2 ** (maskSize - prefix);
 }
 
-function rangeOf(text: string): Range | undefined {
+/** An IPv4 CIDR or address as a range; undefined for anything else. */
+export function rangeOf(text: string): Range | undefined {
   const [address = '', prefix = '32'] = text.split('/');
-  if (!ipaddr.IPv4.isValidFourPartDecimal(address)) return undefined;
+  if (!ipaddr.IPv4.isValidFourPartDecimal(address) || !/^\d+$/.test(prefix) || Number(prefix) > 32) return undefined;
   const size = 2 ** (32 - Number(prefix));
   const number = ipaddr.IPv4.parse(address)
     .toByteArray()
