@@ -14,7 +14,7 @@ const nodesAtOnce = 10;
 export async function cleanUp({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
   const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
   await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
-  await onEveryNode(cluster, 'canal');
+  await onEveryNode(cluster, 'canal', state);
   await patient.removeCanalTraces.executeWithOptions({ summary: "remove Calico's definitions and annotations" }, [
     { cluster },
   ]);
@@ -28,10 +28,14 @@ export async function cleanUp({ cluster, ledger }: MigrationInput, state: Cluste
 }
 
 /** Cleans the nodes themselves: links, rules, sets and files. @throws CleanUpIncomplete naming what is left. */
-export async function onEveryNode(cluster: string, traces: 'canal' | 'cilium'): Promise<void> {
+export async function onEveryNode(cluster: string, traces: 'canal' | 'cilium', state: ClusterState): Promise<void> {
+  const done = state.done[`clean ${traces}`];
   const names = await quick.nodeNames.executeWithOptions({ summary: 'nodes to clean' }, [{ cluster }]);
-  for (let from = 0; from < names.length; from += nodesAtOnce) {
-    const some = names.slice(from, from + nodesAtOnce);
+  const cleaned = new Set(done);
+  const left = names.filter((name) => !cleaned.has(name));
+  for (let from = 0; from < left.length; from += nodesAtOnce) {
+    await state.handOverWhenLong();
+    const some = left.slice(from, from + nodesAtOnce);
     await Promise.all(
       some.map((node) =>
         patient.cleanHost.executeWithOptions({ summary: `${node}: remove ${traces}'s traces` }, [
@@ -39,5 +43,6 @@ export async function onEveryNode(cluster: string, traces: 'canal' | 'cilium'): 
         ])
       )
     );
+    done.push(...some);
   }
 }

@@ -6,6 +6,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { patient, preflight, quick, watching } from './activity-proxies.ts';
+import { agentWaves } from './agent-waves.ts';
 import { runChecks } from './checking.ts';
 import { cleanUp } from './cleaning-up.ts';
 import { ClusterState, TurnedRound, type Carried } from './cluster-state.ts';
@@ -30,6 +31,7 @@ import type { Decision, MigrationReport } from './model/status.ts';
 import { operatorFailure } from './operator-failure.ts';
 import { rehearse, rehearseEnd } from './rehearsing.ts';
 import { rollBackCluster } from './rolling-back.ts';
+import { together } from './together.ts';
 
 /**
  * Migrates a cluster from Canal to Cilium.
@@ -225,15 +227,20 @@ class ClusterMigration {
     ]);
     const sinceMs = Date.now();
     await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
-    await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
-    await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
-      { cluster, expected: expectedConfig(input) },
-    ]);
-    await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
-    await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
-    await patient.deployNatExemption.executeWithOptions({ summary: 'NAT exemption' }, [
-      { cluster, sourcePodCidr, targetPodCidr: podCidr, coexistenceImage },
-    ]);
+    await together(
+      async () => {
+        await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
+        await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
+          { cluster, expected: expectedConfig(input) },
+        ]);
+        await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
+        await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
+      },
+      () =>
+        patient.deployNatExemption.executeWithOptions({ summary: 'NAT exemption' }, [
+          { cluster, sourcePodCidr, targetPodCidr: podCidr, coexistenceImage },
+        ])
+    );
     await bridgeIdentities(input);
     if (input.policyMode !== 'off') await translatePolicies(input, this.state);
     await this.gate('Cilium was installed beside Canal', sinceMs);
@@ -258,8 +265,9 @@ class ClusterMigration {
 
   private async cutOver(): Promise<void> {
     const { input } = this;
-    const { cluster, podCidr, proberImage } = input;
-    const sinceMs = Date.now();
+    const { cluster, podCidr } = input;
+    // A run that took over looks at what was lost since the first of them began.
+    const sinceMs = Date.parse(this.state.status.timeline.at(-1)?.startedAt ?? '');
     await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
       { cluster, targetPodCidr: podCidr },
     ]);
@@ -271,19 +279,26 @@ class ClusterMigration {
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
       { cluster, expected: expectedCutOverConfig },
     ]);
-    for (const { name: node } of await this.nodes.refresh()) {
-      await patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
-        { cluster, node },
-      ]);
-      await patient.verifyNode.executeWithOptions({ summary: `${node}: verify all paths` }, [
-        { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'target' },
-      ]);
+    for (const wave of agentWaves(await this.nodes.refresh(), input, this.state)) {
+      await this.state.checkpoint(input.reminderSeconds);
+      await together(...wave.nodes.map((node) => () => this.cutOverNode(node)));
+      this.state.done['cut-over'].push(...wave.nodes);
     }
     // Only now: an agent that restarts without the node's own configuration and without the final one writes no CNI file.
     await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
     await this.gate('the cut-over', sinceMs);
+  }
+
+  private async cutOverNode(node: string): Promise<void> {
+    const { cluster, podCidr, proberImage } = this.input;
+    await patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
+      { cluster, node },
+    ]);
+    await patient.verifyNode.executeWithOptions({ summary: `${node}: verify all paths` }, [
+      { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'target' },
+    ]);
   }
 
   /** Ends the run as a human wanted it. */

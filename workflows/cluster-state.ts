@@ -41,6 +41,9 @@ import {
 } from './model/status.ts';
 import { maxKeyword, searchAttributes } from './search-attributes.ts';
 
+/** Names of the nodes for which a step of the whole cluster is done: what a run that takes over need not do again. */
+export type DoneNodes = Record<'cut-over' | 'clean canal' | 'clean cilium', string[]>;
+
 /** What one run hands to the next, when its history has grown long. */
 export interface Carried {
   status?: MigrationStatus;
@@ -48,6 +51,7 @@ export interface Carried {
   preflight?: CheckOutcome[];
   policies?: PolicyReport;
   ledger?: Ledger;
+  done?: DoneNodes;
   /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
   historyLimit?: number;
 }
@@ -85,6 +89,7 @@ export class ClusterState {
   plan: Plan | undefined;
   /** What was measured, stage by stage. */
   ledger: Ledger;
+  readonly done: DoneNodes;
   /** Whether this run ends because another takes over. */
   handingOver = false;
   /** What the run was started with, as it came. */
@@ -97,7 +102,7 @@ export class ClusterState {
   private found: { cluster?: string; phase?: string; waitingFor?: string } = {};
   private readonly historyLimit: number;
 
-  constructor({ status, control, preflight, policies, ledger, historyLimit }: Carried) {
+  constructor({ status, control, preflight, policies, ledger, done, historyLimit }: Carried) {
     this.status = status ?? {
       cluster: '',
       phase: 'preflight',
@@ -112,6 +117,7 @@ export class ClusterState {
     this.preflight = preflight;
     this.policies = policies;
     this.ledger = ledger ?? {};
+    this.done = done ?? { 'cut-over': [], 'clean canal': [], 'clean cilium': [] };
     this.historyLimit = historyLimit ?? defaultHistoryLimit;
     this.setHandlers();
   }
@@ -213,7 +219,7 @@ export class ClusterState {
   async checkpoint(reminderSeconds: number): Promise<void> {
     for (;;) {
       if (this.turnedRound) throw new TurnedRound();
-      if (this.isLong) await this.handOver();
+      await this.handOverWhenLong();
       const { paused } = this.status;
       if (paused === undefined) return;
       await this.wait(
@@ -225,6 +231,11 @@ export class ClusterState {
         () => this.status.paused === undefined
       );
     }
+  }
+
+  /** Hands over to a new run when the history is long: wherever what follows looks at the cluster first. */
+  async handOverWhenLong(): Promise<void> {
+    if (this.isLong) await this.handOver();
   }
 
   private get isLong(): boolean {
@@ -240,6 +251,7 @@ export class ClusterState {
       status: this.status,
       control: this.control,
       ledger: this.ledger,
+      done: this.done,
       ...(this.preflight && { preflight: this.preflight }),
       ...(this.policies && { policies: this.policies }),
       historyLimit: this.historyLimit,

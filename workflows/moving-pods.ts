@@ -12,6 +12,11 @@ export interface Rounds {
   round: (seconds: number) => Promise<DrainRound>;
   /** Told what is left after each round, and that nothing is. */
   report: (blockers: Blocker[]) => void;
+  /**
+   * Called when every pod was looked at once and may go. A round of its own, which only asks for the evictions, comes first
+   * then. @default no such round
+   */
+  onLooked?: () => void;
   /** Changes when the round that is under way is to begin anew, for there is a new decision about a pod. */
   version: () => number;
   /** Registers how to end that round early. */
@@ -25,8 +30,13 @@ const roundSeconds = [10, 20, 60, 120, 300] as const;
  * Moves pods round by round until none is left.
  * @throws ApplicationFailure DrainBlocked when the time is over, naming each pod and what holds it.
  */
-export async function inRounds({ what, drain, round, report, version, onNews }: Rounds): Promise<void> {
+export async function inRounds({ what, drain, round, report, onLooked, version, onNews }: Rounds): Promise<void> {
   const deadline = Date.now() + drain.timeoutSeconds * 1_000;
+  if (onLooked !== undefined) {
+    const { left } = await round(0);
+    onLooked();
+    if (left.length === 0) return;
+  }
   for (let number = 0; ; number++) {
     const seconds = roundSeconds[Math.min(number, roundSeconds.length - 1)] ?? 300;
     const untilDeadline = Math.max(1, Math.ceil((deadline - Date.now()) / 1_000));

@@ -79,9 +79,12 @@ export class NodeSteps {
     await quick.uncordonNode.executeWithOptions(this.summary('uncordon'), [this.target]);
   }
 
-  /** Evicts the pods that a drain moves, and waits until they are gone. */
-  async drain(to: 'target' | 'source'): Promise<void> {
-    await this.movePods('drain', to, false);
+  /**
+   * Evicts the pods that a drain moves, and waits until they are gone.
+   * @param onLooked called once every pod was looked at and may go.
+   */
+  async drain(to: 'target' | 'source', onLooked?: () => void): Promise<void> {
+    await this.movePods('drain', to, false, onLooked);
   }
 
   /** Evicts whatever is left on the other network, DaemonSets' pods too. */
@@ -131,7 +134,12 @@ export class NodeSteps {
     });
   }
 
-  private async movePods(what: string, to: 'target' | 'source', daemonSets: boolean): Promise<void> {
+  private async movePods(
+    what: string,
+    to: 'target' | 'source',
+    daemonSets: boolean,
+    onLooked?: () => void
+  ): Promise<void> {
     this.begin(what);
     const { drain, podCidr } = this.migration;
     await inRounds({
@@ -150,6 +158,7 @@ export class NodeSteps {
           },
         ]),
       report: (blockers) => this.report(blockers),
+      ...(onLooked && { onLooked }),
       version: () => this.version,
       onNews: (endRound) => (this.endRound = endRound),
     });

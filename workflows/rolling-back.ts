@@ -1,16 +1,18 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { helm, patient, quick } from './activity-proxies.ts';
 import { onEveryNode } from './cleaning-up.ts';
+import { agentWaves } from './agent-waves.ts';
 import type { ClusterState } from './cluster-state.ts';
 import { applyRelease } from './helm-release.ts';
 import { bridgeIdentities, removeBridge } from './keeping-policy.ts';
 import type { MigratingNodes } from './migrating-nodes.ts';
 import { coexistenceValues } from './model/helm-values.ts';
 import type { MigrationInput } from './model/input.ts';
+import { together } from './together.ts';
 
 /**
- * Takes the whole cluster back: out of the cut-over, each node to Canal, last one first, then Cilium out of the cluster
- * and off the nodes.
+ * Takes the whole cluster back: out of the cut-over, each node to Canal, last one first and as many at a time as in a wave,
+ * then Cilium out of the cluster and off the nodes.
  * @throws ApplicationFailure of the type that a node's way back failed with; Cilium stays beside Canal then.
  */
 export async function rollBackCluster(
@@ -25,24 +27,34 @@ export async function rollBackCluster(
     // First the nodes' own configuration, so that no agent comes up that writes no CNI file for its pods.
     await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, coexistenceValues(input), 'back to Cilium beside Canal');
-    for (const { name: node } of facts) {
-      await patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the earlier configuration` }, [
-        { cluster, node },
-      ]);
+    state.done['cut-over'].length = 0;
+    for (const wave of agentWaves(facts, input, state)) {
+      await together(
+        ...wave.nodes.map(
+          (node) => () =>
+            patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the earlier configuration` }, [
+              { cluster, node },
+            ])
+        )
+      );
     }
     // Before a pod comes back to Canal.
     await bridgeIdentities(input);
   }
-  for (const { name } of facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs).reverse()) {
-    const node = state.node(name);
-    if (node === undefined || (await nodes.takeBack(node))) continue;
-    const { type = 'KubernetesError', message = '' } = node.failure ?? {};
+  const left = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs).reverse();
+  for (let from = 0; from < left.length; from += state.status.concurrency) {
+    await state.handOverWhenLong();
+    const some = left.slice(from, from + state.status.concurrency).flatMap(({ name }) => state.node(name) ?? []);
+    await Promise.all(some.map((node) => nodes.takeBack(node)));
+    const failed = some.find(({ failure }) => failure !== undefined)?.failure;
+    if (failed === undefined) continue;
+    const { type, message } = failed;
     throw ApplicationFailure.nonRetryable(`${message}; start again and send rollback {"all": true}`, type);
   }
   await removeBridge(input);
   await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
   await helm.uninstallCilium.executeWithOptions({ summary: 'remove Cilium' }, [{ cluster }]);
-  await onEveryNode(cluster, 'cilium');
+  await onEveryNode(cluster, 'cilium', state);
   await patient.removeCiliumTraces.executeWithOptions({ summary: "remove Cilium's definitions" }, [{ cluster }]);
   await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
 }

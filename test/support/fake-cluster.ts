@@ -248,8 +248,9 @@ export function fakeCluster({
       await call(`${daemonSets ? 'recycle' : 'drain'} to ${to}`, name);
       const node = get(name);
       must(node.cordoned !== false || daemonSets, 'drained without a cordon');
-      const blockers = left?.(name, forcedPods) ?? [];
-      if (blockers.length > 0) await Promise.race([pass?.(roundSeconds), cancelled()]);
+      // Pods that are on the right network already are no matter of a drain.
+      const blockers = node.pods === to ? [] : (left?.(name, forcedPods) ?? []);
+      if (blockers.length > 0 && roundSeconds > 0) await Promise.race([pass?.(roundSeconds), cancelled()]);
       if (blockers.length === 0 && daemonSets) node.pods = node.cni;
       if (daemonSets) must(node.cni === to || blockers.length > 0, 'recycled onto the wrong network');
       return { left: blockers };
