@@ -1,7 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { cpus, release, totalmem } from 'node:os';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { KubeConfig, CoreV1Api } from '@kubernetes/client-node';
 import { labDown, labUp, type Lab } from '../lab/cluster/lab.ts';
@@ -10,6 +7,7 @@ import { runInside } from '../lab/machine/machine.ts';
 import { labMigrationRequest } from '../lab/migration-request.ts';
 import { until } from '../lab/process.ts';
 import { TemporalCli } from '../test/support/temporal-cli.ts';
+import { rounded, writeResult } from './results.ts';
 
 /**
  * What the identity bridge costs: a lab of one node in coexistence, to which pods are added that are on Canal as far as the
@@ -53,26 +51,16 @@ async function bench(): Promise<void> {
     const requests = (await bridgeRequests(lab)) - requestsBefore;
     const bridge = await memoryOf(lab, 'coexistence identities');
     const agentAfter = await memoryOf(lab, 'cilium-agent');
-    const result = {
-      measuredAt: new Date().toISOString(),
-      machine: {
-        cores: cpus().length,
-        cpu: cpus()[0]?.model ?? '',
-        memoryGiB: Math.round(totalmem() / 2 ** 30),
-        kernel: release(),
-      },
+    await writeResult('identity-bridge', {
       pods,
       labelSets,
-      secondsUntilBridged: Math.round(seconds * 10) / 10,
+      secondsUntilBridged: rounded(seconds),
       podsPerSecond: Math.round(pods / seconds),
-      requestsPerPod: Math.round((requests / pods) * 100) / 100,
+      requestsPerPod: rounded(requests / pods, 2),
       bridgeMemoryMiB: bridge,
       agentMemoryMiB: { before: agentBefore, after: agentAfter },
-      agentKiBPerPod: Math.round(((agentAfter - agentBefore) * 1_024 * 10) / pods) / 10,
-    };
-    const text = JSON.stringify(result, null, 2);
-    console.log(text);
-    await writeFile(path.join(import.meta.dirname, 'results', 'identity-bridge.json'), `${text}\n`);
+      agentKiBPerPod: rounded(((agentAfter - agentBefore) * 1_024) / pods),
+    });
   } finally {
     await labDown(name);
   }

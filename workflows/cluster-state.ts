@@ -2,6 +2,7 @@ import {
   allHandlersFinished,
   condition,
   continueAsNew,
+  getExternalWorkflowHandle,
   log,
   setCurrentDetails,
   setHandler,
@@ -12,6 +13,8 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { clusterMigration } from './cluster-migration.ts';
 import {
   blockersQuery,
+  clusterProgressSignal,
+  fleetPrefix,
   ledgerQuery,
   nodeQuery,
   planQuery,
@@ -23,6 +26,7 @@ import {
   update,
 } from './messages.ts';
 import { emptyControl, receive, type Control, type Judged } from './model/control.ts';
+import type { ClusterProgress } from './model/fleet-status.ts';
 import type { Ledger } from './model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
@@ -100,6 +104,9 @@ export class ClusterState {
   private version = 0;
   /** What the search attributes say now. */
   private found: { cluster?: string; phase?: string; waitingFor?: string } = {};
+  /** What the fleet was told last. */
+  private told = '';
+  private telling: Promise<void> = Promise.resolve();
   private readonly historyLimit: number;
 
   constructor({ status, control, preflight, policies, ledger, done, historyLimit }: Carried) {
@@ -316,6 +323,26 @@ export class ClusterState {
     const details = { preflight: this.preflight, plan: this.plan, ledger: this.ledger };
     setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId, details));
     this.makeFindable();
+    this.tellFleet();
+  }
+
+  /** Tells the fleet that this cluster is of, if it is, where it is: phases, waits, and every tenth of the nodes. */
+  private tellFleet(): void {
+    const { parent } = workflowInfo();
+    if (parent?.workflowId.startsWith(fleetPrefix) !== true || this.status.cluster === '') return;
+    const { cluster, phase, waitingFor, nodes } = this.status;
+    const migrated = nodes.filter(({ state }) => state === 'migrated').length;
+    const tenths = nodes.length === 0 ? 0 : Math.floor((10 * migrated) / nodes.length);
+    const news = JSON.stringify([phase, waitingFor, tenths, nodes.length]);
+    if (news === this.told) return;
+    this.told = news;
+    const progress: ClusterProgress = {
+      ...{ cluster, phase, migrated, nodes: nodes.length },
+      ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),
+    };
+    const handle = getExternalWorkflowHandle(parent.workflowId);
+    // A fleet that has ended needs to know nothing. One after the other, so that the last is the latest.
+    this.telling = this.telling.then(() => handle.signal(clusterProgressSignal, progress).catch(() => undefined));
   }
 
   /** Keeps the search attributes in step; each change is an event in the history, so only changes are told. */

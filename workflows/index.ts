@@ -2,5 +2,6 @@
 export { clusterMigration } from './cluster-migration.ts';
 export { clusterPolicyReport } from './cluster-policy-report.ts';
 export { clusterPreflight } from './cluster-preflight.ts';
+export { fleetMigration } from './fleet-migration.ts';
 export { nodeMigration } from './node-migration.ts';
 export { nodeRollback } from './node-rollback.ts';

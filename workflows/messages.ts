@@ -6,6 +6,7 @@
  * with why it was refused. A signal that makes no sense is kept in the status under `notes` and changes nothing.
  */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { ClusterProgress, FleetStatus } from './model/fleet-status.ts';
 import type { Ledger } from './model/ledger.ts';
 import type { Messages } from './model/message-schemas.ts';
 import type { Plan } from './model/plan.ts';
@@ -20,6 +21,14 @@ export const defaultTaskQueue = 'cni-migration';
 export function migrationWorkflowId(cluster: string): string {
   return `cni-migration/${cluster}`;
 }
+
+/** The workflow ID of a fleet's migration. */
+export function fleetWorkflowId(fleet: string): string {
+  return `${fleetPrefix}${fleet}`;
+}
+
+/** What the workflow IDs of fleets begin with. */
+export const fleetPrefix = 'cni-fleet/';
 
 /** The workflow ID of checks by themselves. */
 export function preflightWorkflowId(cluster: string): string {
@@ -64,6 +73,12 @@ export const nodeQuery = defineQuery<NodeStatus | undefined, [string]>('node');
 
 /** From a node's workflow to its cluster's: what holds it up, or that nothing does any more. Not for operators. */
 export const progressSignal = defineSignal<[NodeProgress]>('nodeProgress');
+
+/** Where a fleet is: each cluster's state, phase and nodes, what it waits for and which command ends the wait. */
+export const fleetStatusQuery = defineQuery<FleetStatus>('status');
+
+/** From a cluster's workflow to its fleet's: where it is. Not for operators. */
+export const clusterProgressSignal = defineSignal<[ClusterProgress]>('clusterProgress');
 
 /** From a cluster's workflow to a node's: this pod may be deleted. Operators send it to the cluster's workflow. */
 export const forcePodSignal = defineSignal<[string]>('forcePod');

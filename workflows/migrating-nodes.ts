@@ -14,7 +14,8 @@ import type { ClusterState } from './cluster-state.ts';
 import { forcePodSignal } from './messages.ts';
 import { translatePolicies } from './keeping-policy.ts';
 import type { MigrationInput } from './model/input.ts';
-import { isMigrated, type NodeFacts } from './model/nodes.ts';
+import { bucketOf, digestOf } from './model/node-digest.ts';
+import { byName, isMigrated, ungrouped, type NodeFacts } from './model/nodes.ts';
 import { estimate } from './model/plan.ts';
 import type { Answer, NodeStatus } from './model/status.ts';
 import { allWaves, nextWave, type Wave } from './model/waves.ts';
@@ -27,11 +28,20 @@ import { searchAttributes } from './search-attributes.ts';
 const takeOverSeconds = 10;
 const takeOverTries = 2_000;
 
+/** From so many nodes on, only what changes is told. */
+const largeCluster = 200;
+
+/** How old the ledger of such a cluster may get, in ms. */
+const ledgerEveryMs = 300_000;
+
 /** Migrates nodes wave by wave, and takes them back. */
 export class MigratingNodes {
   private readonly state: ClusterState;
   private readonly input: MigrationInput;
   private facts: NodeFacts[] = [];
+  /** Nodes that were worked on since they were looked at. */
+  private readonly touched = new Set<string>();
+  private ledgerReadMs = 0;
   /** Nodes that have a workflow under way, there or back. */
   private readonly active = new Set<string>();
   /** Those on their way there, and how to turn them round. */
@@ -70,21 +80,19 @@ export class MigratingNodes {
 
   /** Reads the nodes and compares: those that joined are to be migrated, those that left are out of it. */
   async refresh(): Promise<NodeFacts[]> {
-    const { cluster, podCidr } = this.input;
-    this.facts = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
-      { cluster, targetPodCidr: podCidr },
-    ]);
+    await this.observe();
     const { nodes } = this.state.status;
     const first = nodes.length === 0;
-    const present = new Map(this.facts.map((facts) => [facts.name, facts]));
+    const present = new Set(this.facts.map(({ name }) => name));
     for (const node of nodes) {
       if (present.has(node.name) || node.state === 'gone') continue;
       node.state = 'gone';
       delete node.failure;
       this.state.note(`${node.name} has left the cluster`);
     }
+    const known = new Map(nodes.map((node) => [node.name, node]));
     for (const facts of this.facts) {
-      let node = this.state.node(facts.name);
+      let node = known.get(facts.name);
       if (node === undefined) {
         node = { name: facts.name, state: 'pending' };
         nodes.push(node);
@@ -95,6 +103,26 @@ export class MigratingNodes {
     if (first) this.forgetUnknownApprovals();
     this.state.show();
     return this.facts;
+  }
+
+  /**
+   * Looks at the nodes. Of a large cluster, once everything is known, only what is not as expected is told, and only the pods
+   * of nodes that are not known to be done are looked at: the history would grow with every node for every wave.
+   */
+  private async observe(): Promise<void> {
+    const { cluster, podCidr } = this.input;
+    const large = this.facts.length > largeCluster;
+    const done = new Set(this.state.status.nodes.flatMap(({ name, state }) => (state === 'migrated' ? [name] : [])));
+    const unsure = this.facts.flatMap(({ name, flipped }) =>
+      this.touched.has(name) || (flipped && !done.has(name)) ? [name] : []
+    );
+    const seen = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
+      { cluster, targetPodCidr: podCidr, ...(large && { known: digestOf(this.facts), pods: unsure }) },
+    ]);
+    this.touched.clear();
+    const told = new Set(seen.buckets);
+    const kept = seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !told.has(bucketOf(name)));
+    this.facts = [...kept, ...ungrouped(seen.groups)].sort(byName);
   }
 
   /** The world is right where it and the status differ. */
@@ -203,8 +231,7 @@ export class MigratingNodes {
     this.state.stopWaiting(undefined);
     status.waves++;
     const failures = await Promise.all(wave.nodes.map((name) => this.migrate(name)));
-    const { cluster } = this.input;
-    this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
+    await this.readLedger();
     this.estimateRest();
     const failure = failures.find((error) => error !== undefined);
     if (failure !== undefined && this.input.onFailure === 'stop') throw failure;
@@ -215,6 +242,15 @@ export class MigratingNodes {
       const timeoutMs = soakSeconds * 1_000;
       await this.state.wait({ what: `wave ${status.waves} to soak`, reminderSeconds, timeoutMs }, () => false);
     }
+  }
+
+  /** Brings the ledger up to date; that of a large cluster is long, and not read after every wave. */
+  private async readLedger(): Promise<void> {
+    const now = Date.now();
+    if (this.facts.length > largeCluster && now - this.ledgerReadMs < ledgerEveryMs) return;
+    this.ledgerReadMs = now;
+    const { cluster } = this.input;
+    this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
   }
 
   /** From the times of the nodes that are done, how long the others will take. */
@@ -241,6 +277,7 @@ export class MigratingNodes {
     try {
       await this.child(name, 'migration');
       node.state = 'migrated';
+      this.expect(name);
       node.seconds = Math.round((Date.now() - start) / 1_000);
       return undefined;
     } catch (error) {
@@ -261,6 +298,12 @@ export class MigratingNodes {
       delete node.waitingFor;
       this.state.show();
     }
+  }
+
+  /** What a node is like whose migration came to its end, until somebody looks. */
+  private expect(name: string): void {
+    const facts = this.facts.find((one) => one.name === name);
+    if (facts !== undefined) Object.assign(facts, { flipped: true, cordonedByUs: false, podsOnSource: 0 });
   }
 
   private fail(node: NodeStatus, error: unknown): void {
@@ -324,6 +367,7 @@ export class MigratingNodes {
     // A way back is not turned round.
     if (way === 'migration') this.running.set(node, scope);
     this.active.add(node);
+    this.touched.add(node);
     try {
       await scope.run(() => startWhenFree(() => executeChild(type, { ...options, args: [...options.args] })));
     } finally {

@@ -1,12 +1,15 @@
 import { PatchStrategy, setHeaderOptions, type V1Node } from '@kubernetes/client-node';
 import { flipLabel } from '../../workflows/model/helm-values.ts';
-import { byName, type NodeFacts } from '../../workflows/model/nodes.ts';
+import { bucketOf, differences, digestOf } from '../../workflows/model/node-digest.ts';
+import { byName, grouped, type NodeFacts, type NodesSeen } from '../../workflows/model/nodes.ts';
+import { atMost } from '../at-most.ts';
 import { failure } from '../failures.ts';
 import { poll } from '../poll.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
 import { ifFound, withFailures } from './errors.ts';
 import { bootAnnotation, cordonedAnnotation, fieldManager } from './names.ts';
-import { isOnSource, listPods } from './pods.ts';
+import { allPages } from './pages.ts';
+import { isOnSource, listPods, podsOnNode } from './pods.ts';
 import { isReady } from './ready.ts';
 
 /** Which node of which cluster. */
@@ -14,6 +17,19 @@ export interface NodeTarget {
   cluster: string;
   node: string;
 }
+
+/** Input of `observeNodes`. */
+export interface NodesTarget {
+  cluster: string;
+  targetPodCidr: string;
+  /** Digest of what the caller knows (model/node-digest.ts): only what differs from it is told. @default everything is */
+  known?: string;
+  /** The flipped nodes whose pods are looked at; the others have none on the source network. @default all */
+  pods?: string[];
+}
+
+/** So many nodes' pods are read at a time. */
+const nodesAtOnce = 10;
 
 /** Between two looks at the nodes while nothing else goes on, in ms. */
 const watchMs = 10_000;
@@ -24,8 +40,12 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
     /** Reads how far each node is. */
     observeNodes: withFailures(
       'observe the nodes',
-      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<NodeFacts[]> =>
-        nodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode)
+      async ({ cluster, targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
+        const nodes = await nodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode, pods);
+        if (known === undefined) return { groups: grouped(nodes) };
+        const buckets = differences(known, digestOf(nodes));
+        return { groups: grouped(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
+      }
     ),
 
     /** Reads one node. @throws NodeNotReady when it does not exist. */
@@ -40,8 +60,7 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
 
     /** Names of all nodes. */
     nodeNames: withFailures('list the nodes', async ({ cluster }: { cluster: string }): Promise<string[]> => {
-      const { core } = await clusters.connect(cluster);
-      const { items } = await core.listNode({});
+      const items = await listNodes(await clusters.connect(cluster));
       return items.map(({ metadata }) => metadata?.name ?? '').sort();
     }),
 
@@ -52,7 +71,7 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
         const connection = await clusters.connect(cluster);
         const before = stateOf(known);
         const look = async () => {
-          const { items } = await connection.core.listNode({});
+          const items = await listNodes(connection);
           const now = stateOf(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
           return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
         };
@@ -111,16 +130,19 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
 }
 
 /** Reads how far each node is, in order of their names. */
-export async function nodeFacts(
+async function nodeFacts(
   connection: ClusterConnection,
   targetPodCidr: string,
-  workerNode?: string
+  workerNode: string | undefined,
+  pods: readonly string[] | undefined
 ): Promise<NodeFacts[]> {
-  const [{ items }, pods] = await Promise.all([connection.core.listNode({}), listPods(connection)]);
-  const onSource = new Map<string, number>();
-  for (const pod of pods.filter((one) => isOnSource(one, targetPodCidr))) {
-    onSource.set(pod.node, (onSource.get(pod.node) ?? 0) + 1);
-  }
+  const items = await listNodes(connection);
+  const flipped = items.flatMap(({ metadata }) =>
+    metadata?.labels?.[flipLabel] === 'true' && pods?.includes(metadata.name ?? '') !== false
+      ? [metadata.name ?? '']
+      : []
+  );
+  const onSource = await countOnSource(connection, flipped, targetPodCidr, pods === undefined);
   return items
     .map((item) => {
       const { name = '', labels = {}, annotations = {} } = item.metadata ?? {};
@@ -135,6 +157,30 @@ export async function nodeFacts(
       };
     })
     .sort(byName);
+}
+
+/** Counts the pods of some nodes that are on the source network. @param many the nodes may be most of the cluster's. */
+async function countOnSource(
+  connection: ClusterConnection,
+  nodes: readonly string[],
+  targetPodCidr: string,
+  many: boolean
+): Promise<Map<string, number>> {
+  const wanted = new Set(nodes);
+  if (wanted.size === 0) return new Map();
+  const pods = many
+    ? await listPods(connection)
+    : (await atMost(nodesAtOnce, nodes, (node) => podsOnNode(connection, node))).flat();
+  const counts = new Map<string, number>();
+  for (const pod of pods) {
+    if (wanted.has(pod.node) && isOnSource(pod, targetPodCidr)) counts.set(pod.node, (counts.get(pod.node) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** All nodes of the cluster. */
+export function listNodes({ core }: ClusterConnection): Promise<V1Node[]> {
+  return allPages((limit, from) => core.listNode({ limit, ...(from !== undefined && { _continue: from }) }));
 }
 
 function stateOf(nodes: readonly { name: string; ready: boolean }[]): string {
@@ -164,7 +210,7 @@ export async function patchNode(
 
 /** Removes annotations and labels that begin with one of the prefixes from every node. */
 export async function removeNodeKeys(connection: ClusterConnection, prefixes: readonly string[]): Promise<void> {
-  const { items } = await connection.core.listNode({});
+  const items = await listNodes(connection);
   const remove = (present: Record<string, string> = {}): Record<string, null> =>
     Object.fromEntries(
       Object.keys(present)

@@ -3,6 +3,7 @@ import { calicoGroup } from '../canal/export.ts';
 import { listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { helperNamespace } from '../kubernetes/names.ts';
+import { listNodes } from '../kubernetes/nodes.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import type { CalicoPolicies, CalicoPolicy, NetworkSet } from './calico.ts';
 import type { PolicyCluster } from './domain.ts';
@@ -32,20 +33,26 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
     (await listKnown<T>(connection, version, kind)).filter(
       ({ metadata }) => metadata?.name?.startsWith(mirrored) !== true
     );
-  const [own, global, sets, globalSets, staged, kubernetes, namespaces, accounts, nodes, pods] = await Promise.all([
+  const [own, global, sets, globalSets, staged, kubernetes] = await Promise.all([
     calico<CalicoPolicy>('NetworkPolicy'),
     calico<CalicoPolicy>('GlobalNetworkPolicy'),
     calico<NetworkSet>('NetworkSet'),
     calico<NetworkSet>('GlobalNetworkSet'),
     Promise.all(stagedKinds.map((kind) => calico(kind))),
     listKnown(connection, 'networking.k8s.io/v1', 'NetworkPolicy'),
-    listKnown(connection, 'v1', 'Namespace'),
-    listKnown(connection, 'v1', 'ServiceAccount'),
-    connection.core.listNode({}),
-    listPods(connection),
   ]);
   // Ours are about our own pods, and go with them.
   const plain = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
+  // Where there are none, they are about nobody, and nobody's labels have to be read.
+  const none = own.length + global.length + plain.length === 0;
+  const [namespaces, accounts, nodes, pods] = none
+    ? [[], [], [], []]
+    : await Promise.all([
+        listKnown(connection, 'v1', 'Namespace'),
+        listKnown(connection, 'v1', 'ServiceAccount'),
+        listNodes(connection),
+        listPods(connection),
+      ]);
   const counts = Object.fromEntries(
     [
       ['NetworkPolicy', plain.length] as const,
@@ -67,7 +74,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
         name: metadata?.name ?? '',
         labels: metadata?.labels ?? {},
       })),
-      nodeAddresses: nodes.items.flatMap(
+      nodeAddresses: nodes.flatMap(
         ({ status }) => status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? []
       ),
       pods: pods

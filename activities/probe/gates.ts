@@ -6,9 +6,10 @@ import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
+import { listNodes } from '../kubernetes/nodes.ts';
 import { isReady } from '../kubernetes/ready.ts';
 import { poll } from '../poll.ts';
-import { readMarks, readPages } from './ledger.ts';
+import { readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
 
 /** Input of `checkGates`. */
 export interface GateTarget {
@@ -64,29 +65,47 @@ function countVerdict(cluster: string, verdict: 'pass' | 'breach'): void {
   metricMeter.createCounter('cni_migration_gates', undefined, 'gates that were looked at').add(1, { cluster, verdict });
 }
 
-/** Waits until the probers of the nodes have written down what they saw until now; tells which have not. */
+/**
+ * Waits until the probers of the nodes have written down what they saw until now; tells which have not. Of some nodes, only
+ * their own pages are read, and in the end those of their neighbours: a large cluster's are many.
+ */
 async function untilWritten(
   connection: ClusterConnection,
   nodes: readonly string[] | undefined
 ): Promise<{ pages: LedgerPage[]; silent: string[] }> {
-  // Nodes that have left, or are away, say nothing any more.
-  const { items } = await connection.core.listNode({});
-  const present = items.filter((node) => isReady(node)).map(({ metadata }) => metadata?.name ?? '');
+  const read = () => (nodes === undefined ? readPages(connection) : readPagesOf(connection, nodes));
   const keyOf = ({ node, role }: LedgerPage): string => `${node} ${role}`;
-  const begin = new Map((await readPages(connection)).map((page) => [keyOf(page), page.atMs]));
-  const deadline = Date.now() + (begin.size > 200 ? writtenMs : writtenOnSmallMs);
-  return poll(
+  const first = await read();
+  const begin = new Map(first.map((page) => [keyOf(page), page.atMs]));
+  const asked = nodes ?? (await presentOf(connection, first));
+  const deadline = Date.now() + (await longestMs(connection));
+  const silent = await poll(
     async () => {
-      const pages = await readPages(connection);
-      const written = new Set(pages.filter((page) => page.atMs > (begin.get(keyOf(page)) ?? 0)).map(keyOf));
-      const asked = nodes ?? present.filter((name) => pages.some(({ node }) => node === name));
-      const silent = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
-      return silent.length === 0 || Date.now() > deadline
-        ? { done: { pages, silent } }
-        : { waitingFor: `the probers on ${silent.slice(0, 10).join(', ')} to write their ledger` };
+      const written = new Set((await read()).filter((page) => page.atMs > (begin.get(keyOf(page)) ?? 0)).map(keyOf));
+      const missing = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
+      return missing.length === 0 || Date.now() > deadline
+        ? { done: missing }
+        : { waitingFor: `the probers on ${missing.slice(0, 10).join(', ')} to write their ledger` };
     },
-    { timeoutMs: writtenMs + 60_000, everyMs: 2_000, onTimeout: 'GateBreached' }
+    // All pages of a large cluster are not read every other second.
+    { timeoutMs: writtenMs + 60_000, everyMs: asked.length > 100 ? 20_000 : 2_000, onTimeout: 'GateBreached' }
   );
+  return { pages: nodes === undefined ? await read() : await readPagesAround(connection, nodes), silent };
+}
+
+/** Nodes that are there and have pages: those that have left, or are away, say nothing any more. */
+async function presentOf(connection: ClusterConnection, pages: readonly LedgerPage[]): Promise<string[]> {
+  const known = new Set(pages.map(({ node }) => node));
+  const nodes = await listNodes(connection);
+  return nodes
+    .filter((node) => isReady(node) && known.has(node.metadata?.name ?? ''))
+    .map(({ metadata }) => metadata?.name ?? '');
+}
+
+/** How long probers may take to write, which depends on how many they are, in ms. */
+async function longestMs({ core }: ClusterConnection): Promise<number> {
+  const { items, metadata } = await core.listNode({ limit: 100 });
+  return items.length + (metadata?.remainingItemCount ?? 0) > 100 ? writtenMs : writtenOnSmallMs;
 }
 
 /** @returns what Prometheus and other services object to. */

@@ -1,3 +1,4 @@
+import type { V1ConfigMap } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
 import {
   ledgerStages,
@@ -8,6 +9,7 @@ import {
   type LedgerStage,
   type Snapshot,
 } from '../../workflows/model/ledger.ts';
+import { atMost } from '../at-most.ts';
 import { heartbeat } from '../heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -24,6 +26,9 @@ const pagePrefix = 'ledger-';
 
 /** Probers write down what they know every few seconds; after this long, in ms, each has done so in peace. */
 const settleMs = 6_000;
+
+/** So many pages are read at a time. */
+const pagesAtOnce = 10;
 
 /** What is kept of a stage that is over: everything until then, and the lines that it ended with. */
 export interface Mark extends Snapshot {
@@ -103,12 +108,35 @@ export async function readPages({ core }: ClusterConnection): Promise<LedgerPage
       ...(from !== undefined && { _continue: from }),
     })
   );
-  return maps.flatMap(({ metadata, data = {} }) => {
-    const node = (metadata?.name ?? '').slice(pagePrefix.length);
-    return (['pod', 'host'] as const).flatMap((role) => {
-      const text = data[role];
-      return text === undefined ? [] : [pageOf(node, role, text)];
-    });
+  return maps.flatMap(pagesIn);
+}
+
+/**
+ * Reads what the probers of some nodes have written down, and those that sample them: neighbours sample each other
+ * (prober/mesh.go), so that they are in the nodes' own pages.
+ */
+export async function readPagesAround(connection: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
+  const own = await readPagesOf(connection, nodes);
+  const peers = own.flatMap(({ records }) =>
+    records.flatMap(({ kind, peer }) => (peer === undefined || kind === 'pod-outside' ? [] : [peer]))
+  );
+  const others = [...new Set(peers)].filter((name) => !nodes.includes(name));
+  return [...own, ...(await readPagesOf(connection, others))];
+}
+
+/** Reads what the probers of some nodes have written down. */
+export async function readPagesOf({ core }: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
+  const maps = await atMost(pagesAtOnce, nodes, (node) =>
+    ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
+  );
+  return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
+}
+
+function pagesIn({ metadata, data = {} }: V1ConfigMap): LedgerPage[] {
+  const node = (metadata?.name ?? '').slice(pagePrefix.length);
+  return (['pod', 'host'] as const).flatMap((role) => {
+    const text = data[role];
+    return text === undefined ? [] : [pageOf(node, role, text)];
   });
 }
 

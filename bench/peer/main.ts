@@ -7,32 +7,10 @@ import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { MigrationRequest } from '../../workflows/model/input.ts';
-import { rounded, writeResult } from '../results.ts';
+import { readResult, rounded, writeResult } from '../results.ts';
 import { migrateByHand } from './hand-procedure.ts';
-import { Observer, type Seen } from './observer.ts';
-
-/** One whole migration. */
-export interface Migrated extends Seen {
-  seconds: number;
-  /** Seconds of each phase, or step of the procedure by hand. */
-  phases: Record<string, number>;
-  /** Seconds of each node. */
-  nodes: Record<string, number>;
-}
-
-/** One pair: both on a lab of their own, one after the other, on the same machine. */
-export interface Pair {
-  byHand: Migrated;
-  service: Migrated;
-}
-
-/** What `bench/results/peer-*.json` holds. */
-export interface PeerResult {
-  /** Nodes of each lab, and of a wave of the service's. */
-  nodes: number;
-  waveSize: number;
-  pairs: Pair[];
-}
+import { Observer } from './observer.ts';
+import { peerName, peerRatios, regressions, type Migrated, type Pair, type PeerResult } from './result.ts';
 
 /**
  * The whole migration of a lab by this service, every check of it on, beside the procedure by hand: alternating, each time
@@ -49,16 +27,22 @@ async function bench(): Promise<void> {
     },
   });
   const [nodes, waveSize, count] = [Number(values.nodes), Number(values.waves), Number(values.pairs)];
+  const name = peerName(nodes, waveSize);
+  const before = await readResult<PeerResult>(name);
   const pairs: Pair[] = [];
   for (let pair = 0; pair < count; pair++) {
     // Whatever the second of a pair gains from the first is given to each in turn.
     const byHandFirst = pair % 2 === 0;
-    const before = byHandFirst && !values.only ? await onLab(nodes, byHand) : undefined;
+    const first = byHandFirst && !values.only ? await onLab(nodes, byHand) : undefined;
     const service = await onLab(nodes, (lab) => byService(lab, waveSize));
     if (values.only) continue;
-    pairs.push({ byHand: before ?? (await onLab(nodes, byHand)), service });
-    await writeResult(`peer-${nodes}-nodes-waves-of-${waveSize}`, { nodes, waveSize, pairs } satisfies PeerResult);
+    pairs.push({ byHand: first ?? (await onLab(nodes, byHand)), service });
+    await writeResult(name, { nodes, waveSize, pairs } satisfies PeerResult);
   }
+  if (before === undefined || pairs.length === 0) return;
+  const worse = regressions(peerRatios(before.pairs), peerRatios(pairs));
+  for (const line of worse) console.error(line);
+  if (worse.length > 0) process.exitCode = 1;
 }
 
 async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
@@ -106,19 +90,15 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
     });
     const report = await new Migration(client, cluster).result();
     const seen = await observer.stop();
-    console.error(
-      await activitySeconds(
-        client,
-        migrationWorkflowId(cluster),
-        report.nodes.map(({ name }) => name)
-      )
-    );
+    const ids = report.nodes.map(({ name }) => name);
+    const activities = await activitySeconds(client, migrationWorkflowId(cluster), ids);
     return {
       seconds: rounded(report.timeline.reduce((sum, { seconds = 0 }) => sum + seconds, 0)),
       phases: Object.fromEntries(
         report.timeline.flatMap(({ phase, seconds }) => (seconds ? [[phase, rounded(seconds)]] : []))
       ),
       nodes: Object.fromEntries(report.nodes.map(({ name, seconds = 0 }) => [name, seconds])),
+      activities,
       ...seen,
     };
   } finally {
@@ -126,24 +106,31 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   }
 }
 
-/** Where the time goes: each activity of the cluster's and the nodes' workflows, with its seconds, in order. */
-async function activitySeconds(client: Client, workflowId: string, nodes: readonly string[]): Promise<string> {
-  const lines: string[] = [];
+/** Where the time goes: the activities of the cluster's and the nodes' workflows, by their kind. */
+async function activitySeconds(
+  client: Client,
+  workflowId: string,
+  nodes: readonly string[]
+): Promise<NonNullable<Migrated['activities']>> {
+  const sums: NonNullable<Migrated['activities']> = {};
+  const secondsOf = (time: { seconds?: unknown; nanos?: number | null } | null | undefined): number =>
+    Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
   for (const id of [workflowId, ...nodes.map((node) => `${workflowId}/node/${node}`)]) {
     const { events } = await client.workflow.getHandle(id).fetchHistory();
-    const times = (time: { seconds?: unknown; nanos?: number | null } | null | undefined): number =>
-      Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
     const begun = new Map<string, { type: string; at: number }>();
     for (const event of events ?? []) {
       const { activityTaskScheduledEventAttributes: scheduled, activityTaskCompletedEventAttributes: completed } =
         event;
-      if (scheduled)
-        begun.set(String(event.eventId), { type: scheduled.activityType?.name ?? '', at: times(event.eventTime) });
+      const at = secondsOf(event.eventTime);
+      if (scheduled) begun.set(String(event.eventId), { type: scheduled.activityType?.name ?? '', at });
       const began = completed && begun.get(String(completed.scheduledEventId));
-      if (began) lines.push(`${id}  ${began.type}  ${(times(event.eventTime) - began.at).toFixed(1)}`);
+      if (!began) continue;
+      const sum = (sums[began.type] ??= { count: 0, seconds: 0 });
+      sum.count++;
+      sum.seconds = rounded(sum.seconds + at - began.at);
     }
   }
-  return lines.join('\n');
+  return sums;
 }
 
 await bench();

@@ -1,7 +1,8 @@
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
-import type { NodeFacts } from '../../workflows/model/nodes.ts';
+import { bucketOf, differences, digestOf } from '../../workflows/model/node-digest.ts';
+import { grouped, type NodeFacts } from '../../workflows/model/nodes.ts';
 import type { PolicyReport } from '../../workflows/model/policies.ts';
 import type { CheckOutcome } from '../../workflows/model/preflight.ts';
 import type { ClusterFacts } from '../../workflows/model/source.ts';
@@ -216,9 +217,12 @@ export function fakeCluster({
       system.helpers = false;
       for (const node of state.values()) node.flipped = false;
     }),
-    observeNodes: async () => {
+    observeNodes: async ({ known }) => {
       await call('observeNodes');
-      return [...state.values()].map(factsOf);
+      const seen = [...state.values()].map(factsOf);
+      if (known === undefined) return { groups: grouped(seen) };
+      const buckets = differences(known, digestOf(seen));
+      return { groups: grouped(seen.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
     },
     observeNode: async ({ node }) => {
       await call('observeNode', node);
@@ -299,7 +303,7 @@ export function fakeCluster({
       ready,
       flipped,
       cordonedByUs,
-      podsOnSource: node.pods === 'source' ? 3 : 0,
+      podsOnSource: flipped && node.pods === 'source' ? 3 : 0,
     };
   }
 

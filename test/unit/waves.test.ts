@@ -48,3 +48,17 @@ it('puts a control plane that runs the worker last', () => {
     ['a'],
   ]);
 });
+
+it('plans the same waves as are taken one by one', () => {
+  for (const size of [1, 2, 3, 7]) {
+    for (const canary of [undefined, 'w-2', 'cp-0', 'home', 'gone']) {
+      const taken: (readonly string[])[] = [];
+      for (let left = nodes; left.length > 0;) {
+        const wave = nextWave(left, { size, canary, proven: taken.length > 0 })?.nodes ?? [];
+        taken.push(wave);
+        left = left.filter(({ name }) => !wave.includes(name));
+      }
+      expect(waves(size, canary)).toEqual(taken.map((wave) => wave.join(' ')));
+    }
+  }
+});

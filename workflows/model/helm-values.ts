@@ -147,7 +147,8 @@ function conflicts(given: HelmValues, ours: HelmValues, path: string): string[] 
   });
 }
 
-function merge(under: HelmValues, over: HelmValues): HelmValues {
+/** Fields of the second before those of the first; what both have as an object is put together. */
+export function merge(under: HelmValues, over: HelmValues): HelmValues {
   const merged: HelmValues = { ...under };
   for (const [key, value] of Object.entries(over)) {
     const below = merged[key];

@@ -6,7 +6,7 @@ import { untrustedProblems } from './untrusted.ts';
 const name = z.string().min(1).max(253);
 
 /** Who sends a message and why, for the record. */
-const sender = {
+export const sender = {
   /** @default unnamed */
   by: name.optional(),
   /** The same as `by`. */

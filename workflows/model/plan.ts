@@ -118,7 +118,8 @@ export function estimate(
 ): Estimate {
   const times = done.flatMap(({ seconds }) => seconds ?? []);
   const measured = times.reduce((sum, seconds) => sum + seconds, 0) / times.length;
-  const graceOf = (node: string): number => drains.find((drain) => drain.node === node)?.graceSeconds ?? 0;
+  const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
+  const graceOf = (node: string): number => graces.get(node) ?? 0;
   // What was measured has grace periods in it already.
   const perNode = times.length === 0 ? usualNodeSeconds : measured;
   const ofWave = (wave: Wave): number =>

@@ -1,0 +1,17 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+
+/** Everything that is measured, one after the other: each wants the machine to itself. Then docs/performance.md. */
+const benches: readonly (readonly string[])[] = [
+  ['peer/main.ts', '--nodes', '3', '--waves', '1', '--pairs', '3'],
+  ['peer/main.ts', '--nodes', '5', '--waves', '2', '--pairs', '3'],
+  ['identity-bridge.ts'],
+  ['report.ts'],
+];
+
+for (const [script = '', ...args] of benches) {
+  const child = spawn(process.execPath, [path.join(import.meta.dirname, script), ...args], { stdio: 'inherit' });
+  const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
+  // What became worse is told at the end too; the rest is measured all the same.
+  if (code !== 0) process.exitCode = 1;
+}

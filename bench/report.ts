@@ -1,0 +1,140 @@
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { median, readResult, rounded, type Measured } from './results.ts';
+import { peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
+
+/** Writes docs/performance.md from what was measured: everything in it is from bench/results. */
+async function report(): Promise<void> {
+  const parts = [
+    '# Performance',
+    '',
+    'Made by `npm run bench:report` from `bench/results/`; nothing in it is by hand. `npm run bench` measures everything anew, which takes',
+    'hours and wants the machine to itself; it fails when a ratio is more than 15 % worse than the one that was there before. Times say',
+    'little about other machines: every node, the control plane, Temporal and the worker share the same two cores here. Ratios are of one run.',
+    ...(await peerParts(3, 1)),
+    ...(await peerParts(5, 2)),
+    ...(await bridgePart()),
+  ];
+  await writeFile(path.join(import.meta.dirname, '..', 'docs', 'performance.md'), `${parts.join('\n')}\n`);
+}
+
+/** The phases in which both do the same kind of work, and what only the service does. */
+const sameWork: readonly { what: string; byHand: readonly string[]; service: readonly string[] }[] = [
+  { what: 'checks and plan', byHand: [], service: ['preflight', 'plan'] },
+  { what: 'Cilium beside Canal (with the baseline of the ledger)', byHand: ['install'], service: ['coexistence'] },
+  { what: 'nodes', byHand: ['nodes'], service: ['migrate'] },
+  { what: 'final configuration', byHand: ['final values'], service: ['cut-over'] },
+  { what: 'Canal removed (and looked for on every node)', byHand: ['Canal removed'], service: ['clean-up'] },
+];
+
+async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
+  const result = await readResult<PeerResult>(peerName(nodes, waveSize));
+  if (result === undefined) return [];
+  const { pairs } = result;
+  const ratios = peerRatios(pairs);
+  const both = (of: (one: Migrated) => number): [byHand: number, service: number] => [
+    rounded(median(pairs.map(({ byHand }) => of(byHand)))),
+    rounded(median(pairs.map(({ service }) => of(service)))),
+  ];
+  const row = (what: string, of: (one: Migrated) => number): (string | number)[] => [what, ...both(of)];
+  const sumOf = (one: Migrated, names: readonly string[]): number =>
+    names
+      .map((name) =>
+        name === 'nodes' ? Object.values(one.nodes).reduce((sum, seconds) => sum + seconds, 0) : (one.phases[name] ?? 0)
+      )
+      .reduce((sum, seconds) => sum + seconds, 0);
+  const waves = waveSize === 1 ? 'one node after the other' : `in waves of ${waveSize}`;
+  return [
+    '',
+    `## Beside the procedure by hand: ${nodes} nodes, ${waves}`,
+    '',
+    `${pairs.length} pairs of whole migrations, alternating, each on a fresh lab with the sample application: by hand as Cilium's guide says (\`bench/peer/hand-procedure.ts\`,`,
+    `one node after the other), and by this service with every check on. ${measuredOn(result)}`,
+    '',
+    table([
+      ['middle of all pairs', 'by hand', 'service'],
+      row('seconds in all', ({ seconds }) => seconds),
+      row('seconds a node', ({ nodes: each }) => sumOf({ nodes: each, phases: {} } as Migrated, ['nodes']) / nodes),
+      row('pods made anew, for each pod', ({ restartsPerPod }) => restartsPerPod),
+      row('requests lost', ({ lost }) => lost),
+      row('lost ms, of all clients together', ({ lostMs }) => lostMs),
+      row('ms in which a policy did not hold', ({ wrongVerdictMs }) => wrongVerdictMs),
+    ]),
+    '',
+    `Ratio of the service's time to that by hand: ${ratios.total.toFixed(2)} in all, ${ratios.node.toFixed(2)} for a node. The target is ${waveSize === 1 ? '1.0' : '0.6'}.`,
+    '',
+    table([
+      ['seconds', 'by hand', 'service'],
+      ...sameWork.map(({ what, byHand, service }) => [
+        what,
+        byHand.length === 0 ? '–' : rounded(median(pairs.map((pair) => sumOf(pair.byHand, byHand)))),
+        rounded(median(pairs.map((pair) => sumOf(pair.service, service)))),
+      ]),
+    ]),
+    '',
+    '```mermaid',
+    'xychart-beta horizontal',
+    '  title "seconds of each migration, in the order of the pairs: by hand, service"',
+    `  x-axis [${pairs.flatMap((_, index) => [`"${index + 1} hand"`, `"${index + 1} service"`]).join(', ')}]`,
+    `  bar [${pairs.flatMap(({ byHand, service }) => [byHand.seconds, service.seconds]).join(', ')}]`,
+    '```',
+    '',
+    "Where the service's time goes: its kinds of activities, with the most seconds first. Some go on side by side.",
+    '',
+    table([['activity', 'times', 'seconds'], ...profileOf(pairs.map(({ service }) => service))]),
+  ];
+}
+
+/** The kinds of activities of the middle run, those with the most seconds first. */
+function profileOf(runs: readonly Migrated[]): (string | number)[][] {
+  const middle = [...runs].sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)];
+  return Object.entries(middle?.activities ?? {})
+    .sort(([, a], [, b]) => b.seconds - a.seconds)
+    .slice(0, 12)
+    .map(([type, { count, seconds }]) => [`\`${type}\``, count, seconds]);
+}
+
+/** What `bench/results/identity-bridge.json` holds. */
+interface BridgeResult {
+  pods: number;
+  labelSets: number;
+  secondsUntilBridged: number;
+  podsPerSecond: number;
+  requestsPerPod: number;
+  bridgeMemoryMiB: number;
+  agentMemoryMiB: { before: number; after: number };
+  agentKiBPerPod: number;
+}
+
+async function bridgePart(): Promise<string[]> {
+  const result = await readResult<BridgeResult>('identity-bridge');
+  if (result === undefined) return [];
+  const { agentMemoryMiB } = result;
+  return [
+    '',
+    '## The identity bridge',
+    '',
+    `A cluster to which ${result.pods} pods on Canal with ${result.labelSets} sets of labels are added at once (\`npm run bench:bridge\`). ${measuredOn(result)}`,
+    '',
+    table([
+      ['', ''],
+      ['seconds until every pod has its endpoint', result.secondsUntilBridged],
+      ['pods a second', result.podsPerSecond],
+      ['requests a pod', result.requestsPerPod],
+      ["the bridge's memory, MiB", result.bridgeMemoryMiB],
+      ["a Cilium agent's memory before and after, MiB", `${agentMemoryMiB.before}, ${agentMemoryMiB.after}`],
+      ["a Cilium agent's memory for each pod, KiB", result.agentKiBPerPod],
+    ]),
+  ];
+}
+
+function measuredOn({ measuredAt, machine }: Measured): string {
+  return `Measured on ${measuredAt.slice(0, 10)}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}.`;
+}
+
+function table([head = [], ...rows]: readonly (readonly (string | number)[])[]): string {
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, index) => (index === 0 ? '---' : '--:'))), ...rows.map(line)].join('\n');
+}
+
+await report();

@@ -1,0 +1,51 @@
+import { bucketOf, differences, digestOf } from '../../workflows/model/node-digest.ts';
+import { grouped, ungrouped, type NodeFacts } from '../../workflows/model/nodes.ts';
+
+const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
+  ...{ name, controlPlane: false, ready: true, hostsWorker: false, flipped: false, cordonedByUs: false },
+  podsOnSource: 0,
+  ...more,
+});
+const many = Array.from({ length: 1_000 }, (_, index) => node(`node-${index}`));
+const known = digestOf(many);
+
+it('is of the same length, however many nodes there are, and does not depend on their order', () => {
+  expect(digestOf([])).toHaveLength(known.length);
+  expect(digestOf([...many].reverse())).toBe(known);
+  expect(differences(known, known)).toEqual([]);
+});
+
+it.each([
+  ['is not Ready', { ready: false }],
+  ['is flipped', { flipped: true }],
+  ['is cordoned by us', { cordonedByUs: true }],
+  ['hosts the worker', { hostsWorker: true }],
+  ['is flipped with pods on the source network', { flipped: true, podsOnSource: 2 }],
+])('tells the part of a node that %s', (_, more) => {
+  const now = many.map((one) => (one.name === 'node-77' ? { ...one, ...more } : one));
+  expect(differences(known, digestOf(now))).toEqual([bucketOf('node-77')]);
+});
+
+it('tells the parts of nodes that join and leave', () => {
+  const now = [...many.slice(1), node('new')];
+  const parts = [bucketOf('node-0'), bucketOf('new')].sort((a, b) => a - b);
+  expect(differences(known, digestOf(now))).toEqual(parts);
+});
+
+it('tells a flipped node that is done from one with pods left, and does not mind how many', () => {
+  const flipped = (podsOnSource: number): string => digestOf([node('a', { flipped: true, podsOnSource })]);
+  expect(flipped(0)).not.toBe(flipped(1));
+  expect(flipped(1)).toBe(flipped(5));
+});
+
+it('divides nodes evenly', () => {
+  const counts = new Map<number, number>();
+  for (const { name } of many) counts.set(bucketOf(name), (counts.get(bucketOf(name)) ?? 0) + 1);
+  expect(Math.max(...counts.values())).toBeLessThan(30);
+});
+
+it('puts together nodes that are alike, and takes them apart again', () => {
+  const some = [node('a'), node('b', { flipped: true }), node('c'), node('d', { flipped: true, podsOnSource: 2 })];
+  expect(grouped(some).map(({ names }) => names)).toEqual([['a', 'c'], ['b'], ['d']]);
+  expect(ungrouped(grouped(some))).toEqual(some);
+});

@@ -1,0 +1,74 @@
+import type { Answer, Decision, Phase } from './status.ts';
+
+/**
+ * What becomes of a cluster. `failed` and `skipped` ones are set aside until somebody retries them; `rolled-back` is how a
+ * migration ended that a human turned round.
+ */
+export type FleetClusterState = 'pending' | 'migrating' | 'migrated' | 'failed' | 'skipped' | 'rolled-back';
+
+/** What a cluster's migration tells its fleet's. */
+export interface ClusterProgress {
+  cluster: string;
+  phase: Phase;
+  /** Nodes that are migrated, and all of them. */
+  migrated: number;
+  nodes: number;
+  /** What it waits for, in words. */
+  waitingFor?: string;
+}
+
+/** One cluster in a fleet's status. */
+export interface FleetCluster {
+  cluster: string;
+  /** One of those that go first, one by one. */
+  canary: boolean;
+  state: FleetClusterState;
+  /** Of its migration, for messages and queries to it. */
+  workflowId: string;
+  /** Who let it begin. */
+  approval?: Decision;
+  /** Who set it aside, or took it up again. */
+  decision?: Decision;
+  /** When its latest migration began and ended, whatever with (ISO 8601, UTC). */
+  startedAt?: string;
+  endedAt?: string;
+  /** Where it is, while it is under way. */
+  progress?: Omit<ClusterProgress, 'cluster'>;
+  /** Why it failed. */
+  failure?: { type: string; message: string };
+}
+
+/** Where a fleet's migration is. */
+export interface FleetStatus {
+  fleet: string;
+  clusters: FleetCluster[];
+  /** What it waits for just now, in words; undefined while it works. */
+  waitingFor?: string;
+  /** The messages that end the wait. */
+  answers: Answer[];
+  paused?: Decision;
+  /** Messages that made no sense, newest last; at most 50 are kept. */
+  notes: string[];
+}
+
+/** The status as Markdown, for the Web UI's current details. */
+export function fleetMarkdown(status: FleetStatus): string {
+  const states = new Map<string, number>();
+  for (const { state } of status.clusters) states.set(state, (states.get(state) ?? 0) + 1);
+  const lines = [`**${status.fleet}**: ${[...states].map(([state, count]) => `${count} ${state}`).join(', ')}`, ''];
+  if (status.paused !== undefined) lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason)}`, '');
+  if (status.waitingFor !== undefined) lines.push(`Waiting for ${status.waitingFor}`, '');
+  lines.push('| cluster | state | phase | nodes | |', '|---|---|---|---|---|');
+  for (const { cluster, canary, state, progress, failure } of status.clusters) {
+    const nodes = progress === undefined ? '' : `${progress.migrated} of ${progress.nodes}`;
+    const more = failure?.message ?? progress?.waitingFor ?? '';
+    const cells = [`${cluster}${canary ? ' (canary)' : ''}`, state, progress?.phase ?? '', nodes, more.slice(0, 300)];
+    lines.push(`| ${cells.map(cell).join(' | ')} |`);
+  }
+  if (status.notes.length > 0) lines.push('', 'Notes:', '', ...status.notes.map((note) => `- ${note}`));
+  return lines.join('\n');
+}
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
+}
