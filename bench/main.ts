@@ -5,6 +5,8 @@ import path from 'node:path';
 const benches: readonly (readonly string[])[] = [
   ['peer/main.ts', '--nodes', '3', '--waves', '1', '--pairs', '3'],
   ['peer/main.ts', '--nodes', '5', '--waves', '2', '--pairs', '3'],
+  ['temporal/main.ts'],
+  ['recovery/main.ts'],
   ['identity-bridge.ts'],
   ['report.ts'],
 ];

@@ -2,6 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { median, readResult, rounded, type Measured } from './results.ts';
 import { peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
+import type { RecoveryResult } from './recovery/result.ts';
+import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
 
 /** Writes docs/performance.md from what was measured: everything in it is from bench/results. */
 async function report(): Promise<void> {
@@ -13,6 +15,8 @@ async function report(): Promise<void> {
     'little about other machines: every node, the control plane, Temporal and the worker share the same two cores here. Ratios are of one run.',
     ...(await peerParts(3, 1)),
     ...(await peerParts(5, 2)),
+    ...(await temporalPart()),
+    ...(await recoveryPart()),
     ...(await bridgePart()),
   ];
   await writeFile(path.join(import.meta.dirname, '..', 'docs', 'performance.md'), `${parts.join('\n')}\n`);
@@ -92,6 +96,63 @@ function profileOf(runs: readonly Migrated[]): (string | number)[][] {
     .sort(([, a], [, b]) => b.seconds - a.seconds)
     .slice(0, 12)
     .map(([type, { count, seconds }]) => [`\`${type}\``, count, seconds]);
+}
+
+async function temporalPart(): Promise<string[]> {
+  const result = await readResult<TemporalScaleResult>('temporal-scale');
+  if (result === undefined) return [];
+  const { runs, waveSize } = result;
+  const actions = runs.map(({ actionsPerNode }) => actionsPerNode);
+  const growth = ((actions.at(-1) ?? 0) / (actions[0] ?? 1) - 1) * 100;
+  const line = (what: string, of: (run: TemporalRun) => number): (string | number)[] => [what, ...runs.map(of)];
+  return [
+    '',
+    '## Large clusters, for Temporal',
+    '',
+    `Whole migrations, in waves of ${waveSize}, on a real Temporal server (SQLite) with one worker; the cluster is the stand-in of the workflows' tests, whose`,
+    `activities answer at once: this is what workflows and histories take, and says nothing of nodes or of an API server. ${measuredOn(result)}`,
+    '',
+    table([
+      ['nodes', ...runs.map(({ nodes }) => nodes)],
+      line('seconds', ({ seconds }) => seconds),
+      line('seconds of a core in the worker, a node', ({ workerCpuSeconds, nodes }) =>
+        rounded(workerCpuSeconds / nodes, 3)
+      ),
+      line("the worker's memory, MiB (all that it ran before included)", ({ memoryMiB }) => memoryMiB),
+      line("runs of the cluster's workflow, each of which hands over to the next", (run) => run.runs),
+      line('events of the longest history (less than 10,000 is wanted)', ({ largestEvents }) => largestEvents),
+      line('KiB of the largest history (less than 10,240 is wanted)', ({ largestKiB }) => largestKiB),
+      line("events of a node's workflow", ({ nodeEvents }) => nodeEvents),
+      line("Temporal's actions, a node", ({ actionsPerNode }) => actionsPerNode),
+    ]),
+    '',
+    `Actions a node grow by ${growth.toFixed(1)} % from ${runs[0]?.nodes} to ${runs.at(-1)?.nodes} nodes (at most 10 % is wanted).`,
+  ];
+}
+
+async function recoveryPart(): Promise<string[]> {
+  const result = await readResult<RecoveryResult>('recovery');
+  if (result === undefined) return [];
+  const { heartbeatTimeoutSeconds } = result;
+  const line = (what: string, seconds: readonly number[]): (string | number)[] => [
+    what,
+    seconds.join(', '),
+    rounded(median(seconds) / heartbeatTimeoutSeconds, 2),
+  ];
+  return [
+    '',
+    '## After a crash',
+    '',
+    `Real workers and a real Temporal, killed with SIGKILL. An activity whose worker is silent for ${heartbeatTimeoutSeconds} s counts as dead. ${measuredOn(result)}`,
+    '',
+    table([
+      ['from the kill until', 'seconds', 'middle, of the heartbeat timeout'],
+      line('another worker begins the activity again that was cut short, and ends it', result.activity),
+      line('another worker acts on a message to a workflow that the dead one had in memory', result.workflow),
+      line('Temporal, started again at once, answers', result.serverAnswers),
+      line('a message to it, sent then, is acted on', result.server),
+    ]),
+  ];
 }
 
 /** What `bench/results/identity-bridge.json` holds. */

@@ -60,8 +60,12 @@ export function comparePolicies(
     return ciliumJudge({ own, kubernetes: policies.kubernetes, cidrMatchesNodes } satisfies CiliumPolicies);
   };
   const calico = calicoJudge(policies);
-  const differences = (): { found: Difference[]; flows: number; complete: boolean } =>
-    differ(calico, judgeCilium(translated()), domain);
+  const differences = () => {
+    const list = translated();
+    const { found, ...rest } = differ(calico, judgeCilium(list), domain);
+    const madeOf = new Map(list.flatMap(({ of, objects: made }) => made.map((object) => [policyKey(object), of])));
+    return { ...rest, found: found.map((one) => ({ ...one, culprits: culprits(one, policies, madeOf) })) };
+  };
 
   // How a policy's Deny rules are best written depends on the others; each is tried by itself.
   let now = differences();
@@ -69,7 +73,7 @@ export function comparePolicies(
     const key = policyKey(policy);
     const rules = [...(policy.spec?.ingress ?? []), ...(policy.spec?.egress ?? [])];
     if (aside.has(key) || !rules.some(({ action }) => action === 'Deny')) continue;
-    if (!now.found.some((one) => culprits(one, policies).includes(key))) continue;
+    if (!now.found.some((one) => one.culprits.includes(key))) continue;
     for (const form of denyForms.slice(1)) {
       const before = forms.get(key) ?? 'all';
       forms.set(key, form);
@@ -85,7 +89,7 @@ export function comparePolicies(
     const known = flowReasons.get(key) ?? [];
     if (known.length < 2) flowReasons.set(key, [...known, text]);
   };
-  for (const one of now.found) for (const key of culprits(one, policies)) blame(key, one);
+  for (const one of now.found) for (const key of one.culprits) blame(key, one);
   const ownKeys = new Set(policies.own.map(policyKey));
   for (const key of flowReasons.keys()) if (ownKeys.has(key) && !aside.has(key)) aside.set(key, []);
 
@@ -141,15 +145,18 @@ function word({ allowed, by }: Judgement): string {
   return by.length === 0 ? verdict : `${verdict} by ${by.slice(0, 3).join(', ')}`;
 }
 
-/** Who is to be named for a difference: the policies of Calico's own that had a part, else Kubernetes'. */
-function culprits({ calico, cilium }: Difference, { own }: CalicoPolicies): string[] {
+/**
+ * Who is to be named for a difference: the policies of Calico's own that had a part, else Kubernetes'.
+ * @param madeOf of what policy each translation is.
+ */
+function culprits(
+  { calico, cilium }: Difference,
+  { own }: CalicoPolicies,
+  madeOf: ReadonlyMap<string, string>
+): string[] {
   const keys = new Set(own.map(policyKey));
   const named = calico.by.filter((key) => keys.has(key));
-  // The translated ones are named after what they are of.
-  const translated = own.filter((policy) =>
-    cilium.by.some((key) => key.includes(`calico-${(policy.metadata?.name ?? '').replace(/^default\./, '')}`))
-  );
-  const found = [...new Set([...named, ...translated.map(policyKey)])];
+  const found = [...new Set([...named, ...cilium.by.flatMap((key) => madeOf.get(key) ?? [])])];
   return found.length > 0 ? found : calico.by.length > 0 ? calico.by : cilium.by;
 }
 

@@ -169,6 +169,15 @@ describe('Calico’s own policies', () => {
     expect(objects).toHaveLength(verdicts.filter(({ verdict }) => verdict !== 'different').length);
   });
 
+  it('sets no policy aside because its name begins like that of one that differs', () => {
+    const nets = { source: { nets: ['10.244.3.0/24'] } };
+    const { verdicts } = compare([
+      calico({ selector: "app == 'client'", ingress: [allow({ source: { selector: web } })] }, 'p'),
+      calico({ selector: web, ingress: [allow(nets)] }, 'p2'),
+    ]);
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(['equal', 'different']);
+  });
+
   it('says on which condition a NetworkSet is the same', () => {
     const sets: NetworkSet[] = [
       { metadata: { name: 's', labels: { role: 'db' } }, spec: { nets: ['203.0.113.7/32'] } },

@@ -1,0 +1,13 @@
+/** What `bench/results/recovery.json` holds: seconds of each try, from the kill until the work goes on. */
+export interface RecoveryResult {
+  /** After so many seconds without a heartbeat, an activity's worker counts as dead. */
+  heartbeatTimeoutSeconds: number;
+  /** A worker is killed in the middle of an activity, while another one runs: until that begins the activity again. */
+  activity: number[];
+  /** A worker is killed that has a waiting workflow in its memory; then a message comes: until another one has acted on it. */
+  workflow: number[];
+  /** Temporal is killed and started again at once, and a message is sent as soon as it answers: from the kill until it is acted on. */
+  server: number[];
+  /** Of that, until Temporal answers again. */
+  serverAnswers: number[];
+}
