@@ -95,9 +95,7 @@ async function killServer(lab: Lab, temporal: TemporalServer, attempt: number) {
   const only = await worker(lab, temporal, `outlasts-${attempt}`);
   await withClient(temporal, (client) => waitingFleet(client, `server-${attempt}`));
   const begin = Date.now();
-  const ended = new Promise((resolve) => temporal.process.once('exit', resolve));
-  temporal.process.kill('SIGKILL');
-  await ended;
+  await end(temporal.process, 'SIGKILL');
   const again = await startTemporal(lab, temporal);
   const answers = rounded((Date.now() - begin) / 1_000);
   const actedOn = await withClient(again, async (client) => {
@@ -131,9 +129,12 @@ async function timed(victim: ChildProcess, work: () => Promise<unknown>): Promis
   return rounded((Date.now() - begin) / 1_000);
 }
 
-async function end(child: ChildProcess): Promise<void> {
+/** Ends a process, in order unless told otherwise, and waits for its end. */
+async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  // Processes of a lab do not keep this one alive; the wait for their end has to.
+  child.ref();
   const ended = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
+  child.kill(signal);
   await ended;
 }
 
