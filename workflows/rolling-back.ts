@@ -8,6 +8,7 @@ import { bridgeIdentities, removeBridge } from './keeping-policy.ts';
 import type { MigratingNodes } from './migrating-nodes.ts';
 import { coexistenceValues } from './model/helm-values.ts';
 import type { MigrationInput } from './model/input.ts';
+import { allWaves } from './model/waves.ts';
 import { together } from './together.ts';
 
 /**
@@ -41,15 +42,18 @@ export async function rollBackCluster(
     // Before a pod comes back to Canal.
     await bridgeIdentities(input);
   }
-  const left = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs).reverse();
-  for (let from = 0; from < left.length; from += state.status.concurrency) {
+  const left = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
+  for (const wave of allWaves(left, { size: state.status.concurrency, proven: true }).reverse()) {
     await state.handOverWhenLong();
-    const some = left.slice(from, from + state.status.concurrency).flatMap(({ name }) => state.node(name) ?? []);
-    await Promise.all(some.map((node) => nodes.takeBack(node)));
-    const failed = some.find(({ failure }) => failure !== undefined)?.failure;
+    const some = wave.nodes.flatMap((name) => state.node(name) ?? []);
+    const back = await Promise.all(some.map((node) => nodes.takeBack(node)));
+    // Not by what its status says: a node that failed on its way there may have come back well.
+    const failed = some[back.indexOf(false)]?.failure;
     if (failed === undefined) continue;
-    const { type, message } = failed;
-    throw ApplicationFailure.nonRetryable(`${message}; start again and send rollback {"all": true}`, type);
+    throw ApplicationFailure.nonRetryable(
+      `${failed.message}; start again and send rollback {"all": true}`,
+      failed.type
+    );
   }
   await removeBridge(input);
   await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);

@@ -1,7 +1,10 @@
 import type { V1Node } from '@kubernetes/client-node';
+import { until } from '../../lab/process.ts';
+import { bucketOf, digestOf } from '../../workflows/model/node-digest.ts';
+import { ungrouped, type NodeFacts } from '../../workflows/model/nodes.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, get } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const read = (name: string): Promise<V1Node> => get<V1Node>(lab(), 'node', name);
@@ -35,4 +38,54 @@ it('says that a node is gone', async () => {
   const { cordonNode, uncordonNode } = activitiesOf(lab());
   await expect(cordonNode(target('gone'))).rejects.toMatchObject({ type: 'NodeNotReady', nonRetryable: true });
   await expect(uncordonNode(target('gone'))).resolves.toBeUndefined();
+});
+
+it('tells of all nodes, or only of those that are not as the caller knows them', async () => {
+  const { observeNodes } = activitiesOf(lab());
+  const label = { 'io.cilium.migration/cilium-default': 'true' };
+  await apply(
+    lab(),
+    ...['seen-1', 'seen-2'].map(bareNode),
+    { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-3', labels: label } },
+    { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-4', labels: label } }
+  );
+  const account = (): Promise<boolean> =>
+    lab()
+      .kubectl('get', 'serviceaccount', 'default')
+      .then(
+        () => true,
+        () => false
+      );
+  await until('the account', account, { timeoutMs: 60_000 });
+  // A pod on Canal, on each of the flipped nodes.
+  for (const name of ['seen-3', 'seen-4']) {
+    await apply(lab(), barePod('default', `on-${name}`, name));
+    const status = { phase: 'Running', podIP: '10.244.7.7', podIPs: [{ ip: '10.244.7.7' }] };
+    const patch = ['patch', 'pod', `on-${name}`, '--subresource=status', '--type=merge', '-p'];
+    await lab().kubectl(...patch, JSON.stringify({ status }));
+  }
+  const request = { cluster: lab().layout.context, targetPodCidr: '10.245.0.0/16' };
+  const all = ungrouped((await observeNodes(request)).groups);
+  const seen = (nodes: readonly NodeFacts[]) =>
+    nodes
+      .filter(({ name }) => name.startsWith('seen-'))
+      .map(({ name, flipped, podsOnSource }) => [name, flipped, podsOnSource]);
+  expect(seen(all)).toEqual([
+    ['seen-1', false, 0],
+    ['seen-2', false, 0],
+    ['seen-3', true, 1],
+    ['seen-4', true, 1],
+  ]);
+  const known = digestOf(all);
+  expect(await observeNodes({ ...request, known, pods: ['seen-3', 'seen-4'] })).toEqual({ groups: [], buckets: [] });
+  // Pods of nodes that the caller does not ask about are not looked at.
+  const some = await observeNodes({ ...request, pods: ['seen-3'] });
+  expect(seen(ungrouped(some.groups)).slice(2)).toEqual([
+    ['seen-3', true, 1],
+    ['seen-4', true, 0],
+  ]);
+  await lab().kubectl('label', 'node', 'seen-1', 'io.cilium.migration/cilium-default=true');
+  const { groups, buckets } = await observeNodes({ ...request, known, pods: ['seen-1', 'seen-3', 'seen-4'] });
+  expect(buckets).toEqual([bucketOf('seen-1')]);
+  expect(seen(ungrouped(groups))).toContainEqual(['seen-1', true, 0]);
 });

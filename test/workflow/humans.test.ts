@@ -264,6 +264,24 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
+  it('takes a node back too that had failed on its way there', async () => {
+    const cluster = fakeCluster({
+      nodes: ['a', 'b'],
+      before: (activity, node) => {
+        if (activity === 'verify target' && node === 'a') throw permanent('VerificationFailed', 'no DNS');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      await untilWaiting(run, 'a decision about a');
+      await run.signal(signal('rollback'), { all: true });
+      expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
+    });
+    expect(cluster).toMatchObject(undone);
+    expect(cluster.cordoned()).toEqual([]);
+    expect(cluster.broken).toEqual([]);
+  });
+
   it('goes back over the cut-over, up to the point of no return', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {

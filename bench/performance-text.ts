@@ -1,0 +1,221 @@
+import { median, readResult, rounded, type Measured } from './results.ts';
+import { peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
+import type { RecoveryResult } from './recovery/result.ts';
+import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
+
+/** What docs/performance.md says: everything in it is from bench/results. */
+export async function performanceText(): Promise<string> {
+  const parts = [
+    '# Performance',
+    '',
+    'Made by `npm run bench:report` from `bench/results/`; nothing in it is by hand. `npm run bench` measures everything anew, which takes',
+    'hours and wants the machine to itself; it fails when a ratio is more than 15 % worse than the one that was there before. Times say',
+    'little about other machines: every node, the control plane, Temporal and the worker share the same two cores here. Ratios are of one run.',
+    ...(await peerParts(3, 1)),
+    ...(await peerParts(5, 2)),
+    ...(await temporalPart()),
+    ...(await recoveryPart()),
+    ...(await bridgePart()),
+  ];
+  return `${parts.join('\n')}\n`;
+}
+
+/** The phases in which both do the same kind of work, and what only the service does. */
+const sameWork: readonly { what: string; byHand: readonly string[]; service: readonly string[] }[] = [
+  { what: 'checks and plan', byHand: [], service: ['preflight', 'plan'] },
+  { what: 'Cilium beside Canal (with the baseline of the ledger)', byHand: ['install'], service: ['coexistence'] },
+  { what: 'nodes', byHand: ['nodes'], service: ['migrate'] },
+  { what: 'final configuration', byHand: ['final values'], service: ['cut-over'] },
+  { what: 'Canal removed (and looked for on every node)', byHand: ['Canal removed'], service: ['clean-up'] },
+];
+
+async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
+  const result = await readResult<PeerResult>(peerName(nodes, waveSize));
+  if (result === undefined) return [];
+  const { pairs } = result;
+  const ratios = peerRatios(pairs);
+  const both = (of: (one: Migrated) => number): [byHand: number, service: number] => [
+    rounded(median(pairs.map(({ byHand }) => of(byHand)))),
+    rounded(median(pairs.map(({ service }) => of(service)))),
+  ];
+  const row = (what: string, of: (one: Migrated) => number): (string | number)[] => [what, ...both(of)];
+  const sumOf = (one: Migrated, names: readonly string[]): number =>
+    names
+      .map((name) =>
+        name === 'nodes' ? Object.values(one.nodes).reduce((sum, seconds) => sum + seconds, 0) : (one.phases[name] ?? 0)
+      )
+      .reduce((sum, seconds) => sum + seconds, 0);
+  const waves = waveSize === 1 ? 'one node after the other' : `in waves of ${waveSize}`;
+  return [
+    '',
+    `## Beside the procedure by hand: ${nodes} nodes, ${waves}`,
+    '',
+    `${pairs.length} pairs of whole migrations, alternating, each on a fresh lab with the sample application: by hand as Cilium's guide says (\`bench/peer/hand-procedure.ts\`,`,
+    `one node after the other), and by this service with every check on. ${measuredOn(result)}`,
+    '',
+    table([
+      ['middle of all pairs', 'by hand', 'service'],
+      row('seconds in all', ({ seconds }) => seconds),
+      row('seconds a node', ({ nodes: each }) => sumOf({ nodes: each, phases: {} } as Migrated, ['nodes']) / nodes),
+      row('pods made anew, for each pod', ({ restartsPerPod }) => restartsPerPod),
+      row('requests lost', ({ lost }) => lost),
+      row('lost ms, of all clients together', ({ lostMs }) => lostMs),
+      row('ms in which a policy did not hold', ({ wrongVerdictMs }) => wrongVerdictMs),
+    ]),
+    '',
+    `Ratio of the service's time to that by hand: ${ratios.total.toFixed(2)} in all, ${ratios.node.toFixed(2)} for a node. The target is ${waveSize === 1 ? '1.0' : '0.6'}.`,
+    '',
+    table([
+      ['seconds', 'by hand', 'service'],
+      ...sameWork.map(({ what, byHand, service }) => [
+        what,
+        byHand.length === 0 ? '–' : rounded(median(pairs.map((pair) => sumOf(pair.byHand, byHand)))),
+        rounded(median(pairs.map((pair) => sumOf(pair.service, service)))),
+      ]),
+    ]),
+    '',
+    '```mermaid',
+    'xychart-beta horizontal',
+    '  title "seconds of each migration, in the order of the pairs: by hand, service"',
+    `  x-axis [${pairs.flatMap((_, index) => [`"${index + 1} hand"`, `"${index + 1} service"`]).join(', ')}]`,
+    `  bar [${pairs.flatMap(({ byHand, service }) => [byHand.seconds, service.seconds]).join(', ')}]`,
+    '```',
+    '',
+    whyLonger(pairs.map(({ service }) => service)),
+    '',
+    "Where the service's time goes: its kinds of activities, with the most seconds first. Some go on side by side.",
+    '',
+    table([['activity', 'times', 'seconds'], ...profileOf(pairs.map(({ service }) => service))]),
+  ];
+}
+
+/** What the service does and nobody does by hand. */
+const onlyOurs: readonly string[] = [
+  ...['runPreflight', 'removeInspectors', 'planDetails', 'deployProbers', 'markLedger', 'deployNatExemption'],
+  ...['deployIdentityBridge', 'removeIdentityBridge', 'applyTranslations', 'verifyNode', 'checkGates', 'readLedger'],
+  ...['exportCalico', 'cleanHost', 'removeCanalTraces', 'removeHelpers'],
+];
+
+/** How much of the service's time is for what has no counterpart by hand. */
+function whyLonger(runs: readonly Migrated[]): string {
+  const run = middleOf(runs);
+  const own = Object.entries(run?.activities ?? {}).filter(([type]) => onlyOurs.includes(type));
+  const seconds = own.reduce((sum, [, one]) => sum + one.seconds, 0);
+  const most = own.sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
+  return (
+    `Of the ${run?.seconds} s of the middle run, ${rounded(seconds)} s are activities for what nobody does by hand (those that go on side by side each ` +
+    `counted), most of all ${most.map(([type, one]) => `\`${type}\` (${one.seconds} s)`).join(', ')}.`
+  );
+}
+
+function middleOf(runs: readonly Migrated[]): Migrated | undefined {
+  return [...runs].sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)];
+}
+
+/** The kinds of activities of the middle run, those with the most seconds first. */
+function profileOf(runs: readonly Migrated[]): (string | number)[][] {
+  return Object.entries(middleOf(runs)?.activities ?? {})
+    .sort(([, a], [, b]) => b.seconds - a.seconds)
+    .slice(0, 12)
+    .map(([type, { count, seconds }]) => [`\`${type}\``, count, seconds]);
+}
+
+async function temporalPart(): Promise<string[]> {
+  const result = await readResult<TemporalScaleResult>('temporal-scale');
+  if (result === undefined) return [];
+  const { runs, waveSize } = result;
+  const actions = runs.map(({ actionsPerNode }) => actionsPerNode);
+  const growth = ((actions.at(-1) ?? 0) / (actions[0] ?? 1) - 1) * 100;
+  const line = (what: string, of: (run: TemporalRun) => number): (string | number)[] => [what, ...runs.map(of)];
+  return [
+    '',
+    '## Large clusters, for Temporal',
+    '',
+    `Whole migrations, in waves of ${waveSize}, on a real Temporal server (SQLite) with one worker; the cluster is the stand-in of the workflows' tests, whose`,
+    `activities answer at once: this is what workflows and histories take, and says nothing of nodes or of an API server. ${measuredOn(result)}`,
+    '',
+    table([
+      ['nodes', ...runs.map(({ nodes }) => nodes)],
+      line('seconds', ({ seconds }) => seconds),
+      line('seconds of a core in the worker, a node', ({ workerCpuSeconds, nodes }) =>
+        rounded(workerCpuSeconds / nodes, 3)
+      ),
+      line("the worker's memory, MiB (all that it ran before included)", ({ memoryMiB }) => memoryMiB),
+      line("runs of the cluster's workflow, each of which hands over to the next", (run) => run.runs),
+      line('events of the longest history (less than 10,000 is wanted)', ({ largestEvents }) => largestEvents),
+      line('KiB of the largest history (less than 10,240 is wanted)', ({ largestKiB }) => largestKiB),
+      line("events of a node's workflow", ({ nodeEvents }) => nodeEvents),
+      line("Temporal's actions, a node", ({ actionsPerNode }) => actionsPerNode),
+    ]),
+    '',
+    `Actions a node grow by ${growth.toFixed(1)} % from ${runs[0]?.nodes} to ${runs.at(-1)?.nodes} nodes (at most 10 % is wanted).`,
+  ];
+}
+
+async function recoveryPart(): Promise<string[]> {
+  const result = await readResult<RecoveryResult>('recovery');
+  if (result === undefined) return [];
+  const { heartbeatTimeoutSeconds } = result;
+  const line = (what: string, seconds: readonly number[]): (string | number)[] => [
+    what,
+    seconds.join(', '),
+    rounded(median(seconds) / heartbeatTimeoutSeconds, 2),
+  ];
+  return [
+    '',
+    '## After a crash',
+    '',
+    `Real workers and a real Temporal, killed with SIGKILL. An activity whose worker is silent for ${heartbeatTimeoutSeconds} s counts as dead. ${measuredOn(result)}`,
+    '',
+    table([
+      ['from the kill until', 'seconds', 'middle, of the heartbeat timeout'],
+      line('another worker begins the activity again that was cut short, and ends it', result.activity),
+      line('another worker acts on a message to a workflow that the dead one had in memory', result.workflow),
+      line('Temporal, started again at once, answers', result.serverAnswers),
+      line('a message to it, sent then, is acted on', result.server),
+    ]),
+  ];
+}
+
+/** What `bench/results/identity-bridge.json` holds. */
+interface BridgeResult {
+  pods: number;
+  labelSets: number;
+  secondsUntilBridged: number;
+  podsPerSecond: number;
+  requestsPerPod: number;
+  bridgeMemoryMiB: number;
+  agentMemoryMiB: { before: number; after: number };
+  agentKiBPerPod: number;
+}
+
+async function bridgePart(): Promise<string[]> {
+  const result = await readResult<BridgeResult>('identity-bridge');
+  if (result === undefined) return [];
+  const { agentMemoryMiB } = result;
+  return [
+    '',
+    '## The identity bridge',
+    '',
+    `A cluster to which ${result.pods} pods on Canal with ${result.labelSets} sets of labels are added at once (\`npm run bench:bridge\`). ${measuredOn(result)}`,
+    '',
+    table([
+      ['', ''],
+      ['seconds until every pod has its endpoint', result.secondsUntilBridged],
+      ['pods a second', result.podsPerSecond],
+      ['requests a pod', result.requestsPerPod],
+      ["the bridge's memory, MiB", result.bridgeMemoryMiB],
+      ["a Cilium agent's memory before and after, MiB", `${agentMemoryMiB.before}, ${agentMemoryMiB.after}`],
+      ["a Cilium agent's memory for each pod, KiB", result.agentKiBPerPod],
+    ]),
+  ];
+}
+
+function measuredOn({ measuredAt, machine }: Measured): string {
+  return `Measured on ${measuredAt.slice(0, 10)}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}.`;
+}
+
+function table([head = [], ...rows]: readonly (readonly (string | number)[])[]): string {
+  const line = (cells: readonly (string | number)[]): string => `| ${cells.join(' | ')} |`;
+  return [line(head), line(head.map((_, index) => (index === 0 ? '---' : '--:'))), ...rows.map(line)].join('\n');
+}
