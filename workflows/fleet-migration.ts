@@ -25,7 +25,7 @@ import {
 import { fleetMarkdown, type FleetCluster, type FleetStatus } from './model/fleet-status.ts';
 import type { MigrationInput } from './model/input.ts';
 import { maxNotes, type Decision, type MigrationReport } from './model/status.ts';
-import { operatorFailure } from './operator-failure.ts';
+import { failureSummary, operatorFailure } from './operator-failure.ts';
 import { searchAttributes } from './search-attributes.ts';
 
 /**
@@ -305,8 +305,5 @@ function failureOf(error: unknown, { workflowId }: FleetCluster): { type: string
     return { type: 'MigrationRunning', message };
   }
   if (isCancellation(error)) return { type: 'Aborted', message: 'it was cancelled' };
-  const failure = operatorFailure(error);
-  const type = failure instanceof ApplicationFailure ? failure.type : undefined;
-  const message = failure instanceof Error ? failure.message : String(failure);
-  return { type: type ?? 'unknown', message: message.slice(0, 2_000) };
+  return failureSummary(error);
 }

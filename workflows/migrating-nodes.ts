@@ -1,5 +1,4 @@
 import {
-  ApplicationFailure,
   CancellationScope,
   ParentClosePolicy,
   executeChild,
@@ -21,7 +20,7 @@ import type { Answer, NodeStatus } from './model/status.ts';
 import { allWaves, nextWave, type Wave } from './model/waves.ts';
 import { nodeMigration } from './node-migration.ts';
 import { nodeRollback } from './node-rollback.ts';
-import { operatorFailure } from './operator-failure.ts';
+import { failureSummary, operatorFailure } from './operator-failure.ts';
 import { searchAttributes } from './search-attributes.ts';
 
 /** Between two tries to start a node's workflow while that of an earlier run has not ended yet. */
@@ -307,10 +306,8 @@ export class MigratingNodes {
   }
 
   private fail(node: NodeStatus, error: unknown): void {
-    const failure = asError(operatorFailure(error));
-    const type = failure instanceof ApplicationFailure ? failure.type : undefined;
     node.state = 'failed';
-    node.failure = { type: type ?? 'unknown', message: failure.message.slice(0, 2_000) };
+    node.failure = failureSummary(error);
   }
 
   /** Takes one node back that a human asked for. @returns whether there was one. */

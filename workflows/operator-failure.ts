@@ -20,6 +20,17 @@ export function operatorFailure(error: unknown, where?: string): unknown {
   });
 }
 
+/** The same as a status keeps it. */
+export function failureSummary(error: unknown): { type: string; message: string } {
+  const failure = operatorFailure(error);
+  const type = failure instanceof ApplicationFailure ? failure.type : undefined;
+  const message = failure instanceof Error ? failure.message : String(failure);
+  return { type: type ?? 'unknown', message: message.slice(0, maxMessage) };
+}
+
+/** A status is short, and its failures are cut at so many characters. */
+const maxMessage = 2_000;
+
 function firstApplicationFailure(error: unknown): ApplicationFailure | undefined {
   for (let current = error; current instanceof Error; current = current.cause) {
     if (current instanceof ApplicationFailure) return current;

@@ -27,10 +27,18 @@ export async function failureOf(run: { result: () => Promise<unknown> }): Promis
 }
 
 /** Waits, in real time, until the status is as wanted. */
-export async function untilStatus(run: Run, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
+export function untilStatus(run: Run, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
+  return untilQueried(() => run.query(statusQuery), wanted);
+}
+
+/** The same of whatever a query answers. */
+export async function untilQueried<Status>(
+  query: () => Promise<Status>,
+  wanted: (status: Status) => boolean
+): Promise<Status> {
   const deadline = Date.now() + 45_000;
   for (;;) {
-    const status = await run.query(statusQuery);
+    const status = await query();
     if (wanted(status)) return status;
     if (Date.now() > deadline) throw new Error(`not as wanted: ${JSON.stringify(status)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -6,7 +6,7 @@ import type { FleetRequest } from '../../workflows/model/fleet-input.ts';
 import type { FleetStatus } from '../../workflows/model/fleet-status.ts';
 import { permanent } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
-import { failureOf } from '../support/migration-run.ts';
+import { failureOf, untilQueried } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer('real');
@@ -41,14 +41,8 @@ function fleet(clusters: string[], more: Partial<FleetRequest> = {}): FleetReque
   };
 }
 
-async function until(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
-  const deadline = Date.now() + 45_000;
-  for (;;) {
-    const status = await run.query(fleetStatusQuery);
-    if (wanted(status)) return status;
-    if (Date.now() > deadline) throw new Error(`not as wanted: ${JSON.stringify(status)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+function until(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
+  return untilQueried(() => run.query(fleetStatusQuery), wanted);
 }
 
 const stateOf = ({ clusters }: FleetStatus): Record<string, string> =>

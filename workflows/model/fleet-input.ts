@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isMalformed } from '../payload-converter.ts';
-import { conflictingValues, merge } from './helm-values.ts';
-import { parseInput, problemsOf, type MigrationInput } from './input.ts';
+import { merge } from './helm-values.ts';
+import { parseRequest, problemsOf, type MigrationInput } from './input.ts';
 import { untrustedProblems } from './untrusted.ts';
 
 /** More belong into several fleets: one run keeps all of a fleet in its history. */
@@ -54,15 +54,10 @@ export function parseFleet(raw: unknown): { input: FleetInput } | { problems: st
   const { clusters, defaults, ...rest } = result.data;
   const problems: string[] = [];
   const inputs = clusters.flatMap((own, index) => {
-    const parsed = parseInput(merge(defaults, own));
-    const where = `clusters.${index}`;
-    if ('problems' in parsed) {
-      problems.push(...parsed.problems.map((problem) => `${where}: ${problem}`));
-      return [];
-    }
-    const conflicts = conflictingValues(parsed.input);
-    problems.push(...conflicts.map((path) => `${where}: values.${path}: is set by the migration itself; leave it out`));
-    return [parsed.input];
+    const parsed = parseRequest(merge(defaults, own));
+    if ('input' in parsed) return [parsed.input];
+    problems.push(...parsed.problems.map((problem) => `clusters.${index}: ${problem}`));
+    return [];
   });
   const names = inputs.map(({ cluster }) => cluster);
   const twice = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];

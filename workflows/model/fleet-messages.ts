@@ -1,8 +1,5 @@
 import { z } from 'zod';
-import { isMalformed } from '../payload-converter.ts';
-import { problemsOf } from './input.ts';
-import { sender } from './message-schemas.ts';
-import { untrustedProblems } from './untrusted.ts';
+import { readMessage, sender } from './message-schemas.ts';
 
 const oneCluster = z.strictObject({ cluster: z.string().min(1).max(253), ...sender });
 
@@ -35,9 +32,5 @@ export function parseFleetMessage(
   name: FleetMessageName,
   raw: unknown
 ): { message: FleetMessage } | { problem: string } {
-  if (isMalformed(raw)) return { problem: 'it is not valid JSON' };
-  const [problem] = untrustedProblems(raw);
-  if (problem !== undefined) return { problem };
-  const result = fleetMessageSchemas[name].safeParse(raw ?? {});
-  return result.success ? { message: result.data } : { problem: problemsOf(result.error, 'it').join('; ') };
+  return readMessage<FleetMessage>(fleetMessageSchemas[name], raw);
 }

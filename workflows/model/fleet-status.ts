@@ -1,4 +1,4 @@
-import type { Answer, Decision, Phase } from './status.ts';
+import { cell, countsText, type Answer, type Decision, type Phase } from './status.ts';
 
 /**
  * What becomes of a cluster. `failed` and `skipped` ones are set aside until somebody retries them; `rolled-back` is how a
@@ -53,9 +53,7 @@ export interface FleetStatus {
 
 /** The status as Markdown, for the Web UI's current details. */
 export function fleetMarkdown(status: FleetStatus): string {
-  const states = new Map<string, number>();
-  for (const { state } of status.clusters) states.set(state, (states.get(state) ?? 0) + 1);
-  const lines = [`**${status.fleet}**: ${[...states].map(([state, count]) => `${count} ${state}`).join(', ')}`, ''];
+  const lines = [`**${status.fleet}**: ${countsText(status.clusters)}`, ''];
   if (status.paused !== undefined) lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason)}`, '');
   if (status.waitingFor !== undefined) lines.push(`Waiting for ${status.waitingFor}`, '');
   lines.push('| cluster | state | phase | nodes | |', '|---|---|---|---|---|');
@@ -67,8 +65,4 @@ export function fleetMarkdown(status: FleetStatus): string {
   }
   if (status.notes.length > 0) lines.push('', 'Notes:', '', ...status.notes.map((note) => `- ${note}`));
   return lines.join('\n');
-}
-
-function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { isMalformed } from '../payload-converter.ts';
 import { gatesSchema } from './gates.ts';
+import { conflictingValues } from './helm-values.ts';
 import { ledgerSchema } from './measuring.ts';
 import { checkNames } from './preflight.ts';
 import { untrustedProblems } from './untrusted.ts';
@@ -200,6 +201,15 @@ export function parseInput(raw: unknown): { input: MigrationInput } | { problems
   const result = inputSchema.safeParse(raw);
   if (result.success) return { input: result.data };
   return { problems: problemsOf(result.error, 'the input') };
+}
+
+/** The same, and without values that the migration sets itself: what a workflow may be started with. */
+export function parseRequest(raw: unknown): { input: MigrationInput } | { problems: string[] } {
+  const parsed = parseInput(raw);
+  if ('problems' in parsed) return parsed;
+  const conflicts = conflictingValues(parsed.input);
+  if (conflicts.length === 0) return parsed;
+  return { problems: conflicts.map((path) => `values.${path}: is set by the migration itself; leave it out`) };
 }
 
 /** A failure is kept in the history: it is not to grow with what was sent. */

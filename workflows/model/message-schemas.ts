@@ -77,11 +77,16 @@ export function parseMessage<Name extends MessageName>(
   messageName: Name,
   raw: unknown
 ): { message: Messages[Name] } | { problem: string } {
+  return readMessage<Messages[Name]>(messageSchemas[messageName], raw);
+}
+
+/** Reads what has come as a message, by its schema. @returns it, or what is wrong with it in one line. */
+export function readMessage<Message>(schema: z.ZodType, raw: unknown): { message: Message } | { problem: string } {
   if (isMalformed(raw)) return { problem: 'it is not valid JSON' };
   const [problem] = untrustedProblems(raw);
   if (problem !== undefined) return { problem };
   // Messages that are all about who sends them may be sent without anything.
-  const result = messageSchemas[messageName].safeParse(raw ?? {});
-  if (result.success) return { message: result.data as Messages[Name] };
+  const result = schema.safeParse(raw ?? {});
+  if (result.success) return { message: result.data as Message };
   return { problem: problemsOf(result.error, 'it').join('; ') };
 }

@@ -187,9 +187,7 @@ export function signalCommand(workflowId: string, { message, input }: Answer): s
 
 function nodeLines(nodes: readonly NodeStatus[]): string[] {
   if (nodes.length === 0) return [];
-  const states = new Map<NodeState, number>();
-  for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
-  const lines = [[...states].map(([state, count]) => `${count} ${state}`).join(', '), ''];
+  const lines = [countsText(nodes), ''];
   // Those on which nothing happens are of the least interest.
   const shown = nodes.length <= maxRows ? nodes : nodes.filter(({ state }) => !['pending', 'migrated'].includes(state));
   if (shown.length === 0) return lines;
@@ -207,7 +205,14 @@ export function blockerText({ pod, reason }: Blocker): string {
   return `pod ${pod}: ${reason}`;
 }
 
+/** How many are in each state, in words. */
+export function countsText(list: readonly { state: string }[]): string {
+  const states = new Map<string, number>();
+  for (const { state } of list) states.set(state, (states.get(state) ?? 0) + 1);
+  return [...states].map(([state, count]) => `${count} ${state}`).join(', ');
+}
+
 /** Text as it may stand in a cell of a Markdown table. */
-function cell(text: string): string {
+export function cell(text: string): string {
   return text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
 }
