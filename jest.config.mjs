@@ -8,6 +8,9 @@ const esModules = [
   'socks-proxy-agent',
   'agent-base',
   'commander',
+  'p-queue',
+  'p-timeout',
+  'eventemitter3',
   'puppeteer-core',
   '@puppeteer/browsers',
 ];

@@ -4,7 +4,13 @@ import { heartbeat } from './heartbeat.ts';
 import type { FailureType } from '../workflows/model/failure-types.ts';
 
 /** What one look gave: an answer, or what is still waited for. */
-export type Look<T> = { done: T } | { waitingFor: string };
+export type Look<T> =
+  | { done: T }
+  | {
+      waitingFor: string;
+      /** Time until the next look, in ms, where one costs much. @default that of {@link PollOptions} */
+      againMs?: number;
+    };
 
 /** Options of {@link poll}. */
 export interface PollOptions {
@@ -37,6 +43,6 @@ export async function poll<T>(
       const waited = `waited ${Math.round(timeoutMs / 1000)} s for ${seen.waitingFor}`;
       throw failure(onTimeout, advice === undefined ? waited : `${waited}; ${advice}`);
     }
-    await context.sleep(everyMs);
+    await context.sleep(seen.againMs ?? everyMs);
   }
 }

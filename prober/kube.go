@@ -192,6 +192,8 @@ type ledgerStore struct {
 	name, role, pod string
 	book            *ledger
 	restored        bool
+	// Whether an earlier prober had written a page, which this one goes on with.
+	takenUp bool
 }
 
 func (s *ledgerStore) path() string {
@@ -223,6 +225,7 @@ func (s *ledgerStore) restore(ctx context.Context) {
 	var p page
 	if text := found.Data[s.role]; text != "" && json.Unmarshal([]byte(text), &p) == nil {
 		s.book.restore(p)
+		s.takenUp = true
 	}
 }
 

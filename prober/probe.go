@@ -105,6 +105,7 @@ func probe() {
 	var all sync.WaitGroup
 	flush := time.NewTimer(0)
 	known := 1
+	eager := eagerness{node: s.node, taken: store.takenUp}
 	for {
 		select {
 		case <-ctx.Done():
@@ -119,11 +120,11 @@ func probe() {
 			return
 		case <-flush.C:
 			store.write(ctx)
-			// A hundred writes a second at most from the whole cluster's pairs of probers.
-			flush.Reset(max(3*time.Second, time.Duration(known)*20*time.Millisecond))
+			flush.Reset(eager.pause(known, time.Now()))
 		case found := <-peers:
 			wanted := map[string]path{}
 			known = len(nodesOf(found))
+			eager.see(found, time.Now())
 			for _, p := range s.paths(found) {
 				wanted[p.key.text()+"\x00"+p.target] = p
 			}
@@ -147,6 +148,50 @@ func probe() {
 			}
 		}
 	}
+}
+
+// A hundred writes a second at most come from the whole cluster's pairs of probers, and none writes more often than this.
+const (
+	writeEvery = 3 * time.Second
+	writeShare = 20 * time.Millisecond
+)
+
+// For so long after the pods of its node were made anew, a prober writes as often as on a small cluster: its node is the
+// one that a migration waits for.
+const eagerFor = 2 * time.Minute
+
+// eagerness decides how often a prober writes its ledger down.
+type eagerness struct {
+	node string
+	// Whether this prober took up the page of an earlier one of its node.
+	taken bool
+	// Address of the prober in the node's pod network.
+	address string
+	until   time.Time
+}
+
+// see looks at the node's own prober in the pod network, which is made anew when the node is migrated.
+func (e *eagerness) see(peers []peer, now time.Time) {
+	if e.taken {
+		e.taken, e.until = false, now.Add(eagerFor)
+	}
+	for _, p := range peers {
+		if p.node != e.node || p.role != "pod" || p.ip == e.address {
+			continue
+		}
+		if e.address != "" {
+			e.until = now.Add(eagerFor)
+		}
+		e.address = p.ip
+	}
+}
+
+// pause is how long to wait until the next write, in a cluster of so many nodes.
+func (e *eagerness) pause(nodes int, now time.Time) time.Duration {
+	if now.Before(e.until) {
+		return writeEvery
+	}
+	return max(writeEvery, time.Duration(nodes)*writeShare)
 }
 
 // nodesOf names the nodes of probers, in order.

@@ -2,6 +2,7 @@ import { homedir } from 'node:os';
 import path from 'node:path';
 import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
+import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
 import { temporalConfig } from '../client/connection.ts';
 import { keysFrom, type EncryptionKeys } from '../codec/keys.ts';
@@ -60,12 +61,22 @@ export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerCo
 
 async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
   const file = env['CNI_MIGRATION_CONFIG'];
-  if (file !== undefined) return readSettingsFile(file);
+  const options = { requestsPerSecond: requestsPerSecond(env['CNI_MIGRATION_REQUESTS_PER_SECOND']) };
+  if (file !== undefined) return readSettingsFile(file, options);
   const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
   if (kubeconfig.includes(path.delimiter)) {
     throw new Error('KUBECONFIG names several files; name the clusters in a file, CNI_MIGRATION_CONFIG');
   }
-  return { clusters: kubeconfigClusters(path.resolve(kubeconfig)), charts: undefined };
+  return { clusters: kubeconfigClusters(path.resolve(kubeconfig), options), charts: undefined };
+}
+
+/** Requests a second that each API server gets at most. @throws Error unless it is a number of at least 1. */
+function requestsPerSecond(text: string | undefined): number {
+  if (text === undefined) return defaultRequestsPerSecond;
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error(`CNI_MIGRATION_REQUESTS_PER_SECOND must be a whole number of at least 1, not ${text}`);
+  return number;
 }
 
 /** @throws Error unless it is `host:port` or `[host]:port`. */

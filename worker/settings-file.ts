@@ -3,7 +3,12 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { parse } from 'yaml';
-import { namedClusters, type Clusters, type KubeconfigContext } from '../activities/kubernetes/connection.ts';
+import {
+  namedClusters,
+  type Clusters,
+  type ConnectionOptions,
+  type KubeconfigContext,
+} from '../activities/kubernetes/connection.ts';
 import { problemsOf } from '../workflows/model/input.ts';
 
 const clusterSchema = z.union([
@@ -36,7 +41,7 @@ export interface WorkerSettings {
 }
 
 /** Reads the file that `CNI_MIGRATION_CONFIG` names. @throws Error that names each thing that is wrong with it. */
-export async function readSettingsFile(file: string): Promise<WorkerSettings> {
+export async function readSettingsFile(file: string, options: ConnectionOptions = {}): Promise<WorkerSettings> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new Error(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
   });
@@ -62,7 +67,7 @@ export async function readSettingsFile(file: string): Promise<WorkerSettings> {
           }
     );
   }
-  return { clusters: namedClusters(clusters), charts: result.data.charts };
+  return { clusters: namedClusters(clusters, options), charts: result.data.charts };
 }
 
 const serviceAccountDir = '/var/run/secrets/kubernetes.io/serviceaccount';

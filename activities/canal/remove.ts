@@ -34,7 +34,13 @@ export function createCanalActivities(clusters: Clusters) {
           );
           return left.length === 0
             ? { done: undefined }
-            : { waitingFor: `Canal's pods to end: ${left.map((pod) => pod.name).join(', ')}` };
+            : {
+                waitingFor: `${left.length} pods of Canal to end: ${left
+                  .slice(0, 10)
+                  .map((pod) => pod.name)
+                  .join(', ')}`,
+                ...(left.length > 100 && { againMs: 5_000 }),
+              };
         },
         { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }
       );

@@ -10,6 +10,7 @@ import {
   replacedAgentAnnotation,
 } from '../kubernetes/names.ts';
 import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
+import { allPages } from '../kubernetes/pages.ts';
 import { isReady } from '../kubernetes/ready.ts';
 import { poll, type Look } from '../poll.ts';
 import { configName, configOf } from './config.ts';
@@ -21,6 +22,9 @@ export const agentLabel = 'k8s-app=cilium';
 
 /** An agent compiles its programs when it starts, which takes a busy machine a while. In ms. */
 const agentsTimeoutMs = 600_000;
+
+/** Of more agents than so many, not all are looked at for the names of those that are not ready. */
+const maxLooked = 100;
 
 /** The activities on Cilium's agents. */
 export function createAgentActivities(clusters: Clusters) {
@@ -59,9 +63,7 @@ export function createAgentActivities(clusters: Clusters) {
      */
     waitForAgents: withFailures('wait for the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      for (const { spec } of (await outdatedAgents(connection)).values()) {
-        await renew(connection, spec?.nodeName ?? '');
-      }
+      for (const node of await nodesOfOutdated(connection)) await renew(connection, node);
       await agentsReady(connection);
     }),
 
@@ -76,13 +78,18 @@ export function createAgentActivities(clusters: Clusters) {
 }
 
 async function renew(connection: ClusterConnection, node: string): Promise<void> {
-  const outdated = (await outdatedAgents(connection)).get(node);
-  if (outdated !== undefined) await deleteAgent(connection, outdated);
+  const before = await standOf(connection);
+  const old = (await agentsOn(connection, node)).find((pod) => isOutdated(pod, before));
+  if (old !== undefined) await deleteAgent(connection, old);
   await poll(
     async () => {
       const [agent] = await agentsOn(connection, node);
-      const current = agent !== undefined && !(await outdatedAgents(connection)).has(node);
-      return current && isReady(agent) && agent.metadata?.deletionTimestamp === undefined
+      const current =
+        agent !== undefined && isReady(agent) && agent.metadata?.deletionTimestamp === undefined
+          ? // By what is wanted now, which may have changed again.
+            !isOutdated(agent, await standOf(connection))
+          : false;
+      return current
         ? { done: undefined }
         : { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
     },
@@ -90,22 +97,44 @@ async function renew(connection: ClusterConnection, node: string): Promise<void>
   );
 }
 
-/**
- * Agents, by node, that were made before the configuration or the template became what it is. Both times are the API
- * server's own. They count in whole seconds; an agent that was made in the very second of the change starts after it.
- */
-async function outdatedAgents({ core, apps }: ClusterConnection): Promise<Map<string, V1Pod>> {
+/** What agents are made from: since when its configuration is what it is (Unix, ms), and the template's revision. */
+interface Stand {
+  changedMs: number;
+  /** Undefined while it is being made. */
+  revision: string | undefined;
+}
+
+async function standOf({ core, apps }: ClusterConnection): Promise<Stand> {
   const { metadata } = await core.readNamespacedConfigMap({ name: configName, namespace });
   const changes = (metadata?.managedFields ?? []).flatMap(({ time }) => (time === undefined ? [] : [time.getTime()]));
-  const changed = Math.max(metadata?.creationTimestamp?.getTime() ?? 0, ...changes);
-  const revision = await currentRevision({ apps });
-  const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel });
-  const outdated = items.filter(
-    (pod) =>
-      (pod.metadata?.creationTimestamp?.getTime() ?? 0) < changed ||
-      (revision !== undefined && pod.metadata?.labels?.['controller-revision-hash'] !== revision)
+  const changedMs = Math.max(metadata?.creationTimestamp?.getTime() ?? 0, ...changes);
+  return { changedMs, revision: await currentRevision({ apps }) };
+}
+
+/**
+ * Whether an agent was made before the configuration or the template became what it is. Both times are the API server's
+ * own. They count in whole seconds; an agent that was made in the very second of the change starts after it.
+ */
+function isOutdated({ metadata }: V1Pod, { changedMs, revision }: Stand): boolean {
+  return (
+    (metadata?.creationTimestamp?.getTime() ?? 0) < changedMs ||
+    (revision !== undefined && metadata?.labels?.['controller-revision-hash'] !== revision)
   );
-  return new Map(outdated.map((pod) => [pod.spec?.nodeName ?? '', pod]));
+}
+
+/** Nodes whose agents are outdated. */
+async function nodesOfOutdated(connection: ClusterConnection): Promise<string[]> {
+  const stand = await standOf(connection);
+  const agents = await allPages(async (limit, from) => {
+    const page = await connection.core.listNamespacedPod({
+      namespace,
+      labelSelector: agentLabel,
+      limit,
+      ...(from !== undefined && { _continue: from }),
+    });
+    return { ...page, items: page.items.filter((pod) => isOutdated(pod, stand)) };
+  });
+  return agents.map(({ spec }) => spec?.nodeName ?? '');
 }
 
 /** Hash of the DaemonSet's newest revision, as its pods carry it; undefined while it is being made. */
@@ -204,10 +233,15 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
   const { apps, core } = connection;
   const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   if (!isRolledOut(daemonSet)) {
-    const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel });
+    const { desiredNumberScheduled = 0, numberAvailable = 0 } = daemonSet.status ?? {};
+    const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel, limit: maxLooked });
     const waiting = items.filter((pod) => !isReady(pod));
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
-    return { waitingFor: `Cilium's agents (not ready: ${names.slice(0, 10).join(', ') || 'being made'})` };
+    const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
+    return {
+      waitingFor: `Cilium's agents (${counts}; not ready: ${names.slice(0, 10).join(', ') || 'being made'})`,
+      ...(desiredNumberScheduled > maxLooked && { againMs: 5_000 }),
+    };
   }
   const operator = await apps.readNamespacedDeployment({ name: operatorName, namespace });
   const available = operator.status?.availableReplicas ?? 0;

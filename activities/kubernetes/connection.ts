@@ -15,6 +15,7 @@ import {
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../failures.ts';
+import { RequestRate, countRequest, defaultRequestsPerSecond } from './request-rate.ts';
 
 /** The APIs of one cluster, over one pool of connections. */
 export interface ClusterConnection {
@@ -49,9 +50,15 @@ export interface Clusters {
   names: () => Promise<string[]>;
 }
 
+/** How API servers are treated. */
+export interface ConnectionOptions {
+  /** Requests a second that each API server gets from this worker at most. @default 100 */
+  requestsPerSecond?: number;
+}
+
 /** Clusters by the contexts of one kubeconfig file. */
-export function kubeconfigClusters(kubeconfigFile: string): Clusters {
-  return clustersFrom({
+export function kubeconfigClusters(kubeconfigFile: string, options: ConnectionOptions = {}): Clusters {
+  return clustersFrom(options, {
     names: async () => contextsOf(await load(kubeconfigFile)),
     locate: (cluster) => ({ file: kubeconfigFile, context: cluster }),
     unknownContext: (cluster, known) =>
@@ -60,8 +67,11 @@ export function kubeconfigClusters(kubeconfigFile: string): Clusters {
 }
 
 /** Clusters by names of the worker's own, each with its credentials. */
-export function namedClusters(entries: ReadonlyMap<string, KubeconfigContext>): Clusters {
-  return clustersFrom({
+export function namedClusters(
+  entries: ReadonlyMap<string, KubeconfigContext>,
+  options: ConnectionOptions = {}
+): Clusters {
+  return clustersFrom(options, {
     names: () => Promise.resolve([...entries.keys()]),
     locate: (cluster) => {
       const entry = entries.get(cluster);
@@ -87,16 +97,26 @@ interface ClusterSource {
  * A file is read again when it changes, so that renewed credentials are used without a restart.
  *
  * The client library by itself opens a new connection for every request of a TLS cluster, and waits without limit. Here
- * all requests of a cluster share one pool, and each ends with its activity's cancellation or after 20 s.
+ * all requests of a cluster share one pool, at a limited rate, and each ends with its activity's cancellation or after 20 s.
  */
-function clustersFrom({ names, locate, unknownContext }: ClusterSource): Clusters {
+function clustersFrom(
+  { requestsPerSecond = defaultRequestsPerSecond }: ConnectionOptions,
+  { names, locate, unknownContext }: ClusterSource
+): Clusters {
+  // By cluster, whatever becomes of its connection.
+  const rates = new Map<string, RequestRate>();
+  const rateOf = (cluster: string): RequestRate => {
+    const rate = rates.get(cluster) ?? new RequestRate(requestsPerSecond);
+    rates.set(cluster, rate);
+    return rate;
+  };
   const known = new Map<string, { changed: number; connection: ClusterConnection; agent: Agent | undefined }>();
   const connect = async (cluster: string): Promise<ClusterConnection> => {
     const credentials = locate(cluster);
     const changed = await changedAt(credentials.file);
     const existing = known.get(cluster);
     if (existing?.changed === changed) return existing.connection;
-    const opened = await open(credentials, cluster, unknownContext);
+    const opened = await open(credentials, cluster, rateOf(cluster), unknownContext);
     known.set(cluster, { changed, ...opened });
     // Requests under way on the old pool end by themselves.
     void existing?.agent?.close();
@@ -141,6 +161,7 @@ function contextsOf(config: KubeConfig): string[] {
 async function open(
   { file, context, inCluster = false }: KubeconfigContext,
   cluster: string,
+  rate: RequestRate,
   unknownContext: ClusterSource['unknownContext']
 ): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
   const config = inCluster ? new KubeConfig() : await load(file);
@@ -172,10 +193,14 @@ async function open(
     authMethods: { default: config },
     promiseMiddleware: [
       {
-        pre: (context) => {
+        pre: async (context) => {
+          const method = context.getHttpMethod();
+          await rate.turn(method, asyncLocalStorage.getStore()?.cancellationSignal);
+          countRequest(cluster, method);
           if (agent !== undefined) context.setDispatcher(agent);
+          // Its time begins now, not when it began to wait.
           context.setSignal(requestSignal());
-          return Promise.resolve(context);
+          return context;
         },
         post: (response) => Promise.resolve(response),
       },

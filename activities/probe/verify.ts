@@ -1,5 +1,6 @@
 import { contains } from '../../workflows/model/networks.ts';
 import { tunnelSuspicion } from '../../workflows/model/gates.ts';
+import { flipLabel } from '../../workflows/model/helm-values.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
 import { removeOwnPod } from '../host/own-pod.ts';
@@ -27,6 +28,10 @@ const wrongNetworkToleranceMs = 60_000;
 
 /** How often the checks are made again because the pods that they are about have changed meanwhile. */
 const maxAttempts = 3;
+
+/** From so many nodes on, not all probers are read for the few that are talked to, but those of so many nodes of each kind. */
+const largeCluster = 100;
+const nodesOfEach = 5;
 
 /** Seconds that the prober gives each check. */
 const checkSeconds = 30;
@@ -90,10 +95,21 @@ export function createProbeActivities(clusters: Clusters) {
   };
 }
 
-/** The probers that new pods talk to. */
+/** The probers that new pods talk to: all of them, or in a large cluster those of some nodes that are flipped and some that are not. */
 async function listPeers(connection: ClusterConnection): Promise<PodFacts[]> {
-  const pods = await listPods(connection, `metadata.namespace=${namespace}`);
-  return pods.filter((pod) => pod.labels['app'] === prober);
+  const { core } = connection;
+  const isPeer = (pod: PodFacts): boolean => pod.labels['app'] === prober;
+  const { metadata } = await core.listNode({ limit: 1 });
+  if ((metadata?._continue ?? '') === '' || (metadata?.remainingItemCount ?? 0) < largeCluster)
+    return (await listPods(connection, `metadata.namespace=${namespace}`)).filter(isPeer);
+  const some = await Promise.all(
+    [flipLabel, `!${flipLabel}`].map((labelSelector) => core.listNode({ labelSelector, limit: nodesOfEach }))
+  );
+  const names = some.flatMap(({ items }) => items.map((node) => node.metadata?.name ?? ''));
+  const pods = await Promise.all(
+    names.map((name) => listPods(connection, `metadata.namespace=${namespace},spec.nodeName=${name}`))
+  );
+  return pods.flat().filter(isPeer);
 }
 
 function addressesOf(peers: readonly PodFacts[]): string {

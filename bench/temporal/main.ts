@@ -1,10 +1,9 @@
 import { parseArgs } from 'node:util';
-import type { Client } from '@temporalio/client';
-import type { temporal } from '@temporalio/proto';
 import { fakeCluster } from '../../test/support/fake-cluster.ts';
 import { startRun } from '../../test/support/migration-run.ts';
 import { WorkflowServer } from '../../test/support/workflow-server.ts';
 import type { MigrationRequest } from '../../workflows/model/input.ts';
+import { readHistories } from '../histories.ts';
 import { rounded, writeResult } from '../results.ts';
 import type { TemporalRun, TemporalScaleResult } from './result.ts';
 
@@ -50,52 +49,17 @@ async function migrate(server: WorkflowServer, count: number): Promise<TemporalR
     const { user, system } = process.cpuUsage(cpu);
     if (report.nodes.some(({ state }) => state !== 'migrated')) throw new Error('a node was not migrated');
     if (cluster.broken.length > 0) throw new Error(cluster.broken.join('; '));
-    const own = await histories(client, run.workflowId, 'clusterMigration');
-    const children = await histories(client, run.workflowId, 'nodeMigration');
-    const actions = [...own, ...children].reduce((sum, one) => sum + one.actions, 0);
+    const { figures } = await readHistories(client, run.workflowId, count);
     result = {
       nodes: count,
       seconds: rounded(seconds),
       workerCpuSeconds: rounded((user + system) / 1e6),
       memoryMiB: Math.round(process.memoryUsage().rss / 2 ** 20),
-      runs: own.length,
-      largestEvents: Math.max(...own.map(({ events }) => events)),
-      largestKiB: Math.round(Math.max(...own.map(({ bytes }) => bytes)) / 1_024),
-      nodeEvents: Math.max(...children.map(({ events }) => events)),
-      actionsPerNode: rounded(actions / count),
+      ...figures,
     };
   });
   if (result === undefined) throw new Error('no result');
   return result;
-}
-
-interface History {
-  events: number;
-  bytes: number;
-  actions: number;
-}
-
-/** Every run of a migration's workflow, or of its nodes'. */
-async function histories(client: Client, workflowId: string, type: string): Promise<History[]> {
-  const found: History[] = [];
-  const query = `WorkflowType = '${type}' AND WorkflowId STARTS_WITH '${workflowId}'`;
-  for await (const { workflowId: id, runId, historyLength, historySize } of client.workflow.list({ query })) {
-    const { events } = await client.workflow.getHandle(id, runId).fetchHistory();
-    const actions = (events ?? []).filter(isAction).length;
-    found.push({ events: historyLength, bytes: historySize ?? 0, actions });
-  }
-  return found;
-}
-
-/** What Temporal Cloud counts as an action, as far as these workflows have it. */
-function isAction(event: temporal.api.history.v1.IHistoryEvent): boolean {
-  return [
-    event.workflowExecutionStartedEventAttributes,
-    event.activityTaskScheduledEventAttributes,
-    event.timerStartedEventAttributes,
-    event.workflowExecutionSignaledEventAttributes,
-    event.upsertWorkflowSearchAttributesEventAttributes,
-  ].some((attributes) => attributes !== null && attributes !== undefined);
 }
 
 await bench();

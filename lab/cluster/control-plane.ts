@@ -2,22 +2,28 @@ import path from 'node:path';
 import type { MachineSpec } from '../machine/machine.ts';
 import { podCidr, serviceCidr, type LabLayout } from './layout.ts';
 
-/** The services of the control plane's machine: etcd and Kubernetes' own three. */
-export function controlPlaneServices(layout: LabLayout): MachineSpec['services'] {
+/** Flags of the control plane's programs, by program. */
+export type ControlPlaneFlags = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/**
+ * The services of the control plane's machine: etcd and Kubernetes' own three.
+ * @param more flags beside the usual ones, or in their place.
+ */
+export function controlPlaneServices(layout: LabLayout, more: ControlPlaneFlags = {}): MachineSpec['services'] {
   const pki = (file: string): string => path.join(layout.pki, file);
   const kubeconfig = (user: string): string => pki(`${user}.kubeconfig`);
   const etcd = 'http://127.0.0.1:2379';
   const peer = 'http://127.0.0.1:2380';
-  return {
-    etcd: command('etcd', {
+  const programs: ControlPlaneFlags = {
+    etcd: {
       'data-dir': '/var/lib/etcd',
       'listen-client-urls': etcd,
       'advertise-client-urls': etcd,
       'listen-peer-urls': peer,
       'initial-advertise-peer-urls': peer,
       'initial-cluster': `default=${peer}`,
-    }),
-    'kube-apiserver': command('kube-apiserver', {
+    },
+    'kube-apiserver': {
       'etcd-servers': etcd,
       'advertise-address': layout.controlPlaneAddress,
       'service-cluster-ip-range': serviceCidr,
@@ -34,8 +40,8 @@ export function controlPlaneServices(layout: LabLayout): MachineSpec['services']
       'authorization-mode': 'Node,RBAC',
       'enable-admission-plugins': 'NodeRestriction',
       'allow-privileged': 'true',
-    }),
-    'kube-controller-manager': command('kube-controller-manager', {
+    },
+    'kube-controller-manager': {
       ...loginFlags(kubeconfig('controller-manager')),
       'cluster-cidr': podCidr,
       'allocate-node-cidrs': 'true',
@@ -43,9 +49,12 @@ export function controlPlaneServices(layout: LabLayout): MachineSpec['services']
       'service-account-private-key-file': pki('sa.key'),
       'root-ca-file': pki('ca.crt'),
       'use-service-account-credentials': 'true',
-    }),
-    'kube-scheduler': command('kube-scheduler', loginFlags(kubeconfig('scheduler'))),
+    },
+    'kube-scheduler': loginFlags(kubeconfig('scheduler')),
   };
+  return Object.fromEntries(
+    Object.entries(programs).map(([program, flags]) => [program, command(program, { ...flags, ...more[program] })])
+  );
 }
 
 function loginFlags(kubeconfig: string): Record<string, string> {

@@ -8,7 +8,7 @@ import { lock } from '../tools/artefact.ts';
 import { buildMissing } from '../tools/build.ts';
 import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
 import { copyByLinks } from '../tools/node-images.ts';
-import { controlPlaneServices } from './control-plane.ts';
+import { controlPlaneServices, type ControlPlaneFlags } from './control-plane.ts';
 import { LabLayout, controlPlane, labDir, type LabRecord } from './layout.ts';
 import { nodeServices, nodeVolumes } from './node.ts';
 import { stopProcesses } from './processes.ts';
@@ -28,6 +28,8 @@ export interface UpOptions {
   app?: boolean;
   /** Remove the lab when this process is gone: the next `up` of any lab sees to it. @default false */
   ephemeral?: boolean;
+  /** Flags of the control plane's programs beside the usual ones. @default none */
+  controlPlaneFlags?: ControlPlaneFlags;
   /** Told what is going on. */
   log?: (line: string) => void;
 }
@@ -65,7 +67,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
   };
   await step('keys and network made', () => Promise.all([makeKeys(layout), makeNetwork(layout)]));
   await step('control plane up', async () => {
-    await startMachine(controlPlaneMachine(lab));
+    await startMachine(controlPlaneMachine(lab, options.controlPlaneFlags));
     await until(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
   });
   await step(`${nodes} nodes started`, () => Promise.all(layout.nodeNames.map((node) => startNode(lab, node))));
@@ -221,11 +223,11 @@ function machine(lab: Lab, name: string, rest: Pick<MachineSpec, 'address' | 'vo
   };
 }
 
-function controlPlaneMachine(lab: Lab): MachineSpec {
+function controlPlaneMachine(lab: Lab, flags: ControlPlaneFlags | undefined): MachineSpec {
   return machine(lab, controlPlane, {
     address: `${lab.layout.controlPlaneAddress}/24`,
     volumes: ['/var/lib/etcd'],
-    services: controlPlaneServices(lab.layout),
+    services: controlPlaneServices(lab.layout, flags),
   });
 }
 

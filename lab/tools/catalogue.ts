@@ -16,6 +16,8 @@ export interface Catalogue {
   hostArtefacts: readonly Artefact[];
   /** What tests need beside a lab: Temporal's server as people run it, its database, a browser. */
   testArtefacts: readonly Artefact[];
+  /** What the benches of large clusters need beside a control plane. */
+  benchArtefacts: readonly Artefact[];
   /** Folder of Temporal's schemas for PostgreSQL. */
   temporalSchemas: string;
   /** Root file systems, uppermost layer first, with a database and with a browser. */
@@ -37,7 +39,8 @@ export interface Catalogue {
 
 /** Sets that no lab needs. */
 const testSets = ['temporal-server', 'compose'];
-const labSets = goSets.map(({ name }) => name).filter((name) => !testSets.includes(name));
+const benchSets = ['kwok'];
+const labSets = goSets.map(({ name }) => name).filter((name) => ![...testSets, ...benchSets].includes(name));
 
 function rootfs(...layers: readonly Artefact[]): string[] {
   return layers.map((layer) => path.join(artefactDir(layer), 'rootfs'));
@@ -71,6 +74,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
   return {
     artefacts: [debianBase, ...labSets.map(set), machineLayer, clangLayer, testServer, system, node],
     testArtefacts: [debianBase, ...testSets.map(set), postgresqlLayer, chromiumLayer],
+    benchArtefacts: benchSets.map(set),
     temporalSchemas: path.join(artefactDir(set('temporal-server')), 'schema'),
     postgresqlLayers: rootfs(postgresqlLayer, debianBase),
     chromiumLayers: rootfs(chromiumLayer, debianBase),

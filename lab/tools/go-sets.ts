@@ -80,6 +80,7 @@ export const goSets: readonly GoSet[] = [
     files: [{ module: 'go.temporal.io/server', from: 'schema/postgresql/v12', to: 'schema' }],
   },
   { name: 'compose', binaries: [{ name: 'compose-check', package: '.' }] },
+  { name: 'kwok', binaries: [{ name: 'kwok', package: 'sigs.k8s.io/kwok/cmd/kwok' }] },
   { name: 'helm', binaries: [{ name: 'helm', package: 'helm.sh/helm/v4/cmd/helm' }] },
   { name: 'coredns', binaries: [{ name: 'coredns', package: 'github.com/coredns/coredns' }] },
   {

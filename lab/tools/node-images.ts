@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { keyOf, projectDir } from '../paths.ts';
 import { run, succeeds, until } from '../process.ts';
+import { buildGo } from './go-build.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { clangLayer, debianBase } from './debian-layers.ts';
 import { packImages, type ImageSpec } from './image-archive.ts';
@@ -156,12 +157,7 @@ export async function nodeImages(system: Artefact, containerd: Artefact, goVersi
       for (const { name, source, binary } of programs) {
         say(binary);
         const layer = path.join(dir, 'layers', binary);
-        const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
-        await run(
-          'go',
-          ['build', '-trimpath', '-buildvcs=false', '-ldflags', '-s -w', '-o', path.join(layer, binary), '.'],
-          { cwd: source, env }
-        );
+        await buildGo(source, path.join(layer, binary));
         images.push({ name, layers: [layer], entrypoint: [`/${binary}`] });
       }
       await importImages(images, dir, artefactDir(containerd), say);

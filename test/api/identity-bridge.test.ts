@@ -4,10 +4,11 @@ import path from 'node:path';
 import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { run, until } from '../../lab/process.ts';
+import { until } from '../../lab/process.ts';
+import { buildGo } from '../../lab/tools/go-build.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, ciliumDefinition, get } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const bridges: ChildProcess[] = [];
@@ -22,39 +23,13 @@ type Endpoint = KubernetesObject & {
 };
 type Identity = KubernetesObject & { 'security-labels': Record<string, string> };
 
-/** The definitions, as far as the API server is concerned: Cilium's operator makes the real ones. */
-function definition(kind: string, plural: string, scope: string): object {
-  return {
-    apiVersion: 'apiextensions.k8s.io/v1',
-    kind: 'CustomResourceDefinition',
-    metadata: { name: `${plural}.cilium.io` },
-    spec: {
-      group: 'cilium.io',
-      scope,
-      names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
-      versions: [
-        {
-          name: 'v2',
-          served: true,
-          storage: true,
-          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-        },
-      ],
-    },
-  };
-}
-
 beforeAll(async () => {
   binary = path.join(lab().layout.dir, 'coexistence');
-  const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
-  await run('go', ['build', '-trimpath', '-buildvcs=false', '-o', binary, '.'], {
-    cwd: path.join(projectDir, 'coexistence'),
-    env,
-  });
+  await buildGo(path.join(projectDir, 'coexistence'), binary);
   await apply(
     lab(),
-    definition('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
-    definition('CiliumIdentity', 'ciliumidentities', 'Cluster'),
+    ciliumDefinition('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
+    ciliumDefinition('CiliumIdentity', 'ciliumidentities', 'Cluster'),
     bareNode('n1'),
     ...['shop', 'cni-live-migration'].map((name) => ({
       apiVersion: 'v1',

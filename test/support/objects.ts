@@ -38,3 +38,25 @@ export function barePod(
     },
   };
 }
+
+/** The definition of a kind of Cilium's, as far as the API server is concerned: Cilium's operator makes the real one. */
+export function ciliumDefinition(kind: string, plural: string, scope: 'Namespaced' | 'Cluster'): object {
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.cilium.io` },
+    spec: {
+      group: 'cilium.io',
+      scope,
+      names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` },
+      versions: [
+        {
+          name: 'v2',
+          served: true,
+          storage: true,
+          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+        },
+      ],
+    },
+  };
+}

@@ -7,7 +7,7 @@ import type { Lab } from '../../lab/cluster/lab.ts';
 import { initPid } from '../../lab/machine/machine.ts';
 import { targetPodCidr } from '../../lab/migration-request.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { run } from '../../lab/process.ts';
+import { buildGo } from '../../lab/tools/go-build.ts';
 import { pauseImage } from '../../lab/tools/node-images.ts';
 import { controlPort, groups, matrixNamespaces, namedPorts, type Group, type MatrixCheck } from './policy-shapes.ts';
 
@@ -62,9 +62,7 @@ export class PolicyMatrix {
   static async start(lab: Lab, checks: readonly MatrixCheck[], intervalMs: number): Promise<PolicyMatrix> {
     const { layout } = lab;
     const binary = path.join(layout.dir, 'matrix');
-    const env = { ...process.env, CGO_ENABLED: '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
-    const source = path.join(projectDir, 'test', 'matrix');
-    await run('go', ['build', '-trimpath', '-buildvcs=false', '-o', binary, '.'], { cwd: source, env });
+    await buildGo(path.join(projectDir, 'test', 'matrix'), binary);
     const machines = [controlPlane, ...layout.nodeNames];
     const pids = await Promise.all(
       machines.map(async (name) => [name, await initPid(layout.machineDir(name))] as const)

@@ -1,0 +1,61 @@
+import type { Client } from '@temporalio/client';
+import type { temporal } from '@temporalio/proto';
+import { rounded } from './results.ts';
+
+/** What a migration was for Temporal. */
+export interface HistoryFigures {
+  /** How often the cluster's workflow handed over to a new run, and one. */
+  runs: number;
+  /** Of the largest of these. */
+  largestEvents: number;
+  largestKiB: number;
+  /** Events of the largest of the nodes' workflows. */
+  nodeEvents: number;
+  /** Temporal's actions: workflows, activities, timers, signals, search attributes. */
+  actionsPerNode: number;
+}
+
+interface History {
+  workflowId: string;
+  events: number;
+  bytes: number;
+  actions: number;
+}
+
+/** Reads the histories of a migration and of its nodes. */
+export async function readHistories(client: Client, workflowId: string, nodes: number) {
+  const own = await histories(client, workflowId, 'clusterMigration');
+  const children = await histories(client, workflowId, 'nodeMigration');
+  const actions = [...own, ...children].reduce((sum, one) => sum + one.actions, 0);
+  const figures: HistoryFigures = {
+    runs: own.length,
+    largestEvents: Math.max(...own.map(({ events }) => events)),
+    largestKiB: Math.round(Math.max(...own.map(({ bytes }) => bytes)) / 1_024),
+    nodeEvents: Math.max(...children.map(({ events }) => events)),
+    actionsPerNode: rounded(actions / nodes),
+  };
+  return { figures, childIds: children.map((one) => one.workflowId) };
+}
+
+/** Every run of a migration's workflow, or of its nodes'. */
+async function histories(client: Client, workflowId: string, type: string): Promise<History[]> {
+  const found: History[] = [];
+  const query = `WorkflowType = '${type}' AND WorkflowId STARTS_WITH '${workflowId}'`;
+  for await (const { workflowId: id, runId, historyLength, historySize } of client.workflow.list({ query })) {
+    const { events } = await client.workflow.getHandle(id, runId).fetchHistory();
+    const actions = (events ?? []).filter(isAction).length;
+    found.push({ workflowId: id, events: historyLength, bytes: historySize ?? 0, actions });
+  }
+  return found;
+}
+
+/** What Temporal Cloud counts as an action, as far as these workflows have it. */
+function isAction(event: temporal.api.history.v1.IHistoryEvent): boolean {
+  return [
+    event.workflowExecutionStartedEventAttributes,
+    event.activityTaskScheduledEventAttributes,
+    event.timerStartedEventAttributes,
+    event.workflowExecutionSignaledEventAttributes,
+    event.upsertWorkflowSearchAttributesEventAttributes,
+  ].some((attributes) => attributes !== null && attributes !== undefined);
+}

@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { Client, Connection } from '@temporalio/client';
+import { labDown } from '../../lab/cluster/lab.ts';
+import { startTemporal } from '../../lab/cluster/temporal.ts';
+import { migrationWorkflowId, defaultTaskQueue, statusQuery } from '../../workflows/messages.ts';
+import type { MigrationRequest } from '../../workflows/model/input.ts';
+import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
+import { readHistories } from '../histories.ts';
+import { rounded, writeResult } from '../results.ts';
+import { simulatedCluster, targetPodCidr } from './cluster.ts';
+import { Bystander, ProcessMeter } from './observers.ts';
+import type { ScaleRun } from './result.ts';
+import { Workers } from './workers.ts';
+
+/**
+ * Migrates a large cluster whose API server, etcd, scheduler and controllers are real, with real workers and a real
+ * Temporal; only the machines are simulated.
+ */
+async function bench(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: 'string', default: '100' },
+      'pods-per-node': { type: 'string', default: '30' },
+      'wave-size': { type: 'string', default: '50' },
+      workers: { type: 'string', default: '1' },
+      /** Kill one worker that often, in seconds, and start another in its place. */
+      'kill-every': { type: 'string' },
+      postgresql: { type: 'boolean', default: false },
+    },
+  });
+  const numbers = { nodes: Number(values.nodes), podsPerNode: Number(values['pods-per-node']) };
+  const name = `bench-${randomBytes(3).toString('hex')}`;
+  try {
+    const run = await migrate(name, {
+      ...numbers,
+      waveSize: Number(values['wave-size']),
+      workers: Number(values.workers),
+      killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
+      postgresql: values.postgresql,
+    });
+    console.error(JSON.stringify(run, null, 2));
+    const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
+    await writeResult(`${kind}-${numbers.nodes}-nodes`, run);
+  } finally {
+    await labDown(name);
+  }
+}
+
+interface Plan {
+  nodes: number;
+  podsPerNode: number;
+  waveSize: number;
+  workers: number;
+  killEverySeconds: number | undefined;
+  postgresql: boolean;
+}
+
+async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
+  const { nodes, podsPerNode, waveSize } = plan;
+  const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
+  const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
+  const temporal = await startTemporal(lab);
+  const bystander = await Bystander.start(lab);
+  const workers = new Workers(lab, temporal.address);
+  for (let index = 0; index < plan.workers; index++) await workers.add();
+  const meter = new ProcessMeter(() => workers.pids());
+  const connection = await Connection.connect({ address: temporal.address });
+  try {
+    const client = new Client({ connection });
+    bystander.turn();
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    const before = bystander.turn();
+    const begin = Date.now();
+    const workflowId = migrationWorkflowId(lab.layout.context);
+    const handle = await client.workflow.start('clusterMigration', {
+      workflowId,
+      taskQueue: defaultTaskQueue,
+      args: [requestFor(lab.layout.context, lab.catalogue.ciliumChart, waveSize)],
+    });
+    const phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
+    const killing = plan.killEverySeconds === undefined ? undefined : workers.killEvery(plan.killEverySeconds, log);
+    const report = (await handle.result()) as MigrationReport;
+    const seconds = (Date.now() - begin) / 1_000;
+    killing?.stop();
+    const { figures, childIds } = await readHistories(client, workflowId, nodes);
+    const { cpuSeconds, memoryMiB } = meter.stop();
+    return {
+      nodes,
+      podsPerNode,
+      waveSize,
+      temporal: plan.postgresql ? 'PostgreSQL' : 'dev server',
+      workers: plan.workers,
+      killed: killing?.killed() ?? 0,
+      seconds: rounded(seconds),
+      phaseSeconds: phases.stop(),
+      workerCpuSeconds: cpuSeconds,
+      workerMemoryMiB: memoryMiB,
+      requestsPerNode: rounded((await workers.requests()) / nodes),
+      bystander: bystander.turn(),
+      bystanderBefore: { p50Ms: before.p50Ms, p99Ms: before.p99Ms },
+      ...figures,
+      twice: childIds.length - new Set(childIds).size,
+      lost: nodes - report.nodes.filter(({ state }) => state === 'migrated').length,
+    };
+  } finally {
+    meter.stop();
+    await bystander.stop();
+    workers.stop();
+    await connection.close();
+  }
+}
+
+function requestFor(cluster: string, chart: string, waveSize: number): MigrationRequest {
+  return {
+    cluster,
+    approval: 'none',
+    cleanUp: 'automatic',
+    podCidr: targetPodCidr,
+    chart,
+    waves: { size: waveSize },
+    // Who is told that all is well by a simulator learns nothing from policies.
+    policyMode: 'off',
+    backup: 'a simulated cluster',
+    values: { operator: { replicas: 1 }, envoy: { enabled: false }, hubble: { enabled: false } },
+    ledger: { baselineSeconds: 10, afterSeconds: 10 },
+  };
+}
+
+/** Notes when a migration came to each of its phases. */
+class PhaseClock {
+  private readonly begins: [phase: string, ms: number][] = [];
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(status: () => Promise<MigrationStatus>, log: (line: string) => void) {
+    let told = '';
+    this.timer = setInterval(() => {
+      status()
+        .then(({ phase, nodes, waiting }) => {
+          if (this.begins.at(-1)?.[0] !== phase) this.begins.push([phase, Date.now()]);
+          const states = new Map<string, number>();
+          for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
+          const text = `${phase}: ${[...states].map(([state, count]) => `${count} ${state}`).join(', ')} ${waiting === undefined ? '' : JSON.stringify(waiting)}`;
+          if (text !== told) log(text);
+          told = text;
+        })
+        .catch(() => undefined);
+    }, 5_000);
+  }
+
+  stop(): Record<string, number> {
+    clearInterval(this.timer);
+    const ends = [...this.begins.slice(1).map(([, ms]) => ms), Date.now()];
+    return Object.fromEntries(
+      this.begins.map(([phase, ms], index) => [phase, Math.round(((ends[index] ?? ms) - ms) / 1_000)])
+    );
+  }
+}
+
+await bench();

@@ -1,0 +1,174 @@
+import type { ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { startProcess, stopProcesses } from '../../lab/cluster/processes.ts';
+import { freePort } from '../../lab/cluster/temporal.ts';
+import { projectDir } from '../../lab/paths.ts';
+import { run, succeeds, until } from '../../lab/process.ts';
+import type { Catalogue } from '../../lab/tools/catalogue.ts';
+import { DebianRoot } from './debian-root.ts';
+
+/** What a service of docker-compose.yml is given. */
+export interface ComposeService {
+  environment?: Record<string, string>;
+  entrypoint?: string[];
+  image?: string;
+  depends_on?: Record<string, { condition: string }>;
+  ports?: { host_ip?: string; target: number }[];
+  healthcheck?: { test: string[] };
+  volumes?: { type: string; source: string; target: string; read_only?: boolean }[];
+}
+
+/** Values for what docker-compose.yml wants to be told. */
+export const composeEnvironment = { POSTGRES_PASSWORD: 'compose-secret-1', WORKER_FILES: '/tmp' };
+
+/**
+ * Temporal's server and its database as in docker-compose.yml, without containers: each service's program, with the
+ * environment and the command that the file gives it. Only addresses and ports differ.
+ */
+export class ComposeStack {
+  readonly services: Record<string, ComposeService>;
+  /** Where Temporal's frontend answers. */
+  readonly address: string;
+  private readonly catalogue: Catalogue;
+  private readonly dir: string;
+  private readonly database: DebianRoot;
+  private readonly dbPort: string;
+  /** The server's own ports, which are no business of anybody else. */
+  private readonly serverPorts: Record<string, string>;
+
+  private constructor(
+    catalogue: Catalogue,
+    dir: string,
+    services: Record<string, ComposeService>,
+    dbPort: string,
+    serverPorts: Record<string, string>
+  ) {
+    this.catalogue = catalogue;
+    this.dir = dir;
+    this.services = services;
+    this.dbPort = dbPort;
+    this.serverPorts = serverPorts;
+    this.address = `127.0.0.1:${serverPorts['FRONTEND_GRPC_PORT']}`;
+    this.database = new DebianRoot(path.join(dir, 'db'), catalogue.postgresqlLayers, 'postgres:postgres');
+  }
+
+  /** Reads the file; nothing runs yet. @param dir for what its programs write. */
+  static async read(catalogue: Catalogue, dir: string): Promise<ComposeStack> {
+    const text = await readCompose(catalogue, composeEnvironment);
+    const { services } = JSON.parse(text) as { services: Record<string, ComposeService> };
+    const serverPorts: Record<string, string> = {};
+    for (const name of ['FRONTEND', 'MATCHING', 'HISTORY', 'WORKER']) {
+      serverPorts[`${name}_GRPC_PORT`] = await lowPort();
+      serverPorts[`${name}_MEMBERSHIP_PORT`] = await lowPort();
+    }
+    serverPorts['FRONTEND_HTTP_PORT'] = await freePort();
+    return new ComposeStack(catalogue, dir, services, await freePort(), serverPorts);
+  }
+
+  /** What a service is given, with the addresses of here in the place of those of its network. */
+  environmentOf(service: string): Record<string, string> {
+    const given = this.services[service]?.environment ?? {};
+    const here = Object.entries(given).map(([name, value]) => [
+      name,
+      value
+        .replace(/^(postgresql|0\.0\.0\.0)$/, '127.0.0.1')
+        .replace(/^5432$/, this.dbPort)
+        .replace(/^temporal:7233$/, this.address)
+        .replace(/^\/deploy\//, `${projectDir}/deploy/temporal/`),
+    ]);
+    return Object.fromEntries(here) as Record<string, string>;
+  }
+
+  /** Starts PostgreSQL, with an empty database. */
+  async startDatabase(): Promise<void> {
+    const { database, dbPort } = this;
+    const user = this.environmentOf('postgresql')['POSTGRES_USER'] ?? '';
+    await mkdir(database.share, { recursive: true });
+    const bin = '/usr/lib/postgresql/15/bin';
+    await database.run(`${bin}/initdb`, '-D', '/tmp/data', '--username', user, '--auth', 'trust');
+    const options = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
+    await database.start('postgresql', `${bin}/postgres`, '-D', '/tmp/data', '-p', dbPort, ...options);
+    // The file's own health check.
+    const check = ['pg_isready', '--host', '127.0.0.1', '--port', dbPort, '--username', 'temporal'];
+    const answers = (): Promise<boolean> =>
+      database.run(...check).then(
+        () => true,
+        () => false
+      );
+    await until('PostgreSQL', answers, { timeoutMs: 30_000 });
+  }
+
+  /** Runs a service that ends. */
+  async runOnce(service: string): Promise<string> {
+    const [shell = '', script = ''] = this.services[service]?.entrypoint ?? [];
+    const bins = ['temporal-sql-tool', 'temporal'].map((name) => path.dirname(this.catalogue.bin(name)));
+    const env = { ...this.environmentOf(service), TEMPORAL_SCHEMA_DIR: this.catalogue.temporalSchemas };
+    return run(shell, [script.replace(/^\/deploy\//, `${projectDir}/deploy/temporal/`)], {
+      env: { PATH: `${bins.join(':')}:${process.env['PATH']}`, HOME: this.dir, ...env },
+    });
+  }
+
+  /** Starts Temporal's server, and waits until it answers. */
+  async startServer(): Promise<ChildProcess> {
+    const env = { PATH: process.env['PATH'], ...this.environmentOf('temporal'), ...this.serverPorts };
+    const command = [this.catalogue.bin('temporal-server'), '--allow-no-auth', 'start'];
+    const child = await startProcess(this.dir, 'temporal', command, env);
+    const health = ['--address', this.address, 'operator', 'cluster', 'health'];
+    await until('Temporal', () => succeeds(this.catalogue.bin('temporal'), health), { timeoutMs: 90_000 });
+    return child;
+  }
+
+  /** Starts all of it in the file's order, but for its worker. */
+  async start(): Promise<void> {
+    await this.startDatabase();
+    await this.runOnce('temporal-schema');
+    await this.startServer();
+    await this.runOnce('temporal-namespace');
+  }
+
+  /** Asks the database. */
+  psql(query: string): Promise<string> {
+    return this.database.run('psql', '--host', '127.0.0.1', '--port', this.dbPort, '-U', 'temporal', '-Atc', query);
+  }
+
+  /** Runs the Temporal CLI against the server. */
+  temporal(...args: string[]): Promise<string> {
+    return run(this.catalogue.bin('temporal'), ['--address', this.address, ...args]);
+  }
+
+  /** Ends what runs. */
+  async stop(): Promise<void> {
+    await stopProcesses(this.dir);
+    await stopProcesses(path.join(this.dir, 'db'));
+  }
+}
+
+/** A Compose file as the reference implementation of the Compose specification reads it, as JSON. */
+export function readCompose(
+  catalogue: Catalogue,
+  env: NodeJS.ProcessEnv,
+  file = 'docker-compose.yml'
+): Promise<string> {
+  return run(catalogue.bin('compose-check'), [file], {
+    cwd: projectDir,
+    env: { PATH: process.env['PATH'], ...env },
+  });
+}
+
+/** A free port that PostgreSQL's schema of Temporal has room for: its servers' ports are signed numbers of 16 bits. */
+async function lowPort(): Promise<string> {
+  for (;;) {
+    const port = randomInt(20_000, 32_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return String(port);
+  }
+}
