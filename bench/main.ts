@@ -5,6 +5,10 @@ import path from 'node:path';
 const benches: readonly (readonly string[])[] = [
   ['peer/main.ts', '--nodes', '3', '--waves', '1', '--pairs', '3'],
   ['peer/main.ts', '--nodes', '5', '--waves', '2', '--pairs', '3'],
+  ['scale/main.ts', '--nodes', '100'],
+  ['scale/main.ts', '--nodes', '1000'],
+  ['scale/main.ts', '--nodes', '5000'],
+  ['scale/main.ts', '--nodes', '1000', '--workers', '3', '--kill-every', '60', '--postgresql'],
   ['temporal/main.ts'],
   ['recovery/main.ts'],
   ['identity-bridge.ts'],

@@ -1,6 +1,7 @@
 import { median, readResult, rounded, type Measured } from './results.ts';
 import { peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
 import type { RecoveryResult } from './recovery/result.ts';
+import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
 
 /** What docs/performance.md says: everything in it is from bench/results. */
@@ -13,6 +14,8 @@ export async function performanceText(): Promise<string> {
     'little about other machines: every node, the control plane, Temporal and the worker share the same two cores here. Ratios are of one run.',
     ...(await peerParts(3, 1)),
     ...(await peerParts(5, 2)),
+    ...(await scalePart()),
+    ...(await workersPart()),
     ...(await temporalPart()),
     ...(await recoveryPart()),
     ...(await bridgePart()),
@@ -118,6 +121,71 @@ function profileOf(runs: readonly Migrated[]): (string | number)[][] {
     .sort(([, a], [, b]) => b.seconds - a.seconds)
     .slice(0, 12)
     .map(([type, { count, seconds }]) => [`\`${type}\``, count, seconds]);
+}
+
+async function scalePart(): Promise<string[]> {
+  const read = await Promise.all(scaleSizes.map((nodes) => readResult<ScaleRun>(`scale-${nodes}-nodes`)));
+  const runs = read.filter((run) => run !== undefined);
+  const [first] = runs;
+  const last = runs.at(-1);
+  if (first === undefined || last === undefined) return [];
+  const line = (what: string, of: (run: ScaleRun) => number | string): (string | number)[] => [what, ...runs.map(of)];
+  const growth = (of: (run: ScaleRun) => number): string => `${((of(last) / of(first) - 1) * 100).toFixed(0)} %`;
+  const perNode = (run: ScaleRun): number => rounded(run.seconds / run.nodes, 2);
+  return [
+    '',
+    '## Large clusters, with a real API server',
+    '',
+    'Whole migrations with real workers and a real Temporal, of clusters whose etcd, API server, scheduler and controllers are real. The nodes are',
+    "kwok's; a simulator (`bench/scale/simulator`) starts and ends pods, gives them addresses of the network that their node is on, and writes the",
+    'ledgers as often and as large as the probers would, but does not watch for peers as they do. It says that every check passes: this is what a',
+    'migration asks of a cluster and of its worker, and says nothing of packets. Policies are off here; the identity bridge is measured below. All of it',
+    `shares the cores of one machine. ${measuredOn(first)}`,
+    '',
+    table([
+      ['nodes', ...runs.map(({ nodes }) => nodes)],
+      line('pods a node', ({ podsPerNode }) => podsPerNode),
+      line('nodes of a wave', ({ waveSize }) => waveSize),
+      line('Temporal', ({ temporal }) => temporal),
+      line('seconds', ({ seconds }) => seconds),
+      line('seconds a node', perNode),
+      line('seconds of a core in the worker, a node', ({ workerCpuSeconds, nodes }) =>
+        rounded(workerCpuSeconds / nodes, 2)
+      ),
+      line("the worker's largest memory, MiB", ({ workerMemoryMiB }) => workerMemoryMiB),
+      line('requests of the worker to the API server, a node', ({ requestsPerNode }) => requestsPerNode),
+      line("Temporal's actions, a node", ({ actionsPerNode }) => actionsPerNode),
+      line('events of the longest history (less than 10,000 is wanted)', ({ largestEvents }) => largestEvents),
+      line('KiB of the largest history (less than 10,240 is wanted)', ({ largestKiB }) => largestKiB),
+      line(
+        "somebody else's GET, ms: middle before and during",
+        (run) => `${run.bystanderBefore.p50Ms}, ${run.bystander.p50Ms}`
+      ),
+      line(
+        '99 of 100 were faster than, ms (less than 1,000 is wanted)',
+        (run) => `${run.bystanderBefore.p99Ms}, ${run.bystander.p99Ms}`
+      ),
+      line('nodes that were not migrated in the end, or twice', ({ lost, twice }) => lost + twice),
+    ]),
+    '',
+    `From ${first.nodes} to ${last.nodes} nodes (at most 10 % is wanted): actions a node ${growth((run) => run.actionsPerNode)}, requests a node ` +
+      `${growth((run) => run.requestsPerNode)}, the worker's seconds of a core a node ${growth((run) => run.workerCpuSeconds / run.nodes)}.`,
+  ];
+}
+
+/** The sizes that are measured. */
+const scaleSizes = [100, 1_000, 5_000];
+
+async function workersPart(): Promise<string[]> {
+  const run = await readResult<ScaleRun>('workers-killed-1000-nodes');
+  if (run === undefined) return [];
+  return [
+    '',
+    '### Workers that are killed on the way',
+    '',
+    `${run.nodes} nodes with ${run.podsPerNode} pods each, Temporal on ${run.temporal === 'PostgreSQL' ? 'PostgreSQL, as docker-compose.yml has it' : 'its dev server'}, ${run.workers} workers. ${run.killed} times the oldest`,
+    `was killed with SIGKILL, and another one added: ${run.seconds} s, ${run.lost} nodes not migrated, ${run.twice} nodes twice, ${run.requestsPerNode} requests a node. ${measuredOn(run)}`,
+  ];
 }
 
 async function temporalPart(): Promise<string[]> {

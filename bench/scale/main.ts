@@ -1,8 +1,13 @@
 import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import { labDown } from '../../lab/cluster/lab.ts';
+import { labDown, type Lab } from '../../lab/cluster/lab.ts';
 import { startTemporal } from '../../lab/cluster/temporal.ts';
+import { buildMissing } from '../../lab/tools/build.ts';
+import { ComposeStack } from '../../test/support/compose-stack.ts';
 import { migrationWorkflowId, defaultTaskQueue, statusQuery } from '../../workflows/messages.ts';
 import type { MigrationRequest } from '../../workflows/model/input.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
@@ -60,7 +65,7 @@ async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
   const { nodes, podsPerNode, waveSize } = plan;
   const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
   const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
-  const temporal = await startTemporal(lab);
+  const temporal = plan.postgresql ? await startStack(lab, log) : await startDevServer(lab);
   const bystander = await Bystander.start(lab);
   const workers = new Workers(lab, temporal.address);
   for (let index = 0; index < plan.workers; index++) await workers.add();
@@ -108,7 +113,37 @@ async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
     await bystander.stop();
     workers.stop();
     await connection.close();
+    await temporal.stop();
   }
+}
+
+interface Server {
+  address: string;
+  stop: () => Promise<void>;
+}
+
+/** It ends with the lab. */
+async function startDevServer(lab: Lab): Promise<Server> {
+  const { address } = await startTemporal(lab);
+  return { address, stop: () => Promise.resolve() };
+}
+
+/** The server as docker-compose.yml has it. */
+async function startStack({ catalogue }: Lab, log: (line: string) => void): Promise<Server> {
+  await buildMissing(catalogue.testArtefacts, log);
+  const dir = await mkdtemp(path.join(tmpdir(), 'cni-bench-'));
+  const stack = await ComposeStack.read(catalogue, dir);
+  const stop = async (): Promise<void> => {
+    await stack.stop();
+    await rm(dir, { recursive: true, force: true });
+  };
+  try {
+    await stack.start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { address: stack.address, stop };
 }
 
 function requestFor(cluster: string, chart: string, waveSize: number): MigrationRequest {

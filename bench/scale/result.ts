@@ -16,8 +16,8 @@ export interface ScaleRun extends HistoryFigures {
   /** Of a core, of all workers together, and the largest one's memory at its largest. */
   workerCpuSeconds: number;
   workerMemoryMiB: number;
-  /** Requests of the workers to the API server, Helm's not among them; undefined when workers were killed with their counts. */
-  requestsPerNode: number | undefined;
+  /** Requests of the workers to the API server; Helm's, and the last seconds' of workers that were killed, are not among them. */
+  requestsPerNode: number;
   /** How long somebody else's GET of one object took meanwhile, in ms. */
   bystander: { requests: number; p50Ms: number; p99Ms: number; maxMs: number; failed: number };
   /** The same in the minute before the migration. */

@@ -79,7 +79,9 @@ afterAll(async () => {
   await stopChurn();
   await matrix.stop();
   console.log(matrixTable(matrix.stages));
-  const mistakes = matrix.stages.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
+  // What is wrong by hand is expected, and too much to tell.
+  const judged = matrix.stages.filter(({ stage }) => stageNames.some((name) => name === stage));
+  const mistakes = judged.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
   for (const one of mistakes.slice(0, Number(process.env['POLICY_MISTAKES'] ?? 20))) console.log(JSON.stringify(one));
 });
 

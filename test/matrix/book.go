@@ -59,6 +59,10 @@ type page struct {
 // A pod counts as new for so long.
 const newFor = 5 * time.Second
 
+// A flow that was never judged rightly since a pod began is still that pod's beginning, as when the agent that has to learn
+// of the pod is away; but not for longer than this.
+const newAtMost = time.Minute
+
 // Mistakes are told one by one, up to so many.
 const maxMistakes = 200
 
@@ -79,6 +83,8 @@ type record struct {
 	since time.Time
 	// Whether one of its ends was new when that began.
 	new bool
+	// Whether it was ever judged rightly. What was lost was not judged.
+	right bool
 }
 
 func newBook() *book {
@@ -143,12 +149,14 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 	switch what {
 	case wrong:
 		if r.since.IsZero() {
-			r.since, r.new = at, at.Sub(b.younger(f)) < newFor
+			age := at.Sub(b.younger(f))
+			r.since, r.new = at, age < newFor || !r.right && age < newAtMost
 		}
 	case lost:
 		c.Lost++
 	case right:
 		b.close(f, at)
+		r.right = true
 	}
 }
 
@@ -169,7 +177,7 @@ func (b *book) close(f *flow, now time.Time) {
 	// A sample that was under way when the page was turned began before it.
 	ms := max(0, float64(now.Sub(r.since).Microseconds())/1000)
 	canalsOwn := f.from.network == "canal" && f.to.network == "canal"
-	if r.new && (f.allowed || canalsOwn) {
+	if r.new && now.Sub(b.younger(f)) < newAtMost && (f.allowed || canalsOwn) {
 		b.countOf(f).NewMs += ms
 		r.since = time.Time{}
 		return
