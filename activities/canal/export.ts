@@ -66,14 +66,14 @@ export async function isExported(connection: ClusterConnection): Promise<boolean
   return (await readExport(connection)) !== undefined;
 }
 
-async function calicoObjects(connection: ClusterConnection): Promise<KubernetesObject[]> {
+/** All of Calico's objects, as somebody would write them who makes them anew. */
+export async function calicoObjects(connection: ClusterConnection): Promise<KubernetesObject[]> {
   const found: KubernetesObject[] = [];
   for (const { spec } of await definitionsOf(connection, calicoGroup)) {
     const version = spec.versions.find(({ storage }) => storage)?.name ?? 'v1';
     const objects = await listKnown<KubernetesObject>(connection, `${calicoGroup}/${version}`, spec.names.kind);
     for (const object of objects) {
       const { managedFields, resourceVersion, uid, generation, ...metadata } = object.metadata ?? {};
-      // As somebody would write it who makes it anew.
       found.push({ ...object, metadata });
     }
   }

@@ -3,7 +3,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { definitionsOf, removeDefinitions } from '../kubernetes/definitions.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { removeNodeKeys } from '../kubernetes/nodes.ts';
-import { calicoGroup, isExported } from './export.ts';
+import { calicoGroup, calicoObjects, isExported } from './export.ts';
 import { canalNamesIn } from './remove.ts';
 
 /** What Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's node agent). */
@@ -33,7 +33,8 @@ export function createTraceActivities(clusters: Clusters) {
 
 async function removeCalicoDefinitions(connection: ClusterConnection): Promise<void> {
   if ((await definitionsOf(connection, calicoGroup)).length === 0) return;
-  if (!(await isExported(connection)))
+  // Where there is nothing, there is no export.
+  if (!(await isExported(connection)) && (await calicoObjects(connection)).length > 0)
     throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
   await removeDefinitions(connection, calicoGroup);
 }

@@ -110,13 +110,24 @@ async function readyNodes({ kubectl }: Lab): Promise<number> {
     .length;
 }
 
-/** Canal and CoreDNS as in a lab, but for the size of the network; and the definitions that Cilium's operator would make. */
+/** Canal and CoreDNS as in a lab, but for the size of the network. */
 async function installNetwork(lab: Lab): Promise<void> {
   const manifest = await readFile(lab.catalogue.canalManifest, 'utf8');
   const file = path.join(lab.layout.dir, 'canal.yaml');
   await writeFile(file, manifest.replaceAll('10.244.0.0/16', sourcePodCidr));
   const coredns = path.join(projectDir, 'lab', 'cluster', 'manifests', 'coredns.yaml');
   await lab.kubectl('apply', '--server-side', '-f', file, '-f', coredns);
+}
+
+/** Does what Cilium's operator does first, once its Deployment is there: makes its definitions. */
+export async function actAsOperator(lab: Lab): Promise<void> {
+  const { apps } = clientOf(lab);
+  const installed = (): Promise<boolean> =>
+    apps.readNamespacedDeployment({ name: 'cilium-operator', namespace: 'kube-system' }).then(
+      () => true,
+      () => false
+    );
+  await until('Cilium to be installed', installed, { timeoutMs: 3_600_000, everyMs: 1_000 });
   await apply(
     lab,
     ciliumDefinition('CiliumNodeConfig', 'ciliumnodeconfigs', 'Namespaced'),

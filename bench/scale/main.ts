@@ -13,7 +13,7 @@ import type { MigrationRequest } from '../../workflows/model/input.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { readHistories } from '../histories.ts';
 import { rounded, writeResult } from '../results.ts';
-import { simulatedCluster, targetPodCidr } from './cluster.ts';
+import { actAsOperator, simulatedCluster, targetPodCidr } from './cluster.ts';
 import { Bystander, ProcessMeter } from './observers.ts';
 import type { ScaleRun } from './result.ts';
 import { Workers } from './workers.ts';
@@ -85,7 +85,7 @@ async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
     });
     const phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
     const killing = plan.killEverySeconds === undefined ? undefined : workers.killEvery(plan.killEverySeconds, log);
-    const report = (await handle.result()) as MigrationReport;
+    const [report] = await Promise.all([handle.result() as Promise<MigrationReport>, actAsOperator(lab)]);
     const seconds = (Date.now() - begin) / 1_000;
     killing?.stop();
     const { figures, childIds } = await readHistories(client, workflowId, nodes);
