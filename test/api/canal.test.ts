@@ -148,6 +148,22 @@ it("does not remove Calico's definitions before their objects are exported", asy
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   await lab().kubectl('wait', '--for=condition=Established', 'crd/ippools.crd.projectcalico.org', '--timeout=60s');
   await lab().kubectl('delete', 'configmap', '-n', 'kube-system', 'calico-export-0');
+  const metadata = { name: 'offices' };
+  await apply(lab(), {
+    apiVersion: 'crd.projectcalico.org/v1',
+    kind: 'GlobalNetworkSet',
+    metadata,
+    spec: { nets: [] },
+  });
   await expect(activitiesOf(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'ExportFailed' });
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
+  // Where there is nothing to export, there is no export to wait for.
+  await lab().kubectl('delete', 'globalnetworksets.crd.projectcalico.org', 'offices');
+  await activitiesOf(lab())
+    .removeCanalTraces(cluster())
+    .catch((error: unknown) => {
+      // Canal's workloads are there again.
+      expect(error).toMatchObject({ type: 'CleanUpIncomplete' });
+    });
+  expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
 });
