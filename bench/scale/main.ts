@@ -27,7 +27,8 @@ async function bench(): Promise<void> {
     options: {
       nodes: { type: 'string', default: '100' },
       'pods-per-node': { type: 'string', default: '30' },
-      'wave-size': { type: 'string', default: '50' },
+      /** @default 50, the most there is, or a quarter of the nodes */
+      'wave-size': { type: 'string' },
       workers: { type: 'string', default: '1' },
       /** Kill one worker that often, in seconds, and start another in its place. */
       'kill-every': { type: 'string' },
@@ -39,7 +40,7 @@ async function bench(): Promise<void> {
   try {
     const run = await migrate(name, {
       ...numbers,
-      waveSize: Number(values['wave-size']),
+      waveSize: Number(values['wave-size'] ?? Math.min(50, Math.ceil(numbers.nodes / 4))),
       workers: Number(values.workers),
       killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
       postgresql: values.postgresql,
