@@ -71,11 +71,16 @@ async function main(): Promise<void> {
   process.exitCode = failed === 0 ? 0 : 1;
 }
 
+const goFolders = [
+  ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],
+  ...['test/matrix', 'bench/scale/simulator'],
+];
+
 const checks: readonly { name: string; command: readonly string[]; cwd?: string }[] = [
   { name: 'lint', command: ['npx', 'eslint', '--max-warnings', '0', '.'] },
   { name: 'format', command: ['npx', 'prettier', '--check', '--log-level', 'warn', '.'] },
   { name: 'types', command: ['npx', 'tsc', '--noEmit'] },
-  ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'].map((folder) => ({
+  ...goFolders.map((folder) => ({
     name: `go vet ${folder}`,
     command: ['go', 'vet', './...'],
     cwd: path.join(projectDir, folder),
