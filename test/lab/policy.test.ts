@@ -111,7 +111,7 @@ async function restart(selector: string, namespace = 'kube-system'): Promise<voi
   await pause(2_000);
   const ready = (): Promise<boolean> =>
     lab()
-      .kubectl('-n', namespace, 'wait', 'pods', '-l', selector, '--for=condition=Ready', '--timeout=120s')
+      .kubectl('-n', namespace, 'wait', 'pods', '-l', selector, '--for=condition=Ready', '--timeout=10s')
       // One that it waited for has gone meanwhile.
       .then(
         () => true,
