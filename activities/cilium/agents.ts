@@ -84,12 +84,9 @@ async function renew(connection: ClusterConnection, node: string): Promise<void>
   await poll(
     async () => {
       const [agent] = await agentsOn(connection, node);
-      const current =
-        agent !== undefined && isReady(agent) && agent.metadata?.deletionTimestamp === undefined
-          ? // By what is wanted now, which may have changed again.
-            !isOutdated(agent, await standOf(connection))
-          : false;
-      return current
+      const ready = agent !== undefined && isReady(agent) && agent.metadata?.deletionTimestamp === undefined;
+      // By what is wanted now, which may have changed again.
+      return ready && !isOutdated(agent, await standOf(connection))
         ? { done: undefined }
         : { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
     },

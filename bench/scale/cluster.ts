@@ -1,11 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { KubeConfig, AppsV1Api, CoreV1Api } from '@kubernetes/client-node';
+import { KubeConfig, AppsV1Api } from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { labUp, type Lab } from '../../lab/cluster/lab.ts';
 import type { ControlPlaneFlags } from '../../lab/cluster/control-plane.ts';
+import { podCidr } from '../../lab/cluster/layout.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { run, until } from '../../lab/process.ts';
+import { until } from '../../lab/process.ts';
 import { buildMissing } from '../../lab/tools/build.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
@@ -41,10 +42,10 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
     everyMs: 2_000,
   });
   await installNetwork(lab);
-  const { apps } = clientOf(lab);
-  const available = async (daemonSet: string) =>
-    (await apps.readNamespacedDaemonSet({ name: daemonSet, namespace: 'kube-system' })).status?.numberAvailable ?? 0;
-  await until('Canal on every node', async () => (await available('canal')) === nodes, {
+  const apps = appsOf(lab);
+  const canals = async (): Promise<number> =>
+    (await apps.readNamespacedDaemonSet({ name: 'canal', namespace: 'kube-system' })).status?.numberAvailable ?? 0;
+  await until('Canal on every node', async () => (await canals()) === nodes, {
     timeoutMs: 900_000,
     everyMs: 2_000,
   });
@@ -98,10 +99,10 @@ async function startMachines({ layout, catalogue }: Lab, nodes: number): Promise
   });
 }
 
-function clientOf({ layout }: Lab) {
+function appsOf({ layout }: Lab): AppsV1Api {
   const config = new KubeConfig();
   config.loadFromFile(layout.kubeconfig);
-  return { core: config.makeApiClient(CoreV1Api), apps: config.makeApiClient(AppsV1Api) };
+  return config.makeApiClient(AppsV1Api);
 }
 
 async function readyNodes({ kubectl }: Lab): Promise<number> {
@@ -114,14 +115,14 @@ async function readyNodes({ kubectl }: Lab): Promise<number> {
 async function installNetwork(lab: Lab): Promise<void> {
   const manifest = await readFile(lab.catalogue.canalManifest, 'utf8');
   const file = path.join(lab.layout.dir, 'canal.yaml');
-  await writeFile(file, manifest.replaceAll('10.244.0.0/16', sourcePodCidr));
+  await writeFile(file, manifest.replaceAll(podCidr, sourcePodCidr));
   const coredns = path.join(projectDir, 'lab', 'cluster', 'manifests', 'coredns.yaml');
   await lab.kubectl('apply', '--server-side', '-f', file, '-f', coredns);
 }
 
 /** Does what Cilium's operator does first, once its Deployment is there: makes its definitions. */
 export async function actAsOperator(lab: Lab): Promise<void> {
-  const { apps } = clientOf(lab);
+  const apps = appsOf(lab);
   const installed = (): Promise<boolean> =>
     apps.readNamespacedDeployment({ name: 'cilium-operator', namespace: 'kube-system' }).then(
       () => true,
@@ -147,18 +148,18 @@ async function startWorkload(lab: Lab, pods: number, log: (line: string) => void
   for (let index = 0; index < objects.length; index += 200) await apply(lab, ...objects.slice(index, index + 200));
   let told = 0;
   const running = async (): Promise<number> => {
-    const text = await run(lab.catalogue.bin('kubectl'), [
-      ...['--kubeconfig', lab.layout.kubeconfig, 'get', 'deployments', '-A', '-l', 'part-of=workload'],
-      ...['-o', 'jsonpath={range .items[*]}{.status.availableReplicas}{"\\n"}{end}'],
-    ]);
+    const query = 'jsonpath={range .items[*]}{.status.availableReplicas}{"\\n"}{end}';
+    const text = await lab.kubectl('get', 'deployments', '-A', '-l', 'part-of=workload', '-o', query);
     return text.split('\n').reduce((sum, line) => sum + Number(line), 0);
   };
   await until(
     `${pods} pods to run`,
     async () => {
       const now = await running();
-      if (now - told >= pods / 10) log(`${now} of ${pods} pods run`);
-      if (now - told >= pods / 10) told = now;
+      if (now - told >= pods / 10) {
+        log(`${now} of ${pods} pods run`);
+        told = now;
+      }
       return now >= pods;
     },
     { timeoutMs: 3_600_000, everyMs: 3_000 }

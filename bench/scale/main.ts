@@ -63,15 +63,24 @@ interface Plan {
 }
 
 async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
-  const { nodes, podsPerNode, waveSize } = plan;
+  const { nodes, podsPerNode } = plan;
   const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
   const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
   const temporal = plan.postgresql ? await startStack(lab, log) : await startDevServer(lab);
+  try {
+    return await measure(lab, temporal.address, plan, log);
+  } finally {
+    await temporal.stop();
+  }
+}
+
+async function measure(lab: Lab, address: string, plan: Plan, log: (line: string) => void): Promise<ScaleRun> {
+  const { nodes, podsPerNode, waveSize } = plan;
   const bystander = await Bystander.start(lab);
-  const workers = new Workers(lab, temporal.address);
+  const workers = new Workers(lab, address);
   for (let index = 0; index < plan.workers; index++) await workers.add();
   const meter = new ProcessMeter(() => workers.pids());
-  const connection = await Connection.connect({ address: temporal.address });
+  const connection = await Connection.connect({ address });
   try {
     const client = new Client({ connection });
     bystander.turn();
@@ -85,10 +94,11 @@ async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
       args: [requestFor(lab.layout.context, lab.catalogue.ciliumChart, waveSize)],
     });
     const phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
-    const killing = plan.killEverySeconds === undefined ? undefined : workers.killEvery(plan.killEverySeconds, log);
+    if (plan.killEverySeconds !== undefined) workers.killEvery(plan.killEverySeconds, log);
     const [report] = await Promise.all([handle.result() as Promise<MigrationReport>, actAsOperator(lab)]);
     const seconds = (Date.now() - begin) / 1_000;
-    killing?.stop();
+    const requests = await workers.requests();
+    workers.stop();
     const { figures, childIds } = await readHistories(client, workflowId, nodes);
     const { cpuSeconds, memoryMiB } = meter.stop();
     return {
@@ -97,12 +107,12 @@ async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
       waveSize,
       temporal: plan.postgresql ? 'PostgreSQL' : 'dev server',
       workers: plan.workers,
-      killed: killing?.killed() ?? 0,
+      killed: workers.killed,
       seconds: rounded(seconds),
       phaseSeconds: phases.stop(),
       workerCpuSeconds: cpuSeconds,
       workerMemoryMiB: memoryMiB,
-      requestsPerNode: rounded((await workers.requests()) / nodes),
+      requestsPerNode: rounded(requests / nodes),
       bystander: bystander.turn(),
       bystanderBefore: { p50Ms: before.p50Ms, p99Ms: before.p99Ms },
       ...figures,
@@ -114,7 +124,6 @@ async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
     await bystander.stop();
     workers.stop();
     await connection.close();
-    await temporal.stop();
   }
 }
 

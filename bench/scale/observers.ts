@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { request } from 'node:https';
-import { Agent, type AgentOptions } from 'node:https';
+import { Agent, request, type AgentOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { rounded } from '../results.ts';

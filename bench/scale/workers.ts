@@ -14,18 +14,19 @@ export class Workers {
   private readonly lab: Lab;
   private readonly address: string;
   private readonly all: Running[] = [];
-  private readonly timer: NodeJS.Timeout;
+  private readonly timers: NodeJS.Timeout[];
+  /** How many were killed. */
+  killed = 0;
 
   constructor(lab: Lab, address: string) {
     this.lab = lab;
     this.address = address;
-    this.timer = setInterval(() => void this.requests(), 2_000);
+    this.timers = [setInterval(() => void this.requests(), 2_000)];
   }
 
   async add(): Promise<void> {
     const metrics = `127.0.0.1:${await freePort()}`;
     const name = `worker-${this.all.length}`;
-    // The limit is what is measured, with the rest.
     const env = { CNI_MIGRATION_METRICS_ADDRESS: metrics };
     this.all.push({ process: await startWorker(this.lab, this.address, { name, env }), metrics, requests: 0 });
   }
@@ -55,19 +56,20 @@ export class Workers {
   }
 
   /** Kills the oldest again and again, without time to end in order, and adds another one. */
-  killEvery(seconds: number, log: (line: string) => void): { stop: () => void; killed: () => number } {
-    let killed = 0;
-    const timer = setInterval(() => {
+  killEvery(seconds: number, log: (line: string) => void): void {
+    const kill = (): void => {
       const [oldest] = this.running();
-      oldest?.process.kill('SIGKILL');
-      killed++;
-      log(`worker ${oldest?.process.pid} killed, another one started`);
+      if (oldest === undefined) return;
+      oldest.process.kill('SIGKILL');
+      this.killed++;
+      log(`worker ${oldest.process.pid} killed, another one started`);
       void this.add();
-    }, seconds * 1_000);
-    return { stop: () => clearInterval(timer), killed: () => killed };
+    };
+    this.timers.push(setInterval(kill, seconds * 1_000));
   }
 
+  /** Neither asks nor kills any more. The workers end with the lab. */
   stop(): void {
-    clearInterval(this.timer);
+    for (const timer of this.timers) clearInterval(timer);
   }
 }

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Networks of the simulated cluster, each with a /24 a node; those of main.ts.
+// Networks of the simulated cluster, each with a /24 a node; those of cluster.ts.
 var networks = map[string]netip.Addr{
 	canal:  netip.MustParseAddr("10.0.0.0"),
 	cilium: netip.MustParseAddr("10.32.0.0"),
