@@ -81,6 +81,7 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
   for (let index = 0; index < plan.workers; index++) await workers.add();
   const meter = new ProcessMeter(() => workers.pids());
   const connection = await Connection.connect({ address });
+  let phases: PhaseClock | undefined;
   try {
     const client = new Client({ connection });
     bystander.turn();
@@ -93,10 +94,11 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
       taskQueue: defaultTaskQueue,
       args: [requestFor(lab.layout.context, lab.catalogue.ciliumChart, waveSize)],
     });
-    const phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
+    phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
     if (plan.killEverySeconds !== undefined) workers.killEvery(plan.killEverySeconds, log);
     const [report] = await Promise.all([handle.result() as Promise<MigrationReport>, actAsOperator(lab)]);
     const seconds = (Date.now() - begin) / 1_000;
+    const phaseSeconds = phases.seconds();
     const requests = await workers.requests();
     workers.stop();
     const { figures, childIds } = await readHistories(client, workflowId, nodes);
@@ -109,7 +111,7 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
       workers: plan.workers,
       killed: workers.killed,
       seconds: rounded(seconds),
-      phaseSeconds: phases.stop(),
+      phaseSeconds,
       workerCpuSeconds: cpuSeconds,
       workerMemoryMiB: memoryMiB,
       requestsPerNode: rounded(requests / nodes),
@@ -123,6 +125,8 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
     meter.stop();
     await bystander.stop();
     workers.stop();
+    // A query that outlived its connection would end this program.
+    await phases?.stop();
     await connection.close();
   }
 }
@@ -176,25 +180,34 @@ function requestFor(cluster: string, chart: string, waveSize: number): Migration
 class PhaseClock {
   private readonly begins: [phase: string, ms: number][] = [];
   private readonly timer: NodeJS.Timeout;
+  private told = '';
+  /** One after the other, so that none is under way once it is stopped. */
+  private look: Promise<void> = Promise.resolve();
 
   constructor(status: () => Promise<MigrationStatus>, log: (line: string) => void) {
-    let told = '';
     this.timer = setInterval(() => {
-      status()
-        .then(({ phase, nodes, waiting }) => {
-          if (this.begins.at(-1)?.[0] !== phase) this.begins.push([phase, Date.now()]);
-          const states = new Map<string, number>();
-          for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
-          const text = `${phase}: ${[...states].map(([state, count]) => `${count} ${state}`).join(', ')} ${waiting === undefined ? '' : JSON.stringify(waiting)}`;
-          if (text !== told) log(text);
-          told = text;
-        })
-        .catch(() => undefined);
+      this.look = this.look.then(() => status().then((one) => this.note(one, log))).catch(() => undefined);
     }, 5_000);
   }
 
-  stop(): Record<string, number> {
+  private note({ phase, nodes, waiting }: MigrationStatus, log: (line: string) => void): void {
+    if (this.begins.at(-1)?.[0] !== phase) this.begins.push([phase, Date.now()]);
+    const states = new Map<string, number>();
+    for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
+    const counts = [...states].map(([state, count]) => `${count} ${state}`).join(', ');
+    const text = `${phase}: ${counts} ${waiting === undefined ? '' : JSON.stringify(waiting)}`;
+    if (text !== this.told) log(text);
+    this.told = text;
+  }
+
+  /** Waits for what is under way. */
+  async stop(): Promise<void> {
     clearInterval(this.timer);
+    await this.look;
+  }
+
+  /** Seconds of each phase, the last one until now. */
+  seconds(): Record<string, number> {
     const ends = [...this.begins.slice(1).map(([, ms]) => ms), Date.now()];
     return Object.fromEntries(
       this.begins.map(([phase, ms], index) => [phase, Math.round(((ends[index] ?? ms) - ms) / 1_000)])
