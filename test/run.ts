@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { parseArgs } from 'node:util';
+import { parseArgs, stripVTControlCharacters } from 'node:util';
 import { projectDir } from '../lab/paths.ts';
 import { buildMissing } from '../lab/tools/build.ts';
 import { loadCatalogue } from '../lab/tools/catalogue.ts';
@@ -16,13 +16,21 @@ async function main(): Promise<void> {
   const scratch = await mkdtemp(path.join(tmpdir(), 'cni-tests-'));
   let passed = 0;
   let failed = 0;
-  const count = (ok: boolean): void => void (ok ? passed++ : failed++);
+  /** What failed, once more at the end: there is much output between. */
+  const failures: string[] = [];
+  const count = (ok: boolean, name: string): void => {
+    if (ok) passed++;
+    else {
+      failed++;
+      failures.push(name);
+    }
+  };
 
   for (const { name, command, cwd } of checks) {
     const start = Date.now();
     const ok = await succeeds(command, cwd);
     console.log(`${ok ? 'passed' : 'FAILED'}  ${name} (${seconds(start)})`);
-    count(ok);
+    count(ok, name);
   }
 
   const catalogue = await loadCatalogue();
@@ -38,7 +46,7 @@ async function main(): Promise<void> {
       return false;
     }
   );
-  count(built);
+  count(built, 'building what the tests need');
 
   const suites = values.fast ? [['unit', 'workflow'], ['api']] : [['unit', 'workflow'], ['api'], ['lab']];
   for (const projects of built ? suites : [['unit']]) {
@@ -59,14 +67,16 @@ async function main(): Promise<void> {
     ];
     const ok = await succeeds(['npx', ...jest]);
     const result = await readFile(report, 'utf8').then(
-      (text) => JSON.parse(text) as { numPassedTests: number; numFailedTests: number; numFailedTestSuites: number },
+      (text) => JSON.parse(text) as JestResult,
       () => undefined
     );
     passed += result?.numPassedTests ?? 0;
     // A suite that does not even load has no test that fails.
     failed += Math.max(result?.numFailedTests ?? 0, result?.numFailedTestSuites ?? 0, ok ? 0 : 1);
+    failures.push(...(result?.testResults.flatMap(failuresOf) ?? [`${projects.join(' and ')}: no report`]));
   }
   await rm(scratch, { recursive: true });
+  for (const failure of failures) console.log(`FAILED  ${failure}`);
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;
 }
@@ -91,6 +101,37 @@ const checks: readonly { name: string; command: readonly string[]; cwd?: string 
     cwd: path.join(projectDir, folder),
   })),
 ];
+
+/** The part that is read of what jest writes with --json. */
+interface JestResult {
+  numPassedTests: number;
+  numFailedTests: number;
+  numFailedTestSuites: number;
+  testResults: readonly JestSuite[];
+}
+
+interface JestSuite {
+  /** The file. */
+  name: string;
+  status: string;
+  /** Why it did not load. */
+  message: string;
+  assertionResults: readonly { status: string; fullName: string; failureMessages: readonly string[] }[];
+}
+
+/** What failed in a suite, each with the beginning of its reason. */
+function failuresOf({ name, status, message, assertionResults }: JestSuite): string[] {
+  const file = path.relative(projectDir, name);
+  const failed = assertionResults.filter((one) => one.status === 'failed');
+  if (failed.length === 0) return status === 'failed' ? [`${file}\n${beginning(message)}`] : [];
+  return failed.map(
+    ({ fullName, failureMessages }) => `${file}: ${fullName}\n${beginning(failureMessages.join('\n'))}`
+  );
+}
+
+function beginning(text: string): string {
+  return stripVTControlCharacters(text).trim().slice(0, 1_500).replaceAll(/^/gm, '    ');
+}
 
 async function succeeds([file = '', ...args]: readonly string[], cwd = projectDir): Promise<boolean> {
   // Jest reports to readers on standard error; with --json, its standard output is for programs.

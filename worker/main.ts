@@ -12,7 +12,10 @@ async function main(): Promise<void> {
   if (values.check) console.error('nothing is missing without which no migration could run');
 }
 
-main().catch((error: unknown) => {
-  console.error(error instanceof Error ? error.message : error);
-  process.exitCode = 1;
-});
+main()
+  .catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  })
+  // The look at clusters that do not answer takes its time, and must not hold up the end.
+  .finally(() => process.exit());

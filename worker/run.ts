@@ -1,7 +1,7 @@
 import { Client } from '@temporalio/client';
 import { access } from 'node:fs/promises';
 import path from 'node:path';
-import { NativeConnection, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../client/connection.ts';
 import { dataConverter } from '../codec/data-converter.ts';
@@ -42,7 +42,7 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
     const converter = dataConverter(config.keys);
     const client = new Client({ connection, namespace: config.namespace, dataConverter: converter });
-    await lookForLacks(client, config, checkOnly);
+    await lookForLacks(client, config, checkOnly, logger);
     if (checkOnly) return;
     const activities = createActivities({
       clusters: config.clusters,
@@ -77,8 +77,15 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
   }
 }
 
-/** @throws Error when something is missing without which no migration could run. */
-async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boolean): Promise<void> {
+/**
+ * @param logger that of the worker: asked for after the worker's end, `Runtime.instance()` would begin a runtime anew, and
+ *   with it a process that never ends.
+ * @throws Error when something is missing without which no migration could run.
+ */
+async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boolean, logger: Logger): Promise<void> {
+  const warn = (lacks: readonly Lack[]): void => {
+    for (const { kind, text } of lacks) if (kind === 'warning') logger.warn(text);
+  };
   const lacks = await bootCheck(client, config);
   warn(lacks);
   const fatal = lacks.filter(({ kind }) => kind === 'fatal').map(({ text }) => text);
@@ -87,11 +94,6 @@ async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boo
   const clusters = checkClusters(config).then(warn);
   if (checkOnly) await clusters;
   else clusters.catch(() => undefined);
-}
-
-function warn(lacks: readonly Lack[]): void {
-  const { logger } = Runtime.instance();
-  for (const { kind, text } of lacks) if (kind === 'warning') logger.warn(text);
 }
 
 /** The prebuilt bundle where there is one; otherwise the workflows are bundled now, which takes some seconds. */

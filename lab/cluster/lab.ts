@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { labsDir, toolsDir } from '../paths.ts';
 import { identifyProcess, interruptionSignal, isRunning, run, succeeds, until } from '../process.ts';
@@ -128,8 +128,12 @@ async function readRecord(name: string): Promise<LabRecord | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as LabRecord);
 }
 
+/** Whole at once: other processes read the records of all labs, and must not find half of one. */
 async function writeRecord(record: LabRecord): Promise<void> {
-  await writeFile(path.join(labDir(record.name), 'lab.json'), JSON.stringify(record));
+  const file = path.join(labDir(record.name), 'lab.json');
+  const partial = `${file}.${process.pid}`;
+  await writeFile(partial, JSON.stringify(record));
+  await rename(partial, file);
 }
 
 /** Gives the lab a number that no other lab on this machine has, or finds the one it has. */

@@ -50,7 +50,7 @@ export class WorkerProcess {
   }
 
   async status(route: string): Promise<number> {
-    return fetch(`${this.health}${route}`).then(
+    return fetch(`${this.health}${route}`, { signal: AbortSignal.timeout(10_000) }).then(
       ({ status }) => status,
       () => 0
     );
@@ -60,10 +60,12 @@ export class WorkerProcess {
     await until('the worker', async () => (await this.status('/readyz')) === 200, { timeoutMs: 60_000 });
   }
 
-  /** Ends it in order. @returns its exit code. */
+  /** Ends it in order. @returns its exit code. @throws Error when it goes on for longer than its activities get to stop in. */
   async stop(): Promise<number | null> {
-    const ended = new Promise<number | null>((resolve) => this.process.once('exit', resolve));
     this.process.kill('SIGTERM');
-    return ended;
+    const { process: child } = this;
+    const ended = (): Promise<boolean> => Promise.resolve(child.exitCode !== null || child.signalCode !== null);
+    await until('the worker to end', ended, { timeoutMs: 30_000 });
+    return child.exitCode;
   }
 }
