@@ -7,7 +7,8 @@ import { runInside } from '../lab/machine/machine.ts';
 import { labMigrationRequest } from '../lab/migration-request.ts';
 import { until } from '../lab/process.ts';
 import { TemporalCli } from '../test/support/temporal-cli.ts';
-import { rounded, writeResult } from './results.ts';
+import { recordResult } from './regressions.ts';
+import { rounded } from './results.ts';
 
 /**
  * What the identity bridge costs: a lab of one node in coexistence, to which pods are added that are on Canal as far as the
@@ -51,7 +52,7 @@ async function bench(): Promise<void> {
     const requests = (await bridgeRequests(lab)) - requestsBefore;
     const bridge = await memoryOf(lab, 'coexistence identities');
     const agentAfter = await memoryOf(lab, 'cilium-agent');
-    await writeResult('identity-bridge', {
+    const result = {
       pods,
       labelSets,
       secondsUntilBridged: rounded(seconds),
@@ -60,7 +61,8 @@ async function bench(): Promise<void> {
       bridgeMemoryMiB: bridge,
       agentMemoryMiB: { before: agentBefore, after: agentAfter },
       agentKiBPerPod: rounded(((agentAfter - agentBefore) * 1_024) / pods),
-    });
+    };
+    await recordResult('identity-bridge', result, ({ requestsPerPod }) => ({ 'requests a pod': requestsPerPod }));
   } finally {
     await labDown(name);
   }

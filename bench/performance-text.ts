@@ -86,6 +86,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     '',
     whyLonger(pairs.map(({ service }) => service)),
     '',
+    ...(ratios.restarts > 1 ? [whyAnew(ratios.restarts), ''] : []),
     "Where the service's time goes: its kinds of activities, with the most seconds first. Some go on side by side.",
     '',
     table([['activity', 'times', 'seconds'], ...profileOf(pairs.map(({ service }) => service))]),
@@ -108,6 +109,14 @@ function whyLonger(runs: readonly Migrated[]): string {
   return (
     `Of the ${run?.seconds} s of the middle run, ${rounded(seconds)} s are activities for what nobody does by hand (those that go on side by side each ` +
     `counted), most of all ${most.map(([type, one]) => `\`${type}\` (${one.seconds} s)`).join(', ')}.`
+  );
+}
+
+/** Why a pod is made anew more than once. */
+function whyAnew(restarts: number): string {
+  return (
+    `${restarts.toFixed(2)} pods were made anew for each pod, where 1.00 is wanted: what is evicted from the first nodes has nowhere to go but to nodes that are ` +
+    'not migrated yet, and moves again with them. Only a node more than the pods need, migrated first and empty until then, would avoid it.'
   );
 }
 

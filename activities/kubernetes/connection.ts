@@ -195,8 +195,12 @@ async function open(
       {
         pre: async (context) => {
           const method = context.getHttpMethod();
-          await rate.turn(method, asyncLocalStorage.getStore()?.cancellationSignal);
-          countRequest(cluster, method);
+          const activity = asyncLocalStorage.getStore();
+          // What a worker asks about its rights as it starts is asked once, and must not be in the way of its first work.
+          if (activity !== undefined) {
+            await rate.turn(method, activity.cancellationSignal);
+            countRequest(cluster, method);
+          }
           if (agent !== undefined) context.setDispatcher(agent);
           // Its time begins now, not when it began to wait.
           context.setSignal(requestSignal());

@@ -1,4 +1,4 @@
-import { Context, asyncLocalStorage } from '@temporalio/activity';
+import { Context } from '@temporalio/activity';
 import PQueue from 'p-queue';
 
 /** So many requests a second one worker makes to one API server at most; bursts are as long as {@link slotMs}. */
@@ -23,16 +23,14 @@ export class RequestRate {
   }
 
   /** Waits for the turn of a request. @throws the signal's reason when it is aborted meanwhile. */
-  async turn(method: string, signal: AbortSignal | undefined): Promise<void> {
+  async turn(method: string, signal?: AbortSignal): Promise<void> {
     const priority = method === 'GET' ? priorities.look : priorities.change;
     await this.queue.add(() => undefined, { priority, ...(signal && { signal }) });
   }
 }
 
-/** Counts a request for the worker's metrics. */
+/** Counts a request for the worker's metrics. To be called in an activity. */
 export function countRequest(cluster: string, method: string): void {
-  // Outside an activity, as in a boot check, there is no meter.
-  if (asyncLocalStorage.getStore() === undefined) return;
   const { metricMeter } = Context.current();
   metricMeter
     .createCounter('cni_migration_requests', undefined, 'requests to an API server')

@@ -7,10 +7,11 @@ import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { Migration } from '../../client/migrations.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { MigrationRequest } from '../../workflows/model/input.ts';
+import { tellRegressions } from '../regressions.ts';
 import { readResult, rounded, writeResult } from '../results.ts';
 import { migrateByHand } from './hand-procedure.ts';
 import { Observer } from './observer.ts';
-import { peerName, peerRatios, regressions, type Migrated, type Pair, type PeerResult } from './result.ts';
+import { peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
 
 /**
  * The whole migration of a lab by this service, every check of it on, beside the procedure by hand: alternating, each time
@@ -39,10 +40,7 @@ async function bench(): Promise<void> {
     pairs.push({ byHand: first ?? (await onLab(nodes, byHand)), service });
     await writeResult(name, { nodes, waveSize, pairs } satisfies PeerResult);
   }
-  if (before === undefined || pairs.length === 0) return;
-  const worse = regressions(peerRatios(before.pairs), peerRatios(pairs));
-  for (const line of worse) console.error(line);
-  if (worse.length > 0) process.exitCode = 1;
+  if (pairs.length > 0) tellRegressions(before && peerRatios(before.pairs), peerRatios(pairs));
 }
 
 async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {

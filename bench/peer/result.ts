@@ -1,3 +1,4 @@
+import type { Ratios } from '../regressions.ts';
 import { median } from '../results.ts';
 import type { Seen } from './observer.ts';
 
@@ -31,8 +32,8 @@ export function peerName(nodes: number, waveSize: number): string {
   return `peer-${nodes}-nodes-waves-of-${waveSize}`;
 }
 
-/** What is compared between machines and days: never times, which differ, but how both of a run relate. */
-export interface PeerRatios {
+/** How the service relates to the procedure by hand. */
+export interface PeerRatios extends Ratios {
   /** Time of the service's migration to that of the procedure by hand: the middle of all pairs. */
   total: number;
   /** The same for one node. */
@@ -52,16 +53,4 @@ export function peerRatios(pairs: readonly Pair[]): PeerRatios {
     node: median(pairs.map(({ service, byHand }) => mean(service.nodes) / mean(byHand.nodes))),
     restarts: median(pairs.map(({ service }) => service.restartsPerPod)),
   };
-}
-
-/** A ratio may be so much larger than before: runs on the same machine differ by as much. */
-const tolerance = 1.15;
-
-/** What has become worse, one line each. */
-export function regressions(before: PeerRatios, now: PeerRatios): string[] {
-  return (['total', 'node', 'restarts'] as const).flatMap((name) =>
-    now[name] > before[name] * tolerance
-      ? [`worse than before: ${name} ${now[name].toFixed(2)}, it was ${before[name].toFixed(2)}`]
-      : []
-  );
 }

@@ -7,8 +7,9 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { until } from '../../lab/process.ts';
 import type { fleetMigration } from '../../workflows/index.ts';
 import { defaultTaskQueue, fleetStatusQuery } from '../../workflows/messages.ts';
-import { rounded, writeResult } from '../results.ts';
-import type { RecoveryResult } from './result.ts';
+import { recordResult } from '../regressions.ts';
+import { rounded } from '../results.ts';
+import { recoveryRatios, type RecoveryResult } from './result.ts';
 
 const tries = 3;
 
@@ -33,7 +34,7 @@ async function bench(): Promise<void> {
       result.server.push(server.actedOn);
       result.serverAnswers.push(server.answers);
     }
-    await writeResult('recovery', result);
+    await recordResult('recovery', result, recoveryRatios);
     console.error(JSON.stringify(result));
   } finally {
     await labDown(name);

@@ -1,3 +1,6 @@
+import type { Ratios } from '../regressions.ts';
+import { median } from '../results.ts';
+
 /** What `bench/results/recovery.json` holds: seconds of each try, from the kill until the work goes on. */
 export interface RecoveryResult {
   /** After so many seconds without a heartbeat, an activity's worker counts as dead. */
@@ -10,4 +13,12 @@ export interface RecoveryResult {
   server: number[];
   /** Of that, until Temporal answers again. */
   serverAnswers: number[];
+}
+
+/** What is compared with the result before: how long the work stood still, as a part of the heartbeat timeout. */
+export function recoveryRatios({ heartbeatTimeoutSeconds, activity, workflow }: RecoveryResult): Ratios {
+  return {
+    'time until an activity goes on': median(activity) / heartbeatTimeoutSeconds,
+    'time until a workflow goes on': median(workflow) / heartbeatTimeoutSeconds,
+  };
 }

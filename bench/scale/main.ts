@@ -12,10 +12,11 @@ import { migrationWorkflowId, defaultTaskQueue, statusQuery } from '../../workfl
 import type { MigrationRequest } from '../../workflows/model/input.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { readHistories } from '../histories.ts';
-import { rounded, writeResult } from '../results.ts';
+import { recordResult } from '../regressions.ts';
+import { rounded } from '../results.ts';
 import { actAsOperator, simulatedCluster, targetPodCidr } from './cluster.ts';
 import { Bystander, ProcessMeter } from './observers.ts';
-import type { ScaleRun } from './result.ts';
+import { scaleRatios, type ScaleRun } from './result.ts';
 import { Workers } from './workers.ts';
 
 /**
@@ -47,7 +48,7 @@ async function bench(): Promise<void> {
     });
     console.error(JSON.stringify(run, null, 2));
     const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
-    await writeResult(`${kind}-${numbers.nodes}-nodes`, run);
+    await recordResult(`${kind}-${numbers.nodes}-nodes`, run, scaleRatios);
   } finally {
     await labDown(name);
   }

@@ -1,4 +1,5 @@
 import type { HistoryFigures } from '../histories.ts';
+import type { Ratios } from '../regressions.ts';
 
 /** One whole migration of a cluster whose API server is real and whose machines are simulated. */
 export interface ScaleRun extends HistoryFigures {
@@ -25,4 +26,15 @@ export interface ScaleRun extends HistoryFigures {
   /** Nodes whose workflow was started more than once, and nodes that were not migrated in the end. */
   twice: number;
   lost: number;
+}
+
+/** What is compared with the result before; requests and histories only when as many were migrated at a time. */
+export function scaleRatios(run: ScaleRun): Ratios {
+  const alike = `${run.podsPerNode} pods a node, waves of ${run.waveSize}, ${run.workers} workers`;
+  return {
+    'nodes lost or twice': run.lost + run.twice,
+    [`requests a node (${alike})`]: run.requestsPerNode,
+    [`actions a node (${alike})`]: run.actionsPerNode,
+    [`events of the longest history (${alike})`]: run.largestEvents,
+  };
 }

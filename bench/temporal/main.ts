@@ -4,8 +4,9 @@ import { startRun } from '../../test/support/migration-run.ts';
 import { WorkflowServer } from '../../test/support/workflow-server.ts';
 import type { MigrationRequest } from '../../workflows/model/input.ts';
 import { readHistories } from '../histories.ts';
-import { rounded, writeResult } from '../results.ts';
-import type { TemporalRun, TemporalScaleResult } from './result.ts';
+import { recordResult } from '../regressions.ts';
+import { rounded } from '../results.ts';
+import { temporalRatios, type TemporalRun } from './result.ts';
 
 /**
  * What whole migrations of large clusters are for Temporal: the workflows as they are, on a real server with one worker. The
@@ -22,7 +23,7 @@ async function bench(): Promise<void> {
       console.error(JSON.stringify(run));
       runs.push(run);
     }
-    await writeResult('temporal-scale', { waveSize, runs } satisfies TemporalScaleResult);
+    await recordResult('temporal-scale', { waveSize, runs }, temporalRatios);
   } finally {
     await server.stop();
   }

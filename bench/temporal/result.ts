@@ -1,4 +1,5 @@
 import type { HistoryFigures } from '../histories.ts';
+import type { Ratios } from '../regressions.ts';
 
 /** One whole migration of a cluster that is only there for the workflows. */
 export interface TemporalRun extends HistoryFigures {
@@ -13,4 +14,15 @@ export interface TemporalRun extends HistoryFigures {
 export interface TemporalScaleResult {
   waveSize: number;
   runs: TemporalRun[];
+}
+
+/** What is compared with the result before. */
+export function temporalRatios({ waveSize, runs }: TemporalScaleResult): Ratios {
+  return Object.fromEntries(
+    runs.flatMap(({ nodes, actionsPerNode, nodeEvents, largestEvents }) => [
+      [`actions a node, of ${nodes} in waves of ${waveSize}`, actionsPerNode],
+      [`events of a node's workflow, of ${nodes}`, nodeEvents],
+      [`events of the longest history, of ${nodes} nodes in waves of ${waveSize}`, largestEvents],
+    ])
+  );
 }

@@ -57,6 +57,19 @@ it('shares a small pool of connections among all requests', async () => {
   expect(connections).toBeLessThanOrEqual(16);
 });
 
+it('limits the rate of activities, and does not have them wait for what a worker asks as it starts', async () => {
+  const clusters = kubeconfigClusters(lab().layout.kubeconfig, { requestsPerSecond: 2 });
+  const { core } = await clusters.connect(lab().layout.context);
+  const three = async (): Promise<number> => {
+    const begin = performance.now();
+    await Promise.all(Array.from({ length: 3 }, () => core.listNamespace({})));
+    return performance.now() - begin;
+  };
+  await Promise.all(Array.from({ length: 50 }, () => core.listNamespace({})));
+  expect(await new MockActivityEnvironment().run(three)).toBeLessThan(2_000);
+  expect(await new MockActivityEnvironment().run(three)).toBeGreaterThan(900);
+});
+
 it('ends a request that is not answered when its activity is cancelled', async () => {
   const sockets: Socket[] = [];
   const port = await listen((socket) => void sockets.push(socket));
