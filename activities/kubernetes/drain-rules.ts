@@ -88,16 +88,23 @@ export function drainVerdict(pod: PodFacts, rules: DrainRules, now: number): Dra
   return { action: 'evict' };
 }
 
-/** How a pod ends that was told to: within its time, or stuck. @param nodeReady whether its kubelet answers. */
+/** Whether a pod that was told to end should have ended by now. @param now in ms since the epoch. */
+export function isOverdue({ deletion }: PodFacts, now: number): boolean {
+  // The API server sets the time of deletion to the end of the grace period.
+  return deletion !== undefined && now - Date.parse(deletion.at) > endingMarginMs;
+}
+
+/**
+ * How a pod ends that was told to: within its time, or stuck.
+ * @param nodeReady whether its kubelet answers, which matters only for one that {@link isOverdue}.
+ */
 export function endingOf(
   pod: PodFacts,
   nodeReady: boolean,
   now: number
 ): { kind: 'ends' | 'stuck'; reason: string } | undefined {
   if (pod.deletion === undefined) return undefined;
-  // The API server sets the time of deletion to the end of the grace period.
-  const overMs = now - Date.parse(pod.deletion.at);
-  if (overMs <= endingMarginMs) return { kind: 'ends', reason: `it ends, by ${pod.deletion.at}` };
+  if (!isOverdue(pod, now)) return { kind: 'ends', reason: `it ends, by ${pod.deletion.at}` };
   const over = `it should have ended at ${pod.deletion.at} and is still there`;
   if (pod.finalizers.length > 0) {
     return { kind: 'stuck', reason: `${over}: finalizers ${pod.finalizers.join(', ')} hold it` };

@@ -5,7 +5,7 @@ import { failure } from '../failures.ts';
 import { heartbeat } from '../heartbeat.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
 import { budgetText, budgetsOf } from './disruption-budgets.ts';
-import { drainVerdict, endingOf, type DrainRules } from './drain-rules.ts';
+import { drainVerdict, endingOf, isOverdue, type DrainRules } from './drain-rules.ts';
 import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from './errors.ts';
 import type { NodeTarget } from './nodes.ts';
 import { podsOnNode, type PodFacts } from './pods.ts';
@@ -82,8 +82,8 @@ async function look(
       continue;
     }
     if (pod.deletion !== undefined) {
-      nodeReady ??= isReady(await connection.core.readNode({ name: target.node }));
-      const ending = endingOf(pod, nodeReady, now);
+      if (isOverdue(pod, now)) nodeReady ??= isReady(await connection.core.readNode({ name: target.node }));
+      const ending = endingOf(pod, nodeReady ?? true, now);
       if (ending !== undefined) left.push({ pod: pod.key, ...ending });
       continue;
     }
