@@ -4,6 +4,7 @@ import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { listPods } from '../kubernetes/pods.ts';
+import { few } from '../few.ts';
 import { poll } from '../poll.ts';
 import { findCanal, type CanalInstallation } from './detect.ts';
 
@@ -35,10 +36,7 @@ export function createCanalActivities(clusters: Clusters) {
           return left.length === 0
             ? { done: undefined }
             : {
-                waitingFor: `${left.length} pods of Canal to end: ${left
-                  .slice(0, 10)
-                  .map((pod) => pod.name)
-                  .join(', ')}`,
+                waitingFor: `${left.length} pods of Canal to end: ${few(left.map((pod) => pod.name))}`,
                 ...(left.length > 100 && { againMs: 5_000 }),
               };
         },

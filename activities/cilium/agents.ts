@@ -1,5 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { failure } from '../failures.ts';
+import { few } from '../few.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { isRolledOut } from '../kubernetes/daemon-sets.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
@@ -122,13 +123,8 @@ function isOutdated({ metadata }: V1Pod, { changedMs, revision }: Stand): boolea
 /** Nodes whose agents are outdated. */
 async function nodesOfOutdated(connection: ClusterConnection): Promise<string[]> {
   const stand = await standOf(connection);
-  const agents = await allPages(async (limit, from) => {
-    const page = await connection.core.listNamespacedPod({
-      namespace,
-      labelSelector: agentLabel,
-      limit,
-      ...(from !== undefined && { _continue: from }),
-    });
+  const agents = await allPages(async (which) => {
+    const page = await connection.core.listNamespacedPod({ namespace, labelSelector: agentLabel, ...which });
     return { ...page, items: page.items.filter((pod) => isOutdated(pod, stand)) };
   });
   return agents.map(({ spec }) => spec?.nodeName ?? '');
@@ -236,7 +232,7 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
     return {
-      waitingFor: `Cilium's agents (${counts}; not ready: ${names.slice(0, 10).join(', ') || 'being made'})`,
+      waitingFor: `Cilium's agents (${counts}; not ready: ${few(names) || 'being made'})`,
       ...(desiredNumberScheduled > maxLooked && { againMs: 5_000 }),
     };
   }

@@ -38,9 +38,9 @@ export async function listKnown<T extends KubernetesObject>(
   apiVersion: string,
   kind: string
 ): Promise<T[]> {
-  const items = await allPages((limit, from) => {
+  const items = await allPages(({ limit, _continue }) => {
     const unused = [undefined, undefined, undefined, undefined, undefined, undefined] as const;
-    return ifKnown(ifFound(objects.list<T>(apiVersion, kind, ...unused, limit, from)));
+    return ifKnown(ifFound(objects.list<T>(apiVersion, kind, ...unused, limit, _continue)));
   });
   // Items of a list come without these two.
   return items.map((item) => ({ ...item, apiVersion, kind }));

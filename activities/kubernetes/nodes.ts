@@ -180,7 +180,7 @@ async function countOnSource(
 
 /** All nodes of the cluster. */
 export function listNodes({ core }: ClusterConnection): Promise<V1Node[]> {
-  return allPages((limit, from) => core.listNode({ limit, ...(from !== undefined && { _continue: from }) }));
+  return allPages((page) => core.listNode({ ...page }));
 }
 
 function stateOf(nodes: readonly { name: string; ready: boolean }[]): string {

@@ -52,11 +52,10 @@ export async function podsOnNode(connection: ClusterConnection, node: string): P
 
 /** All pods of the cluster, or those that match a field selector. */
 export async function listPods({ core }: ClusterConnection, fieldSelector?: string): Promise<PodFacts[]> {
-  return allPages(async (limit, from) => {
+  return allPages(async (which) => {
     const page = await core.listPodForAllNamespaces({
-      limit,
+      ...which,
       ...(fieldSelector !== undefined && { fieldSelector }),
-      ...(from !== undefined && { _continue: from }),
     });
     // Narrowed at once: a whole pod is ten times as large.
     return { ...page, items: page.items.map(podFacts) };

@@ -1,4 +1,5 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { few } from '../few.ts';
 import { removeNamespace, applyNamespace } from '../host/namespace.ts';
 import { removeOwnPod } from '../host/own-pod.ts';
 import { applyObject } from '../kubernetes/apply.ts';
@@ -117,7 +118,7 @@ async function collect(connection: ClusterConnection, names: readonly string[]):
       }
       return waiting.length === 0 || found.size === names.length
         ? { done: undefined }
-        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${waiting.slice(0, 10).join(', ')}` };
+        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${few(waiting)}` };
     },
     { timeoutMs: toldMs + 60_000, onTimeout: 'NodeNotReady' }
   );

@@ -4,6 +4,7 @@ import type { LedgerPage } from '../../workflows/model/ledger.ts';
 import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../workflows/model/gates.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
+import { few } from '../few.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
@@ -85,7 +86,7 @@ async function untilWritten(
       const missing = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
       return missing.length === 0 || Date.now() > deadline
         ? { done: missing }
-        : { waitingFor: `the probers on ${missing.slice(0, 10).join(', ')} to write their ledger` };
+        : { waitingFor: `the probers on ${few(missing)} to write their ledger` };
     },
     // All pages of a large cluster are not read every other second.
     { timeoutMs: writtenMs + 60_000, everyMs: asked.length > 100 ? 20_000 : 2_000, onTimeout: 'GateBreached' }

@@ -100,13 +100,8 @@ function previousMark(marks: Marks, stage: LedgerStage): Mark | undefined {
 
 /** Reads what the probers of all nodes have written down. */
 export async function readPages({ core }: ClusterConnection): Promise<LedgerPage[]> {
-  const maps = await allPages((limit, from) =>
-    core.listNamespacedConfigMap({
-      namespace,
-      labelSelector: pageLabel,
-      limit,
-      ...(from !== undefined && { _continue: from }),
-    })
+  const maps = await allPages((which) =>
+    core.listNamespacedConfigMap({ namespace, labelSelector: pageLabel, ...which })
   );
   return maps.flatMap(pagesIn);
 }

@@ -3,6 +3,7 @@ import { tunnelSuspicion } from '../../workflows/model/gates.ts';
 import { flipLabel } from '../../workflows/model/helm-values.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../failures.ts';
+import { few } from '../few.ts';
 import { removeOwnPod } from '../host/own-pod.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -82,7 +83,7 @@ export function createProbeActivities(clusters: Clusters) {
             const names = left.map((pod) => `${pod.key} on ${pod.node}`);
             return left.length === 0
               ? { done: undefined }
-              : { waitingFor: `pods to leave the source network: ${names.slice(0, 20).join(', ')}` };
+              : { waitingFor: `pods to leave the source network: ${few(names, 20)}` };
           },
           {
             timeoutMs: 60_000,

@@ -1,5 +1,6 @@
+import { few } from '../../few.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 /** Words of the names and images of programs that add and remove nodes. */
 const words = ['cluster-autoscaler', 'karpenter'];

@@ -1,6 +1,7 @@
+import { few } from '../../few.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
+import { keyOf, type ClusterReader } from '../cluster-reader.ts';
 
 const calico = 'crd.projectcalico.org/v1';
 

@@ -1,7 +1,7 @@
+import { few } from '../../few.ts';
 import { ApplicationFailure } from '@temporalio/common';
 import { expectedConfig } from '../../../workflows/model/helm-values.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether the chart makes what the migration needs of the values. */
 export const chart: PreflightCheck = {

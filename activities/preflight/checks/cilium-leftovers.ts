@@ -1,7 +1,8 @@
+import { few } from '../../few.ts';
 import { definitionsOf } from '../../kubernetes/definitions.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { pass, unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
+import { keyOf, type ClusterReader } from '../cluster-reader.ts';
 
 /** Whether a Cilium is there that is not this migration's. */
 export const ciliumLeftovers: PreflightCheck = {

@@ -1,5 +1,5 @@
+import { few } from '../../few.ts';
 import { block, pass, warn, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether the cluster's DNS will be there while its pods move. */
 export const clusterDns: PreflightCheck = {

@@ -1,8 +1,9 @@
+import { few } from '../../few.ts';
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { budgetText, budgetsOf, selects } from '../../kubernetes/disruption-budgets.ts';
 import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 /** Whether every pod can be evicted at some time. */
 export const disruptionBudgets: PreflightCheck = {

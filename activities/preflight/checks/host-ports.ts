@@ -1,6 +1,6 @@
+import { few } from '../../few.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { cniChain } from '../../canal/cni-chain.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Annotations by which a pod's bandwidth is limited (kubernetes.io, "Support traffic shaping"). */
 const bandwidthAnnotations = ['kubernetes.io/ingress-bandwidth', 'kubernetes.io/egress-bandwidth'];

@@ -1,5 +1,6 @@
+import { few } from '../../few.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 /** Whether pods have IPv4 addresses alone. */
 export const ipFamily: PreflightCheck = {

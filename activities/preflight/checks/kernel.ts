@@ -1,5 +1,5 @@
+import { few } from '../../few.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether every kernel can run Cilium's programs. */
 export const kernel: PreflightCheck = {

@@ -1,9 +1,9 @@
+import { few } from '../../few.ts';
 import { parse } from 'yaml';
 import { contains } from '../../../workflows/model/networks.ts';
 import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Name of kube-proxy's DaemonSet and ConfigMap, as kubeadm has them. */
 const name = 'kube-proxy';

@@ -1,7 +1,7 @@
+import { few } from '../../few.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { consents } from '../../kubernetes/drain-rules.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 type Volume = KubernetesObject & {
   spec?: { local?: object; hostPath?: object; claimRef?: { namespace?: string; name?: string } };

@@ -1,6 +1,7 @@
+import { few } from '../../few.ts';
 import { contains } from '../../../workflows/model/networks.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, type ClusterReader } from '../cluster-reader.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
 import { internalAddress } from '../host-facts.ts';
 
 /** Bytes that VXLAN over IPv4 adds to a packet. */

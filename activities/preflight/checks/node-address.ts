@@ -1,6 +1,6 @@
+import { few } from '../../few.ts';
 import { contains } from '../../../workflows/model/networks.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 import { internalAddress } from '../host-facts.ts';
 
 /** Whether each node's address stays its own once Cilium adds an interface. */

@@ -1,7 +1,8 @@
+import { few } from '../../few.ts';
 import type { V1Node } from '@kubernetes/client-node';
 import { isReady } from '../../kubernetes/ready.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 /** Conditions that must be False. */
 const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];

@@ -1,5 +1,6 @@
+import { few } from '../../few.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 /** Programs that put files or plugins of their own into the CNI folder, by a word of their image or name. */
 const others = [

@@ -1,7 +1,8 @@
+import { few } from '../../few.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
+import { keyOf, type ClusterReader } from '../cluster-reader.ts';
 
 /** Keys of labels and annotations by which something says that it will put an object back as it was. */
 const owners: readonly { prefix: string; who: string }[] = [

@@ -1,6 +1,6 @@
+import { few } from '../../few.ts';
 import { missingPermissions } from '../../kubernetes/permissions.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether the worker may do what it will have to do. */
 export const permissions: PreflightCheck = {

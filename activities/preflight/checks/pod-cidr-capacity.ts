@@ -1,6 +1,6 @@
+import { few } from '../../few.ts';
 import { blockCount, contains } from '../../../workflows/model/networks.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 import { quantity } from '../../kubernetes/pods.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 

@@ -1,8 +1,9 @@
+import { few } from '../../few.ts';
 import type { V1Deployment } from '@kubernetes/client-node';
 import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 /** Whether something is being rolled out. */
 export const rollouts: PreflightCheck = {

@@ -1,5 +1,5 @@
+import { few } from '../../few.ts';
 import { pass, warn, worst, block, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether the reverse path filter would drop what comes by one overlay and goes by the other. */
 export const rpFilter: PreflightCheck = {

@@ -1,3 +1,4 @@
+import { few } from '../../few.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
 import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
@@ -5,7 +6,7 @@ import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
 import { ownObjects } from '../../plan/own-objects.ts';
 import { atMost } from '../../at-most.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf, type ClusterReader } from '../cluster-reader.ts';
+import { keyOf, type ClusterReader } from '../cluster-reader.ts';
 
 /** So many objects are tried at a time. */
 const atOnce = 8;

@@ -1,5 +1,6 @@
+import { few } from '../../few.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 
 type IpPool = KubernetesObject & {

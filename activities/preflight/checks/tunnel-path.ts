@@ -1,5 +1,5 @@
+import { few } from '../../few.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether packets to the new overlay's port get from node to node. */
 export const tunnelPath: PreflightCheck = {

@@ -1,6 +1,6 @@
+import { few } from '../../few.ts';
 import { consents } from '../../kubernetes/drain-rules.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** Whether every pod would be made anew after its eviction. */
 export const unmanagedPods: PreflightCheck = {

@@ -1,5 +1,5 @@
+import { few } from '../../few.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { few } from '../cluster-reader.ts';
 
 /** A kubelet may be so many minor versions older than the API server (kubernetes.io/releases/version-skew-policy). */
 const mostBehind = 3;

@@ -1,6 +1,7 @@
+import { few } from '../../few.ts';
 import type { KubernetesObject, V1EndpointSlice } from '@kubernetes/client-node';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { few, keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../cluster-reader.ts';
 
 interface Webhook {
   name: string;
