@@ -1,4 +1,12 @@
-import type { V1ConfigMap, V1DaemonSetList, V1Node, V1NodeList, V1Pod, V1PodList } from '@kubernetes/client-node';
+import type {
+  V1ConfigMap,
+  V1ConfigMapList,
+  V1DaemonSetList,
+  V1Node,
+  V1NodeList,
+  V1Pod,
+  V1PodList,
+} from '@kubernetes/client-node';
 import type { ChildProcess } from 'node:child_process';
 import { readLedger, totals } from '../../lab/app/ledger.ts';
 import { labDown } from '../../lab/cluster/lab.ts';
@@ -35,6 +43,8 @@ const hostPort = 18_080;
 const tracesBefore = new Map<string, string[]>();
 
 let report: MigrationReport | undefined;
+/** Paths that were answered though a policy forbids them. */
+let answered: string[] = [];
 let temporal: TemporalServer;
 let worker: ChildProcess;
 let account: NodeJS.ProcessEnv;
@@ -295,6 +305,7 @@ it('ends the same when the worker is killed in the middle of a node and another 
     waitingFor: expect.stringContaining('point of no return') as string,
   });
   expect(await lab().kubectl('get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
+  answered = await answeredPaths();
   await cli.send('approve', { cleanup: true });
 
   const { status, result } = await cli.end();
@@ -321,10 +332,25 @@ it('has measured every kind of path, before, during and after, in whatever netwo
   ]);
   expect(networks(ledger.after)).toEqual(['cilium to cilium']);
   // What a policy forbids was never answered, whichever networks both ends were on.
-  const answered = (stage: LedgerStage): number =>
+  expect(answered).toEqual([]);
+  const answers = (stage: LedgerStage): number =>
     byKind(ledger[stage] ?? []).find(({ kind }) => kind === 'pod-pod/denied')?.lost ?? -1;
-  expect(ledgerStages.map(answered)).toEqual(ledgerStages.map(() => 0));
+  expect(ledgerStages.map(answers)).toEqual(ledgerStages.map(() => 0));
 });
+
+/** Paths that a policy forbids and that were answered, and when, as the probers have written it down. */
+async function answeredPaths(): Promise<string[]> {
+  const maps = await get<V1ConfigMapList>(lab(), 'configmaps', '-n', 'cni-live-migration', '-l', 'app=ledger');
+  return maps.items.flatMap(({ metadata, data = {} }) =>
+    Object.values(data)
+      .flatMap((page) => (JSON.parse(page) as { records: PathRecord[] | null }).records ?? [])
+      .filter(({ kind, lost = 0 }) => kind === 'pod-pod/denied' && lost > 0)
+      .map(({ from, to, peer, gaps = [] }) => {
+        const times = gaps.map(([start, ms, lost]) => `${new Date(start).toISOString()} for ${ms} ms (${lost})`);
+        return `${metadata?.name} (${from}) to ${peer} (${to}): ${times.join(', ')}`;
+      })
+  );
+}
 
 it('leaves every pod on Cilium, Canal gone, nodes as they were, and nothing of its own', async () => {
   const all = await pods('-A');
