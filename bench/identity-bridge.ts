@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { KubeConfig, CoreV1Api } from '@kubernetes/client-node';
-import { labDown, labUp, type Lab } from '../lab/cluster/lab.ts';
+import { labUp, type Lab } from '../lab/cluster/lab.ts';
 import { startTemporal, startWorker } from '../lab/cluster/temporal.ts';
 import { runInside } from '../lab/machine/machine.ts';
 import { labMigrationRequest } from '../lab/migration-request.ts';
@@ -9,6 +8,7 @@ import { until } from '../lab/process.ts';
 import { TemporalCli } from '../test/support/temporal-cli.ts';
 import { recordResult } from './regressions.ts';
 import { rounded } from './results.ts';
+import { withLab } from './with-lab.ts';
 
 /**
  * What the identity bridge costs: a lab of one node in coexistence, to which pods are added that are on Canal as far as the
@@ -20,8 +20,7 @@ async function bench(): Promise<void> {
     options: { pods: { type: 'string', default: '10000' }, labelSets: { type: 'string', default: '500' } },
   });
   const [pods, labelSets] = [Number(values.pods), Number(values.labelSets)];
-  const name = `bench-${randomBytes(3).toString('hex')}`;
-  try {
+  await withLab(async (name) => {
     const lab = await labUp({ name, nodes: 1, app: false, ephemeral: true, log: (line) => console.error(line) });
     const temporal = await startTemporal(lab);
     await startWorker(lab, temporal.address);
@@ -63,9 +62,7 @@ async function bench(): Promise<void> {
       agentKiBPerPod: rounded(((agentAfter - agentBefore) * 1_024) / pods),
     };
     await recordResult('identity-bridge', result, ({ requestsPerPod }) => ({ 'requests a pod': requestsPerPod }));
-  } finally {
-    await labDown(name);
-  }
+  });
 }
 
 /** Resident memory in MiB of the node's processes whose command line has some words; 0 when there is none. */

@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import { labDown, labUp, type Lab } from '../../lab/cluster/lab.ts';
+import { labUp, type Lab } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker } from '../../lab/cluster/temporal.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { Migration } from '../../client/migrations.ts';
@@ -9,6 +8,7 @@ import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.
 import type { MigrationRequest } from '../../workflows/model/input.ts';
 import { tellRegressions } from '../regressions.ts';
 import { readResult, rounded, writeResult } from '../results.ts';
+import { withLab } from '../with-lab.ts';
 import { migrateByHand } from './hand-procedure.ts';
 import { Observer } from './observer.ts';
 import { peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
@@ -44,14 +44,11 @@ async function bench(): Promise<void> {
 }
 
 async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
-  const name = `bench-${randomBytes(3).toString('hex')}`;
-  try {
+  return withLab(async (name) => {
     const migrated = await migrate(await labUp({ name, nodes, ephemeral: true }));
     console.error(JSON.stringify(migrated));
     return migrated;
-  } finally {
-    await labDown(name);
-  }
+  });
 }
 
 async function byHand(lab: Lab): Promise<Migrated> {

@@ -1,22 +1,21 @@
-import { randomBytes } from 'node:crypto';
 import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
-import { labDown, labUp, type Lab } from '../../lab/cluster/lab.ts';
+import { labUp, type Lab } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { until } from '../../lab/process.ts';
 import type { fleetMigration } from '../../workflows/index.ts';
 import { defaultTaskQueue, fleetStatusQuery } from '../../workflows/messages.ts';
 import { recordResult } from '../regressions.ts';
 import { rounded } from '../results.ts';
+import { withLab } from '../with-lab.ts';
 import { recoveryRatios, type RecoveryResult } from './result.ts';
 
 const tries = 3;
 
 /** How long it takes until work goes on after something was killed, with real workers and a real Temporal. */
 async function bench(): Promise<void> {
-  const name = `bench-${randomBytes(3).toString('hex')}`;
-  try {
+  await withLab(async (name) => {
     const lab = await labUp({ name, nodes: 0, ephemeral: true });
     let temporal = await startTemporal(lab);
     const result: RecoveryResult = {
@@ -36,9 +35,7 @@ async function bench(): Promise<void> {
     }
     await recordResult('recovery', result, recoveryRatios);
     console.error(JSON.stringify(result));
-  } finally {
-    await labDown(name);
-  }
+  });
 }
 
 async function worker(lab: Lab, temporal: TemporalServer, name: string, env: NodeJS.ProcessEnv = {}) {

@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { Client, Connection } from '@temporalio/client';
-import { labDown, type Lab } from '../../lab/cluster/lab.ts';
+import type { Lab } from '../../lab/cluster/lab.ts';
 import { startTemporal } from '../../lab/cluster/temporal.ts';
 import { buildMissing } from '../../lab/tools/build.ts';
 import { ComposeStack } from '../../test/support/compose-stack.ts';
@@ -14,6 +13,7 @@ import type { MigrationReport, MigrationStatus } from '../../workflows/model/sta
 import { readHistories } from '../histories.ts';
 import { recordResult } from '../regressions.ts';
 import { rounded } from '../results.ts';
+import { withLab } from '../with-lab.ts';
 import { actAsOperator, simulatedCluster, targetPodCidr } from './cluster.ts';
 import { Bystander, ProcessMeter } from './observers.ts';
 import { scaleRatios, type ScaleRun } from './result.ts';
@@ -37,21 +37,17 @@ async function bench(): Promise<void> {
     },
   });
   const numbers = { nodes: Number(values.nodes), podsPerNode: Number(values['pods-per-node']) };
-  const name = `bench-${randomBytes(3).toString('hex')}`;
-  try {
-    const run = await migrate(name, {
-      ...numbers,
-      waveSize: Number(values['wave-size'] ?? Math.min(100, Math.ceil(numbers.nodes / 4))),
-      workers: Number(values.workers),
-      killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
-      postgresql: values.postgresql,
-    });
-    console.error(JSON.stringify(run, null, 2));
-    const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
-    await recordResult(`${kind}-${numbers.nodes}-nodes`, run, scaleRatios);
-  } finally {
-    await labDown(name);
-  }
+  const plan: Plan = {
+    ...numbers,
+    waveSize: Number(values['wave-size'] ?? Math.min(100, Math.ceil(numbers.nodes / 4))),
+    workers: Number(values.workers),
+    killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
+    postgresql: values.postgresql,
+  };
+  const run = await withLab((name) => migrate(name, plan));
+  console.error(JSON.stringify(run, null, 2));
+  const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
+  await recordResult(`${kind}-${numbers.nodes}-nodes`, run, scaleRatios);
 }
 
 interface Plan {

@@ -1,0 +1,21 @@
+import { randomBytes } from 'node:crypto';
+import { labDown } from '../lab/cluster/lab.ts';
+import { interrupt } from '../lab/process.ts';
+
+/** Gives a bench the name of a lab of its own, and removes that lab whatever the bench ends with, Ctrl-C too. */
+export async function withLab<T>(work: (name: string) => Promise<T>): Promise<T> {
+  const name = `bench-${randomBytes(3).toString('hex')}`;
+  const end = (): void => {
+    // What is under way would be done on a lab that is not there any more.
+    interrupt();
+    void labDown(name).finally(() => process.exit(130));
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+  for (const signal of signals) process.once(signal, end);
+  try {
+    return await work(name);
+  } finally {
+    for (const signal of signals) process.off(signal, end);
+    await labDown(name);
+  }
+}
