@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +20,7 @@ const (
 	// How long a container takes to start and be ready, and to end once it is told to.
 	startTime = 2 * time.Second
 	endTime   = 1 * time.Second
+	doubtTime = 5 * time.Second
 	// So many pods' statuses are written at a time.
 	workers = 64
 )
@@ -58,6 +60,8 @@ func (s *simulator) run(ctx context.Context) {
 			wait = min(endTime, time.Duration(gracePeriod(pod))*time.Second)
 		case isNew(pod):
 			wait = startTime
+		case isDoubted(pod):
+			wait = doubtTime
 		default:
 			return
 		}
@@ -110,6 +114,14 @@ func isNew(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodPending && pod.Status.PodIP == ""
 }
 
+// isDoubted tells whether somebody said for a node that was silent for a while that its pod is not ready: the controller
+// does, when leases are renewed late.
+func isDoubted(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodRunning && slices.ContainsFunc(pod.Status.Conditions, func(one corev1.PodCondition) bool {
+		return one.Type == corev1.PodReady && one.Status == corev1.ConditionFalse
+	})
+}
+
 func (k *kubelets) next(ctx context.Context) bool {
 	key, stopped := k.queue.Get()
 	if stopped {
@@ -144,6 +156,11 @@ func (k *kubelets) look(ctx context.Context, key string) error {
 			GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID},
 		})
 	}
+	if isDoubted(pod) {
+		return k.patchStatus(ctx, pod, map[string]any{"conditions": []corev1.PodCondition{
+			{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()},
+		}})
+	}
 	if !isNew(pod) {
 		return nil
 	}
@@ -153,19 +170,20 @@ func (k *kubelets) look(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": pod.UID},
-		"status":   statusOf(pod, m, address, k.isFlipped(m)),
-	})
-	if err != nil {
-		return err
-	}
-	_, err = k.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	if err != nil {
+	if err := k.patchStatus(ctx, pod, statusOf(pod, m, address, k.isFlipped(m))); err != nil {
 		m.unwire(address)
 		return err
 	}
 	return nil
+}
+
+func (k *kubelets) patchStatus(ctx context.Context, pod *corev1.Pod, status map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
+	if err != nil {
+		return err
+	}
+	_, err = k.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	return err
 }
 
 // isFlipped tells whether the node has the label that has agents write Cilium's CNI file.
