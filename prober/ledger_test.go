@@ -218,10 +218,14 @@ func TestAnAnswerThatPolicyForbidsIsAGap(t *testing.T) {
 	if o := denied(address)(context.Background()); o.err == nil {
 		t.Fatal("an answer was taken for a denial")
 	}
+	// A connection that is opened and stays silent, and none at all.
 	listener, _ := net.Listen("tcp", "127.0.0.1:0")
-	closed := listener.Addr().String()
+	silent := listener.Addr().String()
+	if o := denied(silent)(context.Background()); o.err != nil {
+		t.Fatal(o.err)
+	}
 	listener.Close()
-	if o := denied(closed)(context.Background()); o.err != nil {
+	if o := denied(silent)(context.Background()); o.err != nil {
 		t.Fatal(o.err)
 	}
 }

@@ -94,9 +94,12 @@ func connects(address string) func(context.Context) outcome {
 	}
 }
 
-// denied samples what must not be answered: an answer is what is "lost", so that a gap is a time without policy.
+// denied samples what must not be answered: an answer is what is "lost", so that a gap is a time without policy. Only data
+// that comes back counts. On starved machines, about one in a thousand of the first packets of a connection (SYN) was seen
+// to pass Cilium 1.20.2 without a verdict, from another node; every later packet of these connections was judged, and
+// dropped, so that none of them was ever open at the other side.
 func denied(address string) func(context.Context) outcome {
-	answered := connects(address)
+	answered := oneLine(address, 16)
 	return func(ctx context.Context) outcome {
 		// What is dropped is silent for ever; what is let through answers at once.
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
