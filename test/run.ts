@@ -130,7 +130,10 @@ function failuresOf({ name, status, message, assertionResults }: JestSuite): str
 }
 
 function beginning(text: string): string {
-  return stripVTControlCharacters(text).trim().slice(0, 1_500).replaceAll(/^/gm, '    ');
+  const said = stripVTControlCharacters(text)
+    .split('\n')
+    .filter((line) => line.trim() !== '' && (!/^\s+at /.test(line) || line.includes('/test/')));
+  return said.join('\n').slice(0, 1_500).replaceAll(/^/gm, '    ');
 }
 
 async function succeeds([file = '', ...args]: readonly string[], cwd = projectDir): Promise<boolean> {
