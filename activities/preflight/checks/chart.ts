@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
 import { ApplicationFailure } from '@temporalio/common';
+import { few } from '../../few.ts';
 import { expectedConfig } from '../../../workflows/model/helm-values.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 

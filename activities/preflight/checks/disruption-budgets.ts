@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
+import { few } from '../../few.ts';
 import { budgetText, budgetsOf, selects } from '../../kubernetes/disruption-budgets.ts';
 import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';

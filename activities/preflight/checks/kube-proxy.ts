@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
 import { parse } from 'yaml';
+import { few } from '../../few.ts';
 import { contains } from '../../../workflows/model/networks.ts';
 import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';

@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
+import { few } from '../../few.ts';
 import { consents } from '../../kubernetes/drain-rules.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 

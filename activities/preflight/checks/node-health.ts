@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
 import type { V1Node } from '@kubernetes/client-node';
+import { few } from '../../few.ts';
 import { isReady } from '../../kubernetes/ready.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../cluster-reader.ts';

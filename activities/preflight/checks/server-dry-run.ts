@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
+import { few } from '../../few.ts';
 import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
 import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
 import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';

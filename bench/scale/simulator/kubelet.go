@@ -20,6 +20,7 @@ const (
 	// How long a container takes to start and be ready, and to end once it is told to.
 	startTime = 2 * time.Second
 	endTime   = 1 * time.Second
+	// How long a kubelet takes to contradict who says that its pod is not ready.
 	doubtTime = 5 * time.Second
 	// So many pods' statuses are written at a time.
 	workers = 64
