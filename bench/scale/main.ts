@@ -39,7 +39,7 @@ async function bench(): Promise<void> {
   const numbers = { nodes: Number(values.nodes), podsPerNode: Number(values['pods-per-node']) };
   const plan: Plan = {
     ...numbers,
-    waveSize: Number(values['wave-size'] ?? Math.min(100, Math.ceil(numbers.nodes / 4))),
+    waveSize: Number(values['wave-size'] ?? Math.min(50, Math.ceil(numbers.nodes / 4))),
     workers: Number(values.workers),
     killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
     postgresql: values.postgresql,

@@ -83,7 +83,9 @@ type record struct {
 	since time.Time
 	// Whether one of its ends was new when that began.
 	new bool
-	// Whether it was ever judged rightly. What was lost was not judged.
+	// Since when nothing is known of it: every sample since was lost, and so not judged.
+	lost time.Time
+	// Whether it was ever judged rightly.
 	right bool
 }
 
@@ -148,12 +150,16 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 	}
 	switch what {
 	case wrong:
+		r.lost = time.Time{}
 		if r.since.IsZero() {
 			age := at.Sub(b.younger(f))
 			r.since, r.new = at, age < newFor || !r.right && age < newAtMost
 		}
 	case lost:
 		c.Lost++
+		if r.lost.IsZero() {
+			r.lost = at
+		}
 	case right:
 		b.close(f, at)
 		r.right = true
@@ -174,8 +180,12 @@ func (b *book) close(f *flow, now time.Time) {
 	if r == nil || r.since.IsZero() {
 		return
 	}
+	until := now
+	if !r.lost.IsZero() {
+		until = r.lost
+	}
 	// A sample that was under way when the page was turned began before it.
-	ms := max(0, float64(now.Sub(r.since).Microseconds())/1000)
+	ms := max(0, float64(until.Sub(r.since).Microseconds())/1000)
 	canalsOwn := f.from.network == "canal" && f.to.network == "canal"
 	if r.new && now.Sub(b.younger(f)) < newAtMost && (f.allowed || canalsOwn) {
 		b.countOf(f).NewMs += ms
@@ -191,7 +201,7 @@ func (b *book) close(f *flow, now time.Time) {
 			want = "allowed"
 		}
 		b.wrong = append(b.wrong, mistake{
-			f.Name, f.from.text(), f.to.text(), want, r.since.UTC().Format("15:04:05.000"), ms,
+			f.Name, f.from.text(), f.to.text(), want, r.since.UTC().Format("2006-01-02T15:04:05.000Z"), ms,
 			float64(r.since.Sub(b.younger(f)).Milliseconds()),
 		})
 	}
@@ -216,7 +226,9 @@ func (b *book) turn(stage string, now time.Time) page {
 	for f, r := range b.flows {
 		if !r.since.IsZero() {
 			b.close(f, now)
-			still = append(still, r)
+			if r.lost.IsZero() {
+				still = append(still, r)
+			}
 		}
 	}
 	p := page{
@@ -314,5 +326,7 @@ func (m *matrix) reach(f flow) bool {
 	if f.Protocol == "udp" {
 		return f.from.space.echo(to, answerTimeout)
 	}
-	return f.from.space.dial(to, answerTimeout)
+	// As in the prober: a forbidden connection is let in when data comes through it. Single first packets were seen to pass
+	// on a starved machine, and nothing after them (docs/policies.md).
+	return f.from.space.dial(to, answerTimeout, !f.allowed)
 }

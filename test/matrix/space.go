@@ -68,8 +68,9 @@ func (s *space) socket(kind int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-// dial tells whether a TCP connection comes about. Its end is a reset, so that nothing is left waiting of it.
-func (s *space) dial(to netip.AddrPort, timeout time.Duration) bool {
+// dial tells whether a TCP connection comes about, and with data whether its server's words come too. Its end is a reset,
+// so that nothing is left waiting of it.
+func (s *space) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
 	file, err := s.socket(syscall.SOCK_STREAM)
 	if err != nil {
 		return false
@@ -97,8 +98,16 @@ func (s *space) dial(to netip.AddrPort, timeout time.Duration) bool {
 		_, result = syscall.Getpeername(int(fd))
 		return result == nil
 	})
-	return err == nil && result == nil
+	if err != nil || result != nil || !data {
+		return err == nil && result == nil
+	}
+	_ = file.SetDeadline(time.Now().Add(dataTimeout))
+	_, err = file.Read(make([]byte, 16))
+	return err == nil
 }
+
+// How long a server's words may take once a connection is open. It is this very program that has to say them.
+const dataTimeout = 2 * time.Second
 
 // echo tells whether a UDP packet comes back.
 func (s *space) echo(to netip.AddrPort, timeout time.Duration) bool {
@@ -158,6 +167,7 @@ func (s *space) listenTCP(ctx context.Context, port int) {
 		if err != nil {
 			return
 		}
+		_, _ = connection.Write([]byte("hello"))
 		connection.Close()
 	}
 }

@@ -47,7 +47,7 @@ it('is told of a large cluster only what is not as expected, and misses nothing 
     expect(sizes.slice(2).every((size) => size < 1_000)).toBe(true);
   });
   expect(cluster.broken).toEqual([]);
-});
+}, 240_000);
 
 it('hands over in the middle of what is done on every node, and does nothing twice', async () => {
   const some = nodes.slice(0, 16);
