@@ -144,10 +144,14 @@ async function nodeState(name: string): Promise<string | undefined> {
 }
 
 async function untilNode(name: string, ...states: string[]): Promise<void> {
-  await until(`${name} to be ${states.join(' or ')}`, async () => states.includes((await nodeState(name)) ?? ''), {
-    timeoutMs: 300_000,
-    everyMs: 500,
-  });
+  const reached = async (): Promise<boolean> => states.includes((await nodeState(name)) ?? '');
+  await until(`${name} to be ${states.join(' or ')}`, reached, { timeoutMs: 300_000, everyMs: 500 }).catch(
+    async (error: unknown) => {
+      // What it waits for instead.
+      console.log(JSON.stringify(await cli.status().catch(String), undefined, 2).slice(0, 8_000));
+      throw error;
+    }
+  );
 }
 
 async function start(more: Partial<MigrationRequest> = {}): Promise<void> {
