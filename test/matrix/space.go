@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -109,6 +112,9 @@ func (s *space) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
 // How long a server's words may take once a connection is open. It is this very program that has to say them.
 const dataTimeout = 2 * time.Second
 
+// Told apart from the answer to an earlier sample, which may come late to a socket that has its port by now.
+var echoes atomic.Uint64
+
 // echo tells whether a UDP packet comes back.
 func (s *space) echo(to netip.AddrPort, timeout time.Duration) bool {
 	file, err := s.socket(syscall.SOCK_DGRAM)
@@ -121,15 +127,26 @@ func (s *space) echo(to netip.AddrPort, timeout time.Duration) bool {
 		return false
 	}
 	_ = file.SetDeadline(time.Now().Add(timeout))
-	sent := error(nil)
+	connected := error(nil)
 	_ = raw.Control(func(fd uintptr) {
-		sent = syscall.Sendto(int(fd), []byte("ping"), 0, &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+		connected = syscall.Connect(int(fd), &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
 	})
-	if sent != nil {
+	if connected != nil {
 		return false
 	}
-	_, err = file.Read(make([]byte, 16))
-	return err == nil
+	words := binary.BigEndian.AppendUint64(nil, echoes.Add(1))
+	if _, err = file.Write(words); err != nil {
+		return false
+	}
+	for answer := make([]byte, 16); ; {
+		length, err := file.Read(answer)
+		if err != nil {
+			return false
+		}
+		if bytes.Equal(answer[:length], words) {
+			return true
+		}
+	}
 }
 
 func (s *space) bound(kind, port int) *os.File {
