@@ -95,7 +95,7 @@ const checks: readonly { name: string; command: readonly string[]; cwd?: string 
     command: ['go', 'vet', './...'],
     cwd: path.join(projectDir, folder),
   })),
-  ...['prober', 'coexistence'].map((folder) => ({
+  ...['prober', 'coexistence', 'test/matrix'].map((folder) => ({
     name: `go test ${folder}`,
     command: ['go', 'test', './...'],
     cwd: path.join(projectDir, folder),
