@@ -78,9 +78,11 @@ export async function loadCatalogue(): Promise<Catalogue> {
     temporalSchemas: path.join(artefactDir(set('temporal-server')), 'schema'),
     postgresqlLayers: rootfs(postgresqlLayer, debianBase),
     chromiumLayers: rootfs(chromiumLayer, debianBase),
-    controlPlaneArtefacts: [debianBase, set('kubernetes'), machineLayer],
+    controlPlaneArtefacts: [debianBase, set('kubernetes'), set('etcd'), machineLayer],
     hostArtefacts: [set('temporal'), set('helm'), testServer],
-    binDirs: ['kubernetes', 'containerd', 'helm', 'cilium'].map((name) => path.join(artefactDir(set(name)), 'bin')),
+    binDirs: ['kubernetes', 'etcd', 'containerd', 'helm', 'cilium'].map((name) =>
+      path.join(artefactDir(set(name)), 'bin')
+    ),
     bin: (name) => {
       const owner = owners.get(name);
       if (owner === undefined) throw new Error(`no tool is called ${name}`);

@@ -20,7 +20,7 @@ const basePackages = [
 ];
 
 /** On the machines of the lab only. */
-const machinePackages = ['curl', 'etcd-server', 'mount', 'runc', 'socat', 'tcpdump'];
+const machinePackages = ['curl', 'mount', 'runc', 'socat', 'tcpdump'];
 
 /** In Cilium's image only: the agent compiles its eBPF programs when it starts. */
 const clangPackages = ['clang-19'];
