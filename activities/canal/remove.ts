@@ -30,7 +30,7 @@ export function createCanalActivities(clusters: Clusters) {
       const selectors = [Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {}), [['k8s-app', controllers]]];
       await poll(
         async () => {
-          const left = (await listPods(connection, `metadata.namespace=${canal.namespace}`)).filter((pod) =>
+          const left = (await listPods(connection, { namespace: canal.namespace })).filter((pod) =>
             selectors.some((labels) => labels.every(([key = '', value]) => pod.labels[key] === value))
           );
           return left.length === 0

@@ -45,20 +45,37 @@ export interface PodFacts {
   deletion: { at: string } | undefined;
 }
 
-/** All pods of one node. */
-export async function podsOnNode(connection: ClusterConnection, node: string): Promise<PodFacts[]> {
-  return listPods(connection, `spec.nodeName=${node}`);
+/** Which pods are listed. @default those of the whole cluster */
+interface PodScope {
+  namespace?: string;
+  node?: string;
+  /**
+   * As the cache of the API server has them, which may be a little behind. To look often: an older API server, or one with
+   * an older etcd, reads every pod of the cluster for any other list of one node's pods
+   * (https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list). @default false
+   */
+  cached?: boolean;
 }
 
-/** All pods of the cluster, or those that match a field selector. */
-export async function listPods({ core }: ClusterConnection, fieldSelector?: string): Promise<PodFacts[]> {
-  return allPages(async (which) => {
-    const page = await core.listPodForAllNamespaces({
-      ...which,
-      ...(fieldSelector !== undefined && { fieldSelector }),
-    });
+/** All pods of one node. */
+export async function podsOnNode(connection: ClusterConnection, node: string, cached = false): Promise<PodFacts[]> {
+  return listPods(connection, { node, cached });
+}
+
+/** All pods of a scope. */
+export async function listPods({ core }: ClusterConnection, scope: PodScope = {}): Promise<PodFacts[]> {
+  const { namespace, node, cached = false } = scope;
+  return allPages(async (page) => {
+    const which = {
+      ...page,
+      ...(node !== undefined && { fieldSelector: `spec.nodeName=${node}` }),
+      ...(cached && { resourceVersion: '0' }),
+    };
+    const list = await (namespace === undefined
+      ? core.listPodForAllNamespaces(which)
+      : core.listNamespacedPod({ ...which, namespace }));
     // Narrowed at once: a whole pod is ten times as large.
-    return { ...page, items: page.items.map(podFacts) };
+    return { ...list, items: list.items.map(podFacts) };
   });
 }
 

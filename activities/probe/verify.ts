@@ -102,14 +102,12 @@ async function listPeers(connection: ClusterConnection): Promise<PodFacts[]> {
   const isPeer = (pod: PodFacts): boolean => pod.labels['app'] === prober;
   const { metadata } = await core.listNode({ limit: 1 });
   if ((metadata?._continue ?? '') === '' || (metadata?.remainingItemCount ?? 0) < largeCluster)
-    return (await listPods(connection, `metadata.namespace=${namespace}`)).filter(isPeer);
+    return (await listPods(connection, { namespace })).filter(isPeer);
   const some = await Promise.all(
     [flipLabel, `!${flipLabel}`].map((labelSelector) => core.listNode({ labelSelector, limit: nodesOfEach }))
   );
   const names = some.flatMap(({ items }) => items.map((node) => node.metadata?.name ?? ''));
-  const pods = await Promise.all(
-    names.map((name) => listPods(connection, `metadata.namespace=${namespace},spec.nodeName=${name}`))
-  );
+  const pods = await Promise.all(names.map((name) => listPods(connection, { namespace, node: name })));
   return pods.flat().filter(isPeer);
 }
 
