@@ -179,7 +179,17 @@ async function scalePart(): Promise<string[]> {
     '',
     `From ${first.nodes} to ${last.nodes} nodes (at most 10 % is wanted): actions a node ${growth((run) => run.actionsPerNode)}, requests a node ` +
       `${growth((run) => run.requestsPerNode)}, the worker's seconds of a core a node ${growth((run) => run.workerCpuSeconds / run.nodes)}.`,
+    ...scaleSizes.filter((nodes) => !runs.some((run) => run.nodes === nodes)).map((nodes) => notMeasured(nodes, last)),
   ];
+}
+
+/** What a size that has no result would take. */
+function notMeasured(nodes: number, { seconds, nodes: measured }: ScaleRun): string {
+  const hours = rounded((seconds / measured) * (nodes / 3_600));
+  return (
+    `\n${nodes.toLocaleString('en')} nodes were not measured with a real API server: at the pace of ${measured.toLocaleString('en')}, the migration ` +
+    `alone would take ${hours} hours on this machine (\`node bench/scale/main.ts --nodes ${nodes}\`).`
+  );
 }
 
 /** The sizes that are measured. */
