@@ -179,14 +179,16 @@ async function scalePart(): Promise<string[]> {
     '',
     `From ${first.nodes} to ${last.nodes} nodes (at most 10 % is wanted): actions a node ${growth((run) => run.actionsPerNode)}, requests a node ` +
       `${growth((run) => run.requestsPerNode)}, the worker's seconds of a core a node ${growth((run) => run.workerCpuSeconds / run.nodes)}.`,
-    ...(last.bystander.p99Ms < 1_000 && last.requestsPerNode < 1.1 * first.requestsPerNode ? [] : [whyBusy]),
-    ...scaleSizes.filter((nodes) => !runs.some((run) => run.nodes === nodes)).map((nodes) => notMeasured(nodes, last)),
+    ...(last.bystander.p99Ms < 1_000 && last.requestsPerNode < 1.1 * first.requestsPerNode ? [] : ['', whyBusy]),
+    ...scaleSizes
+      .filter((nodes) => !runs.some((run) => run.nodes === nodes))
+      .flatMap((nodes) => ['', notMeasured(nodes, last)]),
   ];
 }
 
 /** Seen at 1,000 nodes with vmstat and with the API server's own metrics. */
 const whyBusy =
-  '\nWhere more than that was measured, the machine had no core left: API server, etcd, scheduler, controllers, the simulator, Temporal and the worker ' +
+  'Where more than that was measured, the machine had no core left: API server, etcd, scheduler, controllers, the simulator, Temporal and the worker ' +
   'share what there is, an eviction took more than a second, and a drain that waits looks once a second. A smaller rate ' +
   '(`CNI_MIGRATION_REQUESTS_PER_SECOND`) or smaller waves leave more to others.';
 
@@ -194,7 +196,7 @@ const whyBusy =
 function notMeasured(nodes: number, { seconds, nodes: measured }: ScaleRun): string {
   const hours = rounded((seconds / measured) * (nodes / 3_600));
   return (
-    `\n${nodes.toLocaleString('en')} nodes were not measured with a real API server: at the pace of ${measured.toLocaleString('en')}, the migration ` +
+    `${nodes.toLocaleString('en')} nodes were not measured with a real API server: at the pace of ${measured.toLocaleString('en')}, the migration ` +
     `alone would take ${hours} hours on this machine (\`node bench/scale/main.ts --nodes ${nodes}\`).`
   );
 }

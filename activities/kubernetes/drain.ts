@@ -8,7 +8,7 @@ import { budgetText, budgetsOf } from './disruption-budgets.ts';
 import { drainVerdict, endingOf, isOverdue, type DrainRules } from './drain-rules.ts';
 import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from './errors.ts';
 import type { NodeTarget } from './nodes.ts';
-import { podsOnNode, type PodFacts } from './pods.ts';
+import { listPods, type PodFacts } from './pods.ts';
 import { isReady } from './ready.ts';
 
 /** Input of `movePods`. */
@@ -66,7 +66,7 @@ async function look(
   cached: boolean
 ): Promise<Blocker[]> {
   const now = Date.now();
-  const decided = (await podsOnNode(connection, target.node, cached)).map((pod) => ({
+  const decided = (await listPods(connection, { node: target.node, cached })).map((pod) => ({
     pod,
     verdict: drainVerdict(pod, target, now),
   }));

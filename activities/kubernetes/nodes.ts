@@ -9,7 +9,7 @@ import type { ClusterConnection, Clusters } from './connection.ts';
 import { ifFound, withFailures } from './errors.ts';
 import { bootAnnotation, cordonedAnnotation, fieldManager } from './names.ts';
 import { allPages } from './pages.ts';
-import { isOnSource, listPods, podsOnNode } from './pods.ts';
+import { isOnSource, listPods } from './pods.ts';
 import { isReady } from './ready.ts';
 
 /** Which node of which cluster. */
@@ -170,7 +170,7 @@ async function countOnSource(
   if (wanted.size === 0) return new Map();
   const pods = many
     ? await listPods(connection)
-    : (await atMost(nodesAtOnce, nodes, (node) => podsOnNode(connection, node))).flat();
+    : (await atMost(nodesAtOnce, nodes, (node) => listPods(connection, { node }))).flat();
   const counts = new Map<string, number>();
   for (const pod of pods) {
     if (wanted.has(pod.node) && isOnSource(pod, targetPodCidr)) counts.set(pod.node, (counts.get(pod.node) ?? 0) + 1);

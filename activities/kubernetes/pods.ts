@@ -57,11 +57,6 @@ interface PodScope {
   cached?: boolean;
 }
 
-/** All pods of one node. */
-export async function podsOnNode(connection: ClusterConnection, node: string, cached = false): Promise<PodFacts[]> {
-  return listPods(connection, { node, cached });
-}
-
 /** All pods of a scope. */
 export async function listPods({ core }: ClusterConnection, scope: PodScope = {}): Promise<PodFacts[]> {
   const { namespace, node, cached = false } = scope;

@@ -14,7 +14,7 @@ import { drainVerdict } from '../kubernetes/drain-rules.ts';
 import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
-import { podsOnNode, type PodFacts } from '../kubernetes/pods.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { keyOf } from '../preflight/cluster-reader.ts';
 
 /** At most this many are named in one line. */
@@ -45,7 +45,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
         const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
         const granted: string[] = [];
         const problems: string[] = [];
-        for (const pod of await podsOnNode(connection, node)) {
+        for (const pod of await listPods(connection, { node })) {
           const verdict = drainVerdict(pod, { ...rules, daemonSets: true }, Date.now());
           if (verdict.action === 'refuse') problems.push(`${pod.key}: ${verdict.reason}`);
           if (verdict.action !== 'evict' || pod.deletion !== undefined) continue;

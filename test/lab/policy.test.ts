@@ -107,7 +107,7 @@ function churn(): () => Promise<void> {
   };
 }
 
-/** Holds a group's pods on their nodes: no eviction is allowed. */
+/** Holds the pods of a namespace's DaemonSets on their nodes: no eviction is allowed. */
 const hold = {
   apiVersion: 'policy/v1',
   kind: 'PodDisruptionBudget',

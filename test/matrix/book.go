@@ -162,7 +162,7 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 		}
 	case right:
 		b.close(f, at)
-		r.right = true
+		r.right, r.lost = true, time.Time{}
 	}
 }
 
