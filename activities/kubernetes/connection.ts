@@ -12,10 +12,11 @@ import {
   ServerConfiguration,
   VersionApi,
   createConfiguration,
+  wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../failures.ts';
-import { RequestRate, countRequest, defaultRequestsPerSecond } from './request-rate.ts';
+import { RequestRate, countRequest, defaultRequestsPerSecond, requestsAtOnce } from './request-rate.ts';
 
 /** The APIs of one cluster, over one pool of connections. */
 export interface ClusterConnection {
@@ -185,30 +186,31 @@ async function open(
       ? new Agent({
           connect: dispatcher.connect as buildConnector.BuildOptions,
           keepAliveTimeout: 30_000,
-          connections: 16,
+          connections: requestsAtOnce,
         })
       : undefined;
+  const { httpApi: library } = createConfiguration();
   const configuration = createConfiguration({
     baseServer: new ServerConfiguration(server.server, {}),
     authMethods: { default: config },
-    promiseMiddleware: [
-      {
-        pre: async (context) => {
-          const method = context.getHttpMethod();
-          const activity = asyncLocalStorage.getStore();
-          // What a worker asks about its rights as it starts is asked once, and must not be in the way of its first work.
-          if (activity !== undefined) {
-            await rate.turn(method, activity.cancellationSignal);
-            countRequest(cluster, method);
-          }
-          if (agent !== undefined) context.setDispatcher(agent);
+    httpApi: wrapHttpLibrary({
+      send: (request) => {
+        const method = request.getHttpMethod();
+        const activity = asyncLocalStorage.getStore();
+        if (agent !== undefined) request.setDispatcher(agent);
+        const send = () => {
           // Its time begins now, not when it began to wait.
-          context.setSignal(requestSignal());
-          return context;
-        },
-        post: (response) => Promise.resolve(response),
+          request.setSignal(requestSignal());
+          return library.send(request).toPromise();
+        };
+        // What a worker asks about its rights as it starts is asked once, and must not be in the way of its first work.
+        if (activity === undefined) return send();
+        return rate.turn(method, activity.cancellationSignal, () => {
+          countRequest(cluster, method);
+          return send();
+        });
       },
-    ],
+    }),
   });
   return {
     agent,

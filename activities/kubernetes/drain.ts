@@ -1,6 +1,7 @@
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
 import type { Blocker } from '../../workflows/model/status.ts';
+import { atMost } from '../at-most.ts';
 import { failure } from '../failures.ts';
 import { heartbeat } from '../heartbeat.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
@@ -22,8 +23,12 @@ export interface DrainRound {
   left: Blocker[];
 }
 
-/** Between two looks at a node's pods, in ms. */
+/** Between two looks at a node's pods, in ms: at least this long, and longer where the API server is slow to answer. */
 const lookMs = 1_000;
+const longestLookMs = 10_000;
+
+/** So many evictions of a node are asked for at a time. */
+const evictionsAtOnce = 4;
 
 /** A refused eviction is tried again after this long, in ms, unless the API server says when. */
 const refusedEvictionMs = 3_000;
@@ -47,12 +52,13 @@ export function createDrainActivities(clusters: Clusters) {
       const refusals = new Map<string, Refusal>();
       // What the first look finds, and that nothing is left, is what counts; looks between may be a little behind.
       for (let cached = false; ; cached = true) {
+        const begun = Date.now();
         let left = await look(connection, target, refusals, cached);
         if (left.length === 0 && cached) left = await look(connection, target, refusals, false);
         if (left.length === 0 || Date.now() >= end) return { left: left.slice(0, maxNamed) };
         const names = left.slice(0, 10).map(({ pod, reason }) => `${pod}: ${reason}`);
         heartbeat({ waitingFor: `${left.length} pods to leave ${target.node}\n${names.join('\n')}` });
-        await Context.current().sleep(lookMs);
+        await Context.current().sleep(Math.min(longestLookMs, Math.max(lookMs, Date.now() - begun)));
       }
     }),
   };
@@ -76,30 +82,25 @@ async function look(
   if (refused.length > 0)
     throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
 
-  const left: Blocker[] = [];
-  let nodeReady: boolean | undefined;
-  for (const { pod, verdict } of decided) {
-    if (verdict.action === 'leave' || verdict.action === 'refuse') continue;
-    if (verdict.action === 'wait') {
-      left.push({ pod: pod.key, kind: 'waits', reason: 'it is about to get an address' });
-      continue;
-    }
+  let nodeReady: Promise<boolean> | undefined;
+  const ready = () => (nodeReady ??= connection.core.readNode({ name: target.node }).then(isReady));
+  const left = await atMost(evictionsAtOnce, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
+    const blocked = (why: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...why });
+    if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
+    if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });
     if (pod.deletion !== undefined) {
-      if (isOverdue(pod, now)) nodeReady ??= isReady(await connection.core.readNode({ name: target.node }));
-      const ending = endingOf(pod, nodeReady ?? true, now);
-      if (ending !== undefined) left.push({ pod: pod.key, ...ending });
-      continue;
+      const ending = endingOf(pod, !isOverdue(pod, now) || (await ready()), now);
+      return ending && blocked(ending);
     }
     const before = refusals.get(pod.uid);
     const refusal = before !== undefined && now < before.again ? before : await remove(connection, pod, verdict.action);
     if (refusal === undefined) refusals.delete(pod.uid);
     else refusals.set(pod.uid, refusal);
-    left.push({
-      pod: pod.key,
-      ...(refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }),
-    });
-  }
-  return left;
+    return blocked(
+      refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }
+    );
+  });
+  return left.filter((one) => one !== undefined);
 }
 
 /** Asks for the eviction of that very pod: another pod of its name, as a StatefulSet makes, is not the one that was looked at. */

@@ -1,16 +1,19 @@
-import { RequestRate } from '../../activities/kubernetes/request-rate.ts';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { RequestRate, requestsAtOnce } from '../../activities/kubernetes/request-rate.ts';
+
+const answered = () => Promise.resolve();
 
 /** A rate whose first slot is used up: what comes now has to wait. */
 async function usedUp(perSecond: number, slot: number): Promise<RequestRate> {
   const rate = new RequestRate(perSecond);
-  await Promise.all(Array.from({ length: slot }, () => rate.turn('GET')));
+  await Promise.all(Array.from({ length: slot }, () => rate.turn('GET', undefined, answered)));
   return rate;
 }
 
 it('lets no more through than were asked for', async () => {
   const rate = new RequestRate(100);
   const begin = performance.now();
-  await Promise.all(Array.from({ length: 35 }, () => rate.turn('GET')));
+  await Promise.all(Array.from({ length: 35 }, () => rate.turn('GET', undefined, answered)));
   // Ten at once, and ten in each slot of 100 ms after it.
   expect(performance.now() - begin).toBeGreaterThan(250);
 });
@@ -18,7 +21,7 @@ it('lets no more through than were asked for', async () => {
 it('lets changes through before looks', async () => {
   const rate = await usedUp(100, 10);
   const passed: string[] = [];
-  const turn = (name: string, method: string) => rate.turn(method).then(() => passed.push(name));
+  const turn = (name: string, method: string) => rate.turn(method, undefined, () => Promise.resolve(passed.push(name)));
   await Promise.all([turn('first look', 'GET'), turn('second look', 'GET'), turn('eviction', 'POST')]);
   expect(passed).toEqual(['eviction', 'first look', 'second look']);
 });
@@ -26,14 +29,41 @@ it('lets changes through before looks', async () => {
 it('lets a slow rate through one by one', async () => {
   const rate = await usedUp(1, 1);
   const begin = performance.now();
-  await rate.turn('PATCH', undefined);
+  await rate.turn('PATCH', undefined, answered);
   expect(performance.now() - begin).toBeGreaterThan(500);
 });
 
 it('does not keep waiting what was cancelled', async () => {
   const rate = await usedUp(1, 1);
   const cancelled = new AbortController();
-  const waiting = rate.turn('GET', cancelled.signal);
+  const waiting = rate.turn('GET', cancelled.signal, answered);
   cancelled.abort(new Error('cancelled'));
   await expect(waiting).rejects.toThrow('cancelled');
+});
+
+it('has no more under way at a time than an API server answers', async () => {
+  const rate = new RequestRate(10_000);
+  const answers: (() => void)[] = [];
+  const requests = Array.from({ length: requestsAtOnce + 5 }, () =>
+    rate.turn('GET', undefined, () => new Promise<void>((answer) => answers.push(answer)))
+  );
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(answers).toHaveLength(requestsAtOnce);
+  answers[0]?.();
+  await requests[0];
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(answers).toHaveLength(requestsAtOnce + 1);
+  while (answers.length > 0) {
+    answers.pop()?.();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await Promise.all(requests);
+});
+
+it("makes each request in its own activity's context, whoever made room for it", async () => {
+  const activity = new AsyncLocalStorage<number>();
+  const rate = await usedUp(100, 10);
+  const ask = (id: number) =>
+    activity.run(id, () => rate.turn('GET', undefined, () => Promise.resolve(activity.getStore())));
+  expect(await Promise.all([ask(1), ask(2), ask(3)])).toEqual([1, 2, 3]);
 });
