@@ -8,7 +8,7 @@ import { startTemporal } from '../../lab/cluster/temporal.ts';
 import { buildMissing } from '../../lab/tools/build.ts';
 import { ComposeStack } from '../../test/support/compose-stack.ts';
 import { migrationWorkflowId, defaultTaskQueue, statusQuery } from '../../workflows/messages.ts';
-import type { MigrationRequest } from '../../workflows/model/input.ts';
+import { maxWaveSize, type MigrationRequest } from '../../workflows/model/input.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { readHistories } from '../histories.ts';
 import { recordResult } from '../regressions.ts';
@@ -28,7 +28,7 @@ async function bench(): Promise<void> {
     options: {
       nodes: { type: 'string', default: '100' },
       'pods-per-node': { type: 'string', default: '30' },
-      /** @default 50, the most there is, or a quarter of the nodes */
+      /** @default the most there is, or a quarter of the nodes */
       'wave-size': { type: 'string' },
       workers: { type: 'string', default: '1' },
       /** Kill one worker that often, in seconds, and start another in its place. */
@@ -39,7 +39,7 @@ async function bench(): Promise<void> {
   const numbers = { nodes: Number(values.nodes), podsPerNode: Number(values['pods-per-node']) };
   const plan: Plan = {
     ...numbers,
-    waveSize: Number(values['wave-size'] ?? Math.min(50, Math.ceil(numbers.nodes / 4))),
+    waveSize: Number(values['wave-size'] ?? Math.min(maxWaveSize, Math.ceil(numbers.nodes / 4))),
     workers: Number(values.workers),
     killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
     postgresql: values.postgresql,

@@ -41,10 +41,13 @@ const drainSchema = z
   })
   .prefault({});
 
+/** Nodes of one wave at most, whoever asks for more. */
+export const maxWaveSize = 50;
+
 const wavesSchema = z
   .strictObject({
     /** Nodes of one wave at most. The first wave is one node, and control planes go one at a time. @default 1 */
-    size: z.int().min(1).max(50).default(1),
+    size: z.int().min(1).max(maxWaveSize).default(1),
     /** Node to begin with. @default the first by name that is no control plane and does not run the worker */
     canary: z.string().min(1).max(253).optional(),
     /** Seconds to wait after each wave before the next. @default 0 */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isMalformed } from '../payload-converter.ts';
-import { problemsOf } from './input.ts';
+import { maxWaveSize, problemsOf } from './input.ts';
 import { untrustedProblems } from './untrusted.ts';
 
 const name = z.string().min(1).max(253);
@@ -55,7 +55,7 @@ export const messageSchemas = {
   /** Ends the migration. Nodes under way are given back; migrated ones stay so. Starting again takes it up. */
   abort: z.strictObject(sender),
   /** Changes how many nodes a wave has, from the next wave on. */
-  setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(50), ...sender }),
+  setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(maxWaveSize), ...sender }),
   /** Has a pod deleted, in its own grace period, that eviction cannot move: one without a consent or held by a budget. */
   forcePod: z.strictObject({
     pod: z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name'),
