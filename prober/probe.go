@@ -150,15 +150,21 @@ func probe() {
 	}
 }
 
-// A hundred writes a second at most come from the whole cluster's pairs of probers, and none writes more often than this.
+// How long a prober waits between two writes: longer the more nodes there are, so that all of them together write some
+// thirty times a second, and on thousands of nodes still less often than kubelets renew their leases.
 const (
-	writeEvery = 3 * time.Second
-	writeShare = 20 * time.Millisecond
+	writeEvery  = 3 * time.Second
+	writeShare  = 60 * time.Millisecond
+	writeAtMost = 100 * time.Second
 )
 
-// For so long after the pods of its node were made anew, a prober writes as often as on a small cluster: its node is the
-// one that a migration waits for.
-const eagerFor = 2 * time.Minute
+// For so long after the pods of its node were made anew, a prober writes sooner: its node is the one that a migration
+// waits for, together with the others of its wave.
+const (
+	eagerFor    = 2 * time.Minute
+	eagerShare  = 10 * time.Millisecond
+	eagerAtMost = 10 * time.Second
+)
 
 // eagerness decides how often a prober writes its ledger down.
 type eagerness struct {
@@ -188,10 +194,11 @@ func (e *eagerness) see(peers []peer, now time.Time) {
 
 // pause is how long to wait until the next write, in a cluster of so many nodes.
 func (e *eagerness) pause(nodes int, now time.Time) time.Duration {
+	share, atMost := writeShare, writeAtMost
 	if now.Before(e.until) {
-		return writeEvery
+		share, atMost = eagerShare, eagerAtMost
 	}
-	return max(writeEvery, time.Duration(nodes)*writeShare)
+	return min(max(writeEvery, time.Duration(nodes)*share), atMost)
 }
 
 // nodesOf names the nodes of probers, in order.

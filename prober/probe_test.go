@@ -17,11 +17,11 @@ func TestWritesOftenWhileItsNodeIsMigrated(t *testing.T) {
 		after time.Duration
 		want  time.Duration
 	}{
-		{"a first one", false, []string{"10.0.0.2"}, time.Second, 20 * time.Second},
-		{"one that goes on with an earlier one's page", true, []string{"10.0.0.3"}, time.Second, writeEvery},
-		{"one whose node got a new one", false, []string{"10.0.0.2", "10.32.0.2"}, time.Second, writeEvery},
-		{"one whose node got a new one long ago", false, []string{"10.0.0.2", "10.32.0.2"}, eagerFor, 20 * time.Second},
-		{"one that sees the same again", false, []string{"10.0.0.2", "10.0.0.2"}, time.Second, 20 * time.Second},
+		{"a first one", false, []string{"10.0.0.2"}, time.Second, 60 * time.Second},
+		{"one that goes on with an earlier one's page", true, []string{"10.0.0.3"}, time.Second, 10 * time.Second},
+		{"one whose node got a new one", false, []string{"10.0.0.2", "10.32.0.2"}, time.Second, 10 * time.Second},
+		{"one whose node got a new one long ago", false, []string{"10.0.0.2", "10.32.0.2"}, eagerFor, 60 * time.Second},
+		{"one that sees the same again", false, []string{"10.0.0.2", "10.0.0.2"}, time.Second, 60 * time.Second},
 	} {
 		e := eagerness{node: "node", taken: test.taken}
 		for _, ip := range test.seen {
@@ -33,5 +33,8 @@ func TestWritesOftenWhileItsNodeIsMigrated(t *testing.T) {
 	}
 	if got := (&eagerness{}).pause(3, begin); got != writeEvery {
 		t.Errorf("in a small cluster it waits %v", got)
+	}
+	if got := (&eagerness{}).pause(5_000, begin); got != writeAtMost {
+		t.Errorf("in the largest cluster it waits %v", got)
 	}
 }

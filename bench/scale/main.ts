@@ -13,7 +13,7 @@ import type { MigrationReport, MigrationStatus } from '../../workflows/model/sta
 import { readHistories } from '../histories.ts';
 import { recordResult } from '../regressions.ts';
 import { rounded } from '../results.ts';
-import { withLab } from '../with-lab.ts';
+import { withLab, type AtEnd } from '../with-lab.ts';
 import { actAsOperator, simulatedCluster, targetPodCidr } from './cluster.ts';
 import { Bystander, ProcessMeter } from './observers.ts';
 import { scaleRatios, type ScaleRun } from './result.ts';
@@ -44,7 +44,7 @@ async function bench(): Promise<void> {
     killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
     postgresql: values.postgresql,
   };
-  const run = await withLab((name) => migrate(name, plan));
+  const run = await withLab((name, atEnd) => migrate(name, plan, atEnd));
   console.error(JSON.stringify(run, null, 2));
   const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
   await recordResult(`${kind}-${numbers.nodes}-nodes`, run, scaleRatios);
@@ -59,16 +59,13 @@ interface Plan {
   postgresql: boolean;
 }
 
-async function migrate(name: string, plan: Plan): Promise<ScaleRun> {
+async function migrate(name: string, plan: Plan, atEnd: AtEnd): Promise<ScaleRun> {
   const { nodes, podsPerNode } = plan;
   const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
   const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
-  const temporal = plan.postgresql ? await startStack(lab, log) : await startDevServer(lab);
-  try {
-    return await measure(lab, temporal.address, plan, log);
-  } finally {
-    await temporal.stop();
-  }
+  // The dev server ends with the lab.
+  const address = plan.postgresql ? await startStack(lab, log, atEnd) : (await startTemporal(lab)).address;
+  return measure(lab, address, plan, log);
 }
 
 async function measure(lab: Lab, address: string, plan: Plan, log: (line: string) => void): Promise<ScaleRun> {
@@ -128,33 +125,17 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
   }
 }
 
-interface Server {
-  address: string;
-  stop: () => Promise<void>;
-}
-
-/** It ends with the lab. */
-async function startDevServer(lab: Lab): Promise<Server> {
-  const { address } = await startTemporal(lab);
-  return { address, stop: () => Promise.resolve() };
-}
-
-/** The server as docker-compose.yml has it. */
-async function startStack({ catalogue }: Lab, log: (line: string) => void): Promise<Server> {
+/** Starts the server as docker-compose.yml has it. @returns its address. */
+async function startStack({ catalogue }: Lab, log: (line: string) => void, atEnd: AtEnd): Promise<string> {
   await buildMissing(catalogue.testArtefacts, log);
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bench-'));
   const stack = await ComposeStack.read(catalogue, dir);
-  const stop = async (): Promise<void> => {
+  atEnd(async () => {
     await stack.stop();
     await rm(dir, { recursive: true, force: true });
-  };
-  try {
-    await stack.start();
-  } catch (error) {
-    await stop();
-    throw error;
-  }
-  return { address: stack.address, stop };
+  });
+  await stack.start();
+  return stack.address;
 }
 
 function requestFor(cluster: string, chart: string, waveSize: number): MigrationRequest {

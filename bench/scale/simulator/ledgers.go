@@ -25,13 +25,16 @@ type probers struct {
 	order      []string
 }
 
-// How many other nodes each samples, and how often at most pages are written; prober/probe.go.
+// How many other nodes each samples, and how often pages are written; prober/probe.go.
 const (
-	meshDegree = 6
-	writeEvery = 3 * time.Second
-	writeShare = 20 * time.Millisecond
-	// For so long a prober that comes anew, or whose node's pods do, writes as often as on a small cluster.
-	eagerFor = 2 * time.Minute
+	meshDegree  = 6
+	writeEvery  = 3 * time.Second
+	writeShare  = 60 * time.Millisecond
+	writeAtMost = 100 * time.Second
+	// For so long a prober that comes anew, or whose node's pods do, writes sooner.
+	eagerFor    = 2 * time.Minute
+	eagerShare  = 10 * time.Millisecond
+	eagerAtMost = 10 * time.Second
 )
 
 func newProbers(s *simulator) *probers {
@@ -80,10 +83,11 @@ func (p *probers) gone(pod *corev1.Pod) {
 func (p *probers) every(m *machine) time.Duration {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
+	share, atMost := writeShare, writeAtMost
 	if time.Now().Before(p.eagerUntil[m.name]) {
-		return writeEvery
+		share, atMost = eagerShare, eagerAtMost
 	}
-	return max(writeEvery, time.Duration(len(p.machines))*writeShare)
+	return min(max(writeEvery, time.Duration(len(p.machines))*share), atMost)
 }
 
 func (p *probers) write(ctx context.Context, m *machine, role, namespace string) {
