@@ -23,8 +23,10 @@ export interface DrainRound {
   left: Blocker[];
 }
 
-/** Between two looks at a node's pods, in ms: at least this long, and longer where the API server is slow to answer. */
+/** Between two looks at a node's pods, in ms: as long as the last look took, but no less than this. */
 const lookMs = 1_000;
+
+/** And no longer than this, in ms. */
 const longestLookMs = 10_000;
 
 /** So many evictions of a node are asked for at a time. */

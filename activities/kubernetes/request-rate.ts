@@ -14,8 +14,8 @@ const slotMs = 100;
 const priorities = { change: 1, look: 0 };
 
 /**
- * Spreads requests over time, and has few under way: an API server serves others too, however many nodes are migrated at a time. Those that have
- * to wait are let through in order, changes before looks.
+ * Spreads requests over time, and has few under way: an API server serves others too, however many nodes are migrated
+ * at a time. Those that have to wait are let through in order, changes before looks.
  */
 export class RequestRate {
   private readonly queue: PQueue;
