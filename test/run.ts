@@ -33,6 +33,26 @@ async function main(): Promise<void> {
     count(ok, name);
   }
 
+  const runSuite = async ({ name, projects, workers, only, without }: Suite): Promise<void> => {
+    const report = path.join(scratch, `${name}.json`);
+    const ok = await succeeds([
+      ...['npx', 'jest', '--selectProjects', ...projects, '--json', '--outputFile', report, '--ci', '--verbose'],
+      // One that runs file after file is also made to end with its last test: a connection that a test forgot must not
+      // hold up everything.
+      ...(workers === undefined ? ['--runInBand', '--forceExit'] : ['--maxWorkers', String(workers)]),
+      ...(only === undefined ? [] : ['--testPathPatterns', only]),
+      ...(without === undefined ? [] : ['--testPathIgnorePatterns', without]),
+    ]);
+    const result = await readFile(report, 'utf8').then(
+      (text) => JSON.parse(text) as JestResult,
+      () => undefined
+    );
+    passed += result?.numPassedTests ?? 0;
+    // A suite that does not even load has no test that fails.
+    failed += Math.max(result?.numFailedTests ?? 0, result?.numFailedTestSuites ?? 0, ok ? 0 : 1);
+    failures.push(...(result?.testResults.flatMap(failuresOf) ?? [`${name}: no report`]));
+  };
+
   const catalogue = await loadCatalogue();
   const { artefacts, controlPlaneArtefacts, hostArtefacts, testArtefacts } = catalogue;
   // In the catalogue's own order, which is the one to build in.
@@ -48,38 +68,57 @@ async function main(): Promise<void> {
   );
   count(built, 'building what the tests need');
 
-  const suites = values.fast ? [['unit', 'workflow'], ['api']] : [['unit', 'workflow'], ['api'], ['lab']];
-  for (const projects of built ? suites : [['unit']]) {
-    const report = path.join(scratch, `${projects.join('-')}.json`);
-    // What uses the network of this machine runs one file after the other; the others wait for Temporal most of the time.
-    // It is also made to end with its last test: a connection that a test forgot must not hold up everything.
-    const order = projects.includes('unit') ? ['--maxWorkers', '4'] : ['--runInBand', '--forceExit'];
-    const jest = [
-      'jest',
-      '--selectProjects',
-      ...projects,
-      '--json',
-      '--outputFile',
-      report,
-      '--ci',
-      '--verbose',
-      ...order,
-    ];
-    const ok = await succeeds(['npx', ...jest]);
-    const result = await readFile(report, 'utf8').then(
-      (text) => JSON.parse(text) as JestResult,
-      () => undefined
+  const turns = built ? (values.fast ? fastTurns : allTurns) : turnsWithoutTools;
+  for (const lanes of turns) {
+    await Promise.all(
+      lanes.map(async (lane) => {
+        for (const suite of lane) await runSuite(suite);
+      })
     );
-    passed += result?.numPassedTests ?? 0;
-    // A suite that does not even load has no test that fails.
-    failed += Math.max(result?.numFailedTests ?? 0, result?.numFailedTestSuites ?? 0, ok ? 0 : 1);
-    failures.push(...(result?.testResults.flatMap(failuresOf) ?? [`${projects.join(' and ')}: no report`]));
   }
   await rm(scratch, { recursive: true });
   for (const failure of failures) console.log(`FAILED  ${failure}`);
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;
 }
+
+/** Test files that one run of jest takes. */
+interface Suite {
+  name: string;
+  projects: readonly string[];
+  /** Files at a time. @default one, because they use this machine's network */
+  workers?: number;
+  /** Pattern of its files. @default all of its projects */
+  only?: string;
+  /** Pattern of files that it leaves out. */
+  without?: string;
+}
+
+/** Suites one after the other. */
+type Lane = readonly Suite[];
+
+/** Lanes side by side. */
+type Turn = readonly Lane[];
+
+const turnsWithoutTools: readonly Turn[] = [[[{ name: 'unit', projects: ['unit'] }]]];
+
+const api: Suite = { name: 'api', projects: ['api'] };
+// These wait for Temporal most of the time.
+const workflows: Turn = [[{ name: 'unit-workflow', projects: ['unit', 'workflow'], workers: 4 }]];
+const fastTurns: readonly Turn[] = [workflows, [[api]]];
+
+/**
+ * The policies' test keeps the whole machine busy. Elsewhere a lab waits more than it works, most of all the one in which
+ * workers die, so that two lanes go side by side.
+ */
+const allTurns: readonly Turn[] = [
+  workflows,
+  [[{ name: 'lab-policy', projects: ['lab'], only: 'test/lab/policy' }]],
+  [
+    [api, { name: 'lab-crash', projects: ['lab'], only: 'test/lab/crash' }],
+    [{ name: 'lab', projects: ['lab'], without: 'test/lab/(policy|crash)' }],
+  ],
+];
 
 const goFolders = [
   ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],

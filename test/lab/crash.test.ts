@@ -11,6 +11,7 @@ import { ledgerStages } from '../../workflows/model/ledger.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
+import { writeImpatientBundle } from '../support/impatient-bundle.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
 /** Keeps a worker running, however often it dies. */
@@ -31,13 +32,18 @@ const script = path.join(import.meta.dirname, '..', 'support', 'dying-worker.ts'
 let temporal: TemporalServer;
 let cli: TemporalCli;
 let deaths: string;
+let bundles: string;
 let before: Record<string, string[]>;
 /** What was killed beside the worker, and how often. */
 const killed = { temporal: 0, apiserver: 0 };
 
 async function supervise(): Promise<void> {
   for (let number = 0; !over; number++) {
-    const started = await startWorker(lab(), temporal.address, { name: `w${number}`, script, env: { DEATHS: deaths } });
+    const started = await startWorker(lab(), temporal.address, {
+      name: `w${number}`,
+      script,
+      env: { DEATHS: deaths, CNI_MIGRATION_BUNDLES: bundles },
+    });
     worker = started;
     await new Promise((resolve) => started.once('exit', resolve));
   }
@@ -46,6 +52,8 @@ async function supervise(): Promise<void> {
 beforeAll(async () => {
   before = await stateOf();
   deaths = path.join(lab().layout.dir, 'deaths');
+  bundles = path.join(lab().layout.dir, 'impatient');
+  await writeImpatientBundle(bundles);
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
   supervised = supervise();

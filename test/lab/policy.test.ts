@@ -20,6 +20,17 @@ import { controlPolicies, groups, matrixChecks, randomShapes, shapes, verdictsOf
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { workerAccount } from '../support/worker-account.ts';
 
+// Before the lab's own: what goes on in it ends first.
+afterAll(async () => {
+  await stopChurn();
+  await matrix.stop();
+  console.log(matrixTable(matrix.stages));
+  // What is wrong by hand is expected, and too much to tell.
+  const judged = matrix.stages.filter(({ stage }) => stageNames.some((name) => name === stage));
+  const mistakes = judged.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
+  for (const one of mistakes.slice(0, Number(process.env['POLICY_MISTAKES'] ?? 20))) console.log(JSON.stringify(one));
+});
+
 const lab = useLab({ nodes: 3, app: false });
 const intervalMs = Number(process.env['POLICY_INTERVAL_MS'] ?? 1_000);
 const settled = 20_000;
@@ -49,8 +60,15 @@ let temporal: TemporalServer;
 let cli: TemporalCli;
 let matrix: PolicyMatrix;
 let stopChurn: () => Promise<void>;
-/** From when to when Cilium's agents were killed and started again, beside pods that had moved (Unix, ms). */
-let ciliumAway: { fromMs: number; toMs: number };
+/** From when to when agents were killed and started again (Unix, ms). */
+interface Absence {
+  fromMs: number;
+  toMs: number;
+}
+/** Of Cilium's agents, beside pods that had moved. */
+let ciliumAway: Absence;
+/** Of Calico's. */
+const calicoAway: Absence[] = [];
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -75,16 +93,6 @@ beforeAll(async () => {
   stopChurn = churn();
   // Until Calico has all of them.
   await pause(15_000);
-});
-
-afterAll(async () => {
-  await stopChurn();
-  await matrix.stop();
-  console.log(matrixTable(matrix.stages));
-  // What is wrong by hand is expected, and too much to tell.
-  const judged = matrix.stages.filter(({ stage }) => stageNames.some((name) => name === stage));
-  const mistakes = judged.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
-  for (const one of mistakes.slice(0, Number(process.env['POLICY_MISTAKES'] ?? 20))) console.log(JSON.stringify(one));
 });
 
 /** Restarts and scales a Deployment, again and again. */
@@ -116,7 +124,8 @@ const hold = {
 };
 
 /** Deletes pods, as a crash would, and waits until their successors are ready. */
-async function restart(selector: string, namespace = 'kube-system'): Promise<void> {
+async function restart(selector: string, namespace = 'kube-system'): Promise<Absence> {
+  const fromMs = Date.now();
   await lab().kubectl('-n', namespace, 'delete', 'pods', '-l', selector, '--wait=false');
   await pause(2_000);
   const ready = (): Promise<boolean> =>
@@ -128,7 +137,12 @@ async function restart(selector: string, namespace = 'kube-system'): Promise<voi
         () => false
       );
   await until(`pods ${selector}`, ready, { timeoutMs: 300_000, everyMs: 1_000 });
+  return { fromMs, toMs: Date.now() };
 }
+
+/** Whether what was judged wrongly was so while agents were away, or found their pods again. */
+const during = ({ at, ms }: Mistake, { fromMs, toMs }: Absence): boolean =>
+  Date.parse(at) > fromMs && Date.parse(at) + ms < toMs + 5_000;
 
 /** Deletes the bridge that acts, without time to end in order, and waits for its successor. */
 async function killActingBridge(): Promise<void> {
@@ -147,11 +161,17 @@ async function untilNode(name: string, ...states: string[]): Promise<void> {
   const reached = async (): Promise<boolean> => states.includes((await nodeState(name)) ?? '');
   await until(`${name} to be ${states.join(' or ')}`, reached, { timeoutMs: 300_000, everyMs: 500 }).catch(
     async (error: unknown) => {
-      // What it waits for instead.
-      console.log(JSON.stringify(await cli.status().catch(String), undefined, 2).slice(0, 8_000));
-      throw error;
+      const instead = JSON.stringify(await cli.status().catch(String)).slice(0, 1_200);
+      throw new Error(`${String(error)}; instead: ${instead}`, { cause: error });
     }
   );
+}
+
+/** Waits until a node's migration is over, and wants it to have gone well. */
+async function untilMigrated(name: string): Promise<void> {
+  await untilNode(name, 'migrated', 'failed');
+  const node = (await cli.status()).nodes.find((one) => one.name === name);
+  expect({ state: node?.state, failure: node?.failure }).toEqual({ state: 'migrated', failure: undefined });
 }
 
 async function start(more: Partial<MigrationRequest> = {}): Promise<void> {
@@ -174,8 +194,7 @@ const next = (stage: (typeof stageNames)[number]): Promise<MatrixStage> => matri
 it('shows what is wrong with policies off, as in the procedure by hand, and takes that back', async () => {
   await start({ policyMode: 'off' });
   await cli.approve('node1');
-  await untilNode('node1', 'migrated', 'failed');
-  expect((await cli.status()).nodes[0]).toMatchObject({ name: 'node1', state: 'migrated' });
+  await untilMigrated('node1');
   await matrix.stage(byHand);
   await pause(settled);
   await cli.send('rollback', { all: true });
@@ -190,7 +209,7 @@ it('migrates the cluster, with restarts of everything', async () => {
   await next('Canal alone');
   await pause(settled);
   await next('Canal alone, its agents killed');
-  await restart('k8s-app=canal');
+  calicoAway.push(await restart('k8s-app=canal'));
   await next('Cilium comes');
   await start();
   await next('coexistence, agents killed');
@@ -209,22 +228,20 @@ it('migrates the cluster, with restarts of everything', async () => {
   await lab().kubectl('-n', 'matrix-blue', 'wait', ...pods, '--for=condition=Ready', '--timeout=120s');
   await pause(settled);
   await lab().kubectl('-n', 'matrix-blue', 'delete', 'poddisruptionbudget', hold.metadata.name);
-  await untilNode('node1', 'migrated', 'failed');
+  await untilMigrated('node1');
   await untilNode('node2', 'awaiting-approval');
   await next('node1 on Cilium');
   await pause(settled);
   await next('node1 on Cilium, agents and bridge killed');
-  const fromMs = Date.now();
-  await restart('k8s-app=cilium');
-  ciliumAway = { fromMs, toMs: Date.now() };
+  ciliumAway = await restart('k8s-app=cilium');
   await killActingBridge();
   // Agents that are ready go on for a while with the pods that they found.
   await pause(settled);
   await next("node1 on Cilium, Canal's agents killed");
-  await restart('k8s-app=canal');
+  calicoAway.push(await restart('k8s-app=canal'));
   await next('node2 moves');
   await cli.approve('node2');
-  await untilNode('node2', 'migrated', 'failed');
+  await untilMigrated('node2');
   await untilNode('node3', 'awaiting-approval');
   await next('node2 on Cilium');
   await pause(settled);
@@ -249,20 +266,21 @@ it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) =>
   if (stage === undefined) throw new Error('the migration did not come to this stage');
   // A good part of the flows was tried.
   expect({ enough: stage.All > 1_000 && total(stage, 'samples') > stage.All }).toEqual({ enough: true });
-  // While an agent of Calico's starts, it lets through for a moment what only a rule with Deny forbids by labels. Whatever
+  // While an agent of Calico's starts, it lets through for a moment what only a rule with Deny forbids by labels, and was
+  // seen to cut off one pod's flows to its node, all of them between pods that have nothing to do with Cilium. Whatever
   // Cilium judges, and whatever else Calico does, is as ever.
   const calicos = (one: Mistake): boolean =>
-    name.includes('Canal') && name.endsWith('agents killed') && one.want === 'denied' && one.to.includes('(canal)');
+    name.includes('Canal') &&
+    name.endsWith('agents killed') &&
+    one.to.includes('(canal)') &&
+    (one.want === 'denied'
+      ? /Deny|random/.test(one.check)
+      : one.from.includes('(canal)') && calicoAway.some((away) => during(one, away)));
   // An agent of Cilium's that starts again compiles every pod's policy anew, and up to 1.20.2 takes away what it enforced
   // before it knows all identities again (cilium/cilium#46927): while it starts, a pod of its node may be judged by less.
   const ciliums = (one: Mistake): boolean =>
-    name === 'node1 on Cilium, agents and bridge killed' &&
-    one.to.includes('(cilium)') &&
-    Date.parse(one.at) > ciliumAway.fromMs &&
-    Date.parse(one.at) + one.ms < ciliumAway.toMs + 5_000;
-  const mistakes = (stage.mistakes ?? []).filter(
-    (one) => !(calicos(one) && /Deny|random/.test(one.check)) && !ciliums(one)
-  );
+    name === 'node1 on Cilium, agents and bridge killed' && one.to.includes('(cilium)') && during(one, ciliumAway);
+  const mistakes = (stage.mistakes ?? []).filter((one) => !calicos(one) && !ciliums(one));
   expect(mistakes.slice(0, 5)).toEqual([]);
   if ((stage.mistakes ?? []).length === 0) expect(total(stage, 'wrongMs')).toBe(0);
 });

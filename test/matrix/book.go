@@ -28,8 +28,8 @@ type count struct {
 	Lost    int     `json:"lost"`
 	Wrong   int     `json:"wrong"`
 	WrongMs float64 `json:"wrongMs"`
-	// Ms for which pods that had just begun were not let in yet where they should be, or were let in by Calico alone where a
-	// rule denies them by labels that it did not know yet: networks learn of pods after they run. Not among the wrong ones.
+	// Ms for which pods that had just begun were not let in yet where they should be, or were let in where it is Calico that
+	// denies them, by labels that it did not know yet: networks learn of pods after they run. Not among the wrong ones.
 	NewMs float64 `json:"newMs"`
 }
 
@@ -186,8 +186,7 @@ func (b *book) close(f *flow, now time.Time) {
 	}
 	// A sample that was under way when the page was turned began before it.
 	ms := max(0, float64(until.Sub(r.since).Microseconds())/1000)
-	canalsOwn := f.from.network == "canal" && f.to.network == "canal"
-	if r.new && now.Sub(b.younger(f)) < newAtMost && (f.allowed || canalsOwn) {
+	if r.new && now.Sub(b.younger(f)) < newAtMost && (f.allowed || f.denier().network == "canal") {
 		b.countOf(f).NewMs += ms
 		r.since = time.Time{}
 		return
@@ -245,6 +244,14 @@ func (b *book) turn(stage string, now time.Time) page {
 	return p
 }
 
+// denier is the end at which a flow that is not allowed is denied.
+func (f *flow) denier() *place {
+	if f.ByDestination {
+		return f.to
+	}
+	return f.from
+}
+
 func (f *flow) text() string {
 	return fmt.Sprintf("%s %s %s", f.Name, f.from.text(), f.to.text())
 }
@@ -274,7 +281,7 @@ func (m *matrix) sample(f flow, index int) {
 			return
 		}
 		m.book.note(&f, what, at)
-		timer.Reset(max(0, interval-time.Since(at)))
+		timer.Reset(max(0, m.pace.between(interval)-time.Since(at)))
 	}
 }
 

@@ -24,7 +24,7 @@ type spec struct {
 	World string `json:"world"`
 	// Pod CIDR of Cilium.
 	TargetCIDR string `json:"targetCidr"`
-	// Milliseconds between two samples of a flow.
+	// Milliseconds between two samples of a flow, at least: see pace.go.
 	IntervalMs int `json:"intervalMs"`
 	// TCP port that every policy lets through: whether packets arrive at all.
 	Control int     `json:"control"`
@@ -41,6 +41,8 @@ type check struct {
 	// Whether it must be let through, when both ends are on one node and when they are not.
 	AllowedSame  bool `json:"allowedSame"`
 	AllowedOther bool `json:"allowedOther"`
+	// Whether what is denied is denied by the destination's rules only.
+	ByDestination bool `json:"byDestination"`
 }
 
 func main() {
@@ -61,6 +63,7 @@ func main() {
 	}
 	go m.watch()
 	go m.feel()
+	go m.pace.keep()
 	stage := "start"
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		next, found := strings.CutPrefix(lines.Text(), "stage ")

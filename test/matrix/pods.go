@@ -42,6 +42,7 @@ type matrix struct {
 	seen    map[int]bool
 	book    *book
 	servers map[string][]check
+	pace    *pace
 	// When this program last had to wait for a core, in Unix ms.
 	starvedAt atomic.Int64
 }
@@ -53,7 +54,7 @@ func newMatrix(wanted spec) (*matrix, error) {
 	}
 	m := &matrix{
 		spec: wanted, target: target, nodes: map[string]string{}, places: map[int]*place{}, seen: map[int]bool{},
-		book: newBook(), servers: map[string][]check{},
+		book: newBook(), servers: map[string][]check{}, pace: newPace(),
 	}
 	for _, one := range wanted.Checks {
 		m.servers[one.To] = append(m.servers[one.To], one)

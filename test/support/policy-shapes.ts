@@ -376,6 +376,8 @@ export interface MatrixCheck {
   port: number;
   allowedSame: boolean;
   allowedOther: boolean;
+  /** Whether what is denied is denied by the destination's rules only. */
+  byDestination: boolean;
 }
 
 /** Whether a policy is one of Calico's own. */
@@ -434,7 +436,7 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
   };
   const [calico, cilium] = networks.podCidrs.map((cidr) => cidr.replace('.0.0/16', '.1.0'));
   const overlay = { calico: calico ?? '', cilium: cilium ?? '' };
-  const verdict = (from: string, to: string, own: boolean, shape: Shape): boolean => {
+  const verdict = (from: string, to: string, own: boolean, shape: Shape): { leaves: boolean; enters: boolean } => {
     const traffic = { protocol: shape.protocol.toUpperCase(), port: shape.port };
     const ends = (name: string): Flow['peer'] => {
       if (name === 'world') return { kind: 'world', address: networks.world };
@@ -447,21 +449,25 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
     const enters =
       destination.kind !== 'pod' ||
       judge({ direction: 'ingress', subject: destination, peer: source, traffic }).allowed;
-    return leaves && enters;
+    return { leaves, enters };
   };
   return all.flatMap((shape) =>
     shape.from.flatMap((from) =>
       shape.to
         .filter((to) => to !== from)
-        .map((to) => ({
-          name: shape.name,
-          from,
-          to,
-          protocol: shape.protocol,
-          port: shape.port,
-          allowedSame: verdict(from, to, true, shape),
-          allowedOther: verdict(from, to, false, shape),
-        }))
+        .map((to) => {
+          const [same, other] = [verdict(from, to, true, shape), verdict(from, to, false, shape)];
+          return {
+            name: shape.name,
+            from,
+            to,
+            protocol: shape.protocol,
+            port: shape.port,
+            allowedSame: same.leaves && same.enters,
+            allowedOther: other.leaves && other.enters,
+            byDestination: same.leaves && other.leaves,
+          };
+        })
     )
   );
 }
