@@ -38,7 +38,7 @@ export function labMigrationRequest(
     // A machine with two cores may carry every node: the samples must not be what it is busy with, and what waits for a
     // core is not lost by the network.
     ledger: {
-      samplesPerSecond: 10,
+      samplesPerSecond: 5,
       baselineSeconds: 10,
       afterSeconds: 10,
       outside: [`${lab.layout.controlPlaneAddress}:6443`],

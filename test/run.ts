@@ -69,13 +69,7 @@ async function main(): Promise<void> {
   count(built, 'building what the tests need');
 
   const turns = built ? (values.fast ? fastTurns : allTurns) : turnsWithoutTools;
-  for (const lanes of turns) {
-    await Promise.all(
-      lanes.map(async (lane) => {
-        for (const suite of lane) await runSuite(suite);
-      })
-    );
-  }
+  for (const turn of turns) await Promise.all(turn.map(runSuite));
   await rm(scratch, { recursive: true });
   for (const failure of failures) console.log(`FAILED  ${failure}`);
   console.log(`${passed} passed, ${failed} failed`);
@@ -94,29 +88,27 @@ interface Suite {
   without?: string;
 }
 
-/** Suites one after the other. */
-type Lane = readonly Suite[];
+/** Suites side by side. */
+type Turn = readonly Suite[];
 
-/** Lanes side by side. */
-type Turn = readonly Lane[];
+const turnsWithoutTools: readonly Turn[] = [[{ name: 'unit', projects: ['unit'] }]];
 
-const turnsWithoutTools: readonly Turn[] = [[[{ name: 'unit', projects: ['unit'] }]]];
-
-const api: Suite = { name: 'api', projects: ['api'] };
-// These wait for Temporal most of the time.
-const workflows: Turn = [[{ name: 'unit-workflow', projects: ['unit', 'workflow'], workers: 4 }]];
-const fastTurns: readonly Turn[] = [workflows, [[api]]];
+const fastTurns: readonly Turn[] = [
+  // These wait for Temporal most of the time.
+  [{ name: 'unit-workflow', projects: ['unit', 'workflow'], workers: 4 }],
+  [{ name: 'api', projects: ['api'] }],
+];
 
 /**
- * The policies' test keeps the whole machine busy. Elsewhere a lab waits more than it works, most of all the one in which
- * workers die, so that two lanes go side by side.
+ * The policies' test keeps the whole machine busy, and what answers of an API server take is part of what `api` tests. Beside
+ * the lab in which workers die, and which waits more than it works, another one has room.
  */
 const allTurns: readonly Turn[] = [
-  workflows,
-  [[{ name: 'lab-policy', projects: ['lab'], only: 'test/lab/policy' }]],
+  ...fastTurns,
+  [{ name: 'lab-policy', projects: ['lab'], only: 'test/lab/policy' }],
   [
-    [api, { name: 'lab-crash', projects: ['lab'], only: 'test/lab/crash' }],
-    [{ name: 'lab', projects: ['lab'], without: 'test/lab/(policy|crash)' }],
+    { name: 'lab-crash', projects: ['lab'], only: 'test/lab/crash' },
+    { name: 'lab', projects: ['lab'], without: 'test/lab/(policy|crash)' },
   ],
 ];
 

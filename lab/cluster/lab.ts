@@ -165,10 +165,17 @@ async function freeIndex(): Promise<number> {
 
 /** Removes labs whose owner ended without removing them. */
 async function removeAbandonedLabs(log: (line: string) => void): Promise<void> {
-  for (const record of await listLabs()) {
-    if (record.owner === undefined || (await isRunning(record.owner))) continue;
-    log(`removing lab ${record.name}, which its process left behind`);
-    await labDown(record.name);
+  await mkdir(labsDir, { recursive: true });
+  // One process at a time: two that begin a lab would each be in the way of the other.
+  const release = await lock(path.join(labsDir, '.abandoned.lock'), () => undefined);
+  try {
+    for (const record of await listLabs()) {
+      if (record.owner === undefined || (await isRunning(record.owner))) continue;
+      log(`removing lab ${record.name}, which its process left behind`);
+      await labDown(record.name);
+    }
+  } finally {
+    await release();
   }
 }
 
