@@ -159,7 +159,7 @@ async function nodeState(name: string): Promise<string | undefined> {
 
 async function untilNode(name: string, ...states: string[]): Promise<void> {
   const reached = async (): Promise<boolean> => states.includes((await nodeState(name)) ?? '');
-  await until(`${name} to be ${states.join(' or ')}`, reached, { timeoutMs: 300_000, everyMs: 500 }).catch(
+  await until(`${name} to be ${states.join(' or ')}`, reached, { timeoutMs: 300_000, everyMs: 1_000 }).catch(
     async (error: unknown) => {
       const instead = JSON.stringify(await cli.status().catch(String)).slice(0, 1_200);
       throw new Error(`${String(error)}; instead: ${instead}`, { cause: error });
