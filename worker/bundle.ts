@@ -33,12 +33,19 @@ export function bundleFile({ encrypted, traced }: BundleFeatures): string {
   return ['workflows', ...(encrypted ? ['encrypted'] : []), ...(traced ? ['traced'] : [])].join('-') + '.js';
 }
 
-/** Writes a bundle for each combination of features into a folder, for workers that shall start fast. */
-export async function writeBundles(dir: string, features: readonly BundleFeatures[] = everyCombination): Promise<void> {
+/**
+ * Writes a bundle for each combination of features into a folder, for workers that shall start fast.
+ * @param more changes what goes into each, as a test does. @default nothing
+ */
+export async function writeBundles(
+  dir: string,
+  features: readonly BundleFeatures[] = everyCombination,
+  more: Partial<BundleOptions> = {}
+): Promise<void> {
   await mkdir(dir, { recursive: true });
   const logger = new DefaultLogger('WARN');
   for (const one of features) {
-    const { code } = await bundleWorkflowCode({ ...bundleOptions(one), logger });
+    const { code } = await bundleWorkflowCode({ ...bundleOptions(one), ...more, logger });
     await writeFile(path.join(dir, bundleFile(one)), code);
   }
 }

@@ -62,7 +62,7 @@ export interface WorkerOptions {
 /** Starts a worker for the lab's cluster. */
 export async function startWorker(lab: Lab, address: string, options: WorkerOptions = {}): Promise<ChildProcess> {
   const { name = 'worker', script = path.join(projectDir, 'worker', 'main.ts') } = options;
-  const bundles = path.join(lab.layout.processesDir, 'bundles');
+  const bundles = options.env?.['CNI_MIGRATION_BUNDLES'] ?? path.join(lab.layout.processesDir, 'bundles');
   // Once for a lab: a worker that bundles by itself takes some seconds longer to start.
   if (!existsSync(bundles)) await writeBundles(bundles, [{ encrypted: false, traced: false }]);
   const env = {

@@ -7,11 +7,11 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
+import { writeBundles } from '../../worker/bundle.ts';
 import { ledgerStages } from '../../workflows/model/ledger.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
-import { writeImpatientBundle } from '../support/impatient-bundle.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
 /** Keeps a worker running, however often it dies. */
@@ -27,7 +27,9 @@ afterAll(async () => {
 
 // Without the sample application: what it takes to move pods is tested elsewhere, and here every step is made thrice.
 const lab = useLab({ nodes: 2, app: false });
-const script = path.join(import.meta.dirname, '..', 'support', 'dying-worker.ts');
+const support = path.join(import.meta.dirname, '..', 'support');
+const script = path.join(support, 'dying-worker.ts');
+const impatient = path.join(support, 'impatient-workflows.ts');
 
 let temporal: TemporalServer;
 let cli: TemporalCli;
@@ -53,7 +55,7 @@ beforeAll(async () => {
   before = await stateOf();
   deaths = path.join(lab().layout.dir, 'deaths');
   bundles = path.join(lab().layout.dir, 'impatient');
-  await writeImpatientBundle(bundles);
+  await writeBundles(bundles, [{ encrypted: false, traced: false }], { workflowInterceptorModules: [impatient] });
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
   supervised = supervise();
