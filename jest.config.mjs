@@ -15,7 +15,13 @@ const esModules = [
   '@puppeteer/browsers',
 ];
 
-const project = (name, timeoutSeconds) => ({
+const bundles = {
+  globalSetup: '<rootDir>/test/setup/bundles.ts',
+  globalTeardown: '<rootDir>/test/setup/no-bundles.ts',
+};
+
+const project = (name, timeoutSeconds, more = {}) => ({
+  ...more,
   displayName: name,
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
   testEnvironment: 'node',
@@ -33,5 +39,5 @@ export default {
   // With --coverage only.
   collectCoverageFrom: ['workflows/**/*.ts'],
   coverageReporters: ['text'],
-  projects: [project('unit', 30), project('workflow', 60), project('api', 600), project('lab', 600)],
+  projects: [project('unit', 30), project('workflow', 60, bundles), project('api', 600, bundles), project('lab', 600)],
 };

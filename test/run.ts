@@ -4,15 +4,23 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
 import { projectDir } from '../lab/paths.ts';
+import { isBuilt, type Artefact } from '../lab/tools/artefact.ts';
 import { buildMissing } from '../lab/tools/build.ts';
 import { loadCatalogue } from '../lab/tools/catalogue.ts';
+import { goEnv } from '../lab/tools/go-build.ts';
+import { allTurns, buildMinutes, fastTurns, fitting, type Suite, type Tools } from './turns.ts';
 
 /**
  * Runs every check of the project, those that fail soonest first, and ends with one line: "N passed, N failed". A check
- * that is no test suite counts as one. With --fast, what needs a whole cluster is left out.
+ * that is no test suite counts as one. With --fast, what needs a whole cluster is left out; with --minutes, what would
+ * take longer than these, which is named.
  */
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { fast: { type: 'boolean', default: false } } });
+  const { values } = parseArgs({ options: { fast: { type: 'boolean', default: false }, minutes: { type: 'string' } } });
+  const limit = values.minutes === undefined ? undefined : Number(values.minutes);
+  if (limit !== undefined && !(limit > 0))
+    throw new Error(`--minutes takes a number of minutes, not ${values.minutes}`);
+  const began = Date.now();
   const scratch = await mkdtemp(path.join(tmpdir(), 'cni-tests-'));
   let passed = 0;
   let failed = 0;
@@ -53,64 +61,36 @@ async function main(): Promise<void> {
     failures.push(...(result?.testResults.flatMap(failuresOf) ?? [`${name}: no report`]));
   };
 
-  const catalogue = await loadCatalogue();
-  const { artefacts, controlPlaneArtefacts, hostArtefacts, testArtefacts } = catalogue;
-  // In the catalogue's own order, which is the one to build in.
-  const inLabs = values.fast
-    ? artefacts.filter((one) => controlPlaneArtefacts.includes(one) || hostArtefacts.includes(one))
-    : artefacts;
-  const built = await buildMissing([...new Set([...inLabs, ...testArtefacts])], console.log).then(
-    () => true,
-    (error: unknown) => {
-      console.error(error instanceof Error ? error.message : error);
-      return false;
+  const turns = values.fast ? fastTurns : allTurns;
+  const leftOut: string[] = [];
+  let expected = checksMinutes;
+  const tools = await toolsOf();
+  for (const planned of turns) {
+    const missing = await toBuild(tools[planned.tools]);
+    const building = missing.length > 0 ? buildMinutes[planned.tools] : 0;
+    const pace = { passed: (Date.now() - began) / 60_000, expected, ...(limit !== undefined && { limit }) };
+    const turn = fitting(planned, building, pace);
+    const doing = turn?.suites ?? [];
+    leftOut.push(...planned.suites.filter((suite) => !doing.includes(suite)).map(({ name }) => name));
+    if (turn === undefined) continue;
+    if (missing.length > 0 && !(await succeedsToBuild(missing))) {
+      count(false, `building what tests need (${turn.tools})`);
+      if (planned === turns[0]) await runSuite({ name: 'unit', projects: ['unit'] });
+      break;
     }
-  );
-  count(built, 'building what the tests need');
-
-  const turns = built ? (values.fast ? fastTurns : allTurns) : turnsWithoutTools;
-  for (const turn of turns) await Promise.all(turn.map(runSuite));
+    await Promise.all(turn.suites.map(runSuite));
+    expected += turn.minutes + building;
+  }
   await rm(scratch, { recursive: true });
+  for (const name of leftOut)
+    console.log(`left out  ${name}: it would take longer than ${limit} minutes in all (npm run test:all)`);
   for (const failure of failures) console.log(`FAILED  ${failure}`);
   console.log(`${passed} passed, ${failed} failed`);
   process.exitCode = failed === 0 ? 0 : 1;
 }
 
-/** Test files that one run of jest takes. */
-interface Suite {
-  name: string;
-  projects: readonly string[];
-  /** Files at a time. @default one, because they use this machine's network */
-  workers?: number;
-  /** Pattern of its files. @default all of its projects */
-  only?: string;
-  /** Pattern of files that it leaves out. */
-  without?: string;
-}
-
-/** Suites side by side. */
-type Turn = readonly Suite[];
-
-const turnsWithoutTools: readonly Turn[] = [[{ name: 'unit', projects: ['unit'] }]];
-
-const fastTurns: readonly Turn[] = [
-  // These wait for Temporal most of the time.
-  [{ name: 'unit-workflow', projects: ['unit', 'workflow'], workers: 4 }],
-  [{ name: 'api', projects: ['api'] }],
-];
-
-/**
- * The policies' test keeps the whole machine busy, and what answers of an API server take is part of what `api` tests. Beside
- * the lab in which workers die, and which waits more than it works, another one has room.
- */
-const allTurns: readonly Turn[] = [
-  ...fastTurns,
-  [{ name: 'lab-policy', projects: ['lab'], only: 'test/lab/policy' }],
-  [
-    { name: 'lab-crash', projects: ['lab'], only: 'test/lab/crash' },
-    { name: 'lab', projects: ['lab'], without: 'test/lab/(policy|crash)' },
-  ],
-];
+/** What the checks below take on a machine of two cores and usual speed. */
+const checksMinutes = 3;
 
 const goFolders = [
   ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],
@@ -170,11 +150,34 @@ function beginning(text: string): string {
 async function succeeds([file = '', ...args]: readonly string[], cwd = projectDir): Promise<boolean> {
   // Jest reports to readers on standard error; with --json, its standard output is for programs.
   const output = args.includes('--json') ? 'ignore' : 'inherit';
-  const child = spawn(file, args, { cwd, stdio: ['ignore', output, 'inherit'] });
+  const env = file === 'go' ? goEnv : process.env;
+  const child = spawn(file, args, { cwd, env, stdio: ['ignore', output, 'inherit'] });
   return new Promise((resolve) => {
     child.once('error', () => resolve(false));
     child.once('exit', (code) => resolve(code === 0));
   });
+}
+
+/** What tests need of the lab's tools, in the order in which it is best built. */
+async function toolsOf(): Promise<Record<Tools, readonly Artefact[]>> {
+  const { artefacts, controlPlaneArtefacts, hostArtefacts, testArtefacts } = await loadCatalogue();
+  const few = artefacts.filter((one) => controlPlaneArtefacts.includes(one) || hostArtefacts.includes(one));
+  return { 'control plane': few, lab: artefacts, rest: [...few, ...testArtefacts] };
+}
+
+async function succeedsToBuild(artefacts: readonly Artefact[]): Promise<boolean> {
+  try {
+    await buildMissing(artefacts, console.log);
+    return true;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return false;
+  }
+}
+
+async function toBuild(artefacts: readonly Artefact[]): Promise<Artefact[]> {
+  const built = await Promise.all(artefacts.map(isBuilt));
+  return artefacts.filter((_, index) => built[index] !== true);
 }
 
 function seconds(since: number): string {

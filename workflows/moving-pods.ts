@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
 import type { DrainRound } from '../activities/kubernetes/drain.ts';
 import type { MigrationInput } from './model/input.ts';
 import { blockerText, type Blocker } from './model/status.ts';
@@ -47,7 +47,8 @@ export async function inRounds({ what, drain, round, report, onLooked, version, 
     try {
       result = await scope.run(() => round(Math.min(seconds, untilDeadline)));
     } catch (error) {
-      if (!isCancellation(error) || version() === seen) throw error;
+      // With news the next round tells, whatever ended this one: its worker may have died before it heard of it.
+      if (version() === seen) throw error;
       continue;
     }
     report(result.left.map(({ pod, reason, kind }) => ({ pod, reason, kind })));

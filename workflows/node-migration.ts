@@ -1,4 +1,4 @@
-import { CancellationScope, condition, isCancellation, proxyActivities } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, condition, proxyActivities } from '@temporalio/workflow';
 import { patient, quick, watching } from './activity-proxies.ts';
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
@@ -30,9 +30,13 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   try {
     await migrate(steps, progress);
   } catch (error) {
+    // One whose worker died before it heard of its cancellation fails by its heartbeat timeout.
+    const cancelled = CancellationScope.current().consideredCancelled;
     // Before anything of it is taken back.
-    const failure = isCancellation(error) ? error : await steps.diagnosed(error);
-    if (progress.flipped && !progress.undrained && !isCancellation(error)) throw failure;
+    const failure = cancelled
+      ? new CancelledFailure(`migration of ${input.node} was cancelled`)
+      : await steps.diagnosed(error);
+    if (progress.flipped && !progress.undrained && !cancelled) throw failure;
     await CancellationScope.nonCancellable(() => (progress.flipped ? rollBackNode(steps) : steps.uncordon()));
     throw failure;
   }
@@ -76,7 +80,8 @@ async function drainAndFlip(steps: NodeSteps, progress: Progress): Promise<void>
     try {
       await steps.drain('target', () => (mayFlip = true));
     } catch (error) {
-      progress.undrained = !isCancellation(error);
+      // Unless it was the flip that failed, and this one cancelled for it.
+      progress.undrained = !CancellationScope.current().consideredCancelled;
       throw error;
     }
   };

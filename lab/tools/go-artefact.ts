@@ -3,6 +3,7 @@ import path from 'node:path';
 import { keyOf } from '../paths.ts';
 import { run } from '../process.ts';
 import type { Artefact } from './artefact.ts';
+import { buildGo, goEnv } from './go-build.ts';
 import type { GoSet } from './go-sets.ts';
 
 const setsDir = path.join(import.meta.dirname, 'go');
@@ -21,20 +22,13 @@ export async function goArtefact(set: GoSet, goVersion: string): Promise<Artefac
 }
 
 async function buildSet(set: GoSet, cwd: string, dir: string, say: (what: string) => void): Promise<void> {
-  const flags = ['-s', '-w', ...(set.ldflags === undefined ? [] : [set.ldflags])];
-  if (set.cgo === true) flags.push('-extldflags "-static"');
-  // The pinned Go is the machine's; a go.mod that asks for a newer one must fail rather than download it.
-  const env = { ...process.env, CGO_ENABLED: set.cgo === true ? '1' : '0', GOTOOLCHAIN: 'local', GOWORK: 'off' };
   await mkdir(path.join(dir, 'bin'));
   for (const binary of set.binaries) {
     say(binary.name);
-    const tags = binary.tags === undefined ? [] : ['-tags', binary.tags];
-    const out = path.join(dir, 'bin', binary.name);
-    const args = ['build', '-trimpath', '-buildvcs=false', ...tags, '-ldflags', flags.join(' '), '-o', out];
-    await run('go', [...args, binary.package], { cwd, env });
+    await buildGo(cwd, path.join(dir, 'bin', binary.name), { ...set, ...binary });
   }
   for (const file of set.files ?? []) {
-    const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd, env })).trim();
+    const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd, env: goEnv })).trim();
     const target = path.join(dir, file.to);
     await mkdir(path.dirname(target), { recursive: true });
     await cp(path.join(source, file.from), target, { recursive: true });

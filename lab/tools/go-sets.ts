@@ -4,8 +4,8 @@ interface GoBinary {
   name: string;
   /** Import path of its main package; `.` for one in the set's own folder. */
   package: string;
-  /** Build tags. @default none */
-  tags?: string;
+  /** Build tags beside those of all. @default none */
+  tags?: readonly string[];
 }
 
 /** Binaries that come from one set of pinned Go modules: `go/<name>/go.mod`. */
@@ -43,12 +43,12 @@ export const goSets: readonly GoSet[] = [
   {
     name: 'cilium',
     binaries: [
-      { name: 'cilium-agent', package: `${cilium}/daemon`, tags: 'osusergo' },
-      { name: 'cilium-operator', package: `${cilium}/operator`, tags: 'ipam_provider_operator' },
-      { name: 'cilium-dbg', package: `${cilium}/cilium-dbg`, tags: 'osusergo' },
-      { name: 'cilium-cni', package: `${cilium}/plugins/cilium-cni`, tags: 'osusergo' },
-      { name: 'cilium-mount', package: `${cilium}/tools/mount`, tags: 'osusergo' },
-      { name: 'cilium-sysctlfix', package: `${cilium}/tools/sysctlfix`, tags: 'osusergo' },
+      { name: 'cilium-agent', package: `${cilium}/daemon` },
+      { name: 'cilium-operator', package: `${cilium}/operator`, tags: ['ipam_provider_operator'] },
+      { name: 'cilium-dbg', package: `${cilium}/cilium-dbg` },
+      { name: 'cilium-cni', package: `${cilium}/plugins/cilium-cni` },
+      { name: 'cilium-mount', package: `${cilium}/tools/mount` },
+      { name: 'cilium-sysctlfix', package: `${cilium}/tools/sysctlfix` },
     ],
     files: [
       { module: cilium, from: 'install/kubernetes/cilium', to: 'chart' },

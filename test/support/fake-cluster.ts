@@ -254,7 +254,7 @@ export function fakeCluster({
       must(node.cordoned !== false || daemonSets, 'drained without a cordon');
       // Pods that are on the right network already are no matter of a drain.
       const blockers = node.pods === to ? [] : (left?.(name, forcedPods) ?? []);
-      if (blockers.length > 0 && roundSeconds > 0) await Promise.race([pass?.(roundSeconds), cancelled()]);
+      if (blockers.length > 0 && roundSeconds > 0) await beating(Promise.resolve(pass?.(roundSeconds)));
       if (blockers.length === 0 && daemonSets) node.pods = node.cni;
       if (daemonSets) must(node.cni === to || blockers.length > 0, 'recycled onto the wrong network');
       return { left: blockers };
@@ -315,11 +315,20 @@ export function fakeCluster({
 
 /** Waits as an activity does that watches something, until it is cancelled. */
 async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await beating(new Promise((resolve) => setTimeout(resolve, 20)));
+}
+
+/** Waits as an activity does until it hears of its cancellation. */
+export async function untilCancelled(): Promise<void> {
+  await beating(new Promise(() => undefined)).catch(() => undefined);
+}
+
+/** Waits as an activity does: with heartbeats, by which it hears of its cancellation. */
+async function beating<T>(work: Promise<T>): Promise<T> {
+  heartbeat();
   const beat = setInterval(() => heartbeat(), 50);
   try {
-    while (!holds()) {
-      await Promise.race([cancelled(), new Promise((resolve) => setTimeout(resolve, 20))]);
-    }
+    return await Promise.race([work, cancelled()]);
   } finally {
     clearInterval(beat);
   }

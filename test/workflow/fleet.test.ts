@@ -4,7 +4,7 @@ import type { fleetMigration } from '../../workflows/index.ts';
 import { fleetStatusQuery, fleetWorkflowId, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { FleetRequest } from '../../workflows/model/fleet-input.ts';
 import type { FleetStatus } from '../../workflows/model/fleet-status.ts';
-import { permanent } from '../support/fake-cluster.ts';
+import { permanent, untilCancelled } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
 import { failureOf, untilQueried } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
@@ -198,17 +198,23 @@ it('says of a cluster that somebody else migrates already', async () => {
 
 it('has its clusters give back what is under way when it is cancelled', async () => {
   const { a, b } = names('a', 'b');
+  let flipping = false;
   const { activities, clusters } = fakeFleet({
     [a]: {
       nodes: ['n1'],
-      before: (activity) =>
-        activity === 'flipNode' ? new Promise((resolve) => setTimeout(resolve, 1_000)) : undefined,
+      before: async (activity) => {
+        if (activity !== 'flipNode') return;
+        flipping = true;
+        await untilCancelled();
+        // A request that is on its way is not called back.
+        await new Promise((resolve) => setTimeout(resolve, 500));
+      },
     },
     [b]: { nodes: ['n1'] },
   });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await start(client, taskQueue, fleet([a, b]));
-    await until(run, () => clusters[a]?.nodes.get('n1')?.cordoned === 'by us');
+    await until(run, () => flipping);
     await run.cancel();
     await expect(run.result()).rejects.toThrow();
   });

@@ -232,6 +232,24 @@ describe('abort', () => {
     expect(cluster.system.lock).toBe('');
   });
 
+  it('gives back a node whose worker died before it heard of it', async () => {
+    let die: (() => void) | undefined;
+    const cluster = fakeCluster({
+      // Without a heartbeat, as of a worker that is no more.
+      before: (activity) =>
+        activity === 'flipNode' && die === undefined ? new Promise<void>((resolve) => (die = resolve)) : undefined,
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      await untilStatus(run, () => die !== undefined);
+      await run.signal(signal('abort'), {});
+      expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
+      expect(cluster.calls).toContain('unflipNode a');
+      expect(cluster.cordoned()).toEqual([]);
+      die?.();
+    });
+  });
+
   it('ends the coexistence in its middle', async () => {
     const hold = held('waitForAgents');
     const cluster = fakeCluster(hold);

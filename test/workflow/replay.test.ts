@@ -1,9 +1,9 @@
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DeterminismViolationError } from '@temporalio/workflow';
-import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
 import { payloadConverterPath } from '../../codec/data-converter.ts';
-import { workflowsPath } from '../../worker/bundle.ts';
+import { plainBundle } from '../support/workflow-server.ts';
 
 const folder = path.join(import.meta.dirname, '..', 'histories');
 
@@ -16,7 +16,7 @@ let bundle: WorkflowBundle;
 beforeAll(async () => {
   // It warns of what it is to find.
   Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
-  bundle = await bundleWorkflowCode({ workflowsPath, payloadConverterPath });
+  bundle = await plainBundle();
 });
 
 async function read(file: string): Promise<Recorded> {
