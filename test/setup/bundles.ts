@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { writeBundles } from '../../worker/bundle.ts';
 
-/** The variable that tells a worker, and tests with one of their own, where workflows are bundled already. */
-const variable = 'CNI_MIGRATION_BUNDLES';
+/** Folders to remove in the end; Jest loads this file once for each project and once more for the end. */
+const shared = globalThis as { bundleFolders?: string[] };
 
 /** Bundles the workflows once for all test files of a project, and not in each anew. */
 export default async function bundleOnce(
@@ -12,13 +12,14 @@ export default async function bundleOnce(
   { displayName }: { displayName: { name: string } }
 ): Promise<void> {
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bundles-'));
-  process.env[variable] = dir;
+  (shared.bundleFolders ??= []).push(dir);
   // Workers that are processes of their own encrypt and trace, too.
   await writeBundles(dir, displayName.name === 'workflow' ? [{ encrypted: false, traced: false }] : undefined);
+  // Where workers look, and tests with a worker of their own.
+  process.env['CNI_MIGRATION_BUNDLES'] = dir;
 }
 
 /** Removes what {@link bundleOnce} made. */
 export async function removeBundles(): Promise<void> {
-  const dir = process.env[variable];
-  if (dir !== undefined) await rm(dir, { recursive: true });
+  for (const dir of shared.bundleFolders?.splice(0) ?? []) await rm(dir, { recursive: true });
 }
