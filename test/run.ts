@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { parseArgs, stripVTControlCharacters } from 'node:util';
 import { projectDir } from '../lab/paths.ts';
-import { isBuilt, type Artefact } from '../lab/tools/artefact.ts';
-import { buildMissing } from '../lab/tools/build.ts';
+import type { Artefact } from '../lab/tools/artefact.ts';
+import { buildMissing, missingOf } from '../lab/tools/build.ts';
 import { loadCatalogue } from '../lab/tools/catalogue.ts';
 import { goEnv } from '../lab/tools/go-build.ts';
 import { allTurns, buildMinutes, fastTurns, fitting, type Suite, type Tools } from './turns.ts';
@@ -66,7 +66,7 @@ async function main(): Promise<void> {
   let expected = checksMinutes;
   const tools = await toolsOf();
   for (const planned of turns) {
-    const missing = await toBuild(tools[planned.tools]);
+    const missing = await missingOf(tools[planned.tools]);
     const building = missing.length > 0 ? buildMinutes[planned.tools] : 0;
     const pace = { passed: (Date.now() - began) / 60_000, expected, ...(limit !== undefined && { limit }) };
     const turn = fitting(planned, building, pace);
@@ -173,11 +173,6 @@ async function succeedsToBuild(artefacts: readonly Artefact[]): Promise<boolean>
     console.error(error instanceof Error ? error.message : error);
     return false;
   }
-}
-
-async function toBuild(artefacts: readonly Artefact[]): Promise<Artefact[]> {
-  const built = await Promise.all(artefacts.map(isBuilt));
-  return artefacts.filter((_, index) => built[index] !== true);
 }
 
 function seconds(since: number): string {

@@ -36,27 +36,27 @@ const workflows: Turn = {
 
 /** What answers of an API server take is part of what these test: nothing is beside them. */
 const api: Suite = { name: 'api', projects: ['api'] };
-const stack = 'api/(stack|web-ui)';
+const stack = 'test/api/(stack|web-ui)';
 
 export const fastTurns: readonly Turn[] = [workflows, { minutes: 8, suites: [api], tools: 'rest' }];
 
-const long = 'lab/(migration|policy|crash)';
+const long = 'test/lab/(migration|policy|crash)';
 const labs: Turn = { minutes: 11, suites: [{ name: 'lab', projects: ['lab'], without: long }], tools: 'lab' };
 
 /** What tells most for its time comes first. */
 export const allTurns: readonly Turn[] = [
   workflows,
   { minutes: 6, suites: [{ ...api, without: stack }], tools: 'control plane' },
-  { minutes: 9, suites: [{ name: 'lab-migration', projects: ['lab'], only: 'lab/migration' }], tools: 'lab' },
+  { minutes: 9, suites: [{ name: 'lab-migration', projects: ['lab'], only: 'test/lab/migration' }], tools: 'lab' },
   {
     minutes: 15,
     // Workers die in it, which takes more waiting than work: there is room for another lab.
-    suites: [{ name: 'lab-crash', projects: ['lab'], only: 'lab/crash' }, ...labs.suites],
+    suites: [{ name: 'lab-crash', projects: ['lab'], only: 'test/lab/crash' }, ...labs.suites],
     tools: 'lab',
     otherwise: labs,
   },
   // It keeps the whole machine busy.
-  { minutes: 17, suites: [{ name: 'lab-policy', projects: ['lab'], only: 'lab/policy' }], tools: 'lab' },
+  { minutes: 17, suites: [{ name: 'lab-policy', projects: ['lab'], only: 'test/lab/policy' }], tools: 'lab' },
   { minutes: 2, suites: [{ name: 'api-stack', projects: ['api'], only: stack }], tools: 'rest' },
 ];
 

@@ -14,8 +14,7 @@ const reminderMs = 30_000;
  * @throws Error naming every prerequisite that the machine lacks, before anything is built.
  */
 export async function buildMissing(artefacts: readonly Artefact[], log: (line: string) => void): Promise<void> {
-  const built = await Promise.all(artefacts.map(isBuilt));
-  const missing = artefacts.filter((_, index) => built[index] !== true);
+  const missing = await missingOf(artefacts);
   await checkPrerequisites({ building: missing.length > 0 });
   if (missing.length === 0) return;
   log(`building ${missing.length} of ${artefacts.length} tools; all of them from nothing take half an hour, once`);
@@ -39,6 +38,12 @@ export async function buildMissing(artefacts: readonly Artefact[], log: (line: s
   const outcomes = await Promise.allSettled(finished.values());
   const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []));
   if (failures.length > 0) throw failures[0] ?? new Error('unreachable');
+}
+
+/** Those that are not built yet, in the same order. */
+export async function missingOf(artefacts: readonly Artefact[]): Promise<Artefact[]> {
+  const built = await Promise.all(artefacts.map(isBuilt));
+  return artefacts.filter((_, index) => built[index] !== true);
 }
 
 async function reported(artefact: Artefact, start: number, log: (line: string) => void): Promise<void> {

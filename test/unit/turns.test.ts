@@ -22,8 +22,8 @@ it('has every test in one turn', () => {
     const taken = patterns.filter(
       ({ projects, only = '', without = '^$' }) =>
         projects.some((project) => file.startsWith(project)) &&
-        new RegExp(only).test(file) &&
-        !new RegExp(without).test(file)
+        new RegExp(only).test(`test/${file}`) &&
+        !new RegExp(without).test(`test/${file}`)
     );
     expect({ file, times: taken.length }).toEqual({ file, times: 1 });
   }
