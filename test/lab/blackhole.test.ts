@@ -39,6 +39,9 @@ it('stops at a node whose overlay is blocked, takes it back, names the cause, an
   await blackhole('--insert');
   await cli.approve('node2');
   await untilNode('node2', 'rolled-back');
+  // A node is rolled back a moment before the whole migration waits for somebody.
+  const waiting = async (): Promise<boolean> => (await cli.status()).waitingFor !== undefined;
+  await until('the migration to wait', waiting, { timeoutMs: 60_000 });
   const { nodes, waitingFor } = await cli.status();
   const failure = nodes.find(({ name }) => name === 'node2')?.failure;
   expect(failure?.type).toBe('VerificationFailed');
