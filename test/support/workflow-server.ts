@@ -28,6 +28,8 @@ export class WorkflowServer {
   /** Address of the Web UI; empty without one. */
   webUi = '';
   private bundle: WorkflowBundle | undefined;
+  /** A test that has not come to its end. */
+  private current: Promise<void> | undefined;
   /** Nothing is measured unless Jest runs with --coverage. */
   private readonly coverage = new WorkflowCoverage();
 
@@ -37,11 +39,9 @@ export class WorkflowServer {
     this.uiPort = uiPort;
   }
 
-  /** To be called in `beforeAll`. */
+  /** To be called in `beforeAll`, or in `beforeEach` by tests that may leave a server in disorder. */
   async start(): Promise<void> {
-    const logger = new DefaultLogger('ERROR');
-    // The Java server lacks some abilities of the real one, and the SDK warns of it for every worker.
-    Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR' } } });
+    installRuntime();
     const { bin } = await loadCatalogue();
     const executable = (path: string) => ({ executable: { type: 'existing-path' as const, path } });
     const uiPort = await this.uiPort?.();
@@ -62,13 +62,15 @@ export class WorkflowServer {
     this.bundle = measured === options ? await plainBundle() : await bundleWorkflowCode(measured);
   }
 
-  /** To be called in `afterAll`. */
+  /** To be called after that. */
   async stop(): Promise<void> {
+    await this.endLeftOver();
     this.coverage.mergeIntoGlobalCoverage();
     // It leaves an object of its own there; Jest wants plain data.
     const measured = globalThis as { __coverage__?: unknown };
     if ('__coverage__' in measured) measured.__coverage__ = JSON.parse(JSON.stringify(measured.__coverage__));
     await this.environment?.teardown();
+    this.environment = undefined;
   }
 
   get env(): TestWorkflowEnvironment {
@@ -94,8 +96,36 @@ export class WorkflowServer {
         maxHeartbeatThrottleInterval: '100 ms',
       })
     );
-    await worker.runUntil(test(this.env.client, taskQueue));
+    this.current = worker.runUntil(test(this.env.client, taskQueue));
+    try {
+      await this.current;
+    } finally {
+      this.current = undefined;
+    }
   }
+
+  /** Ends the workflows of a test that ran out of its time, and with them the test. */
+  private async endLeftOver(): Promise<void> {
+    if (this.current === undefined) return;
+    const ended = this.current.catch(() => undefined);
+    const { client, namespace = 'default' } = this.env;
+    // The stand-in knows no other list.
+    const { executions } = await client.workflowService.listOpenWorkflowExecutions({ namespace });
+    for (const { execution } of executions) {
+      await client.workflow.getHandle(execution?.workflowId ?? '').terminate();
+    }
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 10_000))]);
+    this.current = undefined;
+  }
+}
+
+const logger = new DefaultLogger('ERROR');
+let installed = false;
+
+/** The Java server lacks some abilities of the real one, and the SDK warns of it for every worker. Once a test file. */
+function installRuntime(): void {
+  if (!installed) Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR' } } });
+  installed = true;
 }
 
 /** The SDK gives a server 5 s to start, which are too few on a machine that starts others: it is asked a few times. */
@@ -113,7 +143,7 @@ async function patiently<T>(start: () => Promise<T>): Promise<T> {
 export async function plainBundle(): Promise<WorkflowBundle> {
   const dir = process.env['CNI_MIGRATION_BUNDLES'];
   if (dir === undefined) {
-    return bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger: new DefaultLogger('ERROR') });
+    return bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
   }
   return { code: await readFile(path.join(dir, bundleFile({ encrypted: false, traced: false })), 'utf8') };
 }
