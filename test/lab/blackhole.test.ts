@@ -26,19 +26,15 @@ it('stops at a node whose overlay is blocked, takes it back, names the cause, an
   const temporal = await startTemporal(lab());
   await startWorker(lab(), temporal.address);
   const cli = new TemporalCli(temporal, lab().layout.context);
-  const stateOf = async (name: string): Promise<string | undefined> =>
-    (await cli.status().catch(() => undefined))?.nodes.find((node) => node.name === name)?.state;
-  const untilNode = (name: string, state: string): Promise<void> =>
-    until(`${name} to be ${state}`, async () => (await stateOf(name)) === state, { timeoutMs: 300_000, everyMs: 500 });
 
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', { onFailure: 'roll-back' })));
   await cli.approvePlan();
   await cli.approve('node1');
-  await untilNode('node1', 'migrated');
+  await cli.untilNode('node1', 'migrated');
 
   await blackhole('--insert');
   await cli.approve('node2');
-  await untilNode('node2', 'rolled-back');
+  await cli.untilNode('node2', 'rolled-back');
   // A node is rolled back a moment before the whole migration waits for somebody.
   const waiting = async (): Promise<boolean> => (await cli.status()).waitingFor !== undefined;
   await until('the migration to wait', waiting, { timeoutMs: 60_000 });
@@ -81,7 +77,7 @@ it('stops at a node whose overlay is blocked, takes it back, names the cause, an
   await blackhole('--delete');
   await cli.send('retry', { node: 'node2' });
   await cli.approve('node2');
-  await untilNode('node2', 'migrated');
+  await cli.untilNode('node2', 'migrated');
   await until('the clean-up to wait', async () => (await cli.status()).waitingFor?.includes('clean-up') === true, {
     timeoutMs: 300_000,
   });

@@ -63,19 +63,6 @@ const pods = async (...selector: string[]): Promise<V1Pod[]> =>
   (await get<V1PodList>(lab(), 'pods', ...selector)).items;
 const onCilium = (pod: V1Pod): boolean => contains(targetPodCidr, pod.status?.podIP);
 
-async function nodeState(name: string): Promise<string | undefined> {
-  // No worker, no answer: asked again.
-  const status = await cli.status().catch(() => undefined);
-  return status?.nodes.find((node) => node.name === name)?.state;
-}
-
-async function untilNode(name: string, state: string): Promise<void> {
-  await until(`${name} to be ${state}`, async () => (await nodeState(name)) === state, {
-    timeoutMs: 240_000,
-    everyMs: 500,
-  });
-}
-
 /** Has a prober ask another for its name, from inside the cluster. @returns what the other one answered. */
 async function ask(from: V1Pod, to: V1Pod): Promise<string> {
   const url = `http://${from.status?.podIP}:8080/dial?to=${to.status?.podIP}:8080`;
@@ -181,7 +168,7 @@ it('waits for a human before the first node, with Cilium beside Canal and no pod
   expect(await edgeOf('node1')).toEqual({ answer: '200', shaped: true });
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node')));
   await cli.approvePlan();
-  await untilNode('node1', 'awaiting-approval');
+  await cli.untilNode('node1', 'awaiting-approval');
   const shop = await pods('-n', 'shop');
   expect(shop.length).toBeGreaterThan(10);
   expect(shop.filter(onCilium)).toEqual([]);
@@ -190,8 +177,8 @@ it('waits for a human before the first node, with Cilium beside Canal and no pod
 
 it('migrates the node that is approved, and no other', async () => {
   await cli.approve('node1');
-  await untilNode('node1', 'migrated');
-  await untilNode('node2', 'awaiting-approval');
+  await cli.untilNode('node1', 'migrated');
+  await cli.untilNode('node2', 'awaiting-approval');
   expect((await networkOf('node1')).files).toEqual([
     '05-cilium.conflist',
     '10-canal.conflist.cilium_bak',
@@ -251,11 +238,11 @@ it('keeps host ports and bandwidth limits on a migrated node', async () => {
 
 it('takes a migrated node back to Canal, and migrates it again', async () => {
   expect(await cli.ask('rollback', { node: 'node1', reason: 'a rehearsal' })).toContain('node1 goes back to Canal');
-  await untilNode('node1', 'rolled-back');
+  await cli.untilNode('node1', 'rolled-back');
   expect(await networkOf('node1')).toEqual(onCanal);
   expect(await edgeOf('node1')).toEqual({ answer: '200', shaped: true });
   await cli.send('retry', { node: 'node1' });
-  await untilNode('node1', 'migrated');
+  await cli.untilNode('node1', 'migrated');
   expect((await networkOf('node1')).networks).toEqual(['Cilium']);
 });
 
@@ -267,21 +254,21 @@ it.each([
   ['while its paths are verified', ['flipNode', 'movePods', 'verifyNode']],
 ])('takes a node back %s', async (_, steps) => {
   await cli.approve('node2');
-  if ((await nodeState('node2')) === 'rolled-back') await cli.send('retry', { node: 'node2' });
-  await untilNode('node2', 'migrating');
+  if ((await cli.nodeState('node2')) === 'rolled-back') await cli.send('retry', { node: 'node2' });
+  await cli.untilNode('node2', 'migrating');
   for (const step of steps) {
     const reached = async (): Promise<boolean> => (await cli.activitiesOf('node2')).includes(step);
     await until(`node2 to come to ${step}`, reached, { timeoutMs: 120_000, everyMs: 20 });
   }
   await cli.send('rollback', { node: 'node2' });
-  await untilNode('node2', 'rolled-back');
+  await cli.untilNode('node2', 'rolled-back');
   expect(await networkOf('node2')).toEqual(onCanal);
 });
 
 it('ends the same when the worker is killed in the middle of a node and another takes over', async () => {
   await cli.send('retry', { node: 'node2' });
   await cli.approve('node3');
-  await untilNode('node2', 'migrating');
+  await cli.untilNode('node2', 'migrating');
   await until(
     'node2 to be cordoned',
     async () => (await lab().kubectl('get', 'node', 'node2')).includes('SchedulingDisabled'),

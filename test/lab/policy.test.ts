@@ -153,23 +153,9 @@ async function killActingBridge(): Promise<void> {
   await lab().kubectl('-n', namespace, 'rollout', 'status', 'deployment/identity-bridge', '--timeout=180s');
 }
 
-async function nodeState(name: string): Promise<string | undefined> {
-  return (await cli.status().catch(() => undefined))?.nodes.find((node) => node.name === name)?.state;
-}
-
-async function untilNode(name: string, ...states: string[]): Promise<void> {
-  const reached = async (): Promise<boolean> => states.includes((await nodeState(name)) ?? '');
-  await until(`${name} to be ${states.join(' or ')}`, reached, { timeoutMs: 300_000, everyMs: 1_000 }).catch(
-    async (error: unknown) => {
-      const instead = JSON.stringify(await cli.status().catch(String)).slice(0, 1_200);
-      throw new Error(`${String(error)}; instead: ${instead}`, { cause: error });
-    }
-  );
-}
-
 /** Waits until a node's migration is over, and wants it to have gone well. */
 async function untilMigrated(name: string): Promise<void> {
-  await untilNode(name, 'migrated', 'failed');
+  await cli.untilNode(name, 'migrated', 'failed');
   const node = (await cli.status()).nodes.find((one) => one.name === name);
   expect({ state: node?.state, failure: node?.failure }).toEqual({ state: 'migrated', failure: undefined });
 }
@@ -180,7 +166,7 @@ async function start(more: Partial<MigrationRequest> = {}): Promise<void> {
   const request: Partial<MigrationRequest> = { ledger: quietLedger(), gates: { toleranceMs: 120_000 }, ...more };
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', request)));
   await cli.approvePlan();
-  await untilNode('node1', 'awaiting-approval');
+  await cli.untilNode('node1', 'awaiting-approval');
 }
 
 /** The probers are not what the machine is to be busy with. */
@@ -229,7 +215,7 @@ it('migrates the cluster, with restarts of everything', async () => {
   await pause(settled);
   await lab().kubectl('-n', 'matrix-blue', 'delete', 'poddisruptionbudget', hold.metadata.name);
   await untilMigrated('node1');
-  await untilNode('node2', 'awaiting-approval');
+  await cli.untilNode('node2', 'awaiting-approval');
   await next('node1 on Cilium');
   await pause(settled);
   await next('node1 on Cilium, agents and bridge killed');
@@ -242,7 +228,7 @@ it('migrates the cluster, with restarts of everything', async () => {
   await next('node2 moves');
   await cli.approve('node2');
   await untilMigrated('node2');
-  await untilNode('node3', 'awaiting-approval');
+  await cli.untilNode('node3', 'awaiting-approval');
   await next('node2 on Cilium');
   await pause(settled);
   await next('node3 moves, cut-over');

@@ -47,6 +47,21 @@ export class TemporalCli {
     await this.send('approve', { plan: true, by: 'tester' });
   }
 
+  /** State of a node; undefined when nobody answers. */
+  async nodeState(name: string): Promise<string | undefined> {
+    return (await this.status().catch(() => undefined))?.nodes.find((node) => node.name === name)?.state;
+  }
+
+  /** Waits until a node is in one of these states. @throws Error with the status instead. */
+  async untilNode(name: string, ...states: string[]): Promise<void> {
+    const reached = async (): Promise<boolean> => states.includes((await this.nodeState(name)) ?? '');
+    const patience = { timeoutMs: 300_000, everyMs: 500 };
+    await until(`${name} to be ${states.join(' or ')}`, reached, patience).catch(async (error: unknown) => {
+      const instead = JSON.stringify(await this.status().catch(String));
+      throw new Error(`${String(error)}; instead: ${instead.slice(0, 3_000)}`, { cause: error });
+    });
+  }
+
   private message(name: MessageName, message: object): string[] {
     return ['--workflow-id', this.workflowId, '--name', name, '--input', JSON.stringify({ by: 'tester', ...message })];
   }
