@@ -35,10 +35,8 @@ export function labMigrationRequest(
     proberImage,
     coexistenceImage,
     backup: 'a throwaway lab: it is made anew',
-    // A machine with two cores may carry every node: the samples must not be what it is busy with, and what waits for a
-    // core is not lost by the network.
     ledger: {
-      samplesPerSecond: 5,
+      samplesPerSecond: samplesPerSecond(lab.layout.nodeNames.length),
       baselineSeconds: 10,
       afterSeconds: 10,
       outside: [`${lab.layout.controlPlaneAddress}:6443`],
@@ -56,4 +54,13 @@ export function labMigrationRequest(
     },
     ...more,
   };
+}
+
+/**
+ * A machine with two cores may carry every node: the samples must not be what it is busy with, and what waits for a core
+ * is not lost by the network. Paths grow with the square of the nodes.
+ * @returns 5 for up to three nodes, 2 for five, and at least 1.
+ */
+function samplesPerSecond(nodes: number): number {
+  return Math.min(5, Math.max(1, Math.round(30 / Math.max(1, nodes * (nodes - 1)))));
 }

@@ -8,7 +8,7 @@ import type { Artefact } from '../lab/tools/artefact.ts';
 import { buildMissing, missingOf } from '../lab/tools/build.ts';
 import { loadCatalogue } from '../lab/tools/catalogue.ts';
 import { goEnv } from '../lab/tools/go-build.ts';
-import { allTurns, buildMinutes, fastTurns, fitting, type Suite, type Tools } from './turns.ts';
+import { allTurns, buildMinutes, fastTurns, fits, type Tools, type Turn } from './turns.ts';
 
 /**
  * Runs every check of the project, those that fail soonest first, and ends with one line: "N passed, N failed". A check
@@ -41,7 +41,7 @@ async function main(): Promise<void> {
     count(ok, name);
   }
 
-  const runSuite = async ({ name, projects, workers, only, without }: Suite): Promise<void> => {
+  const runTurn = async ({ name, projects, workers, only, without }: Turn): Promise<void> => {
     const report = path.join(scratch, `${name}.json`);
     const ok = await succeeds([
       ...['npx', 'jest', '--selectProjects', ...projects, '--json', '--outputFile', report, '--ci', '--verbose'],
@@ -65,21 +65,21 @@ async function main(): Promise<void> {
   const leftOut: string[] = [];
   let expected = checksMinutes;
   const tools = await toolsOf();
-  for (const planned of turns) {
-    const missing = await missingOf(tools[planned.tools]);
-    const building = missing.length > 0 ? buildMinutes[planned.tools] : 0;
-    const pace = { passed: (Date.now() - began) / 60_000, expected, ...(limit !== undefined && { limit }) };
-    const turn = fitting(planned, building, pace);
-    const doing = turn?.suites ?? [];
-    leftOut.push(...planned.suites.filter((suite) => !doing.includes(suite)).map(({ name }) => name));
-    if (turn === undefined) continue;
+  for (const turn of turns) {
+    const missing = await missingOf(tools[turn.tools]);
+    const minutes = turn.minutes + (missing.length > 0 ? buildMinutes[turn.tools] : 0);
+    const passed = (Date.now() - began) / 60_000;
+    if (!fits(minutes, { passed, expected, ...(limit !== undefined && { limit }) })) {
+      leftOut.push(turn.name);
+      continue;
+    }
     if (missing.length > 0 && !(await succeedsToBuild(missing))) {
       count(false, `building what tests need (${turn.tools})`);
-      if (planned === turns[0]) await runSuite({ name: 'unit', projects: ['unit'] });
+      if (turn === turns[0]) await runTurn({ ...turn, name: 'unit', projects: ['unit'] });
       break;
     }
-    await Promise.all(turn.suites.map(runSuite));
-    expected += turn.minutes + building;
+    await runTurn(turn);
+    expected += minutes;
   }
   await rm(scratch, { recursive: true });
   for (const name of leftOut)

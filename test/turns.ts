@@ -1,5 +1,8 @@
-/** Test files that one run of jest takes. */
-export interface Suite {
+/** Which tools something needs, from those of fewest tests to all: those of an API server, of labs, of the rest. */
+export type Tools = 'control plane' | 'lab' | 'rest';
+
+/** Test files that one run of jest takes. Nothing else goes on meanwhile: a lab alone keeps two cores busy. */
+export interface Turn {
   name: string;
   projects: readonly string[];
   /** Files at a time. @default one, because they use this machine's network */
@@ -8,20 +11,9 @@ export interface Suite {
   only?: string;
   /** Pattern of files that it leaves out. */
   without?: string;
-}
-
-/** Which tools something needs, from those of fewest tests to all: those of an API server, of labs, of the rest. */
-export type Tools = 'control plane' | 'lab' | 'rest';
-
-/** What goes on at a time. */
-export interface Turn {
   /** What it takes on a machine of two cores and usual speed, tools left aside. */
   minutes: number;
-  /** Side by side. */
-  suites: readonly Suite[];
   tools: Tools;
-  /** What is done instead where there is no time for it. @default nothing */
-  otherwise?: Turn;
 }
 
 /** What it takes to build tools where there are none, on such a machine: those of fewer tests left aside. */
@@ -29,35 +21,38 @@ export const buildMinutes: Readonly<Record<Tools, number>> = { 'control plane': 
 
 // These wait for Temporal most of the time.
 const workflows: Turn = {
+  name: 'unit-workflow',
+  projects: ['unit', 'workflow'],
+  workers: 4,
   minutes: 4,
-  suites: [{ name: 'unit-workflow', projects: ['unit', 'workflow'], workers: 4 }],
   tools: 'control plane',
 };
 
-/** What answers of an API server take is part of what these test: nothing is beside them. */
-const api: Suite = { name: 'api', projects: ['api'] };
 const stack = 'test/api/(stack|web-ui)';
 
-export const fastTurns: readonly Turn[] = [workflows, { minutes: 8, suites: [api], tools: 'rest' }];
+export const fastTurns: readonly Turn[] = [workflows, { name: 'api', projects: ['api'], minutes: 8, tools: 'rest' }];
 
-const long = 'test/lab/(migration|policy|crash)';
-const labs: Turn = { minutes: 11, suites: [{ name: 'lab', projects: ['lab'], without: long }], tools: 'lab' };
+const lab = (name: string, minutes: number): Turn => ({
+  name: `lab-${name}`,
+  projects: ['lab'],
+  only: `test/lab/${name}`,
+  minutes,
+  tools: 'lab',
+});
 
 /** What tells most for its time comes first. */
 export const allTurns: readonly Turn[] = [
   workflows,
-  { minutes: 6, suites: [{ ...api, without: stack }], tools: 'control plane' },
-  { minutes: 9, suites: [{ name: 'lab-migration', projects: ['lab'], only: 'test/lab/migration' }], tools: 'lab' },
-  {
-    minutes: 15,
-    // Workers die in it, which takes more waiting than work: there is room for another lab.
-    suites: [{ name: 'lab-crash', projects: ['lab'], only: 'test/lab/crash' }, ...labs.suites],
-    tools: 'lab',
-    otherwise: labs,
-  },
-  // It keeps the whole machine busy.
-  { minutes: 17, suites: [{ name: 'lab-policy', projects: ['lab'], only: 'test/lab/policy' }], tools: 'lab' },
-  { minutes: 2, suites: [{ name: 'api-stack', projects: ['api'], only: stack }], tools: 'rest' },
+  { name: 'api', projects: ['api'], without: stack, minutes: 6, tools: 'control plane' },
+  lab('migration', 9),
+  lab('crash', 12),
+  lab('preflight', 3),
+  lab('blackhole', 3),
+  lab('reboot', 3),
+  lab('lifecycle', 3),
+  lab('demo', 2),
+  lab('policy', 17),
+  { name: 'api-stack', projects: ['api'], only: stack, minutes: 2, tools: 'rest' },
 ];
 
 /** How the time goes. */
@@ -70,13 +65,8 @@ export interface Pace {
   limit?: number;
 }
 
-/**
- * What of a turn there is time for, at the speed that this machine has shown.
- * @param building minutes for its tools on a machine of usual speed.
- */
-export function fitting(turn: Turn, building: number, pace: Pace): Turn | undefined {
-  const { passed, expected, limit } = pace;
+/** Whether there is time for something of so many minutes on a machine of usual speed, at the speed that this one has shown. */
+export function fits(minutes: number, { passed, expected, limit }: Pace): boolean {
   const slowness = expected > 0 ? Math.max(1, passed / expected) : 1;
-  if (limit === undefined || passed + (turn.minutes + building) * slowness <= limit) return turn;
-  return turn.otherwise && fitting(turn.otherwise, building, pace);
+  return limit === undefined || passed + minutes * slowness <= limit;
 }
