@@ -45,10 +45,18 @@ async function bench(): Promise<void> {
 
 async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
   return withLab(async (name) => {
-    const migrated = await migrate(await labUp({ name, nodes, ephemeral: true }));
+    const lab = await labUp({ name, nodes, ephemeral: true });
+    if (nodes > 3) await callLess(lab);
+    const migrated = await migrate(lab);
     console.error(JSON.stringify(migrated));
     return migrated;
   });
+}
+
+/** The machine that carries all nodes is not to be busy with the application's requests, 20 a second to each target. */
+async function callLess(lab: Lab): Promise<void> {
+  await lab.kubectl('-n', 'shop', 'set', 'env', 'daemonset/client', 'INTERVAL_MS=250');
+  await lab.kubectl('-n', 'shop', 'rollout', 'status', 'daemonset/client', '--timeout=300s');
 }
 
 async function byHand(lab: Lab): Promise<Migrated> {

@@ -30,10 +30,10 @@ export class Observer {
   async start(): Promise<void> {
     await this.look();
     this.first = this.known.size;
-    // A pod lives longer than a second.
+    // A pod lives longer than that.
     this.timer = setInterval(() => {
       this.looking = this.looking.then(() => this.look()).catch(() => undefined);
-    }, 1_000);
+    }, 3_000);
   }
 
   /** Ends the watch, some seconds after the migration's end. */
