@@ -1,5 +1,5 @@
 import { median, readResult, rounded, type Measured } from './results.ts';
-import { peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
+import { calmFrom, peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
 import type { RecoveryResult } from './recovery/result.ts';
 import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
@@ -32,6 +32,9 @@ const sameWork: readonly { what: string; byHand: readonly string[]; service: rea
   { what: 'Canal removed (and looked for on every node)', byHand: ['Canal removed'], service: ['clean-up'] },
 ];
 
+const lessLoad =
+  "So that one machine carries so many nodes, the application's clients send each target a request every 1.5 s (0.5 s on three nodes), probers sample every path once a second, and gates tolerate 120 s (20 s), because agents that start together take the whole machine.";
+
 async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   const result = await readResult<PeerResult>(peerName(nodes, waveSize));
   if (result === undefined) return [];
@@ -55,6 +58,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     '',
     `${pairs.length} pairs of whole migrations, alternating, each on a fresh lab with the sample application: by hand as Cilium's guide says (\`bench/peer/hand-procedure.ts\`,`,
     `one node after the other), and by this service with every check on. ${measuredOn(result)}`,
+    ...(nodes > calmFrom ? [lessLoad] : []),
     '',
     table([
       ['middle of all pairs', 'by hand', 'service'],

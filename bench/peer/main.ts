@@ -11,7 +11,7 @@ import { readResult, rounded, writeResult } from '../results.ts';
 import { withLab } from '../with-lab.ts';
 import { migrateByHand } from './hand-procedure.ts';
 import { Observer } from './observer.ts';
-import { peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
+import { calmFrom, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
 
 /**
  * The whole migration of a lab by this service, every check of it on, beside the procedure by hand: alternating, each time
@@ -46,7 +46,7 @@ async function bench(): Promise<void> {
 async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
   return withLab(async (name) => {
     const lab = await labUp({ name, nodes, ephemeral: true });
-    if (nodes > 3) await callLess(lab);
+    if (nodes > calmFrom) await callLess(lab);
     const migrated = await migrate(lab);
     console.error(JSON.stringify(migrated));
     return migrated;
@@ -79,7 +79,11 @@ async function byHand(lab: Lab): Promise<Migrated> {
 async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   const temporal = await startTemporal(lab);
   await startWorker(lab, temporal.address);
-  const request: MigrationRequest = labMigrationRequest(lab, 'none', { waves: { size: waveSize } });
+  const request: MigrationRequest = labMigrationRequest(lab, 'none', {
+    waves: { size: waveSize },
+    // As many agents that start at once take all of the machine for half a minute, the API server's part too.
+    ...(lab.layout.nodeNames.length > calmFrom && { gates: { toleranceMs: 120_000 } }),
+  });
   const cluster = lab.layout.context;
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });

@@ -32,6 +32,9 @@ export function peerName(nodes: number, waveSize: number): string {
   return `peer-${nodes}-nodes-waves-of-${waveSize}`;
 }
 
+/** With more nodes than that, one machine carries them only if the application and the probers leave it room. */
+export const calmFrom = 3;
+
 /** How the service relates to the procedure by hand. */
 export interface PeerRatios extends Ratios {
   /** Time of the service's migration to that of the procedure by hand: the middle of all pairs. */
