@@ -15,6 +15,9 @@ export interface BundleFeatures {
   traced: boolean;
 }
 
+/** A bundle as most tests and labs want it. */
+export const plain: BundleFeatures = { encrypted: false, traced: false };
+
 /** What a worker, or whoever bundles for it, needs beside the workflows. */
 export function bundleOptions({ encrypted, traced }: BundleFeatures): BundleOptions {
   const tracing = createRequire(import.meta.url).resolve(

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import path from 'node:path';
-import { writeBundles } from '../../worker/bundle.ts';
+import { plain, writeBundles } from '../../worker/bundle.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { projectDir } from '../paths.ts';
 import { run, succeeds, until } from '../process.ts';
@@ -64,7 +64,7 @@ export async function startWorker(lab: Lab, address: string, options: WorkerOpti
   const { name = 'worker', script = path.join(projectDir, 'worker', 'main.ts') } = options;
   const bundles = options.env?.['CNI_MIGRATION_BUNDLES'] ?? path.join(lab.layout.processesDir, 'bundles');
   // Once for a lab: a worker that bundles by itself takes some seconds longer to start.
-  if (!existsSync(bundles)) await writeBundles(bundles, [{ encrypted: false, traced: false }]);
+  if (!existsSync(bundles)) await writeBundles(bundles, [plain]);
   const env = {
     ...process.env,
     TEMPORAL_ADDRESS: address,

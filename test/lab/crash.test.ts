@@ -7,7 +7,7 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
-import { writeBundles } from '../../worker/bundle.ts';
+import { plain, writeBundles } from '../../worker/bundle.ts';
 import { ledgerStages } from '../../workflows/model/ledger.ts';
 import type { MigrationReport, MigrationStatus } from '../../workflows/model/status.ts';
 import { useLab } from '../support/lab.ts';
@@ -55,7 +55,7 @@ beforeAll(async () => {
   before = await stateOf();
   deaths = path.join(lab().layout.dir, 'deaths');
   bundles = path.join(lab().layout.dir, 'impatient');
-  await writeBundles(bundles, [{ encrypted: false, traced: false }], { workflowInterceptorModules: [impatient] });
+  await writeBundles(bundles, [plain], { workflowInterceptorModules: [impatient] });
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
   supervised = supervise();

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { writeBundles } from '../../worker/bundle.ts';
+import { plain, writeBundles } from '../../worker/bundle.ts';
 
 /** Folders to remove in the end; Jest loads this file once for each project and once more for the end. */
 const shared = globalThis as { bundleFolders?: string[] };
@@ -14,7 +14,7 @@ export default async function bundleOnce(
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bundles-'));
   (shared.bundleFolders ??= []).push(dir);
   // Workers that are processes of their own encrypt and trace, too.
-  await writeBundles(dir, displayName.name === 'workflow' ? [{ encrypted: false, traced: false }] : undefined);
+  await writeBundles(dir, displayName.name === 'workflow' ? [plain] : undefined);
   // Where workers look, and tests with a worker of their own.
   process.env['CNI_MIGRATION_BUNDLES'] = dir;
 }

@@ -9,7 +9,7 @@ import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle
 import type { Activities } from '../../activities/index.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { payloadConverterPath } from '../../codec/data-converter.ts';
-import { bundleFile, workflowsPath } from '../../worker/bundle.ts';
+import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 
 /** The API's number of that type. */
@@ -145,5 +145,5 @@ export async function plainBundle(): Promise<WorkflowBundle> {
   if (dir === undefined) {
     return bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
   }
-  return { code: await readFile(path.join(dir, bundleFile({ encrypted: false, traced: false })), 'utf8') };
+  return { code: await readFile(path.join(dir, bundleFile(plain)), 'utf8') };
 }
