@@ -33,14 +33,8 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
     { name: 'DNS over TCP', kind: 'dns-tcp', target: 'kubernetes.default.svc' },
     { name: 'service', kind: 'http', target: `http://${prober}.${helperNamespace}.svc:${proberPort}/echo` },
   ];
-  const onTarget = (pod: PodFacts): boolean => contains(targetPodCidr, pod.ip);
-  const reachable = probers.filter((pod) => pod.ip !== undefined && pod.deletion === undefined);
-  const peers = [
-    ...reachable.filter(onTarget).slice(0, peersPerNetwork),
-    ...reachable.filter((pod) => !onTarget(pod)).slice(0, peersPerNetwork),
-  ];
-  for (const pod of peers) {
-    const peer = `${onTarget(pod) ? 'Cilium' : 'Canal'} pod on ${pod.node}`;
+  for (const pod of peersOf(probers, targetPodCidr)) {
+    const peer = `${contains(targetPodCidr, pod.ip) ? 'Cilium' : 'Canal'} pod on ${pod.node}`;
     const address = `${pod.ip ?? ''}:${proberPort}`;
     checks.push({
       name: `${peer}, large`,
@@ -52,4 +46,14 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
     checks.push({ name: `${peer}, way back`, kind: 'reverse', target: address });
   }
   return checks;
+}
+
+/** The probers that such checks talk to: some of each network. */
+export function peersOf(probers: readonly PodFacts[], targetPodCidr: string): PodFacts[] {
+  const onTarget = (pod: PodFacts): boolean => contains(targetPodCidr, pod.ip);
+  const reachable = probers.filter((pod) => pod.ip !== undefined && pod.deletion === undefined);
+  return [
+    ...reachable.filter(onTarget).slice(0, peersPerNetwork),
+    ...reachable.filter((pod) => !onTarget(pod)).slice(0, peersPerNetwork),
+  ];
 }

@@ -12,7 +12,7 @@ import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.t
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { isOnSource, listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { poll } from '../poll.ts';
-import { checksFor, type Check, type CheckResult } from './checks.ts';
+import { checksFor, peersOf, type Check, type CheckResult } from './checks.ts';
 import { readPages } from './ledger.ts';
 import { prober } from './names.ts';
 
@@ -27,8 +27,15 @@ export interface VerifyTarget extends NodeTarget {
 /** For this long a new pod may still get an address of the source network: the runtime has to see the new CNI file. */
 const wrongNetworkToleranceMs = 60_000;
 
-/** How often the checks are made again because the pods that they are about have changed meanwhile. */
+/** How often the checks are made again that failed because the pods that they are about have changed meanwhile. */
 const maxAttempts = 3;
+
+/**
+ * Other nodes of a wave have their probers made anew meanwhile. Checks of one that is gone are not waited for: for so long,
+ * others take their place, as soon as a look at the probers tells, so many ms apart.
+ */
+const beginAnewForMs = 90_000;
+const lookEveryMs = 3_000;
 
 /** From so many nodes on, not all probers are read for the few that are talked to, but those of so many nodes of each kind. */
 const largeCluster = 100;
@@ -49,14 +56,22 @@ export function createProbeActivities(clusters: Clusters) {
      */
     verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
       const connection = await clusters.connect(target.cluster);
-      for (let attempt = 1; ; attempt++) {
+      const beginAnewUntil = Date.now() + beginAnewForMs;
+      for (let attempt = 1; ;) {
         const peers = await listPeers(connection);
-        const results = await runChecks(connection, target, peers);
+        const checked = peersOf(peers, target.targetPodCidr);
+        const results = await runChecks(
+          connection,
+          target,
+          checksFor(peers, target.targetPodCidr),
+          async () => Date.now() < beginAnewUntil && (await isAnyGone(connection, checked))
+        );
+        if (results === undefined) continue;
         const failed = results.filter((result) => !result.ok);
         if (failed.length === 0) return results;
         // After a reboot, the API server shows pods for a while as they were before it.
         const outdated = addressesOf(await listPeers(connection)) !== addressesOf(peers);
-        if (outdated && attempt < maxAttempts) continue;
+        if (outdated && attempt++ < maxAttempts) continue;
         const cause = tunnelSuspicion(await readPages(connection), await tunnelPortOf(connection), Date.now());
         // A node that was taken back is as it was. Where the overlay is blocked, it cannot reach the nodes that are on it, and
         // keeping it cordoned would not change that.
@@ -118,15 +133,26 @@ function addressesOf(peers: readonly PodFacts[]): string {
     .join();
 }
 
+/** Whether one of these pods is not what it was, or about to go. */
+async function isAnyGone({ core }: ClusterConnection, pods: readonly PodFacts[]): Promise<boolean> {
+  const found = await Promise.all(pods.map(({ name }) => ifFound(core.readNamespacedPod({ name, namespace }))));
+  return pods.some(({ uid, ip }, index) => {
+    const { metadata, status } = found[index] ?? {};
+    return metadata?.uid !== uid || status?.podIP !== ip || metadata.deletionTimestamp !== undefined;
+  });
+}
+
+/** @returns their outcome; undefined when they were outdated before all were done. */
 async function runChecks(
   connection: ClusterConnection,
   target: VerifyTarget,
-  peers: readonly PodFacts[]
-): Promise<CheckResult[]> {
+  checks: Check[],
+  outdated: () => Promise<boolean>
+): Promise<CheckResult[] | undefined> {
   const { node, targetPodCidr } = target;
   const name = `verify-${node}`;
   const read = () => ifFound(connection.core.readNamespacedPod({ name, namespace }));
-  const pod = verificationPod(name, target, checksFor(peers, targetPodCidr));
+  const pod = verificationPod(name, target, checks);
   const giveUpAt = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
     // What an attempt before this one left.
@@ -151,13 +177,17 @@ async function runChecks(
       );
     }
   }
+  let nextLook = Date.now() + lookEveryMs;
   const message = await poll(
     async () => {
       const found = await read();
       const state = found?.status?.containerStatuses?.[0]?.state?.terminated;
-      return state === undefined
-        ? { waitingFor: `the checks of pod ${namespace}/${name}` }
-        : { done: state.message ?? '' };
+      if (state !== undefined) return { done: state.message ?? '' };
+      if (Date.now() >= nextLook) {
+        if (await outdated()) return { done: undefined };
+        nextLook = Date.now() + lookEveryMs;
+      }
+      return { waitingFor: `the checks of pod ${namespace}/${name}` };
     },
     {
       timeoutMs: (checkSeconds + 60) * 1_000,
@@ -167,6 +197,7 @@ async function runChecks(
     }
   );
   await removeOwnPod(connection, name);
+  if (message === undefined) return undefined;
   try {
     return JSON.parse(message) as CheckResult[];
   } catch {
