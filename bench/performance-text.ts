@@ -36,7 +36,7 @@ const lessLoad =
   "So that one machine carries so many nodes, the application's clients send each target a request every 1.5 s (0.5 s on three nodes), probers sample every path once a second, and gates tolerate 120 s (20 s), because agents that start together take the whole machine.";
 
 const whyCrowded =
-  "What goes on side by side gains nothing where no core is idle. Five nodes with two networks each leave little of this machine: cores were idle for 0 to 12 % of the time in the service's runs, with 33 to 66 processes that waited for one, and 23 % by hand (vmstat, 5 s each). In the cut-over, for which five agents compile their programs anew, the compiler took 24 % of the time, probers 17 %, agents 10 %, kubelets and the API server 6 % each (perf, 10 s). On machines with cores of their own, two nodes of a wave do not wait for each other; that was not measured.";
+  "What goes on side by side gains nothing where no core is idle. Five nodes with two networks each leave little of this machine: cores were idle for 0 to 12 % of the time in the service's runs, with 33 to 66 processes that waited for one, and 23 % by hand (vmstat, 5 s each). In the cut-over, for which five agents compile their programs anew, the compiler took 24 % of the time, probers 17 %, agents 10 %, kubelets and the API server 6 % each (perf, 10 s). `verifyNode` took ten times as long for a node as on three nodes one after the other: it waited for up to 30 s for probers that another node of its wave had made anew, which it does no more; that is not measured yet. Nor are machines with cores of their own.";
 
 async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   const result = await readResult<PeerResult>(peerName(nodes, waveSize));
