@@ -41,6 +41,8 @@ describe('a gate', () => {
     ['several gaps together', path({ gaps: [gap(110_000, 600), gap(150_000, 600)] }), 1_200],
     ['a gap from before', path({ gaps: [gap(60_000, 30_000)] }), 0],
     ['the part of a gap since then', path({ gaps: [gap(99_000, 3_000)] }), 2_000],
+    ['a gap that it found, and that is over', path({ gaps: [gap(90_000, 30_000)] }), 0],
+    ['a gap that it found, and that is not over', path({ gaps: [gap(90_000, 110_000)], openMs: 90_000 }), 100_000],
     ['the part of a gap until now', path({ gaps: [gap(198_000, 60_000)] }), 2_000],
     ['what was usual before', path({ gaps: [gap(10_000, 2_500), gap(150_000, 5_900)] }), 0],
     ['more than was usual before', path({ gaps: [gap(10_000, 2_500), gap(150_000, 7_000)] }), 2_000],

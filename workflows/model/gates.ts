@@ -98,15 +98,24 @@ export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion)
         parts.reduce((sum, record) => sum + lostWithin(record, fromMs, toMs), 0);
       const usual = within(baseline.fromMs, baseline.toMs) / Math.max(1, baseline.toMs - baseline.fromMs);
       if (usual > brokenShare) continue;
-      const lostMs = Math.round(within(sinceMs, untilMs) - usual * (untilMs - sinceMs));
+      const lost = (record: PathRecord): number => lostWithin(withoutFound(record, sinceMs), sinceMs, untilMs);
+      const lostMs = Math.round(parts.reduce((sum, record) => sum + lost(record), 0) - usual * (untilMs - sinceMs));
       if (lostMs <= toleratedMs) continue;
-      const [worst] = [...parts].sort((a, b) => lostWithin(b, sinceMs, untilMs) - lostWithin(a, sinceMs, untilMs)) as [
-        PathRecord,
-      ];
+      const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
       found.push({ node, record: worst, lostMs, toleratedMs });
     }
   }
   return found.sort((a, b) => b.lostMs - a.lostMs);
+}
+
+/**
+ * Without the gaps of a path that was broken already at that moment, and answered again later: what was done since did not
+ * cause them. TCP sends again after ever longer pauses (RFC 6298), so that a connection is silent for up to as long again
+ * as what blocked it lasted.
+ */
+function withoutFound(record: PathRecord, sinceMs: number): PathRecord {
+  const { gaps = [], openMs = 0 } = record;
+  return { ...record, gaps: gaps.filter(([startMs]) => startMs > sinceMs - brokenMs || startMs === openMs) };
 }
 
 /** Ms without an answer in a span of time. */
