@@ -94,12 +94,12 @@ export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion)
       const toleratedMs = toleranceOf(gates, kind);
       if (toleratedMs === undefined) continue;
       if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) continue;
-      const within = (fromMs: number, toMs: number): number =>
-        parts.reduce((sum, record) => sum + lostWithin(record, fromMs, toMs), 0);
-      const usual = within(baseline.fromMs, baseline.toMs) / Math.max(1, baseline.toMs - baseline.fromMs);
+      const sumOf = (of: (record: PathRecord) => number): number => parts.reduce((sum, record) => sum + of(record), 0);
+      const before = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
+      const usual = before / Math.max(1, baseline.toMs - baseline.fromMs);
       if (usual > brokenShare) continue;
       const lost = (record: PathRecord): number => lostWithin(withoutFound(record, sinceMs), sinceMs, untilMs);
-      const lostMs = Math.round(parts.reduce((sum, record) => sum + lost(record), 0) - usual * (untilMs - sinceMs));
+      const lostMs = Math.round(sumOf(lost) - usual * (untilMs - sinceMs));
       if (lostMs <= toleratedMs) continue;
       const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
       found.push({ node, record: worst, lostMs, toleratedMs });
