@@ -4,7 +4,7 @@ import { until } from '../../lab/process.ts';
 import type { DrainOptions } from '../../workflows/model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
 
 /** There is no kubelet: this ends pods that were told to end, as one would. */
 let kubelet: Promise<void> | undefined;
@@ -44,19 +44,7 @@ const podsOn = async (node: string): Promise<string[]> =>
 
 beforeAll(async () => {
   await lab().kubectl('create', 'namespace', namespace);
-  await until(
-    'the default service account',
-    () =>
-      lab()
-        .kubectl('-n', namespace, 'get', 'serviceaccount', 'default')
-        .then(
-          () => true,
-          () => false
-        ),
-    {
-      timeoutMs: 60_000,
-    }
-  );
+  await untilAccount(lab(), namespace);
   kubelet = (async () => {
     while (!stopKubelet) {
       const { items } = await get<V1PodList>(lab(), 'pods', '-n', namespace);

@@ -8,7 +8,7 @@ import { until } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, ciliumDefinition, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, ciliumDefinition, get, untilAccount } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const bridges: ChildProcess[] = [];
@@ -40,19 +40,7 @@ beforeAll(async () => {
       },
     }))
   );
-  await until(
-    'the account',
-    () =>
-      lab()
-        .kubectl('-n', 'shop', 'get', 'serviceaccount', 'default')
-        .then(
-          () => true,
-          () => false
-        ),
-    {
-      timeoutMs: 60_000,
-    }
-  );
+  await untilAccount(lab(), 'shop');
 });
 
 async function startBridge(name: string): Promise<void> {

@@ -1,10 +1,9 @@
 import type { V1Node } from '@kubernetes/client-node';
-import { until } from '../../lab/process.ts';
 import { bucketOf, digestOf } from '../../workflows/model/node-digest.ts';
 import { ungrouped, type NodeFacts } from '../../workflows/model/nodes.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const read = (name: string): Promise<V1Node> => get<V1Node>(lab(), 'node', name);
@@ -49,14 +48,7 @@ it('tells of all nodes, or only of those that are not as the caller knows them',
     { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-3', labels: label } },
     { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-4', labels: label } }
   );
-  const account = (): Promise<boolean> =>
-    lab()
-      .kubectl('get', 'serviceaccount', 'default')
-      .then(
-        () => true,
-        () => false
-      );
-  await until('the account', account, { timeoutMs: 60_000 });
+  await untilAccount(lab(), 'default');
   // A pod on Canal, on each of the flipped nodes.
   for (const name of ['seen-3', 'seen-4']) {
     await apply(lab(), barePod('default', `on-${name}`, name));

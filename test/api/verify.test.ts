@@ -4,7 +4,7 @@ import { prober } from '../../activities/probe/names.ts';
 import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
 
 /** There is no kubelet: the tests say what one would. */
 const lab = useLab({ nodes: 0 });
@@ -36,14 +36,7 @@ async function untilChecking(not?: string): Promise<{ uid: string | undefined; c
 
 it('does not wait for the answers of a prober that is gone, and asks the one in its place', async () => {
   await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, bareNode('one'));
-  const account = (): Promise<boolean> =>
-    lab()
-      .kubectl('get', 'serviceaccount', 'default', '-n', namespace)
-      .then(
-        () => true,
-        () => false
-      );
-  await until('the account', account, { timeoutMs: 60_000 });
+  await untilAccount(lab(), namespace);
   await startProber('first', '10.244.0.1');
 
   const target = { cluster: lab().layout.context, node: 'one', targetPodCidr: '10.245.0.0/16' };

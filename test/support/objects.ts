@@ -1,5 +1,5 @@
 import type { Lab } from '../../lab/cluster/lab.ts';
-import { run } from '../../lab/process.ts';
+import { run, succeeds, until } from '../../lab/process.ts';
 
 /** Applies objects as an administrator would. */
 export async function apply(lab: Lab, ...objects: object[]): Promise<void> {
@@ -11,6 +11,14 @@ export async function apply(lab: Lab, ...objects: object[]): Promise<void> {
 /** Reads one object or list as JSON. */
 export async function get<T>(lab: Lab, ...what: string[]): Promise<T> {
   return JSON.parse(await lab.kubectl('get', ...what, '-o', 'json')) as T;
+}
+
+/** Waits until a namespace has its default service account, without which it takes no pods. */
+export async function untilAccount(lab: Lab, namespace: string): Promise<void> {
+  const args = ['--kubeconfig', lab.layout.kubeconfig, '-n', namespace, 'get', 'serviceaccount', 'default'];
+  await until(`the default service account of ${namespace}`, () => succeeds(lab.catalogue.bin('kubectl'), args), {
+    timeoutMs: 60_000,
+  });
 }
 
 /** A node object without a machine behind it. */
