@@ -17,7 +17,8 @@ const agentCapabilities = [
 
 /**
  * What a migration of the lab is started with. The Helm values say where the lab differs from a usual cluster: images
- * that were built here, a host that may lack some rights, no Envoy and no Hubble because the lab does not build them.
+ * that were built here, a host that may lack some rights, no Envoy, no Hubble and no health endpoint because the lab does not
+ * build them.
  */
 export function labMigrationRequest(
   lab: Lab,
@@ -48,6 +49,7 @@ export function labMigrationRequest(
       envoy: { enabled: false },
       l7Proxy: false,
       hubble: { enabled: false },
+      endpointHealthChecking: { enabled: false },
       cgroup: { autoMount: { enabled: false }, hostRoot: '/sys/fs/cgroup' },
       sysctlfix: { enabled: false },
       securityContext: { capabilities: { ciliumAgent: agentCapabilities, cleanCiliumState: cleanUpCapabilities } },

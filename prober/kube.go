@@ -53,8 +53,9 @@ type apiError struct {
 
 func (e apiError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
 
-// call returns the body of the answer, to be closed.
-func (k kube) call(ctx context.Context, method, path, contentType string, body []byte) (io.ReadCloser, error) {
+// call returns the body of the answer, to be closed. mediaType is that of what is sent or, where nothing is, of what is
+// wanted; "" leaves it to the API server.
+func (k kube) call(ctx context.Context, method, path, mediaType string, body []byte) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, k.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -65,8 +66,10 @@ func (k kube) call(ctx context.Context, method, path, contentType string, body [
 		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
-	if contentType != "" {
-		request.Header.Set("Content-Type", contentType)
+	if mediaType != "" && body != nil {
+		request.Header.Set("Content-Type", mediaType)
+	} else if mediaType != "" {
+		request.Header.Set("Accept", mediaType)
 	}
 	response, err := k.client.Do(request)
 	if err != nil {
@@ -84,6 +87,7 @@ type meta struct {
 	Name            string            `json:"name,omitempty"`
 	ResourceVersion string            `json:"resourceVersion,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty"`
+	Annotations     map[string]string `json:"annotations,omitempty"`
 }
 
 type endpointSlice struct {
@@ -186,14 +190,56 @@ func tell(peers chan []peer, byName map[string]endpointSlice) {
 	peers <- found
 }
 
+// askedAnnotation is set anew on a node's page by whoever waits for it: see ledger.ts.
+const askedAnnotation = "cni-live-migration/asked-at"
+
+// watchAsked tells each time that the page of that name is asked for. While the API server cannot be reached, nobody asks.
+func watchAsked(ctx context.Context, api kube, page string, asked chan<- struct{}) {
+	last := ""
+	path := "/api/v1/namespaces/" + api.namespace + "/configmaps?watch=1&timeoutSeconds=300&resourceVersion=0&fieldSelector=" +
+		url.QueryEscape("metadata.name="+page)
+	for ctx.Err() == nil {
+		// Not the pages themselves, which change every few seconds.
+		body, err := api.call(ctx, http.MethodGet, path, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", nil)
+		if err != nil {
+			log.Printf("asked: %v", err)
+		} else {
+			last = readAsked(body, last, asked)
+			body.Close()
+		}
+		pause(ctx, time.Second)
+	}
+}
+
+// readAsked reads events until they end. It returns what was asked for last.
+func readAsked(events io.Reader, last string, asked chan<- struct{}) string {
+	for decoder := json.NewDecoder(events); ; {
+		var event struct {
+			Object struct {
+				Metadata meta `json:"metadata"`
+			} `json:"object"`
+		}
+		if decoder.Decode(&event) != nil {
+			return last
+		}
+		now := event.Object.Metadata.Annotations[askedAnnotation]
+		if now == "" || now == last {
+			continue
+		}
+		last = now
+		select {
+		case asked <- struct{}{}:
+		default: // it is told already
+		}
+	}
+}
+
 // ledgerStore keeps the ledger in a ConfigMap of the node, where it outlives the pod, the node and the worker.
 type ledgerStore struct {
 	api             kube
 	name, role, pod string
 	book            *ledger
 	restored        bool
-	// Whether an earlier prober had written a page, which this one goes on with.
-	takenUp bool
 }
 
 func (s *ledgerStore) path() string {
@@ -225,7 +271,6 @@ func (s *ledgerStore) restore(ctx context.Context) {
 	var p page
 	if text := found.Data[s.role]; text != "" && json.Unmarshal([]byte(text), &p) == nil {
 		s.book.restore(p)
-		s.takenUp = true
 	}
 }
 

@@ -1,40 +1,73 @@
 package main
 
 import (
+	"fmt"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
 
-func TestWritesOftenWhileItsNodeIsMigrated(t *testing.T) {
-	begin := time.Unix(1_000, 0)
-	own := func(ip string) []peer {
-		return []peer{{"other", "10.0.1.1", "pod"}, {"node", ip, "pod"}, {"node", "172.20.0.1", "host"}}
+func TestWritesLessOftenTheMoreNodesThereAre(t *testing.T) {
+	for nodes, want := range map[int]time.Duration{1: writeEvery, 50: writeEvery, 1_000: time.Minute, 5_000: writeAtMost} {
+		if got := writePause(nodes); got != want {
+			t.Errorf("with %d nodes it waits %v, not %v", nodes, got, want)
+		}
+	}
+}
+
+func TestIsAsked(t *testing.T) {
+	event := func(at string) string {
+		if at == "" {
+			return `{"type":"MODIFIED","object":{"metadata":{"name":"ledger-n"}}}`
+		}
+		return `{"type":"MODIFIED","object":{"metadata":{"annotations":{"` + askedAnnotation + `":"` + at + `"}}}}`
 	}
 	for _, test := range []struct {
-		name  string
-		taken bool
-		seen  []string
-		after time.Duration
-		want  time.Duration
+		name   string
+		events []string
+		last   string
+		asked  bool
 	}{
-		{"a first one", false, []string{"10.0.0.2"}, time.Second, 60 * time.Second},
-		{"one that goes on with an earlier one's page", true, []string{"10.0.0.3"}, time.Second, 10 * time.Second},
-		{"one whose node got a new one", false, []string{"10.0.0.2", "10.32.0.2"}, time.Second, 10 * time.Second},
-		{"one whose node got a new one long ago", false, []string{"10.0.0.2", "10.32.0.2"}, eagerFor, 60 * time.Second},
-		{"one that sees the same again", false, []string{"10.0.0.2", "10.0.0.2"}, time.Second, 60 * time.Second},
+		{"by nobody", []string{event(""), event("")}, "", false},
+		{"once", []string{event(""), event("1"), event("1")}, "1", true},
+		{"as before", []string{event("0")}, "0", false},
+		{"again", []string{event("0"), event("1")}, "1", true},
+		{"before the connection broke", []string{event("1"), `{"type":"MOD`}, "1", true},
 	} {
-		e := eagerness{node: "node", taken: test.taken}
-		for _, ip := range test.seen {
-			e.see(own(ip), begin)
+		asked := make(chan struct{}, 1)
+		last := readAsked(strings.NewReader(strings.Join(test.events, "\n")), "0", asked)
+		if want := test.last; want != "" && last != want {
+			t.Errorf("%s: last asked for at %q, not %q", test.name, last, want)
 		}
-		if got := e.pause(1_000, begin.Add(test.after)); got != test.want {
-			t.Errorf("%s waits %v, not %v", test.name, got, test.want)
+		if got := len(asked) > 0; got != test.asked {
+			t.Errorf("%s: told: %v", test.name, got)
 		}
 	}
-	if got := (&eagerness{}).pause(3, begin); got != writeEvery {
-		t.Errorf("in a small cluster it waits %v", got)
+}
+
+func TestThreadsForSamples(t *testing.T) {
+	every := func(count int, duration time.Duration) map[string]path {
+		paths := map[string]path{}
+		for i := range count {
+			paths[fmt.Sprint(i)] = path{every: duration}
+		}
+		return paths
 	}
-	if got := (&eagerness{}).pause(5_000, begin); got != writeAtMost {
-		t.Errorf("in the largest cluster it waits %v", got)
+	s := settings{every: 50 * time.Millisecond}
+	for _, test := range []struct {
+		name  string
+		paths map[string]path
+		want  int
+	}{
+		{"none", nil, 1},
+		{"few", every(10, 0), 1},
+		{"many, each seldom", every(100, time.Second), 1},
+		{"many", every(20, 0), min(2, runtime.NumCPU())},
+		{"more than there are processors for", every(100_000, 0), runtime.NumCPU()},
+	} {
+		if got := s.threads(test.paths); got != test.want {
+			t.Errorf("%s: %d threads, want %d", test.name, got, test.want)
+		}
 	}
 }

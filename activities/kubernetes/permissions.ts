@@ -75,6 +75,8 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'namespaces', verbs: [...write, 'list'] },
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
+  // The probers' right, which nobody without it may give.
+  { group: '', resource: 'configmaps', verbs: ['watch'], namespace: helperNamespace },
   { group: '', resource: 'serviceaccounts', verbs: [...write, 'list'] },
   { group: '', resource: 'secrets', verbs: [...write, 'list', 'update'], namespace: 'kube-system' },
   { group: '', resource: 'persistentvolumes', verbs: ['list'] },

@@ -10,7 +10,7 @@ import { withFailures } from '../kubernetes/errors.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import { isReady } from '../kubernetes/ready.ts';
 import { poll } from '../poll.ts';
-import { readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
+import { askForPages, readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
 
 /** Input of `checkGates`. */
 export interface GateTarget {
@@ -29,6 +29,15 @@ const writtenOnSmallMs = 30_000;
 /** How often something outside is asked before it counts as wrong, and how long each answer may take, in ms. */
 const outsideTries = 3;
 const outsideMs = 10_000;
+
+/** Probers of up to so many nodes are asked to write at once, and so often it is looked whether they have, in ms. */
+const askedNodes = 20;
+const askedEveryMs = 500;
+
+/** All pages of a large cluster are not read that often. In ms. */
+const everyMs = 2_000;
+const largeCluster = 100;
+const everyOnLargeMs = 20_000;
 
 /** So many breaches are told one by one. */
 const maxTold = 10;
@@ -79,6 +88,8 @@ async function untilWritten(
   const first = await read();
   const begin = new Map(first.map((page) => [keyOf(page), page.atMs]));
   const asked = nodes ?? (await presentOf(connection, first));
+  const soon = asked.length <= askedNodes;
+  if (soon) await askForPages(connection, asked);
   const deadline = Date.now() + (await longestMs(connection));
   const silent = await poll(
     async () => {
@@ -88,8 +99,11 @@ async function untilWritten(
         ? { done: missing }
         : { waitingFor: `the probers on ${few(missing)} to write their ledger` };
     },
-    // All pages of a large cluster are not read every other second.
-    { timeoutMs: writtenMs + 60_000, everyMs: asked.length > 100 ? 20_000 : 2_000, onTimeout: 'GateBreached' }
+    {
+      timeoutMs: writtenMs + 60_000,
+      everyMs: soon ? askedEveryMs : asked.length > largeCluster ? everyOnLargeMs : everyMs,
+      onTimeout: 'GateBreached',
+    }
   );
   return { pages: nodes === undefined ? await read() : await readPagesAround(connection, nodes), silent };
 }
@@ -105,8 +119,8 @@ async function presentOf(connection: ClusterConnection, pages: readonly LedgerPa
 
 /** How long probers may take to write, which depends on how many they are, in ms. */
 async function longestMs({ core }: ClusterConnection): Promise<number> {
-  const { items, metadata } = await core.listNode({ limit: 100 });
-  return items.length + (metadata?.remainingItemCount ?? 0) > 100 ? writtenMs : writtenOnSmallMs;
+  const { items, metadata } = await core.listNode({ limit: largeCluster });
+  return items.length + (metadata?.remainingItemCount ?? 0) > largeCluster ? writtenMs : writtenOnSmallMs;
 }
 
 /** @returns what Prometheus and other services object to. */

@@ -1,4 +1,4 @@
-import type { V1ConfigMap } from '@kubernetes/client-node';
+import { PatchStrategy, setHeaderOptions, type V1ConfigMap } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
 import {
   ledgerStages,
@@ -14,7 +14,7 @@ import { heartbeat } from '../heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { askedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pages.ts';
 
 /** ConfigMap with what was known at the end of each stage. */
@@ -125,6 +125,15 @@ export async function readPagesOf({ core }: ClusterConnection, nodes: readonly s
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
   );
   return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
+}
+
+/** Has the probers of some nodes write down soon what they saw until now; those that have no page yet are not asked. */
+export async function askForPages({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
+  const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
+  const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
+  await atMost(pagesAtOnce, nodes, (node) =>
+    ifFound(core.patchNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace, body }, merge))
+  );
 }
 
 function pagesIn({ metadata, data = {} }: V1ConfigMap): LedgerPage[] {

@@ -76,7 +76,7 @@ export function proberObjects(target: Omit<ProberTarget, 'cluster'>, service: Se
 function proberServices(): Manifest[] {
   const rules = [
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
-    { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'create', 'patch'] },
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'watch', 'create', 'patch'] },
   ];
   const port = (number: number) => ({ name: `p${number}`, port: number });
   const open = [proberPort, linePort, servicePort, nodePortPort, hostPortPort];

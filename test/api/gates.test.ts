@@ -1,8 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { KubernetesObject } from '@kubernetes/client-node';
 import type { GateTarget } from '../../activities/probe/gates.ts';
 import type { Gates } from '../../workflows/model/gates.ts';
 import type { PathRecord } from '../../workflows/model/ledger.ts';
+import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
@@ -48,13 +50,22 @@ beforeAll(async () => {
   await write([record()]);
 });
 
-/** Asks the gates while the probers go on writing. */
+/** When the node's probers were last asked for their page; the annotation is that of prober/kube.go. */
+async function askedAt(node: string): Promise<string | undefined> {
+  const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
+  return metadata?.annotations?.['cni-live-migration/asked-at'];
+}
+
+/** Asks the gates; the probers write again once they are asked to. */
 async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): Promise<void> {
   const whole: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [], ...gates };
   const target = { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, ...more };
   await write(records);
+  const before = await askedAt('n1');
   const asked = activitiesOf(lab()).checkGates(target);
-  const writing = new Promise((resolve) => setTimeout(resolve, 1_500)).then(() => write(records));
+  const writing = until('the probers to be asked', async () => (await askedAt('n1')) !== before, {
+    timeoutMs: 20_000,
+  }).then(() => write(records));
   await Promise.all([asked, writing]);
 }
 

@@ -19,10 +19,7 @@ type probers struct {
 	*simulator
 	mutex   sync.Mutex
 	running map[types.UID]context.CancelFunc
-	// Nodes that had a prober in the pod network before, and until when theirs write more often.
-	known      map[string]bool
-	eagerUntil map[string]time.Time
-	order      []string
+	order   []string
 }
 
 // How many other nodes each samples, and how often pages are written; prober/probe.go.
@@ -31,14 +28,13 @@ const (
 	writeEvery  = 3 * time.Second
 	writeShare  = 60 * time.Millisecond
 	writeAtMost = 100 * time.Second
-	// For so long a prober that comes anew, or whose node's pods do, writes sooner.
-	eagerFor    = 2 * time.Minute
-	eagerShare  = 10 * time.Millisecond
-	eagerAtMost = 10 * time.Second
+	// Whoever is asked for a page waits until what was sent before has its answer; prober/kube.go.
+	sampleTimeout   = 900 * time.Millisecond
+	askedAnnotation = "cni-live-migration/asked-at"
 )
 
 func newProbers(s *simulator) *probers {
-	p := &probers{simulator: s, running: map[types.UID]context.CancelFunc{}, known: map[string]bool{}, eagerUntil: map[string]time.Time{}, order: make([]string, len(s.machines))}
+	p := &probers{simulator: s, running: map[types.UID]context.CancelFunc{}, order: make([]string, len(s.machines))}
 	for name, m := range s.machines {
 		p.order[m.index] = name
 	}
@@ -63,10 +59,6 @@ func (p *probers) see(ctx context.Context, pod *corev1.Pod) {
 	}
 	own, cancel := context.WithCancel(ctx)
 	p.running[pod.UID] = cancel
-	if role == "pod" && p.known[m.name] {
-		p.eagerUntil[m.name] = time.Now().Add(eagerFor)
-	}
-	p.known[m.name] = true
 	go p.write(own, m, role, pod.Namespace)
 }
 
@@ -79,31 +71,53 @@ func (p *probers) gone(pod *corev1.Pod) {
 	}
 }
 
-// every is how long the probers of a node let pass between two writes.
-func (p *probers) every(m *machine) time.Duration {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	share, atMost := writeShare, writeAtMost
-	if time.Now().Before(p.eagerUntil[m.name]) {
-		share, atMost = eagerShare, eagerAtMost
-	}
-	return min(max(writeEvery, time.Duration(len(p.machines))*share), atMost)
-}
-
 func (p *probers) write(ctx context.Context, m *machine, role, namespace string) {
 	began := time.Now()
-	timer := time.NewTimer(time.Duration(rand.Int64N(int64(p.every(m)))))
+	every := min(max(writeEvery, time.Duration(len(p.machines))*writeShare), writeAtMost)
+	timer := time.NewTimer(time.Duration(rand.Int64N(int64(every))))
 	defer timer.Stop()
+	asked := make(chan struct{}, 1)
+	go p.watchAsked(ctx, "ledger-"+m.name, namespace, asked)
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-asked:
+			timer.Reset(sampleTimeout)
+			continue
 		case <-timer.C:
 		}
 		if err := p.put(ctx, m, role, namespace, int(time.Since(began).Seconds())); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 			log.Printf("ledger of %s: %v", m.name, err)
 		}
-		timer.Reset(p.every(m))
+		timer.Reset(every)
+	}
+}
+
+// watchAsked tells each time that the page of that name is asked for.
+func (p *probers) watchAsked(ctx context.Context, page, namespace string, asked chan<- struct{}) {
+	maps := p.metadata.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(namespace)
+	last := ""
+	for ctx.Err() == nil {
+		seconds := int64(300)
+		events, err := maps.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + page, ResourceVersion: "0", TimeoutSeconds: &seconds})
+		if err == nil {
+			for event := range events.ResultChan() {
+				object, ok := event.Object.(*metav1.PartialObjectMetadata)
+				if !ok || object.Annotations[askedAnnotation] == last {
+					continue
+				}
+				last = object.Annotations[askedAnnotation]
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/clientcmd"
 )
 
@@ -41,7 +42,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	s := &simulator{client: client, machines: newMachines(*count), host: *host}
+	objects, err := metadata.NewForConfig(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	s := &simulator{client: client, metadata: objects, machines: newMachines(*count), host: *host}
 	go func() { log.Fatal(s.serveLogs(*certificate, *key)) }()
 	if err := s.makeNodes(ctx); err != nil {
 		log.Fatal(err)
@@ -53,6 +58,7 @@ func main() {
 // simulator is what all machines share.
 type simulator struct {
 	client   kubernetes.Interface
+	metadata metadata.Interface
 	machines map[string]*machine
 	host     string
 }
