@@ -1,5 +1,5 @@
 import { median, readResult, rounded, type Measured } from './results.ts';
-import { calmFrom, peerName, peerRatios, type Migrated, type PeerResult } from './peer/result.ts';
+import { calmFrom, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './peer/result.ts';
 import type { RecoveryResult } from './recovery/result.ts';
 import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
@@ -34,9 +34,6 @@ const sameWork: readonly { what: string; byHand: readonly string[]; service: rea
 
 const lessLoad =
   "So that one machine carries so many nodes, the application's clients send each target a request every 1.5 s (0.5 s on three nodes), probers sample every path once a second, and gates tolerate 120 s (20 s), because agents that start together take the whole machine.";
-
-const whyCrowded =
-  "What goes on side by side gains nothing where no core is idle. Five nodes with two networks each leave little of this machine: cores were idle for 0 to 12 % of the time in the service's runs, with 33 to 66 processes that waited for one, and 23 % by hand (vmstat, 5 s each). In the cut-over, for which five agents compile their programs anew, the compiler took 24 % of the time, probers 17 %, agents 10 %, kubelets and the API server 6 % each (perf, 10 s). `verifyNode` took ten times as long for a node as on three nodes one after the other. A likely cause is that it waited for up to 30 s for probers that another node of its wave had made anew, which it does no more; that is not measured yet. Nor are machines with cores of their own.";
 
 async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   const result = await readResult<PeerResult>(peerName(nodes, waveSize));
@@ -93,7 +90,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     '',
     whyLonger(pairs.map(({ service }) => service)),
     '',
-    ...(nodes > calmFrom ? [whyCrowded, ''] : []),
+    ...whatTookProcessors(pairs),
     ...(ratios.restarts > 1 ? [whyAnew(ratios.restarts), ''] : []),
     "Where the service's time goes: its kinds of activities, with the most seconds first. Some go on side by side.",
     '',
@@ -120,6 +117,28 @@ function whyLonger(runs: readonly Migrated[]): string {
   );
 }
 
+/** What the machine was busy with, where it was measured: nothing gains from going on side by side where no processor is idle. */
+function whatTookProcessors(pairs: readonly Pair[]): string[] {
+  const [byHand, service] = [middleOf(pairs.map((pair) => pair.byHand)), middleOf(pairs.map((pair) => pair.service))];
+  const [hand, own] = [byHand?.processors, service?.processors];
+  if (hand === undefined || own === undefined) return [];
+  const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
+  const programs = Object.entries(own.programs).map(([program, share]) => `\`${program}\` ${percent(share)}`);
+  const compiles = Object.entries(service?.compileSeconds ?? {}).map(
+    ([program, seconds]) => `${seconds} s for \`${program}\``
+  );
+  return [
+    `What goes on side by side gains nothing where no processor is idle. They were for ${percent(own.idle)} of the time of the service's middle run and ` +
+      `${percent(hand.idle)} by hand, with ${own.runnable} and ${hand.runnable} processes that ran or waited for one, and in the kernel for ${percent(own.kernel)} and ` +
+      `${percent(hand.kernel)}. By program, of all their time in the service's run: ${programs.join(', ')} (\`app\` and \`coredns\` are the sample application's, ` +
+      '`(compilers)` what agents start).',
+    '',
+    `Each agent compiles its programs anew whenever it starts, twice a node at least: ${compiles.join(', ')}. Until then no new pod starts ` +
+      'on its node. `verifyNode` waits for that, and by hand nobody does.',
+    '',
+  ];
+}
+
 /** Why a pod is made anew more than once. */
 function whyAnew(restarts: number): string {
   return (
@@ -128,6 +147,7 @@ function whyAnew(restarts: number): string {
   );
 }
 
+/** The run whose time is in the middle. */
 function middleOf(runs: readonly Migrated[]): Migrated | undefined {
   return [...runs].sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)];
 }

@@ -10,7 +10,9 @@ import { tellRegressions } from '../regressions.ts';
 import { readResult, rounded, writeResult } from '../results.ts';
 import { withLab } from '../with-lab.ts';
 import { migrateByHand } from './hand-procedure.ts';
-import { Observer } from './observer.ts';
+import { compileSeconds } from './compilations.ts';
+import { Observer, type Seen } from './observer.ts';
+import { ProcessorWatch } from './processor-use.ts';
 import { calmFrom, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
 
 /**
@@ -60,9 +62,7 @@ async function callLess(lab: Lab): Promise<void> {
 }
 
 async function byHand(lab: Lab): Promise<Migrated> {
-  const observer = new Observer(lab);
-  await observer.start();
-  const laps = await migrateByHand(lab);
+  const [laps, seen] = await watched(lab, () => migrateByHand(lab));
   const steps = laps.map(({ step, endMs }, index) => {
     const seconds = rounded((endMs - (laps[index - 1]?.endMs ?? 0)) / 1_000);
     return [step, seconds] as const;
@@ -72,8 +72,23 @@ async function byHand(lab: Lab): Promise<Migrated> {
     seconds: rounded((laps.at(-1)?.endMs ?? 0) / 1_000),
     phases: Object.fromEntries(steps.filter((step) => !isNode(step))),
     nodes: Object.fromEntries(steps.filter(isNode)),
-    ...(await observer.stop()),
+    ...seen,
   };
+}
+
+/** Does something with a lab, and tells what users of its application saw, and what the machine was busy with. */
+async function watched<T>(
+  lab: Lab,
+  work: () => Promise<T>
+): Promise<[done: T, seen: Seen & Pick<Migrated, 'processors' | 'compileSeconds'>]> {
+  const observer = new Observer(lab);
+  const watch = new ProcessorWatch();
+  await observer.start();
+  await watch.start();
+  const done = await work();
+  const processors = await watch.stop();
+  const seen = await observer.stop();
+  return [done, { ...seen, processors, compileSeconds: await compileSeconds(lab) }];
 }
 
 async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
@@ -81,6 +96,8 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   await startWorker(lab, temporal.address);
   const request: MigrationRequest = labMigrationRequest(lab, 'none', {
     waves: { size: waveSize },
+    // Nobody is there to answer a migration that pauses.
+    onFailure: 'stop',
     // As many agents that start at once take all of the machine for half a minute, the API server's part too.
     ...(lab.layout.nodeNames.length > calmFrom && { gates: { toleranceMs: 120_000 } }),
   });
@@ -88,15 +105,14 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
   try {
-    const observer = new Observer(lab);
-    await observer.start();
-    await client.workflow.start('clusterMigration', {
-      taskQueue: defaultTaskQueue,
-      workflowId: migrationWorkflowId(cluster),
-      args: [request],
+    const [report, seen] = await watched(lab, async () => {
+      await client.workflow.start('clusterMigration', {
+        taskQueue: defaultTaskQueue,
+        workflowId: migrationWorkflowId(cluster),
+        args: [request],
+      });
+      return new Migration(client, cluster).result();
     });
-    const report = await new Migration(client, cluster).result();
-    const seen = await observer.stop();
     const ids = report.nodes.map(({ name }) => name);
     const activities = await activitySeconds(client, migrationWorkflowId(cluster), ids);
     return {

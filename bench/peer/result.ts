@@ -1,6 +1,7 @@
 import type { Ratios } from '../regressions.ts';
 import { median } from '../results.ts';
 import type { Seen } from './observer.ts';
+import type { ProcessorUse } from './processor-use.ts';
 
 /** One whole migration. */
 export interface Migrated extends Seen {
@@ -11,6 +12,10 @@ export interface Migrated extends Seen {
   nodes: Record<string, number>;
   /** Of the service: how often each kind of activity was done, and the seconds of all together. */
   activities?: Record<string, { count: number; seconds: number }>;
+  /** What the machine that carries everything was busy with. */
+  processors?: ProcessorUse;
+  /** Seconds that an agent compiled each of its programs, at the end. */
+  compileSeconds?: Record<string, number>;
 }
 
 /** One pair: both on a lab of their own, one after the other, on the same machine. */
