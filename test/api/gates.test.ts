@@ -59,7 +59,7 @@ async function askedAt(node: string): Promise<string | undefined> {
 /** Asks the gates; the probers write again once they are asked to. */
 async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): Promise<void> {
   const whole: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [], ...gates };
-  const target = { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, ...more };
+  const target = { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, nodes: ['n1'], ...more };
   await write(records);
   const before = await askedAt('n1');
   const asked = activitiesOf(lab()).checkGates(target);
