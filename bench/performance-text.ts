@@ -1,5 +1,5 @@
 import { median, readResult, rounded, type Measured } from './results.ts';
-import { calmFrom, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './peer/result.ts';
+import { fullLoadUpTo, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './peer/result.ts';
 import type { RecoveryResult } from './recovery/result.ts';
 import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
@@ -58,7 +58,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     '',
     `${pairs.length} pairs of whole migrations, alternating, each on a fresh lab with the sample application: by hand as Cilium's guide says (\`bench/peer/hand-procedure.ts\`,`,
     `one node after the other), and by this service with every check on. ${measuredOn(result)}`,
-    ...(nodes > calmFrom ? [lessLoad] : []),
+    ...(nodes > fullLoadUpTo ? [lessLoad] : []),
     '',
     table([
       ['middle of all pairs', 'by hand', 'service'],

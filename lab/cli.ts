@@ -111,6 +111,12 @@ async function machineDir(name: string, which: string): Promise<string> {
   return layout.machineDir(machine);
 }
 
+// Who reads what is printed, such as `head`, may have read enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;

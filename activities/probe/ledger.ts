@@ -127,6 +127,9 @@ export async function readPagesOf({ core }: ClusterConnection, nodes: readonly s
   return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
 }
 
+/** So long after they were asked, probers have written, if they can (0.9 s, prober/probe.go). In ms. */
+export const writtenAfterMs = 2_000;
+
 /** Has the probers of some nodes write down soon what they saw until now; those that have no page yet are not asked. */
 export async function askForPages({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };

@@ -1,3 +1,4 @@
+import { Context } from '@temporalio/activity';
 import { contains } from '../../workflows/model/networks.ts';
 import { tunnelSuspicion } from '../../workflows/model/gates.ts';
 import { flipLabel } from '../../workflows/model/helm-values.ts';
@@ -13,7 +14,7 @@ import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { isOnSource, listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { poll } from '../poll.ts';
 import { checksFor, peersOf, type Check, type CheckResult } from './checks.ts';
-import { readPages } from './ledger.ts';
+import { askForPages, readPages, writtenAfterMs } from './ledger.ts';
 import { prober } from './names.ts';
 
 /** Input of `verifyNode`. */
@@ -72,6 +73,9 @@ export function createProbeActivities(clusters: Clusters) {
         // After a reboot, the API server shows pods for a while as they were before it.
         const outdated = addressesOf(await listPeers(connection)) !== addressesOf(peers);
         if (outdated && attempt++ < maxAttempts) continue;
+        // On a large cluster, they may have been written a minute ago.
+        await askForPages(connection, [target.node]);
+        await Context.current().sleep(writtenAfterMs);
         const cause = tunnelSuspicion(await readPages(connection), await tunnelPortOf(connection), Date.now());
         // A node that was taken back is as it was. Where the overlay is blocked, it cannot reach the nodes that are on it, and
         // keeping it cordoned would not change that.

@@ -13,7 +13,7 @@ import { migrateByHand } from './hand-procedure.ts';
 import { compileSeconds } from './compilations.ts';
 import { Observer, type Seen } from './observer.ts';
 import { ProcessorWatch } from './processor-use.ts';
-import { calmFrom, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
+import { fullLoadUpTo, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
 
 /**
  * The whole migration of a lab by this service, every check of it on, beside the procedure by hand: alternating, each time
@@ -48,7 +48,7 @@ async function bench(): Promise<void> {
 async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
   return withLab(async (name) => {
     const lab = await labUp({ name, nodes, ephemeral: true });
-    if (nodes > calmFrom) await callLess(lab);
+    if (nodes > fullLoadUpTo) await callLess(lab);
     const migrated = await migrate(lab);
     console.error(JSON.stringify(migrated));
     return migrated;
@@ -99,7 +99,7 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
     // Nobody is there to answer a migration that pauses.
     onFailure: 'stop',
     // As many agents that start at once take all of the machine for half a minute, the API server's part too.
-    ...(lab.layout.nodeNames.length > calmFrom && { gates: { toleranceMs: 120_000 } }),
+    ...(lab.layout.nodeNames.length > fullLoadUpTo && { gates: { toleranceMs: 120_000 } }),
   });
   const cluster = lab.layout.context;
   const connection = await Connection.connect({ address: temporal.address });

@@ -38,7 +38,7 @@ export function peerName(nodes: number, waveSize: number): string {
 }
 
 /** With more nodes than that, one machine carries them only if the application and the probers leave it room. */
-export const calmFrom = 3;
+export const fullLoadUpTo = 3;
 
 /** How the service relates to the procedure by hand. */
 export interface PeerRatios extends Ratios {
