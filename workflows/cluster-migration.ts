@@ -277,7 +277,7 @@ class ClusterMigration {
     await removeBridge(input);
     await applyRelease(input, cutOverValues(input), 'Cilium owns the CNI and enforces policy');
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
-      { cluster, expected: expectedCutOverConfig },
+      { cluster, expected: expectedCutOverConfig(input) },
     ]);
     for (const wave of agentWaves(await this.nodes.refresh(), input, this.state)) {
       await this.state.checkpoint(input.reminderSeconds);

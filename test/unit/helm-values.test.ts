@@ -1,4 +1,10 @@
-import { coexistenceValues, conflictingValues, cutOverValues, finalValues } from '../../workflows/model/helm-values.ts';
+import {
+  coexistenceValues,
+  conflictingValues,
+  cutOverValues,
+  expectedCutOverConfig,
+  finalValues,
+} from '../../workflows/model/helm-values.ts';
 import { parseInput, type MigrationInput } from '../../workflows/model/input.ts';
 
 function input(values: Record<string, unknown>): MigrationInput {
@@ -25,11 +31,26 @@ it('ends with Cilium owning the CNI and enforcing policy, and changes nothing el
     cni: { customConf: false, uninstall: false, readCniConf: '/cni-chain/05-cilium.conflist' },
     extraConfig: { 'enable-stale-cilium-endpoint-cleanup': 'true', 'prepend-iptables-chains': 'true' },
     operator: { setNodeTaints: true, unmanagedPodWatcher: { restart: true } },
+    devices: ['!flannel+', '!cali+', '!veth+'],
+    forceDeviceDetection: true,
   };
   // The agents' template is the same in all three, so that no agent is replaced but by the migration.
   expect(cutOverValues(input({}))).toEqual({ ...before, ...ownership });
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } };
   expect(after).toEqual({ ...before, ...ownership, updateStrategy });
+});
+
+it.each([
+  [{}, true],
+  [{ devices: '' }, true],
+  [{ devices: 'eth0' }, false],
+  [{ devices: ['eth+', 'bond0'] }, false],
+])("has agents ignore Canal's devices from the cut-over on, where the operator names none: %j", (values, ours) => {
+  const given = input(values);
+  expect(coexistenceValues(given)['devices']).toEqual(given.values['devices']);
+  const devices = ours ? ['!flannel+', '!cali+', '!veth+'] : given.values['devices'];
+  expect(finalValues(given)['devices']).toEqual(devices);
+  expect(expectedCutOverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
 });
 
 it("mounts its CNI file beside the operator's own volumes", () => {

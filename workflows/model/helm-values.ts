@@ -72,9 +72,24 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
   });
 }
 
+/**
+ * Devices that agents leave alone from the cut-over on. By themselves they attach their programs to every device with a
+ * route, Canal's overlay too, and compile all of them anew, on every node, when the clean-up removes it: in the lab, pods
+ * began and ended half a minute later meanwhile. Once devices are named, veths count that have no default route (cilium
+ * pkg/datapath/linux/devices_controller.go, v1.20), so that those of pods are named too.
+ */
+const ignoredDevices = ['!flannel+', '!cali+', '!veth+'];
+
+/** Whether the operator says which devices agents attach their programs to. */
+function namesDevices({ values }: MigrationInput): boolean {
+  const { devices } = values;
+  return typeof devices === 'string' ? devices !== '' : Array.isArray(devices) && devices.length > 0;
+}
+
 /** What Cilium runs with when every node is migrated: it writes its own CNI file and enforces policy. */
 export function cutOverValues(input: MigrationInput): HelmValues {
-  return merge(coexistenceValues(input), {
+  const devices = { devices: ignoredDevices, forceDeviceDetection: true };
+  return merge(merge(coexistenceValues(input), namesDevices(input) ? {} : devices), {
     cni: { customConf: false, readCniConf: cniChainPath },
     policyEnforcementMode: 'default',
     policyAuditMode: false,
@@ -114,13 +129,17 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
 }
 
 /** The same for the values of the cut-over. */
-export const expectedCutOverConfig: Readonly<Record<string, string | null>> = {
-  'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
-  'read-cni-conf': cniChainPath,
-  'cni-exclusive': 'true',
-  'enable-policy': 'default',
-  'policy-audit-mode': 'false',
-};
+export function expectedCutOverConfig(input: MigrationInput): Record<string, string | null> {
+  return {
+    'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
+    'read-cni-conf': cniChainPath,
+    'cni-exclusive': 'true',
+    'enable-policy': 'default',
+    'policy-audit-mode': 'false',
+    // Without the second, agents would use no device at all.
+    ...(!namesDevices(input) && { devices: ignoredDevices.join(' '), 'force-device-detection': 'true' }),
+  };
+}
 
 /** What the CiliumNodeConfig changes on a flipped node (keys as in `cilium-config`). */
 export const flippedNodeConfig: Readonly<Record<string, string>> = {
