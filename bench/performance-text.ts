@@ -225,8 +225,8 @@ function withMoreWrites(runs: readonly (ScaleRun & Measured)[]): string[] {
   const which = nodes.map((count) => count.toLocaleString('en')).join(' and ');
   return [
     '',
-    `The probers of the runs with ${which} nodes still wrote their ledgers two to three times as often as they do now, nearly half of the API server's`,
-    'work at 1,000 nodes (pprof: 4.5 of 16.5 s in these patches alone; 85 of some 190 requests a second).',
+    `The probers of the runs with ${which} nodes still wrote their ledgers two to three times as often as they do now`,
+    '([why](decisions/0014-api-servers-have-others-to-serve.md)), and none of them was asked for its page yet.',
   ];
 }
 
