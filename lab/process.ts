@@ -88,13 +88,40 @@ export interface ProcessId {
   startTicks: string;
 }
 
+/** What the kernel says of a process, in clock ticks (proc_pid_stat(5)). */
+export interface ProcessStat {
+  /** The program's name, of which the kernel keeps 15 bytes. */
+  program: string;
+  state: string;
+  startTicks: string;
+  /** In user and kernel mode, of the process itself and of the children that it waited for. */
+  ownTicks: number;
+  childTicks: number;
+}
+
+/** Reads /proc/PID/stat; undefined when there is no such process. */
+export async function readProcessStat(pid: number): Promise<ProcessStat | undefined> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The name, in parentheses, may itself hold spaces and parentheses.
+  const [nameFrom, nameTo] = [stat.indexOf('(') + 1, stat.lastIndexOf(')')];
+  // From the third field on.
+  const fields = stat.slice(nameTo + 2).split(' ');
+  const [state, startTicks] = [fields[0], fields[19]];
+  if (state === undefined || startTicks === undefined) return undefined;
+  const [user, kernel, childUser, childKernel] = fields.slice(11, 15).map(Number) as [number, number, number, number];
+  return {
+    program: stat.slice(nameFrom, nameTo),
+    state,
+    startTicks,
+    ownTicks: user + kernel,
+    childTicks: childUser + childKernel,
+  };
+}
+
 /** Names a running process; undefined when there is none with that id (or it is a zombie). */
 export async function identifyProcess(pid: number): Promise<ProcessId | undefined> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => undefined);
-  // The command's name, in parentheses, may itself hold spaces and parentheses.
-  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, startTicks] = [fields?.[0], fields?.[19]];
-  return startTicks === undefined || state === 'Z' ? undefined : { pid, startTicks };
+  const stat = await readProcessStat(pid);
+  return stat === undefined || stat.state === 'Z' ? undefined : { pid, startTicks: stat.startTicks };
 }
 
 /** True while that very process runs. */

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { readProcessStat } from '../../lab/process.ts';
 import { median, rounded } from '../results.ts';
 
 /** What the machine's processors did for a while. Shares are of the time of all of them, 0 to 1. */
@@ -78,11 +79,11 @@ export class ProcessorWatch {
     this.runnable.push((await readMachine()).runnable);
     const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
     for (const id of ids) {
-      const stat = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => '');
-      const one = processOf(stat);
+      const one = await readProcessStat(Number(id));
       if (one === undefined) continue;
-      this.see(`${id} ${one.startTicks}`, one.program, one.ownTicks, first);
-      if (one.program === agent) this.see(`${id} ${one.startTicks} children`, compiling, one.childTicks, first);
+      const program = nodeNames.includes(one.program) ? 'node' : one.program;
+      this.see(`${id} ${one.startTicks}`, program, one.ownTicks, first);
+      if (program === agent) this.see(`${id} ${one.startTicks} children`, compiling, one.childTicks, first);
     }
   }
 
@@ -93,24 +94,6 @@ export class ProcessorWatch {
     if (known !== undefined) Object.assign(known, { program, last: ticks });
     else this.processes.set(key, { program, first: first ? ticks : 0, last: ticks });
   }
-}
-
-/** Of a line of /proc/PID/stat (proc_pid_stat(5)). The name, in parentheses, may hold anything. */
-function processOf(
-  stat: string
-): { program: string; ownTicks: number; childTicks: number; startTicks: number } | undefined {
-  const [from, to] = [stat.indexOf('('), stat.lastIndexOf(')')];
-  if (from < 0 || to < 0) return undefined;
-  const fields = stat.slice(to + 2).split(' ');
-  // Counted from the third field on.
-  const field = (number: number): number => Number(fields[number - 3]);
-  const program = stat.slice(from + 1, to);
-  return {
-    program: nodeNames.includes(program) ? 'node' : program,
-    ownTicks: field(14) + field(15),
-    childTicks: field(16) + field(17),
-    startTicks: field(22),
-  };
 }
 
 /** Reads /proc/stat (proc_stat(5)). */

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Agent, request, type AgentOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
+import { readProcessStat } from '../../lab/process.ts';
 import { rounded } from '../results.ts';
 
 /** Somebody else who reads one object again and again, over one connection, and notes how long each read takes. */
@@ -78,12 +79,11 @@ export class ProcessMeter {
 
   private async look(pid: number): Promise<void> {
     const [stat, status] = await Promise.all([
-      readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''),
+      readProcessStat(pid),
       readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
     ]);
-    // Fields 14 and 15: time in user and kernel mode, in hundredths of a second on Linux; the name before may have spaces.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    if (fields.length > 12) this.seconds.set(pid, (Number(fields[11]) + Number(fields[12])) / 100);
+    // A tick is a hundredth of a second on Linux.
+    if (stat !== undefined) this.seconds.set(pid, stat.ownTicks / 100);
     this.largest = Math.max(this.largest, Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024);
   }
 
