@@ -1,5 +1,6 @@
 import type { MigrationRequest } from '../workflows/model/input.ts';
 import type { Lab } from './cluster/lab.ts';
+import { compiledFolder } from './cluster/node.ts';
 import { coexistenceImage, proberImage } from './tools/node-images.ts';
 
 /** Where pods of a migrated lab have their addresses. */
@@ -18,7 +19,7 @@ const agentCapabilities = [
 /**
  * What a migration of the lab is started with. The Helm values say where the lab differs from a usual cluster: images
  * that were built here, a host that may lack some rights, no Envoy, no Hubble and no health endpoint because the lab does not
- * build them.
+ * build them; and the folder of compiled programs.
  */
 export function labMigrationRequest(
   lab: Lab,
@@ -52,6 +53,7 @@ export function labMigrationRequest(
       endpointHealthChecking: { enabled: false },
       cgroup: { autoMount: { enabled: false }, hostRoot: '/sys/fs/cgroup' },
       sysctlfix: { enabled: false },
+      extraHostPathMounts: [{ name: 'compiled', mountPath: compiledFolder, hostPath: compiledFolder, readOnly: false }],
       securityContext: { capabilities: { ciliumAgent: agentCapabilities, cleanCiliumState: cleanUpCapabilities } },
     },
     ...more,

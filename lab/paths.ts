@@ -17,6 +17,9 @@ export const cacheDir = path.resolve(
 /** Built tools, one folder per name and key; never changed after it is complete. */
 export const toolsDir = path.join(cacheDir, 'tools');
 
+/** What Cilium's agents compiled, for all labs. */
+export const compiledDir = path.join(cacheDir, 'compiled');
+
 /** One folder per running lab. */
 export const labsDir = path.join(cacheDir, 'labs');
 

@@ -28,7 +28,7 @@ const largeBytes = 100_000;
 /** What a new pod on a migrated node must be able to do, given the probers that run in the cluster. */
 export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): Check[] {
   const checks: Check[] = [
-    { name: 'API server', kind: 'reach', target: 'https://kubernetes.default.svc/readyz' },
+    { name: 'API server', kind: 'reach', target: 'https://kubernetes.default.svc/version' },
     { name: 'DNS over UDP', kind: 'dns-udp', target: 'kubernetes.default.svc' },
     { name: 'DNS over TCP', kind: 'dns-tcp', target: 'kubernetes.default.svc' },
     { name: 'service', kind: 'http', target: `http://${prober}.${helperNamespace}.svc:${proberPort}/echo` },

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { labsDir, toolsDir } from '../paths.ts';
+import { compiledDir, labsDir, toolsDir } from '../paths.ts';
 import { identifyProcess, interruptionSignal, isRunning, run, succeeds, until } from '../process.ts';
 import { startMachine, stopMachine, type MachineSpec } from '../machine/machine.ts';
 import { lock } from '../tools/artefact.ts';
@@ -10,7 +10,7 @@ import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
 import { copyByLinks } from '../tools/node-images.ts';
 import { controlPlaneServices, type ControlPlaneFlags } from './control-plane.ts';
 import { LabLayout, controlPlane, labDir, type LabRecord } from './layout.ts';
-import { nodeServices, nodeVolumes } from './node.ts';
+import { compiledFolder, nodeServices, nodeVolumes } from './node.ts';
 import { stopProcesses } from './processes.ts';
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
 
@@ -252,9 +252,11 @@ async function startNode(lab: Lab, name: string): Promise<void> {
     await copyByLinks(catalogue.containerdTemplate, containerd);
     await writeFile(complete, '');
   }
+  await mkdir(compiledDir, { recursive: true });
   await startMachine(
     machine(lab, name, {
       address: `${layout.nodeAddress(name)}/24`,
+      shared: { [compiledFolder]: compiledDir },
       volumes: nodeVolumes,
       services: nodeServices(layout, name),
     })

@@ -7,6 +7,9 @@ import { dnsAddress, podCidr, type LabLayout } from './layout.ts';
 /** Folders of a node that lie beside its overlay: containerd mounts overlays from its own. */
 export const nodeVolumes = ['/var/lib/containerd', '/var/lib/kubelet', '/var/lib/lab-ledger'] as const;
 
+/** Where a node finds what agents of any node have compiled (see lab/images/cilium-clang.sh). */
+export const compiledFolder = '/var/cache/compiled';
+
 const socket = '/run/containerd/containerd.sock';
 
 /** The services of a node's machine: containerd, kubelet, kube-proxy. */

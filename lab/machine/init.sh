@@ -40,11 +40,16 @@ else
 fi
 
 # What the machine shares with its surroundings, at the same path inside and outside: tools and keys to read, its own
-# folder to write; and the folders that must not lie on an overlay, because overlays are mounted from them.
+# folder to write; what it shares with other machines; and the folders that must not lie on an overlay, because overlays
+# are mounted from them.
 for shared in $READ_ONLY; do
   mkdir -p "$root$shared"
   mount --bind "$shared" "$root$shared"
   mount -o remount,bind,ro "$root$shared"
+done
+for pair in $SHARED; do
+  mkdir -p "$root${pair%%=*}"
+  mount --bind "${pair#*=}" "$root${pair%%=*}"
 done
 mkdir -p "$root$dir"
 mount --bind "$dir" "$root$dir"

@@ -19,6 +19,8 @@ export interface MachineSpec {
   layers: readonly string[];
   /** Folders it can read, at the same path as outside. */
   readOnly: readonly string[];
+  /** Folders it shares with other machines: its own path → the folder outside. */
+  shared?: Readonly<Record<string, string>>;
   /** Folders that lie beside the overlay, below `volumes/` of its folder. */
   volumes: readonly string[];
   /** Folders in front of its PATH. */
@@ -49,6 +51,9 @@ export async function startMachine(spec: MachineSpec): Promise<void> {
     GATEWAY: spec.gateway,
     LAYERS: spec.layers.join(':'),
     READ_ONLY: spec.readOnly.join(' '),
+    SHARED: Object.entries(spec.shared ?? {})
+      .map((pair) => pair.join('='))
+      .join(' '),
     VOLUMES: spec.volumes.join(' '),
     BIN: spec.binDirs.join(':'),
     INIT: path.join(import.meta.dirname, 'init.sh'),

@@ -23,7 +23,7 @@ const basePackages = [
 const machinePackages = ['curl', 'mount', 'runc', 'socat', 'tcpdump'];
 
 /** In Cilium's image only: the agent compiles its eBPF programs when it starts. */
-const clangPackages = ['clang-19'];
+const clangPackages = ['clang-19', 'ccache'];
 
 const documentation = ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'var/cache/apt', 'var/lib/apt/lists'];
 

@@ -29,7 +29,9 @@ export async function systemImages(
   sets: Readonly<Record<'cilium' | 'calico' | 'flannel' | 'coredns' | 'containerd' | 'cni-plugins', Artefact>>
 ): Promise<Artefact> {
   const scripts = await Promise.all(
-    ['calico-install.sh', 'calico-start.sh'].map((file) => readFile(path.join(imageSources, file), 'utf8'))
+    ['calico-install.sh', 'calico-start.sh', 'cilium-clang.sh'].map((file) =>
+      readFile(path.join(imageSources, file), 'utf8')
+    )
   );
   const needs = [debianBase, clangLayer, ...Object.values(sets)];
   return {
@@ -106,6 +108,7 @@ export async function systemImages(
                 ),
                 'opt/cni/bin/cilium-cni': bin('cilium', 'cilium-cni'),
                 'cni/loopback': bin('cni-plugins', 'loopback'),
+                'usr/bin/clang': path.join(imageSources, 'cilium-clang.sh'),
                 'var/lib/cilium/bpf': path.join(ciliumDir, 'bpf'),
                 ...Object.fromEntries(
                   ['init-container.sh', 'install-plugin.sh', 'cni-uninstall.sh'].map((name) => [
@@ -114,7 +117,7 @@ export async function systemImages(
                   ])
                 ),
               },
-              { 'usr/bin/cilium': 'cilium-dbg', 'usr/bin/clang': 'clang-19' }
+              { 'usr/bin/cilium': 'cilium-dbg' }
             ),
           ],
         },

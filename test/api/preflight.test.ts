@@ -26,7 +26,10 @@ const nodeInfo = { operatingSystem: 'linux', architecture: 'amd64', kernelVersio
 
 async function setNode(name: string, status: object = {}): Promise<void> {
   const whole = {
-    conditions: [{ type: 'Ready', status: 'True', reason: 'x', message: 'x' }],
+    // A heartbeat that does not move for 50 s is one that a kubelet stopped to send.
+    conditions: [
+      { type: 'Ready', status: 'True', reason: 'x', message: 'x', lastHeartbeatTime: new Date().toISOString() },
+    ],
     addresses: [{ type: 'InternalIP', address: `192.0.2.${nodes.indexOf(name) + 1}` }],
     allocatable: { cpu: '4', memory: '8Gi', pods: '110' },
     capacity: { cpu: '4', memory: '8Gi', pods: '110' },
@@ -93,7 +96,7 @@ beforeAll(async () => {
   await allReady();
 });
 
-// Without a kubelet, nodes are said not to be Ready after a while.
+// There is no kubelet that would say so.
 beforeEach(async () => {
   for (const name of nodes) await setNode(name);
 });
