@@ -7,18 +7,24 @@ cache=/var/cache/compiled
 [ -d "$cache" ] || exec clang-19 "$@"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# The agent wants the program on standard output, which ccache cannot keep.
-option=
+# The agent wants the program on standard output, which ccache cannot keep; and the folder with a program's settings is
+# named after the node's as well, although they say nothing in most programs.
+option= settings=
 for argument; do
   shift
   if [ "$option" = -o ] && [ "$argument" = - ]; then argument=$work/program; fi
+  case $argument in -I*/templates/*) settings=${argument#-I} argument=-I/run/program-settings ;; esac
   option=$argument
   set -- "$@" "$argument"
 done
 export CCACHE_DIR="$cache" CCACHE_MAXSIZE=500M
 # An agent that gives a compilation up waits until nobody can write its errors any more: they go to a file meanwhile.
 status=0
-flock "$cache/lock" ccache clang-19 "$@" 2> "$work/errors" || status=$?
+(
+  flock 9
+  if [ -n "$settings" ]; then ln -sfn "$settings" /run/program-settings; fi
+  ccache clang-19 "$@"
+) 9> "$cache/lock" 2> "$work/errors" || status=$?
 cat "$work/errors" >&2
 if [ -e "$work/program" ]; then cat "$work/program"; fi
 exit "$status"
