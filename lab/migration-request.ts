@@ -63,8 +63,8 @@ export function labMigrationRequest(
 /**
  * A machine with two cores may carry every node: the samples must not be what it is busy with, and what waits for a core
  * is not lost by the network. Paths grow with the square of the nodes.
- * @returns 5 for up to three nodes, 1 for five and more.
+ * @returns 5 for up to two nodes, 2 for three, 1 for more.
  */
 function samplesPerSecond(nodes: number): number {
-  return Math.min(5, Math.max(1, Math.floor(30 / Math.max(1, nodes * (nodes - 1)))));
+  return Math.min(5, Math.max(1, Math.floor(12 / Math.max(1, nodes * (nodes - 1)))));
 }
