@@ -133,8 +133,8 @@ function whatTookProcessors(pairs: readonly Pair[]): string[] {
       `${percent(hand.kernel)}. By program, of all their time in the service's run: ${programs.join(', ')} (\`app\` and \`coredns\` are the sample application's, ` +
       '`(compilers)` what agents start).',
     '',
-    `Each agent compiles its programs anew whenever it starts, twice a node at least: ${compiles.join(', ')}. Until then no new pod starts ` +
-      'on its node. `verifyNode` waits for that, and by hand nobody does.',
+    `Each agent makes its programs anew whenever it starts, twice a node at least, in a lab from what was [compiled](decisions/0017-compiled-once-for-all-nodes.md) ` +
+      `for any node: ${compiles.join(', ')}. Until then no new pod starts on its node. \`verifyNode\` waits for that, and by hand nobody does.`,
     '',
   ];
 }

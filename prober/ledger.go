@@ -35,7 +35,7 @@ type pathKey struct {
 	To   string `json:"to,omitempty"`
 }
 
-// gap is a time without an answer: from the first lost sample to the next answered one.
+// gap is a time without an answer: from the first lost sample to the next answered one, less what the prober did not run of it.
 type gap struct {
 	StartMs int64
 	Ms      int64
@@ -82,6 +82,7 @@ type ledger struct {
 	records map[pathKey]*record
 	// Latencies of all paths of a kind between the same two networks.
 	latencies map[pathKey][]int64
+	stalls    stalls
 }
 
 func newLedger() *ledger {
@@ -102,7 +103,7 @@ func (l *ledger) end(key pathKey) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	if r := l.of(key); r.OpenMs != 0 {
-		r.close(r.OpenMs + r.openFor)
+		r.close(r.openFor)
 	}
 }
 
@@ -121,11 +122,11 @@ func (l *ledger) add(key pathKey, o outcome, own string) {
 			r.Gaps = append(r.Gaps, gap{StartMs: at})
 		}
 		r.Gaps[len(r.Gaps)-1].Lost++
-		r.openFor = at - r.OpenMs
+		r.openFor = at - r.OpenMs - l.stalls.within(r.OpenMs, at)
 		return
 	}
 	if r.OpenMs != 0 {
-		r.close(at)
+		r.close(at - r.OpenMs - l.stalls.within(r.OpenMs, at))
 	}
 	if o.source != "" && o.source != own {
 		r.Translated++
@@ -153,10 +154,10 @@ func (l *ledger) of(key pathKey) *record {
 	return r
 }
 
-// close ends the current gap.
-func (r *record) close(atMs int64) {
+// close ends the current gap, which was so long.
+func (r *record) close(ms int64) {
 	last := &r.Gaps[len(r.Gaps)-1]
-	last.Ms = atMs - r.OpenMs
+	last.Ms = ms
 	r.LostMs += last.Ms
 	r.MaxMs = max(r.MaxMs, last.Ms)
 	r.OpenMs, r.openFor = 0, 0

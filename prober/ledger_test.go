@@ -57,6 +57,23 @@ func TestAGapThatIsNotOverCounts(t *testing.T) {
 	}
 }
 
+func TestATimeInWhichNobodyLookedIsNoLoss(t *testing.T) {
+	book := newLedger()
+	lost := errors.New("lost")
+	book.stalls.woke(at(100), at(400)) // late, as timers are
+	book.stalls.woke(at(1000), at(4000))
+	book.stalls.woke(at(4500), at(6000))
+	book.add(key, outcome{at: at(500), err: lost}, "")
+	book.add(key, outcome{at: at(4200), err: lost}, "")
+	if r := only(t, book, at(4300)); r.LostMs != 700 || r.Gaps[0].Ms != 700 {
+		t.Fatalf("%+v", r)
+	}
+	book.add(key, outcome{at: at(5000)}, "")
+	if r := only(t, book, at(5100)); r.LostMs != 1000 || r.MaxMs != 1000 || r.Lost != 2 || r.OpenMs != 0 {
+		t.Fatalf("%+v", r)
+	}
+}
+
 func TestAPeerThatLeavesEndsTheGap(t *testing.T) {
 	book := newLedger()
 	book.add(key, outcome{at: at(0), err: errors.New("lost")}, "")

@@ -116,6 +116,7 @@ func probe() {
 	store.restore(ctx)
 	peers := make(chan []peer, 1)
 	go watchPeers(ctx, api, peers)
+	go book.stalls.watch(ctx)
 	asked := make(chan struct{}, 1)
 	go watchAsked(ctx, api, store.name, asked)
 	running := map[string]context.CancelFunc{}
