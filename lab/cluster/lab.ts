@@ -219,7 +219,11 @@ async function makeNetwork({ switchNetns, hostLink, hostAddress }: LabLayout): P
   }
 }
 
-function machine(lab: Lab, name: string, rest: Pick<MachineSpec, 'address' | 'shared' | 'volumes' | 'services'>): MachineSpec {
+function machine(
+  lab: Lab,
+  name: string,
+  rest: Pick<MachineSpec, 'address' | 'shared' | 'volumes' | 'services'>
+): MachineSpec {
   const { layout, catalogue } = lab;
   return {
     lab: layout.record.name,
