@@ -10,6 +10,7 @@ import type {
 import type { ChildProcess } from 'node:child_process';
 import { readLedger, totals } from '../../lab/app/ledger.ts';
 import { labDown } from '../../lab/cluster/lab.ts';
+import { compiledFolder } from '../../lab/cluster/node.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
@@ -386,6 +387,13 @@ it('goes on serving, and enforces the policies it found', async () => {
     expect(sent).toBeGreaterThan(target === 'forbidden' ? 2 : 100);
     expect({ target, failed }).toEqual({ target, failed: target === 'forbidden' ? sent : 0 });
   }
+});
+
+it('has compiled for one node what is the same for all', async () => {
+  const inAgent = ['-n', 'kube-system', 'exec', 'daemonset/cilium', '-c', 'cilium-agent', '--'];
+  const stats = await lab().kubectl(...inAgent, 'env', `CCACHE_DIR=${compiledFolder}`, 'ccache', '--print-stats');
+  const count = (name: string): number => Number(new RegExp(`^${name}\\s+(\\d+)$`, 'm').exec(stats)?.[1]);
+  expect(count('direct_cache_hit') + count('preprocessed_cache_hit')).toBeGreaterThan(count('cache_miss'));
 });
 
 it('finds nothing to do when it is started again', async () => {
