@@ -122,11 +122,11 @@ func (l *ledger) add(key pathKey, o outcome, own string) {
 			r.Gaps = append(r.Gaps, gap{StartMs: at})
 		}
 		r.Gaps[len(r.Gaps)-1].Lost++
-		r.openFor = at - r.OpenMs - l.stalls.within(r.OpenMs, at)
+		r.openFor = l.lasted(r, at)
 		return
 	}
 	if r.OpenMs != 0 {
-		r.close(at - r.OpenMs - l.stalls.within(r.OpenMs, at))
+		r.close(l.lasted(r, at))
 	}
 	if o.source != "" && o.source != own {
 		r.Translated++
@@ -152,6 +152,11 @@ func (l *ledger) of(key pathKey) *record {
 		l.records[key] = r
 	}
 	return r
+}
+
+// lasted tells how long the current gap of a path has been until then, in ms.
+func (l *ledger) lasted(r *record, atMs int64) int64 {
+	return atMs - r.OpenMs - l.stalls.within(r.OpenMs, atMs)
 }
 
 // close ends the current gap, which was so long.

@@ -50,7 +50,10 @@ func (s *stalls) within(fromMs, toMs int64) int64 {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	sum := int64(0)
-	for _, span := range s.spans {
+	for _, span := range slices.Backward(s.spans) {
+		if span[1] <= fromMs {
+			break
+		}
 		sum += max(0, min(span[1], toMs)-max(span[0], fromMs))
 	}
 	return sum
