@@ -1,0 +1,57 @@
+/** The environment variable that hands the machine's factor on to the processes of a run. */
+export const timeFactorVariable = 'CNI_TEST_TIME_FACTOR';
+
+/**
+ * How many times longer than on the reference machine things may take: at least 1. It is measured once, when a run of
+ * tests starts (`test/runner/machine-factor.ts`); without a measurement it is 1.
+ */
+export const timeFactor = parseFactor(process.env[timeFactorVariable]);
+
+/** A limit of so many ms on the reference machine, in ms on this one. */
+export function scaleMs(ms: number): number {
+  return Math.ceil(ms * timeFactor);
+}
+
+/**
+ * Limits in ms on the reference machine: two idle cores. A limit ends a wait that went wrong; it never decides whether
+ * a behaviour is right. So each is several times what the awaited state usually takes.
+ */
+const referenceLimits = {
+  /** One test of the projects "unit" and "workflow". */
+  shortTest: 120_000,
+  /** One test or hook of the projects "api" and "lab". */
+  longTest: 600_000,
+  /** A state of a process or a file that a program of this machine is about to reach. */
+  localChange: 30_000,
+  /** A started program answers its first request. */
+  serviceStart: 60_000,
+  /** A program that was asked to end has ended. */
+  serviceStop: 30_000,
+  /** A controller of a running cluster has acted on a change. */
+  clusterChange: 120_000,
+  /** Pods of a changed workload are ready. */
+  podsReady: 300_000,
+  /** All preflight checks of a lab have answered. */
+  preflight: 300_000,
+  /** A migration comes to the next step of a node. */
+  nodeStep: 300_000,
+  /** A node is migrated or taken back. */
+  wholeNode: 600_000,
+  /** A cluster of a few nodes is migrated, taken back or cleaned up. */
+  wholeMigration: 1_800_000,
+} as const;
+
+/** The name of a time limit. */
+export type TimeLimit = keyof typeof referenceLimits;
+
+/** All time limits of the tests in ms, scaled by {@link timeFactor}. */
+export const timeLimits = Object.fromEntries(
+  Object.entries(referenceLimits).map(([name, ms]) => [name, scaleMs(ms)])
+) as Readonly<Record<TimeLimit, number>>;
+
+function parseFactor(text: string | undefined): number {
+  if (text === undefined || text === '') return 1;
+  const factor = Number(text);
+  if (!(factor >= 1)) throw new Error(`${timeFactorVariable} is "${text}"; it has to be a number of at least 1`);
+  return factor;
+}
