@@ -2,14 +2,14 @@ import { cp, chmod, mkdir, readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { keyOf } from '../paths.ts';
 import { run } from '../process.ts';
-import type { Artefact } from './artefact.ts';
-import { buildGo, goEnv } from './go-build.ts';
+import type { Artefact, Say } from './artefact.ts';
+import { buildGo, goEnv, goVersion, listPackages, PackageCounter } from './go-build.ts';
 import type { GoSet } from './go-sets.ts';
 
 const setsDir = path.join(import.meta.dirname, 'go');
 
 /** The artefact of a set of Go binaries: `bin/<name>` and the files taken along. */
-export async function goArtefact(set: GoSet, goVersion: string): Promise<Artefact> {
+export async function goArtefact(set: GoSet): Promise<Artefact> {
   const cwd = path.join(setsDir, set.name);
   const files = (await readdir(cwd)).filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
   const texts = await Promise.all(files.map((file) => readFile(path.join(cwd, file), 'utf8')));
@@ -17,15 +17,22 @@ export async function goArtefact(set: GoSet, goVersion: string): Promise<Artefac
     name: set.name,
     key: keyOf(goVersion, ...texts, JSON.stringify(set)),
     needs: [],
+    prepare: async (say) => {
+      say('downloading modules');
+      await packagesToBuild(set, cwd);
+    },
     build: (dir, say) => buildSet(set, cwd, dir, say),
   };
 }
 
-async function buildSet(set: GoSet, cwd: string, dir: string, say: (what: string) => void): Promise<void> {
+async function buildSet(set: GoSet, cwd: string, dir: string, say: Say): Promise<void> {
   await mkdir(path.join(dir, 'bin'));
+  let doing = '';
+  const counter = new PackageCounter(await packagesToBuild(set, cwd), (count) => say(doing, count));
   for (const binary of set.binaries) {
-    say(binary.name);
-    await buildGo(cwd, path.join(dir, 'bin', binary.name), { ...set, ...binary });
+    doing = binary.name;
+    say(doing);
+    await buildGo(cwd, path.join(dir, 'bin', binary.name), { ...set, ...binary }, counter);
   }
   for (const file of set.files ?? []) {
     const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd, env: goEnv })).trim();
@@ -36,4 +43,19 @@ async function buildSet(set: GoSet, cwd: string, dir: string, say: (what: string
     await run('chmod', ['-R', 'u+w', target]);
     if (target.endsWith('.sh')) await chmod(target, 0o755);
   }
+}
+
+/** Returns the packages that all binaries of a set have yet to compile; downloads the modules that are missing. */
+async function packagesToBuild(set: GoSet, cwd: string): Promise<Set<string>> {
+  const byTags = new Map<string, GoSet['binaries'][number][]>();
+  for (const binary of set.binaries) {
+    const tags = (binary.tags ?? []).join(',');
+    byTags.set(tags, [...(byTags.get(tags) ?? []), binary]);
+  }
+  const found = new Set<string>();
+  for (const binaries of byTags.values()) {
+    const packages = binaries.map((binary) => binary.package);
+    for (const one of await listPackages(cwd, { packages, tags: binaries[0]?.tags ?? [] })) found.add(one);
+  }
+  return found;
 }

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { keyOf, projectDir } from '../paths.ts';
+import { keyOf } from '../paths.ts';
 import { run, succeeds, until } from '../process.ts';
-import { buildGo } from './go-build.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { clangLayer, debianBase } from './debian-layers.ts';
 import { packImages, type ImageSpec } from './image-archive.ts';
+import type { ProgramName } from './programs.ts';
 
 const imageSources = path.join(import.meta.dirname, '..', 'images');
 
@@ -141,27 +141,32 @@ export async function systemImages(
   };
 }
 
+/** Images of the lab's own programs, each with the program that it starts. */
+const programImages: readonly (readonly [image: string, program: ProgramName])[] = [
+  [pauseImage, 'pause'],
+  [appImage, 'app'],
+  [proberImage, 'prober'],
+  [coexistenceImage, 'coexistence'],
+];
+
 /** The system images and those of the lab's own programs, in `containerd/`: what a node starts from. */
-export async function nodeImages(system: Artefact, containerd: Artefact, goVersion: string): Promise<Artefact> {
-  const programs = [
-    { name: pauseImage, source: path.join(imageSources, 'pause'), binary: 'pause' },
-    { name: appImage, source: path.join(import.meta.dirname, '..', 'app'), binary: 'app' },
-    { name: proberImage, source: path.join(projectDir, 'prober'), binary: 'prober' },
-    { name: coexistenceImage, source: path.join(projectDir, 'coexistence'), binary: 'coexistence' },
-  ];
-  const texts = await Promise.all(programs.map((program) => goSources(program.source)));
+export function nodeImages(
+  system: Artefact,
+  containerd: Artefact,
+  programs: Readonly<Record<ProgramName, Artefact>>
+): Artefact {
+  const needs = [system, containerd, ...Object.values(programs)];
   return {
     name: 'node-images',
-    key: keyOf(system.key, goVersion, ...texts, JSON.stringify(programs.map((program) => program.name))),
-    needs: [system, containerd],
+    key: keyOf(...needs.map((one) => one.key), JSON.stringify(programImages)),
+    needs,
     build: async (dir, say) => {
       await copyByLinks(path.join(artefactDir(system), 'containerd'), path.join(dir, 'containerd'));
       const images: ImageSpec[] = [];
-      for (const { name, source, binary } of programs) {
-        say(binary);
-        const layer = path.join(dir, 'layers', binary);
-        await buildGo(source, path.join(layer, binary));
-        images.push({ name, layers: [layer], entrypoint: [`/${binary}`] });
+      for (const [name, program] of programImages) {
+        const layer = path.join(dir, 'layers', program);
+        await layFiles(layer, { [program]: path.join(artefactDir(programs[program]), 'bin', program) }, {});
+        images.push({ name, layers: [layer], entrypoint: [`/${program}`] });
       }
       await importImages(images, dir, artefactDir(containerd), say);
       await rm(path.join(dir, 'layers'), { recursive: true });
@@ -186,11 +191,6 @@ export async function copyByLinks(from: string, to: string): Promise<void> {
     await rm(path.join(to, database));
     await cp(path.join(from, database), path.join(to, database));
   }
-}
-
-async function goSources(folder: string): Promise<string> {
-  const files = (await readdir(folder)).filter((file) => /\.go$|^go\.(mod|sum)$/.test(file)).sort();
-  return (await Promise.all(files.map((file) => readFile(path.join(folder, file), 'utf8')))).join('\0');
 }
 
 async function layFiles(layer: string, files: LayerFiles, links: LayerFiles): Promise<void> {
