@@ -4,7 +4,7 @@ import { suites, suitesOf } from './suites.ts';
 const beyondCore = suites.filter((suite) => !suitesOf('core').includes(suite)).map(({ name }) => name);
 const labs = beyondCore.filter((name) => name.startsWith('lab-'));
 /** Those in which nodes move. */
-const migrations = labs.filter((name) => name !== 'lab-lifecycle' && name !== 'lab-preflight');
+const migrations = labs.filter((name) => name !== 'lab-lifecycle');
 
 /**
  * Which suites beyond the tier "core" show a mistake in the files below a path. The longest path that fits a file counts.
@@ -20,9 +20,9 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'cni-migrate': ['lab-demo'],
   'codec/': ['api-stack'],
   'worker/': ['lab-crash', 'lab-demo', 'api-stack'],
-  'prober/': ['lab-blackhole', 'lab-crash', 'lab-policy'],
+  'prober/': ['lab-two-nodes', 'lab-crash', 'lab-policy'],
   'coexistence/': ['lab-policy', 'lab-crash'],
-  'deploy/': ['lab-crash', 'lab-preflight', 'api-stack'],
+  'deploy/': ['lab-crash', 'lab-two-nodes', 'api-stack'],
   Dockerfile: ['api-stack'],
   'docker-compose.yml': ['api-stack'],
   '.env.example': ['api-stack'],
@@ -37,7 +37,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/api/web-ui': ['api-stack'],
   'test/histories/': [],
   'test/lab/': labs,
-  ...Object.fromEntries(labs.map((name) => [`test/lab/${name.replace('lab-', '')}.test.ts`, [name]])),
+  ...Object.fromEntries(labs.map((name) => [`test/lab/${name.replace('lab-', '')}`, [name]])),
   'test/lab/migration.test.ts': [],
   'test/matrix/': ['lab-policy'],
   'test/runner/': [],
