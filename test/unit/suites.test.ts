@@ -73,7 +73,10 @@ describe('the map of paths to suites', () => {
   it.each([
     [['docs/testing.md', 'README.md', 'test/unit/plan.test.ts'], []],
     [['coexistence/main.go'], ['lab-crash', 'lab-policy']],
-    [['test/lab/two-nodes/reboot.ts', 'test/lab/take-backs.test.ts'], ['lab-take-backs', 'lab-two-nodes']],
+    [
+      ['test/lab/two-nodes/reboot.ts', 'test/lab/take-backs.test.ts'],
+      ['lab-take-backs', 'lab-two-nodes'],
+    ],
     [
       ['docker-compose.yml', 'lab/demo/main.ts'],
       ['api-stack', 'lab-demo'],
