@@ -16,7 +16,7 @@ const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 2);
 /** So many scenarios run side by side: most of the time they wait for the server. */
 const atOnce = 8;
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 

@@ -9,7 +9,7 @@ import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** The command line, as people and scripts use it, on a real Temporal server; only the cluster is a fake. */
 jest.setTimeout(240_000);
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 let dir: string;
 let temporalDir: string;
 beforeAll(async () => {

@@ -4,7 +4,7 @@ import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 

@@ -4,7 +4,7 @@ import { fakeCluster } from '../support/fake-cluster.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** Temporal's schedules, with the commands of docs/operating.md. */
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 

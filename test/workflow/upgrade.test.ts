@@ -11,7 +11,7 @@ import { approvePlan, startRun, untilWaiting } from '../support/migration-run.ts
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** A worker is replaced by that of a newer build while a migration waits, as `docs/operating.md` has it. */
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 const taskQueue = 'upgrade';
 let folder: string;
 beforeAll(async () => {

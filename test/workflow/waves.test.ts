@@ -5,7 +5,7 @@ import { fakeCluster } from '../support/fake-cluster.ts';
 import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
@@ -139,16 +139,6 @@ it('waits for a maintenance window before each wave', async () => {
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
   expect(begun).toHaveLength(2);
-});
-
-it('lets each wave soak before the next', async () => {
-  const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...alone, waves: { soakSeconds: 2 } });
-    await untilWaiting(run, 'wave 1 to soak');
-    expect(cluster.calls).not.toContain('cordonNode b');
-    expect(await run.result()).toMatchObject({ phase: 'done' });
-  });
 });
 
 it('takes the new size of waves from the next one on', async () => {
