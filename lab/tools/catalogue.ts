@@ -2,7 +2,7 @@ import path from 'node:path';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { chromiumLayer, clangLayer, debianBase, machineLayer, postgresqlLayer } from './debian-layers.ts';
 import { goArtefact } from './go-artefact.ts';
-import { goSets } from './go-sets.ts';
+import { goSets, programsOf } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
 import { programArtefacts } from './programs.ts';
 import { testServerArtefact } from './test-server-artefact.ts';
@@ -68,7 +68,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
   const node = nodeImages(system, set('containerd'), programs);
   const testServer = await testServerArtefact();
   const owners = new Map<string, Artefact>(
-    goSets.flatMap(({ name, binaries }) => binaries.map((binary) => [binary.name, set(name)] as const))
+    goSets.flatMap((one) => programsOf(one).map((program) => [program, set(one.name)] as const))
   );
   owners.set('temporal-test-server', testServer);
   return {

@@ -20,11 +20,9 @@ interface GoBuild {
   tags?: readonly string[];
   /** Linker flags beside `-s -w`. @default none */
   ldflags?: string;
-  /** Needs a C compiler; linked statically all the same. @default false */
-  cgo?: boolean;
 }
 
-/** With these, programs with and without cgo are made of the same packages: neither looks names up in C. */
+/** Names are looked up by Go itself, and not in C. */
 const commonTags = ['netgo', 'osusergo'];
 
 /** The packages that all Go builds of the project share. It is large, and only builds, vets and tests use it. */
@@ -57,14 +55,14 @@ export async function buildGo(
   options: GoBuild = {},
   counter?: PackageCounter
 ): Promise<void> {
-  const { package: main = '.', tags = [], ldflags, cgo = false } = options;
-  const linker = ['-s', '-w', ...(ldflags === undefined ? [] : [ldflags]), ...(cgo ? ['-extldflags "-static"'] : [])];
+  const { package: main = '.', tags = [], ldflags } = options;
+  const linker = ['-s', '-w', ...(ldflags === undefined ? [] : [ldflags])];
   const args = ['-v', ...tagsOption(tags), '-ldflags', linker.join(' '), '-o', out, main];
   const messages: string[] = [];
   try {
     await run('go', ['build', ...args], {
       cwd,
-      env: { ...goEnv, CGO_ENABLED: cgo ? '1' : '0' },
+      env: goEnv,
       onErrorLine: (line) => {
         // A line that names nothing but a package says that it is being compiled.
         if (/^\S+$/.test(line)) counter?.take(line);

@@ -16,7 +16,10 @@ export const appImage = 'cni-live-migration/lab-app:1';
 export const proberImage = 'cni-live-migration/prober:1';
 export const coexistenceImage = 'cni-live-migration/coexistence:1';
 export const pauseImage = 'registry.k8s.io/pause:3.10';
-const corednsImage = 'registry.k8s.io/coredns/coredns:v1.15.0';
+/** Versions that the images below are built from, as `go/<set>/go.mod` pins them. */
+export const builtVersions = { calico: '3.28.5', cilium: '1.20.2', coredns: '1.14.7', flannel: '0.28.10' } as const;
+export const flannelImage = `docker.io/flannel/flannel:v${builtVersions.flannel}`;
+export const corednsImage = `registry.k8s.io/coredns/coredns:v${builtVersions.coredns}`;
 
 /** Files to lay into one image layer: target path → source file or folder. */
 type LayerFiles = Readonly<Record<string, string>>;
@@ -36,7 +39,7 @@ export async function systemImages(
   const needs = [debianBase, clangLayer, ...Object.values(sets)];
   return {
     name: 'system-images',
-    key: keyOf(...needs.map((one) => one.key), ...scripts, corednsImage),
+    key: keyOf(...needs.map((one) => one.key), ...scripts, JSON.stringify(builtVersions)),
     needs,
     build: async (dir, say) => {
       const bin = (set: keyof typeof sets, name: string): string => path.join(artefactDir(sets[set]), 'bin', name);
@@ -52,7 +55,7 @@ export async function systemImages(
       const cniPlugins = ['portmap', 'bandwidth', 'host-local', 'loopback', 'tuning'];
       const images: ImageSpec[] = [
         {
-          name: 'docker.io/calico/cni:v3.28.5',
+          name: `docker.io/calico/cni:v${builtVersions.calico}`,
           entrypoint: ['/opt/cni/bin/install'],
           layers: [
             base,
@@ -65,7 +68,7 @@ export async function systemImages(
           ],
         },
         {
-          name: 'docker.io/calico/node:v3.28.5',
+          name: `docker.io/calico/node:v${builtVersions.calico}`,
           entrypoint: ['/usr/bin/start'],
           layers: [
             base,
@@ -76,7 +79,7 @@ export async function systemImages(
           ],
         },
         {
-          name: 'docker.io/calico/kube-controllers:v3.28.5',
+          name: `docker.io/calico/kube-controllers:v${builtVersions.calico}`,
           entrypoint: ['/usr/bin/kube-controllers'],
           layers: [
             base,
@@ -87,12 +90,12 @@ export async function systemImages(
           ],
         },
         {
-          name: 'docker.io/flannel/flannel:v0.24.3',
+          name: flannelImage,
           entrypoint: ['/opt/bin/flanneld'],
           layers: [base, await layer('flannel', { 'opt/bin/flanneld': bin('flannel', 'flanneld') })],
         },
         {
-          name: 'quay.io/cilium/cilium:v1.20.2',
+          name: `quay.io/cilium/cilium:v${builtVersions.cilium}`,
           entrypoint: ['/usr/bin/cilium-dbg'],
           layers: [
             base,
@@ -101,7 +104,7 @@ export async function systemImages(
               'cilium',
               {
                 ...Object.fromEntries(
-                  ['cilium-agent', 'cilium-dbg', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [
+                  ['cilium-agent', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [
                     `usr/bin/${name}`,
                     bin('cilium', name),
                   ])
@@ -117,12 +120,12 @@ export async function systemImages(
                   ])
                 ),
               },
-              { 'usr/bin/cilium': 'cilium-dbg' }
+              { 'usr/bin/cilium-dbg': 'cilium-agent', 'usr/bin/cilium': 'cilium-agent' }
             ),
           ],
         },
         {
-          name: 'quay.io/cilium/operator-generic:v1.20.2',
+          name: `quay.io/cilium/operator-generic:v${builtVersions.cilium}`,
           entrypoint: ['/usr/bin/cilium-operator-generic'],
           layers: [
             base,
