@@ -20,8 +20,10 @@ export interface Artefact {
   key: string;
   /** Artefacts that must be there before this one is built. */
   needs: readonly Artefact[];
-  /** What the build mainly waits for: `build` and `prepare` run in that lane. @default 'processor' for `build` */
-  lane?: 'network' | 'processor';
+  /** What the machine needs for the build beside what a lab needs. @default nothing */
+  buildsWith?: 'go' | 'debootstrap';
+  /** Put together from its `needs` within seconds, so that bundles leave it out. @default false */
+  assembled?: boolean;
   /** Downloads what the build needs, ahead of it. @default nothing */
   prepare?: (say: Say) => Promise<void>;
   /** Fills the folder. */
@@ -42,10 +44,10 @@ export async function isBuilt(artefact: Artefact): Promise<boolean> {
 }
 
 /**
- * Builds one artefact into a folder of its own and moves it into place when complete, so that a crash or a second
+ * Makes one artefact in a folder of its own and moves it into place when complete, so that a crash or a second
  * builder never leaves a half one. Two clones that build at once: the second waits for the first.
  */
-export async function buildArtefact(artefact: Artefact, say: Say): Promise<void> {
+export async function makeArtefact(artefact: Artefact, say: Say, fill = artefact.build): Promise<void> {
   const target = artefactDir(artefact);
   await mkdir(toolsDir, { recursive: true });
   const release = await lock(`${target}.lock`, say);
@@ -53,7 +55,7 @@ export async function buildArtefact(artefact: Artefact, say: Say): Promise<void>
   try {
     if (await isBuilt(artefact)) return;
     await mkdir(partial, { recursive: true });
-    await artefact.build(partial, say);
+    await fill(partial, say);
     await rename(partial, target);
   } finally {
     await rm(partial, { recursive: true, force: true });

@@ -31,6 +31,7 @@ async function programArtefact(name: string, folder: string): Promise<Artefact> 
     name,
     key: keyOf(goVersion, ...(await goSources(folder))),
     needs: [],
+    buildsWith: 'go',
     prepare: async (say) => {
       say('downloading modules');
       await listPackages(folder);
