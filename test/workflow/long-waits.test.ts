@@ -1,3 +1,4 @@
+import { heartbeat } from '@temporalio/activity';
 import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { tsToMs } from '@temporalio/common/lib/time.js';
@@ -6,7 +7,7 @@ import { fleetStatusQuery, planQuery, signal, statusQuery } from '../../workflow
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
 import { clusterNames, fleetOf, fleetStates, startFleet, untilFleet } from '../support/fleet-run.ts';
-import { approvePlan, failureOf, startRun, untilWaiting } from '../support/migration-run.ts';
+import { approvePlan, failureOf, startRun, untilQueried, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { retriesFaster, skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -170,6 +171,48 @@ it('begins the other clusters when the canaries have soaked', async () => {
     expect(fleetStates(await run.result())).toEqual({ a: 'migrated', b: 'migrated' });
   });
 });
+
+it('waits for a node that an earlier run is still giving back', async () => {
+  let release: () => void = () => undefined;
+  const blocked = new Promise<void>((resolve) => (release = resolve));
+  let hold = true;
+  let isHeld = false;
+  const cluster = fakeCluster({
+    nodes: ['a'],
+    before: async (activity) => {
+      if (activity !== 'uncordonNode' || !hold) return;
+      isHeld = true;
+      const beat = setInterval(() => heartbeat(), 100);
+      await blocked.finally(() => clearInterval(beat));
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const first = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
+    await untilStatus(first, () => cluster.calls.includes('verify target a'));
+    await first.terminate();
+    await untilQueried(
+      () => Promise.resolve(isHeld),
+      (held) => held
+    );
+    hold = false;
+    const { workflowId } = first;
+    const ofNode = client.workflow.getHandle(`${workflowId}/node/a`);
+    const earlier = client.workflow.getHandle(ofNode.workflowId, (await ofNode.describe()).runId);
+    const second = await client.workflow.start('clusterMigration', { taskQueue, workflowId, args: [alone] });
+    await untilQueried(() => eventsOf(second), waitsAfterRefusal);
+    release();
+    await earlier.result().catch(() => undefined);
+    expect(await skipTime(second, 10_000)).toBe(1);
+    expect(await second.result()).toMatchObject({ phase: 'done' });
+  });
+  expect(cluster.cordoned()).toEqual([]);
+});
+
+/** Whether the last child was refused, because one of that name runs, and a timer was started since. */
+function waitsAfterRefusal(events: readonly HistoryEvent[]): boolean {
+  const refused = events.findIndex((event) => event.startChildWorkflowExecutionFailedEventAttributes != null);
+  return refused !== -1 && events.slice(refused).some((event) => event.timerStartedEventAttributes != null);
+}
 
 describe('an API server that is down', () => {
   it('is outlasted in the middle of a migration, by every activity', async () => {
