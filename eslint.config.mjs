@@ -48,5 +48,10 @@ export default tseslint.config(
     files: ['activities/**/*.ts', 'worker/**/*.ts', 'client/**/*.ts'],
     rules: { 'no-restricted-imports': ['error', { patterns: [{ group: ['**/lab/*', '**/lab/**', '**/test/**'] }] }] },
   },
+  {
+    // A test that passes only when it is repeated is a failed test.
+    files: ['test/**/*.ts'],
+    rules: { 'no-restricted-properties': ['error', { object: 'jest', property: 'retryTimes' }] },
+  },
   { files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked }
 );
