@@ -12,7 +12,12 @@ let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'cni-runner-'));
 });
-afterEach(() => rm(dir, { recursive: true, force: true }));
+/** Ends a runner that did not end by itself, so that a failed test leaves none. */
+let endRunner = (): boolean => true;
+afterEach(async () => {
+  endRunner();
+  await rm(dir, { recursive: true, force: true });
+});
 
 interface Run {
   code: number | null;
@@ -25,6 +30,7 @@ async function start(plan: Plan): Promise<{ runner: ChildProcess; ended: Promise
   await writeFile(file, JSON.stringify(plan));
   const main = path.join(projectDir, 'test', 'runner', 'main.ts');
   const runner = spawn(process.execPath, [main, '--plan', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  endRunner = () => runner.kill('SIGKILL');
   let output = '';
   for (const stream of [runner.stdout, runner.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
   const ended = new Promise<Run>((resolve) => {
