@@ -6,7 +6,8 @@ import type { MigrationRequest } from '../../workflows/model/input.ts';
 import type { MigrationReport } from '../../workflows/model/status.ts';
 import { beganWithin, killAgents, type Absence } from '../support/killed-agents.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, get } from '../support/objects.ts';
+import { apply } from '../support/objects.ts';
+import { read } from '../support/reads.ts';
 import {
   matrixObjects,
   matrixPodsOn,
@@ -121,7 +122,7 @@ const hold = {
 /** Deletes the bridge that acts, without time to end in order, and waits for its successor. */
 async function killActingBridge(): Promise<void> {
   const namespace = 'cni-live-migration';
-  const lease = await get<V1Lease>(lab(), 'lease', '-n', namespace, 'identity-bridge');
+  const lease = await read<V1Lease>(lab(), 'lease', '-n', namespace, 'identity-bridge');
   const acting = lease.spec?.holderIdentity ?? '';
   await lab().kubectl('-n', namespace, 'delete', 'pod', acting, '--grace-period=0', '--force');
   await lab().kubectl('-n', namespace, 'rollout', 'status', 'deployment/identity-bridge', '--timeout=180s');
@@ -270,6 +271,6 @@ it('has tried every pair of networks, on one node and on two', async () => {
       expect([...cells]).toContain(`${from} to ${to}, one node`);
     }
   }
-  const { items } = await get<V1PodList>(lab(), 'pods', '-A', '-l', 'app=identity-bridge');
+  const { items } = await read<V1PodList>(lab(), 'pods', '-A', '-l', 'app=identity-bridge');
   expect(items).toEqual([]);
 });
