@@ -85,7 +85,7 @@ it('counts checks and suites, and exits with 0 when all passed', async () => {
 it('kills a suite at its deadline with all that it started, and runs the next one', async () => {
   const { code, lines } = await run({ steps: [hanging({ deadlineMs: scaleMs(2_000) }), step('next', 'true')] });
   expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '1 passed, 1 failed' });
-  expect(lines).toContainEqual(expect.stringMatching(/^FAILED  hangs: killed at its deadline of [\d.]+ min$/));
+  expect(lines).toContainEqual(expect.stringMatching(/^FAILED {2}hangs: killed at its deadline of [\d.]+ min$/));
   await expectNoneRuns(4);
 });
 
