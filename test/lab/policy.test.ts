@@ -176,8 +176,9 @@ it(
 /** Has pods on Cilium on a node whose other pods are still on Canal: from its flip until these may be recreated. */
 async function moveFirstNode(): Promise<void> {
   await apply(lab(), hold);
+  const approved = new Date();
   await cli.approve('node1');
-  await cli.waitForActivity('node1', 'verifyNode');
+  await cli.waitForActivity('node1', 'verifyNode', approved);
   const both = ['client', 'other', 'server', 'vault'];
   await apply(lab(), ...matrixPodsOn('node1', ...both));
   const names = both.map((name) => `pod/${name}-node1`);
@@ -233,9 +234,8 @@ it(
 it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) => {
   const stage = matrix.stages.find((one) => one.stage === name);
   if (stage === undefined) throw new Error('the migration did not come to this stage');
-  // Every flow was judged before the stage ended.
+  // Each of them was judged before the stage ended: see next().
   expect(stage.All).toBeGreaterThan(1_000);
-  expect(total(stage, 'samples')).toBeGreaterThanOrEqual(stage.All);
   // While an agent of Calico's starts, it lets through for a moment what only a rule with Deny forbids by labels, and was
   // seen to cut off one pod's flows to its node, all of them between pods that have nothing to do with Cilium. Whatever
   // Cilium judges, and whatever else Calico does, is as ever.
