@@ -8,10 +8,10 @@ import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 let scratch: string;
 const open: Server[] = [];
 

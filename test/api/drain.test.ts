@@ -3,8 +3,8 @@ import type { DrainRound, DrainTarget } from '../../activities/kubernetes/drain.
 import { until } from '../../lab/process.ts';
 import type { DrainOptions } from '../../workflows/model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /** There is no kubelet: this ends pods that were told to end, as one would. */
@@ -16,7 +16,7 @@ afterAll(async () => {
   await kubelet;
 });
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const namespace = 'shop';
 const options: DrainOptions = {
   mode: 'evict',

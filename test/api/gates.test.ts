@@ -6,10 +6,10 @@ import type { GateTarget } from '../../activities/probe/gates.ts';
 import type { Gates } from '../../workflows/model/gates.ts';
 import type { PathRecord } from '../../workflows/model/ledger.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const namespace = 'cni-live-migration';
 const cluster = (): string => lab().layout.context;
 const servers: Server[] = [];

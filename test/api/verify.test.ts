@@ -3,12 +3,12 @@ import { helperNamespace as namespace } from '../../activities/kubernetes/names.
 import { prober } from '../../activities/probe/names.ts';
 import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /** There is no kubelet: the tests say what one would. */
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const name = 'verify-one';
 
 async function tell(pod: string, status: object): Promise<void> {
