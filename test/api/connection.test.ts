@@ -2,6 +2,7 @@ import { connect, createServer, type AddressInfo, type Server, type Socket } fro
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createInspectionActivities } from '../../activities/preflight/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
@@ -24,8 +25,11 @@ afterAll(async () => {
 });
 
 /** Listens on a free port of this machine. */
-async function listen(onConnection: (socket: Socket) => void): Promise<number> {
-  const server = createServer(onConnection);
+function listen(onConnection: (socket: Socket) => void): Promise<number> {
+  return listenOn(createServer(onConnection));
+}
+
+async function listenOn(server: Server): Promise<number> {
   open.push(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return (server.address() as AddressInfo).port;
@@ -85,20 +89,28 @@ it('limits the rate of activities, and does not have them wait for what a worker
 it('ends a request that is not answered when its activity is cancelled', async () => {
   // Without its time limit, nothing but the cancellation ends a request.
   const limit = jest.spyOn(AbortSignal, 'timeout').mockReturnValue(new AbortController().signal);
-  const sockets: Socket[] = [];
-  const port = await listen((socket) => void sockets.push(socket));
+  const { layout } = lab();
+  const [key, cert] = await Promise.all(
+    ['key', 'crt'].map((end) => readFile(path.join(layout.pki, `apiserver.${end}`)))
+  );
+  // An API server that takes a request and never answers.
+  let [asked, closed] = [0, 0];
+  const silent = createTlsServer({ key, cert }, (socket) => {
+    socket.once('data', () => asked++);
+    socket.once('close', () => closed++);
+    socket.on('error', () => socket.destroy());
+  });
+  const port = await listenOn(silent);
   const clusters = kubeconfigClusters(await kubeconfigTo(`https://127.0.0.1:${port}`, 'silent'));
   const environment = new MockActivityEnvironment();
   const { inspectCluster } = createInspectionActivities(clusters);
-  const outcome = environment.run(inspectCluster, { cluster: lab().layout.context }).catch((error: unknown) => error);
-  await until('the request', () => Promise.resolve(sockets.length > 0), {
-    timeoutMs: timeLimits.localChange,
-    everyMs: 20,
-  });
+  const outcome = environment.run(inspectCluster, { cluster: layout.context }).catch((error: unknown) => error);
+  const waiting = { timeoutMs: timeLimits.localChange, everyMs: 20 };
+  await until('the request', () => Promise.resolve(asked > 0), waiting);
   environment.cancel('CANCELLED');
   expect(await outcome).toMatchObject({ name: 'CancelledFailure' });
+  await until('the end of the request', () => Promise.resolve(closed > 0), waiting);
   limit.mockRestore();
-  for (const socket of sockets) socket.destroy();
 });
 
 it('takes credentials that were renewed in the file', async () => {
