@@ -105,7 +105,7 @@ export function fakeCluster({
     inspectCluster: async () => {
       await call('inspectCluster');
       return {
-        kubernetesVersion: 'v1.37.2',
+        kubernetesVersion: 'v1.36.3',
         ...(system.canal && { canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 } }),
         leftovers: !system.canal && system.helpers,
         ...facts,
