@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { loadClientConnectConfig, type ClientConnectConfig } from '@temporalio/envconfig';
-import { dataConverter } from '../codec/data-converter.ts';
-import { keysFrom } from '../codec/keys.ts';
+import { dataConverter } from '../temporal/data-converter.ts';
+import { keysFrom } from '../temporal/keys.ts';
 
 /** What may be said of Temporal on a command line; each goes before the environment. */
 export interface TemporalOptions {

@@ -93,8 +93,8 @@ async function main(): Promise<void> {
 const checksMinutes = 3;
 
 const goFolders = [
-  ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],
-  ...['test/matrix', 'bench/scale/simulator'],
+  ...['images/prober', 'images/coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],
+  ...['test/policy-matrix', 'test/bench/scale/simulator'],
 ];
 
 const checks: readonly { name: string; command: readonly string[]; cwd?: string }[] = [
@@ -106,7 +106,7 @@ const checks: readonly { name: string; command: readonly string[]; cwd?: string 
     command: ['go', 'vet', './...'],
     cwd: path.join(projectDir, folder),
   })),
-  ...['prober', 'coexistence', 'test/matrix'].map((folder) => ({
+  ...['images/prober', 'images/coexistence', 'test/policy-matrix'].map((folder) => ({
     name: `go test ${folder}`,
     command: ['go', 'test', './...'],
     cwd: path.join(projectDir, folder),

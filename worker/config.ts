@@ -5,7 +5,7 @@ import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
 import { temporalConfig } from '../client/connection.ts';
-import { keysFrom, type EncryptionKeys } from '../codec/keys.ts';
+import { keysFrom, type EncryptionKeys } from '../temporal/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
 
 /** How a worker is set up. */

@@ -1,6 +1,6 @@
 import type { V1DaemonSet } from '@kubernetes/client-node';
-import type { ClusterFacts } from '../../workflows/model/source.ts';
-import { failure } from '../failures.ts';
+import type { ClusterFacts } from '../../model/cluster-facts.ts';
+import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 
 /** Canal as it is installed. */

@@ -1,7 +1,7 @@
-import { cniChainKey, cniChainName, flipLabel, flippedNodeConfig } from '../../workflows/model/helm-values.ts';
+import { cniChainKey, cniChainName, flipLabel, flippedNodeConfig } from '../../model/helm-values.ts';
 import { cniChain } from '../canal/cni-chain.ts';
 import { findCanal } from '../canal/detect.ts';
-import { failure } from '../failures.ts';
+import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, isUnknownKind, statusOf, withFailures } from '../kubernetes/errors.ts';
@@ -12,7 +12,7 @@ import {
   replacedAgentAnnotation,
 } from '../kubernetes/names.ts';
 import { readNode, type NodeTarget } from '../kubernetes/nodes.ts';
-import { poll } from '../poll.ts';
+import { poll } from '../support/poll.ts';
 import { replaceAgent } from './agents.ts';
 
 /** Per-node configuration of the nodes that are flipped. */

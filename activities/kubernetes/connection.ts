@@ -15,7 +15,7 @@ import {
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
-import { failure } from '../failures.ts';
+import { failure } from '../support/failures.ts';
 import { RequestRate, countRequest, defaultRequestsPerSecond, requestsAtOnce } from './request-rate.ts';
 
 /** The APIs of one cluster, over one pool of connections. */

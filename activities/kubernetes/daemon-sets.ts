@@ -1,5 +1,5 @@
 import type { V1DaemonSet } from '@kubernetes/client-node';
-import { poll } from '../poll.ts';
+import { poll } from '../support/poll.ts';
 import type { NamedObject } from './apply.ts';
 import type { ClusterConnection } from './connection.ts';
 import { helperNamespace as namespace, ownedLabels } from './names.ts';

@@ -1,16 +1,16 @@
 import { PatchStrategy, setHeaderOptions, type V1Node } from '@kubernetes/client-node';
-import { flipLabel } from '../../workflows/model/helm-values.ts';
-import { bucketOf, differences, digestOf } from '../../workflows/model/node-digest.ts';
-import { byName, grouped, type NodeFacts, type NodesSeen } from '../../workflows/model/nodes.ts';
-import { atMost } from '../at-most.ts';
-import { failure } from '../failures.ts';
-import { poll } from '../poll.ts';
+import { flipLabel } from '../../model/helm-values.ts';
+import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
+import { byName, grouped, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
+import { atMost } from '../support/map-limit.ts';
+import { failure } from '../support/failures.ts';
+import { poll } from '../support/poll.ts';
 import type { ClusterConnection, Clusters } from './connection.ts';
 import { ifFound, withFailures } from './errors.ts';
 import { bootAnnotation, cordonedAnnotation, fieldManager } from './names.ts';
-import { allPages } from './pages.ts';
+import { allPages } from './pagination.ts';
 import { isOnSource, listPods } from './pods.ts';
-import { isReady } from './ready.ts';
+import { isReady } from './conditions.ts';
 
 /** Which node of which cluster. */
 export interface NodeTarget {

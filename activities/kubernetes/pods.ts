@@ -1,9 +1,9 @@
 import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import { quantityToScalar } from '@kubernetes/client-node/dist/util.js';
-import { contains } from '../../workflows/model/networks.ts';
+import { contains } from '../../model/networks.ts';
 import type { ClusterConnection } from './connection.ts';
-import { allPages } from './pages.ts';
-import { isReady } from './ready.ts';
+import { allPages } from './pagination.ts';
+import { isReady } from './conditions.ts';
 
 /** A pod as far as draining and verifying need it. */
 export interface PodFacts {

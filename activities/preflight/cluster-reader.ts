@@ -6,7 +6,7 @@ import type {
   V1PodDisruptionBudget,
   V1Service,
 } from '@kubernetes/client-node';
-import type { MigrationInput } from '../../workflows/model/input.ts';
+import type { MigrationInput } from '../../model/input.ts';
 import { findCanal, type CanalInstallation } from '../canal/detect.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import type { RenderedChart } from '../helm/render.ts';

@@ -1,17 +1,17 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
-import { few } from '../few.ts';
-import { removeNamespace, applyNamespace } from '../host/namespace.ts';
-import { removeOwnPod } from '../host/own-pod.ts';
+import { few } from '../../model/summarize.ts';
+import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
+import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, messageOf } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
-import { isReady } from '../kubernetes/ready.ts';
-import { poll } from '../poll.ts';
-import { prober } from '../probe/names.ts';
-import { atMost } from '../at-most.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import { poll } from '../support/poll.ts';
+import { prober } from '../helpers/prober-ports.ts';
+import { atMost } from '../support/map-limit.ts';
 
-/** What a node's kernel and network are like; the fields are those of prober/inspect.go. */
+/** What a node's kernel and network are like; the fields are those of images/prober/inspect.go. */
 export interface HostFacts {
   btf: boolean;
   /** Reverse path filter by interface. */

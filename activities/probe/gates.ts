@@ -1,15 +1,15 @@
 import { Context } from '@temporalio/activity';
 import { request } from 'undici';
-import type { LedgerPage } from '../../workflows/model/ledger.ts';
-import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../workflows/model/gates.ts';
+import type { LedgerPage } from '../../model/ledger.ts';
+import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../model/gates.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
-import { failure } from '../failures.ts';
-import { few } from '../few.ts';
+import { failure } from '../support/failures.ts';
+import { few } from '../../model/summarize.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
-import { isReady } from '../kubernetes/ready.ts';
-import { poll } from '../poll.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import { poll } from '../support/poll.ts';
 import { askForPages, readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
 
 /** Input of `checkGates`. */

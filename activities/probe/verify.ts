@@ -1,21 +1,21 @@
 import { Context } from '@temporalio/activity';
-import { contains } from '../../workflows/model/networks.ts';
-import { tunnelSuspicion } from '../../workflows/model/gates.ts';
-import { flipLabel } from '../../workflows/model/helm-values.ts';
+import { contains } from '../../model/networks.ts';
+import { tunnelSuspicion } from '../../model/gates.ts';
+import { flipLabel } from '../../model/helm-values.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
-import { failure } from '../failures.ts';
-import { few } from '../few.ts';
-import { removeOwnPod } from '../host/own-pod.ts';
+import { failure } from '../support/failures.ts';
+import { few } from '../../model/summarize.ts';
+import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { isOnSource, listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
-import { poll } from '../poll.ts';
+import { poll } from '../support/poll.ts';
 import { checksFor, peersOf, type Check, type CheckResult } from './checks.ts';
 import { askForPages, readPages, writtenAfterMs } from './ledger.ts';
-import { prober } from './names.ts';
+import { prober } from '../helpers/prober-ports.ts';
 
 /** Input of `verifyNode`. */
 export interface VerifyTarget extends NodeTarget {

@@ -1,5 +1,5 @@
 import { migrationWorkflowId, policyReportWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
-import type { MessageName } from '../../workflows/model/message-schemas.ts';
+import type { MessageName } from '../../model/message-schemas.ts';
 import type { TemporalOptions } from '../connection.ts';
 
 /** The Temporal CLI's command lines that do what this one does, word by word. */

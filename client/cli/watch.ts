@@ -1,5 +1,5 @@
-import type { MigrationStatus } from '../../workflows/model/status.ts';
-import type { Migration } from '../migrations.ts';
+import type { MigrationStatus } from '../../model/status.ts';
+import type { Migration } from '../migration.ts';
 import { commandName } from './messages.ts';
 import { shellCommand } from './shell-command.ts';
 import { changes } from './text.ts';

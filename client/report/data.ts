@@ -6,10 +6,10 @@ import {
   type LedgerRow,
   type LedgerStage,
   type PathKind,
-} from '../../workflows/model/ledger.ts';
-import type { PolicyReport } from '../../workflows/model/policies.ts';
-import type { CheckOutcome } from '../../workflows/model/preflight.ts';
-import type { MigrationStatus, NodeStatus } from '../../workflows/model/status.ts';
+} from '../../model/ledger.ts';
+import type { PolicyReport } from '../../model/policies.ts';
+import type { CheckOutcome } from '../../model/preflight.ts';
+import type { MigrationStatus, NodeStatus } from '../../model/status.ts';
 
 /** All that a report is made of. */
 export interface ReportData {

@@ -1,4 +1,4 @@
-import { ledgerStages, type LedgerStage } from '../../workflows/model/ledger.ts';
+import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
 import { nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
 import { decisions } from './markdown.ts';
 

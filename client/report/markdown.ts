@@ -1,7 +1,7 @@
-import { ledgerMarkdown } from '../../workflows/model/ledger.ts';
-import { policyMarkdown } from '../../workflows/model/policies.ts';
-import { preflightMarkdown } from '../../workflows/model/preflight.ts';
-import type { Decision } from '../../workflows/model/status.ts';
+import { ledgerMarkdown } from '../../model/ledger.ts';
+import { policyMarkdown } from '../../model/policies.ts';
+import { preflightMarkdown } from '../../model/preflight.ts';
+import type { Decision } from '../../model/status.ts';
 import { nodeBars, phaseBars, type Bar, type ReportData } from './data.ts';
 
 /** The report of a migration, as Markdown. */

@@ -146,8 +146,8 @@ export async function nodeImages(system: Artefact, containerd: Artefact, goVersi
   const programs = [
     { name: pauseImage, source: path.join(imageSources, 'pause'), binary: 'pause' },
     { name: appImage, source: path.join(import.meta.dirname, '..', 'app'), binary: 'app' },
-    { name: proberImage, source: path.join(projectDir, 'prober'), binary: 'prober' },
-    { name: coexistenceImage, source: path.join(projectDir, 'coexistence'), binary: 'coexistence' },
+    { name: proberImage, source: path.join(projectDir, 'images', 'prober'), binary: 'prober' },
+    { name: coexistenceImage, source: path.join(projectDir, 'images', 'coexistence'), binary: 'coexistence' },
   ];
   const texts = await Promise.all(programs.map((program) => goSources(program.source)));
   return {

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { createInspectionActivities } from '../../activities/preflight/inspect.ts';
+import { createInspectionActivities } from '../../activities/cluster/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { activitiesOf } from '../support/activity.ts';

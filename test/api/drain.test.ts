@@ -1,7 +1,7 @@
 import type { V1PodDisruptionBudget, V1PodList } from '@kubernetes/client-node';
-import type { DrainRound, DrainTarget } from '../../activities/kubernetes/drain.ts';
+import type { DrainRound, DrainTarget } from '../../activities/node/drain.ts';
 import { until } from '../../lab/process.ts';
-import type { DrainOptions } from '../../workflows/model/input.ts';
+import type { DrainOptions } from '../../model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';

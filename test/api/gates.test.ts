@@ -2,8 +2,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { GateTarget } from '../../activities/probe/gates.ts';
-import type { Gates } from '../../workflows/model/gates.ts';
-import type { PathRecord } from '../../workflows/model/ledger.ts';
+import type { Gates } from '../../model/gates.ts';
+import type { PathRecord } from '../../model/ledger.ts';
 import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
@@ -50,7 +50,7 @@ beforeAll(async () => {
   await write([record()]);
 });
 
-/** When the node's probers were last asked for their page; the annotation is that of prober/kube.go. */
+/** When the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
 async function askedAt(node: string): Promise<string | undefined> {
   const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
   return metadata?.annotations?.['cni-live-migration/asked-at'];

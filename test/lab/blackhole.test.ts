@@ -4,7 +4,7 @@ import { startTemporal, startWorker } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
-import { contains } from '../../workflows/model/networks.ts';
+import { contains } from '../../model/networks.ts';
 import { useLab } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';

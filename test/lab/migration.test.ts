@@ -22,10 +22,10 @@ import {
   type LedgerRow,
   type LedgerStage,
   type PathRecord,
-} from '../../workflows/model/ledger.ts';
-import { contains } from '../../workflows/model/networks.ts';
-import { checkNames } from '../../workflows/model/preflight.ts';
-import type { MigrationReport } from '../../workflows/model/status.ts';
+} from '../../model/ledger.ts';
+import { contains } from '../../model/networks.ts';
+import { checkNames } from '../../model/preflight.ts';
+import type { MigrationReport } from '../../model/status.ts';
 import { hostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';

@@ -3,8 +3,8 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { podCidr } from '../../lab/cluster/layout.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
-import type { MigrationRequest } from '../../workflows/model/input.ts';
-import type { MigrationReport } from '../../workflows/model/status.ts';
+import type { MigrationRequest } from '../../model/input.ts';
+import type { MigrationReport } from '../../model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
 import {

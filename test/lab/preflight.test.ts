@@ -2,7 +2,7 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { preflightWorkflowId } from '../../workflows/messages.ts';
-import type { CheckName, CheckOutcome, PreflightReport } from '../../workflows/model/preflight.ts';
+import type { CheckName, CheckOutcome, PreflightReport } from '../../model/preflight.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces } from '../support/node-traces.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';

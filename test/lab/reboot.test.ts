@@ -3,7 +3,7 @@ import { startTemporal, startWorker } from '../../lab/cluster/temporal.ts';
 import { rebootMachine } from '../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
-import { contains } from '../../workflows/model/networks.ts';
+import { contains } from '../../model/networks.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';

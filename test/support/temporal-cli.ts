@@ -1,7 +1,7 @@
 import type { TemporalServer } from '../../lab/cluster/temporal.ts';
 import { until } from '../../lab/process.ts';
-import type { MessageName } from '../../workflows/model/message-schemas.ts';
-import type { MigrationStatus } from '../../workflows/model/status.ts';
+import type { MessageName } from '../../model/message-schemas.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 
 /** A history in JSON with what is in its payloads in the place of their base64. */

@@ -8,7 +8,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 

@@ -7,7 +7,7 @@ import {
   totalsOf,
   type LedgerPage,
   type PathRecord,
-} from '../../workflows/model/ledger.ts';
+} from '../../model/ledger.ts';
 
 const path = (more: Partial<PathRecord>): PathRecord => ({
   kind: 'pod-pod/small',

@@ -1,4 +1,4 @@
-import { signalCommand, statusMarkdown, type MigrationStatus, type NodeStatus } from '../../workflows/model/status.ts';
+import { signalCommand, statusMarkdown, type MigrationStatus, type NodeStatus } from '../../model/status.ts';
 
 const status: MigrationStatus = {
   cluster: 'prod',

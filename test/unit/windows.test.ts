@@ -1,5 +1,5 @@
-import { isTimeZone, untilOpen, weekdays } from '../../workflows/model/windows.ts';
-import type { MaintenanceWindow } from '../../workflows/model/input.ts';
+import { isTimeZone, untilOpen, weekdays } from '../../model/maintenance-windows.ts';
+import type { MaintenanceWindow } from '../../model/input.ts';
 
 const minutes = (count: number): number => count * 60_000;
 const window = (more: Partial<MaintenanceWindow>): MaintenanceWindow => ({

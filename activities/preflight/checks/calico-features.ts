@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import { keyOf, type ClusterReader } from '../cluster-reader.ts';
 

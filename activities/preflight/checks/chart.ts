@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { few } from '../../few.ts';
-import { expectedConfig } from '../../../workflows/model/helm-values.ts';
+import { few } from '../../../model/summarize.ts';
+import { expectedConfig } from '../../../model/helm-values.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Whether the chart makes what the migration needs of the values. */

@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { definitionsOf } from '../../kubernetes/definitions.ts';
+import { few } from '../../../model/summarize.ts';
+import { definitionsOf } from '../../kubernetes/crds.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { pass, unlessEmpty, type PreflightCheck } from '../check.ts';
 import { keyOf, type ClusterReader } from '../cluster-reader.ts';

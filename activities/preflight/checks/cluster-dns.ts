@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { block, pass, warn, type PreflightCheck } from '../check.ts';
 
 /** Whether the cluster's DNS will be there while its pods move. */

@@ -1,5 +1,5 @@
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { budgetText, budgetsOf, selects } from '../../kubernetes/disruption-budgets.ts';
 import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';

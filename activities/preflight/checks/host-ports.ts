@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { cniChain } from '../../canal/cni-chain.ts';
 

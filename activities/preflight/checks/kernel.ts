@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Whether every kernel can run Cilium's programs. */

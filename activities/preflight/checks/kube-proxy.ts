@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
-import { few } from '../../few.ts';
-import { contains } from '../../../workflows/model/networks.ts';
+import { few } from '../../../model/summarize.ts';
+import { contains } from '../../../model/networks.ts';
 import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, type PreflightCheck } from '../check.ts';

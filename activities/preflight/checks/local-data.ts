@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
-import { consents } from '../../kubernetes/drain-rules.ts';
+import { few } from '../../../model/summarize.ts';
+import { consents } from '../../node/drain-rules.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 type Volume = KubernetesObject & {

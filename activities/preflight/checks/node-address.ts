@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { contains } from '../../../workflows/model/networks.ts';
+import { few } from '../../../model/summarize.ts';
+import { contains } from '../../../model/networks.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { internalAddress } from '../host-facts.ts';
 

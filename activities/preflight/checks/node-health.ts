@@ -1,6 +1,6 @@
 import type { V1Node } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
-import { isReady } from '../../kubernetes/ready.ts';
+import { few } from '../../../model/summarize.ts';
+import { isReady } from '../../kubernetes/conditions.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../cluster-reader.ts';
 

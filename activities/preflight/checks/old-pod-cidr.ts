@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { contains, overlapping } from '../../../workflows/model/networks.ts';
+import { contains, overlapping } from '../../../model/networks.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 interface Peer {

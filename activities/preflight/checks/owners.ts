@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf, type ClusterReader } from '../cluster-reader.ts';

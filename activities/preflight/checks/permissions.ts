@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { missingPermissions } from '../../kubernetes/permissions.ts';
+import { few } from '../../../model/summarize.ts';
+import { missingPermissions } from '../../permissions.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** Whether the worker may do what it will have to do. */

@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { blockCount, contains } from '../../../workflows/model/networks.ts';
+import { few } from '../../../model/summarize.ts';
+import { blockCount, contains } from '../../../model/networks.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { quantity } from '../../kubernetes/pods.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';

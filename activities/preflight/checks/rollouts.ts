@@ -1,5 +1,5 @@
 import type { V1Deployment } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';

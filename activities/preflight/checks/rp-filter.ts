@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { pass, warn, worst, block, type PreflightCheck } from '../check.ts';
 
 /** Whether the reverse path filter would drop what comes by one overlay and goes by the other. */

@@ -1,10 +1,10 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
 import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
 import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
-import { ownObjects } from '../../plan/own-objects.ts';
-import { atMost } from '../../at-most.ts';
+import { ownObjects } from '../../helpers/manifests.ts';
+import { atMost } from '../../support/map-limit.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf, type ClusterReader } from '../cluster-reader.ts';
 

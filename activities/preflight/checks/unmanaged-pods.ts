@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { consents } from '../../kubernetes/drain-rules.ts';
+import { few } from '../../../model/summarize.ts';
+import { consents } from '../../node/drain-rules.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** Whether every pod would be made anew after its eviction. */

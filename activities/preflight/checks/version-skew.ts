@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** A kubelet may be so many minor versions older than the API server (kubernetes.io/releases/version-skew-policy). */

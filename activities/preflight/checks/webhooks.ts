@@ -1,5 +1,5 @@
 import type { KubernetesObject, V1EndpointSlice } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { few } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../cluster-reader.ts';
 

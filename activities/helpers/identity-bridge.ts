@@ -1,0 +1,263 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { atMost } from '../support/map-limit.ts';
+import { configOf } from '../cilium/config.ts';
+import { applyNamespace } from './namespace.ts';
+import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, isOurs, ownedLabels } from '../kubernetes/names.ts';
+import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { isOnSource, listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { contains } from '../../model/networks.ts';
+import { poll } from '../support/poll.ts';
+import { scratchSpace, startup } from './container.ts';
+import { bridgeRole, calicoAddressAnnotation, identityBridge } from './names.ts';
+
+/** Input of `deployIdentityBridge`. */
+export interface IdentityBridgeTarget {
+  cluster: string;
+  targetPodCidr: string;
+  coexistenceImage: string;
+}
+
+type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
+
+/** So many requests are made at a time. */
+const requestsAtOnce = 10;
+
+/** At most so many are named in what is waited for. */
+const maxNamed = 5;
+
+/** The activities on the identity bridge. */
+export function createIdentityBridgeActivities(clusters: Clusters) {
+  return {
+    /**
+     * Runs the identity bridge, and waits until every pod that is still on Canal has its CiliumEndpoint. The bridge goes on
+     * whatever becomes of the worker.
+     * @throws AgentNotReady naming the pods that have none.
+     */
+    deployIdentityBridge: withFailures(
+      'bridge the identities',
+      async ({ cluster, ...target }: IdentityBridgeTarget): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await applyNamespace(connection);
+        for (const object of bridgeObjects(target, await configOf(connection))) await applyObject(connection, object);
+        await bridgeRuns(connection, 'every');
+        await inStep(connection, target.targetPodCidr);
+      }
+    ),
+
+    /** Makes sure that a bridge runs and is in step, before a node is flipped. @throws AgentNotReady when none is. */
+    requireIdentityBridge: withFailures('look at the identity bridge', async ({ cluster }: NodeTarget): Promise<void> =>
+      bridgeRuns(await clusters.connect(cluster), 'one')
+    ),
+
+    /**
+     * Stops the bridge and removes what it made: its CiliumEndpoints, and the addresses it wrote into annotations of pods
+     * on Cilium. Identities that nobody uses any more are Cilium's to collect. Nothing is done where there is no bridge.
+     */
+    removeIdentityBridge: withFailures(
+      'remove the identity bridge',
+      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await deleteObject(connection, { ...deployment, metadata: { name: identityBridge, namespace } });
+        await poll(
+          async () => {
+            const { items } = await connection.core.listNamespacedPod({
+              namespace,
+              labelSelector: `app=${identityBridge}`,
+            });
+            return items.length === 0 ? { done: undefined } : { waitingFor: 'the identity bridge to end' };
+          },
+          { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `look at its pods in ${namespace}` }
+        );
+        await atMost(requestsAtOnce, await ownEndpoints(connection), async ({ metadata }) => {
+          const { name = '', namespace: where = '' } = metadata ?? {};
+          await deleteObject(connection, { ...endpoint, metadata: { name, namespace: where } });
+        });
+        const annotated = (await listPods(connection)).filter(
+          ({ annotations, ip }) => annotations[calicoAddressAnnotation] !== undefined && contains(targetPodCidr, ip)
+        );
+        await atMost(requestsAtOnce, annotated, (pod) => forgetAddress(connection, pod));
+        for (const kind of ['ClusterRoleBinding', 'ClusterRole']) {
+          await deleteObject(connection, {
+            apiVersion: 'rbac.authorization.k8s.io/v1',
+            kind,
+            metadata: { name: bridgeRole },
+          });
+        }
+      }
+    ),
+  };
+}
+
+/** Takes the address out of a pod's annotations. A pod that went meanwhile took it along. */
+async function forgetAddress({ objects }: ClusterConnection, { name, namespace: where }: PodFacts): Promise<void> {
+  const annotations = { [calicoAddressAnnotation]: null };
+  const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: where, annotations } };
+  // The library's type knows no null, which removes.
+  await ifFound(objects.patch(patch as unknown as KubernetesObject));
+}
+
+const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };
+const endpoint = { apiVersion: 'cilium.io/v2', kind: 'CiliumEndpoint' };
+
+async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> {
+  return (await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind)).filter(isOurs);
+}
+
+async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
+  await poll(
+    async () => {
+      const { spec, status, metadata } = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
+      const wanted = which === 'one' ? 1 : (spec?.replicas ?? 1);
+      const current = (status?.observedGeneration ?? 0) >= (metadata?.generation ?? 0);
+      const ready =
+        current && (which === 'one' || status?.updatedReplicas === wanted) ? (status?.readyReplicas ?? 0) : 0;
+      return ready >= wanted
+        ? { done: undefined }
+        : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${wanted} in step)` };
+    },
+    {
+      timeoutMs: 300_000,
+      onTimeout: 'AgentNotReady',
+      advice: `look at its pods in ${namespace}; no node is flipped meanwhile`,
+    }
+  );
+}
+
+/** Compares with the cluster itself, whatever the bridge says of itself. */
+async function inStep(connection: ClusterConnection, targetPodCidr: string): Promise<void> {
+  await poll(
+    async () => {
+      const pods = (await listPods(connection)).filter(
+        (pod) => isOnSource(pod, targetPodCidr) && pod.deletion === undefined
+      );
+      const known = new Map(
+        (await ownEndpoints(connection)).map(({ metadata, status }) => [
+          metadata?.name,
+          status?.networking?.addressing?.[0]?.ipv4,
+        ])
+      );
+      const missing = pods.filter((pod) => known.get(`canal-${pod.uid}`) !== pod.ip).map(({ key }) => key);
+      if (missing.length === 0) return { done: undefined };
+      const more = missing.length > maxNamed ? ` and ${missing.length - maxNamed} more` : '';
+      return { waitingFor: `CiliumEndpoints of pods on Canal: ${missing.slice(0, maxNamed).join(', ')}${more}` };
+    },
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the log of ${namespace}/${identityBridge}` }
+  );
+}
+
+/**
+ * The identity bridge, as Kubernetes objects: two pods on the hosts' network, which neither a drain nor a network moves.
+ * @param config Cilium's configuration, whose idea of an identity is the bridge's too.
+ */
+export function bridgeObjects(
+  { targetPodCidr, coexistenceImage }: Omit<IdentityBridgeTarget, 'cluster'>,
+  config: Readonly<Record<string, string>>
+): NamedObject[] {
+  const rbac = 'rbac.authorization.k8s.io';
+  const meta = { name: identityBridge, namespace, labels: ownedLabels };
+  const clusterMeta = { name: bridgeRole, labels: ownedLabels };
+  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const env = {
+    TARGET_CIDR: targetPodCidr,
+    CLUSTER_NAME: config['cluster-name'] ?? 'default',
+    CLUSTER_ID: config['cluster-id'] ?? '0',
+    LABELS: config['labels'] ?? '',
+  };
+  const subjects = [{ kind: 'ServiceAccount', name: identityBridge, namespace }];
+  const leases = ['get', 'create', 'update'];
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: meta },
+    { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: clusterMeta, ...{ rules: bridgeRules } },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: clusterMeta,
+      ...{ roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: bridgeRole }, subjects },
+    },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'Role',
+      metadata: meta,
+      ...{ rules: [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: leases }] },
+    },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata: meta,
+      ...{ roleRef: { apiGroup: rbac, kind: 'Role', name: identityBridge }, subjects },
+    },
+    {
+      ...deployment,
+      metadata: meta,
+      ...{
+        spec: {
+          replicas: 2,
+          selector: { matchLabels: { app: identityBridge } },
+          strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } },
+          template: {
+            metadata: { labels: { app: identityBridge, ...ownedLabels } },
+            spec: {
+              serviceAccountName: identityBridge,
+              hostNetwork: true,
+              priorityClassName: 'system-cluster-critical',
+              terminationGracePeriodSeconds: 10,
+              // Wherever there is a node, cordoned or not: it is needed most while nodes are worked on.
+              tolerations: [{ operator: 'Exists' }],
+              affinity: {
+                podAntiAffinity: {
+                  preferredDuringSchedulingIgnoredDuringExecution: [
+                    {
+                      weight: 100,
+                      podAffinityTerm: {
+                        topologyKey: 'kubernetes.io/hostname',
+                        labelSelector: { matchLabels: { app: identityBridge } },
+                      },
+                    },
+                  ],
+                },
+              },
+              containers: [
+                {
+                  name: identityBridge,
+                  image: coexistenceImage,
+                  imagePullPolicy: 'IfNotPresent',
+                  args: ['identities'],
+                  env: [
+                    field('POD_NAME', 'metadata.name'),
+                    field('POD_NAMESPACE', 'metadata.namespace'),
+                    ...Object.entries(env).map(([name, value]) => ({ name, value })),
+                  ],
+                  startupProbe: startup,
+                  securityContext: {
+                    allowPrivilegeEscalation: false,
+                    readOnlyRootFilesystem: true,
+                    runAsNonRoot: true,
+                    runAsUser: 65_532,
+                    capabilities: { drop: ['ALL'] },
+                  },
+                  volumeMounts: scratchSpace.mounts,
+                },
+              ],
+              volumes: scratchSpace.volumes,
+            },
+          },
+        },
+      },
+    },
+  ];
+}
+
+/** What the bridge may do. */
+const bridgeRules = [
+  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
+  { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+  {
+    apiGroups: ['cilium.io'],
+    resources: ['ciliumendpoints'],
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'],
+  },
+  { apiGroups: ['cilium.io'], resources: ['ciliumidentities'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
+];
