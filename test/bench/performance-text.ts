@@ -133,7 +133,7 @@ function whatTookProcessors(pairs: readonly Pair[]): string[] {
       `${percent(hand.kernel)}. By program, of all their time in the service's run: ${programs.join(', ')} (\`app\` and \`coredns\` are the sample application's, ` +
       '`(compilers)` what agents start).',
     '',
-    `Each agent makes its programs anew whenever it starts, twice a node at least, in a lab from what was [compiled](decisions/0017-compiled-once-for-all-nodes.md) ` +
+    `Each agent makes its programs anew whenever it starts, twice a node at least, in a lab from what was [compiled](decisions/0017-ebpf-compiler-cache.md) ` +
       `for any node: ${compiles.join(', ')}. Until then no new pod starts on its node. \`verifyNode\` waits for that, and by hand nobody does.`,
     '',
   ];
@@ -226,7 +226,7 @@ function withMoreWrites(runs: readonly (ScaleRun & Measured)[]): string[] {
   return [
     '',
     `The probers of the runs with ${which} nodes still wrote their ledgers two to three times as often as they do now`,
-    '([why](decisions/0014-api-servers-have-others-to-serve.md)), and none of them was asked for its page yet.',
+    '([why](decisions/0014-api-request-rate.md)), and none of them was asked for its page yet.',
   ];
 }
 
