@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { isMalformed } from '../temporal/payload-converter.ts';
+import { isMalformed } from './malformed-payload.ts';
 import { merge } from './helm-values.ts';
-import { parseRequest, problemsOf, type MigrationInput } from './input.ts';
+import { parseRequest, type MigrationInput } from './input.ts';
+import { problemsOf } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
 /** More belong into several fleets: one run keeps all of a fleet in its history. */

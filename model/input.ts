@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { isMalformed } from '../temporal/payload-converter.ts';
+import { isMalformed } from './malformed-payload.ts';
 import { gatesSchema } from './gates.ts';
 import { conflictingValues } from './helm-values.ts';
 import { ledgerSchema } from './ledger-options.ts';
 import { checkNames } from './preflight.ts';
 import { untrustedProblems } from './input-limits.ts';
 import { clockTime, isTimeZone, weekdays } from './maintenance-windows.ts';
+import { problemsOf } from './problems.ts';
 
 /** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
 const contextName = z
@@ -213,18 +214,4 @@ export function parseRequest(raw: unknown): { input: MigrationInput } | { proble
   const conflicts = conflictingValues(parsed.input);
   if (conflicts.length === 0) return parsed;
   return { problems: conflicts.map((path) => `values.${path}: is set by the migration itself; leave it out`) };
-}
-
-/** A failure is kept in the history: it is not to grow with what was sent. */
-const maxProblems = 20;
-const maxProblemLength = 300;
-
-/** One line for each thing that is wrong; `whole` names what was read, for problems of no single field. */
-export function problemsOf(error: z.ZodError, whole: string): string[] {
-  const lines = error.issues.map((issue) => {
-    const where = issue.path.length > 0 ? issue.path.join('.') : whole;
-    return `${where}: ${issue.message}`.slice(0, maxProblemLength);
-  });
-  const more = lines.length - maxProblems;
-  return more > 0 ? [...lines.slice(0, maxProblems), `and ${more} more problems`] : lines;
 }

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { isMalformed } from '../temporal/payload-converter.ts';
-import { maxWaveSize, problemsOf } from './input.ts';
+import { isMalformed } from './malformed-payload.ts';
+import { maxWaveSize } from './input.ts';
+import { problemsOf } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
 const name = z.string().min(1).max(253);

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { parse } from 'yaml';
-import { problemsOf } from '../model/input.ts';
+import { problemsOf } from '../model/problems.ts';
 
 /** Keys for payloads: new ones are encrypted with `current`, old ones decrypted with whatever they were encrypted with. */
 export interface EncryptionKeys {

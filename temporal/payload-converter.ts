@@ -5,16 +5,7 @@ import {
   UndefinedPayloadConverter,
   type Payload,
 } from '@temporalio/common';
-
-/** What a payload that is no JSON is read as. */
-export interface MalformedPayload {
-  malformedPayload: true;
-}
-
-/** True for what a payload that is no JSON is read as. */
-export function isMalformed(value: unknown): value is MalformedPayload {
-  return typeof value === 'object' && value !== null && 'malformedPayload' in value;
-}
+import type { MalformedPayload } from '../model/malformed-payload.ts';
 
 /**
  * Reads JSON, and gives {@link MalformedPayload} for what claims to be and is not. The SDK's own converter throws, which

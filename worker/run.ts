@@ -3,7 +3,7 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
-import { TemporalUnreachable } from '../client/connection.ts';
+import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
 import { bootCheck, checkClusters, type Lack } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';

@@ -1,4 +1,4 @@
-import { TemporalUnreachable } from '../connection.ts';
+import { TemporalUnreachable } from '../../temporal/connection-config.ts';
 import {
   QueryNotRegisteredError,
   WorkflowExecutionAlreadyStartedError,

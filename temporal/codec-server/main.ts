@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { listenAddress } from '../../worker/config.ts';
+import { listenAddress } from '../listen-address.ts';
 import { keysFrom } from '../keys.ts';
 import { createCodecServer } from './server.ts';
 
