@@ -14,7 +14,7 @@ import { createHostActivities } from './host/host-activities.ts';
 import type { Clusters } from './kubernetes/connection.ts';
 import { createDrainActivities } from './node/drain.ts';
 import { createLockActivities, type IsOpen } from './cluster/lock.ts';
-import { createNodeActivities } from './kubernetes/nodes.ts';
+import { createNodeActivities } from './node/node-activities.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
 import { createRehearsalActivities } from './plan/dry-run.ts';
 import { createPolicyActivities } from './policy/policy-activities.ts';

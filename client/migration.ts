@@ -1,5 +1,5 @@
 import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
-import type { ClusterPolicyReport } from '../workflows/cluster/policy-report.ts';
+import type { ClusterPolicyReport } from '../model/policies.ts';
 import type { clusterMigration, clusterPolicyReport, clusterPreflight } from '../workflows/index.ts';
 import {
   blockersQuery,

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { isMalformed } from './malformed-payload.ts';
 import { merge } from './helm-values.ts';
-import { parseRequest, type MigrationInput } from './input.ts';
+import type { MigrationInput } from './input.ts';
+import { parseRequest } from './parse-request.ts';
 import { problemsOf } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 

@@ -1,4 +1,4 @@
-import { cell, countsText, type Answer, type Decision, type Phase } from './status.ts';
+import type { Answer, Decision, Phase } from './status.ts';
 
 /**
  * What becomes of a cluster. `failed` and `skipped` ones are set aside until somebody retries them; `rolled-back` is how a
@@ -49,20 +49,4 @@ export interface FleetStatus {
   paused?: Decision;
   /** Messages that made no sense, newest last; at most 50 are kept. */
   notes: string[];
-}
-
-/** The status as Markdown, for the Web UI's current details. */
-export function fleetMarkdown(status: FleetStatus): string {
-  const lines = [`**${status.fleet}**: ${countsText(status.clusters)}`, ''];
-  if (status.paused !== undefined) lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason)}`, '');
-  if (status.waitingFor !== undefined) lines.push(`Waiting for ${status.waitingFor}`, '');
-  lines.push('| cluster | state | phase | nodes | |', '|---|---|---|---|---|');
-  for (const { cluster, canary, state, progress, failure } of status.clusters) {
-    const nodes = progress === undefined ? '' : `${progress.migrated} of ${progress.nodes}`;
-    const more = failure?.message ?? progress?.waitingFor ?? '';
-    const cells = [`${cluster}${canary ? ' (canary)' : ''}`, state, progress?.phase ?? '', nodes, more.slice(0, 300)];
-    lines.push(`| ${cells.map(cell).join(' | ')} |`);
-  }
-  if (status.notes.length > 0) lines.push('', 'Notes:', '', ...status.notes.map((note) => `- ${note}`));
-  return lines.join('\n');
 }

@@ -1,4 +1,5 @@
 import type { MigrationInput } from './input.ts';
+import { cniChainKey, cniChainName } from './names.ts';
 
 /** A JSON value, as Helm values are made of. */
 // An interface-like index signature, because a Record that refers to itself is not allowed.
@@ -7,15 +8,6 @@ export type Json = string | number | boolean | null | Json[] | { [key: string]: 
 
 /** Helm values. */
 export type HelmValues = Record<string, Json>;
-
-/** Node label that flips a node: the CiliumNodeConfig selects it. The name is the one of Cilium's own guide. */
-export const flipLabel = 'io.cilium.migration/cilium-default';
-
-/** ConfigMap beside Cilium's own, with the CNI file that agents write on the nodes that Cilium owns. */
-export const cniChainName = 'cilium-cni-chain';
-
-/** Key in it. */
-export const cniChainKey = '05-cilium.conflist';
 
 /** Where agents find that file. */
 const cniChainPath = `/cni-chain/${cniChainKey}`;

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import { isMalformed } from './malformed-payload.ts';
 import { gatesSchema } from './gates.ts';
-import { conflictingValues } from './helm-values.ts';
 import { ledgerSchema } from './ledger-options.ts';
 import { checkNames } from './preflight.ts';
 import { untrustedProblems } from './input-limits.ts';
-import { clockTime, isTimeZone, weekdays } from './maintenance-windows.ts';
+import { windowSchema } from './maintenance-windows.ts';
 import { problemsOf } from './problems.ts';
 
 /** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
@@ -55,20 +54,6 @@ const wavesSchema = z
     soakSeconds: z.int().min(0).max(604_800).default(0),
   })
   .prefault({});
-
-const windowSchema = z.strictObject({
-  /** Days on which the window begins. @default every day */
-  days: z
-    .array(z.enum(weekdays))
-    .min(1)
-    .default([...weekdays]),
-  /** Local time at which it begins, such as `22:00`. */
-  start: z.string().regex(clockTime, 'must be a time such as 22:00'),
-  /** Local time at which it ends; before `start`, it is the next day's. */
-  end: z.string().regex(clockTime, 'must be a time such as 05:30'),
-  /** IANA time zone, such as `Europe/Berlin`. @default UTC */
-  timeZone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin').default('UTC'),
-});
 
 const rebootSchema = z
   .strictObject({
@@ -191,9 +176,6 @@ export type MigrationRequest = z.input<typeof inputSchema>;
 /** How a node is drained. */
 export type DrainOptions = MigrationInput['drain'];
 
-/** When waves may begin. */
-export type MaintenanceWindow = MigrationInput['windows'][number];
-
 /**
  * Reads the input of a migration.
  * @returns the complete input, or one line for each thing that is wrong with it.
@@ -205,13 +187,4 @@ export function parseInput(raw: unknown): { input: MigrationInput } | { problems
   const result = inputSchema.safeParse(raw);
   if (result.success) return { input: result.data };
   return { problems: problemsOf(result.error, 'the input') };
-}
-
-/** The same, and without values that the migration sets itself: what a workflow may be started with. */
-export function parseRequest(raw: unknown): { input: MigrationInput } | { problems: string[] } {
-  const parsed = parseInput(raw);
-  if ('problems' in parsed) return parsed;
-  const conflicts = conflictingValues(parsed.input);
-  if (conflicts.length === 0) return parsed;
-  return { problems: conflicts.map((path) => `values.${path}: is set by the migration itself; leave it out`) };
 }

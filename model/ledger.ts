@@ -220,45 +220,6 @@ export function byKind(rows: readonly LedgerRow[]): LedgerRow[] {
   return [...kinds.values()];
 }
 
-/** The ledger as a Markdown table: a line for each kind of path, with what was before, during and after. */
-export function ledgerMarkdown(ledger: Ledger): string {
-  const stages = ledgerStages.filter((stage) => ledger[stage] !== undefined);
-  const sums = new Map(stages.map((stage) => [stage, byKind(ledger[stage] ?? [])]));
-  const header = ['path', ...stages.flatMap((stage) => [`${stage}: lost of`, 'lost ms', 'longest ms', 'p50/p99 ms'])];
-  const lines = [row(header), row(header.map(() => '---'))];
-  for (const kind of Object.keys(pathKinds) as PathKind[]) {
-    const cells = stages.map((stage) => sums.get(stage)?.find((one) => one.kind === kind));
-    if (cells.every((cell) => cell === undefined)) continue;
-    lines.push(
-      row([
-        kind,
-        ...cells.flatMap((cell) =>
-          cell === undefined
-            ? ['', '', '', '']
-            : [
-                `${cell.lost} of ${cell.sent}`,
-                String(cell.lostMs),
-                String(cell.longestMs),
-                `${cell.p50Ms} / ${cell.p99Ms}`,
-              ]
-        ),
-      ])
-    );
-  }
-  const during = ledger.during ?? [];
-  const sum = (field: 'resets' | 'translated'): number => during.reduce((all, one) => all + one[field], 0);
-  lines.push(
-    '',
-    `During the migration ${sum('resets')} long-lived connections broke, and ${sum('translated')} samples`
-  );
-  lines.push("were seen under another address than their sender's.");
-  return lines.join('\n');
-}
-
-function row(cells: readonly string[]): string {
-  return `| ${cells.join(' | ')} |`;
-}
-
 /** A key for each class. */
 export function classKey({ kind, from, to = '' }: PathClass): string {
   return `${kind} ${from}>${to}`;

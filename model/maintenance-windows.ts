@@ -1,4 +1,4 @@
-import type { MaintenanceWindow } from './input.ts';
+import { z } from 'zod';
 
 /** Days as maintenance windows name them. */
 export const weekdays = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
@@ -20,6 +20,24 @@ export function isTimeZone(name: string): boolean {
     return false;
   }
 }
+
+/** When waves may begin, in the input. */
+export const windowSchema = z.strictObject({
+  /** Days on which the window begins. @default every day */
+  days: z
+    .array(z.enum(weekdays))
+    .min(1)
+    .default([...weekdays]),
+  /** Local time at which it begins, such as `22:00`. */
+  start: z.string().regex(clockTime, 'must be a time such as 22:00'),
+  /** Local time at which it ends; before `start`, it is the next day's. */
+  end: z.string().regex(clockTime, 'must be a time such as 05:30'),
+  /** IANA time zone, such as `Europe/Berlin`. @default UTC */
+  timeZone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin').default('UTC'),
+});
+
+/** When waves may begin. */
+export type MaintenanceWindow = z.output<typeof windowSchema>;
 
 /**
  * Milliseconds until one of the windows is open: 0 inside of one, or when there are none. Looks minute by minute at

@@ -53,24 +53,9 @@ export function differentPolicies({ policies }: PolicyReport): PolicyVerdict[] {
   return policies.filter(({ verdict }) => verdict === 'different');
 }
 
-const words = { equal: 'the same', 'equal-if': 'the same, if', different: '**different**' };
-
-/** The report as Markdown. */
-export function policyMarkdown(report: PolicyReport): string {
-  const { counts, flows, equal, policies, more } = report;
-  const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
-  const lines = [
-    `Policies: ${kinds.join(', ') || 'none'}. ${equal} are judged the same on Cilium, for each of ${flows} kinds of flows.`,
-  ];
-  if (policies.length > 0) lines.push('', '| policy | on Cilium | why | made for it |', '| --- | --- | --- | --- |');
-  for (const { policy, verdict, conditions, reasons, objects } of policies) {
-    const why = [...conditions, ...reasons].map(escape).join('<br>');
-    lines.push(`| ${escape(policy)} | ${words[verdict]} | ${why} | ${objects.map(escape).join('<br>')} |`);
-  }
-  if (more > 0) lines.push('', `And ${more} more.`);
-  return lines.join('\n');
-}
-
-function escape(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll('\n', ' ');
+/** What {@link clusterPolicyReport} finds. */
+export interface ClusterPolicyReport extends PolicyReport {
+  cluster: string;
+  /** Whether every policy is judged the same on Cilium, at least under the conditions that are told. */
+  same: boolean;
 }

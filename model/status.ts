@@ -1,7 +1,7 @@
 import type { PolicyReport } from './policies.ts';
-import { ledgerMarkdown, type Ledger } from './ledger.ts';
-import { planMarkdown, type Plan } from './plan.ts';
-import { preflightMarkdown, type CheckOutcome } from './preflight.ts';
+import type { Ledger } from './ledger.ts';
+import type { Plan } from './plan.ts';
+import type { CheckOutcome } from './preflight.ts';
 import type { Rehearsal } from './dry-run.ts';
 
 /** The phases of a cluster's migration, in order; the last two are the way back. */
@@ -136,70 +136,6 @@ export interface MigrationReport extends MigrationStatus {
   calicoExport?: string[];
 }
 
-/** At most this many nodes are shown as a table; more are counted by their state. */
-const maxRows = 100;
-
-/** What is shown beside the status, once it is there. */
-export interface StatusDetails {
-  preflight?: readonly CheckOutcome[] | undefined;
-  plan?: Plan | undefined;
-  ledger?: Ledger | undefined;
-}
-
-/** The status as Markdown, for the Web UI's current details. */
-export function statusMarkdown(status: MigrationStatus, workflowId: string, details: StatusDetails = {}): string {
-  const lines = [`**${cell(status.cluster)}**: ${status.phase}`, ''];
-  if (status.paused !== undefined) {
-    lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason) || 'no reason given'}`, '');
-  }
-  if (status.waitingFor !== undefined) {
-    const since = status.waiting === undefined ? '' : ` (since ${status.waiting.since})`;
-    lines.push(`Waiting for ${status.waitingFor}${since}`, '');
-  }
-  for (const answer of status.waiting?.answers ?? []) {
-    lines.push(`To ${answer.does}:`, '', '```', signalCommand(workflowId, answer), '```', '');
-  }
-  lines.push(...nodeLines(status.nodes));
-  lines.push(...detailLines(status.phase, details));
-  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${note}`));
-  return lines.join('\n');
-}
-
-/** What matters in the phase: the checks and the plan at first, then what was measured. */
-function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): string[] {
-  const early = phase === 'preflight' || phase === 'plan';
-  const lines: string[] = [];
-  if (early && preflight !== undefined) lines.push('Checks:', '', preflightMarkdown(preflight), '');
-  if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
-  if (phase === 'migrate' && plan !== undefined) {
-    const { seconds, nodeSeconds, basis } = plan.estimate;
-    lines.push(`About ${Math.ceil(seconds / 60)} minutes are left (${nodeSeconds} s a node: ${basis}).`, '');
-  }
-  if (!early && ledger !== undefined && Object.keys(ledger).length > 0) lines.push(ledgerMarkdown(ledger), '');
-  return lines;
-}
-
-/** The Temporal CLI's command line for a message. */
-export function signalCommand(workflowId: string, { message, input }: Answer): string {
-  const words = JSON.stringify({ ...input, by: 'YOUR NAME' }).replaceAll("'", `'\\''`);
-  return `temporal workflow signal --workflow-id '${workflowId}' --name ${message} --input '${words}'`;
-}
-
-function nodeLines(nodes: readonly NodeStatus[]): string[] {
-  if (nodes.length === 0) return [];
-  const lines = [countsText(nodes), ''];
-  // Those on which nothing happens are of the least interest.
-  const shown = nodes.length <= maxRows ? nodes : nodes.filter(({ state }) => !['pending', 'migrated'].includes(state));
-  if (shown.length === 0) return lines;
-  lines.push('| node | state | approved by | seconds | |', '|---|---|---|---|---|');
-  for (const node of shown.slice(0, maxRows)) {
-    const more = node.failure?.message ?? node.waitingFor ?? node.blockers?.map(blockerText).join('; ') ?? '';
-    const cells = [node.name, node.state, node.approval?.by ?? '', node.seconds ?? '', more.slice(0, 500)];
-    lines.push(`| ${cells.map((text) => cell(String(text))).join(' | ')} |`);
-  }
-  return [...lines, ''];
-}
-
 /** A blocker in one line. */
 export function blockerText({ pod, reason }: Blocker): string {
   return `pod ${pod}: ${reason}`;
@@ -210,9 +146,4 @@ export function countsText(list: readonly { state: string }[]): string {
   const states = new Map<string, number>();
   for (const { state } of list) states.set(state, (states.get(state) ?? 0) + 1);
   return [...states].map(([state, count]) => `${count} ${state}`).join(', ');
-}
-
-/** Text as it may stand in a cell of a Markdown table. */
-export function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll(/\s+/g, ' ');
 }

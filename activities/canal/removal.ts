@@ -4,7 +4,7 @@ import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { listPods } from '../kubernetes/pods.ts';
-import { few } from '../../model/summarize.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { poll } from '../support/poll.ts';
 import { findCanal, type CanalInstallation } from './detect.ts';
 
@@ -36,7 +36,7 @@ export function createCanalActivities(clusters: Clusters) {
           return left.length === 0
             ? { done: undefined }
             : {
-                waitingFor: `${left.length} pods of Canal to end: ${few(left.map((pod) => pod.name))}`,
+                waitingFor: `${left.length} pods of Canal to end: ${summarizeList(left.map((pod) => pod.name))}`,
                 ...(left.length > 100 && { againMs: 5_000 }),
               };
         },

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { failure } from '../support/failures.ts';
-import { few } from '../../model/summarize.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { isRolledOut } from '../kubernetes/daemon-sets.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
@@ -232,7 +232,7 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
     return {
-      waitingFor: `Cilium's agents (${counts}; not ready: ${few(names) || 'being made'})`,
+      waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'being made'})`,
       ...(desiredNumberScheduled > maxLooked && { againMs: 5_000 }),
     };
   }

@@ -1,4 +1,7 @@
-import { cniChainKey, cniChainName, flipLabel, flippedNodeConfig } from '../../model/helm-values.ts';
+import { flippedNodeConfig } from '../../model/helm-values.ts';
+import { cniChainKey } from '../../model/names.ts';
+import { cniChainName } from '../../model/names.ts';
+import { flipLabel } from '../../model/names.ts';
 import { cniChain } from '../canal/cni-chain.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';

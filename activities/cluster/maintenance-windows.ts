@@ -1,5 +1,4 @@
-import type { MaintenanceWindow } from '../../model/input.ts';
-import { untilOpen } from '../../model/maintenance-windows.ts';
+import { untilOpen, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
 
 /** The activity on maintenance windows. */
 export function createWindowActivities() {

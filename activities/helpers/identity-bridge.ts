@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { atMost } from '../support/map-limit.ts';
+import { mapLimit } from '../support/map-limit.ts';
 import { configOf } from '../cilium/config.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
@@ -7,8 +7,10 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { isOnSource, listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { isOnSource } from '../node/source-pods.ts';
 import { contains } from '../../model/networks.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { poll } from '../support/poll.ts';
 import { scratchSpace, startup } from './container.ts';
 import { bridgeRole, calicoAddressAnnotation, identityBridge } from './names.ts';
@@ -71,14 +73,14 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
           },
           { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `look at its pods in ${namespace}` }
         );
-        await atMost(requestsAtOnce, await ownEndpoints(connection), async ({ metadata }) => {
+        await mapLimit(requestsAtOnce, await ownEndpoints(connection), async ({ metadata }) => {
           const { name = '', namespace: where = '' } = metadata ?? {};
           await deleteObject(connection, { ...endpoint, metadata: { name, namespace: where } });
         });
         const annotated = (await listPods(connection)).filter(
           ({ annotations, ip }) => annotations[calicoAddressAnnotation] !== undefined && contains(targetPodCidr, ip)
         );
-        await atMost(requestsAtOnce, annotated, (pod) => forgetAddress(connection, pod));
+        await mapLimit(requestsAtOnce, annotated, (pod) => forgetAddress(connection, pod));
         for (const kind of ['ClusterRoleBinding', 'ClusterRole']) {
           await deleteObject(connection, {
             apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -141,8 +143,7 @@ async function inStep(connection: ClusterConnection, targetPodCidr: string): Pro
       );
       const missing = pods.filter((pod) => known.get(`canal-${pod.uid}`) !== pod.ip).map(({ key }) => key);
       if (missing.length === 0) return { done: undefined };
-      const more = missing.length > maxNamed ? ` and ${missing.length - maxNamed} more` : '';
-      return { waitingFor: `CiliumEndpoints of pods on Canal: ${missing.slice(0, maxNamed).join(', ')}${more}` };
+      return { waitingFor: `CiliumEndpoints of pods on Canal: ${summarizeList(missing, maxNamed)}` };
     },
     { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the log of ${namespace}/${identityBridge}` }
   );

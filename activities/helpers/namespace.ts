@@ -1,4 +1,4 @@
-import { atMost } from '../support/map-limit.ts';
+import { mapLimit } from '../support/map-limit.ts';
 import { agentImage } from '../cilium/agents.ts';
 import { applyObject, deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -44,7 +44,7 @@ export async function removeNamespace(connection: ClusterConnection): Promise<vo
   if (!(await ownsNamespace(connection))) return;
   await deleteObject(connection, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   const { items } = await core.listNamespacedPod({ namespace, limit: endedPods });
-  await atMost(podsAtOnce, items, ({ metadata }) =>
+  await mapLimit(podsAtOnce, items, ({ metadata }) =>
     ifFound(core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace, gracePeriodSeconds: 1 }))
   );
   await poll(

@@ -1,7 +1,8 @@
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ownDaemonSet, ownDaemonSetReady } from '../kubernetes/daemon-sets.ts';
+import { ownDaemonSetReady } from './daemon-set.ts';
+import { ownDaemonSet } from './daemon-set.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { scratchSpace, startup } from './container.ts';

@@ -2,7 +2,8 @@ import type { LedgerOptions } from '../../model/ledger-options.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ownDaemonSet, ownDaemonSetReady } from '../kubernetes/daemon-sets.ts';
+import { ownDaemonSetReady } from './daemon-set.ts';
+import { ownDaemonSet } from './daemon-set.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import {

@@ -1,4 +1,4 @@
-import { flipLabel } from '../../model/helm-values.ts';
+import { flipLabel } from '../../model/names.ts';
 import { liftNatExemption } from './nat-exemption.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';

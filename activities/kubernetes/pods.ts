@@ -1,6 +1,5 @@
 import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import { quantityToScalar } from '@kubernetes/client-node/dist/util.js';
-import { contains } from '../../model/networks.ts';
 import type { ClusterConnection } from './connection.ts';
 import { allPages } from './pagination.ts';
 import { isReady } from './conditions.ts';
@@ -72,11 +71,6 @@ export async function listPods({ core }: ClusterConnection, scope: PodScope = {}
     // Narrowed at once: a whole pod is ten times as large.
     return { ...list, items: list.items.map(podFacts) };
   });
-}
-
-/** True for a running pod that has an address outside the target's pod CIDR. */
-export function isOnSource(pod: PodFacts, targetPodCidr: string): boolean {
-  return !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip);
 }
 
 function requestsOf(containers: readonly V1Container[]): PodFacts['requests'] {

@@ -1,7 +1,7 @@
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
 import type { Blocker } from '../../model/status.ts';
-import { atMost } from '../support/map-limit.ts';
+import { mapLimit } from '../support/map-limit.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -11,16 +11,12 @@ import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isReady } from '../kubernetes/conditions.ts';
+import type { DrainRound } from '../../model/drain-round.ts';
 
 /** Input of `movePods`. */
 export interface DrainTarget extends NodeTarget, DrainRules {
   /** How long one round takes at most, in seconds. */
   roundSeconds: number;
-}
-
-/** What a round leaves on the node; nothing when all have moved. */
-export interface DrainRound {
-  left: Blocker[];
 }
 
 /** Between two looks at a node's pods, in ms: as long as the last look took, but no less than this. */
@@ -86,7 +82,7 @@ async function look(
 
   let nodeReady: Promise<boolean> | undefined;
   const ready = () => (nodeReady ??= connection.core.readNode({ name: target.node }).then(isReady));
-  const left = await atMost(evictionsAtOnce, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
+  const left = await mapLimit(evictionsAtOnce, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
     const blocked = (why: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...why });
     if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
     if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });

@@ -1,4 +1,5 @@
-import { flipLabel, type HelmValues } from '../../model/helm-values.ts';
+import type { HelmValues } from '../../model/helm-values.ts';
+import { flipLabel } from '../../model/names.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { Rehearsal } from '../../model/dry-run.ts';
 import { calicoGroup } from '../canal/export.ts';
@@ -15,7 +16,7 @@ import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernet
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
-import { keyOf } from '../preflight/cluster-reader.ts';
+import { keyOf } from '../kubernetes/object-key.ts';
 
 /** At most this many are named in one line. */
 const maxNamed = 20;

@@ -8,7 +8,7 @@ import type { Clusters } from '../kubernetes/connection.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
-import { keyOf } from '../preflight/cluster-reader.ts';
+import { keyOf } from '../kubernetes/object-key.ts';
 import { ownObjects } from '../helpers/manifests.ts';
 
 /** A plan is part of a workflow's history, so it names so many pods of a node, of so many nodes; others are counted. */

@@ -76,9 +76,3 @@ function once<T>(read: () => Promise<T>): () => Promise<T> {
   let reading: Promise<T> | undefined;
   return () => (reading ??= read());
 }
-
-/** namespace/name, or the name alone. */
-export function keyOf({ metadata }: KubernetesObject): string {
-  const { namespace, name = '' } = metadata ?? {};
-  return namespace === undefined ? name : `${namespace}/${name}`;
-}

@@ -1,5 +1,5 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
-import { few } from '../../model/summarize.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
 import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 import { applyObject } from '../kubernetes/apply.ts';
@@ -9,7 +9,7 @@ import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.t
 import { isReady } from '../kubernetes/conditions.ts';
 import { poll } from '../support/poll.ts';
 import { prober } from '../helpers/prober-ports.ts';
-import { atMost } from '../support/map-limit.ts';
+import { mapLimit } from '../support/map-limit.ts';
 
 /** What a node's kernel and network are like; the fields are those of images/prober/inspect.go. */
 export interface HostFacts {
@@ -69,7 +69,7 @@ export async function readHosts(
     .map((node) => ({ name: node.metadata?.name ?? '', ip: internalAddress(node) ?? '' }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
-  await atMost(atOnce, [...targets.entries()], async ([index, { name }]) => {
+  await mapLimit(atOnce, [...targets.entries()], async ([index, { name }]) => {
     // What an attempt before this one left.
     await removeOwnPod(connection, podName(name));
     await applyObject(connection, inspectionPod(name, image, udpPort, peersOf(targets, index)));
@@ -83,7 +83,7 @@ export async function readHosts(
 /** Removes the pods that looked at nodes, and our namespace, unless a migration has more in it. */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
   const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
-  await atMost(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
+  await mapLimit(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
   if (probers === undefined) await removeNamespace(connection);
 }
@@ -118,7 +118,7 @@ async function collect(connection: ClusterConnection, names: readonly string[]):
       }
       return waiting.length === 0 || found.size === names.length
         ? { done: undefined }
-        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${few(waiting)}` };
+        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${summarizeList(waiting)}` };
     },
     { timeoutMs: toldMs + 60_000, onTimeout: 'NodeNotReady' }
   );

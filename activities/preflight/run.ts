@@ -6,7 +6,7 @@ import { renderChart } from '../helm/render.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { asFailure, messageOf, withFailures } from '../kubernetes/errors.ts';
-import { atMost } from '../support/map-limit.ts';
+import { mapLimit } from '../support/map-limit.ts';
 import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
 import { readHosts, removeInspectors } from './host-facts.ts';
@@ -40,7 +40,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
       const { gitVersion } = await connection.version.getCode({});
       const reader = readerOf(connection, input, helm, gitVersion);
       const left = new Set(only);
-      return atMost(atOnce, only, async (name) => {
+      return mapLimit(atOnce, only, async (name) => {
         const outcome = await runCheck(name, reader);
         left.delete(name);
         heartbeat({ waitingFor: `checks: ${[...left].join(', ') || 'none'}` });

@@ -9,7 +9,7 @@ import {
   type LedgerStage,
   type Snapshot,
 } from '../../model/ledger.ts';
-import { atMost } from '../support/map-limit.ts';
+import { mapLimit } from '../support/map-limit.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -121,7 +121,7 @@ export async function readPagesAround(connection: ClusterConnection, nodes: read
 
 /** Reads what the probers of some nodes have written down. */
 export async function readPagesOf({ core }: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
-  const maps = await atMost(pagesAtOnce, nodes, (node) =>
+  const maps = await mapLimit(pagesAtOnce, nodes, (node) =>
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
   );
   return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
@@ -134,7 +134,7 @@ export const writtenAfterMs = 2_000;
 export async function askForPages({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
-  await atMost(pagesAtOnce, nodes, (node) =>
+  await mapLimit(pagesAtOnce, nodes, (node) =>
     ifFound(core.patchNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace, body }, merge))
   );
 }

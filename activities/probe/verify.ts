@@ -1,17 +1,18 @@
 import { Context } from '@temporalio/activity';
 import { contains } from '../../model/networks.ts';
 import { tunnelSuspicion } from '../../model/gates.ts';
-import { flipLabel } from '../../model/helm-values.ts';
+import { flipLabel } from '../../model/names.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
-import { few } from '../../model/summarize.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { isOnSource, listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
+import { listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
+import { isOnSource } from '../node/source-pods.ts';
 import { poll } from '../support/poll.ts';
 import { checksFor, peersOf, type Check, type CheckResult } from './checks.ts';
 import { askForPages, readPages, writtenAfterMs } from './ledger.ts';
@@ -102,7 +103,7 @@ export function createProbeActivities(clusters: Clusters) {
             const names = left.map((pod) => `${pod.key} on ${pod.node}`);
             return left.length === 0
               ? { done: undefined }
-              : { waitingFor: `pods to leave the source network: ${few(names, 20)}` };
+              : { waitingFor: `pods to leave the source network: ${summarizeList(names, 20)}` };
           },
           {
             timeoutMs: 60_000,

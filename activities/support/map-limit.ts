@@ -1,5 +1,5 @@
 /** Does something with every item, so many at a time. @returns the results in the items' order. */
-export async function atMost<T, R>(limit: number, items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+export async function mapLimit<T, R>(limit: number, items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   const entries = items.entries();
   const worker = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
 import { nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
-import { decisions } from './markdown.ts';
+import { decisions } from './data.ts';
 
 /** Colours that stay apart for those who see colours differently, too. */
 const stateColours: Readonly<Record<string, string>> = {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { shellCommand } from '../../client/cli/shell-command.ts';
+import { shellCommand } from '../../model/shell.ts';
 import { changes } from '../../client/cli/text.ts';
 import { Migration } from '../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';

@@ -1,5 +1,6 @@
 import type { V1PodDisruptionBudget, V1PodList } from '@kubernetes/client-node';
-import type { DrainRound, DrainTarget } from '../../activities/node/drain.ts';
+import type { DrainTarget } from '../../activities/node/drain.ts';
+import type { DrainRound } from '../../model/drain-round.ts';
 import { until } from '../../lab/process.ts';
 import type { DrainOptions } from '../../model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
@@ -23,6 +24,7 @@ const options: DrainOptions = {
   deleteEmptyDirData: false,
   evictUnmanagedPods: true,
 };
+
 /** One round over the node. */
 const round = (node: string, more: Partial<DrainTarget> = {}): Promise<DrainRound> =>
   activitiesOf(lab()).movePods({

@@ -3,7 +3,8 @@ import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { PolicyCluster } from '../../activities/policy/evaluation/domain.ts';
 import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';
 import { alternatives, parseSelector, selects } from '../../activities/policy/evaluation/selectors.ts';
-import { policyMarkdown, policyReport } from '../../model/policies.ts';
+import { policyReport } from '../../model/policies.ts';
+import { policyMarkdown } from '../../model/markdown/policies.ts';
 
 const cluster: PolicyCluster = {
   podCidrs: ['10.244.0.0/16', '10.245.0.0/16'],

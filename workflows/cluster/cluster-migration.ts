@@ -7,7 +7,7 @@ import {
 } from '@temporalio/workflow';
 import { patient, preflight, quick, watching } from '../activity-proxies.ts';
 import { agentWaves } from './agent-waves.ts';
-import { runChecks } from './checking.ts';
+import { runChecks } from './preflight.ts';
 import { cleanUp } from './cleanup.ts';
 import { ClusterState, TurnedRound, type Carried } from './state.ts';
 import { applyRelease } from '../support/helm-release.ts';
@@ -31,7 +31,7 @@ import type { Decision, MigrationReport } from '../../model/status.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import { rehearse, rehearseEnd } from './dry-run.ts';
 import { rollBackCluster } from './rollback.ts';
-import { together } from '../support/all-or-cancel.ts';
+import { allOrCancel } from '../support/all-or-cancel.ts';
 
 /**
  * Migrates a cluster from Canal to Cilium.
@@ -227,7 +227,7 @@ class ClusterMigration {
     ]);
     const sinceMs = Date.now();
     await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
-    await together(
+    await allOrCancel(
       async () => {
         await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
         await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
@@ -281,7 +281,7 @@ class ClusterMigration {
     ]);
     for (const wave of agentWaves(await this.nodes.refresh(), input, this.state)) {
       await this.state.checkpoint(input.reminderSeconds);
-      await together(...wave.nodes.map((node) => () => this.cutOverNode(node)));
+      await allOrCancel(...wave.nodes.map((node) => () => this.cutOverNode(node)));
       this.state.done['cut-over'].push(...wave.nodes);
     }
     // Only now: an agent that restarts without the node's own configuration and without the final one writes no CNI file.

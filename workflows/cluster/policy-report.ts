@@ -1,16 +1,10 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { preflight } from '../activity-proxies.ts';
 import { parseMigration } from '../support/parse-input.ts';
-import { differentPolicies, policyMarkdown, type PolicyReport } from '../../model/policies.ts';
+import { type ClusterPolicyReport, differentPolicies } from '../../model/policies.ts';
+import { policyMarkdown } from '../../model/markdown/policies.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
-
-/** What {@link clusterPolicyReport} finds. */
-export interface ClusterPolicyReport extends PolicyReport {
-  cluster: string;
-  /** Whether every policy is judged the same on Cilium, at least under the conditions that are told. */
-  same: boolean;
-}
 
 /**
  * Compares how a cluster's policies are judged by Canal and by Cilium, and changes nothing. It may run at any time, beside

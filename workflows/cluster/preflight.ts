@@ -5,11 +5,12 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { preflight, quick } from '../activity-proxies.ts';
-import { runChecks } from './checking.ts';
+import { patient, preflight, quick } from '../activity-proxies.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
-import { blockers, preflightMarkdown, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
+import { blockers, withWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
+import { preflightMarkdown } from '../../model/markdown/preflight.ts';
+import type { MigrationInput } from '../../model/input.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
@@ -41,5 +42,20 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
     return { cluster, mayBegin: blockers(outcomes).length === 0, outcomes };
   } catch (error) {
     throw operatorFailure(error);
+  }
+}
+
+/** Runs every check, marks what was waived, and leaves nothing behind, cancelled or not. */
+export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
+  const { cluster, nodePods } = input;
+  try {
+    const outcomes = await patient.runPreflight.executeWithOptions({ summary: 'checks' }, [{ input }]);
+    return withWaivers(outcomes, input.waivers);
+  } finally {
+    if (nodePods) {
+      await CancellationScope.nonCancellable(() =>
+        patient.removeInspectors.executeWithOptions({ summary: 'remove the pods of the checks' }, [{ cluster }])
+      );
+    }
   }
 }

@@ -9,7 +9,7 @@ import type { MigratingNodes } from './node-waves.ts';
 import { coexistenceValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { allWaves } from '../../model/waves.ts';
-import { together } from '../support/all-or-cancel.ts';
+import { allOrCancel } from '../support/all-or-cancel.ts';
 
 /**
  * Takes the whole cluster back: out of the cut-over, each node to Canal, last one first and as many at a time as in a wave,
@@ -30,7 +30,7 @@ export async function rollBackCluster(
     await applyRelease(input, coexistenceValues(input), 'back to Cilium beside Canal');
     state.done['cut-over'].length = 0;
     for (const wave of agentWaves(facts, input, state)) {
-      await together(
+      await allOrCancel(
         ...wave.nodes.map(
           (node) => () =>
             patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the earlier configuration` }, [

@@ -10,7 +10,6 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { ApplicationFailure } from '@temporalio/common';
-import type { clusterMigration } from './cluster-migration.ts';
 import {
   blockersQuery,
   clusterProgressSignal,
@@ -36,13 +35,14 @@ import type { CheckOutcome } from '../../model/preflight.ts';
 import {
   maxNotes,
   phases,
-  statusMarkdown,
   type Answer,
+  type MigrationReport,
   type MigrationStatus,
   type NodeProgress,
   type NodeStatus,
   type Phase,
 } from '../../model/status.ts';
+import { statusMarkdown } from '../../model/markdown/status.ts';
 import { maxKeyword, searchAttributes } from '../search-attributes.ts';
 
 /** Names of the nodes for which a step of the whole cluster is done: what a run that takes over need not do again. */
@@ -59,6 +59,9 @@ export interface Carried {
   /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
   historyLimit?: number;
 }
+
+/** The workflow of a cluster's migration, which a run continues as: clusterMigration in cluster-migration.ts. */
+type ClusterMigrationWorkflow = (raw: unknown, carried?: Carried) => Promise<MigrationReport>;
 
 /** How long a history gets where the server says nothing: a server's own limits are 10,000 (warning) and 51,200. */
 const defaultHistoryLimit = 8_000;
@@ -263,7 +266,7 @@ export class ClusterState {
       ...(this.policies && { policies: this.policies }),
       historyLimit: this.historyLimit,
     };
-    await continueAsNew<typeof clusterMigration>(this.request, carried);
+    await continueAsNew<ClusterMigrationWorkflow>(this.request, carried);
   }
 
   /**

@@ -22,7 +22,8 @@ import {
   type FleetMessage,
   type FleetMessageName,
 } from '../../model/fleet-messages.ts';
-import { fleetMarkdown, type FleetCluster, type FleetStatus } from '../../model/fleet-status.ts';
+import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
+import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { maxNotes, type Decision, type MigrationReport } from '../../model/status.ts';
 import { failureSummary, operatorFailure } from '../support/operator-failure.ts';

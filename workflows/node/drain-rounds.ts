@@ -1,7 +1,8 @@
 import { ApplicationFailure, CancellationScope } from '@temporalio/workflow';
-import type { DrainRound } from '../../activities/node/drain.ts';
+import type { DrainRound } from '../../model/drain-round.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { blockerText, type Blocker } from '../../model/status.ts';
+import { summarizeLines } from '../../model/summarize.ts';
 
 /** How pods of a node are moved in rounds. */
 export interface Rounds {
@@ -61,8 +62,7 @@ export async function inRounds({ what, drain, round, report, onLooked, version, 
 }
 
 function blocked(what: string, seconds: number, left: readonly Blocker[]): ApplicationFailure {
-  const lines = left.slice(0, 20).map(blockerText);
-  if (left.length > lines.length) lines.push(`and ${left.length - lines.length} more`);
+  const lines = summarizeLines(left.map(blockerText), 20);
   const advice = 'make room, ease the budget, or send forcePod; then retry the node';
   return ApplicationFailure.nonRetryable(
     `${what}: waited ${seconds} s for ${left.length} pods:\n${lines.join('\n')}\n${advice}`,

@@ -2,7 +2,7 @@ import { CancellationScope, CancelledFailure, condition, proxyActivities } from 
 import { patient, quick, watching } from '../activity-proxies.ts';
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
-import { together } from '../support/all-or-cancel.ts';
+import { allOrCancel } from '../support/all-or-cancel.ts';
 
 /** How far a node's migration has come, for what follows a failure. */
 interface Progress {
@@ -61,7 +61,7 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
   // Only a node whose new pods were seen on the target network may get more of them.
   if (recycling) await steps.uncordon();
   await steps.recycle('target');
-  await together(
+  await allOrCancel(
     () => steps.verify('target', 'verify all paths'),
     () => steps.gate(sinceMs)
   );
@@ -85,7 +85,7 @@ async function drainAndFlip(steps: NodeSteps, progress: Progress): Promise<void>
       throw error;
     }
   };
-  await together(drain, async () => {
+  await allOrCancel(drain, async () => {
     await condition(() => mayFlip);
     await flip(steps, progress);
   });

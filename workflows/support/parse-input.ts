@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
-import { parseRequest, type MigrationInput } from '../../model/input.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { parseRequest } from '../../model/parse-request.ts';
 
 /** Reads a workflow's input. @throws ApplicationFailure InvalidInput, with one line for each thing that is wrong. */
 export function parseMigration(raw: unknown): MigrationInput {

@@ -1,7 +1,8 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../../model/summarize.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { keyOf, type ClusterReader } from '../cluster-reader.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 const calico = 'crd.projectcalico.org/v1';
 
@@ -32,7 +33,7 @@ async function inUse({ list, pods }: ClusterReader): Promise<string[]> {
   const found: string[] = [];
   for (const kind of ['BGPPeer', 'BGPFilter', 'HostEndpoint', 'CalicoNodeStatus']) {
     const objects = await list(calico, kind);
-    if (objects.length > 0) found.push(`${kind}: ${few(objects.map(keyOf))}`);
+    if (objects.length > 0) found.push(`${kind}: ${summarizeList(objects.map(keyOf))}`);
   }
   for (const { spec } of await list<BgpConfiguration>(calico, 'BGPConfiguration')) {
     const announced = [spec?.serviceClusterIPs, spec?.serviceLoadBalancerIPs, spec?.serviceExternalIPs].flat();
@@ -50,6 +51,6 @@ async function inUse({ list, pods }: ClusterReader): Promise<string[]> {
     if (on(pool.spec?.vxlanMode)) found.push(`IPPool ${keyOf(pool)}: Calico's own VXLAN is ${pool.spec?.vxlanMode}`);
   }
   const fixed = (await pods()).filter((pod) => addressAnnotations.some((key) => pod.annotations[key] !== undefined));
-  if (fixed.length > 0) found.push(`pods with addresses of their own: ${few(fixed.map(({ key }) => key))}`);
+  if (fixed.length > 0) found.push(`pods with addresses of their own: ${summarizeList(fixed.map(({ key }) => key))}`);
   return found;
 }

@@ -1,5 +1,5 @@
 import { parse } from 'yaml';
-import { few } from '../../../model/summarize.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { contains } from '../../../model/networks.ts';
 import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';
@@ -21,7 +21,7 @@ export const kubeProxy: PreflightCheck = {
     if (proxies.length === 0)
       return warn('no pod is named kube-proxy: make sure that it runs, and what its clusterCIDR is');
     const broken = proxies.filter(({ ready }) => !ready).map(({ key, node }) => `${key} on ${node}`);
-    if (broken.length > 0) return block(`not ready: ${few(broken)}`);
+    if (broken.length > 0) return block(`not ready: ${summarizeList(broken)}`);
     const { data } = (await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }))) ?? {};
     if (data?.['config.conf'] === undefined) return warn(`ConfigMap ${namespace}/${name} has no config.conf`);
     const config = (parse(data['config.conf']) ?? {}) as { clusterCIDR?: string; detectLocalMode?: string };

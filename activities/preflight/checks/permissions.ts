@@ -1,4 +1,4 @@
-import { few } from '../../../model/summarize.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { missingPermissions } from '../../permissions.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
@@ -12,7 +12,7 @@ export const permissions: PreflightCheck = {
     const { asked, missing } = await missingPermissions(connection);
     return unlessEmpty(
       'block',
-      missing.length > 0 ? [`missing: ${few(missing, 20)}`] : [],
+      missing.length > 0 ? [`missing: ${summarizeList(missing, 20)}`] : [],
       `all ${asked} rights are there`
     );
   },

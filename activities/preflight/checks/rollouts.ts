@@ -1,9 +1,9 @@
 import type { V1Deployment } from '@kubernetes/client-node';
-import { few } from '../../../model/summarize.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Whether something is being rolled out. */
 export const rollouts: PreflightCheck = {
@@ -24,7 +24,7 @@ export const rollouts: PreflightCheck = {
       broken
         ? block(`${source.namespace}/${source.name} is not rolled out on every node`)
         : pass('nothing is being rolled out'),
-      others.length > 0 ? warn(`not rolled out: ${few(others.map(keyOf))}`) : pass()
+      others.length > 0 ? warn(`not rolled out: ${summarizeList(others.map(keyOf))}`) : pass()
     );
   },
 };

@@ -1,4 +1,4 @@
-import { few } from '../../../model/summarize.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { consents } from '../../node/drain-rules.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
@@ -18,7 +18,8 @@ export const unmanagedPods: PreflightCheck = {
         !consents(input.drain.evictUnmanagedPods, pod) &&
         pod.labels['app.kubernetes.io/managed-by'] !== 'cni-live-migration'
     );
-    const problems = lost.length > 0 ? [few(lost.map(({ key, node }) => `${key} on ${node || 'no node'}`))] : [];
+    const problems =
+      lost.length > 0 ? [summarizeList(lost.map(({ key, node }) => `${key} on ${node || 'no node'}`))] : [];
     return unlessEmpty('block', problems, 'every pod has a controller, or consent');
   },
 };
