@@ -1,4 +1,4 @@
-/** What Jest has to compile although it lies in node_modules: packages that are ES modules only. */
+/** Packages in node_modules that are ES modules only: Jest has to compile them. */
 const esModules = [
   '@kubernetes/client-node',
   'openid-client',
@@ -20,12 +20,14 @@ const bundles = {
   globalTeardown: '<rootDir>/test/setup/no-bundles.ts',
 };
 
-const project = (name, timeoutSeconds, more = {}) => ({
+/** @param {'short' | 'long'} limit which time limit a test has, by its name in test/setup. */
+const project = (name, limit, more = {}) => ({
+  globalSetup: '<rootDir>/test/setup/time-factor.ts',
   ...more,
   displayName: name,
   testMatch: [`<rootDir>/test/${name}/**/*.test.ts`],
-  testEnvironment: 'node',
-  setupFilesAfterEnv: [`<rootDir>/test/setup/${timeoutSeconds > 60 ? 'long' : 'short'}.ts`],
+  testEnvironment: '<rootDir>/test/setup/environment.ts',
+  setupFilesAfterEnv: [`<rootDir>/test/setup/${limit}.ts`],
   transform: {
     '^.+\\.(ts|js|mjs)$': [
       '@swc/jest',
@@ -39,5 +41,10 @@ export default {
   // With --coverage only.
   collectCoverageFrom: ['workflows/**/*.ts'],
   coverageReporters: ['text'],
-  projects: [project('unit', 30), project('workflow', 60, bundles), project('api', 600, bundles), project('lab', 600)],
+  projects: [
+    project('unit', 'short'),
+    project('workflow', 'short', bundles),
+    project('api', 'long', bundles),
+    project('lab', 'long'),
+  ],
 };

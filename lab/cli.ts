@@ -4,14 +4,21 @@ import { Command, InvalidArgumentError } from 'commander';
 import { inside, rebootMachine } from './machine/machine.ts';
 import { findLab, labDown, labUp, listLabs, ready } from './cluster/lab.ts';
 import { labMigrationRequest } from './migration-request.ts';
+import type { Artefact } from './tools/artefact.ts';
 import { buildMissing } from './tools/build.ts';
 import { loadCatalogue } from './tools/catalogue.ts';
+import { packBundle } from './tools/pack.ts';
 
 const log = (line: string): void => console.error(line);
 
 function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
   return Number(text);
+}
+
+async function toolsOf({ tests }: { tests: boolean }): Promise<Artefact[]> {
+  const { artefacts, testArtefacts } = await loadCatalogue();
+  return [...new Set([...artefacts, ...(tests ? testArtefacts : [])])];
 }
 
 const program = new Command('lab').description(
@@ -25,9 +32,22 @@ program
   .description('build everything the lab is made of that is not built yet')
   .option('--tests', 'build what the tests need beside labs, too', false)
   .action(async ({ tests }: { tests: boolean }) => {
-    const { artefacts, testArtefacts } = await loadCatalogue();
-    await buildMissing([...new Set([...artefacts, ...(tests ? testArtefacts : [])])], log);
+    await buildMissing(await toolsOf({ tests }), log, { removeGoCache: true });
     log('all tools are built');
+  });
+
+program
+  .command('pack')
+  .description('write a bundle of what the lab is made of, from which other machines need not build it')
+  .requiredOption('--out <folder>', 'where to')
+  .option('--tests', 'with what the tests need beside labs, too', false)
+  .action(async ({ out, tests }: { out: string; tests: boolean }) => {
+    const artefacts = await toolsOf({ tests });
+    await buildMissing(artefacts, log, { removeGoCache: true });
+    const { archives, listSha256 } = await packBundle(artefacts, out, log);
+    const bytes = archives.reduce((sum, { size }) => sum + size, 0);
+    log(`${archives.length} archives, ${(bytes / 1e6).toFixed(0)} MB. To use them here or elsewhere:`);
+    console.log(`export CNI_LAB_PREBUILT='${path.resolve(out)}' CNI_LAB_PREBUILT_SHA256=${listSha256}`);
   });
 
 named(program.command('up'))

@@ -1,5 +1,6 @@
 import { execFile, type ExecFileOptions } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
 const execFileAsync = promisify(execFile);
@@ -24,6 +25,8 @@ export interface RunOptions extends Pick<ExecFileOptions, 'cwd' | 'env' | 'signa
   input?: string;
   /** Kill the command after this many ms. @default 0 (no limit) */
   timeoutMs?: number;
+  /** Gets each line of standard error as soon as it is written, without its end. @default none */
+  onErrorLine?: (line: string) => void;
 }
 
 /** A command that ended with another code than 0, with the end of what it said. */
@@ -46,7 +49,7 @@ export class CommandFailed extends Error {
  * @throws {CommandFailed} when it cannot be started or its exit code is not 0.
  */
 export async function run(command: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
-  const { input, timeoutMs, ...rest } = options;
+  const { input, timeoutMs, onErrorLine, ...rest } = options;
   const signal = rest.signal === undefined ? interruption.signal : AbortSignal.any([rest.signal, interruption.signal]);
   const promise = execFileAsync(command, [...args], {
     ...rest,
@@ -59,6 +62,9 @@ export async function run(command: string, args: readonly string[], options: Run
     // A command that ends without reading its input closes the pipe; its exit code says whether that was wrong.
   });
   promise.child.stdin?.end(input ?? '');
+  if (onErrorLine !== undefined && promise.child.stderr !== null) {
+    createInterface({ input: promise.child.stderr }).on('line', onErrorLine);
+  }
   try {
     return (await promise).stdout;
   } catch (error) {

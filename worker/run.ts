@@ -23,6 +23,8 @@ const answerMs = 5_000;
 export interface RunOptions {
   /** Changes the activities, as a test does that has the process die in their middle. @default unchanged */
   wrap?: (activities: Activities) => Activities;
+  /** Intervals of Temporal's worker, for tests that do not wait as long as clusters do. @default the SDK's */
+  timing?: Pick<WorkerOptions, 'maxHeartbeatThrottleInterval' | 'stickyQueueScheduleToStartTimeout'>;
   /** Looks for what is missing, and ends. @default false */
   checkOnly?: boolean;
 }
@@ -32,7 +34,8 @@ export interface RunOptions {
  * given a moment to do so in order.
  * @throws Error when something is missing without which no migration could run.
  */
-export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false }: RunOptions = {}): Promise<void> {
+export async function runWorker(config: WorkerConfig, options: RunOptions = {}): Promise<void> {
+  const { wrap, timing, checkOnly = false } = options;
   const { logger } = Runtime.instance();
   const connection = await NativeConnection.connect(config.connection).catch((error: unknown) => {
     throw new TemporalUnreachable(config.connection.address, error);
@@ -60,6 +63,7 @@ export async function runWorker(config: WorkerConfig, { wrap, checkOnly = false 
       ...(tracing && { plugins: [tracing.plugin] }),
       // Activities are told to stop and have this long to do so in order; what they had done is found again.
       shutdownGraceTime: '10 seconds',
+      ...timing,
     });
     const stopServing = await serve(config, connection, worker);
     const stopMetrics = config.metrics === undefined ? undefined : keepMetrics(client);

@@ -8,6 +8,7 @@ import { lock } from '../tools/artefact.ts';
 import { buildMissing } from '../tools/build.ts';
 import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
 import { copyByLinks } from '../tools/node-images.ts';
+import { writeCanalManifest } from './canal-manifest.ts';
 import { controlPlaneServices, type ControlPlaneFlags } from './control-plane.ts';
 import { LabLayout, controlPlane, labDir, type LabRecord } from './layout.ts';
 import { compiledFolder, nodeServices, nodeVolumes } from './node.ts';
@@ -164,7 +165,7 @@ async function freeIndex(): Promise<number> {
 }
 
 /** Removes labs whose owner ended without removing them. */
-async function removeAbandonedLabs(log: (line: string) => void): Promise<void> {
+export async function removeAbandonedLabs(log: (line: string) => void): Promise<void> {
   await mkdir(labsDir, { recursive: true });
   // One process at a time: two that begin a lab would each be in the way of the other.
   const release = await lock(path.join(labsDir, '.abandoned.lock'), () => undefined);
@@ -277,11 +278,9 @@ export async function ready({ kubectl }: Lab): Promise<boolean> {
 
 async function installNetwork(lab: Lab): Promise<void> {
   const { layout, kubectl, catalogue } = lab;
-  const files = [
-    path.join(manifests, 'kubeadm-config.yaml'),
-    catalogue.canalManifest,
-    path.join(manifests, 'coredns.yaml'),
-  ];
+  const canal = path.join(layout.dir, 'canal.yaml');
+  await writeCanalManifest(catalogue.canalManifest, canal);
+  const files = [path.join(manifests, 'kubeadm-config.yaml'), canal, path.join(manifests, 'coredns.yaml')];
   await kubectl('apply', '--server-side', '--force-conflicts', ...files.flatMap((file) => ['-f', file]));
   await until(
     `the nodes ${layout.nodeNames.join(', ')} to register`,

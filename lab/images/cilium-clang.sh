@@ -17,7 +17,8 @@ for argument; do
   option=$argument
   set -- "$@" "$argument"
 done
-export CCACHE_DIR="$cache" CCACHE_MAXSIZE=500M
+# The log, in the node's own folder, counts what this node compiled and what it found.
+export CCACHE_DIR="$cache" CCACHE_MAXSIZE=500M CCACHE_STATSLOG=/var/run/cilium/compiled.log
 # An agent that gives a compilation up waits until nobody can write its errors any more: they go to a file meanwhile.
 status=0
 (

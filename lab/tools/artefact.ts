@@ -4,6 +4,15 @@ import path from 'node:path';
 import { toolsDir } from '../paths.ts';
 import { identifyProcess, isRunning, until, type ProcessId } from '../process.ts';
 
+/** Packages that a build has compiled, of those that it has to compile. */
+export interface PackageCount {
+  done: number;
+  total: number;
+}
+
+/** Reports what a build does, in one short phrase, and how far it is where that is known. */
+export type Say = (what: string, count?: PackageCount) => void;
+
 /** Something the lab builds once and keeps: a folder that is complete or absent, never half. */
 export interface Artefact {
   name: string;
@@ -11,8 +20,14 @@ export interface Artefact {
   key: string;
   /** Artefacts that must be there before this one is built. */
   needs: readonly Artefact[];
-  /** Fills the folder. `say` reports what is going on, one short phrase. */
-  build: (dir: string, say: (what: string) => void) => Promise<void>;
+  /** What the machine needs for the build beside what a lab needs. @default nothing */
+  buildsWith?: 'go' | 'debootstrap';
+  /** Put together from its `needs` within seconds, so that bundles leave it out. @default false */
+  assembled?: boolean;
+  /** Downloads what the build needs, ahead of it. @default nothing */
+  prepare?: (say: Say) => Promise<void>;
+  /** Fills the folder. */
+  build: (dir: string, say: Say) => Promise<void>;
 }
 
 /** Where a finished artefact is. */
@@ -29,10 +44,10 @@ export async function isBuilt(artefact: Artefact): Promise<boolean> {
 }
 
 /**
- * Builds one artefact into a folder of its own and moves it into place when complete, so that a crash or a second
+ * Makes one artefact in a folder of its own and moves it into place when complete, so that a crash or a second
  * builder never leaves a half one. Two clones that build at once: the second waits for the first.
  */
-export async function buildArtefact(artefact: Artefact, say: (what: string) => void): Promise<void> {
+export async function makeArtefact(artefact: Artefact, say: Say, fill = artefact.build): Promise<void> {
   const target = artefactDir(artefact);
   await mkdir(toolsDir, { recursive: true });
   const release = await lock(`${target}.lock`, say);
@@ -40,7 +55,7 @@ export async function buildArtefact(artefact: Artefact, say: (what: string) => v
   try {
     if (await isBuilt(artefact)) return;
     await mkdir(partial, { recursive: true });
-    await artefact.build(partial, say);
+    await fill(partial, say);
     await rename(partial, target);
   } finally {
     await rm(partial, { recursive: true, force: true });
@@ -49,7 +64,7 @@ export async function buildArtefact(artefact: Artefact, say: (what: string) => v
 }
 
 /** Takes a lock file that names its owner, so that the lock of a process that is gone is taken over. */
-export async function lock(file: string, say: (what: string) => void): Promise<() => Promise<void>> {
+export async function lock(file: string, say: Say): Promise<() => Promise<void>> {
   const self = await identifyProcess(process.pid);
   const take = async (): Promise<boolean> => {
     try {

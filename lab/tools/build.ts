@@ -1,84 +1,175 @@
-import { clock } from '../clock.ts';
+import PQueue from 'p-queue';
 import { interruptionSignal } from '../process.ts';
-import { buildArtefact, isBuilt, type Artefact } from './artefact.ts';
+import { isBuilt, makeArtefact, type Artefact } from './artefact.ts';
+import { BuildReporter } from './build-reporter.ts';
+import { spaceNeeds } from './disk-space.ts';
+import { removeGoCache } from './go-cache.ts';
+import { findArchive } from './prebuilt-list.ts';
+import { bundleLocation, openBundle, type Bundle } from './prebuilt.ts';
+import { reasonOf } from './prebuilt-source.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 
-/** Two at a time: while one links, on one core, the other compiles. */
-const lanes = 2;
+/** Two at a time: while one links, on one processor, the other compiles. */
+const processorLanes = 2;
 
-/** How often a build that says nothing new is reported, in ms. */
-const reminderMs = 30_000;
+/** What waits for the network leaves the processors to the others. */
+const networkLanes = 2;
 
-/**
- * Builds what is missing of the artefacts, given in the order in which they are best built, and says what it does, with elapsed time.
- * @throws Error naming every prerequisite that the machine lacks, before anything is built.
- */
-export async function buildMissing(artefacts: readonly Artefact[], log: (line: string) => void): Promise<void> {
-  const missing = await missingOf(artefacts);
-  await checkPrerequisites({ building: missing.length > 0 });
-  if (missing.length === 0) return;
-  log(`building ${missing.length} of ${artefacts.length} tools; all of them from nothing take half an hour, once`);
-  const start = Date.now();
-  const interrupted = interruptionSignal();
-  const finished = new Map<Artefact, Promise<void>>();
-  const lane = limit(lanes);
-  for (const artefact of missing) {
-    // Needs come earlier in the catalogue's order, so their promises exist.
-    const needs = artefact.needs.flatMap((need) => finished.get(need) ?? []);
-    const done = Promise.all(needs).then(() =>
-      lane(() => {
-        interrupted.throwIfAborted();
-        return reported(artefact, start, log);
-      })
-    );
-    // Awaited below; a failure of one must not end the process before the others are told to stop.
-    done.catch(() => undefined);
-    finished.set(artefact, done);
-  }
-  const outcomes = await Promise.allSettled(finished.values());
-  const failures = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as Error] : []));
-  if (failures.length > 0) throw failures[0] ?? new Error('unreachable');
+/** How {@link buildMissing} builds. */
+export interface BuildOptions {
+  /** Remove Go's build cache when everything is built; tests compile with it. @default false */
+  removeGoCache?: boolean;
+  /** Where tools are taken from instead of being built. @default as the environment says */
+  bundle?: ReturnType<typeof bundleLocation>;
 }
 
-/** Those that are not built yet, in the same order. */
+/**
+ * Makes what is missing of the artefacts, given in the order in which they are best made: takes it from a bundle where
+ * there is one, or else builds it. Reports what it does.
+ * @throws Error naming every prerequisite that the machine lacks, before anything is made.
+ */
+export async function buildMissing(
+  artefacts: readonly Artefact[],
+  log: (line: string) => void,
+  options: BuildOptions = {}
+): Promise<void> {
+  const missing = await missingOf(artefacts);
+  if (missing.length === 0) {
+    await checkPrerequisites({ building: [], space: [] }, log);
+    return;
+  }
+  const bundle = await openWantedBundle(options.bundle ?? bundleLocation(), missing, log);
+  const unpacking = missing.filter((one) => bundle !== undefined && findArchive(bundle.archives, one) !== undefined);
+  const building = missing.filter((one) => !unpacking.includes(one));
+  const space = await spaceNeeds(building, unpacking, bundle?.archives ?? []);
+  await checkPrerequisites({ building, space }, log);
+  log(startLine(artefacts, building, unpacking));
+  await new Build(missing, bundle, log).run();
+  if (options.removeGoCache === true && (await removeGoCache())) log("Go's build cache is removed: no lab needs it");
+}
+
+/** Returns those that are not built yet, in the same order. */
 export async function missingOf(artefacts: readonly Artefact[]): Promise<Artefact[]> {
   const built = await Promise.all(artefacts.map(isBuilt));
   return artefacts.filter((_, index) => built[index] !== true);
 }
 
-async function reported(artefact: Artefact, start: number, log: (line: string) => void): Promise<void> {
-  const begin = Date.now();
-  let doing = '';
-  const say = (what: string): void => {
-    if (what === doing) return;
-    doing = what;
-    log(`${clock(start)}  ${artefact.name}: ${what}`);
-  };
-  const reminder = setInterval(() => log(`${clock(start)}  ${artefact.name}: still at ${doing}`), reminderMs);
-  try {
-    await buildArtefact(artefact, say);
-    log(`${clock(start)}  ${artefact.name}: built in ${Math.round((Date.now() - begin) / 1000)} s`);
-  } catch (error) {
-    log(`${clock(start)}  ${artefact.name}: FAILED while at ${doing}`);
-    throw error;
-  } finally {
-    clearInterval(reminder);
-  }
+function startLine(
+  artefacts: readonly Artefact[],
+  building: readonly Artefact[],
+  unpacking: readonly Artefact[]
+): string {
+  const parts = [
+    ...(unpacking.length > 0 ? [`unpacking ${unpacking.length}`] : []),
+    ...(building.length > 0 ? [`building ${building.length}`] : []),
+  ];
+  return `${parts.join(' and ')} of ${artefacts.length} tools`;
 }
 
-/** Runs at most `count` jobs at a time, in the order in which they came. */
-function limit(count: number): <T>(job: () => Promise<T>) => Promise<T> {
-  let free = count;
-  const waiting: (() => void)[] = [];
-  return async (job) => {
-    if (free > 0) free--;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
-    try {
-      return await job();
-    } finally {
-      const next = waiting.shift();
-      if (next === undefined) free++;
-      else next();
+/** Opens the bundle that the user named; one that cannot be used is reported in one line. */
+async function openWantedBundle(
+  location: BuildOptions['bundle'],
+  missing: readonly Artefact[],
+  log: (line: string) => void
+): Promise<Bundle | undefined> {
+  if (location === undefined) return undefined;
+  let bundle: Bundle;
+  try {
+    bundle = await openBundle(location);
+  } catch (error) {
+    log(`no prebuilt tools: ${reasonOf(error)}; all are built`);
+    return undefined;
+  }
+  const absent = missing.filter((one) => one.assembled !== true && findArchive(bundle.archives, one) === undefined);
+  const isUntrusted = (one: Artefact): boolean => findArchive(bundle.untrusted, one) !== undefined;
+  const names = (some: readonly Artefact[]): string => some.map(({ name }) => name).join(', ');
+  const untrusted = names(absent.filter(isUntrusted));
+  const unknown = names(absent.filter((one) => !isUntrusted(one)));
+  if (unknown !== '') log(`not in the bundle as this checkout has them, so built: ${unknown}`);
+  if (untrusted !== '') {
+    log(`neither in lab/tools/prebuilt.json nor vouched for by CNI_LAB_PREBUILT_SHA256, so built: ${untrusted}`);
+  }
+  return bundle;
+}
+
+/** One run of making artefacts. */
+class Build {
+  readonly #missing: readonly Artefact[];
+  readonly #bundle: Bundle | undefined;
+  readonly #log: (line: string) => void;
+  readonly #reporter: BuildReporter;
+  readonly #interrupted = interruptionSignal();
+  readonly #network = new PQueue({ concurrency: networkLanes });
+  readonly #processor = new PQueue({ concurrency: processorLanes });
+
+  constructor(missing: readonly Artefact[], bundle: Bundle | undefined, log: (line: string) => void) {
+    this.#missing = missing;
+    this.#bundle = bundle;
+    this.#log = log;
+    const terminal = process.stderr.isTTY ? process.stderr : undefined;
+    this.#reporter = new BuildReporter(
+      missing.map(({ name }) => name),
+      { log, ...(terminal && { terminal }) }
+    );
+  }
+
+  /** @throws what the first artefact that cannot be made threw, when the others are done. */
+  async run(): Promise<void> {
+    this.#reporter.start();
+    const made = new Map<Artefact, Promise<void>>();
+    for (const artefact of this.#missing) {
+      // Needs come earlier in the given order, so their promises exist.
+      const needs = artefact.needs.flatMap((need) => made.get(need) ?? []);
+      const promise = this.#make(artefact, needs);
+      // Awaited below; a failure of one must not end the process while others are being built.
+      promise.catch(() => undefined);
+      made.set(artefact, promise);
     }
-  };
+    const outcomes = await Promise.allSettled(made.values());
+    this.#reporter.stop();
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failure !== undefined) throw failure.reason;
+  }
+
+  async #make(artefact: Artefact, needs: readonly Promise<void>[]): Promise<void> {
+    if (await this.#takeFromBundle(artefact)) return;
+    const { name, prepare } = artefact;
+    if (prepare !== undefined) {
+      await this.#queue(this.#network, artefact, () => this.#reporter.track(`${name} modules`, prepare));
+    }
+    await Promise.all(needs);
+    const lane = artefact.buildsWith === 'debootstrap' ? this.#network : this.#processor;
+    await this.#queue(lane, artefact, () => this.#reporter.run(name, 'built', (say) => makeArtefact(artefact, say)));
+  }
+
+  /** True when it was there, and is unpacked; otherwise it has to be built, and one line says why. */
+  async #takeFromBundle(artefact: Artefact): Promise<boolean> {
+    const bundle = this.#bundle;
+    const archive = bundle && findArchive(bundle.archives, artefact);
+    if (bundle === undefined || archive === undefined) return false;
+    try {
+      await this.#queue(this.#network, artefact, () =>
+        this.#reporter.run(artefact.name, 'unpacked', (say) =>
+          makeArtefact(artefact, say, (dir) => bundle.unpack(archive, dir))
+        )
+      );
+      return true;
+    } catch (error) {
+      this.#interrupted.throwIfAborted();
+      this.#reporter.note(`${artefact.name} cannot be taken from the bundle: ${reasonOf(error)}; it is built`);
+    }
+    await checkPrerequisites({ building: [artefact], space: await spaceNeeds([artefact], [], []) }, this.#log);
+    return false;
+  }
+
+  async #queue(lane: PQueue, artefact: Artefact, work: () => Promise<void>): Promise<void> {
+    const priority = -this.#missing.indexOf(artefact);
+    await lane.add(
+      () => {
+        this.#interrupted.throwIfAborted();
+        return work();
+      },
+      { priority }
+    );
+  }
 }

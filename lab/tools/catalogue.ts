@@ -1,10 +1,10 @@
 import path from 'node:path';
-import { run } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { chromiumLayer, clangLayer, debianBase, machineLayer, postgresqlLayer } from './debian-layers.ts';
 import { goArtefact } from './go-artefact.ts';
-import { goSets } from './go-sets.ts';
+import { goSets, programsOf } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
+import { programArtefacts } from './programs.ts';
 import { testServerArtefact } from './test-server-artefact.ts';
 
 /** Everything the lab is made of, in the order in which it is best built, and where its parts are once built. */
@@ -46,11 +46,10 @@ function rootfs(...layers: readonly Artefact[]): string[] {
   return layers.map((layer) => path.join(artefactDir(layer), 'rootfs'));
 }
 
-/** The catalogue for the Go of this machine: another Go means other binaries. */
+/** Returns the catalogue of this checkout. */
 export async function loadCatalogue(): Promise<Catalogue> {
-  const goVersion = (await run('go', ['env', 'GOVERSION']).catch(() => 'none')).trim();
   const sets = Object.fromEntries(
-    await Promise.all(goSets.map(async (set) => [set.name, await goArtefact(set, goVersion)] as const))
+    await Promise.all(goSets.map(async (set) => [set.name, await goArtefact(set)] as const))
   );
   const set = (name: string): Artefact => {
     const found = sets[name];
@@ -65,14 +64,24 @@ export async function loadCatalogue(): Promise<Catalogue> {
     containerd: set('containerd'),
     'cni-plugins': set('cni-plugins'),
   });
-  const node = await nodeImages(system, set('containerd'), goVersion);
+  const programs = await programArtefacts();
+  const node = nodeImages(system, set('containerd'), programs);
   const testServer = await testServerArtefact();
   const owners = new Map<string, Artefact>(
-    goSets.flatMap(({ name, binaries }) => binaries.map((binary) => [binary.name, set(name)] as const))
+    goSets.flatMap((one) => programsOf(one).map((program) => [program, set(one.name)] as const))
   );
   owners.set('temporal-test-server', testServer);
   return {
-    artefacts: [debianBase, ...labSets.map(set), machineLayer, clangLayer, testServer, system, node],
+    artefacts: [
+      debianBase,
+      ...labSets.map(set),
+      machineLayer,
+      clangLayer,
+      testServer,
+      ...Object.values(programs),
+      system,
+      node,
+    ],
     testArtefacts: [debianBase, ...testSets.map(set), postgresqlLayer, chromiumLayer],
     benchArtefacts: benchSets.map(set),
     temporalSchemas: path.join(artefactDir(set('temporal-server')), 'schema'),

@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { keyOf } from '../paths.ts';
-import { run, succeeds } from '../process.ts';
+import { run } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 
 const suite = 'bookworm';
@@ -32,14 +32,8 @@ export const debianBase: Artefact = {
   name: 'debian-base',
   key: keyOf(suite, ...basePackages, ...documentation),
   needs: [],
+  buildsWith: 'debootstrap',
   build: async (dir, say) => {
-    if (!(await succeeds('debootstrap', ['--version']))) {
-      say('installing debootstrap');
-      await run('apt-get', ['update', '-q']);
-      await run('apt-get', ['install', '-q', '-y', '--no-install-recommends', 'debootstrap'], {
-        env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-      });
-    }
     say('debootstrap');
     const rootfs = path.join(dir, 'rootfs');
     const mirror = process.env['CNI_LAB_DEBIAN_MIRROR'];
@@ -66,6 +60,7 @@ function packageLayer(name: string, packages: readonly string[]): Artefact {
     name,
     key: keyOf(debianBase.key, ...packages),
     needs: [debianBase],
+    buildsWith: 'debootstrap',
     build: async (dir, say) => {
       say(packages.join(', '));
       for (const folder of ['rootfs', 'work', 'merged']) await mkdir(path.join(dir, folder));

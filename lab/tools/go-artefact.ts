@@ -1,39 +1,84 @@
-import { cp, chmod, mkdir, readFile, readdir } from 'node:fs/promises';
+import { appendFile, cp, chmod, mkdir, readFile, readdir, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { keyOf } from '../paths.ts';
 import { run } from '../process.ts';
-import type { Artefact } from './artefact.ts';
-import { buildGo, goEnv } from './go-build.ts';
+import type { Artefact, Say } from './artefact.ts';
+import { buildGo, goEnv, goVersion, listPackages, PackageCounter } from './go-build.ts';
 import type { GoSet } from './go-sets.ts';
 
 const setsDir = path.join(import.meta.dirname, 'go');
 
-/** The artefact of a set of Go binaries: `bin/<name>` and the files taken along. */
-export async function goArtefact(set: GoSet, goVersion: string): Promise<Artefact> {
+/** Returns the artefact of a set of Go binaries: `bin/<name>` and the files taken along. */
+export async function goArtefact(set: GoSet): Promise<Artefact> {
   const cwd = path.join(setsDir, set.name);
-  const files = (await readdir(cwd)).filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
+  const files = (await readdir(cwd, { recursive: true })).filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
   const texts = await Promise.all(files.map((file) => readFile(path.join(cwd, file), 'utf8')));
   return {
     name: set.name,
     key: keyOf(goVersion, ...texts, JSON.stringify(set)),
     needs: [],
+    prepare: async (say) => {
+      say('downloading modules');
+      await packagesToBuild(set, cwd);
+    },
     build: (dir, say) => buildSet(set, cwd, dir, say),
   };
 }
 
-async function buildSet(set: GoSet, cwd: string, dir: string, say: (what: string) => void): Promise<void> {
+async function buildSet(set: GoSet, cwd: string, dir: string, say: Say): Promise<void> {
   await mkdir(path.join(dir, 'bin'));
+  const scratch = path.join(dir, 'scratch');
+  const sources = set.extendedModule === undefined ? cwd : await extendModule(set.extendedModule, cwd, scratch);
+  let doing = '';
+  const counter = new PackageCounter(await packagesToBuild(set, cwd), (count) => say(doing, count));
   for (const binary of set.binaries) {
-    say(binary.name);
-    await buildGo(cwd, path.join(dir, 'bin', binary.name), { ...set, ...binary });
+    doing = binary.name;
+    say(doing);
+    await buildGo(sources, path.join(dir, 'bin', binary.name), { ...set, ...binary }, counter);
+    for (const link of binary.links ?? []) await symlink(binary.name, path.join(dir, 'bin', link));
   }
+  await rm(scratch, { recursive: true, force: true });
   for (const file of set.files ?? []) {
-    const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', file.module], { cwd, env: goEnv })).trim();
     const target = path.join(dir, file.to);
-    await mkdir(path.dirname(target), { recursive: true });
-    await cp(path.join(source, file.from), target, { recursive: true });
-    // The module cache is read-only; what is copied from it must be removable.
-    await run('chmod', ['-R', 'u+w', target]);
+    await copyFromModule(file.module, file.from, cwd, target);
     if (target.endsWith('.sh')) await chmod(target, 0o755);
   }
+}
+
+/**
+ * Makes a folder in which the set is built with a copy of one of its modules, and with the set's own files added to it.
+ * @param cwd the set's folder.
+ * @param scratch the folder to make.
+ */
+async function extendModule(module: string, cwd: string, scratch: string): Promise<string> {
+  await copyFromModule(module, '.', cwd, path.join(scratch, 'module'));
+  await cp(path.join(cwd, 'added'), path.join(scratch, 'module'), { recursive: true });
+  for (const file of ['go.mod', 'go.sum']) await cp(path.join(cwd, file), path.join(scratch, file));
+  // A relative path: binaries record it, and are to be the same wherever they are built.
+  await appendFile(path.join(scratch, 'go.mod'), `\nreplace ${module} => ./module\n`);
+  return scratch;
+}
+
+/** Copies a file or folder of a module, at the version that the set in the folder `cwd` has. */
+async function copyFromModule(module: string, from: string, cwd: string, target: string): Promise<void> {
+  const source = (await run('go', ['list', '-m', '-f', '{{.Dir}}', module], { cwd, env: goEnv })).trim();
+  await mkdir(path.dirname(target), { recursive: true });
+  await cp(path.join(source, from), target, { recursive: true });
+  // The module cache is read-only; what is copied from it must be removable.
+  await run('chmod', ['-R', 'u+w', target]);
+}
+
+/** Returns the packages that all binaries of a set have yet to compile; downloads the modules that are missing. */
+async function packagesToBuild(set: GoSet, cwd: string): Promise<Set<string>> {
+  const byTags = new Map<string, GoSet['binaries'][number][]>();
+  for (const binary of set.binaries) {
+    const tags = (binary.tags ?? []).join(',');
+    byTags.set(tags, [...(byTags.get(tags) ?? []), binary]);
+  }
+  const found = new Set<string>();
+  for (const binaries of byTags.values()) {
+    const packages = binaries.map((binary) => binary.package);
+    for (const one of await listPackages(cwd, { packages, tags: binaries[0]?.tags ?? [] })) found.add(one);
+  }
+  return found;
 }

@@ -1,4 +1,16 @@
-import { run } from '../process.ts';
+import path from 'node:path';
+import { cacheDir } from '../paths.ts';
+import { CommandFailed, run } from '../process.ts';
+import type { PackageCount } from './artefact.ts';
+
+/**
+ * The Go release that compiles everything, so that the same sources give the same binaries on every machine. Another Go
+ * on PATH downloads this release as a Go module and runs it.
+ */
+export const goVersion = 'go1.26.8';
+
+/** The oldest Go that can download another release by its name. */
+export const minimumGo = [1, 21] as const;
 
 /** What one Go program needs beside what all have. */
 interface GoBuild {
@@ -8,31 +20,20 @@ interface GoBuild {
   tags?: readonly string[];
   /** Linker flags beside `-s -w`. @default none */
   ldflags?: string;
-  /** Needs a C compiler; linked statically all the same. @default false */
-  cgo?: boolean;
 }
 
-/** With these, programs with and without cgo are made of the same packages: neither looks names up in C. */
+/** Names are looked up by Go itself, and not in C. */
 const commonTags = ['netgo', 'osusergo'];
 
-/**
- * Builds a Go program for any machine that has this one's kernel: nothing of this machine is in it.
- * @param cwd folder whose go.mod counts.
- * @param out file to write.
- */
-export async function buildGo(cwd: string, out: string, options: GoBuild = {}): Promise<void> {
-  const { package: main = '.', tags = [], ldflags, cgo = false } = options;
-  const linker = ['-s', '-w', ...(ldflags === undefined ? [] : [ldflags]), ...(cgo ? ['-extldflags "-static"'] : [])];
-  const args = ['-tags', [...commonTags, ...tags].join(','), '-ldflags', linker.join(' '), '-o', out, main];
-  await run('go', ['build', ...args], { cwd, env: { ...goEnv, CGO_ENABLED: cgo ? '1' : '0' } });
-}
+/** The packages that all Go builds of the project share. It is large, and only builds, vets and tests use it. */
+export const goCacheDir = path.join(cacheDir, 'go-build');
 
 /** The environment for every `go`: packages that are compiled alike are compiled once. */
 export const goEnv: NodeJS.ProcessEnv = {
   ...process.env,
   CGO_ENABLED: '0',
-  // The pinned Go is the machine's; a go.mod that asks for a newer one must fail rather than download it.
-  GOTOOLCHAIN: 'local',
+  GOTOOLCHAIN: goVersion,
+  GOCACHE: goCacheDir,
   GOWORK: 'off',
   // The linker leaves the debugger's tables out ("-w"), so that compilers need not make them.
   GOFLAGS: `-trimpath -buildvcs=false -gcflags=all=-dwarf=false -tags=${commonTags.join(',')}`,
@@ -40,3 +41,78 @@ export const goEnv: NodeJS.ProcessEnv = {
   GOGC: 'off',
   GOMEMLIMIT: '1500MiB',
 };
+
+/**
+ * Builds a Go program for any machine that has this one's kernel: nothing of this machine is in it.
+ * @param cwd folder whose go.mod counts.
+ * @param out file to write.
+ * @param counter counts the packages that are compiled.
+ * @throws {CommandFailed} with the compiler's messages.
+ */
+export async function buildGo(
+  cwd: string,
+  out: string,
+  options: GoBuild = {},
+  counter?: PackageCounter
+): Promise<void> {
+  const { package: main = '.', tags = [], ldflags } = options;
+  const linker = ['-s', '-w', ...(ldflags === undefined ? [] : [ldflags])];
+  const args = ['-v', ...tagsOption(tags), '-ldflags', linker.join(' '), '-o', out, main];
+  const messages: string[] = [];
+  try {
+    await run('go', ['build', ...args], {
+      cwd,
+      env: goEnv,
+      onErrorLine: (line) => {
+        // A line that names nothing but a package says that it is being compiled.
+        if (/^\S+$/.test(line)) counter?.take(line);
+        else messages.push(line);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof CommandFailed) || messages.length === 0) throw error;
+    throw new CommandFailed(`go build ${main} in ${cwd}`, error.code, messages.join('\n'), error);
+  }
+}
+
+/** Programs of one folder that are built with the same tags. */
+interface GoPrograms {
+  /** Import paths of the main packages. @default the one in the folder itself */
+  packages?: readonly string[];
+  /** Build tags beside those of all. @default none */
+  tags?: readonly string[];
+}
+
+/**
+ * Returns the import paths of the packages that a build of the programs has yet to compile. Downloads the modules that
+ * the build needs and the machine lacks, and no others.
+ * @param cwd folder whose go.mod counts.
+ */
+export async function listPackages(cwd: string, { packages = ['.'], tags = [] }: GoPrograms = {}): Promise<string[]> {
+  const format = '{{if .Stale}}{{.ImportPath}}{{end}}';
+  const text = await run('go', ['list', '-deps', ...tagsOption(tags), '-f', format, ...packages], { cwd, env: goEnv });
+  return text.split('\n').filter((line) => line !== '');
+}
+
+/** Counts the packages that are compiled, of those that a build has to compile. */
+export class PackageCounter {
+  readonly #left: Set<string>;
+  readonly #total: number;
+  readonly #onCount: (count: PackageCount) => void;
+
+  constructor(packages: Iterable<string>, onCount: (count: PackageCount) => void) {
+    this.#left = new Set(packages);
+    this.#total = this.#left.size;
+    this.#onCount = onCount;
+    onCount({ done: 0, total: this.#total });
+  }
+
+  /** Counts a package that is being compiled; one that is not awaited, or was counted before, does not count. */
+  take(importPath: string): void {
+    if (this.#left.delete(importPath)) this.#onCount({ done: this.#total - this.#left.size, total: this.#total });
+  }
+}
+
+function tagsOption(tags: readonly string[]): string[] {
+  return ['-tags', [...commonTags, ...tags].join(',')];
+}

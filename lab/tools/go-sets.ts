@@ -6,6 +6,8 @@ interface GoBinary {
   package: string;
   /** Build tags beside those of all. @default none */
   tags?: readonly string[];
+  /** Further programs in the same binary, which tells by its name which one to be: links beside it. @default none */
+  links?: readonly string[];
 }
 
 /** Binaries that come from one set of pinned Go modules: `go/<name>/go.mod`. */
@@ -14,13 +16,16 @@ export interface GoSet {
   binaries: readonly GoBinary[];
   /** Linker flags beside `-s -w`. @default none */
   ldflags?: string;
-  /** Needs a C compiler; linked statically all the same. @default false */
-  cgo?: boolean;
+  /**
+   * A module that is built from a copy to which the set adds files of its own: those in its folder `added`, at the same
+   * paths. @default none
+   */
+  extendedModule?: string;
   /** Files and folders taken as they are from a module of the set, into the result's folder. @default none */
   files?: readonly { module: string; from: string; to: string }[];
 }
 
-const kubernetesVersion = '1.37.2';
+const kubernetesVersion = '1.36.3';
 const versionPackage = 'k8s.io/component-base/version';
 const cilium = 'github.com/cilium/cilium';
 const calico = 'github.com/projectcalico/calico';
@@ -33,19 +38,24 @@ const cniPlugins = 'github.com/containernetworking/plugins/plugins';
 export const goSets: readonly GoSet[] = [
   {
     name: 'kubernetes',
-    ldflags: `-X ${versionPackage}.gitVersion=v${kubernetesVersion} -X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=37`,
-    binaries: ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kubectl', 'kube-proxy'].map(
-      (name) => ({ name, package: `k8s.io/kubernetes/cmd/${name}` })
-    ),
+    ldflags: `-X ${versionPackage}.gitVersion=v${kubernetesVersion} -X ${versionPackage}.gitMajor=1 -X ${versionPackage}.gitMinor=36`,
+    binaries: [
+      {
+        name: 'kubernetes',
+        package: '.',
+        links: ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy'],
+      },
+      // On its own, because it is started all the time, and starts faster without the others' initialisation.
+      { name: 'kubectl', package: 'k8s.io/kubernetes/cmd/kubectl' },
+    ],
   },
   // Debian's is too old for an API server that answers lists of pods from its cache, as those of today do.
   { name: 'etcd', binaries: [{ name: 'etcd', package: 'go.etcd.io/etcd/server/v3' }] },
   {
     name: 'cilium',
     binaries: [
-      { name: 'cilium-agent', package: `${cilium}/daemon` },
+      { name: 'cilium-agent', package: '.', links: ['cilium-dbg'] },
       { name: 'cilium-operator', package: `${cilium}/operator`, tags: ['ipam_provider_operator'] },
-      { name: 'cilium-dbg', package: `${cilium}/cilium-dbg` },
       { name: 'cilium-cni', package: `${cilium}/plugins/cilium-cni` },
       { name: 'cilium-mount', package: `${cilium}/tools/mount` },
       { name: 'cilium-sysctlfix', package: `${cilium}/tools/sysctlfix` },
@@ -84,18 +94,19 @@ export const goSets: readonly GoSet[] = [
   { name: 'compose', binaries: [{ name: 'compose-check', package: '.' }] },
   { name: 'kwok', binaries: [{ name: 'kwok', package: 'sigs.k8s.io/kwok/cmd/kwok' }] },
   { name: 'helm', binaries: [{ name: 'helm', package: 'helm.sh/helm/v4/cmd/helm' }] },
-  { name: 'coredns', binaries: [{ name: 'coredns', package: 'github.com/coredns/coredns' }] },
+  { name: 'coredns', binaries: [{ name: 'coredns', package: '.' }] },
   {
     name: 'flannel',
-    cgo: true,
+    // The backend for UDP is written in C. Without a C compiler its functions are missing: `added` has them, and they fail.
+    extendedModule: 'github.com/flannel-io/flannel',
     binaries: [{ name: 'flanneld', package: 'github.com/flannel-io/flannel' }],
   },
   {
     name: 'containerd',
-    binaries: ['containerd', 'containerd-shim-runc-v2', 'ctr'].map((name) => ({
-      name,
-      package: `github.com/containerd/containerd/v2/cmd/${name}`,
-    })),
+    binaries: [
+      { name: 'containerd', package: '.', links: ['ctr'] },
+      { name: 'containerd-shim-runc-v2', package: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2' },
+    ],
   },
   {
     name: 'cni-plugins',
@@ -105,3 +116,8 @@ export const goSets: readonly GoSet[] = [
     })),
   },
 ];
+
+/** Returns the names of all programs of a set. */
+export function programsOf(set: GoSet): string[] {
+  return set.binaries.flatMap(({ name, links = [] }) => [name, ...links]);
+}

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { keyOf, projectDir } from '../paths.ts';
+import { keyOf } from '../paths.ts';
 import { run, succeeds, until } from '../process.ts';
-import { buildGo } from './go-build.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { clangLayer, debianBase } from './debian-layers.ts';
 import { packImages, type ImageSpec } from './image-archive.ts';
+import type { ProgramName } from './programs.ts';
 
 const imageSources = path.join(import.meta.dirname, '..', 'images');
 
@@ -16,7 +16,10 @@ export const appImage = 'cni-live-migration/lab-app:1';
 export const proberImage = 'cni-live-migration/prober:1';
 export const coexistenceImage = 'cni-live-migration/coexistence:1';
 export const pauseImage = 'registry.k8s.io/pause:3.10';
-const corednsImage = 'registry.k8s.io/coredns/coredns:v1.15.0';
+/** Versions that the images below are built from, as `go/<set>/go.mod` pins them. */
+export const builtVersions = { calico: '3.28.5', cilium: '1.20.2', coredns: '1.14.7', flannel: '0.28.10' } as const;
+export const flannelImage = `docker.io/flannel/flannel:v${builtVersions.flannel}`;
+export const corednsImage = `registry.k8s.io/coredns/coredns:v${builtVersions.coredns}`;
 
 /** Files to lay into one image layer: target path → source file or folder. */
 type LayerFiles = Readonly<Record<string, string>>;
@@ -36,7 +39,7 @@ export async function systemImages(
   const needs = [debianBase, clangLayer, ...Object.values(sets)];
   return {
     name: 'system-images',
-    key: keyOf(...needs.map((one) => one.key), ...scripts, corednsImage),
+    key: keyOf(...needs.map((one) => one.key), ...scripts, JSON.stringify(builtVersions)),
     needs,
     build: async (dir, say) => {
       const bin = (set: keyof typeof sets, name: string): string => path.join(artefactDir(sets[set]), 'bin', name);
@@ -52,7 +55,7 @@ export async function systemImages(
       const cniPlugins = ['portmap', 'bandwidth', 'host-local', 'loopback', 'tuning'];
       const images: ImageSpec[] = [
         {
-          name: 'docker.io/calico/cni:v3.28.5',
+          name: `docker.io/calico/cni:v${builtVersions.calico}`,
           entrypoint: ['/opt/cni/bin/install'],
           layers: [
             base,
@@ -65,7 +68,7 @@ export async function systemImages(
           ],
         },
         {
-          name: 'docker.io/calico/node:v3.28.5',
+          name: `docker.io/calico/node:v${builtVersions.calico}`,
           entrypoint: ['/usr/bin/start'],
           layers: [
             base,
@@ -76,7 +79,7 @@ export async function systemImages(
           ],
         },
         {
-          name: 'docker.io/calico/kube-controllers:v3.28.5',
+          name: `docker.io/calico/kube-controllers:v${builtVersions.calico}`,
           entrypoint: ['/usr/bin/kube-controllers'],
           layers: [
             base,
@@ -87,12 +90,12 @@ export async function systemImages(
           ],
         },
         {
-          name: 'docker.io/flannel/flannel:v0.24.3',
+          name: flannelImage,
           entrypoint: ['/opt/bin/flanneld'],
           layers: [base, await layer('flannel', { 'opt/bin/flanneld': bin('flannel', 'flanneld') })],
         },
         {
-          name: 'quay.io/cilium/cilium:v1.20.2',
+          name: `quay.io/cilium/cilium:v${builtVersions.cilium}`,
           entrypoint: ['/usr/bin/cilium-dbg'],
           layers: [
             base,
@@ -101,7 +104,7 @@ export async function systemImages(
               'cilium',
               {
                 ...Object.fromEntries(
-                  ['cilium-agent', 'cilium-dbg', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [
+                  ['cilium-agent', 'cilium-mount', 'cilium-sysctlfix'].map((name) => [
                     `usr/bin/${name}`,
                     bin('cilium', name),
                   ])
@@ -117,12 +120,12 @@ export async function systemImages(
                   ])
                 ),
               },
-              { 'usr/bin/cilium': 'cilium-dbg' }
+              { 'usr/bin/cilium-dbg': 'cilium-agent', 'usr/bin/cilium': 'cilium-agent' }
             ),
           ],
         },
         {
-          name: 'quay.io/cilium/operator-generic:v1.20.2',
+          name: `quay.io/cilium/operator-generic:v${builtVersions.cilium}`,
           entrypoint: ['/usr/bin/cilium-operator-generic'],
           layers: [
             base,
@@ -141,27 +144,32 @@ export async function systemImages(
   };
 }
 
+/** Images of the lab's own programs, each with the program that it starts. */
+const programImages: readonly (readonly [image: string, program: ProgramName])[] = [
+  [pauseImage, 'pause'],
+  [appImage, 'app'],
+  [proberImage, 'prober'],
+  [coexistenceImage, 'coexistence'],
+];
+
 /** The system images and those of the lab's own programs, in `containerd/`: what a node starts from. */
-export async function nodeImages(system: Artefact, containerd: Artefact, goVersion: string): Promise<Artefact> {
-  const programs = [
-    { name: pauseImage, source: path.join(imageSources, 'pause'), binary: 'pause' },
-    { name: appImage, source: path.join(import.meta.dirname, '..', 'app'), binary: 'app' },
-    { name: proberImage, source: path.join(projectDir, 'images', 'prober'), binary: 'prober' },
-    { name: coexistenceImage, source: path.join(projectDir, 'images', 'coexistence'), binary: 'coexistence' },
-  ];
-  const texts = await Promise.all(programs.map((program) => goSources(program.source)));
+export function nodeImages(
+  system: Artefact,
+  containerd: Artefact,
+  programs: Readonly<Record<ProgramName, Artefact>>
+): Artefact {
+  const needs = [system, containerd, ...Object.values(programs)];
   return {
     name: 'node-images',
-    key: keyOf(system.key, goVersion, ...texts, JSON.stringify(programs.map((program) => program.name))),
-    needs: [system, containerd],
+    key: keyOf(...needs.map((one) => one.key), JSON.stringify(programImages)),
+    needs,
     build: async (dir, say) => {
       await copyByLinks(path.join(artefactDir(system), 'containerd'), path.join(dir, 'containerd'));
       const images: ImageSpec[] = [];
-      for (const { name, source, binary } of programs) {
-        say(binary);
-        const layer = path.join(dir, 'layers', binary);
-        await buildGo(source, path.join(layer, binary));
-        images.push({ name, layers: [layer], entrypoint: [`/${binary}`] });
+      for (const [name, program] of programImages) {
+        const layer = path.join(dir, 'layers', program);
+        await layFiles(layer, { [program]: path.join(artefactDir(programs[program]), 'bin', program) }, {});
+        images.push({ name, layers: [layer], entrypoint: [`/${program}`] });
       }
       await importImages(images, dir, artefactDir(containerd), say);
       await rm(path.join(dir, 'layers'), { recursive: true });
@@ -186,11 +194,6 @@ export async function copyByLinks(from: string, to: string): Promise<void> {
     await rm(path.join(to, database));
     await cp(path.join(from, database), path.join(to, database));
   }
-}
-
-async function goSources(folder: string): Promise<string> {
-  const files = (await readdir(folder)).filter((file) => /\.go$|^go\.(mod|sum)$/.test(file)).sort();
-  return (await Promise.all(files.map((file) => readFile(path.join(folder, file), 'utf8')))).join('\0');
 }
 
 async function layFiles(layer: string, files: LayerFiles, links: LayerFiles): Promise<void> {

@@ -1,34 +1,18 @@
-import { mkdir, stat, statfs } from 'node:fs/promises';
-import { cacheDir } from '../paths.ts';
-import { run, succeeds } from '../process.ts';
+import { stat } from 'node:fs/promises';
+import { run } from '../process.ts';
+import type { Artefact } from './artefact.ts';
+import { findMissingCommands, installPackages, packagesOf, type Commands } from './commands.ts';
+import { findShortages, type SpaceNeed } from './disk-space.ts';
+import { goEnv, minimumGo } from './go-build.ts';
 
-/** What to build with and run on: asked before anything starts, so that a build does not stop midway. */
+/** Something that the machine has to have: checked before anything starts, so that no work stops midway. */
 interface Prerequisite {
   what: string;
   holds: () => Promise<boolean>;
   fix: string;
 }
 
-const gib = 1024 ** 3;
-
-/** True when the command tells a version, the first thing like 1.2.3 in its output, that is the wanted one or newer. */
-async function versionAtLeast(command: string, args: string[], wanted: readonly number[]): Promise<boolean> {
-  const text = await run(command, args).catch(() => '');
-  const found = (/\d+(\.\d+)*/.exec(text)?.[0] ?? '').split('.').map(Number);
-  for (const [index, least] of wanted.entries()) {
-    const part = found[index] ?? 0;
-    if (part !== least) return part > least;
-  }
-  return true;
-}
-
-async function freeBytes(): Promise<number> {
-  await mkdir(cacheDir, { recursive: true });
-  const info = await statfs(cacheDir);
-  return info.bavail * info.bsize;
-}
-
-/** What the machine needs to run a lab whose tools are built. */
+/** What the machine needs to run a lab whose tools are there. */
 const toRun: readonly Prerequisite[] = [
   {
     what: 'Linux on x86-64',
@@ -45,61 +29,92 @@ const toRun: readonly Prerequisite[] = [
     holds: () => stat('/sys/kernel/btf/vmlinux').then(Boolean, () => false),
     fix: 'use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as every current distribution has',
   },
-  {
-    what: 'the commands ip, unshare, nsenter, openssl, tar and cp',
-    holds: async () =>
-      (
-        await Promise.all(
-          [
-            ['ip', '-V'],
-            ...['unshare', 'nsenter', 'tar', 'cp'].map((name) => [name, '--version']),
-            ['openssl', 'version'],
-          ].map(([name = '', arg = '']) => succeeds(name, [arg]))
-        )
-      ).every(Boolean),
-    fix: 'apt-get install iproute2 util-linux openssl tar coreutils',
-  },
 ];
 
-/** What it needs beside that to build the tools. */
-const toBuild: readonly Prerequisite[] = [
-  {
-    what: 'Go 1.26.8 or newer',
-    holds: () => versionAtLeast('go', ['version'], [1, 26, 8]),
-    fix: 'install it and put it on PATH',
-  },
-  {
-    what: 'gcc (flannel is built with cgo)',
-    holds: () => succeeds('gcc', ['--version']),
-    fix: 'apt-get install gcc libc6-dev',
-  },
-  {
-    what: 'Java 17 or newer',
-    holds: () => versionAtLeast('java', ['--version'], [17]),
-    fix: 'apt-get install openjdk-17-jre-headless',
-  },
-  { what: 'Maven', holds: () => succeeds('mvn', ['--version']), fix: 'apt-get install maven' },
-  {
-    what: 'apt-get (the lab takes debootstrap from it)',
-    holds: () => succeeds('apt-get', ['--version']),
-    fix: 'use Debian or a distribution derived from it',
-  },
-  {
-    what: `12 GiB free in ${cacheDir}`,
-    holds: async () => (await freeBytes()) > 12 * gib,
-    fix: 'free some space, or point CNI_LAB_CACHE to a larger disk',
-  },
-];
+/** Commands that labs call. A usual Debian has all of them, a minimal one has not. */
+const commandsToRun: Commands = {
+  bash: 'bash',
+  cp: 'coreutils',
+  find: 'findutils',
+  findmnt: 'util-linux',
+  ip: 'iproute2',
+  mount: 'mount',
+  nsenter: 'util-linux',
+  openssl: 'openssl',
+  tar: 'tar',
+  unshare: 'util-linux',
+};
+
+const commandsToBuild: Readonly<Record<NonNullable<Artefact['buildsWith']>, Commands>> = {
+  debootstrap: { chroot: 'coreutils', debootstrap: 'debootstrap' },
+  go: {},
+};
+
+const minimumGoText = minimumGo.join('.');
+
+/** Go has no package here: those of most distributions are too old. */
+const go: Prerequisite = {
+  what: `Go ${minimumGoText} or newer`,
+  holds: async () => isAtLeast(await run('go', ['version'], { env: { ...goEnv, GOTOOLCHAIN: 'local' } }), minimumGo),
+  fix: 'install it (https://go.dev/dl) and put it on PATH, or take the tools from a bundle (CNI_LAB_PREBUILT, docs/lab.md)',
+};
+
+/** What is about to be done on the machine. */
+export interface PlannedWork {
+  /** Artefacts that will be built. */
+  building: readonly Artefact[];
+  /** What all of it takes. */
+  space: readonly SpaceNeed[];
+}
 
 /**
- * Checks the machine.
+ * Checks the machine, and installs with apt-get the small commands that it lacks.
+ * @param log told in one line what is installed.
  * @throws Error that lists everything missing at once, each with its remedy.
  */
-export async function checkPrerequisites({ building }: { building: boolean }): Promise<void> {
-  const wanted = building ? [...toRun, ...toBuild] : toRun;
+export async function checkPrerequisites({ building, space }: PlannedWork, log: (line: string) => void): Promise<void> {
+  const needed = new Set(building.flatMap(({ buildsWith }) => buildsWith ?? []));
+  const wanted = [...toRun, ...(needed.has('go') ? [go] : [])];
   const held = await Promise.all(wanted.map((one) => one.holds().catch(() => false)));
-  const missing = wanted.filter((_, index) => held[index] !== true);
-  if (missing.length === 0) return;
-  const lines = missing.map((one) => `  - ${one.what}\n      ${one.fix}`);
-  throw new Error(`this machine lacks what the lab needs:\n${lines.join('\n')}`);
+  const missing = wanted.filter((_, index) => held[index] !== true).map(({ what, fix }) => ({ what, fix }));
+  for (const { folders, neededBytes, freeBytes } of await findShortages(space)) {
+    missing.push({
+      what: `${gigabytes(neededBytes)} free for ${folders.join(', ')}; there are ${gigabytes(freeBytes)}`,
+      fix: 'free some space, or point CNI_LAB_CACHE, GOMODCACHE or TMPDIR to another disk',
+    });
+  }
+  const commands = [commandsToRun, ...[...needed].map((tool) => commandsToBuild[tool])].reduce((all, some) => ({
+    ...all,
+    ...some,
+  }));
+  const lacking = await findMissingCommands(commands);
+  const packages = packagesOf(commands, lacking);
+  const canInstall = (await findMissingCommands({ 'apt-get': 'apt' })).length === 0;
+  if (lacking.length > 0 && !canInstall) {
+    missing.push({
+      what: `the ${lacking.length === 1 ? 'command' : 'commands'} ${lacking.join(', ')}`,
+      fix: `install what Debian has in ${packages.join(', ')}; with apt-get the lab would do it itself`,
+    });
+  }
+  if (missing.length > 0) {
+    const lines = missing.map(({ what, fix }) => `  - ${what}\n      ${fix}`);
+    throw new Error(`this machine lacks what the lab needs:\n${lines.join('\n')}`);
+  }
+  if (lacking.length === 0) return;
+  log(`installing ${packages.join(', ')} with apt-get, for ${lacking.join(', ')}`);
+  await installPackages(packages);
+}
+
+function gigabytes(bytes: number): string {
+  return `${(bytes / 1e9).toFixed(1)} GB`;
+}
+
+/** Compares the first thing like 1.2.3 in a text with a version. */
+function isAtLeast(text: string, wanted: readonly number[]): boolean {
+  const found = (/\d+(\.\d+)*/.exec(text)?.[0] ?? '').split('.').map(Number);
+  for (const [index, least] of wanted.entries()) {
+    const part = found[index] ?? 0;
+    if (part !== least) return part > least;
+  }
+  return true;
 }

@@ -31,7 +31,7 @@ it('reads Canal', async () => {
   });
   const facts = await activitiesOf(lab()).inspectCluster(cluster());
   expect(facts).toMatchObject({
-    kubernetesVersion: 'v1.37.2',
+    kubernetesVersion: 'v1.36.3',
     canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 },
     ciliumOwnsCni: false,
     leftovers: false,

@@ -22,7 +22,7 @@ async function check(name: CheckName, more: Partial<MigrationRequest> = {}): Pro
   return outcome;
 }
 
-const nodeInfo = { operatingSystem: 'linux', architecture: 'amd64', kernelVersion: '6.1.0', kubeletVersion: 'v1.37.0' };
+const nodeInfo = { operatingSystem: 'linux', architecture: 'amd64', kernelVersion: '6.1.0', kubeletVersion: 'v1.36.0' };
 
 async function setNode(name: string, status: object = {}): Promise<void> {
   const whole = {

@@ -12,7 +12,7 @@ import { WorkflowServer } from '../support/workflow-server.ts';
  * What an operator sees of a migration in Temporal's own Web UI, in a real browser. With SCREENSHOTS=folder it keeps what it
  * sees: `npm run docs:screenshots` makes those of the documentation.
  */
-const server = new WorkflowServer('real', freePort);
+const server = new WorkflowServer({ uiPort: freePort });
 let browser: TestBrowser;
 let page: Page;
 beforeAll(async () => {

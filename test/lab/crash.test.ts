@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { createActivities } from '../../activities/index.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
@@ -9,19 +9,22 @@ import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { until } from '../../lab/process.ts';
 import { plain, writeBundles } from '../../worker/bundle.ts';
 import { ledgerStages } from '../../model/ledger.ts';
-import type { MigrationReport, MigrationStatus } from '../../model/status.ts';
+import type { MigrationReport } from '../../model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
+import { expectEventually, settled } from '../support/settled.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
-/** Keeps a worker running, however often it dies. */
-let worker: ChildProcess | undefined;
+/** How many workers run, so that one goes on at once while another starts again. */
+const workerCount = 2;
+const workers = new Map<number, ChildProcess>();
 let over = false;
-let supervised: Promise<void> | undefined;
+let supervised: Promise<unknown> | undefined;
 // Before the lab's own: nothing may run in its folder when that is removed.
 afterAll(async () => {
   over = true;
-  worker?.kill('SIGKILL');
+  for (const worker of workers.values()) worker.kill('SIGKILL');
   await supervised;
 });
 
@@ -39,26 +42,27 @@ let before: Record<string, string[]>;
 /** What was killed beside the worker, and how often. */
 const killed = { temporal: 0, apiserver: 0 };
 
-async function supervise(): Promise<void> {
-  for (let number = 0; !over; number++) {
-    const started = await startWorker(lab(), temporal.address, {
-      name: `w${number}`,
+/** Keeps one worker running, however often it dies. */
+async function supervise(number: number): Promise<void> {
+  for (let start = 0; !over; start++) {
+    const worker = await startWorker(lab(), temporal.address, {
+      name: `worker-${number}-${start}`,
       script,
       env: { DEATHS: deaths, CNI_MIGRATION_BUNDLES: bundles },
     });
-    worker = started;
-    await new Promise((resolve) => started.once('exit', resolve));
+    workers.set(number, worker);
+    await new Promise((resolve) => worker.once('exit', resolve));
   }
 }
 
 beforeAll(async () => {
-  before = await stateOf();
+  before = await settled(stateOf);
   deaths = path.join(lab().layout.dir, 'deaths');
   bundles = path.join(lab().layout.dir, 'impatient');
   await writeBundles(bundles, [plain], { workflowInterceptorModules: [impatient] });
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
-  supervised = supervise();
+  supervised = Promise.all(Array.from({ length: workerCount }, (_, number) => supervise(number)));
 });
 
 /** What a node has for the pods that happen to be on it: compared for the whole cluster, for an eviction moves them. */
@@ -89,15 +93,6 @@ async function stateOf(): Promise<Record<string, string[]>> {
   return state;
 }
 
-/** The status, whenever somebody answers. */
-async function untilStatus(what: string, wanted: (status: MigrationStatus) => boolean): Promise<void> {
-  const holds = async (): Promise<boolean> => {
-    const status = await cli.status().catch(() => undefined);
-    return status !== undefined && wanted(status);
-  };
-  await until(what, holds, { timeoutMs: 900_000, everyMs: 1_000 });
-}
-
 async function killTemporal(): Promise<void> {
   const ended = new Promise((resolve) => temporal.process.once('exit', resolve));
   temporal.process.kill('SIGKILL');
@@ -111,9 +106,25 @@ async function killApiserver(): Promise<void> {
   killed.apiserver++;
 }
 
-/** Where the worker has died, of what it has run so far. */
+/** Where workers have died so far. */
 async function deathLog(): Promise<string[]> {
-  return (await readFile(deaths, 'utf8').catch(() => '')).trim().split('\n').sort();
+  return (await readdir(deaths).catch(() => [] as string[])).sort();
+}
+
+/** Waits until a worker has died at this place. It stays true, so that no moment can be missed. */
+async function waitForDeath(where: string): Promise<void> {
+  const died = async (): Promise<boolean> => (await deathLog()).includes(where);
+  await until(`a worker to die ${where}`, died, { timeoutMs: timeLimits.wholeMigration });
+}
+
+/** Waits until a node's migration has begun. It stays true, so that no moment can be missed. */
+async function waitForStartOf(index: number): Promise<void> {
+  await cli.waitForStatus(`the start of node ${index + 1}`, ({ nodes }) => nodes[index]?.startedAt !== undefined);
+}
+
+/** Waits until the migration has come to its cut-over. It stays true, so that no moment can be missed. */
+async function waitForCutOver(): Promise<void> {
+  await cli.waitForStatus('the cut-over', ({ timeline }) => timeline.some(({ phase }) => phase === 'cut-over'));
 }
 
 /** Every kind of activity: those of which no worker has died on both sides. */
@@ -140,63 +151,71 @@ const request = (more: object): string =>
     ...more,
   });
 const anyTime = [{ start: '00:00', end: '00:00' }];
+/** A workflow task that a dead worker has is given to another one soon. */
+const start = (input: string): Promise<void> => cli.start(input, 'clusterMigration', '--task-timeout', '3s');
 
-it('rehearses without leaving anything changed, though the worker dies again and again', async () => {
-  await cli.start(request({ dryRun: true }));
-  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
-  expect(await stateOf()).toEqual(before);
-}, 900_000);
+it(
+  'rehearses without leaving anything changed, though the workers die again and again',
+  async () => {
+    await start(request({ dryRun: true }));
+    expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
+    await expectEventually('the state before the rehearsal', stateOf, before);
+  },
+  timeLimits.wholeMigration
+);
 
-it('migrates, and takes everything back, though worker, Temporal and API server die again and again', async () => {
-  await cli.start(request({ windows: anyTime }));
-  await untilStatus('the first node', ({ nodes }) => nodes[0]?.state === 'migrating');
-  await killTemporal();
-  await killApiserver();
-  await untilStatus('the second node', ({ nodes }) => nodes[1]?.state === 'migrating');
-  await killApiserver();
-  await untilStatus('the cut-over', ({ phase }) => phase === 'cut-over');
-  await killTemporal();
-  await killApiserver();
-  await untilStatus(
-    'the clean-up to wait',
-    ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
-  );
-  await cli.send('rollback', { all: true });
-  await untilStatus(
-    'the way back',
-    ({ phase, nodes }) => phase === 'rolling-back' && nodes[1]?.state === 'rolling-back'
-  );
-  await killTemporal();
-  await killApiserver();
-  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
-  expect(await stateOf()).toEqual(before);
-}, 1_800_000);
+it(
+  'migrates, and takes everything back, though workers, Temporal and API server die again and again',
+  async () => {
+    await start(request({ windows: anyTime }));
+    await waitForStartOf(0);
+    await killTemporal();
+    await killApiserver();
+    await waitForStartOf(1);
+    await killApiserver();
+    await waitForCutOver();
+    await killTemporal();
+    await killApiserver();
+    await cli.waitForCleanUp();
+    expect(await deathLog()).not.toContain('before unflipNode');
+    await cli.send('rollback', { all: true });
+    // The first step of a node on its way back.
+    await waitForDeath('before unflipNode');
+    await killTemporal();
+    await killApiserver();
+    expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
+    await expectEventually('the state before the migration', stateOf, before);
+  },
+  2 * timeLimits.wholeMigration
+);
 
-it('migrates again, to the end, though they die in the middle of the clean-up too', async () => {
-  await cli.start(request({ drain: { mode: 'recycle' } }));
-  await untilStatus(
-    'the clean-up to wait',
-    ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
-  );
-  await cli.send('approve', { cleanup: true });
-  const begun = async (): Promise<boolean> => (await deathLog()).includes('before removeCanal');
-  await until('the clean-up to begin', begun, { timeoutMs: 300_000 });
-  await killTemporal();
-  await killApiserver();
-  const { status, result } = await cli.end();
-  expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
-  // What was measured outlives every worker.
-  const { ledger = {} } = result as MigrationReport;
-  for (const stage of ledgerStages)
-    expect({ stage, rows: (ledger[stage] ?? []).length > 10 }).toEqual({ stage, rows: true });
-  for (const [part, lines] of Object.entries(await stateOf())) {
+it(
+  'migrates again, to the end, though they die in the middle of the clean-up too',
+  async () => {
+    await start(request({ drain: { mode: 'recycle' } }));
+    await cli.waitForCleanUp();
+    await cli.send('approve', { cleanup: true });
+    await waitForDeath('before removeCanal');
+    await killTemporal();
+    await killApiserver();
+    const { status, result } = await cli.end();
+    expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
+    // What was measured outlives every worker.
+    const { ledger = {} } = result as MigrationReport;
+    for (const stage of ledgerStages)
+      expect({ stage, rows: (ledger[stage] ?? []).length > 10 }).toEqual({ stage, rows: true });
     // The export stays: it is the operator's.
-    const left = ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'));
-    expect({ part, left }).toEqual({ part, left: [] });
-  }
-  // Reboots and failing nodes have tests of their own; a node that changes while nothing else goes on is only waited for.
-  expect(await notDied('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')).toEqual([]);
-  console.log(
-    `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`
-  );
-}, 1_800_000);
+    const left = async (): Promise<string[]> =>
+      Object.values(await stateOf()).flatMap((lines) =>
+        ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'))
+      );
+    await expectEventually('nothing of Canal and nothing of ours', left, []);
+    // Reboots and failing nodes have tests of their own; a node that changes while nothing else goes on is only waited for.
+    expect(await notDied('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')).toEqual([]);
+    expect(killed).toEqual({ temporal: 4, apiserver: 5 });
+    console.log(
+      `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`
+    );
+  },
+  2 * timeLimits.wholeMigration
+);

@@ -9,6 +9,7 @@ import { until } from '../../lab/process.ts';
 import { hostState } from '../support/host-state.ts';
 import { uniqueLabName } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 const names = [uniqueLabName('life'), uniqueLabName('beside')];
 const [first = '', second = ''] = names;
@@ -48,27 +49,18 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
   expect(await runInside(machine, ['ip', '-br', 'link'])).toContain('flannel.1');
   await rebootMachine(machine);
   expect(await runInside(machine, ['ip', '-br', 'link'])).not.toContain('cali');
-  await until(
-    'node1 to be Ready again',
-    async () => {
-      const { status } = await node();
-      const ready = status?.conditions?.find((condition) => condition.type === 'Ready')?.status === 'True';
-      return ready && status?.nodeInfo?.bootID !== bootId;
-    },
-    { timeoutMs: 120_000 }
-  );
-  await lab.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/canal', '--timeout=120s');
-  await until(
-    'pods to be back',
-    async () =>
-      (await lab.kubectl('-n', 'kube-system', 'get', 'pods'))
-        .split('\n')
-        .slice(1, -1)
-        .every((line) => / (1\/1|2\/2) /.test(line)),
-    {
-      timeoutMs: 120_000,
-    }
-  );
+  const readyAgain = async (): Promise<boolean> => {
+    const { status } = await node();
+    const ready = status?.conditions?.find((condition) => condition.type === 'Ready')?.status === 'True';
+    return ready && status?.nodeInfo?.bootID !== bootId;
+  };
+  await until('node1 to be Ready again', readyAgain, { timeoutMs: timeLimits.clusterChange });
+  await lab.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/canal', '--timeout=300s');
+  const podsAreBack = async (): Promise<boolean> => {
+    const lines = (await lab.kubectl('-n', 'kube-system', 'get', 'pods', '--no-headers')).trim().split('\n');
+    return lines.every((line) => / (1\/1|2\/2) /.test(line));
+  };
+  await until('pods to be back', podsAreBack, { timeoutMs: timeLimits.podsReady });
 
   await labDown(first);
   await labDown(second);

@@ -87,6 +87,9 @@ type record struct {
 	lost time.Time
 	// Whether it was ever judged rightly.
 	right bool
+	// Whether it was there at the last mark, and how often it was judged since.
+	marked bool
+	judged int
 }
 
 func newBook() *book {
@@ -147,6 +150,9 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 	r, known := b.flows[f]
 	if !known {
 		return
+	}
+	if what != lost {
+		r.judged++
 	}
 	switch what {
 	case wrong:
@@ -242,6 +248,47 @@ func (b *book) turn(stage string, now time.Time) page {
 		r.since = now
 	}
 	return p
+}
+
+// mark begins to count how often every flow that there is now is judged.
+func (b *book) mark() {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	for _, r := range b.flows {
+		r.marked, r.judged = true, 0
+	}
+}
+
+// glance is how things are just now.
+type glance struct {
+	// Flows of the last mark that are still there, how often the one was judged that was judged least often, and which it is.
+	Marked int    `json:"marked"`
+	Fewest int    `json:"fewest"`
+	Which  string `json:"which"`
+	// Flows that are judged wrongly, and those of them that are let in by a pod of Cilium's although they must not be.
+	Wrong int `json:"wrong"`
+	LetIn int `json:"letIn"`
+}
+
+func (b *book) glance() glance {
+	b.mutex.Lock()
+	defer b.mutex.Unlock()
+	g := glance{}
+	for f, r := range b.flows {
+		if r.marked {
+			if g.Marked == 0 || r.judged < g.Fewest {
+				g.Fewest, g.Which = r.judged, f.text()
+			}
+			g.Marked++
+		}
+		if !r.since.IsZero() {
+			g.Wrong++
+			if !f.allowed && f.to.network == "cilium" {
+				g.LetIn++
+			}
+		}
+	}
+	return g
 }
 
 // denier is the end at which a flow that is not allowed is denied.

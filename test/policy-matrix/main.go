@@ -2,8 +2,11 @@
 // is let through with what policies say. It runs beside the lab and opens its sockets in the pods' own network
 // namespaces: the packets are real, the pods need nothing in them, and one clock tells when what was wrong.
 //
-// usage: matrix SPEC.json; a line "stage NAME" on standard input ends a stage and begins the next one; what was seen is
-// written to standard output, one line of JSON a stage.
+// usage: matrix SPEC.json; commands are lines on standard input, and each is answered with one line of JSON:
+//
+//	stage NAME  ends a stage and begins the next one; answered with what was seen in the one that is over
+//	mark        begins to count how often every flow that there is now is judged; answered as "look"
+//	look        answered with how things are just now
 package main
 
 import (
@@ -67,11 +70,22 @@ func main() {
 	stage := "start"
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		next, found := strings.CutPrefix(lines.Text(), "stage ")
-		if !found {
+		var answer any
+		switch {
+		case found:
+			answer = m.book.turn(stage, time.Now())
+			stage = next
+		case lines.Text() == "mark":
+			// With the pods that run by now.
+			m.waitForLooks(2)
+			m.book.mark()
+			answer = m.book.glance()
+		case lines.Text() == "look":
+			answer = m.book.glance()
+		default:
 			log.Fatalf("cannot read %q", lines.Text())
 		}
-		line, _ := json.Marshal(m.book.turn(stage, time.Now()))
+		line, _ := json.Marshal(answer)
 		fmt.Println(string(line))
-		stage = next
 	}
 }

@@ -45,6 +45,8 @@ type matrix struct {
 	pace    *pace
 	// When this program last had to wait for a core, in Unix ms.
 	starvedAt atomic.Int64
+	// How often watch has looked for pods.
+	looks atomic.Int64
 }
 
 func newMatrix(wanted spec) (*matrix, error) {
@@ -115,6 +117,14 @@ func (m *matrix) watch() {
 			}
 		}
 		m.forget()
+		m.looks.Add(1)
+	}
+}
+
+// waitForLooks waits until watch has looked for pods so many more times.
+func (m *matrix) waitForLooks(more int64) {
+	for wanted := m.looks.Load() + more; m.looks.Load() < wanted; {
+		time.Sleep(lookEvery / 10)
 	}
 }
 

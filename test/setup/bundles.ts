@@ -2,24 +2,26 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { plain, writeBundles } from '../../worker/bundle.ts';
+import { provideTimeFactor } from '../runner/machine-factor.ts';
 
-/** Folders to remove in the end; Jest loads this file once for each project and once more for the end. */
+/** Folders to remove at the end. Jest loads this file once for each project and again for the teardown. */
 const shared = globalThis as { bundleFolders?: string[] };
 
-/** Bundles the workflows once for all test files of a project, and not in each anew. */
+/** Measures the machine's time factor, and bundles the workflows once for all test files of a project. */
 export default async function bundleOnce(
   _: unknown,
   { displayName }: { displayName: { name: string } }
 ): Promise<void> {
+  await provideTimeFactor();
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bundles-'));
   (shared.bundleFolders ??= []).push(dir);
-  // Workers that are processes of their own encrypt and trace, too.
+  // Tests that start workers as processes need the bundles with encryption and tracing as well.
   await writeBundles(dir, displayName.name === 'workflow' ? [plain] : undefined);
-  // Where workers look, and tests with a worker of their own.
+  // Workers read this variable, and so do tests that create a worker themselves.
   process.env['CNI_MIGRATION_BUNDLES'] = dir;
 }
 
-/** Removes what {@link bundleOnce} made. */
+/** Removes the folders that {@link bundleOnce} created. */
 export async function removeBundles(): Promise<void> {
   for (const dir of shared.bundleFolders?.splice(0) ?? []) await rm(dir, { recursive: true });
 }

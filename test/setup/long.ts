@@ -1,1 +1,3 @@
-jest.setTimeout(600_000);
+import { timeLimits } from '../support/time-limits.ts';
+
+jest.setTimeout(timeLimits.longTest);

@@ -1,2 +1,3 @@
-// Some workflow tests take half a minute on a machine that runs four of them at once, on two cores.
-jest.setTimeout(120_000);
+import { timeLimits } from '../support/time-limits.ts';
+
+jest.setTimeout(timeLimits.shortTest);

@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { clusterMigration } from '../../workflows/index.ts';
 import type { MigrationStatus, NodeState } from '../../model/status.ts';
 import { signal, statusQuery } from '../../workflows/messages.ts';
+import { timeLimits } from './time-limits.ts';
 
 /** A run of a cluster's migration in a test. */
 export type Run = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
@@ -36,11 +37,13 @@ export async function untilQueried<Status>(
   query: () => Promise<Status>,
   wanted: (status: Status) => boolean
 ): Promise<Status> {
-  const deadline = Date.now() + 45_000;
+  const deadline = Date.now() + timeLimits.workflowState;
   for (;;) {
     const status = await query();
     if (wanted(status)) return status;
-    if (Date.now() > deadline) throw new Error(`not as wanted: ${JSON.stringify(status)}`);
+    if (Date.now() > deadline) {
+      throw new Error(`waited ${timeLimits.workflowState / 1000} s for another status than ${JSON.stringify(status)}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

@@ -7,8 +7,10 @@ import type { Lab } from '../../lab/cluster/lab.ts';
 import { initPid } from '../../lab/machine/machine.ts';
 import { targetPodCidr } from '../../lab/migration-request.ts';
 import { projectDir } from '../../lab/paths.ts';
+import { until } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { pauseImage } from '../../lab/tools/node-images.ts';
+import { timeLimits } from './time-limits.ts';
 import { controlPort, groups, matrixNamespaces, namedPorts, type Group, type MatrixCheck } from './policy-shapes.ts';
 
 /** A flow that was judged wrongly for a while. */
@@ -43,6 +45,17 @@ export interface MatrixStage {
   Right: number;
   All: number;
   checks: number;
+}
+
+/** How things are just now; the fields are those of test/policy-matrix/book.go. */
+export interface MatrixGlance {
+  /** Flows of the last mark that are still there, and how often the one was judged that was judged least often. */
+  marked: number;
+  fewest: number;
+  which: string;
+  /** Flows that are judged wrongly, and those of them that are let in by a pod on Cilium although they must not be. */
+  wrong: number;
+  letIn: number;
 }
 
 /** The prober of test/policy-matrix: it samples every flow of a lab's groups until it is stopped. */
@@ -84,11 +97,42 @@ export class PolicyMatrix {
 
   /** Ends the stage that goes on, and begins another. @returns what was seen in the one that is over. */
   async stage(name: string): Promise<MatrixStage> {
-    this.process.stdin?.write(`stage ${name}\n`);
-    const next: IteratorResult<string> = await this.lines.next();
-    const stage = JSON.parse(String(next.value)) as MatrixStage;
+    const stage = await this.command<MatrixStage>(`stage ${name}`);
     this.stages.push(stage);
     return stage;
+  }
+
+  /** Waits until every flow that there is now was judged so many more times, while its ends live. */
+  async waitForSamples(times: number): Promise<void> {
+    await this.command('mark');
+    await this.waitFor(`${times} samples of every flow`, ({ fewest }) => fewest >= times);
+  }
+
+  /** Waits until every flow that there is now was judged twice more, and none is judged wrongly. */
+  async waitUntilRight(): Promise<void> {
+    await this.command('mark');
+    await this.waitFor('every flow to be judged rightly', ({ fewest, wrong }) => fewest >= 2 && wrong === 0);
+  }
+
+  /** Waits until things are as wanted. @throws Error with how they are instead. */
+  async waitFor(
+    what: string,
+    wanted: (glance: MatrixGlance) => boolean,
+    timeoutMs = timeLimits.policySamples
+  ): Promise<void> {
+    let glance: MatrixGlance | undefined;
+    const holds = async (): Promise<boolean> => wanted((glance = await this.command<MatrixGlance>('look')));
+    await until(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${JSON.stringify(glance)}`, { cause: error });
+    });
+  }
+
+  /** One at a time: answers come in the order of the commands. */
+  private async command<Answer>(line: string): Promise<Answer> {
+    this.process.stdin?.write(`${line}\n`);
+    const next: IteratorResult<string> = await this.lines.next();
+    if (next.done === true) throw new Error('the policy matrix has ended; standard error says why');
+    return JSON.parse(String(next.value)) as Answer;
   }
 
   async stop(): Promise<void> {

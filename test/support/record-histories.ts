@@ -79,7 +79,7 @@ async function record(file: string, workflowId: string): Promise<void> {
 }
 
 await mkdir(folder, { recursive: true });
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 await server.start();
 for (const [name, { input, options, play }] of Object.entries(scenarios)) {
   const cluster = fakeCluster(options);

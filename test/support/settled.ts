@@ -1,16 +1,37 @@
+import { isDeepStrictEqual } from 'node:util';
 import { until } from '../../lab/process.ts';
+import { timeLimits } from './time-limits.ts';
 
-/** How long something has to stay the same, in ms. */
+/** How long a state has to stay the same to count as settled, in ms. */
 const quietMs = 3_000;
 
-/** Waits until what is read stays the same: Kubernetes' own controllers need a moment with what was just made. */
-export async function settled(read: () => Promise<string>): Promise<string> {
-  let text = '';
+/**
+ * Waits until a state stays the same: Kubernetes' own controllers need a moment after a change.
+ * @returns the settled state.
+ */
+export async function settled<T>(read: () => Promise<T>): Promise<T> {
+  let state = await read();
   const same = async (): Promise<boolean> => {
-    text = await read();
+    const before = state;
     await new Promise((resolve) => setTimeout(resolve, quietMs));
-    return (await read()) === text;
+    state = await read();
+    return isDeepStrictEqual(state, before);
   };
-  await until('the cluster to settle', same, { timeoutMs: 60_000 });
-  return text;
+  await until('the cluster to settle', same, { timeoutMs: timeLimits.clusterChange });
+  return state;
+}
+
+/**
+ * Waits until a state equals the expected one: controllers remove what belongs to a deleted object some time after it.
+ * When the limit is over, the comparison fails with the differences.
+ */
+export async function expectEventually<T>(what: string, read: () => Promise<T>, expected: T): Promise<void> {
+  let state = await read();
+  const equal = async (): Promise<boolean> => {
+    state = await read();
+    return isDeepStrictEqual(state, expected);
+  };
+  if (isDeepStrictEqual(state, expected)) return;
+  await until(what, equal, { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 }).catch(() => undefined);
+  expect(state).toEqual(expected);
 }

@@ -3,8 +3,10 @@ import { until } from '../../lab/process.ts';
 import type { MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
+import { timeLimits } from './time-limits.ts';
+import { parseHistory, type WorkflowHistory } from './workflow-history.ts';
 
-/** A history in JSON with what is in its payloads in the place of their base64. */
+/** A history in JSON with the text of its payloads instead of their base64. */
 export function withPayloads(json: string): string {
   return json.replaceAll(/"data": *"([^"]*)"/g, (_all, data: string) => Buffer.from(data, 'base64').toString());
 }
@@ -20,8 +22,9 @@ export class TemporalCli {
     this.workflowId = workflowId;
   }
 
-  async start(input: string, workflow = 'clusterMigration'): Promise<void> {
-    const type = ['--type', workflow, '--task-queue', 'cni-migration', '--id-conflict-policy', 'Fail'];
+  /** @param flags of `temporal workflow start`, beside the usual ones. */
+  async start(input: string, workflow = 'clusterMigration', ...flags: string[]): Promise<void> {
+    const type = ['--type', workflow, '--task-queue', 'cni-migration', '--id-conflict-policy', 'Fail', ...flags];
     await this.server.cli('workflow', 'start', ...type, '--workflow-id', this.workflowId, '--input', input);
   }
 
@@ -41,37 +44,73 @@ export class TemporalCli {
 
   /** Waits for the approval of the plan, and gives it. */
   async approvePlan(): Promise<void> {
-    await until('the plan', async () => (await this.status().catch(() => undefined))?.phase === 'plan', {
-      timeoutMs: 60_000,
-    });
+    await this.waitForStatus('the plan', ({ phase }) => phase === 'plan', timeLimits.preflight);
     await this.send('approve', { plan: true, by: 'tester' });
   }
 
-  /** State of a node; undefined when nobody answers. */
-  async nodeState(name: string): Promise<string | undefined> {
-    return (await this.status().catch(() => undefined))?.nodes.find((node) => node.name === name)?.state;
+  /**
+   * Waits until the status is as wanted. No answer, as while no worker runs, is no error.
+   * @param timeoutMs how long to wait. @default timeLimits.wholeMigration
+   * @returns that status. @throws Error with the latest status when the time is over.
+   */
+  async waitForStatus(
+    what: string,
+    wanted: (status: MigrationStatus) => boolean,
+    timeoutMs = timeLimits.wholeMigration
+  ): Promise<MigrationStatus> {
+    let latest: MigrationStatus | undefined;
+    const holds = async (): Promise<boolean> => {
+      latest = (await this.status().catch(() => undefined)) ?? latest;
+      return latest !== undefined && wanted(latest);
+    };
+    await until(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; the latest status: ${JSON.stringify(latest).slice(0, 3_000)}`, {
+        cause: error,
+      });
+    });
+    if (latest === undefined) throw new Error(`no status while waiting for ${what}`);
+    return latest;
   }
 
   /** Waits until a node is in one of these states. @throws Error with the status instead. */
-  async untilNode(name: string, ...states: string[]): Promise<void> {
-    const reached = async (): Promise<boolean> => states.includes((await this.nodeState(name)) ?? '');
-    const patience = { timeoutMs: 300_000, everyMs: 500 };
-    await until(`${name} to be ${states.join(' or ')}`, reached, patience).catch(async (error: unknown) => {
-      const instead = JSON.stringify(await this.status().catch(String));
-      throw new Error(`${String(error)}; instead: ${instead.slice(0, 3_000)}`, { cause: error });
-    });
+  async waitForNode(name: string, ...states: string[]): Promise<void> {
+    const reached = ({ nodes }: MigrationStatus): boolean =>
+      states.includes(nodes.find((node) => node.name === name)?.state ?? '');
+    await this.waitForStatus(`${name} to be ${states.join(' or ')}`, reached, timeLimits.wholeNode);
+  }
+
+  /** Waits until the clean-up waits for its approval. @returns the status. */
+  waitForCleanUp(): Promise<MigrationStatus> {
+    return this.waitForStatus(
+      'the clean-up to wait',
+      ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
+    );
+  }
+
+  /** Waits until a node's migration has begun an activity of this type. */
+  async waitForActivity(node: string, name: string): Promise<void> {
+    const begun = async (): Promise<boolean> =>
+      (await this.nodeHistory(node)).activities.some((activity) => activity.name === name);
+    await until(`${name} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
+  }
+
+  /** History of the latest workflow of a node, there or back; empty when there was none. */
+  nodeHistory(node: string): Promise<WorkflowHistory> {
+    return this.history(`${this.workflowId}/node/${node}`).catch(() => ({ activities: [], children: [] }));
+  }
+
+  /**
+   * History of a workflow.
+   * @param workflowId @default the cluster's migration
+   * @param runId @default the latest run
+   */
+  async history(workflowId = this.workflowId, runId?: string): Promise<WorkflowHistory> {
+    const run = runId === undefined ? [] : ['--run-id', runId];
+    return parseHistory(await this.server.cli('workflow', 'show', '--workflow-id', workflowId, ...run, '-o', 'json'));
   }
 
   private message(name: MessageName, message: object): string[] {
     return ['--workflow-id', this.workflowId, '--name', name, '--input', JSON.stringify({ by: 'tester', ...message })];
-  }
-
-  /** Types of the activities that a node's workflow has under way. */
-  async activitiesOf(node: string): Promise<string[]> {
-    const id = `${this.workflowId}/node/${node}`;
-    const text = await this.server.cli('workflow', 'describe', '--workflow-id', id, '-o', 'json').catch(() => '{}');
-    const { pendingActivities } = JSON.parse(text) as { pendingActivities?: { activityType: { name: string } }[] };
-    return (pendingActivities ?? []).map(({ activityType }) => activityType.name);
   }
 
   async status(): Promise<MigrationStatus> {

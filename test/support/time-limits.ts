@@ -25,6 +25,8 @@ const referenceLimits = {
   localChange: 30_000,
   /** A started program answers its first request. */
   serviceStart: 60_000,
+  /** A workflow with quick activities comes to the next state that a test waits for. */
+  workflowState: 60_000,
   /** A program that was asked to end has ended. */
   serviceStop: 30_000,
   /** A controller of a running cluster has acted on a change. */
@@ -33,6 +35,8 @@ const referenceLimits = {
   podsReady: 300_000,
   /** All preflight checks of a lab have answered. */
   preflight: 300_000,
+  /** Every flow of the policy matrix is judged several more times. */
+  policySamples: 300_000,
   /** A migration comes to the next step of a node. */
   nodeStep: 300_000,
   /** A node is migrated or taken back. */

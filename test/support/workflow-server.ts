@@ -3,27 +3,29 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
 import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
-import proto from '@temporalio/proto';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
-import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
-import { searchAttributes } from '../../workflows/search-attributes.ts';
+import { startDevServer, type DevServer } from './dev-server.ts';
+import { timeLimits } from './time-limits.ts';
 
-/** The API's number of that type. */
-const keyword = proto.temporal.api.enums.v1.IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD;
+/** Has workflows let a test skip time. */
+const skippedTime = path.join(import.meta.dirname, 'skipped-time.ts');
 
-/**
- * A Temporal server with a worker on it, for one test file. `real` is the server that people run; `time-skipping` is a
- * stand-in that skips time while nothing is to be done, for what takes days. The stand-in cannot cancel an activity that
- * has not begun, and sometimes sleeps on: what needs no time is tested on the real one.
- */
+/** What a test file wants of its server. */
+export interface WorkflowServerOptions {
+  /** Tests skip time with `skipTime` of `time-skips.ts`. @default false */
+  skipsTime?: boolean;
+  /** Gives the port of the Web UI. @default no Web UI */
+  uiPort?: () => Promise<string>;
+}
+
+/** A Temporal server as people run it, with a worker on it, for one test file. */
 export class WorkflowServer {
-  private readonly kind: 'real' | 'time-skipping';
-
-  private readonly uiPort: (() => Promise<string>) | undefined;
+  private readonly options: WorkflowServerOptions;
+  private devServer: DevServer | undefined;
   private environment: TestWorkflowEnvironment | undefined;
   /** Address of the Web UI; empty without one. */
   webUi = '';
@@ -33,33 +35,23 @@ export class WorkflowServer {
   /** Nothing is measured unless Jest runs with --coverage. */
   private readonly coverage = new WorkflowCoverage();
 
-  /** @param uiPort where a real server's Web UI is to be. @default it has none */
-  constructor(kind: 'real' | 'time-skipping', uiPort?: () => Promise<string>) {
-    this.kind = kind;
-    this.uiPort = uiPort;
+  constructor(options: WorkflowServerOptions = {}) {
+    this.options = options;
   }
 
-  /** To be called in `beforeAll`, or in `beforeEach` by tests that may leave a server in disorder. */
+  /** To be called in `beforeAll`. */
   async start(): Promise<void> {
     installRuntime();
-    const { bin } = await loadCatalogue();
-    const executable = (path: string) => ({ executable: { type: 'existing-path' as const, path } });
-    const uiPort = await this.uiPort?.();
-    const ui = uiPort === undefined ? {} : { ui: true, uiPort: Number(uiPort) };
+    const uiPort = await this.options.uiPort?.();
     if (uiPort !== undefined) this.webUi = `http://127.0.0.1:${uiPort}`;
-    this.environment =
-      this.kind === 'real'
-        ? await TestWorkflowEnvironment.createLocal({ server: { ...executable(bin('temporal')), ...ui } })
-        : await patiently(() =>
-            TestWorkflowEnvironment.createTimeSkipping({ server: executable(bin('temporal-test-server')) })
-          );
-    await this.environment.connection.operatorService.addSearchAttributes({
-      namespace: this.environment.namespace ?? 'default',
-      searchAttributes: Object.fromEntries(Object.values(searchAttributes).map(({ name }) => [name, keyword])),
-    });
-    const options = { workflowsPath, payloadConverterPath, logger };
+    this.devServer = await startDevServer(uiPort);
+    this.environment = await TestWorkflowEnvironment.createFromExistingServer({ address: this.devServer.address });
+    const { skipsTime = false } = this.options;
+    const more = skipsTime ? { workflowInterceptorModules: [skippedTime] } : {};
+    const options = { workflowsPath, payloadConverterPath, logger, ...more };
     const measured = this.coverage.augmentBundleOptions(options);
-    this.bundle = measured === options ? await plainBundle() : await bundleWorkflowCode(measured);
+    const isPlain = measured === options && !skipsTime;
+    this.bundle = isPlain ? await plainBundle() : await bundleWorkflowCode(measured);
   }
 
   /** To be called after that. */
@@ -71,6 +63,8 @@ export class WorkflowServer {
     if ('__coverage__' in measured) measured.__coverage__ = JSON.parse(JSON.stringify(measured.__coverage__));
     await this.environment?.teardown();
     this.environment = undefined;
+    await this.devServer?.stop();
+    this.devServer = undefined;
   }
 
   get env(): TestWorkflowEnvironment {
@@ -109,12 +103,11 @@ export class WorkflowServer {
     if (this.current === undefined) return;
     const ended = this.current.catch(() => undefined);
     const { client, namespace = 'default' } = this.env;
-    // The stand-in knows no other list.
     const { executions } = await client.workflowService.listOpenWorkflowExecutions({ namespace });
     for (const { execution } of executions) {
       await client.workflow.getHandle(execution?.workflowId ?? '').terminate();
     }
-    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 10_000))]);
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, timeLimits.serviceStop))]);
     this.current = undefined;
   }
 }
@@ -122,21 +115,10 @@ export class WorkflowServer {
 const logger = new DefaultLogger('ERROR');
 let installed = false;
 
-/** The Java server lacks some abilities of the real one, and the SDK warns of it for every worker. Once a test file. */
+/** Has the SDK's core report errors alone, once in a test file. */
 function installRuntime(): void {
   if (!installed) Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR' } } });
   installed = true;
-}
-
-/** The SDK gives a server 5 s to start, which are too few on a machine that starts others: it is asked a few times. */
-async function patiently<T>(start: () => Promise<T>): Promise<T> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return await start();
-    } catch (error) {
-      if (attempt === 5) throw error;
-    }
-  }
 }
 
 /** The workflows as this test run has bundled them; outside a test run, as they are now. */

@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { withLabFlannel } from '../../lab/cluster/canal-manifest.ts';
 import { projectDir } from '../../lab/paths.ts';
+import { goSets } from '../../lab/tools/go-sets.ts';
+import { builtVersions, corednsImage, flannelImage } from '../../lab/tools/node-images.ts';
 
 const ofTools = (name: string): string => `lab/tools/go/${name}`;
 
 /**
- * What each leaves to itself, because its code does not compile with the others' version. Calico and what is small are
- * not here: they have modules of their own altogether.
+ * What each leaves to itself, because its code does not compile with the others' version. Modules that are small, or
+ * that nothing else needs, are not here.
  */
 const apart: Readonly<Record<string, RegExp>> = {
   [ofTools('kubernetes')]: /^$/,
@@ -15,9 +18,13 @@ const apart: Readonly<Record<string, RegExp>> = {
   [ofTools('coredns')]: /^$/,
   [ofTools('containerd')]: /^$/,
   [ofTools('flannel')]: /^$/,
+  [ofTools('kwok')]: /^$/,
   'images/coexistence': /^$/,
   'test/bench/scale/simulator': /^$/,
-  [ofTools('cilium')]: /^(k8s\.io|sigs\.k8s\.io|go\.uber\.org\/dig)(\/|$)/,
+  [ofTools('cilium')]: /^go\.uber\.org\/dig$/,
+  // Calico's code, and the libraries of Kubernetes 1.29 that it needs, compile with no newer ones of these.
+  [ofTools('calico')]:
+    /^(k8s\.io\/|sigs\.k8s\.io\/knftables$|github\.com\/(vishvananda\/netlink|containernetworking\/plugins|google\/gnostic-models)$)/,
   [ofTools('temporal-server')]: /^go\.opentelemetry\.io\//,
   [ofTools('temporal')]: /^(go\.opentelemetry\.io|go\.temporal\.io|github\.com\/(temporalio|nexus-rpc))\//,
 };
@@ -50,4 +57,31 @@ it('takes modules that programs share at one version, so that they are compiled 
   }
   const differing = [...seen].filter(([, versions]) => versions.size > 1);
   expect(Object.fromEntries(differing.map(([name, versions]) => [name, Object.fromEntries(versions)]))).toEqual({});
+});
+
+describe('versions in image names', () => {
+  const modules: Readonly<Record<Exclude<keyof typeof builtVersions, 'calico'>, string>> = {
+    cilium: 'github.com/cilium/cilium',
+    coredns: 'github.com/coredns/coredns',
+    flannel: 'github.com/flannel-io/flannel',
+  };
+
+  it.each(Object.entries(modules))('are those that %s is built from', async (name, module) => {
+    const pinned = (await versionsOf(ofTools(name))).get(module);
+    expect(`v${builtVersions[name as keyof typeof modules]}`).toBe(pinned);
+  });
+
+  it('are those that the manifests of the lab ask for', async () => {
+    const manifest = await readFile(path.join(projectDir, 'lab/cluster/manifests/coredns.yaml'), 'utf8');
+    expect(manifest).toContain(`image: ${corednsImage}\n`);
+    expect(withLabFlannel('image: docker.io/flannel/flannel:v0.24.3\n')).toBe(`image: ${flannelImage}\n`);
+    expect(() => withLabFlannel('image: other')).toThrow('names no image');
+  });
+
+  it('are those that Kubernetes reports', async () => {
+    const pinned = (await versionsOf(ofTools('kubernetes'))).get('k8s.io/kubernetes') ?? '';
+    const flags = goSets.find(({ name }) => name === 'kubernetes')?.ldflags;
+    expect(flags).toContain(`gitVersion=${pinned} `);
+    expect(flags).toContain(`gitMinor=${pinned.split('.')[1] ?? ''}`);
+  });
 });

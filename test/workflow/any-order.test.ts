@@ -5,6 +5,7 @@ import type { MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import { startRun, type Run } from '../support/migration-run.ts';
+import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /**
@@ -16,7 +17,7 @@ const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 2);
 /** So many scenarios run side by side: most of the time they wait for the server. */
 const atOnce = 8;
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
@@ -92,7 +93,7 @@ async function play(
 
 /** Answers whatever is waited for, as a human would who wants it to be over. */
 async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promise<void> {
-  const deadline = Date.now() + 120_000;
+  const deadline = Date.now() + timeLimits.shortTest;
   for (;;) {
     const { status } = await run.describe();
     if (status.name !== 'RUNNING') return;
@@ -187,18 +188,25 @@ function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scen
   };
 }
 
-it('keeps its rules and comes to an end, whatever is sent and whatever fails', async () => {
-  const property = fc.asyncProperty(fc.array(scenario, { minLength: atOnce, maxLength: atOnce }), async (scenarios) => {
-    const outcomes = await Promise.allSettled(
-      scenarios.map(async (one) => {
-        const cluster = stage(one);
-        await server.withWorker(cluster.activities, (client, taskQueue) => play(client, taskQueue, one, cluster));
-      })
+it(
+  'keeps its rules and comes to an end, whatever is sent and whatever fails',
+  async () => {
+    const property = fc.asyncProperty(
+      fc.array(scenario, { minLength: atOnce, maxLength: atOnce }),
+      async (scenarios) => {
+        const outcomes = await Promise.allSettled(
+          scenarios.map(async (one) => {
+            const cluster = stage(one);
+            await server.withWorker(cluster.activities, (client, taskQueue) => play(client, taskQueue, one, cluster));
+          })
+        );
+        const failed = outcomes.flatMap((outcome, index) =>
+          outcome.status === 'rejected' ? [`${JSON.stringify(scenarios[index])}\n${String(outcome.reason)}`] : []
+        );
+        if (failed.length > 0) throw new Error(failed.join('\n\n'));
+      }
     );
-    const failed = outcomes.flatMap((outcome, index) =>
-      outcome.status === 'rejected' ? [`${JSON.stringify(scenarios[index])}\n${String(outcome.reason)}`] : []
-    );
-    if (failed.length > 0) throw new Error(failed.join('\n\n'));
-  });
-  await fc.assert(property, { seed, numRuns, endOnFailure: true });
-}, 600_000);
+    await fc.assert(property, { seed, numRuns, endOnFailure: true });
+  },
+  timeLimits.longTest
+);

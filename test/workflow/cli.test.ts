@@ -5,11 +5,12 @@ import { CommandFailed, run, until } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
+import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** The command line, as people and scripts use it, on a real Temporal server; only the cluster is a fake. */
-jest.setTimeout(240_000);
-const server = new WorkflowServer('real');
+jest.setTimeout(timeLimits.longTest);
+const server = new WorkflowServer();
 let dir: string;
 let temporalDir: string;
 beforeAll(async () => {
@@ -54,7 +55,10 @@ async function shell(script: string, args: string[] = [], more: NodeJS.ProcessEn
 }
 
 const untilSays = (words: string, ...args: string[]): Promise<void> =>
-  until(words, async () => (await cli(...args)).out.includes(words), { timeoutMs: 30_000, everyMs: 100 });
+  until(words, async () => (await cli(...args)).out.includes(words), {
+    timeoutMs: timeLimits.workflowState,
+    everyMs: 100,
+  });
 
 it('takes a cluster from its checks to its end, and says how the Temporal CLI does the same', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });

@@ -2,9 +2,10 @@ import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from 
 import { Migration } from '../../client/migration.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
+import { untilQueried } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
@@ -14,11 +15,17 @@ it('starts a migration once, steers it, and waits for its end', async () => {
     const migration = new Migration(client, 'prod');
     await migration.start({ approval: 'every-wave' }, taskQueue);
     await expect(migration.start({}, taskQueue)).rejects.toThrow(WorkflowExecutionAlreadyStartedError);
-    while ((await migration.plan()) === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+    await untilQueried(
+      () => migration.plan(),
+      (plan) => plan !== undefined
+    );
     expect(await migration.status()).toMatchObject({ cluster: 'prod', phase: 'plan' });
     // What the Web UI shows as current details.
     const handle = client.workflow.getHandle(migrationWorkflowId('prod'));
-    while ((await migration.status()).waitingFor === undefined) await new Promise((resolve) => setTimeout(resolve, 50));
+    await untilQueried(
+      () => migration.status(),
+      ({ waitingFor }) => waitingFor !== undefined
+    );
     const { currentDetails } = await handle.query<{ currentDetails: string }>('__temporal_workflow_metadata');
     expect(currentDetails).toContain('Waiting for approval of the plan');
     expect(currentDetails).toContain(
@@ -28,7 +35,10 @@ it('starts a migration once, steers it, and waits for its end', async () => {
     expect(await migration.send('approve', { plan: true, by: 'ann' })).toBe('the plan is approved');
     expect(await migration.send('approve', { wave: 1 })).toBe('wave 1 is approved');
     expect(await migration.blockers()).toEqual([]);
-    while ((await migration.status()).phase !== 'clean-up') await new Promise((resolve) => setTimeout(resolve, 50));
+    await untilQueried(
+      () => migration.status(),
+      ({ phase }) => phase === 'clean-up'
+    );
     await migration.send('approve', { cleanup: true });
     expect(await migration.result()).toMatchObject({ phase: 'done' });
   });

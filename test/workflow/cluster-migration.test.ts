@@ -7,7 +7,7 @@ import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import { failureOf, startRun, states, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 

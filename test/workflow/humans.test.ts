@@ -6,7 +6,7 @@ import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import { approvePlan, failureOf, startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 

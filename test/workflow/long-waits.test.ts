@@ -1,29 +1,38 @@
+import { heartbeat } from '@temporalio/activity';
+import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
-import { planQuery, signal, statusQuery } from '../../workflows/messages.ts';
+import { tsToMs } from '@temporalio/common/lib/time.js';
+import type { temporal } from '@temporalio/proto';
+import { fleetStatusQuery, planQuery, signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { approvePlan, failureOf, startRun, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { fakeFleet } from '../support/fake-fleet.ts';
+import { clusterNames, fleetOf, fleetStates, startFleet, untilFleet } from '../support/fleet-run.ts';
+import { approvePlan, failureOf, startRun, untilQueried, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { retriesFaster, skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-/**
- * The stand-in that skips time loses a task now and then, and with it the run that it was for: a wait that never ends, in one
- * of some four runs of this file. What fails for a reason of ours fails every time. A server in which a run is lost goes on
- * skipping time for it: each test has its own.
- */
-jest.retryTimes(4, { logErrorsBeforeRetry: true });
-jest.setTimeout(60_000);
+/** What takes minutes to days. Time passes when a test skips it: no wait ends because the machine is slow. */
+const server = new WorkflowServer({ skipsTime: true });
+beforeAll(() => server.start());
+afterAll(() => server.stop());
 
-const server = new WorkflowServer('time-skipping');
-beforeEach(() => server.start());
-afterEach(() => server.stop());
-
+const minuteMs = 60_000;
+const dayMs = 24 * 60 * minuteMs;
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
+
+type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
+
+async function eventsOf(run: Pick<WorkflowHandle, 'fetchHistory'>): Promise<HistoryEvent[]> {
+  return (await run.fetchHistory()).events ?? [];
+}
 
 it('waits for the plan and for every node, for days if need be, and keeps who said yes', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
-    await server.env.sleep('3 days');
+    await untilWaiting(run, 'approval of the plan');
+    expect(await skipTime(run, 3 * dayMs)).toBe(3);
     expect(await run.query(statusQuery)).toMatchObject({
       phase: 'plan',
       waitingFor: expect.stringContaining('plan') as string,
@@ -38,7 +47,7 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
     expect(cluster.calls).not.toContain('applyHelmRelease');
     await approvePlan(run);
     await untilWaiting(run, 'approval of node a');
-    await server.env.sleep('3 days');
+    expect(await skipTime(run, 3 * dayMs)).toBe(3);
     expect(await run.query(statusQuery)).toMatchObject({ phase: 'migrate', waitingFor: 'approval of node a' });
     expect(cluster.calls).not.toContain('cordonNode a');
     await run.signal(signal('approve'), { node: 'a', approver: 'ann', reason: 'window' });
@@ -58,73 +67,212 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
   });
 });
 
-it('costs little history while it waits, and calls to mind', async () => {
+it('reminds of what it waits for once a day, and costs little history meanwhile', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
     await untilWaiting(run, 'approval of the plan');
-    const length = async (): Promise<number> => Number((await run.describe()).historyLength);
-    const before = await length();
-    await server.env.sleep('10 days');
-    expect((await run.query(statusQuery)).waiting?.reminders).toBeGreaterThanOrEqual(9);
-    expect((await length()) - before).toBeLessThanOrEqual(10 * 7);
+    const calls = cluster.calls.length;
+    const before = await eventsOf(run);
+    for (let days = 1; days <= 10; days++) {
+      expect(await skipTime(run, dayMs)).toBe(1);
+      expect((await run.query(statusQuery)).waiting?.reminders).toBe(days);
+    }
+    const added = (await eventsOf(run)).slice(before.length);
+    // Where a timer fires by itself, it has an event and a workflow task of its own: five events a day.
+    const own = added.filter((event) => !isOfSkip(event));
+    expect(own.map((event) => tsToMs(event.timerStartedEventAttributes?.startToFireTimeout))).toEqual(
+      Array.from({ length: 10 }, () => dayMs)
+    );
+    expect(cluster.calls).toHaveLength(calls);
     await run.terminate();
   });
 });
+
+/** Whether a test that skips time has made this event: an update with its workflow tasks, a timer that it has ended. */
+function isOfSkip(event: HistoryEvent): boolean {
+  return (
+    event.workflowTaskScheduledEventAttributes != null ||
+    event.workflowTaskStartedEventAttributes != null ||
+    event.workflowTaskCompletedEventAttributes != null ||
+    event.workflowExecutionUpdateAcceptedEventAttributes != null ||
+    event.workflowExecutionUpdateCompletedEventAttributes != null ||
+    event.timerCanceledEventAttributes != null
+  );
+}
 
 it('pauses, rather than fails, when an approval is not given in time; and goes on when it is resumed', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...perNode, approvalDeadlineSeconds: 3_600 });
     await approvePlan(run);
-    // Not before: time that is skipped while it still works is not part of the wait.
     await untilWaiting(run, 'approval of node a');
-    await server.env.sleep('2 hours');
-    const paused = await untilWaiting(run, 'somebody to resume it');
-    expect(paused.paused).toMatchObject({ by: 'cni-live-migration' });
-    expect(paused.paused?.reason).toContain('approval of node a was not given in 3600 s');
+    const almostMs = 55 * minuteMs;
+    expect(await skipTime(run, almostMs)).toBe(0);
+    expect(await run.query(statusQuery)).toMatchObject({ waitingFor: 'approval of node a' });
+    expect(await skipTime(run, 5 * minuteMs)).toBe(1);
+    const { paused } = await untilWaiting(run, 'somebody to resume it');
+    expect(paused).toMatchObject({ by: 'cni-live-migration' });
+    expect(paused?.reason).toContain('approval of node a was not given in 3600 s');
     await run.signal(signal('resume'), { by: 'ann' });
     await untilWaiting(run, 'approval of node a');
+    // The deadline has begun again.
+    expect(await skipTime(run, almostMs)).toBe(0);
     await run.signal(signal('approve'), { node: 'a' });
-    // Without skipping: the stand-in may sleep on when it is to skip time and a message comes.
-    await untilStatus(run, ({ phase }) => phase === 'done');
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
 });
 
-it('outlasts an API server that is down in the middle of a migration', async () => {
-  let down = 0;
-  const cluster = fakeCluster({
-    nodes: ['a'],
-    before: (activity) => {
-      // These two give up sooner: the next test.
-      if (activity === 'inspectCluster' || activity === 'applyHelmRelease' || down >= 200) return;
-      down++;
-      throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
-    },
-  });
+it('lets each wave soak before the next', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    expect(await (await startRun(client, taskQueue, alone)).result()).toMatchObject({ phase: 'done' });
+    const run = await startRun(client, taskQueue, { ...alone, waves: { soakSeconds: 3_600 } });
+    await untilWaiting(run, 'wave 1 to soak');
+    await skipTime(run, 55 * minuteMs);
+    expect(await run.query(statusQuery)).toMatchObject({
+      waitingFor: expect.stringContaining('wave 1 to soak') as string,
+    });
+    expect(cluster.calls).not.toContain('cordonNode b');
+    await skipTime(run, 5 * minuteMs);
+    expect(await run.result()).toMatchObject({ phase: 'done' });
   });
-  expect(down).toBe(200);
 });
 
-it.each([
-  ['inspectCluster', 'ClusterUnreachable', 5],
-  ['applyHelmRelease', 'HelmFailed', 8],
-])('gives up on %s after some attempts, with the reason', async (failing, type, expected) => {
-  let attempts = 0;
+it('begins no other cluster while the fleet is paused or the canaries soak', async () => {
+  const { a, b } = clusterNames('a', 'b');
+  const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
+  await server.withWorker(activities, async (client, taskQueue) => {
+    const run = await startFleet(client, taskQueue, fleetOf([a, b], { soakSeconds: 3_600 }));
+    const isSoaking = expect.stringContaining('the canaries to soak') as string;
+    await untilFleet(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
+    await skipTime(run, 55 * minuteMs);
+    const soaking = await run.query(fleetStatusQuery);
+    expect(soaking).toMatchObject({ waitingFor: isSoaking });
+    expect(fleetStates(soaking)).toEqual({ a: 'migrated', b: 'pending' });
+    expect(await run.executeUpdate('pause', { args: [{ by: 'ann' }] })).toContain('no other cluster begins');
+    await skipTime(run, 60 * minuteMs);
+    const paused = await run.query(fleetStatusQuery);
+    expect(paused).toMatchObject({ waitingFor: 'somebody to resume it (paused by ann)' });
+    expect(fleetStates(paused)).toEqual({ a: 'migrated', b: 'pending' });
+    expect(clusters[b]?.calls).toEqual([]);
+    await run.signal('resume', {});
+    expect(fleetStates(await run.result())).toEqual({ a: 'migrated', b: 'migrated' });
+  });
+});
+
+it('begins the other clusters when the canaries have soaked', async () => {
+  const { a, b } = clusterNames('a', 'b');
+  const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
+  await server.withWorker(activities, async (client, taskQueue) => {
+    const run = await startFleet(client, taskQueue, fleetOf([a, b], { soakSeconds: 3_600 }));
+    await untilFleet(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
+    expect(clusters[b]?.calls).toEqual([]);
+    expect(await skipTime(run, 60 * minuteMs)).toBe(1);
+    expect(fleetStates(await run.result())).toEqual({ a: 'migrated', b: 'migrated' });
+  });
+});
+
+it('waits for a node that an earlier run is still giving back', async () => {
+  let release: () => void = () => undefined;
+  const blocked = new Promise<void>((resolve) => (release = resolve));
+  let hold = true;
+  let isHeld = false;
   const cluster = fakeCluster({
-    before: (activity) => {
-      if (activity !== failing) return;
-      attempts++;
-      throw ApplicationFailure.retryable('the reason', type);
+    nodes: ['a'],
+    before: async (activity) => {
+      if (activity !== 'uncordonNode' || !hold) return;
+      isHeld = true;
+      const beat = setInterval(() => heartbeat(), 100);
+      await blocked.finally(() => clearInterval(beat));
     },
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const failure = await failureOf(await startRun(client, taskQueue, alone));
-    expect(failure).toMatchObject({ type, message: 'the reason' });
+    const first = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
+    await untilStatus(first, () => cluster.calls.includes('verify target a'));
+    await first.terminate();
+    await untilQueried(
+      () => Promise.resolve(isHeld),
+      (held) => held
+    );
+    hold = false;
+    const { workflowId } = first;
+    const ofNode = client.workflow.getHandle(`${workflowId}/node/a`);
+    const earlier = client.workflow.getHandle(ofNode.workflowId, (await ofNode.describe()).runId);
+    const second = await client.workflow.start('clusterMigration', { taskQueue, workflowId, args: [alone] });
+    await untilQueried(() => eventsOf(second), waitsAfterRefusal);
+    release();
+    await earlier.result().catch(() => undefined);
+    expect(await skipTime(second, 10_000)).toBe(1);
+    expect(await second.result()).toMatchObject({ phase: 'done' });
   });
-  expect(attempts).toBe(expected);
-  expect(cluster.system.lock).toBe('');
+  expect(cluster.cordoned()).toEqual([]);
 });
+
+/** Whether the last child was refused, because one of that name runs, and a timer was started since. */
+function waitsAfterRefusal(events: readonly HistoryEvent[]): boolean {
+  const refused = events.findIndex((event) => event.startChildWorkflowExecutionFailedEventAttributes != null);
+  return refused !== -1 && events.slice(refused).some((event) => event.timerStartedEventAttributes != null);
+}
+
+describe('an API server that is down', () => {
+  it('is outlasted in the middle of a migration, by every activity', async () => {
+    // More often than any activity that gives up is tried.
+    const failures = 10;
+    let down = 0;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: (activity) => {
+        if (activity !== 'flipNode' || down >= failures) return;
+        down++;
+        throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      expect(await run.result()).toMatchObject({ phase: 'done' });
+      const ofNode = client.workflow.getHandle(`${run.workflowId}/node/a`);
+      const policies = [...retriesIn(await eventsOf(run)), ...retriesIn(await eventsOf(ofNode))];
+      const bounded = policies.filter(({ maximumAttempts }) => maximumAttempts > 0);
+      // These two give up: the next test.
+      expect(new Set(bounded.map(({ activity }) => activity))).toEqual(new Set(['inspectCluster', 'applyHelmRelease']));
+      for (const policy of policies) expect(policy).toMatchObject({ firstMs: 1_000, longestMs: 15_000 });
+    });
+    expect(down).toBe(failures);
+  });
+
+  it.each([
+    ['inspectCluster', 'ClusterUnreachable', 5],
+    ['applyHelmRelease', 'HelmFailed', 8],
+  ])('is given up by %s after some attempts, with the reason', async (failing, type, expected) => {
+    let attempts = 0;
+    const cluster = fakeCluster({
+      before: (activity) => {
+        if (activity !== failing) return;
+        attempts++;
+        throw ApplicationFailure.retryable('the reason', type);
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, alone);
+      expect(await failureOf(run)).toMatchObject({ type, message: 'the reason' });
+    });
+    expect(attempts).toBe(expected);
+    expect(cluster.system.lock).toBe('');
+  });
+});
+
+/** How activities are retried, with the pauses that the product asks for. */
+function retriesIn(events: readonly HistoryEvent[]) {
+  return events.flatMap(({ activityTaskScheduledEventAttributes: task }) =>
+    task?.retryPolicy == null
+      ? []
+      : [
+          {
+            activity: task.activityType?.name,
+            maximumAttempts: task.retryPolicy.maximumAttempts ?? 0,
+            firstMs: tsToMs(task.retryPolicy.initialInterval) * retriesFaster,
+            longestMs: tsToMs(task.retryPolicy.maximumInterval) * retriesFaster,
+          },
+        ]
+  );
+}

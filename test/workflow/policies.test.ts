@@ -4,7 +4,7 @@ import { fakeCluster } from '../support/fake-cluster.ts';
 import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 

@@ -4,10 +4,10 @@ import type { clusterPreflight } from '../../workflows/index.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, untilWaiting } from '../support/migration-run.ts';
+import { failureOf, startRun, states, untilQueried, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
@@ -105,7 +105,7 @@ describe('the checks by themselves', () => {
         ((await run.describe()).raw.pendingActivities ?? []).some(
           ({ activityType, lastHeartbeatTime }) => activityType?.name === 'runPreflight' && lastHeartbeatTime !== null
         );
-      while (!(await begun())) await new Promise((resolve) => setTimeout(resolve, 50));
+      await untilQueried(begun, (has) => has);
       await run.cancel();
       await expect(run.result()).rejects.toThrow();
     });

@@ -1,10 +1,11 @@
 import { run as runCommand, until } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
+import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** Temporal's schedules, with the commands of docs/operating.md. */
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
@@ -20,6 +21,14 @@ async function runsOf(schedule: string): Promise<string[]> {
   return found.map(({ execution }) => execution.workflowId);
 }
 
+/** How often a schedule has begun nothing because its last run is open. */
+async function skippedBy(schedule: string): Promise<number> {
+  const description = JSON.parse(await temporal('schedule', 'describe', '--schedule-id', schedule, '-o', 'json')) as {
+    info: { overlapSkipped?: string };
+  };
+  return Number(description.info.overlapSkipped ?? 0);
+}
+
 it('begins a migration when a window opens, once however often it opens, and checks a cluster every night', async () => {
   await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
     const action = ['--task-queue', taskQueue, '--input', '{"cluster": "prod"}'];
@@ -30,14 +39,18 @@ it('begins a migration when a window opens, once however often it opens, and che
     await temporal('schedule', 'create', ...night, ...action, ...skip, '--cron', '0 3 * * *');
     for (const schedule of ['window', 'night']) {
       await temporal('schedule', 'trigger', '--schedule-id', schedule);
-      await until('its run', async () => (await runsOf(schedule)).length === 1, { timeoutMs: 30_000 });
+      await until('its run', async () => (await runsOf(schedule)).length === 1, {
+        timeoutMs: timeLimits.workflowState,
+      });
     }
     const [migration = ''] = await runsOf('window');
     const [checks = ''] = await runsOf('night');
     expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayBegin: true });
     // Open still: it waits for its plan to be approved.
     await temporal('schedule', 'trigger', '--schedule-id', 'window');
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await until('the schedule to skip it', async () => (await skippedBy('window')) === 1, {
+      timeoutMs: timeLimits.workflowState,
+    });
     expect(await runsOf('window')).toEqual([migration]);
     expect((await client.workflow.getHandle(migration).describe()).status.name).toBe('RUNNING');
     await client.workflow.getHandle(migration).terminate();

@@ -8,10 +8,11 @@ import { workflowsPath } from '../../worker/bundle.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { approvePlan, startRun, untilWaiting } from '../support/migration-run.ts';
+import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** A worker is replaced by that of a newer build while a migration waits, as `docs/operating.md` has it. */
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 const taskQueue = 'upgrade';
 let folder: string;
 beforeAll(async () => {
@@ -85,7 +86,7 @@ it('stands still under a build that breaks them, harms nothing, and goes on with
   await withBuild(broken, cluster, async () => {
     const failed = async (): Promise<boolean> =>
       ((await run.fetchHistory()).events ?? []).some(({ workflowTaskFailedEventAttributes: task }) => task != null);
-    await until('the workflow task to fail', failed, { timeoutMs: 30_000 });
+    await until('the workflow task to fail', failed, { timeoutMs: timeLimits.workflowState });
   });
   expect((await run.describe()).status.name).toBe('RUNNING');
   expect(cluster.calls.length).toBe(calls);

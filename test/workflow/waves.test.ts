@@ -1,33 +1,51 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from '@temporalio/worker';
-import { signal, statusQuery } from '../../workflows/messages.ts';
+import { until } from '../../lab/process.ts';
+import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-const server = new WorkflowServer('real');
+const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
-/** Counts how many nodes are between their cordon and their uncordon. */
-function counting(nodes: Parameters<typeof fakeCluster>[0] = {}) {
+/**
+ * A cluster that notes which nodes are between their cordon and their uncordon at the same time. A node's drain waits for
+ * the others of its wave.
+ * @param expected names of the nodes of each wave, separated by spaces.
+ */
+function inWaves(expected: readonly string[], options: Parameters<typeof fakeCluster>[0] = {}) {
   const under = new Set<string>();
-  const groups: string[] = [];
+  const wave = new Set<string>();
+  const waves: string[] = [];
+  const othersOf = (node: string): string[] =>
+    expected.find((names) => names.split(' ').includes(node))?.split(' ') ?? [];
   const cluster = fakeCluster({
-    ...nodes,
+    ...options,
     before: async (activity, node = '') => {
-      if (activity === 'cordonNode') under.add(node);
+      if (activity === 'cordonNode') {
+        under.add(node);
+        wave.add(node);
+      }
       if (activity === 'drain to target') {
-        // All of a wave come here before one of them goes on.
-        await new Promise((resolve) => setTimeout(resolve, 150));
-        groups.push([...under].sort().join(' '));
+        const together = (): Promise<boolean> => Promise.resolve(othersOf(node).every((other) => wave.has(other)));
+        await until(`the other nodes of ${node}'s wave`, together, {
+          timeoutMs: timeLimits.workflowState,
+          everyMs: 20,
+        });
       }
       if (activity === 'uncordonNode') under.delete(node);
+      if (activity === 'uncordonNode' && under.size === 0 && wave.size > 0) {
+        waves.push([...wave].sort().join(' '));
+        wave.clear();
+      }
     },
   });
-  return { cluster, waves: () => [...new Set(groups)] };
+  return { cluster, waves };
 }
 
 it('takes a canary, then workers side by side, control planes one at a time, and the worker’s own node last', async () => {
@@ -37,12 +55,13 @@ it('takes a canary, then workers side by side, control planes one at a time, and
     { name: 'cp2', controlPlane: true },
     { name: 'w0-own', hostsWorker: true },
   ];
-  const { cluster, waves } = counting({ nodes: [...others, ...nodes] });
+  const expected = ['w1', 'w2 w3 w4', 'cp1', 'cp2', 'w0-own'];
+  const { cluster, waves } = inWaves(expected, { nodes: [...others, ...nodes] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...alone, waves: { size: 3 } });
     expect(await run.result()).toMatchObject({ phase: 'done', waves: 5 });
   });
-  expect(waves()).toEqual(['w1', 'w2 w3 w4', 'cp1', 'cp2', 'w0-own']);
+  expect(waves).toEqual(expected);
   expect(cluster.broken).toEqual([]);
 });
 
@@ -141,24 +160,15 @@ it('waits for a maintenance window before each wave', async () => {
   expect(begun).toHaveLength(2);
 });
 
-it('lets each wave soak before the next', async () => {
-  const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...alone, waves: { soakSeconds: 2 } });
-    await untilWaiting(run, 'wave 1 to soak');
-    expect(cluster.calls).not.toContain('cordonNode b');
-    expect(await run.result()).toMatchObject({ phase: 'done' });
-  });
-});
-
 it('takes the new size of waves from the next one on', async () => {
-  const { cluster, waves } = counting({ nodes: ['a', 'b', 'c', 'd'] });
+  const expected = ['a', 'b c', 'd'];
+  const { cluster, waves } = inWaves(expected, { nodes: ['a', 'b', 'c', 'd'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, alone);
     await run.signal(signal('setConcurrency'), { concurrency: 2 });
     await run.result();
   });
-  expect(waves()).toEqual(['a', 'b c', 'd']);
+  expect(waves).toEqual(expected);
 });
 
 describe('modes of a node', () => {
@@ -214,31 +224,4 @@ describe('modes of a node', () => {
     );
     expect(cluster.nodes.get('a')?.bootId).toBe(2);
   });
-});
-
-it('waits for a node that an earlier run is still giving back', async () => {
-  let release: () => void = () => undefined;
-  const blocked = new Promise<void>((resolve) => (release = resolve));
-  let hold = true;
-  const cluster = fakeCluster({
-    nodes: ['a'],
-    before: async (activity) => {
-      if (activity === 'uncordonNode' && hold) await blocked;
-    },
-  });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const first = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
-    await untilStatus(first, () => cluster.calls.includes('verify target a'));
-    await first.terminate();
-    hold = false;
-    const second = await client.workflow.start('clusterMigration', {
-      taskQueue,
-      workflowId: first.workflowId,
-      args: [alone],
-    });
-    setTimeout(release, 500);
-    expect(await second.result()).toMatchObject({ phase: 'done' });
-    expect(await second.query(statusQuery)).toMatchObject({ phase: 'done' });
-  });
-  expect(cluster.cordoned()).toEqual([]);
 });

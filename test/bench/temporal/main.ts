@@ -14,7 +14,7 @@ import { temporalRatios, type TemporalRun } from './result.ts';
  */
 async function bench(): Promise<void> {
   const { values } = parseArgs({ options: { nodes: { type: 'string', default: '100,1000,5000' } } });
-  const server = new WorkflowServer('real');
+  const server = new WorkflowServer();
   await server.start();
   try {
     const runs: TemporalRun[] = [];

@@ -2,73 +2,77 @@ module cni-live-migration/lab/tools/go/kubernetes
 
 go 1.26.8
 
-replace k8s.io/api => k8s.io/api v0.37.2
+replace k8s.io/api => k8s.io/api v0.36.4
 
-replace k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.37.2
+replace k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.36.4
 
-replace k8s.io/apimachinery => k8s.io/apimachinery v0.37.2
+replace k8s.io/apimachinery => k8s.io/apimachinery v0.36.4
 
-replace k8s.io/apiserver => k8s.io/apiserver v0.37.2
+replace k8s.io/apiserver => k8s.io/apiserver v0.36.4
 
-replace k8s.io/cli-runtime => k8s.io/cli-runtime v0.37.2
+replace k8s.io/cli-runtime => k8s.io/cli-runtime v0.36.4
 
-replace k8s.io/client-go => k8s.io/client-go v0.37.2
+replace k8s.io/client-go => k8s.io/client-go v0.36.4
 
-replace k8s.io/cloud-provider => k8s.io/cloud-provider v0.37.2
+replace k8s.io/cloud-provider => k8s.io/cloud-provider v0.36.4
 
-replace k8s.io/cluster-bootstrap => k8s.io/cluster-bootstrap v0.37.2
+replace k8s.io/cluster-bootstrap => k8s.io/cluster-bootstrap v0.36.4
 
-replace k8s.io/code-generator => k8s.io/code-generator v0.37.2
+replace k8s.io/code-generator => k8s.io/code-generator v0.36.4
 
-replace k8s.io/component-base => k8s.io/component-base v0.37.2
+replace k8s.io/component-base => k8s.io/component-base v0.36.4
 
-replace k8s.io/component-helpers => k8s.io/component-helpers v0.37.2
+replace k8s.io/component-helpers => k8s.io/component-helpers v0.36.4
 
-replace k8s.io/controller-manager => k8s.io/controller-manager v0.37.2
+replace k8s.io/controller-manager => k8s.io/controller-manager v0.36.4
 
-replace k8s.io/cri-api => k8s.io/cri-api v0.37.2
+replace k8s.io/cri-api => k8s.io/cri-api v0.36.4
 
-replace k8s.io/cri-client => k8s.io/cri-client v0.37.2
+replace k8s.io/cri-client => k8s.io/cri-client v0.36.4
 
-replace k8s.io/cri-streaming => k8s.io/cri-streaming v0.37.2
+replace k8s.io/cri-streaming => k8s.io/cri-streaming v0.36.4
 
-replace k8s.io/csi-translation-lib => k8s.io/csi-translation-lib v0.37.2
+replace k8s.io/csi-translation-lib => k8s.io/csi-translation-lib v0.36.4
 
-replace k8s.io/dynamic-resource-allocation => k8s.io/dynamic-resource-allocation v0.37.2
+replace k8s.io/dynamic-resource-allocation => k8s.io/dynamic-resource-allocation v0.36.4
 
-replace k8s.io/endpointslice => k8s.io/endpointslice v0.37.2
+replace k8s.io/endpointslice => k8s.io/endpointslice v0.36.4
 
-replace k8s.io/externaljwt => k8s.io/externaljwt v0.37.2
+replace k8s.io/externaljwt => k8s.io/externaljwt v0.36.4
 
-replace k8s.io/kms => k8s.io/kms v0.37.2
+replace k8s.io/kms => k8s.io/kms v0.36.4
 
-replace k8s.io/kube-aggregator => k8s.io/kube-aggregator v0.37.2
+replace k8s.io/kube-aggregator => k8s.io/kube-aggregator v0.36.4
 
-replace k8s.io/kube-controller-manager => k8s.io/kube-controller-manager v0.37.2
+replace k8s.io/kube-controller-manager => k8s.io/kube-controller-manager v0.36.4
 
-replace k8s.io/kube-proxy => k8s.io/kube-proxy v0.37.2
+replace k8s.io/kube-proxy => k8s.io/kube-proxy v0.36.4
 
-replace k8s.io/kube-scheduler => k8s.io/kube-scheduler v0.37.2
+replace k8s.io/kube-scheduler => k8s.io/kube-scheduler v0.36.4
 
-replace k8s.io/kubectl => k8s.io/kubectl v0.37.2
+replace k8s.io/kubectl => k8s.io/kubectl v0.36.4
 
-replace k8s.io/kubelet => k8s.io/kubelet v0.37.2
+replace k8s.io/kubelet => k8s.io/kubelet v0.36.4
 
-replace k8s.io/metrics => k8s.io/metrics v0.37.2
+replace k8s.io/metrics => k8s.io/metrics v0.36.4
 
-replace k8s.io/mount-utils => k8s.io/mount-utils v0.37.2
+replace k8s.io/mount-utils => k8s.io/mount-utils v0.36.4
 
-replace k8s.io/pod-security-admission => k8s.io/pod-security-admission v0.37.2
+replace k8s.io/pod-security-admission => k8s.io/pod-security-admission v0.36.4
 
-replace k8s.io/sample-apiserver => k8s.io/sample-apiserver v0.37.2
+replace k8s.io/sample-apiserver => k8s.io/sample-apiserver v0.36.4
 
-replace k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.37.2
+replace k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.36.4
 
-replace k8s.io/sample-controller => k8s.io/sample-controller v0.37.2
+replace k8s.io/sample-controller => k8s.io/sample-controller v0.36.4
 
-replace k8s.io/streaming => k8s.io/streaming v0.37.2
+replace k8s.io/streaming => k8s.io/streaming v0.36.4
 
-require k8s.io/kubernetes v1.37.2
+require (
+	github.com/spf13/cobra v1.10.2
+	k8s.io/component-base v0.36.4
+	k8s.io/kubernetes v1.36.3
+)
 
 require (
 	cel.dev/expr v0.25.2 // indirect
@@ -77,7 +81,7 @@ require (
 	github.com/JeffAshton/win_pdh v0.0.0-20161109143554-76bb4ee9f0ab // indirect
 	github.com/MakeNowJust/heredoc v1.0.0 // indirect
 	github.com/Microsoft/go-winio v0.6.3-0.20251027160822-ad3df93bed29 // indirect
-	github.com/Microsoft/hnslib v0.1.3 // indirect
+	github.com/Microsoft/hnslib v0.1.2 // indirect
 	github.com/NYTimes/gziphandler v1.1.1 // indirect
 	github.com/antlr4-go/antlr/v4 v4.13.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
@@ -85,10 +89,13 @@ require (
 	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/chai2010/gettext-go v1.0.2 // indirect
-	github.com/container-storage-interface/spec v1.12.1-0.20260720052920-cd9e7ad1ae09 // indirect
-	github.com/containerd/containerd/api v1.12.0 // indirect
+	github.com/container-storage-interface/spec v1.9.0 // indirect
+	github.com/containerd/containerd/api v1.11.1 // indirect
+	github.com/containerd/errdefs v1.0.0 // indirect
+	github.com/containerd/errdefs/pkg v0.3.0 // indirect
 	github.com/containerd/log v0.2.0 // indirect
 	github.com/containerd/ttrpc v1.2.9 // indirect
+	github.com/containerd/typeurl/v2 v2.3.0 // indirect
 	github.com/coreos/go-oidc v2.5.0+incompatible // indirect
 	github.com/coreos/go-semver v0.3.1 // indirect
 	github.com/coreos/go-systemd/v22 v22.7.0 // indirect
@@ -97,6 +104,7 @@ require (
 	github.com/distribution/reference v0.6.0 // indirect
 	github.com/docker/go-units v0.5.0 // indirect
 	github.com/emicklei/go-restful/v3 v3.13.0 // indirect
+	github.com/euank/go-kmsg-parser v2.0.0+incompatible // indirect
 	github.com/exponent-io/jsonpath v0.0.0-20210407135951-1de76d718b3f // indirect
 	github.com/fatih/camelcase v1.0.0 // indirect
 	github.com/felixge/httpsnoop v1.1.0 // indirect
@@ -123,7 +131,7 @@ require (
 	github.com/godbus/dbus/v5 v5.2.2 // indirect
 	github.com/golang/protobuf v1.5.4 // indirect
 	github.com/google/btree v1.1.3 // indirect
-	github.com/google/cadvisor/lib v0.60.5 // indirect
+	github.com/google/cadvisor v0.56.2 // indirect
 	github.com/google/cel-go v0.29.2 // indirect
 	github.com/google/gnostic-models v0.7.1 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
@@ -141,6 +149,7 @@ require (
 	github.com/lithammer/dedent v1.1.0 // indirect
 	github.com/mdlayher/netlink v1.11.2 // indirect
 	github.com/mdlayher/socket v0.6.1 // indirect
+	github.com/mistifyio/go-zfs v2.1.2-0.20190413222219-f784269be439+incompatible // indirect
 	github.com/mitchellh/go-wordwrap v1.0.1 // indirect
 	github.com/moby/ipvs v1.1.0 // indirect
 	github.com/moby/spdystream v0.5.1 // indirect
@@ -152,7 +161,7 @@ require (
 	github.com/monochromegane/go-gitignore v0.0.0-20200626010858-205db1a8cc00 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/mxk/go-flowrate v0.0.0-20140419014527-cca7078d478f // indirect
-	github.com/opencontainers/cgroups v0.0.7 // indirect
+	github.com/opencontainers/cgroups v0.0.6 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
 	github.com/opencontainers/image-spec v1.1.1 // indirect
 	github.com/opencontainers/runtime-spec v1.3.0 // indirect
@@ -167,7 +176,6 @@ require (
 	github.com/robfig/cron/v3 v3.0.1 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/sirupsen/logrus v1.10.2 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
 	github.com/vishvananda/netlink v1.3.2-0.20260624190457-bab08b3566fc // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
@@ -209,54 +217,46 @@ require (
 	gopkg.in/go-jose/go-jose.v2 v2.6.3 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
 	gopkg.in/natefinch/lumberjack.v2 v2.2.1 // indirect
-	k8s.io/api v0.37.2 // indirect
+	k8s.io/api v0.36.4 // indirect
 	k8s.io/apiextensions-apiserver v0.0.0 // indirect
-	k8s.io/apimachinery v0.37.2 // indirect
-	k8s.io/apiserver v0.37.2 // indirect
-	k8s.io/cli-runtime v0.37.2 // indirect
-	k8s.io/client-go v0.37.2 // indirect
-	k8s.io/cloud-provider v0.37.2 // indirect
+	k8s.io/apimachinery v0.36.4 // indirect
+	k8s.io/apiserver v0.36.4 // indirect
+	k8s.io/cli-runtime v0.36.4 // indirect
+	k8s.io/client-go v0.36.4 // indirect
+	k8s.io/cloud-provider v0.36.4 // indirect
 	k8s.io/cluster-bootstrap v0.0.0 // indirect
-	k8s.io/component-base v0.37.2 // indirect
-	k8s.io/component-helpers v0.37.2 // indirect
-	k8s.io/controller-manager v0.37.2 // indirect
-	k8s.io/cri-api v0.37.2 // indirect
+	k8s.io/component-helpers v0.36.4 // indirect
+	k8s.io/controller-manager v0.36.4 // indirect
+	k8s.io/cri-api v0.36.4 // indirect
 	k8s.io/cri-client v0.0.0 // indirect
 	k8s.io/cri-streaming v0.0.0 // indirect
 	k8s.io/csi-translation-lib v0.0.0 // indirect
-	k8s.io/dynamic-resource-allocation v0.37.2 // indirect
+	k8s.io/dynamic-resource-allocation v0.36.4 // indirect
 	k8s.io/endpointslice v0.0.0 // indirect
 	k8s.io/externaljwt v0.0.0 // indirect
 	k8s.io/klog/v2 v2.140.0 // indirect
-	k8s.io/kms v0.37.2 // indirect
+	k8s.io/kms v0.36.4 // indirect
 	k8s.io/kube-aggregator v0.0.0 // indirect
 	k8s.io/kube-controller-manager v0.0.0 // indirect
-	k8s.io/kube-openapi v0.0.0-20260721132016-d427ff9ee9ad // indirect
+	k8s.io/kube-openapi v0.0.0-20260501160325-927ab1f70cd6 // indirect
 	k8s.io/kube-proxy v0.0.0 // indirect
 	k8s.io/kube-scheduler v0.0.0 // indirect
 	k8s.io/kubectl v0.0.0 // indirect
-	k8s.io/kubelet v0.37.2 // indirect
-	k8s.io/metrics v0.37.2 // indirect
+	k8s.io/kubelet v0.36.4 // indirect
+	k8s.io/metrics v0.36.4 // indirect
 	k8s.io/mount-utils v0.0.0 // indirect
 	k8s.io/pod-security-admission v0.0.0 // indirect
-	k8s.io/streaming v0.37.2 // indirect
+	k8s.io/streaming v0.36.4 // indirect
 	k8s.io/utils v0.0.0-20260707023825-cf1189d6abe3 // indirect
-	sigs.k8s.io/apiserver-network-proxy/konnectivity-client v0.36.0 // indirect
+	sigs.k8s.io/apiserver-network-proxy/konnectivity-client v0.34.0 // indirect
 	sigs.k8s.io/json v0.0.0-20250730193827-2d320260d730 // indirect
 	sigs.k8s.io/knftables v0.0.22 // indirect
 	sigs.k8s.io/kustomize/api v0.21.1 // indirect
 	sigs.k8s.io/kustomize/kustomize/v5 v5.8.1 // indirect
-	sigs.k8s.io/kustomize/kyaml v0.21.2 // indirect
+	sigs.k8s.io/kustomize/kyaml v0.21.1 // indirect
 	sigs.k8s.io/randfill v1.0.0 // indirect
-	sigs.k8s.io/structured-merge-diff/v6 v6.4.2 // indirect
+	sigs.k8s.io/structured-merge-diff/v6 v6.4.0 // indirect
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-tool (
-	k8s.io/kubernetes/cmd/kube-apiserver
-	k8s.io/kubernetes/cmd/kube-controller-manager
-	k8s.io/kubernetes/cmd/kube-proxy
-	k8s.io/kubernetes/cmd/kube-scheduler
-	k8s.io/kubernetes/cmd/kubectl
-	k8s.io/kubernetes/cmd/kubelet
-)
+tool k8s.io/kubernetes/cmd/kubectl

@@ -1,0 +1,20 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { flannelImage } from '../tools/node-images.ts';
+
+const flannelReference = /docker\.io\/flannel\/flannel:\S+/g;
+
+/**
+ * Returns Calico's manifest of Canal with the Flannel that the lab has. The manifest names an older one, which no Go module proxy
+ * offers; the settings that it gives to Flannel are the same for both.
+ * @throws {Error} when the manifest names no image of Flannel.
+ */
+export function withLabFlannel(manifest: string): string {
+  const changed = manifest.replaceAll(flannelReference, flannelImage);
+  if (!changed.includes(flannelImage)) throw new Error(`Canal's manifest names no image ${flannelReference.source}`);
+  return changed;
+}
+
+/** Writes what {@link withLabFlannel} makes of one file to another. */
+export async function writeCanalManifest(from: string, to: string): Promise<void> {
+  await writeFile(to, withLabFlannel(await readFile(from, 'utf8')));
+}

@@ -1,0 +1,78 @@
+/** One entry of an archive. */
+interface Entry {
+  kind: string;
+  name: string;
+  /** What a symbolic or hard link points to. */
+  target: string | undefined;
+}
+
+/** A file, a folder, a symbolic link, a hard link, a character device. */
+const kinds = new Set(['-', 'd', 'l', 'h', 'c']);
+
+/** The devices that a minimal Debian has in `dev/`. */
+const devices = new Set(['console', 'full', 'null', 'ptmx', 'random', 'tty', 'urandom', 'zero']);
+
+/**
+ * Checks a listing as `tar --list --verbose --numeric-owner --full-time --quoting-style=c` prints it. Symbolic links may
+ * point anywhere, because a root file system has absolute ones; nothing may be written through them.
+ * @throws Error for the first entry that would lie outside the folder, or that no tool has.
+ */
+export function checkEntries(listing: string): void {
+  const links = new Set<string>();
+  const files = new Set<string>();
+  const entries = listing
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(parseEntry);
+  for (const { kind, name } of entries) if (kind === 'l') links.add(normalized(name));
+  for (const { kind, name, target } of entries) {
+    const refuse = (why: string): never => {
+      throw new Error(`the archive's entry ${JSON.stringify(name)} ${why}`);
+    };
+    if (!kinds.has(kind)) refuse(`is of a kind that no tool has (${kind})`);
+    if (escapes(name)) refuse('would lie outside the folder');
+    if (hasParentIn(normalized(name), links)) refuse('would be written through a symbolic link');
+    if (kind === 'c' && !isUsualDevice(normalized(name))) refuse('is a device that no tool has');
+    // A hard link gives its target another name, hence the target has to come from this archive.
+    if (kind === 'h' && (target === undefined || escapes(target) || !files.has(normalized(target)))) {
+      refuse(`is a hard link to ${JSON.stringify(target ?? '')}, which is no earlier file of the archive`);
+    }
+    if (kind === '-' || kind === 'h') files.add(normalized(name));
+    // Its name may not be taken by a file before and by a link afterwards, or the other way round.
+    if (kind !== 'l' && links.has(normalized(name))) refuse('is there twice, once as a symbolic link');
+  }
+}
+
+/** Reads a line: `-rwxr-xr-x 0/0 12 1970-01-01 00:00:00 "./name"`, for links with ` -> "target"` or ` link to "target"`. */
+function parseEntry(line: string): Entry {
+  const match = /^(\S)\S+ +\S+ +\S+ \S+ \S+ ("(?:[^"\\]|\\.)*")(?: (?:->|link to) ("(?:[^"\\]|\\.)*"))?$/.exec(line);
+  const [, kind, name, target] = match ?? [];
+  if (kind === undefined || name === undefined) throw new Error(`the archive has an entry of an unknown form: ${line}`);
+  return { kind, name: unquoted(name), target: target === undefined ? undefined : unquoted(target) };
+}
+
+/** Undoes what hides quotes and path separators; other escapes stay, because no check depends on them. */
+function unquoted(text: string): string {
+  return text.slice(1, -1).replaceAll(/\\(["\\])/g, '$1');
+}
+
+function escapes(name: string): boolean {
+  return name.startsWith('/') || name.split('/').includes('..');
+}
+
+function normalized(name: string): string {
+  return name
+    .split('/')
+    .filter((part) => part !== '' && part !== '.')
+    .join('/');
+}
+
+function hasParentIn(name: string, links: ReadonlySet<string>): boolean {
+  const parts = name.split('/');
+  return parts.some((_, index) => index > 0 && links.has(parts.slice(0, index).join('/')));
+}
+
+function isUsualDevice(name: string): boolean {
+  const [device = '', folder] = name.split('/').reverse();
+  return folder === 'dev' && devices.has(device);
+}

@@ -1,0 +1,69 @@
+import { formatClock } from '../clock.ts';
+import type { PackageCount } from './artefact.ts';
+
+/** A tool that is being built. */
+export interface RunningTool {
+  name: string;
+  /** What its build is doing. */
+  doing: string;
+  elapsedMs: number;
+  count?: PackageCount;
+  /** Time since the first package was counted. */
+  countingMs?: number;
+}
+
+/** How far a build of several tools is. */
+export interface BuildState {
+  elapsedMs: number;
+  done: number;
+  total: number;
+  remainingMs: number | undefined;
+  running: readonly RunningTool[];
+}
+
+/** Too few packages to judge the others by. */
+const fewPackages = 20;
+
+/** Returns the state in one line. */
+export function formatState({ elapsedMs, done, total, remainingMs, running }: BuildState): string {
+  const all = `${formatClock(elapsedMs)}  ${done} of ${total} tools, ${formatRemaining(remainingMs)}`;
+  return [all, ...running.map(formatTool)].join(' | ');
+}
+
+/** Returns what one tool does, how far it is, for how long it has been at it and how long it still takes. */
+export function formatTool({ name, doing, elapsedMs, count, countingMs }: RunningTool): string {
+  const what = doing === '' || doing === name ? name : `${name}: ${doing}`;
+  if (count === undefined || count.total === 0) return `${what}, ${formatClock(elapsedMs).trim()}`;
+  const remaining = formatRemaining(remainingOf(count, countingMs ?? 0));
+  return `${what} ${count.done} of ${count.total} packages, ${formatClock(elapsedMs).trim()}, ${remaining}`;
+}
+
+/** Estimates from the packages that are compiled how long the others take, in ms; undefined while they are too few. */
+export function remainingOf({ done, total }: PackageCount, countingMs: number): number | undefined {
+  if (done < Math.min(fewPackages, total)) return undefined;
+  return (countingMs * (total - done)) / Math.max(done, 1);
+}
+
+/** Work in seconds of processor time: of what is done, of what is left. */
+export interface Work {
+  doneSeconds: number;
+  leftSeconds: number;
+}
+
+/** Work that says something of the speed of this machine, in seconds. */
+const tellingSeconds = 60;
+
+/** A machine with two processors, of which a build uses both most of the time. */
+const usualRate = 1.8;
+
+/** Estimates how long the rest takes in ms: at the speed so far, or at first at that of the machine of {@link costOf}. */
+export function remainingOfWork({ doneSeconds, leftSeconds }: Work, elapsedMs: number): number {
+  const rate = doneSeconds < tellingSeconds ? usualRate : doneSeconds / (elapsedMs / 1000);
+  return (leftSeconds / rate) * 1000;
+}
+
+function formatRemaining(ms: number | undefined): string {
+  if (ms === undefined) return 'time left unknown yet';
+  if (ms < 60_000) return 'less than a minute left';
+  return `about ${Math.ceil(ms / 60_000)} min left`;
+}

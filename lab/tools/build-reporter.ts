@@ -1,0 +1,144 @@
+import { formatClock } from '../clock.ts';
+import type { PackageCount, Say } from './artefact.ts';
+import { costOf } from './build-costs.ts';
+import { formatState, remainingOfWork, type BuildState, type RunningTool } from './build-progress.ts';
+
+/** What a reporter writes to. */
+export interface ReportOutput {
+  /** Writes a line that stays. */
+  log: (line: string) => void;
+  /** A terminal, on which one line is written over and over. @default none: the line is logged now and then */
+  terminal?: Pick<NodeJS.WriteStream, 'write' | 'columns'>;
+}
+
+/** How often a line is logged where there is no terminal, in ms. */
+const logEveryMs = 30_000;
+
+/** How often the line on a terminal is written, in ms. */
+const redrawEveryMs = 500;
+
+/** A tool between its start and its end. */
+interface Running {
+  name: string;
+  beganMs: number;
+  doing: string;
+  count?: PackageCount;
+  countedFromMs?: number;
+}
+
+/** Reports how far a build is: a line at the start and the end of each tool, and one for all that are being built. */
+export class BuildReporter {
+  readonly #names: readonly string[];
+  readonly #output: ReportOutput;
+  readonly #now: () => number;
+  readonly #beganMs: number;
+  readonly #running = new Map<string, Running>();
+  readonly #done = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param names the tools that are to be built.
+   * @param now the time in ms. @default Date.now
+   */
+  constructor(names: readonly string[], output: ReportOutput, now: () => number = Date.now) {
+    this.#names = names;
+    this.#output = output;
+    this.#now = now;
+    this.#beganMs = now();
+  }
+
+  /** Writes the state now and then, until {@link stop}. */
+  start(): void {
+    const everyMs = this.#output.terminal === undefined ? logEveryMs : redrawEveryMs;
+    this.#timer = setInterval(() => this.tick(), everyMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#output.terminal?.write(clearLine);
+  }
+
+  /** Writes the state once. */
+  tick(): void {
+    if (this.#running.size === 0) return;
+    const line = formatState(this.#state());
+    const { terminal } = this.#output;
+    if (terminal === undefined) this.#output.log(line);
+    else terminal.write(`${clearLine}${line.slice(0, Math.max(terminal.columns - 1, 20))}`);
+  }
+
+  /** Logs a line of another kind. */
+  note(line: string): void {
+    this.#output.terminal?.write(clearLine);
+    this.#output.log(line);
+  }
+
+  /** Makes a tool and reports the start and the end. `verb` says what was done, such as "built". */
+  async run(name: string, verb: string, work: (say: Say) => Promise<void>): Promise<void> {
+    const beganMs = this.#now();
+    this.#log(`${name}: started`);
+    let doing = '';
+    try {
+      await this.track(name, (say) =>
+        work((what, count) => {
+          doing = what;
+          say(what, count);
+        })
+      );
+      this.#done.add(name);
+      this.#log(`${name}: ${verb} in ${Math.round((this.#now() - beganMs) / 1000)} s`);
+    } catch (error) {
+      this.#log(`${name}: NOT ${verb}${doing === '' ? '' : `, it was at ${doing}`}`);
+      throw error;
+    }
+  }
+
+  /** Shows work in the line of all that goes on, without a line of its own. */
+  async track(name: string, work: (say: Say) => Promise<void>): Promise<void> {
+    const tool: Running = { name, beganMs: this.#now(), doing: '' };
+    this.#running.set(name, tool);
+    try {
+      await work((doing, count) => {
+        tool.doing = doing;
+        if (count === undefined) return;
+        tool.count = count;
+        tool.countedFromMs ??= this.#now();
+      });
+    } finally {
+      this.#running.delete(name);
+    }
+  }
+
+  #log(text: string): void {
+    this.note(`${formatClock(this.#now() - this.#beganMs)}  ${text}`);
+  }
+
+  #state(): BuildState {
+    const now = this.#now();
+    const running = [...this.#running.values()].map((tool): RunningTool => {
+      const { name, doing, beganMs, count, countedFromMs } = tool;
+      return {
+        name,
+        doing,
+        elapsedMs: now - beganMs,
+        ...(count && { count }),
+        ...(countedFromMs !== undefined && { countingMs: now - countedFromMs }),
+      };
+    });
+    let doneSeconds = 0;
+    let leftSeconds = 0;
+    for (const name of this.#names) {
+      const { seconds } = costOf(name);
+      const count = this.#running.get(name)?.count;
+      const share = this.#done.has(name) ? 1 : count === undefined ? 0 : count.done / Math.max(count.total, 1);
+      doneSeconds += seconds * share;
+      leftSeconds += seconds * (1 - share);
+    }
+    const elapsedMs = now - this.#beganMs;
+    const remainingMs = remainingOfWork({ doneSeconds, leftSeconds }, elapsedMs);
+    return { elapsedMs, done: this.#done.size, total: this.#names.length, remainingMs, running };
+  }
+}
+
+/** Returns to the line's first column and erases the line. */
+const clearLine = '\r\u001b[2K';

@@ -1,0 +1,105 @@
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { unpackArchive } from './archive.ts';
+import { listFile, parsePrebuiltList, readCommittedList, type PrebuiltArchive } from './prebuilt-list.ts';
+import { openBundleSource, reasonOf, type BundleSource } from './prebuilt-source.ts';
+
+/** Where a bundle is, and what vouches for it. */
+export interface BundleLocation {
+  /** A folder, or an https URL of one. */
+  location: string;
+  /** SHA-256 of the bundle's list, in hexadecimal. @default the project's own list decides what is taken */
+  listSha256?: string;
+  /** Gives a server up that sends nothing for so long, in ms. @default 30 s */
+  idleMs?: number;
+}
+
+/** Tools that can be taken from a bundle instead of being built. */
+export interface Bundle {
+  /** Archives that are trusted. */
+  archives: readonly PrebuiltArchive[];
+  /** The others, which are not used. */
+  untrusted: readonly PrebuiltArchive[];
+  /**
+   * Fills an empty folder with an artefact from the bundle.
+   * @throws Error with one line that says why not; the folder may have anything in it then.
+   */
+  unpack: (archive: PrebuiltArchive, dir: string) => Promise<void>;
+}
+
+/** Reads the settings of the environment; undefined where none is set. */
+export function bundleLocation(env: NodeJS.ProcessEnv = process.env): BundleLocation | undefined {
+  const location = env['CNI_LAB_PREBUILT'];
+  const listSha256 = env['CNI_LAB_PREBUILT_SHA256'];
+  if (location === undefined || location === '') return undefined;
+  return { location, ...(listSha256 !== undefined && listSha256 !== '' && { listSha256 }) };
+}
+
+/**
+ * Opens a bundle and finds out which of its archives are trusted: those whose digests are in the project's own list, or
+ * all, where the user vouches for the bundle's list with its digest. What lies beside the archives cannot vouch for
+ * them: who alters an archive can alter that as well.
+ * @throws Error with one line that says why the bundle cannot be used.
+ */
+export async function openBundle({ location, listSha256, idleMs }: BundleLocation): Promise<Bundle> {
+  const source = openBundleSource(location, idleMs);
+  const text = await source.readText(listFile).catch((error: unknown) => {
+    throw new Error(`${source.name}: ${reasonOf(error)}`, { cause: error });
+  });
+  if (listSha256 !== undefined) {
+    const found = createHash('sha256').update(text).digest('hex');
+    if (found !== listSha256.toLowerCase()) {
+      throw new Error(`${source.name}: the SHA-256 of ${listFile} is ${found}, not CNI_LAB_PREBUILT_SHA256`);
+    }
+  }
+  const listed = parsePrebuiltList(text);
+  const committed = new Set(listSha256 === undefined ? (await readCommittedList()).map(identityOf) : []);
+  const isTrusted = (archive: PrebuiltArchive): boolean =>
+    listSha256 !== undefined || committed.has(identityOf(archive));
+  return {
+    archives: listed.filter(isTrusted),
+    untrusted: listed.filter((archive) => !isTrusted(archive)),
+    unpack: (archive, dir) => unpack(source, archive, dir),
+  };
+}
+
+function identityOf({ name, key, sha256 }: PrebuiltArchive): string {
+  return `${name} ${key} ${sha256}`;
+}
+
+/**
+ * Copies the archive first: what is unpacked is then the very content that was compared, even if the bundle changes
+ * meanwhile.
+ */
+async function unpack(source: BundleSource, archive: PrebuiltArchive, dir: string): Promise<void> {
+  const copy = `${dir}.download`;
+  try {
+    await copyVerified(source, archive, copy);
+    await unpackArchive(copy, dir);
+  } catch (error) {
+    throw new Error(reasonOf(error), { cause: error });
+  } finally {
+    await rm(copy, { force: true });
+  }
+}
+
+/** @throws Error when the archive has another size or digest than its list says. */
+async function copyVerified(source: BundleSource, archive: PrebuiltArchive, copy: string): Promise<void> {
+  const { file, size, sha256 } = archive;
+  const hash = createHash('sha256');
+  let received = 0;
+  const measured = async function* (chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of chunks) {
+      received += chunk.length;
+      if (received > size) throw new Error(`${file} has more than the ${size} bytes of the list`);
+      hash.update(chunk);
+      yield chunk;
+    }
+  };
+  await pipeline(await source.open(file), measured, createWriteStream(copy));
+  if (received !== size) throw new Error(`${file} ends after ${received} bytes, the list says ${size}`);
+  const found = hash.digest('hex');
+  if (found !== sha256) throw new Error(`${file} has the SHA-256 ${found}, the list says ${sha256}`);
+}

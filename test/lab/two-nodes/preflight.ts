@@ -1,0 +1,90 @@
+import { runInside } from '../../../lab/machine/machine.ts';
+import { labMigrationRequest } from '../../../lab/migration-request.ts';
+import { preflightWorkflowId } from '../../../workflows/messages.ts';
+import type { CheckName, CheckOutcome, PreflightReport } from '../../../model/preflight.ts';
+import { clusterState } from '../../support/cluster-state.ts';
+import { expectEventually, settled } from '../../support/settled.ts';
+import type { RunningLab, SharedLab } from '../../support/shared-lab.ts';
+import { TemporalCli } from '../../support/temporal-cli.ts';
+
+const verdicts = (outcomes: readonly CheckOutcome[], verdict: string): string[] =>
+  outcomes.filter((outcome) => outcome.verdict === verdict).map(({ check }) => check);
+
+/** The checks before a migration, on real nodes. They leave the lab as it was. */
+export function describePreflight(shared: SharedLab): void {
+  describe('preflight', () => {
+    let running: RunningLab;
+    const lab = () => running.lab;
+    beforeAll(async () => {
+      running = await shared.ready();
+    });
+
+    /** Runs the checks alone, as an operator does. */
+    async function preflight(more: object = {}): Promise<PreflightReport> {
+      const { context } = lab().layout;
+      const cli = new TemporalCli(running.temporal, context, preflightWorkflowId(context));
+      await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', more)), 'clusterPreflight');
+      const { status, result } = await cli.end();
+      expect(status).toBe('COMPLETED');
+      return result as PreflightReport;
+    }
+
+    const on = (node: string, ...command: string[]): Promise<unknown> =>
+      runInside(lab().layout.machineDir(node), command);
+
+    it('passes a sound cluster, having sent packets between all nodes, and leaves nothing behind', async () => {
+      const before = await settled(() => clusterState(lab()));
+      const { mayBegin, outcomes } = await preflight();
+      expect(mayBegin).toBe(true);
+      expect(verdicts(outcomes, 'block')).toEqual([]);
+      // kube-proxy is no pod in the lab.
+      const known: CheckName[] = ['kube-proxy', 'cluster-dns'];
+      expect(verdicts(outcomes, 'warn').filter((check) => !known.includes(check as CheckName))).toEqual([]);
+      const tunnel = outcomes.find(({ check }) => check === 'tunnel-path');
+      expect(tunnel?.evidence).toEqual(['UDP port 8473 answered on all 2 ways between 2 nodes']);
+      await expectEventually('the state before the checks', () => clusterState(lab()), before);
+    });
+
+    it('blocks for what only the nodes themselves can tell', async () => {
+      const cniFile = '/etc/cni/net.d/99-other.conflist';
+      const drop = ['INPUT', '--protocol', 'udp', '--dport', '8473', '--jump', 'DROP'];
+      await on('node2', 'iptables', '--insert', ...drop);
+      await on('node1', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter');
+      await on('node1', 'ip', 'route', 'add', '10.245.7.0/24', 'via', lab().layout.hostAddress);
+      await on('node1', 'ip', 'link', 'add', 'vxlan.other', 'type', 'vxlan', 'id', '7', 'dstport', '8474');
+      await on('node1', 'ip', 'link', 'add', 'cilium_old', 'type', 'veth', 'peer', 'name', 'old');
+      const conf = { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'multus' }] };
+      await on('node1', 'sh', '-c', `echo '${JSON.stringify(conf)}' > ${cniFile}`);
+      try {
+        const { mayBegin, outcomes } = await preflight({ values: { ...labMigrationRequest(lab()).values, MTU: 9000 } });
+        expect(mayBegin).toBe(false);
+        const evidence = Object.fromEntries(
+          outcomes
+            .filter(({ verdict }) => verdict === 'block')
+            .map((outcome) => [outcome.check, outcome.evidence.join('\n')])
+        );
+        expect(evidence).toEqual({
+          'tunnel-path': 'UDP packets to port 8473 are not answered: node1 to node2 (1 of 2 ways)',
+          'rp-filter': 'net.ipv4.conf.all.rp_filter is 1 on node1',
+          'pod-cidr-overlap': '10.245.0.0/16 overlaps with 10.245.7.0/24 (route of node node1 over eth0)',
+          'other-cni': 'in /etc/cni/net.d: node1: 99-other.conflist (multus)',
+          'cilium-leftovers': 'node1: cilium_old',
+          mtu: 'values.MTU is 9000, and the nodes have 1500',
+        });
+        // Another tunnel port that is taken, and the one that is dropped: a waiver is for one check alone.
+        const taken = await preflight({ tunnelPort: 8474, waivers: [{ check: 'rp-filter', reason: 'a test' }] });
+        const ports = taken.outcomes.find(({ check }) => check === 'tunnel-port');
+        expect(ports?.evidence).toEqual(['node1: link vxlan.other is VXLAN 7 on UDP port 8474']);
+        expect(taken.outcomes.find(({ check }) => check === 'rp-filter')).toMatchObject({ waived: 'a test' });
+      } finally {
+        await on('node1', 'rm', cniFile);
+        await on('node1', 'ip', 'link', 'del', 'cilium_old');
+        await on('node1', 'ip', 'link', 'del', 'vxlan.other');
+        await on('node1', 'ip', 'route', 'del', '10.245.7.0/24');
+        await on('node1', 'sh', '-c', 'echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter');
+        await on('node2', 'iptables', '--delete', ...drop);
+      }
+      expect((await preflight()).mayBegin).toBe(true);
+    });
+  });
+}

@@ -1,0 +1,139 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { projectDir } from '../../lab/paths.ts';
+import type { ProcessId } from '../../lab/process.ts';
+import { judge } from './judge.ts';
+import type { Plan, Step, StepResult } from './plan.ts';
+import { describePressure, readPressure } from './pressure.ts';
+import { killProcesses, runInGroup } from './process-group.ts';
+import { readReport, reportVariable } from './report-file.ts';
+
+/** What the steps of a run have in common. */
+export interface RunOptions {
+  /** Folder for reports and outputs. */
+  scratch: string;
+  /** Aborted when the run has to stop; its reason is an Error that says why. */
+  signal: AbortSignal;
+  /** How long processes have to end after SIGTERM, in ms. */
+  graceMs: () => number;
+  /** How much slower than the reference machine this one is. */
+  timeFactor: number;
+}
+
+/** The results of the steps that ended, by name. */
+export type Results = Map<string, StepResult>;
+
+/**
+ * Runs the steps of a plan: checks side by side, then the others one after another. A step that fails never ends the run.
+ * When the run has to stop, the running step is killed, and the steps after it get no result.
+ * @param results is filled during the run, so that it is complete up to an interruption.
+ * @returns processes that a stopped step left: the caller removes them with {@link cleanUp}.
+ */
+export async function executePlan(plan: Plan, options: RunOptions, results: Results): Promise<readonly ProcessId[]> {
+  const isCheck = ({ kind }: Step): boolean => kind === 'check';
+  await sideBySide(plan.steps.filter(isCheck), async (step) => {
+    if (!options.signal.aborted) results.set(step.name, await runCheck(step, options));
+  });
+  for (const step of plan.steps.filter((one) => !isCheck(one))) {
+    if (options.signal.aborted) return [];
+    const failedNeed = step.needs?.find((name) => (results.get(name)?.failed ?? 1) > 0);
+    if (failedNeed !== undefined) {
+      const failure = `${step.name}: not run, because "${failedNeed}" failed`;
+      console.log(`FAILED  ${failure}`);
+      results.set(step.name, { passed: 0, failed: 1, failures: [failure], machine: '' });
+      continue;
+    }
+    const { result, strays } = await runStep(step, options);
+    results.set(step.name, result);
+    if (options.signal.aborted) return strays;
+    if (result.failed > 0) await cleanUp(plan, strays, options);
+  }
+  return [];
+}
+
+/**
+ * Removes what a failed step left behind. First its labs, so that their processes end in order, then processes without a
+ * lab, then the labs of those. Errors are not reported: the next suite shows whether something is left.
+ */
+export async function cleanUp(
+  { cleanUp: cleaning }: Plan,
+  strays: readonly ProcessId[],
+  { graceMs, quiet = false }: Pick<RunOptions, 'graceMs'> & { quiet?: boolean }
+): Promise<void> {
+  const output = quiet ? 'ignore' : 'inherit';
+  const clean = async (): Promise<void> => {
+    if (cleaning === undefined) return;
+    const { signal } = new AbortController();
+    const stdio = ['ignore' as const, output, output] as const;
+    await runInGroup({ ...cleaning, cwd: projectDir, env: stepEnv(), stdio: [...stdio], signal, graceMs });
+  };
+  await clean();
+  if ((await killProcesses(strays)) > 0) await clean();
+}
+
+/** Runs jobs, two at a time where there are two cores. */
+async function sideBySide(steps: readonly Step[], job: (step: Step) => Promise<void>): Promise<void> {
+  const waiting = [...steps];
+  const lane = async (): Promise<void> => {
+    for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) await job(step);
+  };
+  await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, lane));
+}
+
+/** Runs a check and prints its output when it ends, so that outputs are not mixed. */
+async function runCheck(step: Step, options: RunOptions): Promise<StepResult> {
+  const file = scratchFile(step, options, 'log');
+  const output = openSync(file, 'w');
+  try {
+    const { result } = await runStep(step, options, output);
+    process.stdout.write(readFileSync(file));
+    return result;
+  } finally {
+    closeSync(output);
+  }
+}
+
+/** @param output file for the step's output. @default this process's own output */
+async function runStep(
+  step: Step,
+  options: RunOptions,
+  output?: number
+): Promise<{ result: StepResult; strays: readonly ProcessId[] }> {
+  const { signal, timeFactor } = options;
+  const reportFile = scratchFile(step, options, 'report');
+  const before = readPressure();
+  const start = Date.now();
+  const stdio = output ?? 'inherit';
+  const { end, strays } = await runInGroup({
+    ...options,
+    command: step.command,
+    cwd: step.cwd ?? projectDir,
+    env: { ...stepEnv(), ...step.env, [reportVariable]: reportFile },
+    stdio: ['ignore', stdio, stdio],
+    deadlineMs: step.deadlineMs,
+  });
+  const seconds = (Date.now() - start) / 1000;
+  const result = judge(step, {
+    end,
+    report: readReport(reportFile),
+    machine: `${describePressure(readPressure(), before)}; time factor ${timeFactor}`,
+    stopReason: signal.reason instanceof Error ? signal.reason.message : '',
+  });
+  const failed = result.failed > 0;
+  if (failed || step.kind !== 'tools') {
+    console.log(`${failed ? 'FAILED' : 'passed'}  ${step.name} (${seconds.toFixed(1)} s)`);
+  }
+  if (failed) console.log(`        ${result.machine}`);
+  return { result, strays };
+}
+
+function scratchFile({ name }: Step, { scratch }: RunOptions, ending: string): string {
+  return path.join(scratch, `${name.replaceAll(/\W+/g, '-')}.${ending}`);
+}
+
+/** The environment of every step: the project's own Node.js comes first on PATH. */
+function stepEnv(): NodeJS.ProcessEnv {
+  const own = path.join(projectDir, 'node_modules', '.bin');
+  return { ...process.env, PATH: `${own}${path.delimiter}${process.env['PATH'] ?? ''}` };
+}

@@ -1,0 +1,90 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { timeFactorVariable } from '../support/time-limits.ts';
+import { changedFiles } from './changes.ts';
+import { cleanUp, executePlan, type Results } from './execute.ts';
+import { provideTimeFactor } from './machine-factor.ts';
+import type { Plan } from './plan.ts';
+import { planOf, selectSuites, type Selection } from './selection.ts';
+import { summarize } from './summary.ts';
+
+const usage = `usage: node test/runner/main.ts [fast | core | all | SUITE …]   (default: core)
+       node test/runner/main.ts --ci           core, and the suites of which sources changed in the last 12 hours
+       node test/runner/main.ts --plan FILE    the steps in a JSON file (test/runner/plan.ts)`;
+
+/** When a run of CI has to end at the latest, in ms after it began. */
+const ciLimitMs = 80 * 60_000;
+
+/** How long the processes of a killed step have to end after SIGTERM, in ms. */
+const usualGraceMs = 10_000;
+/** The same when this process was asked to end: whoever asked may not wait for long. */
+const interruptedGraceMs = 2_000;
+
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** Runs a plan, prints the last line in every case, and returns the exit code. */
+async function runPlan(plan: Plan, beganMs: number): Promise<number> {
+  const stop = new AbortController();
+  let graceMs = plan.graceMs ?? usualGraceMs;
+  for (const signal of signals) {
+    process.on(signal, () => {
+      graceMs = Math.min(graceMs, interruptedGraceMs);
+      stop.abort(new Error(`the run got ${signal}`));
+    });
+  }
+  if (plan.stopAfterMs !== undefined) {
+    const minutes = plan.stopAfterMs / 60_000;
+    const stopAtLimit = (): void => stop.abort(new Error(`the run reached its limit of ${+minutes.toFixed(1)} min`));
+    setTimeout(stopAtLimit, Math.max(0, beganMs + plan.stopAfterMs - Date.now())).unref();
+  }
+  const results: Results = new Map();
+  const scratch = await mkdtemp(path.join(tmpdir(), 'cni-tests-'));
+  const timeFactor = Number(process.env[timeFactorVariable]);
+  const options = { scratch, signal: stop.signal, graceMs: () => graceMs, timeFactor };
+  const strays = await executePlan(plan, options, results).catch((error: unknown) => {
+    console.error(error);
+    return [];
+  });
+  const reason: unknown = stop.signal.reason;
+  const { lines, failed } = summarize(plan, results, reason instanceof Error ? reason.message : undefined);
+  for (const line of lines) console.log(line);
+  // Nothing is printed after the last line. A second signal ends the clean-up.
+  if (stop.signal.aborted) {
+    for (const signal of signals) process.on(signal, () => process.exit(1));
+    await cleanUp(plan, strays, { ...options, quiet: true }).catch(() => undefined);
+  }
+  await rm(scratch, { recursive: true, force: true });
+  return failed === 0 ? 0 : 1;
+}
+
+/** Reads the command line. @throws Error for an unknown tier, suite or option. */
+async function planFromArguments(): Promise<Plan> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { ci: { type: 'boolean', default: false }, plan: { type: 'string' }, help: { type: 'boolean' } },
+  });
+  if (values.help === true) {
+    console.log(usage);
+    process.exit(0);
+  }
+  if (values.plan !== undefined) return JSON.parse(await readFile(values.plan, 'utf8')) as Plan;
+  await provideTimeFactor();
+  const selection: Selection = values.ci ? { changed: await changedFiles('12 hours ago') } : { names: positionals };
+  const plan = planOf(selectSuites(selection), Number(process.env[timeFactorVariable]));
+  return values.ci ? { ...plan, stopAfterMs: ciLimitMs } : plan;
+}
+
+/** Seconds since the epoch at which a run of CI began; this process may start later. */
+const began = process.env['CNI_TEST_BEGAN'];
+const beganMs = began === undefined ? Date.now() : Number(began) * 1000;
+try {
+  await provideTimeFactor();
+  process.exitCode = await runPlan(await planFromArguments(), beganMs);
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  console.error(usage);
+  process.exitCode = 2;
+}
+process.exit();

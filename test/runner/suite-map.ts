@@ -1,0 +1,88 @@
+import { suites, suitesOf } from './suites.ts';
+
+/** Suites that only the tier "all" has. */
+const beyondCore = suites.filter((suite) => !suitesOf('core').includes(suite)).map(({ name }) => name);
+const labs = beyondCore.filter((name) => name.startsWith('lab-'));
+/** Those in which nodes move. */
+const migrations = labs.filter((name) => name !== 'lab-lifecycle');
+
+/**
+ * Which suites beyond the tier "core" show a mistake in the files below a path. The longest path that fits a file counts.
+ * A file that no path fits may concern every suite.
+ */
+export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
+  'workflows/': migrations,
+  'model/': migrations,
+  'model/markdown/': [],
+  'model/policies': ['lab-policy'],
+  'model/waves': [],
+  'model/maintenance-windows': [],
+  'activities/': labs,
+  'client/': ['lab-demo', 'api-stack'],
+  'cni-migrate': ['lab-demo'],
+  'temporal/': [...migrations, 'api-stack'],
+  'temporal/codec-server/': ['api-stack'],
+  'worker/': ['lab-crash', 'lab-demo', 'api-stack'],
+  'images/prober/': ['lab-two-nodes', 'lab-crash', 'lab-policy'],
+  'images/coexistence/': ['lab-policy', 'lab-crash'],
+  'deploy/': ['lab-crash', 'lab-two-nodes', 'api-stack'],
+  Dockerfile: ['api-stack'],
+  'docker-compose.yml': ['api-stack'],
+  '.env.example': ['api-stack'],
+  '.dockerignore': ['api-stack'],
+  'lab/': labs,
+  'lab/demo/': ['lab-demo'],
+  'lab/tools/go/compose/': ['api-stack'],
+  'lab/tools/go/temporal-server/': ['api-stack'],
+  'lab/tools/go/kwok/': [],
+  'test/api/': [],
+  'test/api/stack': ['api-stack'],
+  'test/api/web-ui': ['api-stack'],
+  'test/histories/': [],
+  'test/lab/': labs,
+  ...Object.fromEntries(labs.map((name) => [`test/lab/${name.replace('lab-', '')}`, [name]])),
+  'test/lab/migration.test.ts': [],
+  'test/policy-matrix/': ['lab-policy'],
+  'test/runner/': [],
+  'test/setup/': [],
+  'test/support/': labs,
+  'test/support/browser': ['api-stack'],
+  'test/support/chart/': [],
+  'test/support/compose-stack': ['api-stack'],
+  'test/support/debian-root': ['api-stack'],
+  'test/support/docs': [],
+  'test/support/dying-worker': ['lab-crash'],
+  'test/support/fake-': [],
+  'test/support/impatient-workflows': ['lab-crash'],
+  'test/support/policy-': ['lab-policy'],
+  'test/support/record-histories': [],
+  'test/support/time-limits': [],
+  'test/support/workflow-server': ['api-stack'],
+  'test/unit/': [],
+  'test/workflow/': [],
+  'test/bench/': [],
+  'scripts/': ['lab-demo'],
+  'docs/': [],
+  'README.md': [],
+  'CHANGELOG.md': [],
+  '.ci/': [],
+  '.gitignore': [],
+  '.prettierignore': [],
+  '.prettierrc.json': [],
+  '.dependency-cruiser.mjs': [],
+  'eslint.config.mjs': [],
+  'jest.config.mjs': [],
+  'tsconfig.json': [],
+};
+
+/** The suites beyond the tier "core" that a change of files concerns, by name. @param files undefined when unknown */
+export function suitesForChanges(files: readonly string[] | undefined): ReadonlySet<string> {
+  if (files === undefined) return new Set(beyondCore);
+  return new Set(files.flatMap((file) => suitesByPath[pathFor(file)] ?? beyondCore));
+}
+
+/** The longest path of the map that fits a file; empty when there is none. */
+function pathFor(file: string): string {
+  const fitting = Object.keys(suitesByPath).filter((path) => file.startsWith(path));
+  return fitting.reduce((longest, path) => (path.length > longest.length ? path : longest), '');
+}

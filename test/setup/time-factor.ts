@@ -1,0 +1,1 @@
+export { provideTimeFactor as default } from '../runner/machine-factor.ts';

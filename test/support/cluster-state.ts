@@ -1,0 +1,17 @@
+import type { Lab } from '../../lab/cluster/lab.ts';
+import { nodeTraces } from './node-traces.ts';
+
+const kinds = 'namespaces,pods,daemonsets,services,configmaps,secrets,serviceaccounts,leases,crds,clusterroles,roles';
+
+/** What a test could leave behind in a cluster and on its nodes: names of objects, and traces of networks. */
+export async function clusterState(lab: Lab): Promise<string[]> {
+  const objects = (await lab.kubectl('get', kinds, '-A', '-o', 'name')).split('\n').filter(Boolean).sort();
+  const { layout } = lab;
+  const traces = await Promise.all(
+    layout.nodeNames.map(async (node) => {
+      const lines = await nodeTraces(layout.machineDir(node));
+      return lines.map((line) => `${node}: ${line}`);
+    })
+  );
+  return [...new Set(objects), ...traces.flat()];
+}

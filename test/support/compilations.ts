@@ -1,0 +1,21 @@
+import { runInside } from '../../lab/machine/machine.ts';
+import type { Lab } from '../../lab/cluster/lab.ts';
+
+/** How often the agents of a lab found a program compiled, and how often they compiled one. */
+export interface Compilations {
+  found: number;
+  compiled: number;
+}
+
+/**
+ * Reads what the compilers of the lab's own nodes have logged (ccache's CCACHE_STATSLOG, lab/images/cilium-clang.sh). The
+ * statistics of the compiled folder itself count all labs of the machine.
+ */
+export async function compilationsOf({ layout }: Lab): Promise<Compilations> {
+  const logs = await Promise.all(
+    layout.nodeNames.map((node) => runInside(layout.machineDir(node), ['cat', '/var/run/cilium/compiled.log']))
+  );
+  const lines = logs.join('\n').split('\n');
+  const count = (...names: string[]): number => lines.filter((line) => names.includes(line)).length;
+  return { found: count('direct_cache_hit', 'preprocessed_cache_hit'), compiled: count('cache_miss') };
+}

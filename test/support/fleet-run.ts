@@ -1,0 +1,49 @@
+import { randomUUID } from 'node:crypto';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import type { fleetMigration } from '../../workflows/index.ts';
+import { fleetStatusQuery, fleetWorkflowId } from '../../workflows/messages.ts';
+import type { FleetRequest } from '../../model/fleet-input.ts';
+import type { FleetStatus } from '../../model/fleet-status.ts';
+import { untilQueried } from './migration-run.ts';
+
+/** A run of a fleet's migration in a test. */
+export type FleetRun = WorkflowHandle<typeof fleetMigration>;
+
+/** Names of clusters that no other test uses: they are workflow IDs. */
+export function clusterNames<N extends string>(...wanted: N[]): Record<N, string> {
+  const end = randomUUID().slice(0, 8);
+  return Object.fromEntries(wanted.map((name) => [name, `${name}-${end}`])) as Record<N, string>;
+}
+
+/** Defaults under which a cluster's migration asks nobody. */
+export const unattended = { approval: 'none', cleanUp: 'automatic' } as const;
+
+/** Starts a fleet's migration. */
+export function startFleet(client: Client, taskQueue: string, request: unknown): Promise<FleetRun> {
+  return client.workflow.start<typeof fleetMigration>('fleetMigration', {
+    taskQueue,
+    workflowId: fleetWorkflowId(randomUUID()),
+    args: [request],
+  });
+}
+
+/** The request for a fleet of such clusters, which asks nobody. */
+export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): FleetRequest {
+  return {
+    fleet: 'eu',
+    defaults: unattended,
+    approval: 'none',
+    ...more,
+    clusters: clusters.map((cluster) => ({ cluster })),
+  };
+}
+
+/** Waits until the fleet's status is as wanted. */
+export function untilFleet(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
+  return untilQueried(() => run.query(fleetStatusQuery), wanted);
+}
+
+/** States of the clusters, by the first part of their names. */
+export function fleetStates({ clusters }: FleetStatus): Record<string, string> {
+  return Object.fromEntries(clusters.map(({ cluster, state }) => [cluster.split('-')[0] ?? '', state]));
+}

@@ -1,0 +1,63 @@
+import type { V1ConfigMapList } from '@kubernetes/client-node';
+import type { Lab } from '../../lab/cluster/lab.ts';
+import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
+import { get } from './objects.ts';
+import { podsOf } from './pod-networks.ts';
+import type { TemporalCli } from './temporal-cli.ts';
+import { underWayAt, type WorkflowHistory } from './workflow-history.ts';
+
+/** What the probers have written down of every path, by the prober's ConfigMap and role. */
+export async function readLedgerRecords(lab: Lab): Promise<{ prober: string; records: PathRecord[] }[]> {
+  const maps = await get<V1ConfigMapList>(lab, 'configmaps', '-n', 'cni-live-migration', '-l', 'app=ledger');
+  return maps.items.flatMap(({ metadata, data = {} }) =>
+    Object.entries(data).map(([role, page]) => ({
+      prober: `${metadata?.name} ${role}`,
+      records: (JSON.parse(page) as { records: LedgerPage['records'] | null }).records ?? [],
+    }))
+  );
+}
+
+/**
+ * The flows that a policy forbids and that were answered: which one, when, for how long, and what judges it: what the
+ * migration was doing then, and since when the probers of both ends ran.
+ * @returns a line for each time; none when policies always held.
+ */
+export async function answeredForbiddenFlows(lab: Lab, cli: TemporalCli): Promise<string[]> {
+  const answered = (await readLedgerRecords(lab)).flatMap(({ prober, records }) =>
+    records
+      .filter(({ kind, lost = 0 }) => kind === 'pod-pod/denied' && lost > 0)
+      .flatMap(({ from, to, peer, gaps = [], lastError }) =>
+        gaps.map(([startMs, ms, lost]) => ({
+          startMs,
+          flow: `${prober} (${from}) to ${peer} (${to})`,
+          ms,
+          lost,
+          lastError,
+        }))
+      )
+  );
+  if (answered.length === 0) return [];
+  const histories = await allHistories(cli);
+  const probers = (await podsOf(lab, '-n', 'cni-live-migration', '-l', 'app=prober')).map(
+    ({ metadata, spec, status }) => `${metadata?.name} on ${spec?.nodeName} since ${String(status?.startTime)}`
+  );
+  return answered.map(({ startMs, flow, ms, lost, lastError }) => {
+    const doing = histories.flatMap(({ workflow, history }) =>
+      underWayAt(history, startMs).map(({ name }) => `${workflow} ${name}`)
+    );
+    return (
+      `${flow}: ${lost} answers from ${new Date(startMs).toISOString()} for ${ms} ms (${lastError}); ` +
+      `under way: ${doing.join(', ') || 'nothing'}; probers: ${probers.join(', ')}`
+    );
+  });
+}
+
+/** Histories of the migration and of all its nodes' workflows, there and back. */
+async function allHistories(cli: TemporalCli): Promise<{ workflow: string; history: WorkflowHistory }[]> {
+  const cluster = await cli.history();
+  const nodes = cluster.children.map(async ({ workflowId, runId }) => ({
+    workflow: workflowId.split('/').at(-1) ?? workflowId,
+    history: await cli.history(workflowId, runId),
+  }));
+  return [{ workflow: 'cluster', history: cluster }, ...(await Promise.all(nodes))];
+}

@@ -1,0 +1,25 @@
+import type { Lab } from '../../lab/cluster/lab.ts';
+import { coexistenceImage, proberImage } from '../../lab/tools/node-images.ts';
+import { podsOf } from './pod-networks.ts';
+
+/** Kinds of which Canal or a migration makes objects. */
+const kinds = [
+  ...['crds', 'clusterroles', 'clusterrolebindings', 'roles', 'rolebindings', 'leases', 'serviceaccounts'],
+  ...['configmaps', 'secrets', 'services', 'endpointslices', 'deployments', 'daemonsets', 'networkpolicies'],
+];
+
+/** Objects of Canal, or of a migration's helpers, by their names; the export that a clean-up makes is among them. */
+export async function objectsOfCanalOrOurs({ kubectl }: Lab): Promise<string[]> {
+  const names = (await kubectl('get', kinds.join(','), '-A', '-o', 'name')).split('\n');
+  return names.filter((name) => /cali|flannel|canal|cni-live-migration|prober|identity-bridge/.test(name));
+}
+
+/** Pods of a migration's helpers in any namespace, by label and by image. */
+export async function helperPods(lab: Lab): Promise<string[]> {
+  const helpers = (await podsOf(lab, '-A')).filter(({ metadata, spec }) => {
+    const images = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ image }) => image);
+    const owned = metadata?.labels?.['app.kubernetes.io/managed-by'] === 'cni-live-migration';
+    return owned || images.some((image) => image === proberImage || image === coexistenceImage);
+  });
+  return helpers.map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
+}

@@ -1,0 +1,80 @@
+/** How an activity of a history ended. */
+export type ActivityOutcome = 'completed' | 'failed' | 'timed-out' | 'canceled';
+
+/** An activity as a workflow's history shows it. Times are Unix ms. */
+export interface HistoryActivity {
+  name: string;
+  scheduledMs: number;
+  /** Number of the latest attempt, from 1; undefined before the history shows one. */
+  attempt?: number;
+  /** Both undefined while the activity is under way. */
+  endedMs?: number;
+  outcome?: ActivityOutcome;
+}
+
+/** A child workflow that a history has started. */
+export interface HistoryChild {
+  workflowId: string;
+  runId: string;
+}
+
+/** What tests read of a workflow's history. */
+export interface WorkflowHistory {
+  activities: HistoryActivity[];
+  children: HistoryChild[];
+  /** When the workflow was asked to cancel, if it was. */
+  cancelRequestedMs?: number;
+}
+
+/** One event of `temporal workflow show -o json`, as far as it is read here. */
+interface HistoryEvent {
+  eventId: string;
+  eventTime: string;
+  eventType: string;
+  [attributes: string]: unknown;
+}
+
+const outcomes: Readonly<Record<string, ActivityOutcome>> = {
+  EVENT_TYPE_ACTIVITY_TASK_COMPLETED: 'completed',
+  EVENT_TYPE_ACTIVITY_TASK_FAILED: 'failed',
+  EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: 'timed-out',
+  EVENT_TYPE_ACTIVITY_TASK_CANCELED: 'canceled',
+};
+
+/** Reads what `temporal workflow show -o json` prints. */
+export function parseHistory(json: string): WorkflowHistory {
+  const { events } = JSON.parse(json) as { events: HistoryEvent[] };
+  const scheduled = new Map<string, HistoryActivity>();
+  const history: WorkflowHistory = { activities: [], children: [] };
+  for (const event of events) {
+    const timeMs = Date.parse(event.eventTime);
+    const attributes = Object.entries(event).find(([key]) => key.endsWith('EventAttributes'))?.[1];
+    const { activityType, scheduledEventId, attempt, workflowExecution } = (attributes ?? {}) as {
+      activityType?: { name: string };
+      scheduledEventId?: string;
+      attempt?: number;
+      workflowExecution?: HistoryChild;
+    };
+    const outcome = outcomes[event.eventType];
+    const known = scheduled.get(scheduledEventId ?? '');
+    if (event.eventType === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED') {
+      const activity = { name: activityType?.name ?? '', scheduledMs: timeMs };
+      scheduled.set(event.eventId, activity);
+      history.activities.push(activity);
+    } else if (event.eventType === 'EVENT_TYPE_ACTIVITY_TASK_STARTED' && known !== undefined) {
+      if (attempt !== undefined) known.attempt = attempt;
+    } else if (outcome !== undefined && known !== undefined) {
+      Object.assign(known, { endedMs: timeMs, outcome });
+    } else if (event.eventType === 'EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED' && workflowExecution !== undefined) {
+      history.children.push(workflowExecution);
+    } else if (event.eventType === 'EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED') {
+      history.cancelRequestedMs = timeMs;
+    }
+  }
+  return history;
+}
+
+/** The activities that were under way at a moment (Unix, ms). */
+export function underWayAt({ activities }: WorkflowHistory, timeMs: number): HistoryActivity[] {
+  return activities.filter(({ scheduledMs, endedMs = Infinity }) => scheduledMs <= timeMs && timeMs < endedMs);
+}

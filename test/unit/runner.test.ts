@@ -1,0 +1,151 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { projectDir } from '../../lab/paths.ts';
+import { identifyProcess, until } from '../../lab/process.ts';
+import type { Plan, Step } from '../runner/plan.ts';
+import { timeLimits } from '../support/time-limits.ts';
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(path.join(tmpdir(), 'cni-runner-'));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+interface Run {
+  code: number | null;
+  lines: readonly string[];
+}
+
+/** Starts the runner with a plan. */
+async function start(plan: Plan): Promise<{ runner: ChildProcess; ended: Promise<Run> }> {
+  const file = path.join(dir, 'plan.json');
+  await writeFile(file, JSON.stringify(plan));
+  const main = path.join(projectDir, 'test', 'runner', 'main.ts');
+  const runner = spawn(process.execPath, [main, '--plan', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [runner.stdout, runner.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
+  const ended = new Promise<Run>((resolve) => {
+    runner.once('close', (code) => resolve({ code, lines: output.trimEnd().split('\n') }));
+  });
+  return { runner, ended };
+}
+
+const run = async (plan: Plan): Promise<Run> => (await start(plan)).ended;
+
+/** A step that is a shell script; its deadline is far away. */
+const step = (name: string, script: string, more: Partial<Step> = {}): Step => ({
+  name,
+  kind: 'suite',
+  command: ['sh', '-c', script],
+  cwd: dir,
+  deadlineMs: timeLimits.longTest,
+  ...more,
+});
+
+/** A step that never ends, nor does a child of it, nor one in a session of its own; the file "pids" names all. */
+const hanging = (more: Partial<Step> = {}): Step =>
+  step('hangs', 'sleep 1000 & echo $$ $! >pids; setsid sleep 1000 & echo $! >>pids; touch started; wait', more);
+
+async function expectNoneRuns(): Promise<void> {
+  const pids = (await readFile(path.join(dir, 'pids'), 'utf8')).trim().split(/\s+/).map(Number);
+  expect(pids).toHaveLength(3);
+  expect(await Promise.all(pids.map(identifyProcess))).toEqual([undefined, undefined, undefined]);
+}
+
+const started = (): Promise<void> =>
+  until('the step', () => Promise.resolve(existsSync(path.join(dir, 'started'))), {
+    timeoutMs: timeLimits.localChange,
+    everyMs: 20,
+  });
+
+it('counts checks and suites, and exits with 0 when all passed', async () => {
+  const steps = [step('one', 'true', { kind: 'check' }), step('tools', 'true', { kind: 'tools' }), step('two', 'true')];
+  const { code, lines } = await run({ steps });
+  expect({ code, last: lines.at(-1) }).toEqual({ code: 0, last: '2 passed, 0 failed' });
+});
+
+it('kills a suite at its deadline with all that it started, and runs the next one', async () => {
+  const { code, lines } = await run({ steps: [hanging({ deadlineMs: 1_500 }), step('next', 'true')] });
+  expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '1 passed, 1 failed' });
+  expect(lines).toContain('FAILED  hangs: killed at its deadline of 0.0 min');
+  await expectNoneRuns();
+});
+
+it('kills what ignores SIGTERM', async () => {
+  const deaf = step('deaf', "trap '' TERM; echo $$ $$ $$ >pids; sleep 1000", { deadlineMs: 1_500 });
+  const { lines } = await run({ steps: [deaf], graceMs: 200 });
+  expect(lines.at(-1)).toBe('0 passed, 1 failed');
+  await expectNoneRuns();
+});
+
+it('prints the pressure of the machine for a failed suite, at its end and in the summary', async () => {
+  const { lines } = await run({ steps: [step('fails', 'exit 3'), step('passes', 'true')] });
+  expect(lines).toContain('FAILED  fails: failed with exit code 3');
+  const facts = lines.filter((line) => line.includes("machine's pressure") && line.includes('time factor'));
+  expect(facts).toHaveLength(2);
+});
+
+it('cleans up after a failed suite before the next suite starts', async () => {
+  const write = (what: string): string => `echo ${what} >>${path.join(dir, 'order')}`;
+  await run({
+    steps: [step('a', `${write('a')}; false`), step('b', write('b')), step('c', write('c'))],
+    cleanUp: { command: ['sh', '-c', write('clean')], deadlineMs: timeLimits.longTest },
+  });
+  expect((await readFile(path.join(dir, 'order'), 'utf8')).trim().split('\n')).toEqual(['a', 'clean', 'b', 'c']);
+});
+
+it('fails each suite whose tools could not be built, and runs the others', async () => {
+  const { lines } = await run({
+    steps: [
+      step('tools', `echo '{"event":"progress","text":"etcd: compiling"}' >$CNI_TEST_REPORT; false`, { kind: 'tools' }),
+      step('a', 'true', { needs: ['tools'] }),
+      step('b', 'true', { needs: ['tools'] }),
+      step('c', 'true'),
+    ],
+  });
+  expect(lines.at(-1)).toBe('1 passed, 3 failed');
+  expect(lines).toContain('FAILED  a: not run, because "tools" failed');
+  expect(lines).toContain('FAILED  b: not run, because "tools" failed');
+  expect(lines).toContain('    etcd: compiling');
+});
+
+it.each(['SIGTERM', 'SIGINT'] as const)('counts what did not run as failed after %s', async (signal) => {
+  const { runner, ended } = await start({
+    steps: [step('a', 'true'), hanging(), step('b', 'true'), step('c', 'true')],
+  });
+  await started();
+  runner.kill(signal);
+  const { code, lines } = await ended;
+  expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '1 passed, 3 failed' });
+  expect(lines).toContain(`FAILED  hangs: killed, because the run got ${signal}`);
+  expect(lines).toContain(`FAILED  b: not run, because the run got ${signal}`);
+  await expectNoneRuns();
+});
+
+it('stops at the limit of the whole run, and counts what did not run as failed', async () => {
+  const { code, lines } = await run({ steps: [hanging(), step('b', 'true')], stopAfterMs: 3_000 });
+  expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '0 passed, 2 failed' });
+  expect(lines).toContain('FAILED  hangs: killed, because the run reached its limit of 0.1 min');
+  await expectNoneRuns();
+});
+
+it('counts checks that a stop prevented', async () => {
+  const check = (name: string): Step => step(name, 'touch started; sleep 1000', { kind: 'check' });
+  const { runner, ended } = await start({ steps: [check('x'), check('y'), check('z')] });
+  await started();
+  runner.kill('SIGTERM');
+  expect((await ended).lines.at(-1)).toBe('0 passed, 3 failed');
+});
+
+it('prints the output of each check in one piece', async () => {
+  const noisy = (name: string): Step =>
+    step(name, `for i in 1 2 3; do echo ${name} $i; sleep 0.05; done`, { kind: 'check' });
+  const { lines } = await run({ steps: [noisy('x'), noisy('y')] });
+  for (const name of ['x', 'y']) {
+    const first = lines.indexOf(`${name} 1`);
+    expect(lines.slice(first, first + 3)).toEqual([`${name} 1`, `${name} 2`, `${name} 3`]);
+  }
+});
