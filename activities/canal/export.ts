@@ -109,7 +109,8 @@ async function write(connection: ClusterConnection, packed: Buffer, objects: num
 async function readExport({ core }: ClusterConnection): Promise<{ names: string[]; checksum: string } | undefined> {
   const read = (part: number) => ifFound(core.readNamespacedConfigMap({ name: `${exportPrefix}-${part}`, namespace }));
   const first = await read(0);
-  const parts = Number(first?.metadata?.annotations?.[annotations.parts] ?? 0);
+  const { [annotations.parts]: count = '0', [annotations.checksum]: expected } = first?.metadata?.annotations ?? {};
+  const parts = Number(count);
   const buffers: Buffer[] = [];
   for (let part = 0; part < parts; part++) {
     const data = (part === 0 ? first : await read(part))?.binaryData?.[key];
@@ -117,7 +118,7 @@ async function readExport({ core }: ClusterConnection): Promise<{ names: string[
     buffers.push(Buffer.from(data, 'base64'));
   }
   const checksum = checksumOf(Buffer.concat(buffers));
-  if (parts === 0 || checksum !== first?.metadata?.annotations?.[annotations.checksum]) return undefined;
+  if (parts === 0 || checksum !== expected) return undefined;
   return { names: buffers.map((_, part) => `${namespace}/${exportPrefix}-${part}`), checksum };
 }
 

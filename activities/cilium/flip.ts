@@ -64,20 +64,7 @@ export function createFlipActivities(clusters: Clusters) {
           ...nodeConfig,
           spec: { nodeSelector: { matchLabels: { [flipLabel]: 'true' } }, defaults: flippedNodeConfig },
         };
-        await poll(
-          async () => {
-            try {
-              await applyObject(connection, object);
-              return { done: undefined };
-            } catch (error) {
-              // The operator makes the definition some moments after it started.
-              const unknown = statusOf(error) === 404 || isUnknownKind(error);
-              if (!unknown) throw error;
-              return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
-            }
-          },
-          { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
-        );
+        await applyOnceDefined(connection, object);
       }
     ),
 
@@ -120,4 +107,21 @@ export function createFlipActivities(clusters: Clusters) {
       });
     }),
   };
+}
+
+/** Applies the CiliumNodeConfig as soon as the operator, some moments after it started, has defined that kind. */
+async function applyOnceDefined(connection: ClusterConnection, object: NamedObject): Promise<void> {
+  await poll(
+    async () => {
+      try {
+        await applyObject(connection, object);
+        return { done: undefined };
+      } catch (error) {
+        const unknown = statusOf(error) === 404 || isUnknownKind(error);
+        if (!unknown) throw error;
+        return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
+      }
+    },
+    { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
+  );
 }

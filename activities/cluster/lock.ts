@@ -25,21 +25,8 @@ export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
       const { coordination } = await clusters.connect(cluster);
       const holderIdentity = `${holder.workflowId} ${holder.runId}`;
       const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
-      const [workflowId = '', runId = ''] = lease?.spec?.holderIdentity?.split(' ') ?? [];
       if (lease?.spec?.holderIdentity === holderIdentity) return;
-      if (lease !== undefined && runId !== '') {
-        const open = await isOpen(workflowId, runId);
-        if (open !== false) {
-          const how =
-            open === true
-              ? `end the workflow ${workflowId} first`
-              : `this Temporal server does not know it: make sure that it is over, then delete the Lease`;
-          throw failure(
-            'MigrationRunning',
-            `workflow ${workflowId} (run ${runId}) holds the Lease ${namespace}/${lockName}; ${how}`
-          );
-        }
-      }
+      await requireEnded(lease?.spec?.holderIdentity ?? '', isOpen);
       const body = {
         metadata: {
           name: lockName,
@@ -71,4 +58,19 @@ export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
       await ifFound(coordination.deleteNamespacedLease({ name: lockName, namespace, body: { preconditions } }));
     }),
   };
+}
+
+/** @throws MigrationRunning unless the run that holds the lock has ended, or nobody holds it. */
+async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<void> {
+  const [workflowId = '', runId = ''] = holderIdentity.split(' ');
+  if (runId === '') return;
+  const open = await isOpen(workflowId, runId);
+  if (open === false) return;
+  const how = open
+    ? `end the workflow ${workflowId} first`
+    : `this Temporal server does not know it: make sure that it is over, then delete the Lease`;
+  throw failure(
+    'MigrationRunning',
+    `workflow ${workflowId} (run ${runId}) holds the Lease ${namespace}/${lockName}; ${how}`
+  );
 }

@@ -1,4 +1,4 @@
-import type { KubernetesObject } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Deployment } from '@kubernetes/client-node';
 import { mapLimit } from '../support/map-limit.ts';
 import { configOf } from '../cilium/config.ts';
 import { applyNamespace } from './namespace.ts';
@@ -111,11 +111,9 @@ async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> 
 async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
   await poll(
     async () => {
-      const { spec, status, metadata } = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
-      const wanted = which === 'one' ? 1 : (spec?.replicas ?? 1);
-      const current = (status?.observedGeneration ?? 0) >= (metadata?.generation ?? 0);
-      const ready =
-        current && (which === 'one' || status?.updatedReplicas === wanted) ? (status?.readyReplicas ?? 0) : 0;
+      const found = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
+      const wanted = which === 'one' ? 1 : (found.spec?.replicas ?? 1);
+      const ready = readyReplicas(found, which === 'one' ? undefined : wanted);
       return ready >= wanted
         ? { done: undefined }
         : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${wanted} in step)` };
@@ -126,6 +124,16 @@ async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): 
       advice: `look at its pods in ${namespace}; no node is flipped meanwhile`,
     }
   );
+}
+
+/**
+ * Replicas that are ready; none while the deployment's controller has not seen its latest generation.
+ * @param updated how many replicas have to be of that generation. @default any number
+ */
+function readyReplicas({ metadata, status = {} }: V1Deployment, updated?: number): number {
+  const { observedGeneration = 0, updatedReplicas, readyReplicas: ready = 0 } = status;
+  const current = observedGeneration >= (metadata?.generation ?? 0);
+  return current && (updated === undefined || updatedReplicas === updated) ? ready : 0;
 }
 
 /** Compares with the cluster itself, whatever the bridge says of itself. */
@@ -157,20 +165,19 @@ export function bridgeObjects(
   { targetPodCidr, coexistenceImage }: Omit<IdentityBridgeTarget, 'cluster'>,
   config: Readonly<Record<string, string>>
 ): NamedObject[] {
+  return [...bridgePermissions(), bridgeDeployment(coexistenceImage, bridgeEnvironment(targetPodCidr, config))];
+}
+
+const bridgeMeta = { name: identityBridge, namespace, labels: ownedLabels };
+
+/** The bridge's service account with its roles. */
+function bridgePermissions(): NamedObject[] {
   const rbac = 'rbac.authorization.k8s.io';
-  const meta = { name: identityBridge, namespace, labels: ownedLabels };
   const clusterMeta = { name: bridgeRole, labels: ownedLabels };
-  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
-  const env = {
-    TARGET_CIDR: targetPodCidr,
-    CLUSTER_NAME: config['cluster-name'] ?? 'default',
-    CLUSTER_ID: config['cluster-id'] ?? '0',
-    LABELS: config['labels'] ?? '',
-  };
   const subjects = [{ kind: 'ServiceAccount', name: identityBridge, namespace }];
   const leases = ['get', 'create', 'update'];
   return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: meta },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: bridgeMeta },
     { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: clusterMeta, ...{ rules: bridgeRules } },
     {
       apiVersion: `${rbac}/v1`,
@@ -181,74 +188,84 @@ export function bridgeObjects(
     {
       apiVersion: `${rbac}/v1`,
       kind: 'Role',
-      metadata: meta,
+      metadata: bridgeMeta,
       ...{ rules: [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: leases }] },
     },
     {
       apiVersion: `${rbac}/v1`,
       kind: 'RoleBinding',
-      metadata: meta,
+      metadata: bridgeMeta,
       ...{ roleRef: { apiGroup: rbac, kind: 'Role', name: identityBridge }, subjects },
     },
-    {
-      ...deployment,
-      metadata: meta,
-      ...{
-        spec: {
-          replicas: 2,
-          selector: { matchLabels: { app: identityBridge } },
-          strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } },
-          template: {
-            metadata: { labels: { app: identityBridge, ...ownedLabels } },
-            spec: {
-              serviceAccountName: identityBridge,
-              hostNetwork: true,
-              priorityClassName: 'system-cluster-critical',
-              terminationGracePeriodSeconds: 10,
-              // Wherever there is a node, cordoned or not: it is needed most while nodes are worked on.
-              tolerations: [{ operator: 'Exists' }],
-              affinity: {
-                podAntiAffinity: {
-                  preferredDuringSchedulingIgnoredDuringExecution: [
-                    {
-                      weight: 100,
-                      podAffinityTerm: {
-                        topologyKey: 'kubernetes.io/hostname',
-                        labelSelector: { matchLabels: { app: identityBridge } },
-                      },
-                    },
-                  ],
-                },
+  ];
+}
+
+function bridgeEnvironment(targetPodCidr: string, config: Readonly<Record<string, string>>): object[] {
+  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const values = {
+    TARGET_CIDR: targetPodCidr,
+    CLUSTER_NAME: config['cluster-name'] ?? 'default',
+    CLUSTER_ID: config['cluster-id'] ?? '0',
+    LABELS: config['labels'] ?? '',
+  };
+  return [
+    field('POD_NAME', 'metadata.name'),
+    field('POD_NAMESPACE', 'metadata.namespace'),
+    ...Object.entries(values).map(([name, value]) => ({ name, value })),
+  ];
+}
+
+function bridgeDeployment(image: string, env: readonly object[]): NamedObject {
+  const podAffinityTerm = {
+    topologyKey: 'kubernetes.io/hostname',
+    labelSelector: { matchLabels: { app: identityBridge } },
+  };
+  return {
+    ...deployment,
+    metadata: bridgeMeta,
+    ...{
+      spec: {
+        replicas: 2,
+        selector: { matchLabels: { app: identityBridge } },
+        strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } },
+        template: {
+          metadata: { labels: { app: identityBridge, ...ownedLabels } },
+          spec: {
+            serviceAccountName: identityBridge,
+            hostNetwork: true,
+            priorityClassName: 'system-cluster-critical',
+            terminationGracePeriodSeconds: 10,
+            // Wherever there is a node, cordoned or not: it is needed most while nodes are worked on.
+            tolerations: [{ operator: 'Exists' }],
+            affinity: {
+              podAntiAffinity: {
+                preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }],
               },
-              containers: [
-                {
-                  name: identityBridge,
-                  image: coexistenceImage,
-                  imagePullPolicy: 'IfNotPresent',
-                  args: ['identities'],
-                  env: [
-                    field('POD_NAME', 'metadata.name'),
-                    field('POD_NAMESPACE', 'metadata.namespace'),
-                    ...Object.entries(env).map(([name, value]) => ({ name, value })),
-                  ],
-                  startupProbe: startup,
-                  securityContext: {
-                    allowPrivilegeEscalation: false,
-                    readOnlyRootFilesystem: true,
-                    runAsNonRoot: true,
-                    runAsUser: 65_532,
-                    capabilities: { drop: ['ALL'] },
-                  },
-                  volumeMounts: scratchSpace.mounts,
-                },
-              ],
-              volumes: scratchSpace.volumes,
             },
+            containers: [
+              {
+                name: identityBridge,
+                image,
+                imagePullPolicy: 'IfNotPresent',
+                args: ['identities'],
+                env,
+                startupProbe: startup,
+                securityContext: {
+                  allowPrivilegeEscalation: false,
+                  readOnlyRootFilesystem: true,
+                  runAsNonRoot: true,
+                  runAsUser: 65_532,
+                  capabilities: { drop: ['ALL'] },
+                },
+                volumeMounts: scratchSpace.mounts,
+              },
+            ],
+            volumes: scratchSpace.volumes,
           },
         },
       },
     },
-  ];
+  };
 }
 
 /** What the bridge may do. */

@@ -154,7 +154,7 @@ export function refusalOf(
   const status = statusOf(error);
   if (status === 404 || status === 409) return 'gone';
   const again = now + retryAfterMs(error);
-  const causes = statusBody(error)?.details?.causes ?? [];
+  const causes = causesOf(error);
   if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
     return { kind: 'waits', reason: 'its namespace is being deleted', again };
   }
@@ -171,6 +171,10 @@ export function refusalOf(
     return { kind: 'budget', reason, again };
   }
   return 'unknown';
+}
+
+function causesOf(error: unknown): readonly { reason?: string; message?: string }[] {
+  return statusBody(error)?.details?.causes ?? [];
 }
 
 /** The budgets about a pod, where the answer may be about them. */

@@ -21,6 +21,12 @@ export interface NodesTarget {
   pods?: string[];
 }
 
+/** A node, and whether it is Ready. */
+interface NodeReadiness {
+  name: string;
+  ready: boolean;
+}
+
 /** So many nodes' pods are read at a time. */
 const nodesAtOnce = 10;
 
@@ -60,16 +66,8 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
     /** Waits until a node joins, leaves, or changes between Ready and not. For as long as its caller lets it. */
     waitForNodeChange: withFailures(
       'watch the nodes',
-      async ({ cluster, known }: { cluster: string; known: { name: string; ready: boolean }[] }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
-        const before = stateOf(known);
-        const look = async () => {
-          const items = await listNodes(connection);
-          const now = stateOf(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
-          return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
-        };
-        await poll(look, { timeoutMs: Infinity, everyMs: watchMs, onTimeout: 'NodeNotReady' });
-      }
+      async ({ cluster, known }: { cluster: string; known: NodeReadiness[] }): Promise<void> =>
+        waitForChange(await clusters.connect(cluster), known)
     ),
 
     /**
@@ -103,23 +101,31 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
      */
     waitForReboot: withFailures(
       'wait for the reboot',
-      async ({ cluster, node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
-        const look = async () => {
-          const found = await readNode(connection, node);
-          const before = found.metadata?.annotations?.[bootAnnotation];
-          if (found.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
-          return isReady(found) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
-        };
-        await poll(look, {
-          timeoutMs: timeoutSeconds * 1_000,
-          everyMs: 2_000,
-          onTimeout: 'RebootMissing',
-          advice: 'reboot it, then retry the node',
-        });
-      }
+      async ({ cluster, node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> =>
+        waitForBoot(await clusters.connect(cluster), node, timeoutSeconds * 1_000)
     ),
   };
+}
+
+async function waitForChange(connection: ClusterConnection, known: readonly NodeReadiness[]): Promise<void> {
+  const before = stateOf(known);
+  const look = async () => {
+    const items = await listNodes(connection);
+    const now = stateOf(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
+    return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
+  };
+  await poll(look, { timeoutMs: Infinity, everyMs: watchMs, onTimeout: 'NodeNotReady' });
+}
+
+async function waitForBoot(connection: ClusterConnection, node: string, timeoutMs: number): Promise<void> {
+  const look = async () => {
+    const found = await readNode(connection, node);
+    const before = found.metadata?.annotations?.[bootAnnotation];
+    if (found.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
+    return isReady(found) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
+  };
+  const advice = 'reboot it, then retry the node';
+  await poll(look, { timeoutMs, everyMs: 2_000, onTimeout: 'RebootMissing', advice });
 }
 
 /** Reads how far each node is, in order of their names. */
@@ -171,7 +177,7 @@ async function countOnSource(
   return counts;
 }
 
-function stateOf(nodes: readonly { name: string; ready: boolean }[]): string {
+function stateOf(nodes: readonly NodeReadiness[]): string {
   return nodes
     .map(({ name, ready }) => `${name} ${ready}`)
     .sort()

@@ -43,17 +43,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
           spec: { unschedulable: true },
         };
         await patchNode(connection, node, body, true);
-        const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
-        const granted: string[] = [];
-        const problems: string[] = [];
-        for (const pod of await listPods(connection, { node })) {
-          const verdict = drainVerdict(pod, { ...rules, daemonSets: true }, Date.now());
-          if (verdict.action === 'refuse') problems.push(`${pod.key}: ${verdict.reason}`);
-          if (verdict.action !== 'evict' || pod.deletion !== undefined) continue;
-          const refusal = await tryEviction(connection, pod);
-          if (refusal === undefined) granted.push(pod.key);
-          else problems.push(`${pod.key}: ${refusal}`);
-        }
+        const { granted, problems } = await tryDrain(connection, input, node);
         const named = granted.slice(0, maxNamed).join(', ');
         return {
           step: `migrate ${node}`,
@@ -91,6 +81,26 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
       }
     ),
   };
+}
+
+/** Has the API server try the eviction of each pod of a node. */
+async function tryDrain(
+  connection: ClusterConnection,
+  { podCidr: targetPodCidr, drain: options }: MigrationInput,
+  node: string
+): Promise<{ granted: string[]; problems: string[] }> {
+  const rules = { to: 'target' as const, targetPodCidr, options, forcedPods: [], daemonSets: true };
+  const granted: string[] = [];
+  const problems: string[] = [];
+  for (const pod of await listPods(connection, { node })) {
+    const verdict = drainVerdict(pod, rules, Date.now());
+    if (verdict.action === 'refuse') problems.push(`${pod.key}: ${verdict.reason}`);
+    if (verdict.action !== 'evict' || pod.deletion !== undefined) continue;
+    const refusal = await tryEviction(connection, pod);
+    if (refusal === undefined) granted.push(pod.key);
+    else problems.push(`${pod.key}: ${refusal}`);
+  }
+  return { granted, problems };
 }
 
 /** @returns why the API server would not evict the pod now. */

@@ -108,13 +108,12 @@ async function collect(connection: ClusterConnection, names: readonly string[]):
       const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
       const waiting: string[] = [];
       for (const name of names.filter((one) => !found.has(one))) {
-        const pod = items.find(({ metadata }) => metadata?.name === podName(name));
-        const facts = pod === undefined ? undefined : await readFacts(connection, pod);
-        if (facts !== undefined && facts.unread === undefined) found.set(name, facts);
-        else waiting.push(`${name} (${facts?.unread ?? waitingReason(pod)})`);
-        if (Date.now() > deadline && !found.has(name)) {
-          found.set(name, unreadHost(facts?.unread ?? waitingReason(pod)));
-        }
+        const facts = await readFacts(
+          connection,
+          items.find(({ metadata }) => metadata?.name === podName(name))
+        );
+        if (facts.unread !== undefined) waiting.push(`${name} (${facts.unread})`);
+        if (facts.unread === undefined || Date.now() > deadline) found.set(name, facts);
       }
       return waiting.length === 0 || found.size === names.length
         ? { done: undefined }
@@ -130,21 +129,22 @@ export function unreadHost(reason: string): HostFacts {
   return { btf: false, rpFilter: {}, links: [], routes: [], cniFiles: {}, peers: [], unread: reason };
 }
 
-/** The line that a pod has written; undefined while there is none. */
-async function readFacts({ core }: ClusterConnection, { metadata, status }: V1Pod): Promise<HostFacts | undefined> {
-  if (status?.phase !== 'Running') return undefined;
+/** What a pod has written, or why it has written nothing yet. */
+async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): Promise<HostFacts> {
+  if (pod?.status?.phase !== 'Running') return unreadHost(waitingReason(pod));
   try {
-    const log = await core.readNamespacedPodLog({ name: metadata?.name ?? '', namespace });
+    const log = await core.readNamespacedPodLog({ name: pod.metadata?.name ?? '', namespace });
     const line = log.split('\n').find((text) => text.startsWith('{'));
-    return line === undefined ? undefined : (JSON.parse(line) as HostFacts);
+    return line === undefined ? unreadHost(waitingReason(pod)) : (JSON.parse(line) as HostFacts);
   } catch (error) {
     return unreadHost(`its log cannot be read: ${messageOf(error)}`);
   }
 }
 
 function waitingReason(pod: V1Pod | undefined): string {
-  const state = pod?.status?.containerStatuses?.[0]?.state;
-  return state?.waiting?.reason ?? state?.terminated?.message ?? pod?.status?.phase ?? 'being made';
+  const { containerStatuses: [container] = [], phase = 'being made' } = pod?.status ?? {};
+  const { waiting, terminated } = container?.state ?? {};
+  return waiting?.reason ?? terminated?.message ?? phase;
 }
 
 function podName(node: string): string {

@@ -31,6 +31,7 @@ export const rollouts: PreflightCheck = {
 
 function isComplete({ metadata, spec, status }: V1Deployment): boolean {
   const wanted = spec?.replicas ?? 1;
-  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
-  return (status?.updatedReplicas ?? 0) >= wanted && (status?.availableReplicas ?? 0) >= wanted;
+  const { observedGeneration = 0, updatedReplicas = 0, availableReplicas = 0 } = status ?? {};
+  if (observedGeneration < (metadata?.generation ?? 0)) return false;
+  return updatedReplicas >= wanted && availableReplicas >= wanted;
 }
