@@ -51,20 +51,10 @@ export function receive<Name extends MessageName>(
 }
 
 const handlers: { [Name in MessageName]: Handler<Name> } = {
-  approve: ({ node, wave, plan, cleanup }, { control, status }, decision) => {
-    const { nodes, waves } = control.approvals;
-    if (node !== undefined) {
-      const found = find(status, node);
-      if (found === 'unknown') return noSuchNode(node);
-      if (found?.state === 'migrated') return { problem: `${node} is migrated already` };
-      nodes[node] ??= decision;
-      return { done: `${node} is approved` };
-    }
-    if (wave !== undefined) {
-      if (wave <= status.waves) return { problem: `wave ${wave} has begun already` };
-      waves[String(wave)] ??= decision;
-      return { done: `wave ${wave} is approved` };
-    }
+  approve: ({ node, wave, plan, cleanup }, judged, decision) => {
+    const { status } = judged;
+    if (node !== undefined) return approveNode(node, judged, decision);
+    if (wave !== undefined) return approveWave(wave, judged, decision);
     if (plan === true) {
       if (status.phase !== 'plan') return { problem: 'the plan does not wait for an approval' };
       status.approvals.plan ??= decision;
@@ -153,6 +143,20 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
 
 /** How many pods are remembered that may be deleted. */
 const maxForcedPods = 500;
+
+function approveNode(node: string, { control, status }: Judged, decision: Decision): Outcome {
+  const found = find(status, node);
+  if (found === 'unknown') return noSuchNode(node);
+  if (found?.state === 'migrated') return { problem: `${node} is migrated already` };
+  control.approvals.nodes[node] ??= decision;
+  return { done: `${node} is approved` };
+}
+
+function approveWave(wave: number, { control, status }: Judged, decision: Decision): Outcome {
+  if (wave <= status.waves) return { problem: `wave ${wave} has begun already` };
+  control.approvals.waves[String(wave)] ??= decision;
+  return { done: `wave ${wave} is approved` };
+}
 
 function setNodeAside(node: string, { status }: Judged, decision: Decision): Outcome {
   const found = find(status, node);

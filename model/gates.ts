@@ -80,32 +80,38 @@ export function withPolicies(gates: Gates, enforced: boolean): Gates {
 
 /** The paths that were worse than is tolerated, worst first. */
 export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion): Breach[] {
-  const { gates, sinceMs, untilMs, baseline, nodes } = question;
-  const found: Breach[] = [];
-  for (const { node, records } of pages) {
-    // The networks of a path change during its migration; it is the same path all the same.
-    const paths = new Map<string, PathRecord[]>();
-    for (const record of records) {
-      const key = `${record.kind} ${record.peer ?? ''}`;
-      paths.set(key, [...(paths.get(key) ?? []), record]);
-    }
-    for (const parts of paths.values()) {
-      const [{ kind, peer = '' }] = parts as [PathRecord];
-      const toleratedMs = toleranceOf(gates, kind);
-      if (toleratedMs === undefined) continue;
-      if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) continue;
-      const sumOf = (of: (record: PathRecord) => number): number => parts.reduce((sum, record) => sum + of(record), 0);
-      const before = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
-      const usual = before / Math.max(1, baseline.toMs - baseline.fromMs);
-      if (usual > brokenShare) continue;
-      const lost = (record: PathRecord): number => lostWithin(withoutFound(record, sinceMs), sinceMs, untilMs);
-      const lostMs = Math.round(sumOf(lost) - usual * (untilMs - sinceMs));
-      if (lostMs <= toleratedMs) continue;
-      const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
-      found.push({ node, record: worst, lostMs, toleratedMs });
-    }
-  }
+  const found = pages.flatMap(({ node, records }) =>
+    pathsOf(records).flatMap((parts) => breachOf(node, parts, question) ?? [])
+  );
   return found.sort((a, b) => b.lostMs - a.lostMs);
+}
+
+/** The records of each path. The networks of a path change during its migration; it is the same path all the same. */
+function pathsOf(records: readonly PathRecord[]): PathRecord[][] {
+  const paths = new Map<string, PathRecord[]>();
+  for (const record of records) {
+    const key = `${record.kind} ${record.peer ?? ''}`;
+    paths.set(key, [...(paths.get(key) ?? []), record]);
+  }
+  return [...paths.values()];
+}
+
+/** The breach of one path; undefined when there is none, or when it is not one of those that are asked about. */
+function breachOf(node: string, parts: readonly PathRecord[], question: GateQuestion): Breach | undefined {
+  const { gates, sinceMs, untilMs, baseline, nodes } = question;
+  const [{ kind, peer = '' }] = parts as [PathRecord];
+  const toleratedMs = toleranceOf(gates, kind);
+  if (toleratedMs === undefined) return undefined;
+  if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) return undefined;
+  const sumOf = (of: (record: PathRecord) => number): number => parts.reduce((sum, record) => sum + of(record), 0);
+  const before = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
+  const usual = before / Math.max(1, baseline.toMs - baseline.fromMs);
+  if (usual > brokenShare) return undefined;
+  const lost = (record: PathRecord): number => lostWithin(withoutFound(record, sinceMs), sinceMs, untilMs);
+  const lostMs = Math.round(sumOf(lost) - usual * (untilMs - sinceMs));
+  if (lostMs <= toleratedMs) return undefined;
+  const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
+  return { node, record: worst, lostMs, toleratedMs };
 }
 
 /**

@@ -30,9 +30,10 @@ export function untrustedProblems(value: unknown): string[] {
       characters += next.value.length;
       if (isSecret(path, next.value)) tell(path, secretAdvice);
     }
-    if (typeof next.value !== 'object' || next.value === null) continue;
+    const inside = entriesOf(next.value);
+    if (inside === undefined) continue;
     if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
-    for (const [key, below] of Object.entries(next.value)) {
+    for (const [key, below] of inside) {
       entries++;
       characters += key.length;
       const where = path === '' ? key : `${path}.${key}`;
@@ -42,6 +43,10 @@ export function untrustedProblems(value: unknown): string[] {
     if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
   }
   return characters > maxCharacters ? [`the input: has more than ${maxCharacters} characters`] : problems;
+}
+
+function entriesOf(value: unknown): [string, unknown][] | undefined {
+  return typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
 }
 
 const secretAdvice =

@@ -160,6 +160,16 @@ export function longestSince(pages: readonly LedgerPage[], sinceMs: number): Map
   return longest;
 }
 
+/** Totals of a class before its first sample. */
+const nothing: Omit<ClassTotals, keyof PathClass> = {
+  sent: 0,
+  lost: 0,
+  lostMs: 0,
+  resets: 0,
+  translated: 0,
+  counts: [],
+};
+
 /**
  * The lines of one stage.
  * @param begin totals when the stage began; none at the very beginning.
@@ -174,10 +184,10 @@ export function rowsOf(
   const longest = longestSince(pages, begin?.atMs ?? 0);
   return totalsOf(pages)
     .map((now): LedgerRow => {
-      const then = before.get(classKey(now));
-      const counts = now.counts.map((count, index) => count - (then?.counts[index] ?? 0));
-      const sent = now.sent - (then?.sent ?? 0);
-      const lostMs = now.lostMs - (then?.lostMs ?? 0);
+      const then = before.get(classKey(now)) ?? nothing;
+      const counts = now.counts.map((count, index) => count - (then.counts[index] ?? 0));
+      const sent = now.sent - then.sent;
+      const lostMs = now.lostMs - then.lostMs;
       const usual = baseline.filter(({ kind }) => kind === now.kind);
       const usualSent = usual.reduce((sum, row) => sum + row.sent, 0);
       const usualLost = usual.reduce((sum, row) => sum + row.lostMs, 0);
@@ -187,12 +197,12 @@ export function rowsOf(
         from: now.from,
         to: now.to ?? '',
         sent,
-        lost: now.lost - (then?.lost ?? 0),
+        lost: now.lost - then.lost,
         lostMs,
         beyondBaselineMs: Math.max(0, Math.round(lostMs - expected)),
         longestMs: longest.get(classKey(now)) ?? 0,
-        resets: now.resets - (then?.resets ?? 0),
-        translated: now.translated - (then?.translated ?? 0),
+        resets: now.resets - then.resets,
+        translated: now.translated - then.translated,
         p50Ms: round(percentile(counts, 0.5)),
         p99Ms: round(percentile(counts, 0.99)),
       };

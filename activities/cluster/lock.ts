@@ -27,16 +27,7 @@ export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
       const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
       if (lease?.spec?.holderIdentity === holderIdentity) return;
       await requireEnded(lease?.spec?.holderIdentity ?? '', isOpen);
-      const body = {
-        metadata: {
-          name: lockName,
-          namespace,
-          labels: ownedLabels,
-          // Of two that take it at the same moment, one is refused.
-          ...(lease?.metadata?.resourceVersion !== undefined && { resourceVersion: lease.metadata.resourceVersion }),
-        },
-        spec: { holderIdentity },
-      };
+      const body = leaseOf(holderIdentity, lease?.metadata?.resourceVersion);
       try {
         await (lease === undefined
           ? coordination.createNamespacedLease({ namespace, body })
@@ -73,4 +64,13 @@ async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<voi
     'MigrationRunning',
     `workflow ${workflowId} (run ${runId}) holds the Lease ${namespace}/${lockName}; ${how}`
   );
+}
+
+/** The Lease. @param resourceVersion of the one that it replaces: of two that take it at the same moment, one is refused. */
+function leaseOf(holderIdentity: string, resourceVersion: string | undefined) {
+  const metadata = { name: lockName, namespace, labels: ownedLabels };
+  return {
+    metadata: { ...metadata, ...(resourceVersion !== undefined && { resourceVersion }) },
+    spec: { holderIdentity },
+  };
 }

@@ -5,7 +5,8 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { helperNamespace } from '../kubernetes/names.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import { listPods } from '../kubernetes/pods.ts';
-import type { CalicoPolicies, CalicoPolicy, NetworkSet } from './evaluation/calico.ts';
+import type { CalicoPolicy, NetworkSet } from './evaluation/calico-policy.ts';
+import type { CalicoPolicies } from './evaluation/calico.ts';
 import type { PolicyCluster } from './evaluation/domain.ts';
 import { asWritten } from './evaluation/kubernetes.ts';
 

@@ -1,4 +1,5 @@
-import { calicoJudge, type CalicoPolicy, type CalicoRule } from '../../activities/policy/evaluation/calico.ts';
+import type { CalicoPolicy, CalicoRule } from '../../activities/policy/evaluation/calico-policy.ts';
+import { calicoJudge } from '../../activities/policy/evaluation/calico.ts';
 import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { Flow, PodEnd } from '../../activities/policy/evaluation/flows.ts';
 import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/evaluation/kubernetes.ts';

@@ -1,4 +1,4 @@
-import type { CalicoPolicy, CalicoRule, NetworkSet } from '../../activities/policy/evaluation/calico.ts';
+import type { CalicoPolicy, CalicoRule, NetworkSet } from '../../activities/policy/evaluation/calico-policy.ts';
 import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { PolicyCluster } from '../../activities/policy/evaluation/domain.ts';
 import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';

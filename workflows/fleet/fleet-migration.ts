@@ -15,17 +15,13 @@ import {
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { clusterMigration } from '../cluster/cluster-migration.ts';
 import { clusterProgressSignal, fleetStatusQuery, migrationWorkflowId } from '../messages.ts';
+import { receiveFleetMessage, type FleetControl } from '../../model/fleet-decisions.ts';
 import { parseFleet, type FleetInput } from '../../model/fleet-input.ts';
-import {
-  fleetMessageNames,
-  parseFleetMessage,
-  type FleetMessage,
-  type FleetMessageName,
-} from '../../model/fleet-messages.ts';
+import { fleetMessageNames, parseFleetMessage, type FleetMessageName } from '../../model/fleet-messages.ts';
 import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
 import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import { maxNotes, type Decision, type MigrationReport } from '../../model/status.ts';
+import { maxNotes, type MigrationReport } from '../../model/status.ts';
 import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
@@ -51,13 +47,10 @@ export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
   }
 }
 
-/** States in which a cluster waits for nobody but a human. */
-const setAside: readonly string[] = ['failed', 'skipped', 'rolled-back'];
-
 class Fleet {
   private readonly input: FleetInput;
-  private readonly status: FleetStatus;
-  private aborted: Decision | undefined;
+  readonly status: FleetStatus;
+  readonly control: FleetControl = {};
   /** Counts what has changed: whoever waits looks again. */
   private version = 0;
   private readonly active = new Map<string, Promise<void>>();
@@ -106,10 +99,10 @@ class Fleet {
       throw error;
     }
     this.showWait();
-    if (this.aborted === undefined) return this.status;
+    if (this.control.aborted === undefined) return this.status;
     const migrated = this.in('migrated').length;
     throw ApplicationFailure.nonRetryable(
-      `aborted by ${this.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start again to go on`,
+      `aborted by ${this.control.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start again to go on`,
       'Aborted'
     );
   }
@@ -124,7 +117,7 @@ class Fleet {
 
   private get isOver(): boolean {
     if (this.active.size > 0) return false;
-    return this.aborted !== undefined || this.in('pending', 'failed', 'rolled-back').length === 0;
+    return this.control.aborted !== undefined || this.in('pending', 'failed', 'rolled-back').length === 0;
   }
 
   /** Clusters that stand before all others: they come one by one, and what becomes of them is waited for. */
@@ -135,7 +128,7 @@ class Fleet {
   /** Those that may begin as soon as a human lets them. */
   private get candidates(): FleetCluster[] {
     const { input, status } = this;
-    if (status.paused !== undefined || this.aborted !== undefined) return [];
+    if (status.paused !== undefined || this.control.aborted !== undefined) return [];
     const failed = this.in('failed', 'rolled-back');
     if (failed.length > 0 && (input.onFailure === 'stop' || failed.some(({ canary }) => canary))) return [];
     const [canary] = this.canariesLeft;
@@ -214,7 +207,7 @@ class Fleet {
     status.answers = [];
     const failed = this.in('failed', 'rolled-back');
     const unapproved = this.candidates.filter((one) => one.approval === undefined && this.needsApproval(one));
-    if (this.aborted === undefined && !this.isOver) {
+    if (this.control.aborted === undefined && !this.isOver) {
       if (status.paused !== undefined) {
         status.waitingFor = `somebody to resume it (paused by ${status.paused.by})`;
         status.answers = [{ does: 'go on', message: 'resume', input: {} }];
@@ -240,49 +233,9 @@ class Fleet {
   private take(name: FleetMessageName, raw: unknown): { problem: string } | { done: string } {
     const parsed = parseFleetMessage(name, raw);
     if ('problem' in parsed) return parsed;
-    const outcome = this.apply(name, parsed.message);
+    const outcome = receiveFleetMessage(name, parsed.message, this, new Date().toISOString());
     if ('done' in outcome) this.changed();
     return outcome;
-  }
-
-  private apply(name: FleetMessageName, message: FleetMessage): { problem: string } | { done: string } {
-    const by = message.by ?? message.approver ?? 'unnamed';
-    const decision: Decision = { by, reason: message.reason ?? '', at: new Date().toISOString() };
-    const { status } = this;
-    if (name === 'pause') {
-      status.paused ??= decision;
-      return { done: 'no other cluster begins; those under way go on' };
-    }
-    if (name === 'resume') {
-      if (status.paused === undefined) return { problem: 'it is not paused' };
-      delete status.paused;
-      return { done: 'it goes on' };
-    }
-    if (name === 'abort') {
-      this.aborted ??= decision;
-      return { done: 'no other cluster begins; it ends with those under way' };
-    }
-    const wanted = 'cluster' in message ? message.cluster : '';
-    const cluster = this.find(wanted);
-    if (cluster === undefined) return { problem: `the fleet has no cluster ${wanted}` };
-    const { state } = cluster;
-    if (name === 'approve') {
-      if (state !== 'pending') return { problem: `${wanted} is ${state}` };
-      cluster.approval ??= decision;
-      return { done: `${wanted} may begin` };
-    }
-    if (name === 'skip') {
-      if (state === 'migrating')
-        return { problem: `${wanted} is under way; send abort to ${cluster.workflowId} first` };
-      if (state === 'migrated') return { problem: `${wanted} is migrated` };
-      Object.assign(cluster, { state: 'skipped', decision });
-      return { done: `${wanted} is left as it is` };
-    }
-    if (!setAside.includes(state)) return { problem: `${wanted} is ${state}` };
-    // Who takes it up again has looked at it.
-    Object.assign(cluster, { state: 'pending', decision, approval: decision });
-    delete cluster.failure;
-    return { done: `${wanted} is taken up again` };
   }
 
   private note(text: string): void {

@@ -1,11 +1,25 @@
-import type { KubernetesObject } from '@kubernetes/client-node';
 import { contains } from '../../../model/networks.ts';
-import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
+import { matchesSelector } from '../../kubernetes/label-selectors.ts';
+import {
+  calicoLabels,
+  calicoTypes,
+  entityExpression,
+  isGiven,
+  netsOf,
+  protocolName,
+  subjectExpression,
+  type CalicoPolicy,
+  type CalicoRule,
+  type EntityRule,
+  type NetworkSet,
+} from './calico-policy.ts';
 import {
   asSeen,
-  directions,
   destinationOf,
-  oncePerPod,
+  directions,
+  perSubject,
+  policyKey,
+  portMatches,
   type Direction,
   type Flow,
   type Judge,
@@ -14,165 +28,20 @@ import {
   type PodEnd,
   type Traffic,
 } from './flows.ts';
-import { isAbout, rulesOf, typesOf, type NetworkPolicy, type PolicyPeer, type PolicyPort } from './kubernetes.ts';
-import { parseSelector, selects, withKeys, type Expression } from './selectors.ts';
-
-/** One end of a rule of Calico's. */
-export interface EntityRule {
-  nets?: readonly string[];
-  notNets?: readonly string[];
-  selector?: string;
-  notSelector?: string;
-  namespaceSelector?: string;
-  serviceAccounts?: { names?: readonly string[]; selector?: string };
-  ports?: readonly (number | string)[];
-  notPorts?: readonly (number | string)[];
-  services?: { name?: string; namespace?: string };
-}
-
-/** A rule of Calico's (projectcalico/api, v3/networkpolicy.go). */
-export interface CalicoRule {
-  action: 'Allow' | 'Deny' | 'Log' | 'Pass';
-  protocol?: string | number;
-  notProtocol?: string | number;
-  ipVersion?: number;
-  icmp?: { type?: number; code?: number };
-  notICMP?: { type?: number; code?: number };
-  source?: EntityRule;
-  destination?: EntityRule;
-  http?: object;
-}
-
-/** Calico's NetworkPolicy or GlobalNetworkPolicy, as stored. */
-export type CalicoPolicy = KubernetesObject & {
-  kind?: 'NetworkPolicy' | 'GlobalNetworkPolicy';
-  spec?: {
-    tier?: string;
-    order?: number;
-    selector?: string;
-    namespaceSelector?: string;
-    serviceAccountSelector?: string;
-    types?: readonly ('Ingress' | 'Egress')[];
-    ingress?: readonly CalicoRule[];
-    egress?: readonly CalicoRule[];
-    doNotTrack?: boolean;
-    preDNAT?: boolean;
-    applyOnForward?: boolean;
-  };
-};
-
-/** A NetworkSet or GlobalNetworkSet. */
-export type NetworkSet = KubernetesObject & { spec?: { nets?: readonly string[] } };
-
-/** Names of labels that Calico adds (projectcalico/api, v3/constants.go; libcalico-go conversion/constants.go). */
-const namespaceName = 'projectcalico.org/namespace';
-const accountName = 'projectcalico.org/serviceaccount';
-const namespacePrefix = 'pcns.';
-const accountPrefix = 'pcsa.';
+import {
+  isAbout,
+  kubernetesPort,
+  podPeer,
+  rulesOf,
+  typesOf,
+  type NetworkPolicy,
+  type PolicyPeer,
+  type PolicyPort,
+} from './kubernetes.ts';
+import { parseSelector, selects, type Expression } from './selectors.ts';
 
 /** Order at which Calico has Kubernetes' NetworkPolicies (libcalico-go conversion.go). */
 const kubernetesOrder = 1_000;
-
-/** Protocols by number, where they have a name of their own. */
-const protocolNames: Readonly<Record<number, string>> = {
-  1: 'ICMP',
-  6: 'TCP',
-  17: 'UDP',
-  58: 'ICMPV6',
-  132: 'SCTP',
-  136: 'UDPLITE',
-};
-
-/** A protocol by its upper-case name. */
-export function protocolName(protocol: string | number): string {
-  const number = Number(protocol);
-  return Number.isInteger(number) ? (protocolNames[number] ?? String(number)) : String(protocol).toUpperCase();
-}
-
-/** The key of a policy: kind, namespace and name. */
-export function policyKey({ kind, metadata }: KubernetesObject): string {
-  const { namespace, name = '' } = metadata ?? {};
-  return `${kind ?? ''} ${namespace === undefined ? name : `${namespace}/${name}`}`;
-}
-
-/** Directions that a policy of Calico's is about; what is not said follows from the rules it has. */
-export function calicoTypes({ spec }: CalicoPolicy): readonly ('Ingress' | 'Egress')[] {
-  if (spec?.types !== undefined && spec.types.length > 0) return spec.types;
-  const egress = (spec?.egress ?? []).length > 0;
-  const ingress = (spec?.ingress ?? []).length > 0;
-  return [...(ingress || !egress ? (['Ingress'] as const) : []), ...(egress ? (['Egress'] as const) : [])];
-}
-
-/** Labels of a pod as Calico's selectors see them. */
-export const calicoLabels = oncePerPod((pod) => {
-  const labels: Record<string, string> = {
-    ...pod.labels,
-    [namespaceName]: pod.namespace,
-    [accountName]: pod.serviceAccount,
-    'projectcalico.org/orchestrator': 'k8s',
-    [`${namespacePrefix}projectcalico.org/name`]: pod.namespace,
-    [`${accountPrefix}projectcalico.org/name`]: pod.serviceAccount,
-  };
-  for (const [key, value] of Object.entries(pod.namespaceLabels)) labels[namespacePrefix + key] = value;
-  for (const [key, value] of Object.entries(pod.serviceAccountLabels)) labels[accountPrefix + key] = value;
-  return labels;
-});
-
-/** Whom a policy is about. */
-export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression {
-  const parts: Expression[] = [parseSelector(spec?.selector ?? '')];
-  if (metadata?.namespace !== undefined) parts.push(inNamespace(metadata.namespace));
-  if (spec?.namespaceSelector !== undefined && spec.namespaceSelector !== '') {
-    parts.push(namespaces(spec.namespaceSelector));
-  }
-  if (spec?.serviceAccountSelector !== undefined && spec.serviceAccountSelector !== '') {
-    parts.push(withKeys(parseSelector(spec.serviceAccountSelector), (key) => accountPrefix + key));
-  }
-  return { is: 'and', of: parts };
-}
-
-/**
- * Whom one end of a rule is about, as far as it says so by labels; undefined when it does not
- * (libcalico-go backend/syncersv1/updateprocessors/rules.go, getEndpointSelector).
- */
-export function entityExpression(rule: EntityRule, policyNamespace: string | undefined): Expression | undefined {
-  const parts: Expression[] = [];
-  if (rule.serviceAccounts?.selector !== undefined && rule.serviceAccounts.selector !== '') {
-    parts.push(withKeys(parseSelector(rule.serviceAccounts.selector), (key) => accountPrefix + key));
-  }
-  const names = rule.serviceAccounts?.names ?? [];
-  if (names.length > 0) parts.push({ is: 'in', key: accountName, values: names });
-  if (rule.selector !== undefined && rule.selector !== '') parts.push(parseSelector(rule.selector));
-  const byNamespace = rule.namespaceSelector !== undefined && rule.namespaceSelector !== '';
-  if (parts.length === 0 && !byNamespace && (rule.notSelector ?? '') === '') return undefined;
-  if (byNamespace) parts.push(namespaces(rule.namespaceSelector ?? ''));
-  else if (policyNamespace !== undefined) parts.push(inNamespace(policyNamespace));
-  return parts.length === 0 ? undefined : { is: 'and', of: parts };
-}
-
-function inNamespace(name: string): Expression {
-  return { is: 'in', key: namespaceName, values: [name] };
-}
-
-/** A selector of namespaces: "all()" is every pod, "global()" none. */
-function namespaces(selector: string): Expression {
-  const expression = withKeys(parseSelector(selector), (key) => namespacePrefix + key);
-  return { is: 'and', of: [expression.is === 'global' ? { is: 'not', of: hasNamespace } : hasNamespace, expression] };
-}
-
-const hasNamespace: Expression = { is: 'has', key: namespaceName };
-
-/** Whether a port, a range `from:to` or a name stands for the destination port of a flow. */
-export function portMatches(port: number | string, { port: sent, protocol }: Traffic, destination: Peer): boolean {
-  if (sent === undefined) return false;
-  if (typeof port === 'number') return port === sent;
-  const [first, last] = port.split(':').map(Number);
-  if (first !== undefined && Number.isInteger(first)) return first <= sent && sent <= (last ?? first);
-  return (
-    destination.kind === 'pod' &&
-    destination.ports.some((one) => one.name === port && one.port === sent && one.protocol === protocol)
-  );
-}
 
 interface Evaluated {
   key: string;
@@ -238,15 +107,6 @@ function keys(policies: readonly Evaluated[]): string {
   return policies.map(({ key }) => key).join(',');
 }
 
-/** What follows from a flow's pod and direction alone, found out once for each. */
-export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
-  const known = {
-    ingress: oncePerPod((pod) => find(pod, 'ingress')),
-    egress: oncePerPod((pod) => find(pod, 'egress')),
-  };
-  return ({ subject, direction }) => known[direction](subject);
-}
-
 function firstMatch(
   policies: readonly Evaluated[],
   flow: Flow
@@ -290,20 +150,29 @@ function ruleMatcher(
   const source = endMatcher(rule.source ?? {}, namespace, sets);
   const destination = endMatcher(rule.destination ?? {}, namespace, sets);
   const matches = (flow: Flow): boolean => {
-    const { traffic } = flow;
     const to = destinationOf(flow);
     const from = to === flow.peer ? flow.subject : flow.peer;
-    if (rule.ipVersion === 6) return false;
-    if (rule.protocol !== undefined && protocolName(rule.protocol) !== traffic.protocol) return false;
-    if (rule.notProtocol !== undefined && protocolName(rule.notProtocol) === traffic.protocol) return false;
-    if (rule.icmp?.type !== undefined && rule.icmp.type !== traffic.icmpType) return false;
-    if (rule.notICMP?.type !== undefined && rule.notICMP.type === traffic.icmpType) return false;
-    const { ports = [], notPorts = [] } = rule.destination ?? {};
-    if (ports.length > 0 && !ports.some((port) => portMatches(port, traffic, to))) return false;
-    if (notPorts.some((port) => portMatches(port, traffic, to))) return false;
-    return source(from) && destination(to);
+    return (
+      rule.ipVersion !== 6 &&
+      protocolMatches(rule, flow.traffic) &&
+      portsMatch(rule.destination ?? {}, flow.traffic, to) &&
+      source(from) &&
+      destination(to)
+    );
   };
   return { matches, about: direction === 'ingress' ? source : destination };
+}
+
+function protocolMatches({ protocol, notProtocol, icmp, notICMP }: CalicoRule, traffic: Traffic): boolean {
+  if (protocol !== undefined && protocolName(protocol) !== traffic.protocol) return false;
+  if (notProtocol !== undefined && protocolName(notProtocol) === traffic.protocol) return false;
+  if (icmp?.type !== undefined && icmp.type !== traffic.icmpType) return false;
+  return notICMP?.type === undefined || notICMP.type !== traffic.icmpType;
+}
+
+function portsMatch({ ports = [], notPorts = [] }: EntityRule, traffic: Traffic, to: Peer): boolean {
+  if (ports.length > 0 && !ports.some((port) => portMatches(port, traffic, to))) return false;
+  return !notPorts.some((port) => portMatches(port, traffic, to));
 }
 
 function endMatcher(
@@ -312,7 +181,7 @@ function endMatcher(
   sets: readonly NetworkSet[]
 ): (end: Peer) => boolean {
   const expression = entityExpression(rule, namespace);
-  const not = (rule.notSelector ?? '') === '' ? undefined : parseSelector(rule.notSelector ?? '');
+  const not = isGiven(rule.notSelector) ? parseSelector(rule.notSelector) : undefined;
   const nets = expression === undefined ? [] : netsOf(expression, sets);
   const notNets = not === undefined ? [] : netsOf(not, sets);
   const labelled = (end: Peer, by: Expression, members: readonly string[]): boolean =>
@@ -323,18 +192,6 @@ function endMatcher(
     if ((rule.nets ?? []).length > 0 && rule.nets?.some((cidr) => contains(cidr, end.address)) !== true) return false;
     return rule.notNets?.some((cidr) => contains(cidr, end.address)) !== true;
   };
-}
-
-/** The networks of the sets that an expression selects. */
-export function netsOf(expression: Expression, sets: readonly NetworkSet[]): string[] {
-  return sets.flatMap(({ metadata, spec }) => {
-    const labels: Record<string, string> = { ...metadata?.labels };
-    if (metadata?.namespace !== undefined) {
-      labels[namespaceName] = metadata.namespace;
-      labels[`${namespacePrefix}projectcalico.org/name`] = metadata.namespace;
-    }
-    return selects(expression, labels) ? [...(spec?.nets ?? [])] : [];
-  });
 }
 
 /** A NetworkPolicy as Calico has it (libcalico-go conversion.go, K8sNetworkPolicyToCalico): ipBlock is about any address. */
@@ -372,26 +229,4 @@ function kubernetesPeer({ podSelector, namespaceSelector, ipBlock }: PolicyPeer,
     );
   }
   return peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, own, peer);
-}
-
-/** Whether a pod is one that a rule of a NetworkPolicy selects by labels. */
-export function podPeer(
-  podSelector: LabelSelector | undefined,
-  namespaceSelector: LabelSelector | undefined,
-  own: string,
-  pod: PodEnd
-): boolean {
-  const there =
-    namespaceSelector === undefined
-      ? pod.namespace === own
-      : matchesSelector(namespaceSelector, { 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels });
-  return there && matchesSelector(podSelector ?? {}, pod.labels);
-}
-
-/** Whether a port of a NetworkPolicy's rule stands for the flow's. */
-export function kubernetesPort({ protocol = 'TCP', port, endPort }: PolicyPort, flow: Flow): boolean {
-  if (protocol !== flow.traffic.protocol) return false;
-  if (port === undefined) return true;
-  const wanted = endPort === undefined ? port : `${port}:${endPort}`;
-  return portMatches(wanted, flow.traffic, destinationOf(flow));
 }

@@ -1,11 +1,13 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { contains } from '../../../model/networks.ts';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
-import { kubernetesPort, perSubject, podPeer, policyKey, portMatches } from './calico.ts';
 import {
   asSeen,
   destinationOf,
   oncePerPod,
+  perSubject,
+  policyKey,
+  portMatches,
   type Direction,
   type Flow,
   type Judge,
@@ -14,7 +16,15 @@ import {
   type PodEnd,
 } from './flows.ts';
 import { isIdentityLabel } from './identity-labels.ts';
-import { isAbout, rulesOf, typesOf, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
+import {
+  isAbout,
+  kubernetesPort,
+  podPeer,
+  rulesOf,
+  typesOf,
+  type NetworkPolicy,
+  type PolicyPeer,
+} from './kubernetes.ts';
 
 /** Labels of Cilium's own, without their source (pkg/k8s/apis/cilium.io/const.go). */
 export const podNamespaceLabel = 'io.kubernetes.pod.namespace';
@@ -178,11 +188,9 @@ function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined
 }
 
 function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
-  const endpoints = rule.fromEndpoints ?? rule.toEndpoints;
-  const entities = rule.fromEntities ?? rule.toEntities;
-  const cidrs = rule.fromCIDRSet ?? rule.toCIDRSet;
+  const { endpoints, entities, cidrs } = endsOf(rule);
   // A rule that says nothing is about nothing, and only closes the pod; one about ports alone is about anybody.
-  if (endpoints === undefined && entities === undefined && cidrs === undefined) {
+  if ([endpoints, entities, cidrs].every((end) => end === undefined)) {
     return rule.toPorts !== undefined || rule.icmps !== undefined;
   }
   return (
@@ -190,6 +198,15 @@ function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined
     (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
     (cidrs?.some(({ cidr, except = [] }) => byCidr(cidr, except, peer, cidrMatchesNodes)) ?? false)
   );
+}
+
+/** The other ends that a rule names, whichever its direction. */
+function endsOf(rule: CiliumRule) {
+  return {
+    endpoints: rule.fromEndpoints ?? rule.toEndpoints,
+    entities: rule.fromEntities ?? rule.toEntities,
+    cidrs: rule.fromCIDRSet ?? rule.toCIDRSet,
+  };
 }
 
 /** Whether a pod is one of a rule's: in the policy's own namespace, unless the selector says another. */

@@ -1,10 +1,13 @@
 import type { PolicyVerdict } from '../../../model/policies.ts';
-import { calicoJudge, policyKey, type CalicoPolicies, type CalicoPolicy } from './calico.ts';
+import type { CalicoPolicy } from './calico-policy.ts';
+import { calicoJudge, type CalicoPolicies } from './calico.ts';
 import { ciliumJudge, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
 import { domainOf, type Domain, type PolicyCluster } from './domain.ts';
-import { directions, flowText, type Flow, type Judge, type Judgement, type Peer } from './flows.ts';
+import { directions, flowText, policyKey, type Flow, type Judge, type Judgement, type Peer } from './flows.ts';
 import { BadSelector } from './selectors.ts';
-import { denyForms, supplement, translatePolicy, type DenyForm, type Translation } from './translate.ts';
+import { supplement } from './supplement.ts';
+import type { TranslationContext } from './translate-peers.ts';
+import { denyForms, translatePolicy, type DenyForm, type Translation } from './translate.ts';
 
 /** A flow that the two networks judge differently. */
 export interface Difference {
@@ -39,94 +42,154 @@ export function comparePolicies(
 ): PolicyComparison {
   const unreadable = new Map(all.own.flatMap((policy) => unreadableOf(policy, all.sets)));
   const policies = { ...all, own: all.own.filter((policy) => !unreadable.has(policyKey(policy))) };
-  const context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
-  const domain = domainOf(policies, cluster);
-  const supplements = new Map(
-    policies.kubernetes.flatMap((policy) => {
-      const object = supplement(policy, context);
-      return object === undefined ? [] : [[policyKey(policy), object] as const];
-    })
-  );
-  const forms = new Map<string, DenyForm>(policies.own.map((policy) => [policyKey(policy), 'all']));
-  const aside = new Map<string, string[]>(unreadable);
-  const translated = (): Translation[] =>
-    policies.own
-      .filter((policy) => !aside.has(policyKey(policy)))
-      .map((policy) => translatePolicy(policy, context, forms.get(policyKey(policy)) ?? 'all'));
-  for (const { of, problems } of translated()) if (problems.length > 0) aside.set(of, problems);
+  const comparison = new Comparison(policies, cluster, cidrMatchesNodes, unreadable);
+  const differences = comparison.chooseDenyForms();
+  comparison.setAside(differences);
+  return comparison.result(all.own, differences);
+}
 
-  const judgeCilium = (list: readonly Translation[]): Judge => {
-    const own = [...list.flatMap(({ objects }) => objects), ...supplements.values()];
-    return ciliumJudge({ own, kubernetes: policies.kubernetes, cidrMatchesNodes } satisfies CiliumPolicies);
-  };
-  const calico = calicoJudge(policies);
-  const differences = () => {
-    const list = translated();
-    const { found, ...rest } = differ(calico, judgeCilium(list), domain);
-    const madeOf = new Map(list.flatMap(({ of, objects: made }) => made.map((object) => [policyKey(object), of])));
-    return { ...rest, found: found.map((one) => ({ ...one, culprits: culprits(one, policies, madeOf) })) };
-  };
+/** The flows that both networks judge differently, as policies are translated just now. */
+interface Differences {
+  found: (Difference & { culprits: string[] })[];
+  flows: number;
+  complete: boolean;
+}
 
-  // How a policy's Deny rules are best written depends on the others; each is tried by itself.
-  let now = differences();
-  for (const policy of policies.own) {
-    const key = policyKey(policy);
-    const rules = [...(policy.spec?.ingress ?? []), ...(policy.spec?.egress ?? [])];
-    if (aside.has(key) || !rules.some(({ action }) => action === 'Deny')) continue;
-    if (!now.found.some((one) => one.culprits.includes(key))) continue;
-    for (const form of denyForms.slice(1)) {
-      const before = forms.get(key) ?? 'all';
-      forms.set(key, form);
-      const next = differences();
-      if (next.found.length < now.found.length) now = next;
-      else forms.set(key, before);
+/** The policies of a cluster with their translations, which change until they say as much as they can. */
+class Comparison {
+  private readonly policies: CalicoPolicies;
+  private readonly context: TranslationContext;
+  private readonly domain: Domain;
+  private readonly calico: Judge;
+  private readonly cidrMatchesNodes: boolean;
+  /** What Kubernetes' NetworkPolicies need beside them, by their keys. */
+  private readonly supplements: ReadonlyMap<string, CiliumPolicy>;
+  /** How the Deny rules of each of Calico's policies are written. */
+  private readonly forms: Map<string, DenyForm>;
+  /** Policies that are not translated, each with the reasons. */
+  private readonly aside: Map<string, string[]>;
+  /** For each policy that has a part in a difference, the first such flows. */
+  private readonly flowReasons = new Map<string, string[]>();
+
+  constructor(
+    policies: CalicoPolicies,
+    cluster: PolicyCluster,
+    cidrMatchesNodes: boolean,
+    unreadable: ReadonlyMap<string, string[]>
+  ) {
+    this.policies = policies;
+    this.cidrMatchesNodes = cidrMatchesNodes;
+    this.context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
+    this.domain = domainOf(policies, cluster);
+    this.supplements = new Map(
+      policies.kubernetes.flatMap((policy) => {
+        const object = supplement(policy, this.context);
+        return object === undefined ? [] : [[policyKey(policy), object] as const];
+      })
+    );
+    this.forms = new Map(policies.own.map((policy) => [policyKey(policy), 'all']));
+    this.aside = new Map(unreadable);
+    for (const { of, problems } of this.translate()) if (problems.length > 0) this.aside.set(of, problems);
+    this.calico = calicoJudge(policies);
+  }
+
+  /**
+   * Writes each policy's Deny rules in the form that leaves the fewest differences. How they are best written depends on
+   * the other policies; each is tried by itself.
+   * @returns the differences that are left.
+   */
+  chooseDenyForms(): Differences {
+    let now = this.differences();
+    for (const policy of this.policies.own) {
+      const key = policyKey(policy);
+      if (this.aside.has(key) || !hasDenyRule(policy)) continue;
+      if (!now.found.some((one) => one.culprits.includes(key))) continue;
+      for (const form of denyForms.slice(1)) {
+        const before = this.forms.get(key) ?? 'all';
+        this.forms.set(key, form);
+        const next = this.differences();
+        if (next.found.length < now.found.length) now = next;
+        else this.forms.set(key, before);
+      }
+    }
+    return now;
+  }
+
+  /** Sets aside what differs although each form was tried, so that the rest may be told from it. */
+  setAside({ found }: Differences): void {
+    for (const one of found) {
+      for (const key of one.culprits) {
+        const text = `${flowText(one.flow)}: ${word(one.calico)} with Calico, ${word(one.cilium)} with Cilium`;
+        const known = this.flowReasons.get(key) ?? [];
+        if (known.length < 2) this.flowReasons.set(key, [...known, text]);
+      }
+    }
+    const ownKeys = new Set(this.policies.own.map(policyKey));
+    for (const key of this.flowReasons.keys()) {
+      if (ownKeys.has(key) && !this.aside.has(key)) this.aside.set(key, []);
     }
   }
-  // What differs although each was tried is set aside, so that the rest may be told from it.
-  const flowReasons = new Map<string, string[]>();
-  const blame = (key: string, one: Difference): void => {
-    const text = `${flowText(one.flow)}: ${word(one.calico)} with Calico, ${word(one.cilium)} with Cilium`;
-    const known = flowReasons.get(key) ?? [];
-    if (known.length < 2) flowReasons.set(key, [...known, text]);
-  };
-  for (const one of now.found) for (const key of one.culprits) blame(key, one);
-  const ownKeys = new Set(policies.own.map(policyKey));
-  for (const key of flowReasons.keys()) if (ownKeys.has(key) && !aside.has(key)) aside.set(key, []);
 
-  const list = translated();
-  const objects = [...list.flatMap(({ objects: own }) => own), ...supplements.values()];
-  const names = (some: readonly CiliumPolicy[]): string[] => some.map(policyKey);
-  const shared = [
-    ...domain.conditions,
-    ...(now.complete ? [] : ['flows that were not tried are judged as those that were']),
-  ];
-  const verdictOf = (policy: string, conditions: readonly string[], made: readonly CiliumPolicy[]): PolicyVerdict => {
-    const reasons = [...(aside.get(policy) ?? []), ...(flowReasons.get(policy) ?? [])];
-    if (reasons.length > 0) return { policy, verdict: 'different', conditions: [], reasons, objects: names(made) };
-    const needed = [...conditions, ...shared];
+  /** @param own all of Calico's policies, those that cannot be read too. */
+  result(own: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
+    const translations = this.translate();
+    const byPolicy = new Map(translations.map((one) => [one.of, one]));
+    const shared = [
+      ...this.domain.conditions,
+      ...(complete ? [] : ['flows that were not tried are judged as those that were']),
+    ];
     return {
-      policy,
-      verdict: needed.length > 0 ? 'equal-if' : 'equal',
-      conditions: needed,
-      reasons,
-      objects: names(made),
+      flows,
+      objects: this.objectsOf(translations),
+      verdicts: [
+        ...own.map((policy) => {
+          const { conditions = [], objects = [] } = byPolicy.get(policyKey(policy)) ?? {};
+          return this.verdictOf(policyKey(policy), [...conditions, ...shared], objects);
+        }),
+        ...this.policies.kubernetes.map((policy) => {
+          const added = this.supplements.get(policyKey(policy));
+          return this.verdictOf(policyKey(policy), shared, added === undefined ? [] : [added]);
+        }),
+      ],
     };
-  };
-  const byPolicy = new Map(list.map((one) => [one.of, one]));
-  return {
-    flows: now.flows,
-    objects,
-    verdicts: [
-      ...all.own.map((policy) => {
-        const translation = byPolicy.get(policyKey(policy));
-        return verdictOf(policyKey(policy), translation?.conditions ?? [], translation?.objects ?? []);
-      }),
-      ...policies.kubernetes.map((policy) => {
-        const added = supplements.get(policyKey(policy));
-        return verdictOf(policyKey(policy), [], added === undefined ? [] : [added]);
-      }),
-    ],
-  };
+  }
+
+  private verdictOf(policy: string, conditions: readonly string[], made: readonly CiliumPolicy[]): PolicyVerdict {
+    const objects = made.map(policyKey);
+    const reasons = [...(this.aside.get(policy) ?? []), ...(this.flowReasons.get(policy) ?? [])];
+    if (reasons.length > 0) return { policy, verdict: 'different', conditions: [], reasons, objects };
+    const verdict = conditions.length > 0 ? 'equal-if' : 'equal';
+    return { policy, verdict, conditions: [...conditions], reasons, objects };
+  }
+
+  /** The policies that are not set aside, in the forms that were chosen for them so far. */
+  private translate(): Translation[] {
+    return this.policies.own
+      .filter((policy) => !this.aside.has(policyKey(policy)))
+      .map((policy) => translatePolicy(policy, this.context, this.forms.get(policyKey(policy)) ?? 'all'));
+  }
+
+  private objectsOf(translations: readonly Translation[]): CiliumPolicy[] {
+    return [...translations.flatMap(({ objects }) => objects), ...this.supplements.values()];
+  }
+
+  private differences(): Differences {
+    const translations = this.translate();
+    const cilium = ciliumJudge({
+      own: this.objectsOf(translations),
+      kubernetes: this.policies.kubernetes,
+      cidrMatchesNodes: this.cidrMatchesNodes,
+    } satisfies CiliumPolicies);
+    const { found, ...rest } = differ(this.calico, cilium, this.domain);
+    const madeOf = new Map(
+      translations.flatMap(({ of, objects }) => objects.map((object) => [policyKey(object), of] as const))
+    );
+    return { ...rest, found: found.map((one) => ({ ...one, culprits: culprits(one, this.policies, madeOf) })) };
+  }
+}
+
+function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy): boolean {
+  return [...ingress, ...egress].some(({ action }) => action === 'Deny');
 }
 
 /** A policy with a selector that Calico could not read either: it is not enforced. */

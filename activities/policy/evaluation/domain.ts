@@ -2,13 +2,15 @@ import type { LabelSelector } from '../../kubernetes/label-selectors.ts';
 import { representatives } from './addresses.ts';
 import {
   entityExpression,
+  isGiven,
   netsOf,
   protocolName,
   subjectExpression,
-  type CalicoPolicies,
   type CalicoPolicy,
   type CalicoRule,
-} from './calico.ts';
+  type EntityRule,
+} from './calico-policy.ts';
+import type { CalicoPolicies } from './calico.ts';
 import { directions, type NamedPort, type Peer, type PodEnd, type Traffic } from './flows.ts';
 import { isAbout, requirementsOf, rulesOf, typesOf, type NetworkPolicy } from './kubernetes.ts';
 import { keysOf, parseSelector, type Expression } from './selectors.ts';
@@ -182,15 +184,22 @@ function mentionRule(
     readable(() => {
       const about = entityExpression(end, metadata?.namespace);
       if (about !== undefined) expression(about);
-      if ((end.notSelector ?? '') !== '') expression(parseSelector(end.notSelector ?? ''));
+      if (isGiven(end.notSelector)) expression(parseSelector(end.notSelector));
     });
-    for (const cidr of [...(end.nets ?? []), ...(end.notNets ?? [])]) mentions.cidrs.add(cidr);
-    for (const port of [...(end.ports ?? []), ...(end.notPorts ?? [])]) mentionPort(mentions, port);
+    mentionAddresses(mentions, end);
   }
   for (const protocol of [rule.protocol, rule.notProtocol]) {
     if (protocol !== undefined) mentions.protocols.add(protocolName(protocol));
   }
   for (const icmp of [rule.icmp, rule.notICMP]) if (icmp?.type !== undefined) mentions.icmpTypes.add(icmp.type);
+}
+
+function mentionAddresses(
+  mentions: Mentions,
+  { nets = [], notNets = [], ports = [], notPorts = [] }: EntityRule
+): void {
+  for (const cidr of [...nets, ...notNets]) mentions.cidrs.add(cidr);
+  for (const port of [...ports, ...notPorts]) mentionPort(mentions, port);
 }
 
 function mentionKubernetes(mentions: Mentions, policy: NetworkPolicy): void {

@@ -1,3 +1,5 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+
 /** A pod as far as policies can tell one from another. */
 export interface PodEnd {
   kind: 'pod';
@@ -99,6 +101,33 @@ export function oncePerPod<T>(find: (pod: PodEnd) => T): (pod: PodEnd) => T {
     known.set(pod, existing);
     return existing.found;
   };
+}
+
+/** The key of a policy: kind, namespace and name. */
+export function policyKey({ kind, metadata }: KubernetesObject): string {
+  const { namespace, name = '' } = metadata ?? {};
+  return `${kind ?? ''} ${namespace === undefined ? name : `${namespace}/${name}`}`;
+}
+
+/** What follows from a flow's pod and direction alone, found out once for each. */
+export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
+  const known = {
+    ingress: oncePerPod((pod) => find(pod, 'ingress')),
+    egress: oncePerPod((pod) => find(pod, 'egress')),
+  };
+  return ({ subject, direction }) => known[direction](subject);
+}
+
+/** Whether a port, a range `from:to` or a name stands for the destination port of a flow. */
+export function portMatches(port: number | string, { port: sent, protocol }: Traffic, destination: Peer): boolean {
+  if (sent === undefined) return false;
+  if (typeof port === 'number') return port === sent;
+  const [first, last] = port.split(':').map(Number);
+  if (first !== undefined && Number.isInteger(first)) return first <= sent && sent <= (last ?? first);
+  return (
+    destination.kind === 'pod' &&
+    destination.ports.some((one) => one.name === port && one.port === sent && one.protocol === protocol)
+  );
 }
 
 /** A flow in words, as a human would try it. */

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import type { LabelSelector } from '../../kubernetes/label-selectors.ts';
-import type { Direction } from './flows.ts';
+import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
+import { destinationOf, portMatches, type Direction, type Flow, type PodEnd } from './flows.ts';
 import type { Requirement } from './selectors.ts';
 
 /** Who is at the other end of a rule of a NetworkPolicy. */
@@ -68,4 +68,26 @@ export function requirementsOf({ matchLabels = {}, matchExpressions = [] }: Labe
       ...(values !== undefined && { values: [...values] }),
     })),
   ];
+}
+
+/** Whether a pod is one that a rule of a NetworkPolicy selects by labels. */
+export function podPeer(
+  podSelector: LabelSelector | undefined,
+  namespaceSelector: LabelSelector | undefined,
+  own: string,
+  pod: PodEnd
+): boolean {
+  const there =
+    namespaceSelector === undefined
+      ? pod.namespace === own
+      : matchesSelector(namespaceSelector, { 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels });
+  return there && matchesSelector(podSelector ?? {}, pod.labels);
+}
+
+/** Whether a port of a NetworkPolicy's rule stands for the flow's. */
+export function kubernetesPort({ protocol = 'TCP', port, endPort }: PolicyPort, flow: Flow): boolean {
+  if (protocol !== flow.traffic.protocol) return false;
+  if (port === undefined) return true;
+  const wanted = endPort === undefined ? port : `${port}:${endPort}`;
+  return portMatches(wanted, flow.traffic, destinationOf(flow));
 }

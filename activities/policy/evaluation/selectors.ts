@@ -46,65 +46,102 @@ function tokenize(selector: string): Token[] {
  * @throws BadSelector
  */
 export function parseSelector(selector: string): Expression {
-  const rest = tokenize(selector);
-  if (rest.length === 0) return { is: 'all' };
-  const bad = (): never => {
-    throw new BadSelector(`cannot read the selector ${selector}`);
-  };
-  const take = (symbol: string): boolean => {
-    if (rest[0]?.symbol !== symbol) return false;
-    rest.shift();
-    return true;
-  };
-  const text = (): string => rest.shift()?.text ?? bad();
-  const set = (): string[] => {
-    const values: string[] = [];
-    if (!take('{')) bad();
-    while (!take('}')) {
-      values.push(text());
-      if (!take(',') && rest[0]?.symbol !== '}') bad();
-    }
-    return values;
-  };
-  const comparison = (key: string): Expression => {
-    if (take('==')) return { is: 'in', key, values: [text()] };
-    if (take('!=')) return { is: 'not-in', key, values: [text()] };
-    const word = rest.shift()?.word;
-    if (word === 'in') return { is: 'in', key, values: set() };
-    if (word === 'not' && rest[0]?.word === 'in') {
-      rest.shift();
-      return { is: 'not-in', key, values: set() };
-    }
-    if (word === 'contains') return { is: 'text', key, how: 'contains', value: text() };
-    if ((word === 'starts' || word === 'ends') && rest[0]?.word === 'with') {
-      rest.shift();
-      return { is: 'text', key, how: `${word} with`, value: text() };
-    }
-    return bad();
-  };
-  const operation = (): Expression => {
-    if (take('!')) return { is: 'not', of: operation() };
-    if (take('(')) {
-      const inner = either();
-      if (!take(')')) bad();
+  return new SelectorParser(selector).parse();
+}
+
+/** A recursive descent over the tokens of one selector. */
+class SelectorParser {
+  private readonly selector: string;
+  private readonly rest: Token[];
+
+  constructor(selector: string) {
+    this.selector = selector;
+    this.rest = tokenize(selector);
+  }
+
+  parse(): Expression {
+    if (this.rest.length === 0) return { is: 'all' };
+    const whole = this.either();
+    return this.rest.length === 0 ? whole : this.bad();
+  }
+
+  private either(): Expression {
+    return this.chain('or', '||', () => this.both());
+  }
+
+  private both(): Expression {
+    return this.chain('and', '&&', () => this.operation());
+  }
+
+  private chain(is: 'and' | 'or', symbol: string, next: () => Expression): Expression {
+    const first = next();
+    const of = [first];
+    while (this.take(symbol)) of.push(next());
+    return of.length === 1 ? first : { is, of };
+  }
+
+  private operation(): Expression {
+    if (this.take('!')) return { is: 'not', of: this.operation() };
+    if (this.take('(')) {
+      const inner = this.either();
+      if (!this.take(')')) this.bad();
       return inner;
     }
-    const token = rest.shift();
+    const token = this.rest.shift();
     if (token?.has !== undefined) return { is: 'has', key: token.has };
     if (token?.call === 'all') return { is: 'all' };
     if (token?.call === 'global') return { is: 'global' };
-    return token?.word === undefined ? bad() : comparison(token.word);
-  };
-  const chain = (is: 'and' | 'or', symbol: string, next: () => Expression): Expression => {
-    const first = next();
-    const of = [first];
-    while (take(symbol)) of.push(next());
-    return of.length === 1 ? first : { is, of };
-  };
-  const both = (): Expression => chain('and', '&&', operation);
-  const either = (): Expression => chain('or', '||', both);
-  const whole = either();
-  return rest.length === 0 ? whole : bad();
+    return token?.word === undefined ? this.bad() : this.comparison(token.word);
+  }
+
+  private comparison(key: string): Expression {
+    if (this.take('==')) return { is: 'in', key, values: [this.text()] };
+    if (this.take('!=')) return { is: 'not-in', key, values: [this.text()] };
+    const word = this.rest.shift()?.word;
+    switch (word) {
+      case 'in':
+        return { is: 'in', key, values: this.set() };
+      case 'not':
+        return this.takeWord('in') ? { is: 'not-in', key, values: this.set() } : this.bad();
+      case 'contains':
+        return { is: 'text', key, how: 'contains', value: this.text() };
+      case 'starts':
+      case 'ends':
+        return this.takeWord('with') ? { is: 'text', key, how: `${word} with`, value: this.text() } : this.bad();
+      default:
+        return this.bad();
+    }
+  }
+
+  private set(): string[] {
+    const values: string[] = [];
+    if (!this.take('{')) this.bad();
+    while (!this.take('}')) {
+      values.push(this.text());
+      if (!this.take(',') && this.rest[0]?.symbol !== '}') this.bad();
+    }
+    return values;
+  }
+
+  private text(): string {
+    return this.rest.shift()?.text ?? this.bad();
+  }
+
+  private take(symbol: string): boolean {
+    if (this.rest[0]?.symbol !== symbol) return false;
+    this.rest.shift();
+    return true;
+  }
+
+  private takeWord(word: string): boolean {
+    if (this.rest[0]?.word !== word) return false;
+    this.rest.shift();
+    return true;
+  }
+
+  private bad(): never {
+    throw new BadSelector(`cannot read the selector ${this.selector}`);
+  }
 }
 
 /** Whether labels are as the expression has it. What it excludes is true of a label that is not there. */
