@@ -1,6 +1,6 @@
 /**
  * The layers of the code, from the bottom up. A file imports from its own layer and from layers below it, never from one
- * above and never from another layer of the same level. This list is total, so no two folders import each other.
+ * above, and never from another layer of the same level. Every layer has its level, so no two folders import each other.
  */
 const levels = [
   { model: '^model/[^/]+$' },
@@ -22,9 +22,9 @@ const levels = [
     'activities/permissions': '^activities/permissions[.]ts$',
   },
   { 'activities/plan': '^activities/plan/' },
-  { 'activities/preflight': '^activities/preflight/' },
+  { 'activities/preflight': '^activities/preflight/[^/]+$|^activities/preflight/checks/' },
   { activities: '^activities/index[.]ts$' },
-  { 'workflows/contract': '^workflows/(?!index[.]ts)[^/]+$' },
+  { 'workflows contract': '^workflows/(?!index[.]ts$)[^/]+$' },
   { 'workflows/support': '^workflows/support/' },
   { 'workflows/node': '^workflows/node/' },
   { 'workflows/cluster': '^workflows/cluster/' },
@@ -37,15 +37,16 @@ const levels = [
   { lab: '^lab/' },
   { test: '^test/' },
 ];
+const layers = levels.flatMap((level) => Object.values(level));
 
-/** The layers that a layer must not import: those above it, and those beside it. */
+/** What each layer must not import: the layers above it, and those beside it. */
 const layerRules = levels.flatMap((level, index) =>
   Object.entries(level).map(([name, path]) => {
     const above = levels.slice(index + 1).flatMap((other) => Object.values(other));
     const beside = Object.values(level).filter((other) => other !== path);
     return {
-      name: `layer ${name}`,
-      comment: `${name} imports only what is below it; see the levels in .dependency-cruiser.mjs.`,
+      name: `layer-${name}`,
+      comment: `${name} imports only from layers below it: see the levels in .dependency-cruiser.mjs.`,
       severity: 'error',
       from: { path },
       to: { path: [...above, ...beside] },
@@ -53,8 +54,14 @@ const layerRules = levels.flatMap((level, index) =>
   })
 );
 
-/** Code that is no part of the project's own folders. */
-const external = { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'core'] };
+/** Packages that a folder may import, beside the project's own files. */
+const onlyPackages = (name, path, packages, comment) => ({
+  name: `packages-of-${name}`,
+  comment,
+  severity: 'error',
+  from: { path },
+  to: { dependencyTypes: ['npm', 'npm-dev', 'npm-optional', 'core'], pathNot: packages.map((one) => `/${one}/`) },
+});
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 export default {
@@ -69,16 +76,53 @@ export default {
     ...layerRules.filter(({ to }) => to.path.length > 0),
     {
       name: 'known-layer',
-      comment: 'Every file belongs to a layer: add new folders to the levels in .dependency-cruiser.mjs.',
+      comment: 'Every file belongs to a layer: add its folder to the levels in .dependency-cruiser.mjs.',
       severity: 'error',
-      from: { path: '[.]ts$', pathNot: levels.flatMap((level) => Object.values(level)) },
+      from: { path: '[.]ts$', pathNot: layers },
       to: {},
+    },
+    {
+      name: 'resolvable',
+      comment: 'The imported file or package does not exist.',
+      severity: 'error',
+      from: {},
+      to: { couldNotResolve: true },
+    },
+    {
+      name: 'workflows-import-types-of-activities',
+      comment: 'Workflows call activities through Temporal: their code must not be part of the workflow bundle.',
+      severity: 'error',
+      from: { path: '^workflows/' },
+      to: { path: '^activities/', dependencyTypesNot: ['type-only'] },
+    },
+    onlyPackages(
+      'model',
+      '^model/',
+      ['zod', 'ipaddr[.]js', '@temporalio/common'],
+      'The model is pure: no client, no Node.js module. Workflows run it, and replay it.'
+    ),
+    onlyPackages(
+      'workflows',
+      '^workflows/',
+      ['@temporalio/workflow', '@temporalio/common'],
+      'Workflows must give the same result when they are replayed: no client, no Node.js module.'
+    ),
+    {
+      name: 'codec-server-loads-no-kubernetes-client',
+      comment: 'The codec server holds the keys. It loads no more code than it needs.',
+      severity: 'error',
+      from: { path: '^temporal/' },
+      to: { path: '/(@kubernetes/client-node|undici|@temporalio/(worker|workflow|activity))/', reachable: true },
     },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
+    exclude: { path: '(^|/)(node_modules/[.]|coverage/|upgrade-[^/]+/)' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'require', 'node', 'default', 'types'],
+    },
   },
 };
-void external;
