@@ -1,10 +1,9 @@
 import { failure } from '../support/failures.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import { findCanal } from '../canal/detect.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { recreateCanalPod } from '../canal/restore.ts';
+import { withFailures } from '../kubernetes/errors.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { isReady } from '../kubernetes/conditions.ts';
-import { poll } from '../support/poll.ts';
 import { runOnHost } from './run-script.ts';
 
 /** The activities that work on the nodes themselves. */
@@ -25,28 +24,7 @@ export function createHostActivities(clusters: Clusters) {
         const canal = await findCanal(connection);
         if (canal === undefined)
           throw failure('WrongNetwork', `${node} has no CNI file of Canal, and Canal is not installed any more`);
-        const { namespace, name, daemonSet } = canal;
-        const labels = Object.entries(daemonSet.spec?.selector.matchLabels ?? {}).map((pair) => pair.join('='));
-        const pods = async () =>
-          (
-            await connection.core.listNamespacedPod({
-              namespace,
-              labelSelector: labels.join(','),
-              fieldSelector: `spec.nodeName=${node}`,
-            })
-          ).items;
-        const old = await pods();
-        for (const { metadata } of old) {
-          await ifFound(connection.core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace }));
-        }
-        const gone = new Set(old.map(({ metadata }) => metadata?.uid));
-        await poll(
-          async () =>
-            (await pods()).some((pod) => !gone.has(pod.metadata?.uid) && isReady(pod))
-              ? { done: undefined }
-              : { waitingFor: `Canal's new pod on ${node}` },
-          { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the pod of ${namespace}/${name}` }
-        );
+        await recreateCanalPod(connection, canal, node);
         const written = await runOnHost(connection, node, 'restore-source-cni');
         if (written?.length === 0) throw failure('WrongNetwork', `Canal wrote no CNI file on ${node}`);
       }

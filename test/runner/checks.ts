@@ -33,6 +33,7 @@ const go = (verb: 'vet' | 'test', folder: string): Check => ({
 /** The checks, longest first: they run two at a time. */
 export const checks: readonly Check[] = [
   { name: 'lint', command: ['eslint', '--max-warnings', '0', '.'], usualMinutes: 2 },
+  { name: 'imports', command: ['depcruise', '--config', '.dependency-cruiser.mjs', '.'], usualMinutes: 1 },
   { name: 'types', command: ['tsc', '--noEmit'], usualMinutes: 2 },
   { name: 'format', command: ['prettier', '--check', '--log-level', 'warn', '.'], usualMinutes: 2 },
   ...goFolders.map((folder) => go('vet', folder)),
