@@ -61,5 +61,10 @@ export default tseslint.config(
     files: ['workflows/cluster/{state,node-waves,cluster-migration}.ts'],
     rules: { complexity: 'off', 'max-lines': 'off' },
   },
+  {
+    // A test that passes only when it is repeated is a failed test.
+    files: ['test/**/*.ts'],
+    rules: { 'no-restricted-properties': ['error', { object: 'jest', property: 'retryTimes' }] },
+  },
   { files: ['**/*.mjs'], ...tseslint.configs.disableTypeChecked }
 );

@@ -4,8 +4,8 @@ import { flannelImage } from '../tools/node-images.ts';
 const flannelReference = /docker\.io\/flannel\/flannel:\S+/g;
 
 /**
- * Returns Calico's manifest of Canal with the Flannel that the lab has. The manifest names an older one, which no Go module proxy
- * offers; the settings that it gives to Flannel are the same for both.
+ * Returns Calico's manifest of Canal with the Flannel that the lab has. The manifest names an older version, which is
+ * not available as a Go module; both versions take the settings that the manifest contains.
  * @throws {Error} when the manifest names no image of Flannel.
  */
 export function withLabFlannel(manifest: string): string {

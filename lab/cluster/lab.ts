@@ -55,7 +55,8 @@ export async function labUp(options: UpOptions): Promise<Lab> {
   }
   if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`a lab has 0 to 50 nodes, not ${nodes}`);
   const catalogue = await loadCatalogue();
-  await buildMissing(nodes === 0 ? catalogue.controlPlaneArtefacts : catalogue.artefacts, log);
+  if (nodes === 0) await buildMissing(catalogue.controlPlaneArtefacts, log);
+  else await buildMissing(catalogue.artefacts, log, { removeGoCache: true });
   await removeAbandonedLabs(log);
   const layout = new LabLayout(await claimRecord(name, nodes, ephemeral));
   const lab = openLab(layout, catalogue);

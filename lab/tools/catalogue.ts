@@ -5,14 +5,13 @@ import { goArtefact } from './go-artefact.ts';
 import { goSets, programsOf } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
 import { programArtefacts } from './programs.ts';
-import { testServerArtefact } from './test-server-artefact.ts';
 
 /** Everything the lab is made of, in the order in which it is best built, and where its parts are once built. */
 export interface Catalogue {
   artefacts: readonly Artefact[];
   /** Those that a control plane without nodes needs. */
   controlPlaneArtefacts: readonly Artefact[];
-  /** What runs beside a cluster: Temporal's dev server, its time-skipping test server, Helm. */
+  /** What runs beside a cluster: Temporal's dev server and Helm. */
   hostArtefacts: readonly Artefact[];
   /** What tests need beside a lab: Temporal's server as people run it, its database, a browser. */
   testArtefacts: readonly Artefact[];
@@ -40,7 +39,14 @@ export interface Catalogue {
 /** Sets that no lab needs. */
 const testSets = ['temporal-server', 'compose'];
 const benchSets = ['kwok'];
-const labSets = goSets.map(({ name }) => name).filter((name) => ![...testSets, ...benchSets].includes(name));
+/**
+ * Sets of which two can be compiled at the same time without compiling the same packages twice: those that share most
+ * with Kubernetes come when it is done. The others follow in any order.
+ */
+const firstSets = ['kubernetes', 'calico', 'temporal', 'etcd', 'cni-plugins', 'cilium'];
+const labSets = [...new Set([...firstSets, ...goSets.map(({ name }) => name)])].filter(
+  (name) => ![...testSets, ...benchSets].includes(name)
+);
 
 function rootfs(...layers: readonly Artefact[]): string[] {
   return layers.map((layer) => path.join(artefactDir(layer), 'rootfs'));
@@ -66,29 +72,24 @@ export async function loadCatalogue(): Promise<Catalogue> {
   });
   const programs = await programArtefacts();
   const node = nodeImages(system, set('containerd'), programs);
-  const testServer = await testServerArtefact();
   const owners = new Map<string, Artefact>(
     goSets.flatMap((one) => programsOf(one).map((program) => [program, set(one.name)] as const))
   );
-  owners.set('temporal-test-server', testServer);
   return {
+    // What waits for the network comes first.
     artefacts: [
-      debianBase,
+      ...[debianBase, machineLayer, clangLayer],
       ...labSets.map(set),
-      machineLayer,
-      clangLayer,
-      testServer,
       ...Object.values(programs),
-      system,
-      node,
+      ...[system, node],
     ],
-    testArtefacts: [debianBase, ...testSets.map(set), postgresqlLayer, chromiumLayer],
+    testArtefacts: [debianBase, postgresqlLayer, chromiumLayer, ...testSets.map(set)],
     benchArtefacts: benchSets.map(set),
     temporalSchemas: path.join(artefactDir(set('temporal-server')), 'schema'),
     postgresqlLayers: rootfs(postgresqlLayer, debianBase),
     chromiumLayers: rootfs(chromiumLayer, debianBase),
-    controlPlaneArtefacts: [debianBase, set('kubernetes'), set('etcd'), machineLayer],
-    hostArtefacts: [set('temporal'), set('helm'), testServer],
+    controlPlaneArtefacts: [debianBase, machineLayer, set('kubernetes'), set('etcd')],
+    hostArtefacts: [set('temporal'), set('helm')],
     binDirs: ['kubernetes', 'etcd', 'containerd', 'helm', 'cilium'].map((name) =>
       path.join(artefactDir(set(name)), 'bin')
     ),

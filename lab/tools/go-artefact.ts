@@ -11,18 +11,25 @@ const setsDir = path.join(import.meta.dirname, 'go');
 /** Returns the artefact of a set of Go binaries: `bin/<name>` and the files taken along. */
 export async function goArtefact(set: GoSet): Promise<Artefact> {
   const cwd = path.join(setsDir, set.name);
-  const files = (await readdir(cwd, { recursive: true })).filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
+  const files = await sourceFiles(set);
   const texts = await Promise.all(files.map((file) => readFile(path.join(cwd, file), 'utf8')));
   return {
     name: set.name,
     key: keyOf(goVersion, ...texts, JSON.stringify(set)),
     needs: [],
+    buildsWith: 'go',
     prepare: async (say) => {
       say('downloading modules');
       await packagesToBuild(set, cwd);
     },
     build: (dir, say) => buildSet(set, cwd, dir, say),
   };
+}
+
+/** Returns the files of a set that decide its binaries, relative to its folder, those of its own packages included. */
+export async function sourceFiles(set: GoSet): Promise<string[]> {
+  const files = await readdir(path.join(setsDir, set.name), { recursive: true });
+  return files.filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
 }
 
 async function buildSet(set: GoSet, cwd: string, dir: string, say: Say): Promise<void> {

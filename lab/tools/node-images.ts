@@ -41,6 +41,7 @@ export async function systemImages(
     name: 'system-images',
     key: keyOf(...needs.map((one) => one.key), ...scripts, JSON.stringify(builtVersions)),
     needs,
+    assembled: true,
     build: async (dir, say) => {
       const bin = (set: keyof typeof sets, name: string): string => path.join(artefactDir(sets[set]), 'bin', name);
       const ciliumDir = artefactDir(sets.cilium);
@@ -163,6 +164,7 @@ export function nodeImages(
     name: 'node-images',
     key: keyOf(...needs.map((one) => one.key), JSON.stringify(programImages)),
     needs,
+    assembled: true,
     build: async (dir, say) => {
       await copyByLinks(path.join(artefactDir(system), 'containerd'), path.join(dir, 'containerd'));
       const images: ImageSpec[] = [];

@@ -15,6 +15,7 @@ import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
 import { expectEventually, settled } from '../support/settled.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
+import { readText } from '../support/reads.ts';
 
 /** How many workers run, so that one goes on at once while another starts again. */
 const workerCount = 2;
@@ -74,7 +75,7 @@ async function stateOf(): Promise<Record<string, string[]>> {
     ...['crds', 'clusterroles', 'clusterrolebindings', 'namespaces', 'leases', 'serviceaccounts', 'configmaps'],
     ...['secrets', 'services', 'daemonsets', 'deployments', 'validatingwebhookconfigurations', 'roles', 'rolebindings'],
   ];
-  const objects = (await lab().kubectl('get', kinds.join(','), '-A', '-o', 'name')).split('\n').filter(Boolean);
+  const objects = (await readText(lab(), 'get', kinds.join(','), '-A', '-o', 'name')).split('\n').filter(Boolean);
   const state: Record<string, string[]> = { objects: [...new Set(objects)].sort() };
   for (const node of lab().layout.nodeNames) {
     // The folder of leases comes with a node's first pod, which may be after the first look.
@@ -83,7 +84,7 @@ async function stateOf(): Promise<Record<string, string[]>> {
     state['traces of pods'] = [
       ...new Set([...(state['traces of pods'] ?? []), ...traces.filter((line) => ofPods.test(line))]),
     ].sort();
-    const json = JSON.parse(await lab().kubectl('get', 'node', node, '-o', 'json')) as {
+    const json = JSON.parse(await readText(lab(), 'get', 'node', node, '-o', 'json')) as {
       metadata: { labels: object; annotations: object };
       spec: object;
     };

@@ -22,9 +22,9 @@ import { answeredForbiddenFlows } from '../support/forbidden-flows.ts';
 import { Holds } from '../support/holds.ts';
 import { hostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
-import { helperPods, objectsOfCanalOrOurs } from '../support/leftovers.ts';
+import { helperPods, namespacesOf, objectsOfCanalOrOurs } from '../support/leftovers.ts';
 import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
-import { get } from '../support/objects.ts';
+import { read, readText } from '../support/reads.ts';
 import { captureOverlays, hasPacket, type OverlayPacket } from '../support/overlay-capture.ts';
 import { canalNode, flippedFiles, networkOf, onCilium, podsOf } from '../support/pod-networks.ts';
 import { PathStreaks, waitForClientStreaks, wrongLines } from '../support/streaks.ts';
@@ -48,18 +48,17 @@ let worker: ChildProcess;
 let account: NodeJS.ProcessEnv;
 let holds: Holds;
 let cli: TemporalCli;
-let namespaces: string;
+let namespaces: string[];
 
-const namespaceNames = (): Promise<string> => lab().kubectl('get', 'namespaces', '-o', 'name');
 const pods = (...selector: string[]): Promise<V1Pod[]> => podsOf(lab(), ...selector);
 
 beforeAll(async () => {
   for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
   await startEdgeServers(lab());
-  namespaces = await namespaceNames();
   temporal = await startTemporal(lab());
   // With the rights that deploy/ gives it, from the first check to the clean-up.
   account = { KUBECONFIG: await workerAccount(lab()) };
+  namespaces = await namespacesOf(lab());
   holds = new Holds(path.join(lab().layout.dir, 'holds'));
   const script = path.join(import.meta.dirname, '..', 'support', 'holding-worker.ts');
   worker = await startWorker(lab(), temporal.address, {
@@ -78,7 +77,7 @@ it('waits for a human before the first node, with Cilium beside Canal and no pod
   const shop = await pods('-n', 'shop');
   expect(shop.length).toBeGreaterThan(10);
   expect(shop.filter(onCilium)).toEqual([]);
-  expect(await lab().kubectl('get', 'nodes')).not.toContain('SchedulingDisabled');
+  expect(await readText(lab(), 'get', 'nodes')).not.toContain('SchedulingDisabled');
 });
 
 it('migrates the node that is approved, and no other', async () => {
@@ -150,7 +149,7 @@ it('reaches node ports through a migrated node, whose pods are on either network
   const streaks = new PathStreaks();
   let records: PathRecord[] = [];
   const reached = async (): Promise<boolean> => {
-    const { data } = await get<V1ConfigMap>(lab(), 'configmap', '-n', 'cni-live-migration', 'ledger-node1');
+    const { data } = await read<V1ConfigMap>(lab(), 'configmap', '-n', 'cni-live-migration', 'ledger-node1');
     const page = JSON.parse(data?.['pod'] ?? '{}') as { records: PathRecord[] };
     records = page.records.filter(({ kind, from }) => kind === 'pod-nodeport' && from === 'cilium');
     return streaks.update(records).filter(({ streak }) => streak >= enough).length === 3;
@@ -189,7 +188,7 @@ it(
     await cli.send('retry', { node: 'node2' });
     await cli.approve('node3');
     await holds.waitUntilHeld('movePods', 'node2');
-    expect(await lab().kubectl('get', 'node', 'node2')).toContain('SchedulingDisabled');
+    expect(await readText(lab(), 'get', 'node', 'node2')).toContain('SchedulingDisabled');
     const ended = new Promise((resolve) => worker.once('exit', resolve));
     worker.kill('SIGKILL');
     await ended;
@@ -199,7 +198,7 @@ it(
     expect(waitingFor).toContain('point of no return');
     const drains = (await cli.nodeHistory('node2')).activities.filter(({ name }) => name === 'movePods');
     expect(drains[0]?.attempt).toBeGreaterThan(1);
-    expect(await lab().kubectl('get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
+    expect(await readText(lab(), 'get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
     answered = await answeredForbiddenFlows(lab(), cli);
     await cli.send('approve', { cleanup: true });
 
@@ -242,7 +241,7 @@ it('leaves every pod on Cilium, Canal gone, and nodes as they were', async () =>
   expect(
     all.filter((pod) => pod.status?.containerStatuses?.some((one) => !one.ready)).map((pod) => pod.metadata?.name)
   ).toEqual([]);
-  const { items: nodes } = await get<V1NodeList>(lab(), 'nodes');
+  const { items: nodes } = await read<V1NodeList>(lab(), 'nodes');
   for (const { metadata, spec } of nodes) {
     expect([spec?.unschedulable, spec?.taints]).toEqual([undefined, undefined]);
     const ours = [...Object.keys(metadata?.labels ?? {}), ...Object.keys(metadata?.annotations ?? {})];
@@ -262,16 +261,16 @@ it('leaves every pod on Cilium, Canal gone, and nodes as they were', async () =>
 });
 
 it('leaves no object of Canal and none of its own helpers', async () => {
-  const daemonSets = (await get<V1DaemonSetList>(lab(), 'daemonsets', '-A')).items.map((one) => one.metadata?.name);
+  const daemonSets = (await read<V1DaemonSetList>(lab(), 'daemonsets', '-A')).items.map((one) => one.metadata?.name);
   expect(daemonSets.sort()).toEqual(['cilium', 'client', 'edge']);
-  const deployments = (await get<V1DeploymentList>(lab(), 'deployments', '-A')).items.map((one) => one.metadata?.name);
+  const deployments = (await read<V1DeploymentList>(lab(), 'deployments', '-A')).items.map((one) => one.metadata?.name);
   expect(deployments.sort()).toEqual(['api', 'cilium-operator', 'coredns', 'intruder', 'web']);
   expect(await helperPods(lab())).toEqual([]);
   // The export stays: it is the operator's.
   expect(await objectsOfCanalOrOurs(lab())).toEqual(['configmap/calico-export-0']);
-  expect(await namespaceNames()).toBe(namespaces);
-  expect(await lab().kubectl('get', 'ciliumnodeconfigs', '-A', '--ignore-not-found')).toBe('');
-  expect(await lab().kubectl('get', 'networkpolicies', '-n', 'shop', '-o', 'name')).toContain('servers-from-client');
+  expect(await namespacesOf(lab())).toEqual(namespaces);
+  expect(await readText(lab(), 'get', 'ciliumnodeconfigs', '-A', '--ignore-not-found')).toBe('');
+  expect(await readText(lab(), 'get', 'networkpolicies', '-n', 'shop', '-o', 'name')).toContain('servers-from-client');
 });
 
 it('goes on serving, and enforces the policies it found', async () => {

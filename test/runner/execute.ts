@@ -55,16 +55,17 @@ export async function executePlan(plan: Plan, options: RunOptions, results: Resu
 /**
  * Removes what a failed step left behind. First its labs, so that their processes end in order, then processes without a
  * lab, then the labs of those. Errors are not reported: the next suite shows whether something is left.
+ * @param options.signal ends the clean-up early. @default its deadline alone does
  */
 export async function cleanUp(
   { cleanUp: cleaning }: Plan,
   strays: readonly ProcessId[],
-  { graceMs, quiet = false }: Pick<RunOptions, 'graceMs'> & { quiet?: boolean }
+  options: Pick<RunOptions, 'graceMs'> & { signal?: AbortSignal; quiet?: boolean }
 ): Promise<void> {
+  const { graceMs, signal = new AbortController().signal, quiet = false } = options;
   const output = quiet ? 'ignore' : 'inherit';
   const clean = async (): Promise<void> => {
     if (cleaning === undefined) return;
-    const { signal } = new AbortController();
     const stdio = ['ignore' as const, output, output] as const;
     await runInGroup({ ...cleaning, cwd: projectDir, env: stepEnv(), stdio: [...stdio], signal, graceMs });
   };

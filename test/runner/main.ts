@@ -53,7 +53,7 @@ async function runPlan(plan: Plan, beganMs: number): Promise<number> {
   // Nothing is printed after the last line. A second signal ends the clean-up.
   if (stop.signal.aborted) {
     for (const signal of signals) process.on(signal, () => process.exit(1));
-    await cleanUp(plan, strays, { ...options, quiet: true }).catch(() => undefined);
+    await cleanUp(plan, strays, { graceMs: options.graceMs, quiet: true }).catch(() => undefined);
   }
   await rm(scratch, { recursive: true, force: true });
   return failed === 0 ? 0 : 1;

@@ -45,7 +45,6 @@ export async function runInGroup(options: GroupOptions): Promise<{ end: End; str
   }
   const descendants = await descendantsOf(group);
   await endGroup(group, graceMs());
-  await exited;
   return { end, strays: descendants };
 }
 
@@ -72,10 +71,13 @@ function waitForKillReason(deadlineMs: number, signal: AbortSignal): { reason: P
   return { reason, cancel: () => cancel() };
 }
 
+/** How long to wait for killed processes, in ms: the kernel may not let one go that waits for a device. */
+const killWaitMs = 10_000;
+
 async function endGroup(group: number, graceMs: number): Promise<void> {
   signalGroup(group, 'SIGTERM');
   const graceEnd = Date.now() + graceMs;
-  while (await hasMembers(group)) {
+  while ((await hasMembers(group)) && Date.now() < graceEnd + killWaitMs) {
     if (Date.now() > graceEnd) signalGroup(group, 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

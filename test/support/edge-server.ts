@@ -1,7 +1,8 @@
 import type { V1Node } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { runInside } from '../../lab/machine/machine.ts';
-import { apply, get } from './objects.ts';
+import { apply } from './objects.ts';
+import { read } from './reads.ts';
 
 const hostPort = 18_080;
 
@@ -48,7 +49,7 @@ export const servingEdge = { answer: '200', shaped: true };
 export async function edgeOf(lab: Lab, node: string): Promise<typeof servingEdge> {
   const { layout } = lab;
   const other = layout.nodeNames.find((name) => name !== node) ?? '';
-  const { status } = await get<V1Node>(lab, 'node', node);
+  const { status } = await read<V1Node>(lab, 'node', node);
   const address = status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? '';
   const curl = ['curl', '--silent', '--fail-with-body', '--max-time', '5', '--retry', '3', '--output', '/dev/null'];
   const answer = await runInside(layout.machineDir(other), [

@@ -1,14 +1,14 @@
 import type { V1ConfigMapList } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
-import { get } from './objects.ts';
+import { read } from './reads.ts';
 import { podsOf } from './pod-networks.ts';
 import type { TemporalCli } from './temporal-cli.ts';
 import { underWayAt, type WorkflowHistory } from './workflow-history.ts';
 
 /** What the probers have written down of every path, by the prober's ConfigMap and role. */
 export async function readLedgerRecords(lab: Lab): Promise<{ prober: string; records: PathRecord[] }[]> {
-  const maps = await get<V1ConfigMapList>(lab, 'configmaps', '-n', 'cni-live-migration', '-l', 'app=ledger');
+  const maps = await read<V1ConfigMapList>(lab, 'configmaps', '-n', 'cni-live-migration', '-l', 'app=ledger');
   return maps.items.flatMap(({ metadata, data = {} }) =>
     Object.entries(data).map(([role, page]) => ({
       prober: `${metadata?.name} ${role}`,

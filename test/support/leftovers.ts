@@ -1,6 +1,7 @@
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { coexistenceImage, proberImage } from '../../lab/tools/node-images.ts';
 import { podsOf } from './pod-networks.ts';
+import { readText } from './reads.ts';
 
 /** Kinds of which Canal or a migration makes objects. */
 const kinds = [
@@ -9,8 +10,8 @@ const kinds = [
 ];
 
 /** Objects of Canal, or of a migration's helpers, by their names; the export that a clean-up makes is among them. */
-export async function objectsOfCanalOrOurs({ kubectl }: Lab): Promise<string[]> {
-  const names = (await kubectl('get', kinds.join(','), '-A', '-o', 'name')).split('\n');
+export async function objectsOfCanalOrOurs(lab: Lab): Promise<string[]> {
+  const names = (await readText(lab, 'get', kinds.join(','), '-A', '-o', 'name')).split('\n');
   return names.filter((name) => /cali|flannel|canal|cni-live-migration|prober|identity-bridge/.test(name));
 }
 
@@ -22,4 +23,10 @@ export async function helperPods(lab: Lab): Promise<string[]> {
     return owned || images.some((image) => image === proberImage || image === coexistenceImage);
   });
   return helpers.map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
+}
+
+/** Names of all namespaces but the one that Cilium's chart has. */
+export async function namespacesOf(lab: Lab): Promise<string[]> {
+  const names = (await readText(lab, 'get', 'namespaces', '-o', 'name')).trim().split('\n');
+  return names.filter((name) => name !== 'namespace/cilium-secrets');
 }

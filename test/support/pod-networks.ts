@@ -3,11 +3,11 @@ import type { Lab } from '../../lab/cluster/lab.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { targetPodCidr } from '../../lab/migration-request.ts';
 import { contains } from '../../model/networks.ts';
-import { get } from './objects.ts';
+import { read } from './reads.ts';
 
 /** Reads pods by kubectl's own selectors. */
 export async function podsOf(lab: Lab, ...selector: string[]): Promise<V1Pod[]> {
-  return (await get<V1PodList>(lab, 'pods', ...selector)).items;
+  return (await read<V1PodList>(lab, 'pods', ...selector)).items;
 }
 
 /** True when Cilium has given the pod its address. */
@@ -39,6 +39,6 @@ export async function networkOf(lab: Lab, node: string): Promise<NodeNetwork> {
     .filter((pod) => pod.spec?.hostNetwork !== true && pod.metadata?.deletionTimestamp === undefined)
     .map((pod) => (onCilium(pod) ? 'Cilium' : 'Canal'));
   const files = (await runInside(lab.layout.machineDir(node), ['ls', '/etc/cni/net.d'])).trim().split('\n');
-  const { spec } = await get<V1Node>(lab, 'node', node);
+  const { spec } = await read<V1Node>(lab, 'node', node);
   return { networks: [...new Set(networks)], files, cordoned: spec?.unschedulable === true };
 }

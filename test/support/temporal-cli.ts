@@ -87,11 +87,13 @@ export class TemporalCli {
     );
   }
 
-  /** Waits until a node's migration has begun an activity of this type. */
-  async waitForActivity(node: string, name: string): Promise<void> {
-    const begun = async (): Promise<boolean> =>
-      (await this.nodeHistory(node)).activities.some((activity) => activity.name === name);
-    await until(`${name} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
+  /** Waits until a node's workflow has begun an activity of this type since a moment. */
+  async waitForActivity(node: string, type: string, since: Date): Promise<void> {
+    const begun = async (): Promise<boolean> => {
+      const { activities } = await this.nodeHistory(node);
+      return activities.some(({ name, scheduledMs }) => name === type && scheduledMs >= since.getTime());
+    };
+    await until(`${type} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
   }
 
   /** History of the latest workflow of a node, there or back; empty when there was none. */

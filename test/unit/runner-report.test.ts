@@ -15,7 +15,7 @@ afterAll(() => rmSync(dir, { recursive: true }));
 const files: Record<string, string> = {
   'a.test.js': `it('passes', () => {}); it('fails', () => { expect(1).toBe(2); }); it.skip('is skipped', () => {});`,
   'b.test.js': `throw new Error('does not load');`,
-  'c.test.js': `jest.retry${'Times'}(3); let n = 0; it('passes at the second attempt', () => { expect(++n).toBe(2); });`,
+  'c.test.js': `jest.retryTimes(3); let n = 0; it('passes at the second attempt', () => { expect(++n).toBe(2); });`,
   'd.test.js': `beforeAll(() => { throw new Error('before'); }); it('one', () => {}); it('two', () => {});`,
   'e.test.js': `afterAll(() => { throw new Error('after'); }); it('one', () => {});`,
 };

@@ -5,7 +5,7 @@ import { runInside } from '../../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../../lab/migration-request.ts';
 import { contains } from '../../../model/networks.ts';
 import type { MigrationStatus } from '../../../model/status.ts';
-import { get } from '../../support/objects.ts';
+import { read } from '../../support/reads.ts';
 import type { SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 import { timeLimits } from '../../support/time-limits.ts';
@@ -47,17 +47,17 @@ export function describeBlackhole(shared: SharedLab): void {
       expect(waitingFor).toBe('a decision about node2 (VerificationFailed)');
 
       // Taken back: Canal serves it, and it takes pods.
-      const { spec } = await get<V1Node>(lab, 'node', 'node2');
+      const { spec } = await read<V1Node>(lab, 'node', 'node2');
       expect(spec?.unschedulable).toBeUndefined();
       const onNode2 = async (): Promise<string[]> => {
-        const { items } = await get<V1PodList>(lab, 'pods', '-A', '--field-selector', 'spec.nodeName=node2');
+        const { items } = await read<V1PodList>(lab, 'pods', '-A', '--field-selector', 'spec.nodeName=node2');
         return items.flatMap((pod) => (pod.spec?.hostNetwork === true ? [] : (pod.status?.podIP ?? [])));
       };
       expect((await onNode2()).filter((ip) => contains(targetPodCidr, ip))).toEqual([]);
 
       // What the node was like is kept, and has no secret in it.
       expect(failure?.message).toContain('ConfigMap diagnostics-node2 in cni-live-migration');
-      const map = await get<V1ConfigMap>(lab, 'configmap', '-n', 'cni-live-migration', 'diagnostics-node2');
+      const map = await read<V1ConfigMap>(lab, 'configmap', '-n', 'cni-live-migration', 'diagnostics-node2');
       const text = gunzipSync(Buffer.from(map.binaryData?.['node.txt.gz'] ?? '', 'base64')).toString();
       for (const part of [
         'Cilium health daemon:',

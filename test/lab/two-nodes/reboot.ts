@@ -4,7 +4,8 @@ import { labMigrationRequest, targetPodCidr } from '../../../lab/migration-reque
 import { until } from '../../../lab/process.ts';
 import { contains } from '../../../model/networks.ts';
 import type { MigrationStatus } from '../../../model/status.ts';
-import { apply, get } from '../../support/objects.ts';
+import { apply } from '../../support/objects.ts';
+import { read } from '../../support/reads.ts';
 import type { SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 import { timeLimits } from '../../support/time-limits.ts';
@@ -43,7 +44,7 @@ export function describeReboot(shared: SharedLab): void {
           nodes.some((node) => node.name === name && node.waitingFor === `somebody to reboot ${name}`);
         await cli.waitForStatus(`${name} to wait for its reboot`, asked, timeLimits.nodeStep);
         const bootId = async (): Promise<string | undefined> =>
-          (await get<V1Node>(lab, 'node', name)).status?.nodeInfo?.bootID;
+          (await read<V1Node>(lab, 'node', name)).status?.nodeInfo?.bootID;
         const before = await bootId();
         await rebootMachine(lab.layout.machineDir(name));
         await until(`${name} to have another boot ID`, async () => (await bootId()) !== before, {
@@ -51,7 +52,7 @@ export function describeReboot(shared: SharedLab): void {
         });
       }
       expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done' } });
-      const { items } = await get<V1PodList>(lab, 'pods', '-A');
+      const { items } = await read<V1PodList>(lab, 'pods', '-A');
       const onPodNetwork = items.filter(({ spec }) => spec?.hostNetwork !== true);
       expect(onPodNetwork.filter(({ status }) => !contains(targetPodCidr, status?.podIP))).toEqual([]);
       const locals = onPodNetwork.filter(({ metadata }) => metadata?.name?.startsWith('local-'));

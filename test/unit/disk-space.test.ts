@@ -1,0 +1,66 @@
+import { tmpdir } from 'node:os';
+import { toolsDir } from '../../lab/paths.ts';
+import type { Artefact } from '../../lab/tools/artefact.ts';
+import { costOf, sharedCosts } from '../../lab/tools/build-costs.ts';
+import { findShortages, spaceNeeds } from '../../lab/tools/disk-space.ts';
+import { goCacheDir } from '../../lab/tools/go-build.ts';
+
+const artefact = (name: string, buildsWith?: 'go' | 'debootstrap'): Artefact => ({
+  name,
+  key: '0123456789ab',
+  needs: [],
+  ...(buildsWith && { buildsWith }),
+  build: () => Promise.resolve(),
+});
+
+const bytesIn = (needs: Awaited<ReturnType<typeof spaceNeeds>>, folder: string): number =>
+  needs.filter((one) => one.folder === folder).reduce((sum, { bytes }) => sum + bytes, 0);
+
+it('asks for what is missing only', async () => {
+  const one = await spaceNeeds([artefact('etcd', 'go')], [], []);
+  const none = await spaceNeeds([], [], []);
+
+  expect(bytesIn(one, toolsDir)).toBe(costOf('etcd').result * 1e6);
+  expect(bytesIn(one, goCacheDir)).toBe(costOf('etcd').cache * 1e6);
+  expect(bytesIn(one, tmpdir())).toBeGreaterThan(0);
+  expect(none.every(({ bytes }) => bytes === 0)).toBe(true);
+});
+
+it('counts what tools share once', async () => {
+  const many = Array.from({ length: 100 }, (_, index) => artefact(`tool-${index}`, 'go'));
+
+  const needs = await spaceNeeds(many, [], []);
+
+  expect(bytesIn(needs, goCacheDir)).toBe(sharedCosts.cache * 1e6);
+});
+
+it('asks for no compiler’s space for what is unpacked, but for the archives', async () => {
+  const etcd = artefact('etcd', 'go');
+  const archive = { name: 'etcd', key: etcd.key, file: 'etcd.tar.zst', size: 7, sha256: 'a'.repeat(64) };
+
+  const needs = await spaceNeeds([], [etcd], [archive]);
+
+  expect(needs.map(({ folder }) => folder)).toEqual([toolsDir]);
+  expect(bytesIn(needs, toolsDir)).toBe(costOf('etcd').result * 1e6 + 7);
+});
+
+it('adds up what lies on one file system, and looks at each', async () => {
+  const needs = [
+    { what: 'tools', folder: '/a', bytes: 60 },
+    { what: 'cache', folder: '/b', bytes: 50 },
+    { what: 'modules', folder: '/c', bytes: 70 },
+  ];
+  const look = (folder: string): Promise<{ id: number; freeBytes: number }> =>
+    Promise.resolve(folder === '/c' ? { id: 2, freeBytes: 80 } : { id: 1, freeBytes: 100 });
+
+  expect(await findShortages(needs, look)).toEqual([
+    { folders: ['/a (tools)', '/b (cache)'], neededBytes: 110, freeBytes: 100 },
+  ]);
+});
+
+it('looks at the file system on which a folder will be', async () => {
+  const folder = `${tmpdir()}/not/there/yet`;
+
+  expect(await findShortages([{ what: 'tools', folder, bytes: Number.MAX_SAFE_INTEGER }])).toHaveLength(1);
+  expect(await findShortages([{ what: 'tools', folder, bytes: 1 }])).toEqual([]);
+});
