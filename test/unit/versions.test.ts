@@ -53,8 +53,8 @@ it('compiles with a Go that all its modules accept', async () => {
   const sets = (await readdir(path.join(projectDir, 'lab/tools/go'))).map((name) => `lab/tools/go/${name}`);
   const folders = [
     ...sets,
-    'prober',
-    'coexistence',
+    'images/prober',
+    'images/coexistence',
     'lab/app',
     'lab/images/pause',
     'test/policy-matrix',
