@@ -26,9 +26,10 @@ export interface GateTarget {
 const writtenMs = 200_000;
 const writtenOnSmallMs = 30_000;
 
-/** How often something outside is asked before it counts as wrong, and how long each answer may take, in ms. */
+/** How often something outside is asked before it counts as wrong, how long each answer may take, and the pause, in ms. */
 const outsideTries = 3;
 const outsideMs = 10_000;
+const outsidePauseMs = 2_000;
 
 /** Probers of up to so many nodes are asked to write at once, and so often it is looked whether they have, in ms. */
 const askedNodes = 20;
@@ -144,7 +145,7 @@ async function severalTimes(ask: () => Promise<string | undefined>): Promise<str
   for (let tries = 1; ; tries++) {
     const objection = await ask().catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
     if (objection === undefined || tries >= outsideTries) return objection;
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await Context.current().sleep(outsidePauseMs);
   }
 }
 

@@ -4,8 +4,9 @@ import type { DrainRound } from '../../model/drain-round.ts';
 import { until } from '../../lab/process.ts';
 import type { DrainOptions } from '../../model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 /** There is no kubelet: this ends pods that were told to end, as one would. */
 let kubelet: Promise<void> | undefined;
@@ -16,7 +17,7 @@ afterAll(async () => {
   await kubelet;
 });
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const namespace = 'shop';
 const options: DrainOptions = {
   mode: 'evict',
@@ -119,7 +120,7 @@ async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
     );
     return found.some(({ status: state }) => state?.currentHealthy === 1);
   };
-  await until('the budget to count its pod', counted, { timeoutMs: 60_000 });
+  await until('the budget to count its pod', counted, { timeoutMs: timeLimits.clusterChange });
   return pod;
 }
 
@@ -164,7 +165,10 @@ it('shows a pod that is stuck, and what holds it', async () => {
 it('does not evict another pod of the same name', async () => {
   await apply(lab(), bareNode('again'), barePod(namespace, 'web-0', 'again'));
   const rounds = round('again', { roundSeconds: 30 });
-  await until('the first to go', async () => (await podsOn('again')).length === 0, { timeoutMs: 20_000, everyMs: 50 });
+  await until('the first to go', async () => (await podsOn('again')).length === 0, {
+    timeoutMs: timeLimits.clusterChange,
+    everyMs: 50,
+  });
   await rounds;
   await apply(lab(), barePod(namespace, 'web-0', 'again', { spec: { hostNetwork: true } }));
   expect(await round('again')).toEqual(nothing);

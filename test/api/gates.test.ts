@@ -1,15 +1,15 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { KubernetesObject } from '@kubernetes/client-node';
+import type { Activities } from '../../activities/index.ts';
 import type { GateTarget } from '../../activities/probe/gates.ts';
 import type { Gates } from '../../model/gates.ts';
 import type { PathRecord } from '../../model/ledger.ts';
-import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const namespace = 'cni-live-migration';
 const cluster = (): string => lab().layout.context;
 const servers: Server[] = [];
@@ -17,11 +17,17 @@ afterAll(() => {
   for (const server of servers) server.close();
 });
 
+/** How far the probers' clocks are ahead of this machine's. */
+let aheadMs = 0;
+afterEach(() => {
+  aheadMs = 0;
+});
+
 /** What the probers of two nodes would have written down. */
 async function write(records: PathRecord[], nodes = ['n1', 'n2']): Promise<void> {
   const page = (some: PathRecord[]): string =>
     JSON.stringify({
-      atMs: Date.now(),
+      atMs: Date.now() + aheadMs,
       pod: 'x',
       records: some,
       latency: [{ kind: 'pod-pod/udp', from: 'canal', to: 'canal', counts: [9, 1] }],
@@ -56,30 +62,52 @@ async function askedAt(node: string): Promise<string | undefined> {
   return metadata?.annotations?.['cni-live-migration/asked-at'];
 }
 
-/** Asks the gates; the probers write again once they are asked to. */
-async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): Promise<void> {
+/** When the stage before the migration ended; now, where it has not. */
+async function markedAt(): Promise<number> {
+  const marks = ['-n', namespace, 'configmap', 'ledger-marks', '--ignore-not-found', '-o', 'jsonpath={.data.before}'];
+  const text = await lab().kubectl('get', ...marks);
+  return text === '' ? Date.now() : (JSON.parse(text) as { atMs: number }).atMs;
+}
+
+/** Activities that do not sleep: `during` takes the place of the n-th sleep of one call. */
+function awake(...during: (() => Promise<void>)[]): { activities: Activities; sleptMs: number[] } {
+  const sleptMs: number[] = [];
+  const sleep = async (ms: number): Promise<void> => {
+    await during[sleptMs.push(ms) - 1]?.();
+  };
+  return { activities: activitiesOf(lab(), undefined, undefined, sleep), sleptMs };
+}
+
+function gateTarget(gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): GateTarget {
   const whole: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [], ...gates };
-  const target = { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, nodes: ['n1'], ...more };
+  return { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, nodes: ['n1'], ...more };
+}
+
+/** Asks the gates. The probers write again when they are asked to, while the activity waits for them. */
+async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): Promise<void> {
   await write(records);
   const before = await askedAt('n1');
-  const asked = activitiesOf(lab()).checkGates(target);
-  const writing = until('the probers to be asked', async () => (await askedAt('n1')) !== before, {
-    timeoutMs: 20_000,
-  }).then(() => write(records));
-  await Promise.all([asked, writing]);
+  const { activities } = awake(async () => {
+    if ((await askedAt('n1')) === before) throw new Error('the probers were not asked');
+    await write(records);
+  });
+  await activities.checkGates(gateTarget(gates, more));
 }
 
 it('keeps what was before, however often it is asked, and measures a stage from its begin', async () => {
-  const { markLedger, readLedger } = activitiesOf(lab());
   await write([record({ lost: 1, lostMs: 50 })]);
-  const marking = markLedger({ cluster: cluster(), stage: 'before', seconds: 1 });
-  await new Promise((resolve) => setTimeout(resolve, 6_300));
-  await write([record({ sent: 300, lost: 2, lostMs: 150 })]);
-  const before = await marking;
-  // From when the probers had settled.
+  const { activities, sleptMs } = awake(
+    // While the probers settle: what is lost meanwhile does not count.
+    () => write([record({ sent: 150, lost: 2, lostMs: 80 })]),
+    () => write([record({ sent: 350, lost: 3, lostMs: 180 })])
+  );
+  const { markLedger, readLedger } = activities;
+  const before = await markLedger({ cluster: cluster(), stage: 'before', seconds: 60 });
   expect(before).toEqual([expect.objectContaining({ kind: 'pod-pod/udp', sent: 200, lost: 1, lostMs: 100 })]);
-  await write([record({ sent: 1_000, lost: 9, lostMs: 5_000 })]);
+  expect(sleptMs).toEqual([6_000, 60_000]);
+  await write([record({ sent: 1_050, lost: 10, lostMs: 5_030 })]);
   expect(await markLedger({ cluster: cluster(), stage: 'before', seconds: 0 })).toEqual(before);
+  expect(sleptMs).toHaveLength(2);
   expect(await readLedger({ cluster: cluster() })).toEqual([
     expect.objectContaining({ sent: 700, lost: 7, lostMs: 4_850 }),
   ]);
@@ -90,23 +118,42 @@ it('holds where every path was answered', async () => {
 });
 
 it('does not hold where a path was silent for too long, and tells which, how long and why', async () => {
-  const gaps: PathRecord['gaps'] = [[Date.now() - 20_000, 7_000, 140]];
-  const asked = ask([record({ gaps, lastError: 'no answer within 900 ms' })]);
+  // After what was marked, in which nothing was lost, and before the probers write.
+  const fromMs = await markedAt();
+  aheadMs = 30_000;
+  const gaps: PathRecord['gaps'] = [[fromMs + 1_000, 7_000, 140]];
+  const asked = ask([record({ gaps, lastError: 'no answer within 900 ms' })], {}, { sinceMs: fromMs });
   await expect(asked).rejects.toMatchObject({
     type: 'GateBreached',
     message: expect.stringContaining(
       'pod-pod/udp from n1 to n2 (canal to canal) was without an answer for 7000 ms, 1000 are tolerated: no answer within 900 ms'
     ) as string,
   });
-  await ask([record({ gaps })], { paths: { 'pod-pod/udp': 10_000 } });
-  await ask([record({ gaps })], {}, { sinceMs: Date.now() - 5_000 });
+  await ask([record({ gaps })], { paths: { 'pod-pod/udp': 10_000 } }, { sinceMs: fromMs });
+  await ask([record({ gaps })], {}, { sinceMs: fromMs + 8_000 });
 });
 
 it('does not hold where the probers of a node are silent themselves', async () => {
-  await expect(ask([record()], {}, { nodes: ['n1', 'n3'] })).rejects.toMatchObject({
-    type: 'GateBreached',
-    message: expect.stringContaining('the probers on n3 do not write their ledger any more') as string,
-  });
+  await write([record()]);
+  // The clock goes forward when the activity sleeps.
+  let sleptMs = 0;
+  const realNow = Date.now.bind(Date);
+  const clock = jest.spyOn(Date, 'now').mockImplementation(() => realNow() + sleptMs);
+  const sleep = async (ms: number): Promise<void> => {
+    // The probers on n1 write again; there are none on n3.
+    if (sleptMs === 0) await write([record()]);
+    sleptMs += ms;
+  };
+  try {
+    const { checkGates } = activitiesOf(lab(), undefined, undefined, sleep);
+    await expect(checkGates(gateTarget({}, { nodes: ['n1', 'n3'] }))).rejects.toMatchObject({
+      type: 'GateBreached',
+      // Nothing else: those on n1 have written.
+      message: expect.stringMatching(/^.*the probers on n3 do not write their ledger any more$/) as string,
+    });
+  } finally {
+    clock.mockRestore();
+  }
 });
 
 /** Answers with a status and a body, and counts. A Prometheus is not to be had here: this speaks its documented format. */

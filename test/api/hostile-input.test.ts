@@ -6,6 +6,7 @@ import { messageNames } from '../../model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
 import { settled } from '../support/settled.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 /**
  * What somebody types by mistake, or on purpose, through the Temporal CLI: each is answered with a type and a reason, and
@@ -259,7 +260,9 @@ it('shows neither in details, nor in answers to queries', async () => {
   await new TemporalCli(temporal, '', id).end();
   const answers = async (): Promise<string> =>
     temporal.cli('workflow', 'query', '--workflow-id', id, '--name', 'status');
-  await until('an answer', async () => (await answers().catch(() => '')).includes('ignored'), { timeoutMs: 20_000 });
+  await until('an answer', async () => (await answers().catch(() => '')).includes('ignored'), {
+    timeoutMs: timeLimits.localChange,
+  });
   expect(await answers()).not.toContain(token);
   expect(await answers()).toContain('not shown');
   expect(await temporal.cli('workflow', 'metadata', '--workflow-id', id).catch(() => '')).not.toContain(token);

@@ -1,7 +1,7 @@
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const holder = (runId: string, workflowId = 'cni-migration/a') => ({
   cluster: lab().layout.context,
   workflowId,

@@ -2,22 +2,22 @@ import type { V1Node } from '@kubernetes/client-node';
 import { bucketOf, digestOf } from '../../model/node-digest.ts';
 import { ungrouped, type NodeFacts } from '../../model/nodes.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const read = (name: string): Promise<V1Node> => get<V1Node>(lab(), 'node', name);
 const target = (node: string) => ({ cluster: lab().layout.context, node });
 
 it('cordons a node and uncordons it again, each twice without harm', async () => {
-  await apply(lab(), bareNode('plain'));
+  await apply(lab(), bareNode('own-cordon'));
   const { cordonNode, uncordonNode } = activitiesOf(lab());
-  await cordonNode(target('plain'));
-  await cordonNode(target('plain'));
-  expect((await read('plain')).spec?.unschedulable).toBe(true);
-  await uncordonNode(target('plain'));
-  await uncordonNode(target('plain'));
-  const node = await read('plain');
+  await cordonNode(target('own-cordon'));
+  await cordonNode(target('own-cordon'));
+  expect((await read('own-cordon')).spec?.unschedulable).toBe(true);
+  await uncordonNode(target('own-cordon'));
+  await uncordonNode(target('own-cordon'));
+  const node = await read('own-cordon');
   expect(node.spec?.unschedulable).toBeUndefined();
   expect(Object.keys(node.metadata?.annotations ?? {}).filter((key) => key.startsWith('cni-live-migration'))).toEqual(
     []
@@ -25,18 +25,18 @@ it('cordons a node and uncordons it again, each twice without harm', async () =>
 });
 
 it('leaves a node cordoned that somebody else cordoned', async () => {
-  await apply(lab(), bareNode('theirs'));
-  await lab().kubectl('cordon', 'theirs');
+  await apply(lab(), bareNode('their-cordon'));
+  await lab().kubectl('cordon', 'their-cordon');
   const { cordonNode, uncordonNode } = activitiesOf(lab());
-  await cordonNode(target('theirs'));
-  await uncordonNode(target('theirs'));
-  expect((await read('theirs')).spec?.unschedulable).toBe(true);
+  await cordonNode(target('their-cordon'));
+  await uncordonNode(target('their-cordon'));
+  expect((await read('their-cordon')).spec?.unschedulable).toBe(true);
 });
 
 it('says that a node is gone', async () => {
   const { cordonNode, uncordonNode } = activitiesOf(lab());
-  await expect(cordonNode(target('gone'))).rejects.toMatchObject({ type: 'NodeNotReady', nonRetryable: true });
-  await expect(uncordonNode(target('gone'))).resolves.toBeUndefined();
+  await expect(cordonNode(target('no-such-node'))).rejects.toMatchObject({ type: 'NodeNotReady', nonRetryable: true });
+  await expect(uncordonNode(target('no-such-node'))).resolves.toBeUndefined();
 });
 
 it('tells of all nodes, or only of those that are not as the caller knows them', async () => {

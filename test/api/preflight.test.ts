@@ -7,6 +7,7 @@ import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get } from '../support/objects.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 const lab = useLab({ nodes: 0 });
 const nodes = ['n1', 'n2', 'n3'];
@@ -493,7 +494,7 @@ const cases: Case[] = [
 
 /** Has every pod of Canal made anew, which takes a kubelet otherwise. */
 async function untilCanalIsBack(): Promise<void> {
-  const deadline = Date.now() + 60_000;
+  const deadline = Date.now() + timeLimits.clusterChange;
   for (;;) {
     for (const name of nodes) await setNode(name);
     await allReady();
@@ -509,7 +510,7 @@ async function untilCanalIsBack(): Promise<void> {
 
 /** What the API server takes a moment to notice. */
 async function until(name: CheckName, verdict: string, input?: Partial<MigrationRequest>): Promise<CheckOutcome> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + timeLimits.clusterChange;
   for (;;) {
     const outcome = await check(name, input);
     if (outcome.verdict === verdict || Date.now() > deadline) return outcome;

@@ -9,6 +9,7 @@ import { identifyProcess, isRunning, run, succeeds, until } from '../../lab/proc
 import { ComposeStack, composeEnvironment, readCompose } from '../support/compose-stack.ts';
 import { useLab } from '../support/lab.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 /**
  * docker-compose.yml, without containers: each service's program, with the environment and the command that the file gives
@@ -121,7 +122,7 @@ it('runs the worker, healthy as the file would have it', async () => {
     'http://127.0.0.1:8090/readyz',
   ]);
   const check = [path.join(worker, 'healthcheck.ts'), `http://127.0.0.1:${healthPort}/readyz`];
-  await until('the worker', () => succeeds(process.execPath, check), { timeoutMs: 60_000 });
+  await until('the worker', () => succeeds(process.execPath, check), { timeoutMs: timeLimits.serviceStart });
 });
 
 it('has an image whose steps can be taken, and whose worker finds all it needs', async () => {
@@ -155,7 +156,9 @@ it('answers a migration, and still knows it when the server was killed', async (
   expect(await cli.end()).toMatchObject({ failure: { type: 'SourceNotFound' } });
   const killed = await identifyProcess(server.pid ?? 0);
   server.kill('SIGKILL');
-  await until('its end', async () => killed === undefined || !(await isRunning(killed)), { timeoutMs: 10_000 });
+  await until('its end', async () => killed === undefined || !(await isRunning(killed)), {
+    timeoutMs: timeLimits.serviceStop,
+  });
   server = await stack.startServer();
   expect(await cli.end()).toMatchObject({ failure: { type: 'SourceNotFound' } });
   const found = await stack.temporal('workflow', 'list', '--query', 'CniCluster = "prod" AND CniPhase = "preflight"');

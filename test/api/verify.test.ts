@@ -3,11 +3,12 @@ import { helperNamespace as namespace } from '../../activities/kubernetes/names.
 import { prober } from '../../activities/helpers/prober-ports.ts';
 import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { useSharedControlPlane } from '../support/shared-control-plane.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 /** There is no kubelet: the tests say what one would. */
-const lab = useLab({ nodes: 0 });
+const lab = useSharedControlPlane();
 const name = 'verify-one';
 
 async function tell(pod: string, status: object): Promise<void> {
@@ -29,7 +30,7 @@ async function untilChecking(not?: string): Promise<{ uid: string | undefined; c
     pod = await get<V1Pod>(lab(), 'pod', '-n', namespace, name).catch(() => undefined);
     return pod !== undefined && pod.metadata?.uid !== not;
   };
-  await until('a pod that checks', there, { timeoutMs: 30_000 });
+  await until('a pod that checks', there, { timeoutMs: timeLimits.clusterChange });
   const checks = pod?.spec?.containers[0]?.env?.find((one) => one.name === 'CHECKS')?.value ?? '';
   return { uid: pod?.metadata?.uid, checks };
 }

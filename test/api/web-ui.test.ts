@@ -7,6 +7,7 @@ import { until } from '../../lab/process.ts';
 import { TestBrowser, textOf, untilShows } from '../support/browser.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 /**
  * What an operator sees of a migration in Temporal's own Web UI, in a real browser. With SCREENSHOTS=folder it keeps what it
@@ -35,7 +36,7 @@ async function screenshot(name: string): Promise<void> {
 
 const workflows = (query: string): string =>
   `${server.webUi}/namespaces/default/workflows?query=${encodeURIComponent(query)}`;
-const open = (url: string) => page.goto(url, { waitUntil: 'networkidle2', timeout: 60_000 });
+const open = (url: string) => page.goto(url, { waitUntil: 'networkidle2', timeout: timeLimits.serviceStart });
 
 /** Clicks what is called so. */
 async function click(name: string): Promise<void> {
@@ -47,7 +48,9 @@ it('shows where a migration is, what it waits for, and the command that ends the
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const [prod, staging] = [new Migration(client, 'prod'), new Migration(client, 'staging')];
     const waitsFor = (migration: Migration, what: string): Promise<void> =>
-      until(what, async () => (await migration.status()).waitingFor?.startsWith(what) === true, { timeoutMs: 30_000 });
+      until(what, async () => (await migration.status()).waitingFor?.startsWith(what) === true, {
+        timeoutMs: timeLimits.workflowState,
+      });
     await prod.start({}, taskQueue);
     await waitsFor(prod, 'approval of the plan');
     await prod.send('approve', { plan: true, by: 'ann' });
@@ -92,7 +95,7 @@ it('shows where a migration is, what it waits for, and the command that ends the
     await untilShows(page, 'Waits for a human');
     await page.locator('::-p-text(Waits for a human)').click();
     await until('the view', () => Promise.resolve(decodeURIComponent(page.url()).includes('CniWaitingFor')), {
-      timeoutMs: 10_000,
+      timeoutMs: timeLimits.localChange,
     });
     await untilShows(page, 'cni-migration/staging');
     await screenshot('views');

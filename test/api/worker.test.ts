@@ -11,6 +11,7 @@ import { useLab } from '../support/lab.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 import { accountCredentials, workerAccount } from '../support/worker-account.ts';
 import { WorkerProcess } from '../support/worker-process.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 const lab = useLab({ nodes: 0 });
 let temporal: TemporalServer;
@@ -51,11 +52,11 @@ describe('when it boots', () => {
       second = await checkOnly(inNew);
       return second.includes('lacks search attributes');
     };
-    await until('the namespace', lacks, { timeoutMs: 60_000 });
+    await until('the namespace', lacks, { timeoutMs: timeLimits.clusterChange });
     expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
     await temporal.cli(...commandIn(second));
     const finds = async (): Promise<boolean> => (await checkOnly(inNew)).includes('nothing is missing');
-    await until('the search attributes', finds, { timeoutMs: 60_000 });
+    await until('the search attributes', finds, { timeoutMs: timeLimits.clusterChange });
   });
 
   it('says that Helm, Temporal or a cluster is not to be had', async () => {
@@ -88,9 +89,11 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
   const settings = path.join(processesDir, 'in-cluster.yaml');
   await writeFile(settings, 'clusters: { this: { inCluster: true } }');
   const { hostname, port } = new URL(apiServer);
-  // What a pod finds, in a mount namespace of its own.
-  const script = `mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /tmp && d=/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d
-    mount --bind "$0" $d && "$1" "$2" --check 2>&1 && "$3" list --kubeconfig /tmp/cni-migration-*/kubeconfig --namespace kube-system`;
+  const scratch = path.join(processesDir, 'scratch');
+  await mkdir(scratch);
+  // What a pod finds, in a mount namespace of its own. The checkout may be anywhere else, under /tmp too.
+  const script = `mount -t tmpfs tmpfs /run && d=/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d
+    mount --bind "$0" $d && "$1" "$2" --check 2>&1 && "$3" list --kubeconfig "$TMPDIR"/cni-migration-*/kubeconfig --namespace kube-system`;
   const main = path.join(projectDir, 'worker', 'main.ts');
   const helm = lab().catalogue.bin('helm');
   const said = await run(
@@ -99,6 +102,7 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
     {
       env: {
         PATH: process.env['PATH'],
+        TMPDIR: scratch,
         TEMPORAL_ADDRESS: temporal.address,
         HELM: helm,
         CNI_MIGRATION_CONFIG: settings,
@@ -138,7 +142,7 @@ it('has metrics of the SDK', async () => {
   const text = async (): Promise<string> => (await fetch(metrics)).text();
   const counted = async (): Promise<boolean> =>
     /temporal_activity_execution_latency.*inspectCluster/.test(await text());
-  await until('the metrics', counted, { timeoutMs: 20_000 });
+  await until('the metrics', counted, { timeoutMs: timeLimits.serviceStart });
   expect(await text()).toContain('temporal_worker_task_slots_available');
   await worker.stop();
 });
@@ -197,7 +201,7 @@ describe('with encryption', () => {
         () => true,
         () => false
       );
-    await until('the codec server', answers, { timeoutMs: 20_000 });
+    await until('the codec server', answers, { timeoutMs: timeLimits.serviceStart });
   });
 
   it('keeps inputs, details and failures from Temporal, and shows them through the codec server alone', async () => {

@@ -76,8 +76,9 @@ async function planFromArguments(): Promise<Plan> {
   return values.ci ? { ...plan, stopAfterMs: ciLimitMs } : plan;
 }
 
-/** Seconds since the epoch at which a run of CI began; this process may start later. */
+/** Seconds since the epoch at which a run of CI began; this process may start later. It is not valid for other runs. */
 const began = process.env['CNI_TEST_BEGAN'];
+delete process.env['CNI_TEST_BEGAN'];
 const beganMs = began === undefined ? Date.now() : Number(began) * 1000;
 try {
   await provideTimeFactor();

@@ -2,7 +2,8 @@ import { suites, suitesOf } from './suites.ts';
 
 /** Suites that only the tier "all" has. */
 const beyondCore = suites.filter((suite) => !suitesOf('core').includes(suite)).map(({ name }) => name);
-const labs = beyondCore.filter((name) => name.startsWith('lab-'));
+/** All but the one that shows nothing but how tools come from a bundle. */
+const labs = beyondCore.filter((name) => name.startsWith('lab-') && name !== 'lab-prebuilt');
 /** Those in which nodes move. */
 const migrations = labs.filter((name) => name !== 'lab-lifecycle');
 
@@ -30,7 +31,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'docker-compose.yml': ['api-stack'],
   '.env.example': ['api-stack'],
   '.dockerignore': ['api-stack'],
-  'lab/': labs,
+  'lab/': [...labs, 'lab-prebuilt'],
   'lab/demo/': ['lab-demo'],
   'lab/tools/go/compose/': ['api-stack'],
   'lab/tools/go/temporal-server/': ['api-stack'],
@@ -41,6 +42,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/histories/': [],
   'test/lab/': labs,
   ...Object.fromEntries(labs.map((name) => [`test/lab/${name.replace('lab-', '')}`, [name]])),
+  'test/lab/prebuilt': ['lab-prebuilt'],
   'test/lab/migration.test.ts': [],
   'test/policy-matrix/': ['lab-policy'],
   'test/runner/': [],
@@ -54,8 +56,10 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/dying-worker': ['lab-crash'],
   'test/support/fake-': [],
   'test/support/impatient-workflows': ['lab-crash'],
+  'test/support/pack-tools': [],
   'test/support/policy-': ['lab-policy'],
   'test/support/record-histories': [],
+  'test/support/sample-tools': [],
   'test/support/time-limits': [],
   'test/support/workflow-server': ['api-stack'],
   'test/unit/': [],

@@ -51,6 +51,7 @@ export const suites: readonly Suite[] = [
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 2 },
   lab('lifecycle', 3),
   lab('demo', 2),
+  lab('prebuilt', 5),
   lab('crash', 12),
   lab('policy', 17),
 ];

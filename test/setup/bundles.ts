@@ -3,16 +3,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { plain, writeBundles } from '../../worker/bundle.ts';
 import { provideTimeFactor } from '../runner/machine-factor.ts';
+import { nameSharedControlPlane, removeSharedControlPlane } from '../support/shared-control-plane.ts';
 
 /** Folders to remove at the end. Jest loads this file once for each project and again for the teardown. */
 const shared = globalThis as { bundleFolders?: string[] };
 
-/** Measures the machine's time factor, and bundles the workflows once for all test files of a project. */
+/** Measures the machine's time factor, and prepares what the test files of a project share: the bundled workflows. */
 export default async function bundleOnce(
   _: unknown,
   { displayName }: { displayName: { name: string } }
 ): Promise<void> {
   await provideTimeFactor();
+  if (displayName.name === 'api') nameSharedControlPlane();
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bundles-'));
   (shared.bundleFolders ??= []).push(dir);
   // Tests that start workers as processes need the bundles with encryption and tracing as well.
@@ -21,7 +23,8 @@ export default async function bundleOnce(
   process.env['CNI_MIGRATION_BUNDLES'] = dir;
 }
 
-/** Removes the folders that {@link bundleOnce} created. */
+/** Removes the folders that {@link bundleOnce} created, and the control plane that the test files shared. */
 export async function removeBundles(): Promise<void> {
+  await removeSharedControlPlane();
   for (const dir of shared.bundleFolders?.splice(0) ?? []) await rm(dir, { recursive: true });
 }

@@ -8,11 +8,15 @@ import type { Lab } from '../../lab/cluster/lab.ts';
 // Failures are what many of these tests are about.
 const logger = new DefaultLogger('ERROR');
 
-/** The real activities on a lab's cluster, each call in an activity environment of its own. */
+/**
+ * The real activities on a lab's cluster, each call in an activity environment of its own.
+ * @param sleep what happens when an activity sleeps, in place of the time that passes. @default it sleeps
+ */
 export function activitiesOf(
   lab: Lab,
   kubeconfig = lab.layout.kubeconfig,
-  isOpen: IsOpen = () => Promise.resolve(undefined)
+  isOpen: IsOpen = () => Promise.resolve(undefined),
+  sleep?: (ms: number) => Promise<void>
 ): Activities {
   const activities = createActivities({
     clusters: kubeconfigClusters(kubeconfig),
@@ -20,11 +24,11 @@ export function activitiesOf(
     isOpen,
   });
   const wrapped = Object.entries(activities).map(([name, activity]) => {
-    const inEnvironment = (...args: unknown[]): Promise<unknown> =>
-      new MockActivityEnvironment(undefined, { logger }).run(
-        activity as (...args: unknown[]) => Promise<unknown>,
-        ...args
-      );
+    const inEnvironment = (...args: unknown[]): Promise<unknown> => {
+      const environment = new MockActivityEnvironment(undefined, { logger });
+      if (sleep !== undefined) Object.assign(environment.context, { sleep });
+      return environment.run(activity as (...args: unknown[]) => Promise<unknown>, ...args);
+    };
     return [name, inEnvironment];
   });
   return Object.fromEntries(wrapped) as Activities;

@@ -7,6 +7,7 @@ import { freePort } from '../../lab/cluster/temporal.ts';
 import { until } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { DebianRoot } from './debian-root.ts';
+import { timeLimits } from './time-limits.ts';
 
 /** A real Chromium without a window, in a root file system of its own. */
 export class TestBrowser {
@@ -31,7 +32,7 @@ export class TestBrowser {
         .catch(() => undefined);
       return browser !== undefined;
     };
-    await until('Chromium', connected, { timeoutMs: 60_000 });
+    await until('Chromium', connected, { timeoutMs: timeLimits.serviceStart });
     if (browser === undefined) throw new Error('unreachable');
     return new TestBrowser(dir, browser);
   }
@@ -61,5 +62,7 @@ export async function textOf(page: Page): Promise<string> {
 
 /** Waits until a page shows some words. */
 export async function untilShows(page: Page, words: string): Promise<void> {
-  await until(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), { timeoutMs: 30_000 });
+  await until(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), {
+    timeoutMs: timeLimits.localChange,
+  });
 }

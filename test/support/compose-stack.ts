@@ -9,6 +9,7 @@ import { projectDir } from '../../lab/paths.ts';
 import { run, succeeds, until } from '../../lab/process.ts';
 import type { Catalogue } from '../../lab/tools/catalogue.ts';
 import { DebianRoot } from './debian-root.ts';
+import { timeLimits } from './time-limits.ts';
 
 /** What a service of docker-compose.yml is given. */
 export interface ComposeService {
@@ -98,7 +99,7 @@ export class ComposeStack {
         () => true,
         () => false
       );
-    await until('PostgreSQL', answers, { timeoutMs: 30_000 });
+    await until('PostgreSQL', answers, { timeoutMs: timeLimits.serviceStart });
   }
 
   /** Runs a service that ends. */
@@ -117,7 +118,9 @@ export class ComposeStack {
     const command = [this.catalogue.bin('temporal-server'), '--allow-no-auth', 'start'];
     const child = await startProcess(this.dir, 'temporal', command, env);
     const health = ['--address', this.address, 'operator', 'cluster', 'health'];
-    await until('Temporal', () => succeeds(this.catalogue.bin('temporal'), health), { timeoutMs: 90_000 });
+    await until('Temporal', () => succeeds(this.catalogue.bin('temporal'), health), {
+      timeoutMs: timeLimits.serviceStart,
+    });
     return child;
   }
 

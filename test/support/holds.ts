@@ -35,6 +35,8 @@ export class Holds {
   /** Asks for the next run of a step of a node to be held. Only this one: later runs end as usual. */
   async arm(step: HeldStep, node: string): Promise<void> {
     await mkdir(this.dir, { recursive: true });
+    // Of an earlier run that was cancelled while it was held.
+    await rm(heldFile(this.dir, step, node), { force: true });
     await writeFile(holdFile(this.dir, step, node), '');
   }
 

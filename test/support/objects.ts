@@ -1,5 +1,6 @@
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { run, succeeds, until } from '../../lab/process.ts';
+import { timeLimits } from './time-limits.ts';
 
 /** Applies objects as an administrator would. */
 export async function apply(lab: Lab, ...objects: object[]): Promise<void> {
@@ -17,7 +18,7 @@ export async function get<T>(lab: Lab, ...what: string[]): Promise<T> {
 export async function untilAccount(lab: Lab, namespace: string): Promise<void> {
   const args = ['--kubeconfig', lab.layout.kubeconfig, '-n', namespace, 'get', 'serviceaccount', 'default'];
   await until(`the default service account of ${namespace}`, () => succeeds(lab.catalogue.bin('kubectl'), args), {
-    timeoutMs: 60_000,
+    timeoutMs: timeLimits.clusterChange,
   });
 }
 

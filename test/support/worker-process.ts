@@ -6,6 +6,7 @@ import { startProcess } from '../../lab/cluster/processes.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { until } from '../../lab/process.ts';
+import { timeLimits } from './time-limits.ts';
 
 /** A worker of this project as a process of its own, with health and metrics, for the lab's cluster as `prod`. */
 export class WorkerProcess {
@@ -50,14 +51,16 @@ export class WorkerProcess {
   }
 
   async status(route: string): Promise<number> {
-    return fetch(`${this.health}${route}`, { signal: AbortSignal.timeout(10_000) }).then(
+    return fetch(`${this.health}${route}`, { signal: AbortSignal.timeout(timeLimits.localChange) }).then(
       ({ status }) => status,
       () => 0
     );
   }
 
   async ready(): Promise<void> {
-    await until('the worker', async () => (await this.status('/readyz')) === 200, { timeoutMs: 60_000 });
+    await until('the worker', async () => (await this.status('/readyz')) === 200, {
+      timeoutMs: timeLimits.serviceStart,
+    });
   }
 
   /** Ends it in order. @returns its exit code. @throws Error when it goes on for longer than its activities get to stop in. */
@@ -65,7 +68,7 @@ export class WorkerProcess {
     this.process.kill('SIGTERM');
     const { process: child } = this;
     const ended = (): Promise<boolean> => Promise.resolve(child.exitCode !== null || child.signalCode !== null);
-    await until('the worker to end', ended, { timeoutMs: 30_000 });
+    await until('the worker to end', ended, { timeoutMs: timeLimits.serviceStop });
     return child.exitCode;
   }
 }

@@ -24,12 +24,15 @@ interface Run {
   lines: readonly string[];
 }
 
-/** Starts the runner with a plan. */
-async function start(plan: Plan): Promise<{ runner: ChildProcess; ended: Promise<Run> }> {
+/** Starts the runner with a plan. @param env variables beside those of this process. @default none */
+async function start(plan: Plan, env: NodeJS.ProcessEnv = {}): Promise<{ runner: ChildProcess; ended: Promise<Run> }> {
   const file = path.join(dir, 'plan.json');
   await writeFile(file, JSON.stringify(plan));
   const main = path.join(projectDir, 'test', 'runner', 'main.ts');
-  const runner = spawn(process.execPath, [main, '--plan', file], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const runner = spawn(process.execPath, [main, '--plan', file], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   endRunner = () => runner.kill('SIGKILL');
   let output = '';
   for (const stream of [runner.stdout, runner.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
@@ -146,6 +149,15 @@ it('stops at the limit of the whole run, and counts what did not run as failed',
   const reason = 'hangs: killed, because the run reached its limit';
   expect(lines).toContainEqual(expect.stringContaining(reason));
   await expectNoneRuns(4);
+});
+
+it('counts the time since continuous integration began, and hands it on to no other run', async () => {
+  const began = (secondsAgo: number): NodeJS.ProcessEnv => ({
+    CNI_TEST_BEGAN: String(Math.floor(Date.now() / 1000) - secondsAgo),
+  });
+  const plan = { steps: [step('a', 'test -z "$CNI_TEST_BEGAN"')], stopAfterMs: 3_600_000 };
+  expect((await (await start(plan, began(3_601))).ended).lines.at(-1)).toBe('0 passed, 1 failed');
+  expect((await (await start(plan, began(0))).ended).lines.at(-1)).toBe('1 passed, 0 failed');
 });
 
 it('counts checks that a stop prevented', async () => {
