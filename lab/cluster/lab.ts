@@ -16,6 +16,8 @@ import { stopProcesses } from './processes.ts';
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
 
 const manifests = path.join(import.meta.dirname, 'manifests');
+/** The file of a lab that says what it is and who owns it. */
+const recordFile = 'lab.json';
 const appManifest = path.join(import.meta.dirname, '..', 'app', 'manifests', 'app.yaml');
 
 /** How a lab is made. */
@@ -116,6 +118,9 @@ export async function labDown(name: string): Promise<void> {
   await Promise.all(machines.map((machine) => stopMachine(layout.machineDir(machine))));
   await run('ip', ['link', 'del', layout.hostLink]).catch(() => '');
   await run('ip', ['netns', 'del', layout.switchNetns]).catch(() => '');
+  // The record goes last: a removal that is interrupted can be found and resumed.
+  const files = (await readdir(layout.dir).catch(() => [])).filter((file) => file !== recordFile);
+  await Promise.all(files.map((file) => rm(path.join(layout.dir, file), { recursive: true, force: true })));
   await rm(layout.dir, { recursive: true, force: true });
 }
 
@@ -126,13 +131,13 @@ function openLab(layout: LabLayout, catalogue: Catalogue): Lab {
 }
 
 async function readRecord(name: string): Promise<LabRecord | undefined> {
-  const text = await readFile(path.join(labDir(name), 'lab.json'), 'utf8').catch(() => undefined);
+  const text = await readFile(path.join(labDir(name), recordFile), 'utf8').catch(() => undefined);
   return text === undefined ? undefined : (JSON.parse(text) as LabRecord);
 }
 
 /** Whole at once: other processes read the records of all labs, and must not find half of one. */
 async function writeRecord(record: LabRecord): Promise<void> {
-  const file = path.join(labDir(record.name), 'lab.json');
+  const file = path.join(labDir(record.name), recordFile);
   const partial = `${file}.${process.pid}`;
   await writeFile(partial, JSON.stringify(record));
   await rename(partial, file);

@@ -63,7 +63,7 @@ export function remainingOfWork({ doneSeconds, leftSeconds }: Work, elapsedMs: n
 }
 
 function formatRemaining(ms: number | undefined): string {
-  if (ms === undefined) return 'time left unknown yet';
+  if (ms === undefined) return 'time left not known yet';
   if (ms < 60_000) return 'less than a minute left';
   return `about ${Math.ceil(ms / 60_000)} min left`;
 }

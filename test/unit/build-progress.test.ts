@@ -41,7 +41,7 @@ describe('one line', () => {
     expect(remainingOf({ done: 50, total: 200 }, 10_000)).toBe(30_000);
     expect(remainingOf({ done: 200, total: 200 }, 10_000)).toBe(0);
     expect(formatTool({ name: 'a', doing: '', elapsedMs: 0, count: { done: 0, total: 9 }, countingMs: 0 })).toContain(
-      'unknown'
+      'not known yet'
     );
   });
 
