@@ -13,11 +13,12 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --no-audit --no-fund
 COPY cni-migrate cni-migrate
+COPY model model
+COPY temporal temporal
 COPY activities activities
-COPY client client
-COPY codec codec
-COPY worker worker
 COPY workflows workflows
+COPY client client
+COPY worker worker
 # The worker starts without bundling by itself.
 RUN node worker/bundle-main.ts /app/bundles
 RUN ln -s /app/cni-migrate /usr/local/bin/cni-migrate

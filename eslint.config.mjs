@@ -2,6 +2,9 @@ import { builtinModules } from 'node:module';
 import js from '@eslint/js';
 import tseslint from 'typescript-eslint';
 
+/** Folders with code that runs at users. */
+const shipped = ['model', 'temporal', 'activities', 'workflows', 'client', 'worker', 'deploy'];
+
 const nodeModules = builtinModules.flatMap((name) => [name, `node:${name}`]);
 
 export default tseslint.config(
@@ -28,7 +31,7 @@ export default tseslint.config(
   },
   {
     // Workflows must give the same result when they are replayed: no clock but Temporal's, no input but its own.
-    files: ['workflows/**/*.ts'],
+    files: ['workflows/**/*.ts', 'model/**/*.ts'],
     rules: {
       'no-console': 'error',
       'no-restricted-imports': [
@@ -37,16 +40,26 @@ export default tseslint.config(
           paths: nodeModules,
           patterns: [
             { group: ['@kubernetes/*', '@temporalio/client', '@temporalio/worker', '@temporalio/activity', 'undici'] },
-            { group: ['**/activities/*', '**/worker/*', '**/client/*', '**/lab/*'], allowTypeImports: true },
+            { group: ['**/activities/**'], allowTypeImports: true },
           ],
         },
       ],
     },
   },
   {
-    // What is shipped does not depend on the lab.
-    files: ['activities/**/*.ts', 'worker/**/*.ts', 'client/**/*.ts'],
-    rules: { 'no-restricted-imports': ['error', { patterns: [{ group: ['**/lab/*', '**/lab/**', '**/test/**'] }] }] },
+    // What is shipped. Which folder may import which: .dependency-cruiser.mjs.
+    files: [`{${shipped.join(',')}}/**/*.ts`],
+    rules: {
+      // A switch counts as one decision: its cases are a table.
+      complexity: ['error', { max: 12, variant: 'modified' }],
+      'max-lines': ['error', 300],
+      'max-lines-per-function': ['error', { max: 60, skipBlankLines: true, skipComments: true }],
+    },
+  },
+  {
+    // To be redesigned together: state, waves and phases of a cluster's migration. Until then they are what they are.
+    files: ['workflows/cluster/{state,node-waves,cluster-migration}.ts'],
+    rules: { complexity: 'off', 'max-lines': 'off' },
   },
   {
     // A test that passes only when it is repeated is a failed test.

@@ -1,30 +1,30 @@
 import { createExportActivities } from './canal/export.ts';
-import { createCanalActivities } from './canal/remove.ts';
-import { createTraceActivities } from './canal/traces.ts';
+import { createCanalActivities } from './canal/removal.ts';
+import { createTraceActivities } from './canal/calico-removal.ts';
 import { createAgentActivities } from './cilium/agents.ts';
 import { createFlipActivities } from './cilium/flip.ts';
-import { createCiliumTraceActivities } from './cilium/traces.ts';
+import { createCiliumTraceActivities } from './cilium/removal.ts';
 import type { HelmSettings } from './helm/command.ts';
-import { createIdentityBridgeActivities } from './coexistence/identity-bridge.ts';
-import { createNatExemptionActivities } from './coexistence/nat-exemption.ts';
+import { createIdentityBridgeActivities } from './helpers/identity-bridge.ts';
+import { createNatExemptionActivities } from './helpers/nat-exemption.ts';
 import { createHelmActivities } from './helm/release.ts';
 import { createDiagnosticsActivities } from './host/diagnostics.ts';
-import { createHelperActivities } from './host/helpers.ts';
-import { createHostActivities } from './host/on-nodes.ts';
+import { createHelperActivities } from './helpers/removal.ts';
+import { createHostActivities } from './host/host-activities.ts';
 import type { Clusters } from './kubernetes/connection.ts';
-import { createDrainActivities } from './kubernetes/drain.ts';
-import { createLockActivities, type IsOpen } from './kubernetes/lock.ts';
-import { createNodeActivities } from './kubernetes/nodes.ts';
+import { createDrainActivities } from './node/drain.ts';
+import { createLockActivities, type IsOpen } from './cluster/lock.ts';
+import { createNodeActivities } from './node/node-activities.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
-import { createRehearsalActivities } from './plan/rehearse.ts';
-import { createPolicyActivities } from './policy/policies.ts';
-import { createInspectionActivities } from './preflight/inspect.ts';
+import { createRehearsalActivities } from './plan/dry-run.ts';
+import { createPolicyActivities } from './policy/policy-activities.ts';
+import { createInspectionActivities } from './cluster/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
 import { createGateActivities } from './probe/gates.ts';
 import { createLedgerActivities } from './probe/ledger.ts';
-import { createProberActivities } from './probe/probers.ts';
+import { createProberActivities } from './helpers/probers.ts';
 import { createProbeActivities } from './probe/verify.ts';
-import { createWindowActivities } from './windows.ts';
+import { createWindowActivities } from './cluster/maintenance-windows.ts';
 
 /** What activities work with. */
 export interface ActivityDependencies {

@@ -1,4 +1,4 @@
-import type { MigrationRequest } from '../workflows/model/input.ts';
+import type { MigrationRequest } from '../model/input.ts';
 import type { Lab } from './cluster/lab.ts';
 import { compiledFolder } from './cluster/node.ts';
 import { coexistenceImage, proberImage } from './tools/node-images.ts';

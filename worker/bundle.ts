@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DefaultLogger, bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
-import { failureConverterPath, payloadConverterPath } from '../codec/data-converter.ts';
+import { failureConverterPath, payloadConverterPath } from '../temporal/data-converter.ts';
 
 /** The module that holds every workflow: what a worker bundles. */
 export const workflowsPath = path.resolve(import.meta.dirname, '..', 'workflows', 'index.ts');

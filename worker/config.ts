@@ -4,9 +4,10 @@ import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
-import { temporalConfig } from '../client/connection.ts';
-import { keysFrom, type EncryptionKeys } from '../codec/keys.ts';
+import { temporalConfig } from '../temporal/connection-config.ts';
+import { keysFrom, type EncryptionKeys } from '../temporal/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
+import { listenAddress, type ListenAddress } from '../temporal/listen-address.ts';
 
 /** How a worker is set up. */
 export interface WorkerConfig extends WorkerSettings {
@@ -32,12 +33,6 @@ export interface WorkerConfig extends WorkerSettings {
   log: 'json' | 'text';
   /** Where traces are sent (OTLP over HTTP). `OTEL_EXPORTER_OTLP_ENDPOINT`. @default none are made */
   traces: string | undefined;
-}
-
-/** An address to listen on. */
-export interface ListenAddress {
-  host: string;
-  port: number;
 }
 
 /** Reads the worker's environment. @throws Error when a variable makes no sense. */
@@ -77,16 +72,6 @@ function requestsPerSecond(text: string | undefined): number {
   if (!Number.isInteger(number) || number < 1)
     throw new Error(`CNI_MIGRATION_REQUESTS_PER_SECOND must be a whole number of at least 1, not ${text}`);
   return number;
-}
-
-/** @throws Error unless it is `host:port` or `[host]:port`. */
-export function listenAddress(env: NodeJS.ProcessEnv, name: string): ListenAddress | undefined {
-  const text = env[name];
-  if (text === undefined) return undefined;
-  const found = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text);
-  const port = Number(found?.[3]);
-  if (found === null || port > 65_535) throw new Error(`${name} must be host:port, such as 127.0.0.1:9090`);
-  return { host: found[1] ?? found[2] ?? '', port };
 }
 
 function logFormat(text: string | undefined): 'json' | 'text' {

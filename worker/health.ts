@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http';
-import type { ListenAddress } from './config.ts';
+import type { ListenAddress } from '../temporal/listen-address.ts';
 
 /**
  * Answers `/livez` (this process runs) and `/readyz` (it takes work), each with 200 or 503 and a line that says why.

@@ -1,8 +1,8 @@
 import type { Client } from '@temporalio/client';
 import type { MetricGauge, MetricMeter } from '@temporalio/common';
 import { ledgerQuery, statusQuery } from '../workflows/messages.ts';
-import { byKind, ledgerStages, type Ledger } from '../workflows/model/ledger.ts';
-import type { MigrationStatus } from '../workflows/model/status.ts';
+import { byKind, ledgerStages, type Ledger } from '../model/ledger.ts';
+import type { MigrationStatus } from '../model/status.ts';
 
 /** One value of a gauge. */
 export interface Sample {

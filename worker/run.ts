@@ -3,14 +3,14 @@ import { access } from 'node:fs/promises';
 import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
-import { TemporalUnreachable } from '../client/connection.ts';
-import { dataConverter } from '../codec/data-converter.ts';
-import { bootCheck, checkClusters, type Lack } from './boot-check.ts';
+import { TemporalUnreachable } from '../temporal/connection-config.ts';
+import { dataConverter } from '../temporal/data-converter.ts';
+import { bootCheck, checkClusters, type Lack } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
 import { MigrationMetrics } from './metrics.ts';
-import { openRuns } from './open-runs.ts';
+import { openRuns } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
 
 /** How often the gauges are brought up to date, in ms. */

@@ -9,7 +9,7 @@ import {
   type ConnectionOptions,
   type KubeconfigContext,
 } from '../activities/kubernetes/connection.ts';
-import { problemsOf } from '../workflows/model/input.ts';
+import { problemsOf } from '../model/problems.ts';
 
 const clusterSchema = z.union([
   z.strictObject({

@@ -1,7 +1,7 @@
 /** What a worker bundles: every workflow, by the name it is started with. */
-export { clusterMigration } from './cluster-migration.ts';
-export { clusterPolicyReport } from './cluster-policy-report.ts';
-export { clusterPreflight } from './cluster-preflight.ts';
-export { fleetMigration } from './fleet-migration.ts';
-export { nodeMigration } from './node-migration.ts';
-export { nodeRollback } from './node-rollback.ts';
+export { clusterMigration } from './cluster/cluster-migration.ts';
+export { clusterPolicyReport } from './cluster/policy-report.ts';
+export { clusterPreflight } from './cluster/preflight.ts';
+export { fleetMigration } from './fleet/fleet-migration.ts';
+export { nodeMigration } from './node/node-migration.ts';
+export { nodeRollback } from './node/node-rollback.ts';

@@ -6,13 +6,13 @@
  * with why it was refused. A signal that makes no sense is kept in the status under `notes` and changes nothing.
  */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
-import type { ClusterProgress, FleetStatus } from './model/fleet-status.ts';
-import type { Ledger } from './model/ledger.ts';
-import type { Messages } from './model/message-schemas.ts';
-import type { Plan } from './model/plan.ts';
-import type { PolicyReport } from './model/policies.ts';
-import type { CheckOutcome } from './model/preflight.ts';
-import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from './model/status.ts';
+import type { ClusterProgress, FleetStatus } from '../model/fleet-status.ts';
+import type { Ledger } from '../model/ledger.ts';
+import type { Messages } from '../model/message-schemas.ts';
+import type { Plan } from '../model/plan.ts';
+import type { PolicyReport } from '../model/policies.ts';
+import type { CheckOutcome } from '../model/preflight.ts';
+import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from '../model/status.ts';
 
 /** The task queue that workers of this service listen on. */
 export const defaultTaskQueue = 'cni-migration';

@@ -1,4 +1,4 @@
-import { failure } from '../failures.ts';
+import { failure } from '../support/failures.ts';
 
 /** A CNI network configuration list, as far as it matters here. */
 export interface ConfList {

@@ -1,6 +1,6 @@
-import type { V1DaemonSet } from '@kubernetes/client-node';
-import type { ClusterFacts } from '../../workflows/model/source.ts';
-import { failure } from '../failures.ts';
+import type { V1DaemonSet, V1PodSpec } from '@kubernetes/client-node';
+import type { ClusterFacts } from '../../model/cluster-facts.ts';
+import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 
 /** Canal as it is installed. */
@@ -31,21 +31,31 @@ export async function findCanal({ apps, core }: ClusterConnection): Promise<Cana
   if (daemonSet === undefined) return undefined;
   const { name = '', namespace = '' } = daemonSet.metadata ?? {};
   const spec = daemonSet.spec?.template.spec;
-  const configMap = spec?.volumes?.find((volume) => volume.name === 'flannel-cfg')?.configMap?.name;
+  const configMap = flannelConfigMap(spec);
   if (configMap === undefined)
     throw failure('SourceNotFound', `DaemonSet ${namespace}/${name} looks like Canal but has no volume flannel-cfg`);
   const { data } = await core.readNamespacedConfigMap({ name: configMap, namespace });
-  const image = spec?.containers.find((container) => container.name === 'calico-node')?.image ?? '';
   return {
     daemonSet,
     namespace,
     name,
     configMap,
     facts: {
-      version: image.split(':').at(-1) ?? '',
+      version: calicoVersion(spec),
       ...parseNetConf(data?.['net-conf.json'], `ConfigMap ${namespace}/${configMap}`),
     },
   };
+}
+
+/** Name of the ConfigMap with Flannel's configuration, as Canal's pods mount it. */
+function flannelConfigMap(spec: V1PodSpec | undefined): string | undefined {
+  return spec?.volumes?.find((volume) => volume.name === 'flannel-cfg')?.configMap?.name;
+}
+
+/** Version of Calico: the tag of its image. */
+function calicoVersion(spec: V1PodSpec | undefined): string {
+  const image = spec?.containers.find((container) => container.name === 'calico-node')?.image ?? '';
+  return image.split(':').at(-1) ?? '';
 }
 
 /** Reads Flannel's configuration. @throws SourceNotFound when it is not what Canal on VXLAN has. */

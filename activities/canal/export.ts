@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { failure } from '../failures.ts';
+import { failure } from '../support/failures.ts';
 import { applyObject, listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { definitionsOf } from '../kubernetes/definitions.ts';
+import { definitionsOf } from '../kubernetes/crds.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { findCanal } from './detect.ts';
@@ -109,7 +109,8 @@ async function write(connection: ClusterConnection, packed: Buffer, objects: num
 async function readExport({ core }: ClusterConnection): Promise<{ names: string[]; checksum: string } | undefined> {
   const read = (part: number) => ifFound(core.readNamespacedConfigMap({ name: `${exportPrefix}-${part}`, namespace }));
   const first = await read(0);
-  const parts = Number(first?.metadata?.annotations?.[annotations.parts] ?? 0);
+  const { [annotations.parts]: count = '0', [annotations.checksum]: expected } = first?.metadata?.annotations ?? {};
+  const parts = Number(count);
   const buffers: Buffer[] = [];
   for (let part = 0; part < parts; part++) {
     const data = (part === 0 ? first : await read(part))?.binaryData?.[key];
@@ -117,7 +118,7 @@ async function readExport({ core }: ClusterConnection): Promise<{ names: string[
     buffers.push(Buffer.from(data, 'base64'));
   }
   const checksum = checksumOf(Buffer.concat(buffers));
-  if (parts === 0 || checksum !== first?.metadata?.annotations?.[annotations.checksum]) return undefined;
+  if (parts === 0 || checksum !== expected) return undefined;
   return { names: buffers.map((_, part) => `${namespace}/${exportPrefix}-${part}`), checksum };
 }
 

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { failure } from '../failures.ts';
-import { few } from '../few.ts';
+import { failure } from '../support/failures.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { isRolledOut } from '../kubernetes/daemon-sets.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
@@ -11,9 +11,9 @@ import {
   replacedAgentAnnotation,
 } from '../kubernetes/names.ts';
 import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
-import { allPages } from '../kubernetes/pages.ts';
-import { isReady } from '../kubernetes/ready.ts';
-import { poll, type Look } from '../poll.ts';
+import { allPages } from '../kubernetes/pagination.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import { poll, type Look } from '../support/poll.ts';
 import { configName, configOf } from './config.ts';
 
 /** Names in Cilium's chart. */
@@ -232,7 +232,7 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
     return {
-      waitingFor: `Cilium's agents (${counts}; not ready: ${few(names) || 'being made'})`,
+      waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'being made'})`,
       ...(desiredNumberScheduled > maxLooked && { againMs: 5_000 }),
     };
   }

@@ -1,7 +1,10 @@
-import { cniChainKey, cniChainName, flipLabel, flippedNodeConfig } from '../../workflows/model/helm-values.ts';
+import { flippedNodeConfig } from '../../model/helm-values.ts';
+import { cniChainKey } from '../../model/names.ts';
+import { cniChainName } from '../../model/names.ts';
+import { flipLabel } from '../../model/names.ts';
 import { cniChain } from '../canal/cni-chain.ts';
 import { findCanal } from '../canal/detect.ts';
-import { failure } from '../failures.ts';
+import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, isUnknownKind, statusOf, withFailures } from '../kubernetes/errors.ts';
@@ -12,7 +15,7 @@ import {
   replacedAgentAnnotation,
 } from '../kubernetes/names.ts';
 import { readNode, type NodeTarget } from '../kubernetes/nodes.ts';
-import { poll } from '../poll.ts';
+import { poll } from '../support/poll.ts';
 import { replaceAgent } from './agents.ts';
 
 /** Per-node configuration of the nodes that are flipped. */
@@ -61,20 +64,7 @@ export function createFlipActivities(clusters: Clusters) {
           ...nodeConfig,
           spec: { nodeSelector: { matchLabels: { [flipLabel]: 'true' } }, defaults: flippedNodeConfig },
         };
-        await poll(
-          async () => {
-            try {
-              await applyObject(connection, object);
-              return { done: undefined };
-            } catch (error) {
-              // The operator makes the definition some moments after it started.
-              const unknown = statusOf(error) === 404 || isUnknownKind(error);
-              if (!unknown) throw error;
-              return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
-            }
-          },
-          { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
-        );
+        await applyOnceDefined(connection, object);
       }
     ),
 
@@ -117,4 +107,21 @@ export function createFlipActivities(clusters: Clusters) {
       });
     }),
   };
+}
+
+/** Applies the CiliumNodeConfig as soon as the operator, some moments after it started, has defined that kind. */
+async function applyOnceDefined(connection: ClusterConnection, object: NamedObject): Promise<void> {
+  await poll(
+    async () => {
+      try {
+        await applyObject(connection, object);
+        return { done: undefined };
+      } catch (error) {
+        const unknown = statusOf(error) === 404 || isUnknownKind(error);
+        if (!unknown) throw error;
+        return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
+      }
+    },
+    { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
+  );
 }

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { CancelledFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import { failure } from '../failures.ts';
-import { heartbeat } from '../heartbeat.ts';
+import { failure } from '../support/failures.ts';
+import { heartbeat } from '../support/heartbeat.ts';
 
 /** How Helm is run. */
 export interface HelmSettings {

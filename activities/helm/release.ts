@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import type { HelmValues } from '../../workflows/model/helm-values.ts';
+import type { HelmValues } from '../../model/helm-values.ts';
 import { agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
-import { applyNamespace } from '../host/namespace.ts';
+import { applyNamespace } from '../helpers/namespace.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
-import { poll } from '../poll.ts';
+import { poll } from '../support/poll.ts';
 import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
 

@@ -1,7 +1,7 @@
 import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { coexistenceValues, isObject, type HelmValues } from '../../workflows/model/helm-values.ts';
-import type { MigrationInput } from '../../workflows/model/input.ts';
+import { coexistenceValues, isObject, type HelmValues } from '../../model/helm-values.ts';
+import type { MigrationInput } from '../../model/input.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 

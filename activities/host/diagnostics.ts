@@ -5,7 +5,7 @@ import type { Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { runOnHost } from './run.ts';
+import { runOnHost } from './run-script.ts';
 
 /** Bytes of a bundle before it is compressed: it has to fit into a ConfigMap of 1 MiB, whatever it is. */
 const maxBytes = 600_000;

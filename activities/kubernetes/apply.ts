@@ -2,7 +2,7 @@ import { PatchStrategy, type KubernetesObject, type V1OwnerReference } from '@ku
 import type { ClusterConnection } from './connection.ts';
 import { ifKnown, ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
-import { allPages } from './pages.ts';
+import { allPages } from './pagination.ts';
 
 /** An object to apply or delete: named, and of a known kind. */
 export interface NamedObject extends KubernetesObject {

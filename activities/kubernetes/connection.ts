@@ -15,7 +15,7 @@ import {
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
-import { failure } from '../failures.ts';
+import { failure } from '../support/failures.ts';
 import { RequestRate, countRequest, defaultRequestsPerSecond, requestsAtOnce } from './request-rate.ts';
 
 /** The APIs of one cluster, over one pool of connections. */
@@ -168,11 +168,7 @@ async function open(
   const config = inCluster ? new KubeConfig() : await load(file);
   // The library reads the pod's token again as it is renewed, which it does not for a file that names it.
   if (inCluster) config.loadFromCluster();
-  else if (context !== undefined) {
-    const known = contextsOf(config);
-    if (!known.includes(context)) throw failure('UnknownCluster', unknownContext(cluster, known));
-    config.setCurrentContext(context);
-  }
+  else if (context !== undefined) useContext(config, context, (known) => unknownContext(cluster, known));
   const server = config.getCurrentCluster();
   if (server === null) {
     throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" names no server for its context`);
@@ -189,28 +185,10 @@ async function open(
           connections: requestsAtOnce,
         })
       : undefined;
-  const { httpApi: library } = createConfiguration();
   const configuration = createConfiguration({
     baseServer: new ServerConfiguration(server.server, {}),
     authMethods: { default: config },
-    httpApi: wrapHttpLibrary({
-      send: (request) => {
-        const method = request.getHttpMethod();
-        const activity = asyncLocalStorage.getStore();
-        if (agent !== undefined) request.setDispatcher(agent);
-        const send = () => {
-          // Its time begins now, not when it began to wait.
-          request.setSignal(requestSignal());
-          return library.send(request).toPromise();
-        };
-        // What a worker asks about its rights as it starts is asked once, and must not be in the way of its first work.
-        if (activity === undefined) return send();
-        return rate.turn(method, activity.cancellationSignal, () => {
-          countRequest(cluster, method);
-          return send();
-        });
-      },
-    }),
+    httpApi: limitedLibrary(cluster, rate, agent),
   });
   return {
     agent,
@@ -224,6 +202,35 @@ async function open(
       version: new VersionApi(configuration),
     },
   };
+}
+
+function useContext(config: KubeConfig, context: string, problem: (known: readonly string[]) => string): void {
+  const known = contextsOf(config);
+  if (!known.includes(context)) throw failure('UnknownCluster', problem(known));
+  config.setCurrentContext(context);
+}
+
+/** The library's HTTP client, which sends an activity's requests in the order and at the rate that the cluster allows. */
+function limitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undefined) {
+  const { httpApi: library } = createConfiguration();
+  return wrapHttpLibrary({
+    send: (request) => {
+      const method = request.getHttpMethod();
+      const activity = asyncLocalStorage.getStore();
+      if (agent !== undefined) request.setDispatcher(agent);
+      const send = () => {
+        // Its time begins now, not when it began to wait.
+        request.setSignal(requestSignal());
+        return library.send(request).toPromise();
+      };
+      // What a worker asks about its rights as it starts is asked once, and must not be in the way of its first work.
+      if (activity === undefined) return send();
+      return rate.turn(method, activity.cancellationSignal, () => {
+        countRequest(cluster, method);
+        return send();
+      });
+    },
+  });
 }
 
 function requestSignal(): AbortSignal {

@@ -1,44 +1,8 @@
 import type { V1DaemonSet } from '@kubernetes/client-node';
-import { poll } from '../poll.ts';
-import type { NamedObject } from './apply.ts';
-import type { ClusterConnection } from './connection.ts';
-import { helperNamespace as namespace, ownedLabels } from './names.ts';
 
 /** True when every pod that the DaemonSet wants is made from its current template and is available. */
 export function isRolledOut({ metadata, status }: V1DaemonSet): boolean {
   if (status === undefined || (status.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
   const wanted = status.desiredNumberScheduled;
   return wanted > 0 && (status.updatedNumberScheduled ?? 0) === wanted && (status.numberAvailable ?? 0) === wanted;
-}
-
-/** A DaemonSet of ours, with a pod on every node, whatever the node is reserved for. */
-export function ownDaemonSet(name: string, podSpec: object): NamedObject & Record<string, unknown> {
-  const labels = { app: name, ...ownedLabels };
-  return {
-    apiVersion: 'apps/v1',
-    kind: 'DaemonSet',
-    metadata: { name, namespace, labels: ownedLabels },
-    spec: {
-      selector: { matchLabels: { app: name } },
-      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
-      template: {
-        metadata: { labels },
-        spec: { automountServiceAccountToken: false, tolerations: [{ operator: 'Exists' }], ...podSpec },
-      },
-    },
-  };
-}
-
-/** Waits until a DaemonSet of ours runs on every node. @throws AgentNotReady when it does not in time. */
-export async function ownDaemonSetReady({ apps }: ClusterConnection, name: string): Promise<void> {
-  await poll(
-    async () => {
-      const daemonSet = await apps.readNamespacedDaemonSet({ name, namespace });
-      const { numberAvailable = 0, desiredNumberScheduled = 0 } = daemonSet.status ?? {};
-      return isRolledOut(daemonSet)
-        ? { done: undefined }
-        : { waitingFor: `DaemonSet ${namespace}/${name} (${numberAvailable} of ${desiredNumberScheduled} available)` };
-    },
-    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at its pods in ${namespace}` }
-  );
 }

@@ -1,8 +1,8 @@
 import { ApiException } from '@kubernetes/client-node';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { asyncLocalStorage } from '@temporalio/activity';
-import { failure } from '../failures.ts';
-import { beatRegularly } from '../heartbeat.ts';
+import { failure } from '../support/failures.ts';
+import { beatRegularly } from '../support/heartbeat.ts';
 
 /** Status code of an API error; undefined for anything else, such as a connection that failed. */
 export function statusOf(error: unknown): number | undefined {

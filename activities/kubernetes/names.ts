@@ -30,7 +30,7 @@ export const nodeAnnotations = [cordonedAnnotation, replacedAgentAnnotation, boo
 /** Annotation of our namespace: image that is on every node and has a shell, for the time when no agent runs any more. */
 export const hostImageAnnotation = 'cni-live-migration/host-image';
 
-/** Annotation of a node's page of the ledger: set anew, it has the node's probers write their page; prober/kube.go. */
+/** Annotation of a node's page of the ledger: set anew, it has the node's probers write their page; images/prober/kube.go. */
 export const askedAnnotation = 'cni-live-migration/asked-at';
 
 /** Name of the Lease, in Cilium's namespace, that one migration holds. */

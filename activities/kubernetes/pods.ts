@@ -1,9 +1,8 @@
-import type { V1Container, V1Pod } from '@kubernetes/client-node';
+import type { V1Container, V1ObjectMeta, V1Pod, V1PodSpec } from '@kubernetes/client-node';
 import { quantityToScalar } from '@kubernetes/client-node/dist/util.js';
-import { contains } from '../../workflows/model/networks.ts';
 import type { ClusterConnection } from './connection.ts';
-import { allPages } from './pages.ts';
-import { isReady } from './ready.ts';
+import { allPages } from './pagination.ts';
+import { isReady } from './conditions.ts';
 
 /** A pod as far as draining and verifying need it. */
 export interface PodFacts {
@@ -74,11 +73,6 @@ export async function listPods({ core }: ClusterConnection, scope: PodScope = {}
   });
 }
 
-/** True for a running pod that has an address outside the target's pod CIDR. */
-export function isOnSource(pod: PodFacts, targetPodCidr: string): boolean {
-  return !pod.hostNetwork && !pod.finished && pod.ip !== undefined && !contains(targetPodCidr, pod.ip);
-}
-
 function requestsOf(containers: readonly V1Container[]): PodFacts['requests'] {
   const sum = (resource: string): number =>
     containers.reduce((all, { resources }) => all + (quantity(resources?.requests?.[resource]) ?? 0), 0);
@@ -92,44 +86,50 @@ export function quantity(text: string | undefined): number | undefined {
 
 /** Narrows what the API gives, in which every field is optional. */
 export function podFacts(pod: V1Pod): PodFacts {
-  const { metadata, spec, status } = pod;
-  const namespace = metadata?.namespace ?? '';
-  const name = metadata?.name ?? '';
+  const { podIP: ip, phase } = pod.status ?? {};
+  return {
+    ...metadataFacts(pod.metadata ?? {}),
+    ...specFacts(pod.spec ?? {}),
+    ip,
+    finished: phase === 'Succeeded' || phase === 'Failed',
+    ready: isReady(pod),
+  };
+}
+
+function metadataFacts(metadata: V1ObjectMeta) {
+  const { namespace = '', name = '', uid = '', labels = {}, annotations = {} } = metadata;
+  const { ownerReferences = [], finalizers = [], creationTimestamp = 0, deletionTimestamp } = metadata;
   return {
     key: `${namespace}/${name}`,
     namespace,
     name,
-    uid: metadata?.uid ?? '',
-    node: spec?.nodeName ?? '',
-    ip: status?.podIP,
-    hostNetwork: spec?.hostNetwork === true,
-    finished: status?.phase === 'Succeeded' || status?.phase === 'Failed',
-    mirror: metadata?.annotations?.['kubernetes.io/config.mirror'] !== undefined,
-    controller: metadata?.ownerReferences?.find((owner) => owner.controller === true)?.kind,
-    emptyDirs: (spec?.volumes ?? []).filter((volume) => volume.emptyDir !== undefined).map((volume) => volume.name),
-    claims: (spec?.volumes ?? []).flatMap(({ persistentVolumeClaim }) =>
+    uid,
+    labels,
+    annotations,
+    finalizers,
+    mirror: annotations['kubernetes.io/config.mirror'] !== undefined,
+    controller: ownerReferences.find((owner) => owner.controller === true)?.kind,
+    createdAt: new Date(creationTimestamp).toISOString(),
+    deletion: deletionTimestamp === undefined ? undefined : { at: new Date(deletionTimestamp).toISOString() },
+  };
+}
+
+function specFacts(spec: Partial<V1PodSpec>) {
+  const { nodeName = '', hostNetwork = false, volumes = [], containers = [] } = spec;
+  const ports = containers.flatMap((container) => container.ports ?? []);
+  return {
+    node: nodeName,
+    hostNetwork,
+    emptyDirs: volumes.filter((volume) => volume.emptyDir !== undefined).map((volume) => volume.name),
+    claims: volumes.flatMap(({ persistentVolumeClaim }) =>
       persistentVolumeClaim === undefined ? [] : [persistentVolumeClaim.claimName]
     ),
-    serviceAccount: spec?.serviceAccountName ?? 'default',
-    namedPorts: (spec?.containers ?? []).flatMap(({ ports = [] }) =>
-      ports.flatMap(({ name: portName, protocol = 'TCP', containerPort }) =>
-        portName === undefined ? [] : [{ name: portName, protocol, port: containerPort }]
-      )
+    serviceAccount: spec.serviceAccountName ?? 'default',
+    namedPorts: ports.flatMap(({ name, protocol = 'TCP', containerPort: port }) =>
+      name === undefined ? [] : [{ name, protocol, port }]
     ),
-    hostPorts:
-      spec?.hostNetwork === true
-        ? []
-        : (spec?.containers ?? []).flatMap(({ ports = [] }) => ports.flatMap(({ hostPort }) => hostPort ?? [])),
-    requests: requestsOf(spec?.containers ?? []),
-    labels: metadata?.labels ?? {},
-    annotations: metadata?.annotations ?? {},
-    ready: isReady(pod),
-    graceSeconds: spec?.terminationGracePeriodSeconds ?? 30,
-    createdAt: new Date(metadata?.creationTimestamp ?? 0).toISOString(),
-    finalizers: metadata?.finalizers ?? [],
-    deletion:
-      metadata?.deletionTimestamp === undefined
-        ? undefined
-        : { at: new Date(metadata.deletionTimestamp).toISOString() },
+    hostPorts: hostNetwork ? [] : ports.flatMap(({ hostPort }) => hostPort ?? []),
+    requests: requestsOf(containers),
+    graceSeconds: spec.terminationGracePeriodSeconds ?? 30,
   };
 }

@@ -1,15 +1,15 @@
-import { coexistenceValues } from '../../workflows/model/helm-values.ts';
-import type { MigrationInput } from '../../workflows/model/input.ts';
-import { valueChanges, type NodeDrain, type PlanDetails } from '../../workflows/model/plan.ts';
+import { coexistenceValues } from '../../model/helm-values.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { valueChanges, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
 import { releaseValues } from '../helm/release.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
-import { drainVerdict } from '../kubernetes/drain-rules.ts';
+import { drainVerdict } from '../node/drain-rules.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
-import { keyOf } from '../preflight/cluster-reader.ts';
-import { ownObjects } from './own-objects.ts';
+import { keyOf } from '../kubernetes/object-key.ts';
+import { ownObjects } from '../helpers/manifests.ts';
 
 /** A plan is part of a workflow's history, so it names so many pods of a node, of so many nodes; others are counted. */
 const maxNamed = 20;

@@ -1,4 +1,4 @@
-import type { Verdict } from '../../workflows/model/preflight.ts';
+import type { Verdict } from '../../model/preflight.ts';
 import type { ClusterReader } from './cluster-reader.ts';
 
 /** What a check found. */

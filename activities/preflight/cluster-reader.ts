@@ -6,7 +6,7 @@ import type {
   V1PodDisruptionBudget,
   V1Service,
 } from '@kubernetes/client-node';
-import type { MigrationInput } from '../../workflows/model/input.ts';
+import type { MigrationInput } from '../../model/input.ts';
 import { findCanal, type CanalInstallation } from '../canal/detect.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import type { RenderedChart } from '../helm/render.ts';
@@ -75,10 +75,4 @@ export function clusterReader(
 function once<T>(read: () => Promise<T>): () => Promise<T> {
   let reading: Promise<T> | undefined;
   return () => (reading ??= read());
-}
-
-/** namespace/name, or the name alone. */
-export function keyOf({ metadata }: KubernetesObject): string {
-  const { namespace, name = '' } = metadata ?? {};
-  return namespace === undefined ? name : `${namespace}/${name}`;
 }

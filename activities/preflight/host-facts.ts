@@ -1,17 +1,17 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
-import { few } from '../few.ts';
-import { removeNamespace, applyNamespace } from '../host/namespace.ts';
-import { removeOwnPod } from '../host/own-pod.ts';
+import { summarizeList } from '../../model/summarize.ts';
+import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
+import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, messageOf } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
-import { isReady } from '../kubernetes/ready.ts';
-import { poll } from '../poll.ts';
-import { prober } from '../probe/names.ts';
-import { atMost } from '../at-most.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import { poll } from '../support/poll.ts';
+import { prober } from '../helpers/prober-ports.ts';
+import { mapLimit } from '../support/map-limit.ts';
 
-/** What a node's kernel and network are like; the fields are those of prober/inspect.go. */
+/** What a node's kernel and network are like; the fields are those of images/prober/inspect.go. */
 export interface HostFacts {
   btf: boolean;
   /** Reverse path filter by interface. */
@@ -69,7 +69,7 @@ export async function readHosts(
     .map((node) => ({ name: node.metadata?.name ?? '', ip: internalAddress(node) ?? '' }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
-  await atMost(atOnce, [...targets.entries()], async ([index, { name }]) => {
+  await mapLimit(atOnce, [...targets.entries()], async ([index, { name }]) => {
     // What an attempt before this one left.
     await removeOwnPod(connection, podName(name));
     await applyObject(connection, inspectionPod(name, image, udpPort, peersOf(targets, index)));
@@ -83,7 +83,7 @@ export async function readHosts(
 /** Removes the pods that looked at nodes, and our namespace, unless a migration has more in it. */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
   const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
-  await atMost(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
+  await mapLimit(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
   if (probers === undefined) await removeNamespace(connection);
 }
@@ -108,17 +108,16 @@ async function collect(connection: ClusterConnection, names: readonly string[]):
       const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
       const waiting: string[] = [];
       for (const name of names.filter((one) => !found.has(one))) {
-        const pod = items.find(({ metadata }) => metadata?.name === podName(name));
-        const facts = pod === undefined ? undefined : await readFacts(connection, pod);
-        if (facts !== undefined && facts.unread === undefined) found.set(name, facts);
-        else waiting.push(`${name} (${facts?.unread ?? waitingReason(pod)})`);
-        if (Date.now() > deadline && !found.has(name)) {
-          found.set(name, unreadHost(facts?.unread ?? waitingReason(pod)));
-        }
+        const facts = await readFacts(
+          connection,
+          items.find(({ metadata }) => metadata?.name === podName(name))
+        );
+        if (facts.unread !== undefined) waiting.push(`${name} (${facts.unread})`);
+        if (facts.unread === undefined || Date.now() > deadline) found.set(name, facts);
       }
       return waiting.length === 0 || found.size === names.length
         ? { done: undefined }
-        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${few(waiting)}` };
+        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${summarizeList(waiting)}` };
     },
     { timeoutMs: toldMs + 60_000, onTimeout: 'NodeNotReady' }
   );
@@ -130,21 +129,22 @@ export function unreadHost(reason: string): HostFacts {
   return { btf: false, rpFilter: {}, links: [], routes: [], cniFiles: {}, peers: [], unread: reason };
 }
 
-/** The line that a pod has written; undefined while there is none. */
-async function readFacts({ core }: ClusterConnection, { metadata, status }: V1Pod): Promise<HostFacts | undefined> {
-  if (status?.phase !== 'Running') return undefined;
+/** What a pod has written, or why it has written nothing yet. */
+async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): Promise<HostFacts> {
+  if (pod?.status?.phase !== 'Running') return unreadHost(waitingReason(pod));
   try {
-    const log = await core.readNamespacedPodLog({ name: metadata?.name ?? '', namespace });
+    const log = await core.readNamespacedPodLog({ name: pod.metadata?.name ?? '', namespace });
     const line = log.split('\n').find((text) => text.startsWith('{'));
-    return line === undefined ? undefined : (JSON.parse(line) as HostFacts);
+    return line === undefined ? unreadHost(waitingReason(pod)) : (JSON.parse(line) as HostFacts);
   } catch (error) {
     return unreadHost(`its log cannot be read: ${messageOf(error)}`);
   }
 }
 
 function waitingReason(pod: V1Pod | undefined): string {
-  const state = pod?.status?.containerStatuses?.[0]?.state;
-  return state?.waiting?.reason ?? state?.terminated?.message ?? pod?.status?.phase ?? 'being made';
+  const { containerStatuses: [container] = [], phase = 'being made' } = pod?.status ?? {};
+  const { waiting, terminated } = container?.state ?? {};
+  return waiting?.reason ?? terminated?.message ?? phase;
 }
 
 function podName(node: string): string {

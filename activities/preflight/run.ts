@@ -1,12 +1,12 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import type { MigrationInput } from '../../workflows/model/input.ts';
-import { checkNames, type CheckName, type CheckOutcome } from '../../workflows/model/preflight.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { checkNames, type CheckName, type CheckOutcome } from '../../model/preflight.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
-import { heartbeat } from '../heartbeat.ts';
+import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { asFailure, messageOf, withFailures } from '../kubernetes/errors.ts';
-import { atMost } from '../at-most.ts';
+import { mapLimit } from '../support/map-limit.ts';
 import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
 import { readHosts, removeInspectors } from './host-facts.ts';
@@ -40,7 +40,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
       const { gitVersion } = await connection.version.getCode({});
       const reader = readerOf(connection, input, helm, gitVersion);
       const left = new Set(only);
-      return atMost(atOnce, only, async (name) => {
+      return mapLimit(atOnce, only, async (name) => {
         const outcome = await runCheck(name, reader);
         left.delete(name);
         heartbeat({ waitingFor: `checks: ${[...left].join(', ') || 'none'}` });

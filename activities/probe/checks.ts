@@ -1,9 +1,9 @@
-import { contains } from '../../workflows/model/networks.ts';
+import { contains } from '../../model/networks.ts';
 import { helperNamespace } from '../kubernetes/names.ts';
 import type { PodFacts } from '../kubernetes/pods.ts';
-import { prober, proberPort } from './names.ts';
+import { prober, proberPort } from '../helpers/prober-ports.ts';
 
-/** A check for the prober to run; the fields are those of prober/check.go. */
+/** A check for the prober to run; the fields are those of images/prober/check.go. */
 export interface Check {
   name: string;
   kind: 'http' | 'reach' | 'udp' | 'dns-udp' | 'dns-tcp' | 'reverse';

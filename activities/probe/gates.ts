@@ -1,15 +1,15 @@
 import { Context } from '@temporalio/activity';
 import { request } from 'undici';
-import type { LedgerPage } from '../../workflows/model/ledger.ts';
-import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../workflows/model/gates.ts';
+import type { LedgerPage } from '../../model/ledger.ts';
+import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../model/gates.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
-import { failure } from '../failures.ts';
-import { few } from '../few.ts';
+import { failure } from '../support/failures.ts';
+import { summarizeLines, summarizeList } from '../../model/summarize.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
-import { isReady } from '../kubernetes/ready.ts';
-import { poll } from '../poll.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import { poll } from '../support/poll.ts';
 import { askForPages, readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
 
 /** Input of `checkGates`. */
@@ -58,8 +58,7 @@ export function createGateActivities(clusters: Clusters) {
       const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
       const untilMs = Math.max(Date.now(), ...pages.map(({ atMs }) => atMs));
       const breaches = breachesOf(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
-      const lines = breaches.slice(0, maxTold).map(breachText);
-      if (breaches.length > maxTold) lines.push(`and ${breaches.length - maxTold} more paths`);
+      const lines = summarizeLines(breaches.map(breachText), maxTold, 'paths');
       lines.push(...silent.map((node) => `the probers on ${node} do not write their ledger any more`));
       lines.push(...(await askOutside(gates)));
       countVerdict(target.cluster, lines.length === 0 ? 'pass' : 'breach');
@@ -98,7 +97,7 @@ async function untilWritten(
       const missing = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
       return missing.length === 0 || Date.now() > deadline
         ? { done: missing }
-        : { waitingFor: `the probers on ${few(missing)} to write their ledger` };
+        : { waitingFor: `the probers on ${summarizeList(missing)} to write their ledger` };
     },
     {
       timeoutMs: writtenMs + 60_000,

@@ -8,19 +8,19 @@ import {
   type LedgerRow,
   type LedgerStage,
   type Snapshot,
-} from '../../workflows/model/ledger.ts';
-import { atMost } from '../at-most.ts';
-import { heartbeat } from '../heartbeat.ts';
+} from '../../model/ledger.ts';
+import { mapLimit } from '../support/map-limit.ts';
+import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { askedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
-import { allPages } from '../kubernetes/pages.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 
 /** ConfigMap with what was known at the end of each stage. */
 const marksName = 'ledger-marks';
 
-/** Label of the probers' own ConfigMaps, one a node; prober/kube.go. */
+/** Label of the probers' own ConfigMaps, one a node; images/prober/kube.go. */
 const pageLabel = 'app=ledger';
 const pagePrefix = 'ledger-';
 
@@ -108,7 +108,7 @@ export async function readPages({ core }: ClusterConnection): Promise<LedgerPage
 
 /**
  * Reads what the probers of some nodes have written down, and those that sample them: neighbours sample each other
- * (prober/mesh.go), so that they are in the nodes' own pages.
+ * (images/prober/mesh.go), so that they are in the nodes' own pages.
  */
 export async function readPagesAround(connection: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
   const own = await readPagesOf(connection, nodes);
@@ -121,20 +121,20 @@ export async function readPagesAround(connection: ClusterConnection, nodes: read
 
 /** Reads what the probers of some nodes have written down. */
 export async function readPagesOf({ core }: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
-  const maps = await atMost(pagesAtOnce, nodes, (node) =>
+  const maps = await mapLimit(pagesAtOnce, nodes, (node) =>
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
   );
   return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
 }
 
-/** So long after they were asked, probers have written, if they can (0.9 s, prober/probe.go). In ms. */
+/** So long after they were asked, probers have written, if they can (0.9 s, images/prober/probe.go). In ms. */
 export const writtenAfterMs = 2_000;
 
 /** Has the probers of some nodes write down soon what they saw until now; those that have no page yet are not asked. */
 export async function askForPages({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
-  await atMost(pagesAtOnce, nodes, (node) =>
+  await mapLimit(pagesAtOnce, nodes, (node) =>
     ifFound(core.patchNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace, body }, merge))
   );
 }

@@ -1,21 +1,22 @@
 import { Context } from '@temporalio/activity';
-import { contains } from '../../workflows/model/networks.ts';
-import { tunnelSuspicion } from '../../workflows/model/gates.ts';
-import { flipLabel } from '../../workflows/model/helm-values.ts';
+import { contains } from '../../model/networks.ts';
+import { tunnelSuspicion } from '../../model/gates.ts';
+import { flipLabel } from '../../model/names.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
-import { failure } from '../failures.ts';
-import { few } from '../few.ts';
-import { removeOwnPod } from '../host/own-pod.ts';
+import { failure } from '../support/failures.ts';
+import { summarizeList } from '../../model/summarize.ts';
+import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
-import { isOnSource, listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
-import { poll } from '../poll.ts';
+import { listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
+import { isOnSource } from '../node/source-pods.ts';
+import { poll } from '../support/poll.ts';
 import { checksFor, peersOf, type Check, type CheckResult } from './checks.ts';
 import { askForPages, readPages, writtenAfterMs } from './ledger.ts';
-import { prober } from './names.ts';
+import { prober } from '../helpers/prober-ports.ts';
 
 /** Input of `verifyNode`. */
 export interface VerifyTarget extends NodeTarget {
@@ -102,7 +103,7 @@ export function createProbeActivities(clusters: Clusters) {
             const names = left.map((pod) => `${pod.key} on ${pod.node}`);
             return left.length === 0
               ? { done: undefined }
-              : { waitingFor: `pods to leave the source network: ${few(names, 20)}` };
+              : { waitingFor: `pods to leave the source network: ${summarizeList(names, 20)}` };
           },
           {
             timeoutMs: 60_000,
@@ -153,38 +154,68 @@ async function runChecks(
   checks: Check[],
   outdated: () => Promise<boolean>
 ): Promise<CheckResult[] | undefined> {
-  const { node, targetPodCidr } = target;
+  const { node } = target;
   const name = `verify-${node}`;
-  const read = () => ifFound(connection.core.readNamespacedPod({ name, namespace }));
+  await placePod(connection, name, target, checks);
+  const message = await waitForOutcome(connection, name, outdated);
+  await removeOwnPod(connection, name);
+  if (message === undefined) return undefined;
+  try {
+    return JSON.parse(message) as CheckResult[];
+  } catch {
+    throw failure('VerificationFailed', `the prober on ${node} gave no outcome: ${message.slice(0, 200)}`, {
+      retryable: true,
+    });
+  }
+}
+
+/** Runs a verification pod on a node. @throws WrongNetwork when new pods go on getting addresses of the other network. */
+async function placePod(
+  connection: ClusterConnection,
+  name: string,
+  target: VerifyTarget,
+  checks: Check[]
+): Promise<void> {
+  const { node, targetPodCidr, expected } = target;
   const pod = verificationPod(name, target, checks);
   const giveUpAt = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
     // What an attempt before this one left.
     await removeOwnPod(connection, name);
     await applyObject(connection, pod);
-    const address = await poll(
-      async () => {
-        const found = await read();
-        const ip = found && podFacts(found).ip;
-        return ip === undefined
-          ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` }
-          : { done: ip };
-      },
-      { timeoutMs: 120_000, everyMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
-    );
-    if (contains(targetPodCidr, address) === (target.expected === 'target')) break;
+    const address = await waitForAddress(connection, name, node);
+    if (contains(targetPodCidr, address) === (expected === 'target')) return;
     if (Date.now() > giveUpAt) {
-      const wanted = target.expected === 'target' ? `not of ${targetPodCidr}` : 'of Cilium still';
+      const wanted = expected === 'target' ? `not of ${targetPodCidr}` : 'of Cilium still';
       throw failure(
         'WrongNetwork',
         `new pods on ${node} get addresses such as ${address}, ${wanted}; look at /etc/cni/net.d on the node`
       );
     }
   }
-  let nextLook = Date.now() + lookEveryMs;
-  const message = await poll(
+}
+
+async function waitForAddress({ core }: ClusterConnection, name: string, node: string): Promise<string> {
+  return poll(
     async () => {
-      const found = await read();
+      const found = await ifFound(core.readNamespacedPod({ name, namespace }));
+      const ip = found && podFacts(found).ip;
+      return ip === undefined ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` } : { done: ip };
+    },
+    { timeoutMs: 120_000, everyMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
+  );
+}
+
+/** What the pod says in the end; undefined when its checks were outdated before. */
+async function waitForOutcome(
+  { core }: ClusterConnection,
+  name: string,
+  outdated: () => Promise<boolean>
+): Promise<string | undefined> {
+  let nextLook = Date.now() + lookEveryMs;
+  return poll(
+    async () => {
+      const found = await ifFound(core.readNamespacedPod({ name, namespace }));
       const state = found?.status?.containerStatuses?.[0]?.state?.terminated;
       if (state !== undefined) return { done: state.message ?? '' };
       if (Date.now() >= nextLook) {
@@ -200,15 +231,6 @@ async function runChecks(
       advice: `look at this pod's log`,
     }
   );
-  await removeOwnPod(connection, name);
-  if (message === undefined) return undefined;
-  try {
-    return JSON.parse(message) as CheckResult[];
-  } catch {
-    throw failure('VerificationFailed', `the prober on ${node} gave no outcome: ${message.slice(0, 200)}`, {
-      retryable: true,
-    });
-  }
 }
 
 function verificationPod(

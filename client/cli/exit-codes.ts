@@ -1,4 +1,4 @@
-import { TemporalUnreachable } from '../connection.ts';
+import { TemporalUnreachable } from '../../temporal/connection-config.ts';
 import {
   QueryNotRegisteredError,
   WorkflowExecutionAlreadyStartedError,
@@ -44,11 +44,9 @@ export function explain(error: unknown, cluster: string): { message: string; cod
     return { message: `a run for "${cluster}" is open already`, code: exitCodes.refused };
   }
   if (error instanceof WorkflowUpdateFailedError) {
-    return { message: `refused: ${error.cause?.message ?? error.message}`, code: exitCodes.refused };
+    return { message: `refused: ${messageOf(error)}`, code: exitCodes.refused };
   }
-  if (error instanceof WorkflowFailedError) {
-    return { message: error.cause?.message ?? error.message, code: exitCodes.failed };
-  }
+  if (error instanceof WorkflowFailedError) return { message: messageOf(error), code: exitCodes.failed };
   if (error instanceof QueryNotRegisteredError || isGrpcServiceError(error)) {
     const details = isGrpcServiceError(error) ? error.details : error.message;
     return {
@@ -58,4 +56,9 @@ export function explain(error: unknown, cluster: string): { message: string; cod
   }
   const message = error instanceof Error ? error.message : String(error);
   return { message, code: error instanceof TemporalUnreachable ? exitCodes.unreachable : exitCodes.failed };
+}
+
+/** What the workflow said; of other errors, what the client's library says. */
+function messageOf(error: WorkflowUpdateFailedError | WorkflowFailedError): string {
+  return error.cause?.message ?? error.message;
 }

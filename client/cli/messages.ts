@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
-import type { MessageName } from '../../workflows/model/message-schemas.ts';
+import type { MessageName } from '../../model/message-schemas.ts';
 
 /** The command that sends a message. */
 export function commandName(message: string): string {

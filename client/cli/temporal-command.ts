@@ -1,6 +1,6 @@
 import { migrationWorkflowId, policyReportWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
-import type { MessageName } from '../../workflows/model/message-schemas.ts';
-import type { TemporalOptions } from '../connection.ts';
+import type { MessageName } from '../../model/message-schemas.ts';
+import type { TemporalOptions } from '../../temporal/connection-config.ts';
 
 /** The Temporal CLI's command lines that do what this one does, word by word. */
 export class TemporalCommand {

@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
-import type { PolicyReport } from '../../workflows/model/policies.ts';
-import type { CheckOutcome, Verdict } from '../../workflows/model/preflight.ts';
-import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../workflows/model/status.ts';
+import type { PolicyReport } from '../../model/policies.ts';
+import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
+import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../model/status.ts';
 
 /** How text is shown. */
 export interface Screen {

@@ -1,7 +1,7 @@
-import type { MigrationStatus } from '../../workflows/model/status.ts';
-import type { Migration } from '../migrations.ts';
+import type { MigrationStatus } from '../../model/status.ts';
+import type { Migration } from '../migration.ts';
 import { commandName } from './messages.ts';
-import { shellCommand } from './shell-command.ts';
+import { shellCommand } from '../../model/shell.ts';
 import { changes } from './text.ts';
 
 /** The commands of this program that end the wait. */

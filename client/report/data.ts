@@ -6,10 +6,10 @@ import {
   type LedgerRow,
   type LedgerStage,
   type PathKind,
-} from '../../workflows/model/ledger.ts';
-import type { PolicyReport } from '../../workflows/model/policies.ts';
-import type { CheckOutcome } from '../../workflows/model/preflight.ts';
-import type { MigrationStatus, NodeStatus } from '../../workflows/model/status.ts';
+} from '../../model/ledger.ts';
+import type { PolicyReport } from '../../model/policies.ts';
+import type { CheckOutcome } from '../../model/preflight.ts';
+import type { Decision, MigrationStatus, NodeStatus } from '../../model/status.ts';
 
 /** All that a report is made of. */
 export interface ReportData {
@@ -84,4 +84,20 @@ export function pathLines(ledger: Ledger): PathLine[] {
     }
     return Object.keys(stages).length === 0 ? [] : [{ kind, meaning: pathKinds[kind], stages }];
   });
+}
+
+/** Who decided what, in the order of time. */
+export function decisions({ status }: Pick<ReportData, 'status'>): [what: string, decision: Decision][] {
+  const found: [string, Decision | undefined][] = [
+    ['plan', status.approvals.plan],
+    ...status.nodes.flatMap((node): [string, Decision | undefined][] => [
+      [`node ${node.name}`, node.approval],
+      [`${node.name}: ${node.state}`, node.decision],
+    ]),
+    ['clean-up', status.approvals.cleanup],
+    ['pause', status.paused],
+  ];
+  return found
+    .filter((one): one is [string, Decision] => one[1] !== undefined)
+    .sort(([, a], [, b]) => (a.at < b.at ? -1 : 1));
 }

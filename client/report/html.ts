@@ -1,6 +1,6 @@
-import { ledgerStages, type LedgerStage } from '../../workflows/model/ledger.ts';
-import { nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
-import { decisions } from './markdown.ts';
+import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
+import type { PolicyReport } from '../../model/policies.ts';
+import { decisions, nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
 
 /** Colours that stay apart for those who see colours differently, too. */
 const stateColours: Readonly<Record<string, string>> = {
@@ -19,62 +19,15 @@ const rowHeight = 22;
 
 /** The report of a migration, as one HTML file that needs nothing else: no script, no font, no network. */
 export function htmlReport(data: ReportData): string {
-  const { status, preflight, policies, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
+  const { status, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
   const title = `Migration of ${status.cluster} from Canal to Cilium`;
-  const lines = pathLines(ledger);
   const parts = [
     `<h1>${esc(title)}</h1>`,
     `<p>Workflow <code>${esc(workflowId)}</code>: <b>${esc(outcome.toLowerCase())}</b>, phase <b>${status.phase}</b>. Report of ${esc(madeAt)}.</p>`,
     ...(failure === undefined ? [] : [`<p class="failed">${esc(failure)}</p>`]),
     section('Timeline', gantt('Phases', phaseBars(data)) + gantt('Nodes, wave by wave', nodeBars(data))),
-    section('What was measured', measured(lines)),
-    section(
-      'Nodes',
-      table(
-        ['node', 'wave', 'state', 'seconds', ''],
-        status.nodes.map((node) => [
-          node.name,
-          node.wave ?? '',
-          node.state,
-          node.seconds ?? '',
-          node.failure?.message ?? '',
-        ])
-      )
-    ),
-    section(
-      'Decisions',
-      table(
-        ['what', 'who', 'why', 'when'],
-        decisions(data).map(([what, { by, reason, at }]) => [what, by, reason, at])
-      )
-    ),
-    section(
-      'Checks',
-      table(
-        ['check', 'verdict', 'what was seen'],
-        preflight.map(({ check, verdict, evidence, waived }) => [
-          check,
-          waived === undefined ? verdict : `${verdict}, waived: ${waived}`,
-          evidence.join('; '),
-        ])
-      )
-    ),
-    ...(policies === undefined
-      ? []
-      : [
-          section(
-            'Policies',
-            table(
-              ['policy', 'on Cilium', 'why', 'made for it'],
-              policies.policies.map(({ policy, verdict, conditions, reasons, objects }) => [
-                policy,
-                verdict,
-                [...conditions, ...reasons].join('; '),
-                objects.join(', '),
-              ])
-            )
-          ),
-        ]),
+    section('What was measured', measured(pathLines(ledger))),
+    ...tables(data),
     ...(calicoExport.length > 0 ? [`<p>Calico's objects were exported to ${esc(calicoExport.join(', '))}.</p>`] : []),
     ...(status.notes.length > 0
       ? [section('Notes', `<ul>${status.notes.map((note) => `<li>${esc(note)}</li>`).join('')}</ul>`)]
@@ -93,6 +46,38 @@ ${parts.join('\n')}
 </body>
 </html>
 `;
+}
+
+function tables(data: ReportData): string[] {
+  const { status, preflight, policies } = data;
+  const nodes = status.nodes.map(({ name, wave = '', state, seconds = '', failure }) => [
+    ...[name, wave, state, seconds],
+    failure?.message ?? '',
+  ]);
+  const decided = decisions(data).map(([what, { by, reason, at }]) => [what, by, reason, at]);
+  const checks = preflight.map(({ check, verdict, evidence, waived }) => [
+    check,
+    waived === undefined ? verdict : `${verdict}, waived: ${waived}`,
+    evidence.join('; '),
+  ]);
+  return [
+    section('Nodes', table(['node', 'wave', 'state', 'seconds', ''], nodes)),
+    section('Decisions', table(['what', 'who', 'why', 'when'], decided)),
+    section('Checks', table(['check', 'verdict', 'what was seen'], checks)),
+    ...(policies === undefined ? [] : [section('Policies', policyTable(policies))]),
+  ];
+}
+
+function policyTable({ policies }: PolicyReport): string {
+  return table(
+    ['policy', 'on Cilium', 'why', 'made for it'],
+    policies.map(({ policy, verdict, conditions, reasons, objects }) => [
+      policy,
+      verdict,
+      [...conditions, ...reasons].join('; '),
+      objects.join(', '),
+    ])
+  );
 }
 
 const style = `

@@ -2,14 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { stringify } from 'yaml';
 import { helperNamespace } from '../../activities/kubernetes/names.ts';
-import { permissions, type Permission } from '../../activities/kubernetes/permissions.ts';
+import { permissions, type Permission } from '../../activities/permissions.ts';
 
 /** Name of the worker's account, of its namespace, and of its roles. */
 const name = 'cni-migration-worker';
 const namespace = 'cni-migration';
 
 const header = `# The rights of the worker in a cluster that it migrates: what it does, and nothing else. Made from
-# activities/kubernetes/permissions.ts by "npm run docs"; the check "permissions" asks for the same.
+# activities/permissions.ts by "npm run docs"; the check "permissions" asks for the same.
 #
 # It may create pods, also privileged ones on any node: whoever has its credentials has the nodes. Take it away when the
 # migration is over: kubectl delete -f deploy/rbac/worker.yaml

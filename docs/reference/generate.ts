@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { checks } from '../../activities/preflight/checks/index.ts';
-import { checkNames } from '../../workflows/model/preflight.ts';
+import { checkNames } from '../../model/preflight.ts';
 
 /** The reference of the checks, from what each check says of itself. */
 export function preflightReference(): string {

@@ -1,6 +1,6 @@
-import { contains } from '../../workflows/model/networks.ts';
-import { byKind, ledgerStages, pathKinds, type Ledger } from '../../workflows/model/ledger.ts';
-import type { MigrationReport } from '../../workflows/model/status.ts';
+import { contains } from '../../model/networks.ts';
+import { byKind, ledgerStages, pathKinds, type Ledger } from '../../model/ledger.ts';
+import type { MigrationReport } from '../../model/status.ts';
 import { forbiddenTarget, type TargetTotals } from '../app/ledger.ts';
 import { podCidr } from '../cluster/layout.ts';
 import type { Lab } from '../cluster/lab.ts';

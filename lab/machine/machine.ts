@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { shellQuote } from '../../model/shell.ts';
 import { identifyProcess, isRunning, run, signalProcess, until, type ProcessId } from '../process.ts';
 
 /** One machine of a lab: namespaces with a root file system, an address, and services that are kept running. */
@@ -58,7 +59,7 @@ export async function startMachine(spec: MachineSpec): Promise<void> {
     BIN: spec.binDirs.join(':'),
     INIT: path.join(import.meta.dirname, 'init.sh'),
   };
-  const text = Object.entries(settings).map(([name, value]) => `${name}='${value.replaceAll("'", `'\\''`)}'\n`);
+  const text = Object.entries(settings).map(([name, value]) => `${name}=${shellQuote(value)}\n`);
   await writeFile(path.join(spec.dir, 'machine.env'), text.join(''));
   for (const [name, script] of Object.entries(spec.services)) {
     const file = path.join(spec.dir, 'services', name);

@@ -8,8 +8,8 @@ import { buildGo, goVersion, listPackages, PackageCounter } from './go-build.ts'
 const sources = {
   pause: 'lab/images/pause',
   app: 'lab/app',
-  prober: 'prober',
-  coexistence: 'coexistence',
+  prober: 'images/prober',
+  coexistence: 'images/coexistence',
 } as const;
 
 /** A program of the project that runs in pods of a lab. */

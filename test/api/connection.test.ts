@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { MockActivityEnvironment } from '@temporalio/testing';
-import { createInspectionActivities } from '../../activities/preflight/inspect.ts';
+import { createInspectionActivities } from '../../activities/cluster/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { until } from '../../lab/process.ts';

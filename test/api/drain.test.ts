@@ -1,7 +1,8 @@
 import type { V1PodDisruptionBudget, V1PodList } from '@kubernetes/client-node';
-import type { DrainRound, DrainTarget } from '../../activities/kubernetes/drain.ts';
+import type { DrainTarget } from '../../activities/node/drain.ts';
+import type { DrainRound } from '../../model/drain-round.ts';
 import { until } from '../../lab/process.ts';
-import type { DrainOptions } from '../../workflows/model/input.ts';
+import type { DrainOptions } from '../../model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
@@ -24,6 +25,7 @@ const options: DrainOptions = {
   deleteEmptyDirData: false,
   evictUnmanagedPods: true,
 };
+
 /** One round over the node. */
 const round = (node: string, more: Partial<DrainTarget> = {}): Promise<DrainRound> =>
   activitiesOf(lab()).movePods({

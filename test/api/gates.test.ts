@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { Activities } from '../../activities/index.ts';
 import type { GateTarget } from '../../activities/probe/gates.ts';
-import type { Gates } from '../../workflows/model/gates.ts';
-import type { PathRecord } from '../../workflows/model/ledger.ts';
+import type { Gates } from '../../model/gates.ts';
+import type { PathRecord } from '../../model/ledger.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { apply, get } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
@@ -56,7 +56,7 @@ beforeAll(async () => {
   await write([record()]);
 });
 
-/** When the node's probers were last asked for their page; the annotation is that of prober/kube.go. */
+/** When the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
 async function askedAt(node: string): Promise<string | undefined> {
   const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
   return metadata?.annotations?.['cni-live-migration/asked-at'];

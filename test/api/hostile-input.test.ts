@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { until } from '../../lab/process.ts';
-import { messageNames } from '../../workflows/model/message-schemas.ts';
+import { messageNames } from '../../model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
 import { settled } from '../support/settled.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';

@@ -26,7 +26,7 @@ type Identity = KubernetesObject & { 'security-labels': Record<string, string> }
 
 beforeAll(async () => {
   binary = path.join(lab().layout.dir, 'coexistence');
-  await buildGo(path.join(projectDir, 'coexistence'), binary);
+  await buildGo(path.join(projectDir, 'images', 'coexistence'), binary);
   await apply(
     lab(),
     ciliumDefinition('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),

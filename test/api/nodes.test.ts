@@ -1,6 +1,6 @@
 import type { V1Node } from '@kubernetes/client-node';
-import { bucketOf, digestOf } from '../../workflows/model/node-digest.ts';
-import { ungrouped, type NodeFacts } from '../../workflows/model/nodes.ts';
+import { bucketOf, digestOf } from '../../model/node-digest.ts';
+import { ungrouped, type NodeFacts } from '../../model/nodes.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';

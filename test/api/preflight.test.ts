@@ -1,7 +1,7 @@
 import type { V1PodList } from '@kubernetes/client-node';
 import { run } from '../../lab/process.ts';
-import { parseInput, type MigrationRequest } from '../../workflows/model/input.ts';
-import { checkNames, type CheckName, type CheckOutcome } from '../../workflows/model/preflight.ts';
+import { parseInput, type MigrationRequest } from '../../model/input.ts';
+import { checkNames, type CheckName, type CheckOutcome } from '../../model/preflight.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { activitiesOf } from '../support/activity.ts';

@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { helperNamespace as namespace } from '../../activities/kubernetes/names.ts';
-import { prober } from '../../activities/probe/names.ts';
+import { prober } from '../../activities/helpers/prober-ports.ts';
 import { until } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';

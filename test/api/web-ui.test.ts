@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Page } from 'puppeteer-core';
-import { Migration } from '../../client/migrations.ts';
+import { Migration } from '../../client/migration.ts';
 import { freePort } from '../../lab/cluster/temporal.ts';
 import { until } from '../../lab/process.ts';
 import { TestBrowser, textOf, untilShows } from '../support/browser.ts';

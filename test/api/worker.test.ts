@@ -189,7 +189,7 @@ describe('with encryption', () => {
     env = { CNI_MIGRATION_KEYS: keys };
     const address = `127.0.0.1:${await freePort()}`;
     codecServer = `http://${address}`;
-    const main = path.join(projectDir, 'codec', 'main.ts');
+    const main = path.join(projectDir, 'temporal', 'codec-server', 'main.ts');
     await startProcess(processesDir, 'codec', [process.execPath, main], {
       ...process.env,
       ...env,

@@ -13,9 +13,9 @@ import {
   type LedgerRow,
   type LedgerStage,
   type PathRecord,
-} from '../../workflows/model/ledger.ts';
-import { checkNames } from '../../workflows/model/preflight.ts';
-import type { MigrationReport } from '../../workflows/model/status.ts';
+} from '../../model/ledger.ts';
+import { checkNames } from '../../model/preflight.ts';
+import type { MigrationReport } from '../../model/status.ts';
 import { compilationsOf } from '../support/compilations.ts';
 import { edgeOf, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
 import { answeredForbiddenFlows } from '../support/forbidden-flows.ts';

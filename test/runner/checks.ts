@@ -14,10 +14,10 @@ export interface Check {
 
 /** Folders with a Go module of this project. */
 export const goFolders = [
-  ...['prober', 'coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],
-  ...['test/matrix', 'bench/scale/simulator'],
+  ...['images/prober', 'images/coexistence', 'lab/app', 'lab/images/pause', 'lab/tools/go/compose'],
+  ...['test/policy-matrix', 'test/bench/scale/simulator'],
 ];
-const goTestFolders = ['prober', 'coexistence', 'test/matrix'];
+const goTestFolders = ['images/prober', 'images/coexistence', 'test/policy-matrix'];
 
 const go = (verb: 'vet' | 'test', folder: string): Check => ({
   name: `go ${verb} ${folder}`,
@@ -33,6 +33,7 @@ const go = (verb: 'vet' | 'test', folder: string): Check => ({
 /** The checks, longest first: they run two at a time. */
 export const checks: readonly Check[] = [
   { name: 'lint', command: ['eslint', '--max-warnings', '0', '.'], usualMinutes: 2 },
+  { name: 'imports', command: ['depcruise', '--config', '.dependency-cruiser.mjs', '.'], usualMinutes: 1 },
   { name: 'types', command: ['tsc', '--noEmit'], usualMinutes: 2 },
   { name: 'format', command: ['prettier', '--check', '--log-level', 'warn', '.'], usualMinutes: 2 },
   ...goFolders.map((folder) => go('vet', folder)),

@@ -2,7 +2,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createActivities, type Activities } from '../../activities/index.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
-import type { IsOpen } from '../../activities/kubernetes/lock.ts';
+import type { IsOpen } from '../../activities/cluster/lock.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 
 // Failures are what many of these tests are about.

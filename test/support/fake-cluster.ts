@@ -1,13 +1,13 @@
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
-import { bucketOf, differences, digestOf } from '../../workflows/model/node-digest.ts';
-import { grouped, type NodeFacts } from '../../workflows/model/nodes.ts';
-import type { PolicyReport } from '../../workflows/model/policies.ts';
-import type { CheckOutcome } from '../../workflows/model/preflight.ts';
-import type { ClusterFacts } from '../../workflows/model/source.ts';
-import { untilOpen } from '../../workflows/model/windows.ts';
-import type { Blocker } from '../../workflows/model/status.ts';
+import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
+import { grouped, type NodeFacts } from '../../model/nodes.ts';
+import type { PolicyReport } from '../../model/policies.ts';
+import type { CheckOutcome } from '../../model/preflight.ts';
+import type { ClusterFacts } from '../../model/cluster-facts.ts';
+import { untilOpen } from '../../model/maintenance-windows.ts';
+import type { Blocker } from '../../model/status.ts';
 
 /** A node of the fake. */
 export interface FakeNode {

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { fleetMigration } from '../../workflows/index.ts';
 import { fleetStatusQuery, fleetWorkflowId } from '../../workflows/messages.ts';
-import type { FleetRequest } from '../../workflows/model/fleet-input.ts';
-import type { FleetStatus } from '../../workflows/model/fleet-status.ts';
+import type { FleetRequest } from '../../model/fleet-input.ts';
+import type { FleetStatus } from '../../model/fleet-status.ts';
 import { untilQueried } from './migration-run.ts';
 
 /** A run of a fleet's migration in a test. */

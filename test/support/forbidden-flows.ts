@@ -1,6 +1,6 @@
 import type { V1ConfigMapList } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
-import type { LedgerPage, PathRecord } from '../../workflows/model/ledger.ts';
+import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
 import { read } from './reads.ts';
 import { podsOf } from './pod-networks.ts';
 import type { TemporalCli } from './temporal-cli.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError, type Client, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { clusterMigration } from '../../workflows/index.ts';
-import type { MigrationStatus, NodeState } from '../../workflows/model/status.ts';
+import type { MigrationStatus, NodeState } from '../../model/status.ts';
 import { signal, statusQuery } from '../../workflows/messages.ts';
 import { timeLimits } from './time-limits.ts';
 

@@ -2,7 +2,7 @@ import type { V1Node, V1Pod, V1PodList } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { targetPodCidr } from '../../lab/migration-request.ts';
-import { contains } from '../../workflows/model/networks.ts';
+import { contains } from '../../model/networks.ts';
 import { read } from './reads.ts';
 
 /** Reads pods by kubectl's own selectors. */

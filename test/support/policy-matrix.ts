@@ -25,7 +25,7 @@ export interface Mistake {
   ageMs: number;
 }
 
-/** What was seen in one stage; the fields are those of test/matrix/book.go. */
+/** What was seen in one stage; the fields are those of test/policy-matrix/book.go. */
 export interface MatrixStage {
   stage: string;
   seconds: number;
@@ -47,7 +47,7 @@ export interface MatrixStage {
   checks: number;
 }
 
-/** How things are just now; the fields are those of test/matrix/book.go. */
+/** How things are just now; the fields are those of test/policy-matrix/book.go. */
 export interface MatrixGlance {
   /** Flows of the last mark that are still there, and how often the one was judged that was judged least often. */
   marked: number;
@@ -58,7 +58,7 @@ export interface MatrixGlance {
   letIn: number;
 }
 
-/** The prober of test/matrix: it samples every flow of a lab's groups until it is stopped. */
+/** The prober of test/policy-matrix: it samples every flow of a lab's groups until it is stopped. */
 export class PolicyMatrix {
   private readonly process: ChildProcess;
   private readonly lines: AsyncIterator<string>;
@@ -75,7 +75,7 @@ export class PolicyMatrix {
   static async start(lab: Lab, checks: readonly MatrixCheck[], intervalMs: number): Promise<PolicyMatrix> {
     const { layout } = lab;
     const binary = path.join(layout.dir, 'matrix');
-    await buildGo(path.join(projectDir, 'test', 'matrix'), binary);
+    await buildGo(path.join(projectDir, 'test', 'policy-matrix'), binary);
     const machines = [controlPlane, ...layout.nodeNames];
     const pids = await Promise.all(
       machines.map(async (name) => [name, await initPid(layout.machineDir(name))] as const)

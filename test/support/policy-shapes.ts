@@ -1,9 +1,10 @@
-import { calicoJudge, type CalicoPolicy, type CalicoRule } from '../../activities/policy/calico.ts';
-import { comparePolicies } from '../../activities/policy/compare.ts';
-import type { Flow, PodEnd } from '../../activities/policy/flows.ts';
-import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/kubernetes.ts';
+import type { CalicoPolicy, CalicoRule } from '../../activities/policy/evaluation/calico-policy.ts';
+import { calicoJudge } from '../../activities/policy/evaluation/calico.ts';
+import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
+import type { Flow, PodEnd } from '../../activities/policy/evaluation/flows.ts';
+import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/evaluation/kubernetes.ts';
 
-import type { PolicyVerdict } from '../../workflows/model/policies.ts';
+import type { PolicyVerdict } from '../../model/policies.ts';
 
 /** A group of pods, one on each node, that policies can tell from others. */
 export interface Group {
@@ -367,7 +368,7 @@ export function randomShapes(seed: number, count: number, firstPort: number): Sh
   });
 }
 
-/** One kind of flow for the prober of test/matrix. */
+/** One kind of flow for the prober of test/policy-matrix. */
 export interface MatrixCheck {
   name: string;
   from: string;

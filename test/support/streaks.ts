@@ -5,7 +5,7 @@
 import { readLedger, forbiddenTarget, type LedgerLine } from '../../lab/app/ledger.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { until } from '../../lab/process.ts';
-import type { PathRecord } from '../../workflows/model/ledger.ts';
+import type { PathRecord } from '../../model/ledger.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** Samples of a prober on one path since the last one that was lost, as far as the ledger has them. */

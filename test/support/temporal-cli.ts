@@ -1,7 +1,7 @@
 import type { TemporalServer } from '../../lab/cluster/temporal.ts';
 import { until } from '../../lab/process.ts';
-import type { MessageName } from '../../workflows/model/message-schemas.ts';
-import type { MigrationStatus } from '../../workflows/model/status.ts';
+import type { MessageName } from '../../model/message-schemas.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { timeLimits } from './time-limits.ts';
 import { parseHistory, type WorkflowHistory } from './workflow-history.ts';

@@ -6,7 +6,7 @@ import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
-import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
 import { startDevServer, type DevServer } from './dev-server.ts';
 import { timeLimits } from './time-limits.ts';

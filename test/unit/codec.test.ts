@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
-import { EncryptionCodec } from '../../codec/encryption.ts';
-import { readKeys, type EncryptionKeys } from '../../codec/keys.ts';
-import { createCodecServer } from '../../codec/server.ts';
+import { EncryptionCodec } from '../../temporal/encryption.ts';
+import { readKeys, type EncryptionKeys } from '../../temporal/keys.ts';
+import { createCodecServer } from '../../temporal/codec-server/server.ts';
 
 const keys = (current: string, ...ids: string[]): EncryptionKeys => ({
   current,

@@ -1,6 +1,6 @@
-import { emptyControl, receive, type Control } from '../../workflows/model/control.ts';
-import { messageNames, parseMessage, type MessageName } from '../../workflows/model/message-schemas.ts';
-import type { MigrationStatus, NodeState, Phase } from '../../workflows/model/status.ts';
+import { emptyControl, receive, type Control } from '../../model/decisions.ts';
+import { messageNames, parseMessage, type MessageName } from '../../model/message-schemas.ts';
+import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
 
 function status(phase: Phase, more: Partial<MigrationStatus> = {}): MigrationStatus {
   const states: NodeState[] = [

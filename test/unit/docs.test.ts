@@ -3,9 +3,9 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { gauges } from '../../worker/metrics.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { failureTypes } from '../../workflows/model/failure-types.ts';
-import { parseInput } from '../../workflows/model/input.ts';
-import { messageNames } from '../../workflows/model/message-schemas.ts';
+import { failureTypes } from '../../model/failure-types.ts';
+import { parseInput } from '../../model/input.ts';
+import { messageNames } from '../../model/message-schemas.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { commandsOf, pages } from '../support/docs.ts';
 
@@ -52,7 +52,7 @@ it('names every type of failure, every input, every message, every metric and ev
 });
 
 it('names every variable that programs read', async () => {
-  const folders = ['worker', 'codec', 'client'];
+  const folders = ['worker', 'temporal', 'client'];
   const files = (
     await Promise.all(
       folders.map(async (folder) =>

@@ -1,5 +1,5 @@
 import { budgetText, budgetsOf, selects } from '../../activities/kubernetes/disruption-budgets.ts';
-import { drainVerdict, endingOf, type DrainRules, type DrainVerdict } from '../../activities/kubernetes/drain-rules.ts';
+import { drainVerdict, endingOf, type DrainRules, type DrainVerdict } from '../../activities/node/drain-rules.ts';
 import type { PodFacts } from '../../activities/kubernetes/pods.ts';
 import { podFacts } from '../support/pod-facts.ts';
 

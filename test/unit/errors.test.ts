@@ -1,6 +1,6 @@
 import { ApiException } from '@kubernetes/client-node';
 import { asFailure, messageOf } from '../../activities/kubernetes/errors.ts';
-import { failure } from '../../activities/failures.ts';
+import { failure } from '../../activities/support/failures.ts';
 
 function apiError(code: number, message = 'said so'): ApiException<string> {
   return new ApiException(code, 'noise', JSON.stringify({ message }), { authorization: 'secret' });

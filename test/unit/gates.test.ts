@@ -5,8 +5,8 @@ import {
   withPolicies,
   type Gates,
   type GateQuestion,
-} from '../../workflows/model/gates.ts';
-import type { LedgerPage, PathRecord } from '../../workflows/model/ledger.ts';
+} from '../../model/gates.ts';
+import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
 
 const gates: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [] };
 const question = (more: Partial<GateQuestion> = {}): GateQuestion => ({

@@ -19,8 +19,8 @@ const apart: Readonly<Record<string, RegExp>> = {
   [ofTools('containerd')]: /^$/,
   [ofTools('flannel')]: /^$/,
   [ofTools('kwok')]: /^$/,
-  coexistence: /^$/,
-  'bench/scale/simulator': /^$/,
+  'images/coexistence': /^$/,
+  'test/bench/scale/simulator': /^$/,
   [ofTools('cilium')]: /^go\.uber\.org\/dig$/,
   // Calico's code, and the libraries of Kubernetes 1.29 that it needs, compile with no newer ones of these.
   [ofTools('calico')]:

@@ -4,8 +4,8 @@ import {
   cutOverValues,
   expectedCutOverConfig,
   finalValues,
-} from '../../workflows/model/helm-values.ts';
-import { parseInput, type MigrationInput } from '../../workflows/model/input.ts';
+} from '../../model/helm-values.ts';
+import { parseInput, type MigrationInput } from '../../model/input.ts';
 
 function input(values: Record<string, unknown>): MigrationInput {
   const parsed = parseInput({ cluster: 'prod', values, podCidr: '10.50.0.0/16', tunnelPort: 9000 });

@@ -1,4 +1,4 @@
-import { parseInput } from '../../workflows/model/input.ts';
+import { parseInput } from '../../model/input.ts';
 
 function problems(raw: unknown): string[] {
   const parsed = parseInput(raw);

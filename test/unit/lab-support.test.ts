@@ -1,5 +1,5 @@
 import type { LedgerLine } from '../../lab/app/ledger.ts';
-import type { PathRecord } from '../../workflows/model/ledger.ts';
+import type { PathRecord } from '../../model/ledger.ts';
 import { hasPacket } from '../support/overlay-capture.ts';
 import { PathStreaks, clientStreaks, wrongLines } from '../support/streaks.ts';
 import { parseHistory, underWayAt } from '../support/workflow-history.ts';

@@ -1,13 +1,13 @@
 import {
   byKind,
   latencyBound,
-  ledgerMarkdown,
   percentile,
   rowsOf,
   totalsOf,
   type LedgerPage,
   type PathRecord,
-} from '../../workflows/model/ledger.ts';
+} from '../../model/ledger.ts';
+import { ledgerMarkdown } from '../../model/markdown/ledger.ts';
 
 const path = (more: Partial<PathRecord>): PathRecord => ({
   kind: 'pod-pod/small',

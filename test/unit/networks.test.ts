@@ -1,4 +1,4 @@
-import { blockCount, contains, overlapping } from '../../workflows/model/networks.ts';
+import { blockCount, contains, overlapping } from '../../model/networks.ts';
 
 describe('contains', () => {
   it.each([

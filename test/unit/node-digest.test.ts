@@ -1,5 +1,5 @@
-import { bucketOf, differences, digestOf } from '../../workflows/model/node-digest.ts';
-import { grouped, ungrouped, type NodeFacts } from '../../workflows/model/nodes.ts';
+import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
+import { grouped, ungrouped, type NodeFacts } from '../../model/nodes.ts';
 
 const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
   ...{ name, controlPlane: false, ready: true, hostsWorker: false, flipped: false, cordonedByUs: false },

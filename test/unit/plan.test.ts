@@ -1,5 +1,6 @@
-import { parseInput, type MigrationInput } from '../../workflows/model/input.ts';
-import { estimate, makePlan, planMarkdown, valueChanges, type NodeDrain } from '../../workflows/model/plan.ts';
+import { parseInput, type MigrationInput } from '../../model/input.ts';
+import { estimate, makePlan, valueChanges, type NodeDrain } from '../../model/plan.ts';
+import { planMarkdown } from '../../model/markdown/plan.ts';
 import { unknownValues } from '../../activities/helm/render.ts';
 import { withoutSecrets } from '../../activities/host/diagnostics.ts';
 import { peersOf } from '../../activities/preflight/host-facts.ts';

@@ -1,9 +1,10 @@
-import type { CalicoPolicy, CalicoRule, NetworkSet } from '../../activities/policy/calico.ts';
-import { comparePolicies } from '../../activities/policy/compare.ts';
-import type { PolicyCluster } from '../../activities/policy/domain.ts';
-import type { NetworkPolicy } from '../../activities/policy/kubernetes.ts';
-import { alternatives, parseSelector, selects } from '../../activities/policy/selectors.ts';
-import { policyMarkdown, policyReport } from '../../workflows/model/policies.ts';
+import type { CalicoPolicy, CalicoRule, NetworkSet } from '../../activities/policy/evaluation/calico-policy.ts';
+import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
+import type { PolicyCluster } from '../../activities/policy/evaluation/domain.ts';
+import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';
+import { alternatives, parseSelector, selects } from '../../activities/policy/evaluation/selectors.ts';
+import { policyReport } from '../../model/policies.ts';
+import { policyMarkdown } from '../../model/markdown/policies.ts';
 
 const cluster: PolicyCluster = {
   podCidrs: ['10.244.0.0/16', '10.245.0.0/16'],

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { workerRbac } from '../../deploy/rbac/generate.ts';
-import { performanceText } from '../../bench/performance-text.ts';
+import { performanceText } from '../bench/performance-text.ts';
 import { preflightReference } from '../../docs/reference/generate.ts';
-import { checkNames } from '../../workflows/model/preflight.ts';
+import { checkNames } from '../../model/preflight.ts';
 
 /** Whatever Prettier makes of tables. */
 const words = (markdown: string): string => markdown.replaceAll(/[\s|:-]+/g, ' ').trim();

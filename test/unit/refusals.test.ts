@@ -1,5 +1,5 @@
 import { ApiException } from '@kubernetes/client-node';
-import { refusalOf } from '../../activities/kubernetes/drain.ts';
+import { refusalOf } from '../../activities/node/drain.ts';
 
 const now = Date.parse('2026-01-01T12:00:00Z');
 const budget = (name: string) => ({

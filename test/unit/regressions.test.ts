@@ -1,6 +1,6 @@
-import { regressions } from '../../bench/regressions.ts';
-import { recoveryRatios } from '../../bench/recovery/result.ts';
-import { scaleRatios, type ScaleRun } from '../../bench/scale/result.ts';
+import { regressions } from '../bench/regressions.ts';
+import { recoveryRatios } from '../bench/recovery/result.ts';
+import { scaleRatios, type ScaleRun } from '../bench/scale/result.ts';
 
 it('tells what has become worse, and not what may be chance', () => {
   const before = { total: 1, node: 1, restarts: 1 };

@@ -1,7 +1,7 @@
 import type { ReportData } from '../../client/report/data.ts';
 import { htmlReport } from '../../client/report/html.ts';
 import { markdownReport } from '../../client/report/markdown.ts';
-import type { LedgerRow } from '../../workflows/model/ledger.ts';
+import type { LedgerRow } from '../../model/ledger.ts';
 
 const row = (more: Partial<LedgerRow>): LedgerRow => ({
   kind: 'pod-pod/small',

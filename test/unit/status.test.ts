@@ -1,4 +1,6 @@
-import { signalCommand, statusMarkdown, type MigrationStatus, type NodeStatus } from '../../workflows/model/status.ts';
+import type { MigrationStatus, NodeStatus } from '../../model/status.ts';
+import { statusMarkdown } from '../../model/markdown/status.ts';
+import { signalCommand } from '../../model/shell.ts';
 
 const status: MigrationStatus = {
   cluster: 'prod',

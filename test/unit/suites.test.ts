@@ -72,7 +72,7 @@ describe('the map of paths to suites', () => {
 
   it.each([
     [['docs/testing.md', 'README.md', 'test/unit/plan.test.ts'], []],
-    [['coexistence/main.go'], ['lab-crash', 'lab-policy']],
+    [['images/coexistence/main.go'], ['lab-crash', 'lab-policy']],
     [
       ['test/lab/two-nodes/reboot.ts', 'test/lab/take-backs.test.ts'],
       ['lab-take-backs', 'lab-two-nodes'],

@@ -1,9 +1,9 @@
 import { Command } from 'commander';
 import { completionScript, shells } from '../../client/cli/completion.ts';
-import { shellCommand } from '../../client/cli/shell-command.ts';
+import { shellCommand } from '../../model/shell.ts';
 import { changes, preflightText, screenOf, statusText, wrap } from '../../client/cli/text.ts';
 import { run } from '../../lab/process.ts';
-import type { MigrationStatus } from '../../workflows/model/status.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 
 const status: MigrationStatus = {
   cluster: 'prod',

@@ -1,4 +1,4 @@
-import { untrustedProblems } from '../../workflows/model/untrusted.ts';
+import { untrustedProblems } from '../../model/input-limits.ts';
 
 const key = '-----BEGIN EC PRIVATE KEY-----\nMHcCAQ\n-----END EC PRIVATE KEY-----';
 const token = `eyJ${'a'.repeat(20)}.eyJ${'b'.repeat(20)}.${'c'.repeat(20)}`;

@@ -53,12 +53,12 @@ it('compiles with a Go that all its modules accept', async () => {
   const sets = (await readdir(path.join(projectDir, 'lab/tools/go'))).map((name) => `lab/tools/go/${name}`);
   const folders = [
     ...sets,
-    'prober',
-    'coexistence',
+    'images/prober',
+    'images/coexistence',
     'lab/app',
     'lab/images/pause',
-    'test/matrix',
-    'bench/scale/simulator',
+    'test/policy-matrix',
+    'test/bench/scale/simulator',
   ];
   const asked = await Promise.all(
     folders.map(async (folder) => /^go (\S+)$/m.exec(await read(`${folder}/go.mod`))?.[1] ?? 'none')

@@ -1,4 +1,4 @@
-import { allWaves, nextWave, type Candidate } from '../../workflows/model/waves.ts';
+import { allWaves, nextWave, type Candidate } from '../../model/waves.ts';
 
 const node = (name: string, more: Partial<Candidate> = {}): Candidate => ({
   name,

@@ -1,5 +1,4 @@
-import { isTimeZone, untilOpen, weekdays } from '../../workflows/model/windows.ts';
-import type { MaintenanceWindow } from '../../workflows/model/input.ts';
+import { isTimeZone, untilOpen, weekdays, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
 
 const minutes = (count: number): number => count * 60_000;
 const window = (more: Partial<MaintenanceWindow>): MaintenanceWindow => ({

@@ -1,8 +1,8 @@
 import type { Client } from '@temporalio/client';
 import * as fc from 'fast-check';
 import { statusQuery } from '../../workflows/messages.ts';
-import type { MessageName } from '../../workflows/model/message-schemas.ts';
-import type { MigrationStatus } from '../../workflows/model/status.ts';
+import type { MessageName } from '../../model/message-schemas.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import { startRun, type Run } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';

@@ -1,5 +1,5 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from '@temporalio/client';
-import { Migration } from '../../client/migrations.ts';
+import { Migration } from '../../client/migration.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { untilQueried } from '../support/migration-run.ts';

@@ -1,7 +1,7 @@
 import { type WorkflowUpdateFailedError } from '@temporalio/client';
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { nodeQuery, signal, statusQuery, update, blockersQuery } from '../../workflows/messages.ts';
-import { messageNames, type MessageName } from '../../workflows/model/message-schemas.ts';
+import { messageNames, type MessageName } from '../../model/message-schemas.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import { approvePlan, failureOf, startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';

@@ -1,4 +1,4 @@
-import type { PolicyReport } from '../../workflows/model/policies.ts';
+import type { PolicyReport } from '../../model/policies.ts';
 import { policiesQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { cancelled, heartbeat } from '@temporalio/activity';
 import type { clusterPreflight } from '../../workflows/index.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
-import type { CheckOutcome } from '../../workflows/model/preflight.ts';
+import type { CheckOutcome } from '../../model/preflight.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import { failureOf, startRun, states, untilQueried, untilWaiting } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';

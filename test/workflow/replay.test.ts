@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { DeterminismViolationError } from '@temporalio/workflow';
 import { DefaultLogger, Runtime, Worker, type WorkflowBundle } from '@temporalio/worker';
-import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { plainBundle } from '../support/workflow-server.ts';
 
 const folder = path.join(import.meta.dirname, '..', 'histories');

@@ -1,7 +1,7 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
-import { payloadConverterPath } from '../../codec/data-converter.ts';
+import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { until } from '../../lab/process.ts';
 import { workflowsPath } from '../../worker/bundle.ts';

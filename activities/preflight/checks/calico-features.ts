@@ -1,7 +1,8 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { keyOf, type ClusterReader } from '../cluster-reader.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 const calico = 'crd.projectcalico.org/v1';
 
@@ -28,28 +29,48 @@ export const calicoFeatures: PreflightCheck = {
   run: async (cluster) => unlessEmpty('block', await inUse(cluster), 'none of Calico’s own features is in use'),
 };
 
-async function inUse({ list, pods }: ClusterReader): Promise<string[]> {
+async function inUse(cluster: ClusterReader): Promise<string[]> {
+  const { list } = cluster;
+  return [
+    ...(await objectsInUse(cluster)),
+    ...(await list<BgpConfiguration>(calico, 'BGPConfiguration')).flatMap(announcements),
+    ...(await list<FelixConfiguration>(calico, 'FelixConfiguration')).flatMap(felixFeatures),
+    ...(await list<IpPool>(calico, 'IPPool')).flatMap(encapsulations),
+    ...(await fixedAddresses(cluster)),
+  ];
+}
+
+async function objectsInUse({ list }: ClusterReader): Promise<string[]> {
   const found: string[] = [];
   for (const kind of ['BGPPeer', 'BGPFilter', 'HostEndpoint', 'CalicoNodeStatus']) {
     const objects = await list(calico, kind);
-    if (objects.length > 0) found.push(`${kind}: ${few(objects.map(keyOf))}`);
+    if (objects.length > 0) found.push(`${kind}: ${summarizeList(objects.map(keyOf))}`);
   }
-  for (const { spec } of await list<BgpConfiguration>(calico, 'BGPConfiguration')) {
-    const announced = [spec?.serviceClusterIPs, spec?.serviceLoadBalancerIPs, spec?.serviceExternalIPs].flat();
-    if (announced.some((one) => one !== undefined)) found.push('BGPConfiguration announces addresses of services');
-  }
-  for (const felix of await list<FelixConfiguration>(calico, 'FelixConfiguration')) {
-    const where = `FelixConfiguration ${keyOf(felix)}`;
-    if (felix.spec?.wireguardEnabled === true) found.push(`${where}: WireGuard is on`);
-    if (felix.spec?.bpfEnabled === true) found.push(`${where}: eBPF is on`);
-    if (felix.spec?.ipipEnabled === true) found.push(`${where}: IPIP is on`);
-  }
-  const on = (mode: string | undefined): boolean => mode !== undefined && mode !== 'Never';
-  for (const pool of await list<IpPool>(calico, 'IPPool')) {
-    if (on(pool.spec?.ipipMode)) found.push(`IPPool ${keyOf(pool)}: IPIP is ${pool.spec?.ipipMode}`);
-    if (on(pool.spec?.vxlanMode)) found.push(`IPPool ${keyOf(pool)}: Calico's own VXLAN is ${pool.spec?.vxlanMode}`);
-  }
-  const fixed = (await pods()).filter((pod) => addressAnnotations.some((key) => pod.annotations[key] !== undefined));
-  if (fixed.length > 0) found.push(`pods with addresses of their own: ${few(fixed.map(({ key }) => key))}`);
   return found;
+}
+
+function announcements({ spec = {} }: BgpConfiguration): string[] {
+  const announced = [spec.serviceClusterIPs, spec.serviceLoadBalancerIPs, spec.serviceExternalIPs].flat();
+  return announced.some((one) => one !== undefined) ? ['BGPConfiguration announces addresses of services'] : [];
+}
+
+function felixFeatures(felix: FelixConfiguration): string[] {
+  const { wireguardEnabled, bpfEnabled, ipipEnabled } = felix.spec ?? {};
+  const features = { WireGuard: wireguardEnabled, eBPF: bpfEnabled, IPIP: ipipEnabled };
+  return Object.entries(features)
+    .filter(([, enabled]) => enabled === true)
+    .map(([name]) => `FelixConfiguration ${keyOf(felix)}: ${name} is on`);
+}
+
+function encapsulations(pool: IpPool): string[] {
+  const { ipipMode = 'Never', vxlanMode = 'Never' } = pool.spec ?? {};
+  const found: string[] = [];
+  if (ipipMode !== 'Never') found.push(`IPPool ${keyOf(pool)}: IPIP is ${ipipMode}`);
+  if (vxlanMode !== 'Never') found.push(`IPPool ${keyOf(pool)}: Calico's own VXLAN is ${vxlanMode}`);
+  return found;
+}
+
+async function fixedAddresses({ pods }: ClusterReader): Promise<string[]> {
+  const fixed = (await pods()).filter((pod) => addressAnnotations.some((key) => pod.annotations[key] !== undefined));
+  return fixed.length > 0 ? [`pods with addresses of their own: ${summarizeList(fixed.map(({ key }) => key))}`] : [];
 }

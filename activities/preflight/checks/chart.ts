@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/common';
-import { few } from '../../few.ts';
-import { expectedConfig } from '../../../workflows/model/helm-values.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { expectedConfig } from '../../../model/helm-values.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Whether the chart makes what the migration needs of the values. */
@@ -24,11 +24,11 @@ export const chart: PreflightCheck = {
     return worst(
       wrong.length > 0
         ? block(
-            `cilium-config has ${few(wrong.map(([key, value]) => `${key} ${JSON.stringify(config[key] ?? null)} instead of ${JSON.stringify(value)}`))}`
+            `cilium-config has ${summarizeList(wrong.map(([key, value]) => `${key} ${JSON.stringify(config[key] ?? null)} instead of ${JSON.stringify(value)}`))}`
           )
         : pass(`rendered to ${objects.length} objects; all keys of cilium-config are as needed`),
-      duplicates.length > 0 ? block(`there twice: ${few(duplicates)}`) : pass(),
-      unknownValues.length > 0 ? warn(`the chart has no values of the name: ${few(unknownValues)}`) : pass()
+      duplicates.length > 0 ? block(`there twice: ${summarizeList(duplicates)}`) : pass(),
+      unknownValues.length > 0 ? warn(`the chart has no values of the name: ${summarizeList(unknownValues)}`) : pass()
     );
   },
 };

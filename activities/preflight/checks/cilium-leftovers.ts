@@ -1,8 +1,9 @@
-import { few } from '../../few.ts';
-import { definitionsOf } from '../../kubernetes/definitions.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { definitionsOf } from '../../kubernetes/crds.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { pass, unlessEmpty, type PreflightCheck } from '../check.ts';
-import { keyOf, type ClusterReader } from '../cluster-reader.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Whether a Cilium is there that is not this migration's. */
 export const ciliumLeftovers: PreflightCheck = {
@@ -21,7 +22,7 @@ async function traces({ connection, daemonSets, hosts }: ClusterReader): Promise
   const agents = (await daemonSets()).filter(({ spec }) =>
     spec?.template.spec?.containers.some(({ name }) => name === 'cilium-agent')
   );
-  if (agents.length > 0) found.push(`DaemonSets ${few(agents.map(keyOf))}`);
+  if (agents.length > 0) found.push(`DaemonSets ${summarizeList(agents.map(keyOf))}`);
   // Helm's own record (helm.sh/helm pkg/storage/driver/secrets.go); its labels tell enough.
   const releases = await connection.core.listNamespacedSecret({
     namespace: ciliumNamespace,
@@ -30,7 +31,7 @@ async function traces({ connection, daemonSets, hosts }: ClusterReader): Promise
   });
   if (releases.items.length > 0) found.push(`a Helm release "cilium" in ${ciliumNamespace}`);
   const definitions = await definitionsOf(connection, 'cilium.io');
-  if (definitions.length > 0) found.push(`definitions ${few(definitions.map(keyOf), 3)}`);
+  if (definitions.length > 0) found.push(`definitions ${summarizeList(definitions.map(keyOf), 3)}`);
   for (const [node, { links, cniFiles }] of (await hosts()) ?? []) {
     const names = [
       ...links.map(({ name }) => name).filter((name) => name.startsWith('cilium_')),

@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, type PreflightCheck } from '../check.ts';
 
 /** Whether the cluster's DNS will be there while its pods move. */
@@ -10,7 +10,7 @@ export const clusterDns: PreflightCheck = {
   run: async ({ pods }) => {
     const all = (await pods()).filter(({ labels, finished }) => labels['k8s-app'] === 'kube-dns' && !finished);
     const ready = all.filter((pod) => pod.ready);
-    const text = few(
+    const text = summarizeList(
       all.map(({ key, node, ready: up }) => `${key} on ${node || 'no node'}${up ? '' : ' (not ready)'}`)
     );
     if (ready.length === 0)

@@ -1,9 +1,9 @@
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { budgetText, budgetsOf, selects } from '../../kubernetes/disruption-budgets.ts';
 import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Whether every pod can be evicted at some time. */
 export const disruptionBudgets: PreflightCheck = {
@@ -26,10 +26,10 @@ export const disruptionBudgets: PreflightCheck = {
     });
     return worst(
       never.length > 0
-        ? block(`never allow a disruption: ${few(never.map(keyOf))}`)
+        ? block(`never allow a disruption: ${summarizeList(never.map(keyOf))}`)
         : pass(`${all.length} budgets can be met`),
-      twice.length > 0 ? block(`pods with two budgets: ${few(twice)}`) : pass(),
-      now.length > 0 ? warn(few(now.map(budgetText))) : pass()
+      twice.length > 0 ? block(`pods with two budgets: ${summarizeList(twice)}`) : pass(),
+      now.length > 0 ? warn(summarizeList(now.map(budgetText))) : pass()
     );
   },
 };

@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { cniChain } from '../../canal/cni-chain.ts';
 
@@ -24,12 +24,12 @@ export const hostPorts: PreflightCheck = {
     const limited = running.filter(({ annotations }) =>
       bandwidthAnnotations.some((key) => annotations[key] !== undefined)
     );
-    const ports = few(withPorts.map(({ key, hostPorts: numbers }) => `${key} (${numbers.join(', ')})`));
+    const ports = summarizeList(withPorts.map(({ key, hostPorts: numbers }) => `${key} (${numbers.join(', ')})`));
     return worst(
       pass(`Canal's CNI file chains ${chained.slice(1).join(', ') || 'nothing'}`),
       withPorts.length > 0 && !chained.includes('portmap') ? block(`no portmap for host ports of ${ports}`) : pass(),
       limited.length > 0 && !chained.includes('bandwidth')
-        ? block(`no bandwidth for ${few(limited.map(({ key }) => key))}`)
+        ? block(`no bandwidth for ${summarizeList(limited.map(({ key }) => key))}`)
         : pass()
     );
   },

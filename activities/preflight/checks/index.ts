@@ -1,4 +1,4 @@
-import type { CheckName } from '../../../workflows/model/preflight.ts';
+import type { CheckName } from '../../../model/preflight.ts';
 import type { PreflightCheck } from '../check.ts';
 import { autoscaler } from './autoscaler.ts';
 import { backup } from './backup.ts';

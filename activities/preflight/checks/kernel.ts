@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Whether every kernel can run Cilium's programs. */
@@ -23,14 +23,14 @@ export const kernel: PreflightCheck = {
     const bare = facts.filter(([, { btf, unread }]) => !btf && unread === undefined).map(([node]) => node);
     return worst(
       old.length > 0
-        ? block(`not supported: ${few(old.map(({ text }) => text))}`)
+        ? block(`not supported: ${summarizeList(old.map(({ text }) => text))}`)
         : pass(
-            few(
+            summarizeList(
               told.map(({ text }) => text),
               5
             )
           ),
-      bare.length > 0 ? warn(`no BTF (/sys/kernel/btf/vmlinux) on ${few(bare)}`) : pass()
+      bare.length > 0 ? warn(`no BTF (/sys/kernel/btf/vmlinux) on ${summarizeList(bare)}`) : pass()
     );
   },
 };

@@ -1,9 +1,9 @@
 import { parse } from 'yaml';
-import { few } from '../../few.ts';
-import { contains } from '../../../workflows/model/networks.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { contains } from '../../../model/networks.ts';
 import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';
-import { block, pass, warn, type PreflightCheck } from '../check.ts';
+import { block, pass, warn, type Finding, type PreflightCheck } from '../check.ts';
 
 /** Name of kube-proxy's DaemonSet and ConfigMap, as kubeadm has them. */
 const name = 'kube-proxy';
@@ -21,17 +21,21 @@ export const kubeProxy: PreflightCheck = {
     if (proxies.length === 0)
       return warn('no pod is named kube-proxy: make sure that it runs, and what its clusterCIDR is');
     const broken = proxies.filter(({ ready }) => !ready).map(({ key, node }) => `${key} on ${node}`);
-    if (broken.length > 0) return block(`not ready: ${few(broken)}`);
+    if (broken.length > 0) return block(`not ready: ${summarizeList(broken)}`);
     const { data } = (await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }))) ?? {};
     if (data?.['config.conf'] === undefined) return warn(`ConfigMap ${namespace}/${name} has no config.conf`);
-    const config = (parse(data['config.conf']) ?? {}) as { clusterCIDR?: string; detectLocalMode?: string };
-    const { clusterCIDR = '', detectLocalMode = '' } = config;
-    const byCidr = detectLocalMode === '' || detectLocalMode === 'ClusterCIDR';
-    const known = clusterCIDR.split(',').filter(Boolean);
-    if (!byCidr || known.length === 0 || known.some((cidr) => contains(cidr, input.podCidr)))
-      return pass(
-        `kube-proxy runs, clusterCIDR ${clusterCIDR || 'unset'}, detectLocalMode ${detectLocalMode || 'unset'}`
-      );
-    return warn(`kube-proxy's clusterCIDR is ${clusterCIDR}, which does not hold ${input.podCidr}`);
+    return judgeConfiguration(data['config.conf'], input.podCidr);
   },
 };
+
+function judgeConfiguration(text: string, podCidr: string): Finding {
+  const config = (parse(text) ?? {}) as { clusterCIDR?: string; detectLocalMode?: string };
+  const { clusterCIDR = '', detectLocalMode = '' } = config;
+  const byCidr = detectLocalMode === '' || detectLocalMode === 'ClusterCIDR';
+  const known = clusterCIDR.split(',').filter(Boolean);
+  if (!byCidr || known.length === 0 || known.some((cidr) => contains(cidr, podCidr)))
+    return pass(
+      `kube-proxy runs, clusterCIDR ${clusterCIDR || 'unset'}, detectLocalMode ${detectLocalMode || 'unset'}`
+    );
+  return warn(`kube-proxy's clusterCIDR is ${clusterCIDR}, which does not hold ${podCidr}`);
+}

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
-import { consents } from '../../kubernetes/drain-rules.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { consents } from '../../node/drain-rules.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 type Volume = KubernetesObject & {
@@ -31,11 +31,13 @@ export const localData: PreflightCheck = {
     return worst(
       lost.length > 0
         ? block(
-            `emptyDir data would be lost: ${few(lost.map(({ key, emptyDirs }) => `${key} (${emptyDirs.join(', ')})`))}`
+            `emptyDir data would be lost: ${summarizeList(lost.map(({ key, emptyDirs }) => `${key} (${emptyDirs.join(', ')})`))}`
           )
         : pass('no data would be lost without consent'),
       bound.length > 0 && input.drain.mode === 'evict'
-        ? warn(`bound to their node by local volumes: ${few(bound.map(({ key, node }) => `${key} on ${node}`))}`)
+        ? warn(
+            `bound to their node by local volumes: ${summarizeList(bound.map(({ key, node }) => `${key} on ${node}`))}`
+          )
         : pass()
     );
   },

@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { contains } from '../../../workflows/model/networks.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { contains } from '../../../model/networks.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 import { internalAddress } from '../host-facts.ts';
@@ -32,8 +32,10 @@ export const mtu: PreflightCheck = {
       wanted > smallest
         ? block(`values.MTU is ${wanted}, and the nodes have ${smallest}`)
         : pass(`MTU of the nodes: ${sizes.join(', ')}`),
-      sizes.length > 1 ? warn(`nodes differ: ${few([...uplinks].map(([node, size]) => `${node} ${size}`))}`) : pass(),
-      large.length > 0 ? warn(`Flannel's link leaves no room for its header: ${few(large)}`) : pass()
+      sizes.length > 1
+        ? warn(`nodes differ: ${summarizeList([...uplinks].map(([node, size]) => `${node} ${size}`))}`)
+        : pass(),
+      large.length > 0 ? warn(`Flannel's link leaves no room for its header: ${summarizeList(large)}`) : pass()
     );
   },
 };

@@ -1,5 +1,5 @@
-import { differentPolicies } from '../../../workflows/model/policies.ts';
-import { compared } from '../../policy/policies.ts';
+import { differentPolicies } from '../../../model/policies.ts';
+import { compared } from '../../policy/policy-activities.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** So many policies are told one by one. */

@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { contains } from '../../../workflows/model/networks.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { contains } from '../../../model/networks.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { internalAddress } from '../host-facts.ts';
 
@@ -34,7 +34,7 @@ export const nodeAddress: PreflightCheck = {
         : pass('Calico detects no node addresses'),
       lost.length > 0
         ? block(
-            `on none of the node's interfaces: ${few(lost.map((node) => `${node.metadata?.name} ${internalAddress(node)}`))}`
+            `on none of the node's interfaces: ${summarizeList(lost.map((node) => `${node.metadata?.name} ${internalAddress(node)}`))}`
           )
         : pass('every InternalIP is on an interface of its node')
     );

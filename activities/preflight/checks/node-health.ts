@@ -1,8 +1,8 @@
 import type { V1Node } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
-import { isReady } from '../../kubernetes/ready.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { isReady } from '../../kubernetes/conditions.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Conditions that must be False. */
 const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
@@ -22,9 +22,9 @@ export const nodeHealth: PreflightCheck = {
     const cordoned = all.filter(({ spec }) => spec?.unschedulable === true).map(keyOf);
     return worst(
       ready.length === 0 ? block('no node is Ready') : pass(`${ready.length} of ${all.length} nodes are Ready`),
-      pressed.length > 0 ? block(few(pressed)) : pass(),
-      away.length > 0 ? warn(`not Ready: ${few(away)}`) : pass(),
-      cordoned.length > 0 ? warn(`cordoned: ${few(cordoned)}`) : pass()
+      pressed.length > 0 ? block(summarizeList(pressed)) : pass(),
+      away.length > 0 ? warn(`not Ready: ${summarizeList(away)}`) : pass(),
+      cordoned.length > 0 ? warn(`cordoned: ${summarizeList(cordoned)}`) : pass()
     );
   },
 };

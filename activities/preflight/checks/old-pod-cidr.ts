@@ -1,5 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { contains, overlapping } from '../../../workflows/model/networks.ts';
+import { contains, overlapping } from '../../../model/networks.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 interface Peer {
@@ -23,20 +24,19 @@ export const oldPodCidr: PreflightCheck = {
     const within = (cidr: string): boolean =>
       overlapping(podCidr, [{ cidr, owner: '' }]).length > 0 && (cidr === podCidr || !contains(cidr, podCidr));
     const found: string[] = [];
-    for (const { metadata, spec } of await list<Policy>('networking.k8s.io/v1', 'NetworkPolicy')) {
-      const peers = [
-        ...(spec?.ingress ?? []).flatMap(({ _from }) => _from ?? []),
-        ...(spec?.egress ?? []).flatMap(({ to }) => to ?? []),
-      ];
-      const blocks = peers.flatMap(({ ipBlock }) =>
-        ipBlock !== undefined && within(ipBlock.cidr) ? [ipBlock.cidr] : []
-      );
-      if (blocks.length > 0) found.push(`NetworkPolicy ${metadata?.namespace}/${metadata?.name}: ${blocks.join(', ')}`);
+    for (const policy of await list<Policy>('networking.k8s.io/v1', 'NetworkPolicy')) {
+      const blocks = ipBlocks(policy).filter(within);
+      if (blocks.length > 0) found.push(`NetworkPolicy ${keyOf(policy)}: ${blocks.join(', ')}`);
     }
-    for (const { metadata, spec } of await services()) {
-      const ranges = (spec?.loadBalancerSourceRanges ?? []).filter(within);
-      if (ranges.length > 0) found.push(`service ${metadata?.namespace}/${metadata?.name}: ${ranges.join(', ')}`);
+    for (const service of await services()) {
+      const ranges = (service.spec?.loadBalancerSourceRanges ?? []).filter(within);
+      if (ranges.length > 0) found.push(`service ${keyOf(service)}: ${ranges.join(', ')}`);
     }
     return unlessEmpty('block', found, `nothing names a part of ${podCidr}`);
   },
 };
+
+function ipBlocks({ spec: { ingress = [], egress = [] } = {} }: Policy): string[] {
+  const peers = [...ingress.flatMap(({ _from }) => _from ?? []), ...egress.flatMap(({ to }) => to ?? [])];
+  return peers.flatMap(({ ipBlock }) => (ipBlock === undefined ? [] : [ipBlock.cidr]));
+}

@@ -1,6 +1,6 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Programs that put files or plugins of their own into the CNI folder, by a word of their image or name. */
 const others = [
@@ -43,8 +43,8 @@ export const otherCni: PreflightCheck = {
         .map(([file, plugins]) => `${node}: ${file} (${plugins.join(', ')})`)
     );
     return worst(
-      found.length > 0 ? block(`DaemonSets ${few(found.map(keyOf))}`) : pass('no other CNI plugin'),
-      files.length > 0 ? block(`in /etc/cni/net.d: ${few(files)}`) : pass(),
+      found.length > 0 ? block(`DaemonSets ${summarizeList(found.map(keyOf))}`) : pass('no other CNI plugin'),
+      files.length > 0 ? block(`in /etc/cni/net.d: ${summarizeList(files)}`) : pass(),
       facts === undefined ? warn('the nodes’ folders are not looked at: nodePods is off') : pass()
     );
   },

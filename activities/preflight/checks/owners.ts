@@ -1,8 +1,9 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf, type ClusterReader } from '../cluster-reader.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Keys of labels and annotations by which something says that it will put an object back as it was. */
 const owners: readonly { prefix: string; who: string }[] = [
@@ -38,12 +39,14 @@ export const objectOwners: PreflightCheck = {
     });
     for (const { apiVersion, kind, who } of operators) {
       const objectsOfKind = await cluster.list(apiVersion, kind);
-      if (objectsOfKind.length > 0) found.push(`${kind} ${few(objectsOfKind.map(keyOf))}: ${who}`);
+      if (objectsOfKind.length > 0) found.push(`${kind} ${summarizeList(objectsOfKind.map(keyOf))}: ${who}`);
     }
     const byHelm = objects.filter(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'] !== undefined);
     return worst(
-      found.length > 0 ? block(few(found)) : pass(`${objects.length} objects have no owner that would put them back`),
-      byHelm.length > 0 ? warn(`of a Helm release: ${few(byHelm.map(keyOf))}`) : pass()
+      found.length > 0
+        ? block(summarizeList(found))
+        : pass(`${objects.length} objects have no owner that would put them back`),
+      byHelm.length > 0 ? warn(`of a Helm release: ${summarizeList(byHelm.map(keyOf))}`) : pass()
     );
   },
 };

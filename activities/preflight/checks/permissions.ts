@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { missingPermissions } from '../../kubernetes/permissions.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { missingPermissions } from '../../permissions.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** Whether the worker may do what it will have to do. */
@@ -12,7 +12,7 @@ export const permissions: PreflightCheck = {
     const { asked, missing } = await missingPermissions(connection);
     return unlessEmpty(
       'block',
-      missing.length > 0 ? [`missing: ${few(missing, 20)}`] : [],
+      missing.length > 0 ? [`missing: ${summarizeList(missing, 20)}`] : [],
       `all ${asked} rights are there`
     );
   },

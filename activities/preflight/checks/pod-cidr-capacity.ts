@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { blockCount, contains } from '../../../workflows/model/networks.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { blockCount, contains } from '../../../model/networks.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { quantity } from '../../kubernetes/pods.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
@@ -38,12 +38,12 @@ export const podCidrCapacity: PreflightCheck = {
       large.length > 0
         ? block(
             `a range of /${nodeMaskSize} has ${addresses} addresses for pods, fewer than the kubelet takes on ` +
-              few(large.map(({ metadata, status }) => `${metadata?.name} (${status?.allocatable?.['pods']})`))
+              summarizeList(large.map(({ metadata, status }) => `${metadata?.name} (${status?.allocatable?.['pods']})`))
           )
         : pass(`${addresses} addresses a node`),
       elsewhere.length > 0
         ? block(
-            `an earlier run gave ranges of another CIDR to ${few(elsewhere.map(({ metadata }) => metadata?.name ?? ''))}`
+            `an earlier run gave ranges of another CIDR to ${summarizeList(elsewhere.map(({ metadata }) => metadata?.name ?? ''))}`
           )
         : pass()
     );

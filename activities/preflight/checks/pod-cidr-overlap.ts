@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { contains, overlapping, type NamedNetwork } from '../../../workflows/model/networks.ts';
+import { contains, overlapping, type NamedNetwork } from '../../../model/networks.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 

@@ -1,9 +1,9 @@
 import type { V1Deployment } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** Whether something is being rolled out. */
 export const rollouts: PreflightCheck = {
@@ -24,13 +24,14 @@ export const rollouts: PreflightCheck = {
       broken
         ? block(`${source.namespace}/${source.name} is not rolled out on every node`)
         : pass('nothing is being rolled out'),
-      others.length > 0 ? warn(`not rolled out: ${few(others.map(keyOf))}`) : pass()
+      others.length > 0 ? warn(`not rolled out: ${summarizeList(others.map(keyOf))}`) : pass()
     );
   },
 };
 
 function isComplete({ metadata, spec, status }: V1Deployment): boolean {
   const wanted = spec?.replicas ?? 1;
-  if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
-  return (status?.updatedReplicas ?? 0) >= wanted && (status?.availableReplicas ?? 0) >= wanted;
+  const { observedGeneration = 0, updatedReplicas = 0, availableReplicas = 0 } = status ?? {};
+  if (observedGeneration < (metadata?.generation ?? 0)) return false;
+  return updatedReplicas >= wanted && availableReplicas >= wanted;
 }

@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { pass, warn, worst, block, type PreflightCheck } from '../check.ts';
 
 /** Whether the reverse path filter would drop what comes by one overlay and goes by the other. */
@@ -16,8 +16,10 @@ export const rpFilter: PreflightCheck = {
       [...facts].filter(([, host]) => host.rpFilter[key] === 1).map(([node]) => node);
     const [all, byDefault] = [strict('all'), strict('default')];
     return worst(
-      all.length > 0 ? block(`net.ipv4.conf.all.rp_filter is 1 on ${few(all)}`) : pass('not strict on any node'),
-      byDefault.length > 0 ? warn(`net.ipv4.conf.default.rp_filter is 1 on ${few(byDefault)}`) : pass()
+      all.length > 0
+        ? block(`net.ipv4.conf.all.rp_filter is 1 on ${summarizeList(all)}`)
+        : pass('not strict on any node'),
+      byDefault.length > 0 ? warn(`net.ipv4.conf.default.rp_filter is 1 on ${summarizeList(byDefault)}`) : pass()
     );
   },
 };

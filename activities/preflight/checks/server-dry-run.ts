@@ -1,12 +1,13 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
 import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
 import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
-import { ownObjects } from '../../plan/own-objects.ts';
-import { atMost } from '../../at-most.ts';
+import { ownObjects } from '../../helpers/manifests.ts';
+import { mapLimit } from '../../support/map-limit.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf, type ClusterReader } from '../cluster-reader.ts';
+import type { ClusterReader } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 /** So many objects are tried at a time. */
 const atOnce = 8;
@@ -22,7 +23,7 @@ export const serverDryRun: PreflightCheck = {
     const objects = await wanted(cluster);
     const refused: string[] = [];
     const untried: string[] = [];
-    await atMost(atOnce, objects, async (object) => {
+    await mapLimit(atOnce, objects, async (object) => {
       try {
         await applyDry(cluster.connection, object as NamedObject);
       } catch (error) {
@@ -35,8 +36,10 @@ export const serverDryRun: PreflightCheck = {
       }
     });
     return worst(
-      refused.length > 0 ? block(`refused: ${few(refused, 5)}`) : pass(`${objects.length} objects would be taken`),
-      untried.length > 0 ? warn(few(untried, 5)) : pass()
+      refused.length > 0
+        ? block(`refused: ${summarizeList(refused, 5)}`)
+        : pass(`${objects.length} objects would be taken`),
+      untried.length > 0 ? warn(summarizeList(untried, 5)) : pass()
     );
   },
 };

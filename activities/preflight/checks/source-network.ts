@@ -1,6 +1,6 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 
 type IpPool = KubernetesObject & {
@@ -23,8 +23,8 @@ export const sourceNetwork: PreflightCheck = {
     const summary = `Canal ${version} in ${found.namespace}/${found.name}, pods in ${podCidr}, VXLAN ${vni} on UDP port ${port}`;
     const strange = pools.filter(({ spec }) => spec?.cidr !== podCidr && spec?.disabled !== true);
     return worst(
-      pass(summary, ...(pools.length > 0 ? [few(pools.map(text))] : [])),
-      strange.length > 0 ? warn(`not Flannel's network: ${few(strange.map(text))}`) : pass()
+      pass(summary, ...(pools.length > 0 ? [summarizeList(pools.map(text))] : [])),
+      strange.length > 0 ? warn(`not Flannel's network: ${summarizeList(strange.map(text))}`) : pass()
     );
   },
 };

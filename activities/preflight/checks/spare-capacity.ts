@@ -1,6 +1,6 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { quantity, type PodFacts } from '../../kubernetes/pods.ts';
-import { isReady } from '../../kubernetes/ready.ts';
+import { isReady } from '../../kubernetes/conditions.ts';
 import { block, pass, warn, type Finding, type PreflightCheck } from '../check.ts';
 
 /** A cluster that would be fuller than this without the nodes of a wave is worth a look. */

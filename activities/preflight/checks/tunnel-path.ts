@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Whether packets to the new overlay's port get from node to node. */
@@ -22,10 +22,10 @@ export const tunnelPath: PreflightCheck = {
     );
     const pairs = [...facts.values()].reduce((sum, { peers }) => sum + peers.length, 0);
     return worst(
-      unread.length > 0 ? block(`not looked at: ${few(unread)}`) : pass(),
+      unread.length > 0 ? block(`not looked at: ${summarizeList(unread)}`) : pass(),
       lost.length > 0
         ? block(
-            `UDP packets to port ${input.tunnelPort} are not answered: ${few(lost)} (${lost.length} of ${pairs} ways)`
+            `UDP packets to port ${input.tunnelPort} are not answered: ${summarizeList(lost)} (${lost.length} of ${pairs} ways)`
           )
         : pass(`UDP port ${input.tunnelPort} answered on all ${pairs} ways between ${facts.size} nodes`)
     );

@@ -1,6 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
+import type { HostFacts } from '../host-facts.ts';
 
 type FelixConfiguration = KubernetesObject & { spec?: { vxlanPort?: number; wireguardListeningPort?: number } };
 
@@ -24,13 +25,16 @@ async function users({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader)
     if (ports.includes(port)) found.push(`FelixConfiguration ${metadata?.name} is on UDP port ${port}`);
   }
   const ours = await ciliumIsOurs();
-  for (const [node, { links, portTaken }] of (await hosts()) ?? []) {
-    const taken = links.filter(
-      (link) => link.kind === 'vxlan' && link.port === port && !(ours && link.name === 'cilium_vxlan')
-    );
-    for (const { name, vni } of taken) found.push(`${node}: link ${name} is VXLAN ${vni} on UDP port ${port}`);
-    const byCilium = ours && links.some((link) => link.name === 'cilium_vxlan');
-    if (portTaken !== undefined && taken.length === 0 && !byCilium) found.push(`${node}: ${portTaken}`);
+  for (const [node, facts] of (await hosts()) ?? []) {
+    found.push(...usersOnNode(facts, port, ours).map((text) => `${node}: ${text}`));
   }
   return found;
+}
+
+/** @param ours whether Cilium is there because of an earlier run, so that its link may have the port. */
+function usersOnNode({ links, portTaken }: HostFacts, port: number, ours: boolean): string[] {
+  const isCilium = ({ name }: { name: string }): boolean => ours && name === 'cilium_vxlan';
+  const taken = links.filter((link) => link.kind === 'vxlan' && link.port === port && !isCilium(link));
+  if (taken.length > 0) return taken.map(({ name, vni }) => `link ${name} is VXLAN ${vni} on UDP port ${port}`);
+  return portTaken === undefined || links.some(isCilium) ? [] : [portTaken];
 }

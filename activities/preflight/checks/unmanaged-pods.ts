@@ -1,5 +1,5 @@
-import { few } from '../../few.ts';
-import { consents } from '../../kubernetes/drain-rules.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { consents } from '../../node/drain-rules.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** Whether every pod would be made anew after its eviction. */
@@ -18,7 +18,8 @@ export const unmanagedPods: PreflightCheck = {
         !consents(input.drain.evictUnmanagedPods, pod) &&
         pod.labels['app.kubernetes.io/managed-by'] !== 'cni-live-migration'
     );
-    const problems = lost.length > 0 ? [few(lost.map(({ key, node }) => `${key} on ${node || 'no node'}`))] : [];
+    const problems =
+      lost.length > 0 ? [summarizeList(lost.map(({ key, node }) => `${key} on ${node || 'no node'}`))] : [];
     return unlessEmpty('block', problems, 'every pod has a controller, or consent');
   },
 };

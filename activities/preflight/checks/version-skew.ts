@@ -1,4 +1,4 @@
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** A kubelet may be so many minor versions older than the API server (kubernetes.io/releases/version-skew-policy). */
@@ -20,7 +20,7 @@ export const versionSkew: PreflightCheck = {
     });
     return unlessEmpty(
       'block',
-      wrong.length > 0 ? [`API server ${gitVersion}, kubelets ${few(wrong)}`] : [],
+      wrong.length > 0 ? [`API server ${gitVersion}, kubelets ${summarizeList(wrong)}`] : [],
       `API server ${gitVersion}, and all kubelets go with it`
     );
   },

@@ -1,7 +1,7 @@
 import type { KubernetesObject, V1EndpointSlice } from '@kubernetes/client-node';
-import { few } from '../../few.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../cluster-reader.ts';
+import { keyOf } from '../../kubernetes/object-key.ts';
 
 interface Webhook {
   name: string;
@@ -39,7 +39,7 @@ export const webhooks: PreflightCheck = {
       return [{ text, pods: webhook.rules?.some(({ resources = [] }) => resources.some(isPods)) === true }];
     });
     const [ofPods, ofOthers] = [thin.filter(({ pods }) => pods), thin.filter(({ pods }) => !pods)];
-    const texts = (some: typeof thin): string => few(some.map(({ text }) => text));
+    const texts = (some: typeof thin): string => summarizeList(some.map(({ text }) => text));
     return worst(
       ofPods.length > 0 ? block(`decide about pods: ${texts(ofPods)}`) : pass(`${closed.length} webhooks fail closed`),
       ofOthers.length > 0 ? warn(texts(ofOthers)) : pass()

@@ -1,7 +1,7 @@
 import { runInside } from '../../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../../lab/migration-request.ts';
 import { preflightWorkflowId } from '../../../workflows/messages.ts';
-import type { CheckName, CheckOutcome, PreflightReport } from '../../../workflows/model/preflight.ts';
+import type { CheckName, CheckOutcome, PreflightReport } from '../../../model/preflight.ts';
 import { clusterState } from '../../support/cluster-state.ts';
 import { expectEventually, settled } from '../../support/settled.ts';
 import type { RunningLab, SharedLab } from '../../support/shared-lab.ts';

@@ -1,0 +1,40 @@
+import { failure } from '../support/failures.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { definitionsOf, removeDefinitions } from '../kubernetes/crds.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { removeNodeKeys } from '../kubernetes/nodes.ts';
+import { calicoGroup, calicoObjects, isExported } from './export.ts';
+import { canalNamesIn } from './removal.ts';
+
+/** What Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's node agent). */
+const nodeKeyPrefixes = ['flannel.alpha.coreos.com/', 'projectcalico.org/', 'crd.projectcalico.org/'];
+
+/** The activity that removes what is left of Canal in the API. */
+export function createTraceActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes Calico's definitions, and with them all its objects, and Canal's annotations and labels of nodes; then looks
+     * whether anything of Canal is left.
+     * @throws ExportFailed when the objects were not exported; CleanUpIncomplete naming what is still there.
+     */
+    removeCanalTraces: withFailures(
+      "remove Canal's traces",
+      async ({ cluster }: { cluster: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await removeCalicoDefinitions(connection);
+        await removeNodeKeys(connection, nodeKeyPrefixes);
+        const left = await canalNamesIn(connection);
+        if (left.length > 0)
+          throw failure('CleanUpIncomplete', `there is still: ${left.join(', ')}`, { retryable: true });
+      }
+    ),
+  };
+}
+
+async function removeCalicoDefinitions(connection: ClusterConnection): Promise<void> {
+  if ((await definitionsOf(connection, calicoGroup)).length === 0) return;
+  // Where there is nothing, there is no export.
+  if (!(await isExported(connection)) && (await calicoObjects(connection)).length > 0)
+    throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
+  await removeDefinitions(connection, calicoGroup);
+}

@@ -1,0 +1,120 @@
+import type { RbacV1Subject, V1ClusterRoleBinding } from '@kubernetes/client-node';
+import type { Clusters, ClusterConnection } from '../kubernetes/connection.ts';
+import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ciliumNamespace } from '../kubernetes/names.ts';
+import { listPods } from '../kubernetes/pods.ts';
+import { summarizeList } from '../../model/summarize.ts';
+import { poll } from '../support/poll.ts';
+import { findCanal, type CanalInstallation } from './detect.ts';
+
+/** ServiceAccounts of Canal's manifest (calico manifests/canal.yaml, v3.28). */
+const serviceAccounts = ['canal', 'calico-cni-plugin', 'calico-kube-controllers'];
+
+/** Calico's controllers, as its manifest names their Deployment and its disruption budget. */
+const controllers = 'calico-kube-controllers';
+
+/** The activity that removes Canal. */
+export function createCanalActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes Canal's workloads and permissions, and waits until its pods are gone. The DaemonSet goes last, so that a
+     * run that was cut short still finds Canal and goes on. Calico's custom resources stay for now: they hold the
+     * operator's policies.
+     */
+    removeCanal: withFailures('remove Canal', async ({ cluster }: { cluster: string }): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      const canal = await findCanal(connection);
+      if (canal === undefined) return;
+      for (const object of await canalObjects(connection, canal)) await deleteObject(connection, object);
+      const selectors = [Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {}), [['k8s-app', controllers]]];
+      await poll(
+        async () => {
+          const left = (await listPods(connection, { namespace: canal.namespace })).filter((pod) =>
+            selectors.some((labels) => labels.every(([key = '', value]) => pod.labels[key] === value))
+          );
+          return left.length === 0
+            ? { done: undefined }
+            : {
+                waitingFor: `${left.length} pods of Canal to end: ${summarizeList(left.map((pod) => pod.name))}`,
+                ...(left.length > 100 && { againMs: 5_000 }),
+              };
+        },
+        { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }
+      );
+    }),
+  };
+}
+
+/** What is Canal's, its DaemonSet last, each verified by what it refers to and not by its name alone. */
+export async function canalObjects(
+  connection: ClusterConnection,
+  { namespace, name, configMap }: CanalInstallation
+): Promise<NamedObject[]> {
+  const { apps, objects } = connection;
+  const found: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
+  const deployment = await ifFound(apps.readNamespacedDeployment({ name: controllers, namespace }));
+  if (
+    deployment?.spec?.template.spec?.containers.some((container) =>
+      container.image?.includes('calico/kube-controllers')
+    )
+  ) {
+    found.push({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: controllers, namespace } });
+    found.push({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: controllers, namespace } });
+  }
+  const { items } = await objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding');
+  const ours = (subject: RbacV1Subject): boolean =>
+    subject.kind === 'ServiceAccount' && subject.namespace === namespace && serviceAccounts.includes(subject.name);
+  const isCanals = (binding: V1ClusterRoleBinding): boolean =>
+    (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(ours) === true;
+  const rolesInUse = new Set(items.filter((binding) => !isCanals(binding)).map((binding) => binding.roleRef.name));
+  for (const binding of items.filter(isCanals)) {
+    found.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
+    if (!rolesInUse.has(binding.roleRef.name)) found.push(clusterObject('ClusterRole', binding.roleRef.name));
+  }
+  for (const account of serviceAccounts)
+    found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: account, namespace } });
+  return [...found, { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name, namespace } }];
+}
+
+/** ClusterRoles and ClusterRoleBindings of Canal's manifest. */
+const clusterRoles = ['calico-kube-controllers', 'calico-node', 'calico-cni-plugin', 'flannel'];
+const clusterRoleBindings = ['calico-kube-controllers', 'canal-flannel', 'canal-calico', 'calico-cni-plugin'];
+
+/**
+ * What is left in the API of what Canal's manifest makes, by kind and name. A role that somebody else's binding uses
+ * counts as theirs.
+ */
+export async function canalNamesIn(connection: ClusterConnection): Promise<string[]> {
+  const { core, apps, objects } = connection;
+  const namespace = ciliumNamespace;
+  const [accounts, maps, daemonSets, deployments, bindings, roles] = await Promise.all([
+    core.listNamespacedServiceAccount({ namespace }),
+    core.listNamespacedConfigMap({ namespace }),
+    apps.listNamespacedDaemonSet({ namespace }),
+    apps.listNamespacedDeployment({ namespace }),
+    objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding'),
+    objects.list('rbac.authorization.k8s.io/v1', 'ClusterRole'),
+  ]);
+  const used = new Set(bindings.items.map((binding) => binding.roleRef.name));
+  const named = (kind: string, items: { metadata?: { name?: string } }[], wanted: readonly string[]): string[] =>
+    items.flatMap(({ metadata }) =>
+      metadata?.name !== undefined && wanted.includes(metadata.name) ? [`${kind} ${metadata.name}`] : []
+    );
+  return [
+    ...named('ServiceAccount', accounts.items, serviceAccounts),
+    ...named('ConfigMap', maps.items, ['canal-config']),
+    ...named('DaemonSet', daemonSets.items, ['canal']),
+    ...named('Deployment', deployments.items, [controllers]),
+    ...named('ClusterRoleBinding', bindings.items, clusterRoleBindings),
+    ...named(
+      'ClusterRole',
+      roles.items,
+      clusterRoles.filter((name) => !used.has(name))
+    ),
+  ];
+}
+
+function clusterObject(kind: string, name: string): NamedObject {
+  return { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata: { name } };
+}

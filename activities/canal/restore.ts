@@ -1,0 +1,31 @@
+import { isReady } from '../kubernetes/conditions.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import { poll } from '../support/poll.ts';
+import type { CanalInstallation } from './detect.ts';
+
+/**
+ * Recreates Canal's pod of a node, which writes its CNI file as it starts, and waits until the new pod is ready.
+ * @throws AgentNotReady when it is not ready in time.
+ */
+export async function recreateCanalPod(
+  { core }: ClusterConnection,
+  { namespace, name, daemonSet }: CanalInstallation,
+  node: string
+): Promise<void> {
+  const labels = Object.entries(daemonSet.spec?.selector.matchLabels ?? {}).map((pair) => pair.join('='));
+  const query = { namespace, labelSelector: labels.join(','), fieldSelector: `spec.nodeName=${node}` };
+  const pods = async () => (await core.listNamespacedPod(query)).items;
+  const old = await pods();
+  for (const { metadata } of old) {
+    await ifFound(core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace }));
+  }
+  const gone = new Set(old.map(({ metadata }) => metadata?.uid));
+  await poll(
+    async () =>
+      (await pods()).some((pod) => !gone.has(pod.metadata?.uid) && isReady(pod))
+        ? { done: undefined }
+        : { waitingFor: `Canal's new pod on ${node}` },
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the pod of ${namespace}/${name}` }
+  );
+}

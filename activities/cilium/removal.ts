@@ -1,0 +1,54 @@
+import type { V1Taint } from '@kubernetes/client-node';
+import { deleteObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { removeDefinitions } from '../kubernetes/crds.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
+import { patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
+import { ciliumIsOurs, cniChainObject } from './flip.ts';
+
+/** Taints that Cilium's operator gives to nodes whose agent is not ready (operator/watchers/node_taint.go). */
+const agentTaint = 'node.cilium.io/agent-not-ready';
+
+/** The operator's leader election, which no chart knows (operator/cmd/root.go). */
+const operatorLease = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  metadata: { name: 'cilium-operator-resource-lock', namespace },
+};
+
+/** The activity that removes what a roll-back leaves of Cilium in the API. */
+export function createCiliumTraceActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes Cilium's definitions with their objects, and its annotations, labels and taints of nodes. Nothing is done
+     * where our CNI file is not: Cilium was not put there by a migration.
+     * @throws CleanUpIncomplete naming what is still there.
+     */
+    removeCiliumTraces: withFailures(
+      "remove Cilium's traces",
+      async ({ cluster }: { cluster: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        if (!(await ciliumIsOurs(connection))) return;
+        await removeDefinitions(connection, 'cilium.io');
+        await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
+        await removeTaints(connection);
+        await deleteObject(connection, operatorLease);
+        // Last: it tells that Cilium is ours.
+        await deleteObject(connection, cniChainObject);
+      }
+    ),
+  };
+}
+
+async function removeTaints(connection: ClusterConnection): Promise<void> {
+  const { items } = await connection.core.listNode({});
+  for (const { metadata, spec } of items) {
+    const taints = spec?.taints ?? [];
+    const kept: V1Taint[] = taints.filter(({ key }) => key !== agentTaint);
+    if (kept.length === taints.length) continue;
+    // Of two that change the list at the same moment, one is refused and tried again.
+    const resourceVersion = metadata?.resourceVersion;
+    await patchNode(connection, metadata?.name ?? '', { metadata: { resourceVersion }, spec: { taints: kept } });
+  }
+}

@@ -1,0 +1,37 @@
+import type { NamedObject } from '../kubernetes/apply.ts';
+import { isRolledOut } from '../kubernetes/daemon-sets.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { poll } from '../support/poll.ts';
+
+/** A DaemonSet of ours, with a pod on every node, whatever the node is reserved for. */
+export function ownDaemonSet(name: string, podSpec: object): NamedObject & Record<string, unknown> {
+  const labels = { app: name, ...ownedLabels };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name, namespace, labels: ownedLabels },
+    spec: {
+      selector: { matchLabels: { app: name } },
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
+      template: {
+        metadata: { labels },
+        spec: { automountServiceAccountToken: false, tolerations: [{ operator: 'Exists' }], ...podSpec },
+      },
+    },
+  };
+}
+
+/** Waits until a DaemonSet of ours runs on every node. @throws AgentNotReady when it does not in time. */
+export async function ownDaemonSetReady({ apps }: ClusterConnection, name: string): Promise<void> {
+  await poll(
+    async () => {
+      const daemonSet = await apps.readNamespacedDaemonSet({ name, namespace });
+      const { numberAvailable = 0, desiredNumberScheduled = 0 } = daemonSet.status ?? {};
+      return isRolledOut(daemonSet)
+        ? { done: undefined }
+        : { waitingFor: `DaemonSet ${namespace}/${name} (${numberAvailable} of ${desiredNumberScheduled} available)` };
+    },
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at its pods in ${namespace}` }
+  );
+}

@@ -1,0 +1,281 @@
+import type { KubernetesObject, V1Deployment } from '@kubernetes/client-node';
+import { mapLimit } from '../support/map-limit.ts';
+import { configOf } from '../cilium/config.ts';
+import { applyNamespace } from './namespace.ts';
+import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, isOurs, ownedLabels } from '../kubernetes/names.ts';
+import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { isOnSource } from '../node/source-pods.ts';
+import { contains } from '../../model/networks.ts';
+import { summarizeList } from '../../model/summarize.ts';
+import { poll } from '../support/poll.ts';
+import { scratchSpace, startup } from './container.ts';
+import { bridgeRole, calicoAddressAnnotation, identityBridge } from './names.ts';
+
+/** Input of `deployIdentityBridge`. */
+export interface IdentityBridgeTarget {
+  cluster: string;
+  targetPodCidr: string;
+  coexistenceImage: string;
+}
+
+type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
+
+/** So many requests are made at a time. */
+const requestsAtOnce = 10;
+
+/** At most so many are named in what is waited for. */
+const maxNamed = 5;
+
+/** The activities on the identity bridge. */
+export function createIdentityBridgeActivities(clusters: Clusters) {
+  return {
+    /**
+     * Runs the identity bridge, and waits until every pod that is still on Canal has its CiliumEndpoint. The bridge goes on
+     * whatever becomes of the worker.
+     * @throws AgentNotReady naming the pods that have none.
+     */
+    deployIdentityBridge: withFailures(
+      'bridge the identities',
+      async ({ cluster, ...target }: IdentityBridgeTarget): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await applyNamespace(connection);
+        for (const object of bridgeObjects(target, await configOf(connection))) await applyObject(connection, object);
+        await bridgeRuns(connection, 'every');
+        await inStep(connection, target.targetPodCidr);
+      }
+    ),
+
+    /** Makes sure that a bridge runs and is in step, before a node is flipped. @throws AgentNotReady when none is. */
+    requireIdentityBridge: withFailures('look at the identity bridge', async ({ cluster }: NodeTarget): Promise<void> =>
+      bridgeRuns(await clusters.connect(cluster), 'one')
+    ),
+
+    /**
+     * Stops the bridge and removes what it made: its CiliumEndpoints, and the addresses it wrote into annotations of pods
+     * on Cilium. Identities that nobody uses any more are Cilium's to collect. Nothing is done where there is no bridge.
+     */
+    removeIdentityBridge: withFailures(
+      'remove the identity bridge',
+      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        await deleteObject(connection, { ...deployment, metadata: { name: identityBridge, namespace } });
+        await poll(
+          async () => {
+            const { items } = await connection.core.listNamespacedPod({
+              namespace,
+              labelSelector: `app=${identityBridge}`,
+            });
+            return items.length === 0 ? { done: undefined } : { waitingFor: 'the identity bridge to end' };
+          },
+          { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `look at its pods in ${namespace}` }
+        );
+        await mapLimit(requestsAtOnce, await ownEndpoints(connection), async ({ metadata }) => {
+          const { name = '', namespace: where = '' } = metadata ?? {};
+          await deleteObject(connection, { ...endpoint, metadata: { name, namespace: where } });
+        });
+        const annotated = (await listPods(connection)).filter(
+          ({ annotations, ip }) => annotations[calicoAddressAnnotation] !== undefined && contains(targetPodCidr, ip)
+        );
+        await mapLimit(requestsAtOnce, annotated, (pod) => forgetAddress(connection, pod));
+        for (const kind of ['ClusterRoleBinding', 'ClusterRole']) {
+          await deleteObject(connection, {
+            apiVersion: 'rbac.authorization.k8s.io/v1',
+            kind,
+            metadata: { name: bridgeRole },
+          });
+        }
+      }
+    ),
+  };
+}
+
+/** Takes the address out of a pod's annotations. A pod that went meanwhile took it along. */
+async function forgetAddress({ objects }: ClusterConnection, { name, namespace: where }: PodFacts): Promise<void> {
+  const annotations = { [calicoAddressAnnotation]: null };
+  const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: where, annotations } };
+  // The library's type knows no null, which removes.
+  await ifFound(objects.patch(patch as unknown as KubernetesObject));
+}
+
+const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };
+const endpoint = { apiVersion: 'cilium.io/v2', kind: 'CiliumEndpoint' };
+
+async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> {
+  return (await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind)).filter(isOurs);
+}
+
+async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
+  await poll(
+    async () => {
+      const found = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
+      const wanted = which === 'one' ? 1 : (found.spec?.replicas ?? 1);
+      const ready = readyReplicas(found, which === 'one' ? undefined : wanted);
+      return ready >= wanted
+        ? { done: undefined }
+        : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${wanted} in step)` };
+    },
+    {
+      timeoutMs: 300_000,
+      onTimeout: 'AgentNotReady',
+      advice: `look at its pods in ${namespace}; no node is flipped meanwhile`,
+    }
+  );
+}
+
+/**
+ * Replicas that are ready; none while the deployment's controller has not seen its latest generation.
+ * @param updated how many replicas have to be of that generation. @default any number
+ */
+function readyReplicas({ metadata, status = {} }: V1Deployment, updated?: number): number {
+  const { observedGeneration = 0, updatedReplicas, readyReplicas: ready = 0 } = status;
+  const current = observedGeneration >= (metadata?.generation ?? 0);
+  return current && (updated === undefined || updatedReplicas === updated) ? ready : 0;
+}
+
+/** Compares with the cluster itself, whatever the bridge says of itself. */
+async function inStep(connection: ClusterConnection, targetPodCidr: string): Promise<void> {
+  await poll(
+    async () => {
+      const pods = (await listPods(connection)).filter(
+        (pod) => isOnSource(pod, targetPodCidr) && pod.deletion === undefined
+      );
+      const known = new Map(
+        (await ownEndpoints(connection)).map(({ metadata, status }) => [
+          metadata?.name,
+          status?.networking?.addressing?.[0]?.ipv4,
+        ])
+      );
+      const missing = pods.filter((pod) => known.get(`canal-${pod.uid}`) !== pod.ip).map(({ key }) => key);
+      if (missing.length === 0) return { done: undefined };
+      return { waitingFor: `CiliumEndpoints of pods on Canal: ${summarizeList(missing, maxNamed)}` };
+    },
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the log of ${namespace}/${identityBridge}` }
+  );
+}
+
+/**
+ * The identity bridge, as Kubernetes objects: two pods on the hosts' network, which neither a drain nor a network moves.
+ * @param config Cilium's configuration, whose idea of an identity is the bridge's too.
+ */
+export function bridgeObjects(
+  { targetPodCidr, coexistenceImage }: Omit<IdentityBridgeTarget, 'cluster'>,
+  config: Readonly<Record<string, string>>
+): NamedObject[] {
+  return [...bridgePermissions(), bridgeDeployment(coexistenceImage, bridgeEnvironment(targetPodCidr, config))];
+}
+
+const bridgeMeta = { name: identityBridge, namespace, labels: ownedLabels };
+
+/** The bridge's service account with its roles. */
+function bridgePermissions(): NamedObject[] {
+  const rbac = 'rbac.authorization.k8s.io';
+  const clusterMeta = { name: bridgeRole, labels: ownedLabels };
+  const subjects = [{ kind: 'ServiceAccount', name: identityBridge, namespace }];
+  const leases = ['get', 'create', 'update'];
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: bridgeMeta },
+    { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: clusterMeta, ...{ rules: bridgeRules } },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: clusterMeta,
+      ...{ roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: bridgeRole }, subjects },
+    },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'Role',
+      metadata: bridgeMeta,
+      ...{ rules: [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: leases }] },
+    },
+    {
+      apiVersion: `${rbac}/v1`,
+      kind: 'RoleBinding',
+      metadata: bridgeMeta,
+      ...{ roleRef: { apiGroup: rbac, kind: 'Role', name: identityBridge }, subjects },
+    },
+  ];
+}
+
+function bridgeEnvironment(targetPodCidr: string, config: Readonly<Record<string, string>>): object[] {
+  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const values = {
+    TARGET_CIDR: targetPodCidr,
+    CLUSTER_NAME: config['cluster-name'] ?? 'default',
+    CLUSTER_ID: config['cluster-id'] ?? '0',
+    LABELS: config['labels'] ?? '',
+  };
+  return [
+    field('POD_NAME', 'metadata.name'),
+    field('POD_NAMESPACE', 'metadata.namespace'),
+    ...Object.entries(values).map(([name, value]) => ({ name, value })),
+  ];
+}
+
+function bridgeDeployment(image: string, env: readonly object[]): NamedObject {
+  const podAffinityTerm = {
+    topologyKey: 'kubernetes.io/hostname',
+    labelSelector: { matchLabels: { app: identityBridge } },
+  };
+  return {
+    ...deployment,
+    metadata: bridgeMeta,
+    ...{
+      spec: {
+        replicas: 2,
+        selector: { matchLabels: { app: identityBridge } },
+        strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } },
+        template: {
+          metadata: { labels: { app: identityBridge, ...ownedLabels } },
+          spec: {
+            serviceAccountName: identityBridge,
+            hostNetwork: true,
+            priorityClassName: 'system-cluster-critical',
+            terminationGracePeriodSeconds: 10,
+            // Wherever there is a node, cordoned or not: it is needed most while nodes are worked on.
+            tolerations: [{ operator: 'Exists' }],
+            affinity: {
+              podAntiAffinity: {
+                preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }],
+              },
+            },
+            containers: [
+              {
+                name: identityBridge,
+                image,
+                imagePullPolicy: 'IfNotPresent',
+                args: ['identities'],
+                env,
+                startupProbe: startup,
+                securityContext: {
+                  allowPrivilegeEscalation: false,
+                  readOnlyRootFilesystem: true,
+                  runAsNonRoot: true,
+                  runAsUser: 65_532,
+                  capabilities: { drop: ['ALL'] },
+                },
+                volumeMounts: scratchSpace.mounts,
+              },
+            ],
+            volumes: scratchSpace.volumes,
+          },
+        },
+      },
+    },
+  };
+}
+
+/** What the bridge may do. */
+const bridgeRules = [
+  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
+  { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
+  {
+    apiGroups: ['cilium.io'],
+    resources: ['ciliumendpoints'],
+    verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'],
+  },
+  { apiGroups: ['cilium.io'], resources: ['ciliumidentities'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
+];

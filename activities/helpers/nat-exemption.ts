@@ -1,0 +1,77 @@
+import { applyNamespace } from './namespace.ts';
+import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ownDaemonSetReady } from './daemon-set.ts';
+import { ownDaemonSet } from './daemon-set.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace } from '../kubernetes/names.ts';
+import { scratchSpace, startup } from './container.ts';
+import { natExemption } from './names.ts';
+
+/** Input of `deployNatExemption`. */
+export interface NatExemptionTarget {
+  cluster: string;
+  sourcePodCidr: string;
+  targetPodCidr: string;
+  coexistenceImage: string;
+}
+
+/** The activity on the exemption from address translation. */
+export function createNatExemptionActivities(clusters: Clusters) {
+  return {
+    /** Runs the NAT exemption on every node, and waits for it. @throws AgentNotReady naming what does not run. */
+    deployNatExemption: withFailures('exempt pods from NAT', async (target: NatExemptionTarget): Promise<void> => {
+      const connection = await clusters.connect(target.cluster);
+      await applyNamespace(connection);
+      await applyObject(connection, natExemptionObject(target));
+      await ownDaemonSetReady(connection, natExemption);
+    }),
+  };
+}
+
+/** The NAT exemption, as a Kubernetes object. */
+export function natExemptionObject({
+  sourcePodCidr,
+  targetPodCidr,
+  coexistenceImage,
+}: Omit<NatExemptionTarget, 'cluster'>): NamedObject {
+  const env = { SOURCE_CIDR: sourcePodCidr, TARGET_CIDR: targetPodCidr };
+  return daemonSet(coexistenceImage, ['nat'], env);
+}
+
+/**
+ * Has every node take its rules away and look whether they are gone. Nothing is done where there is no exemption.
+ * @throws AgentNotReady naming what does not run.
+ */
+export async function liftNatExemption(connection: ClusterConnection): Promise<void> {
+  const found = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));
+  const image = found?.spec?.template.spec?.containers[0]?.image;
+  if (image === undefined) return;
+  await applyObject(connection, daemonSet(image, ['nat', '--remove'], {}));
+  await ownDaemonSetReady(connection, natExemption);
+}
+
+function daemonSet(image: string, args: readonly string[], env: Readonly<Record<string, string>>): NamedObject {
+  return ownDaemonSet(natExemption, {
+    hostNetwork: true,
+    priorityClassName: 'system-node-critical',
+    terminationGracePeriodSeconds: 10,
+    containers: [
+      {
+        name: natExemption,
+        image,
+        imagePullPolicy: 'IfNotPresent',
+        args,
+        env: Object.entries(env).map(([name, value]) => ({ name, value })),
+        startupProbe: startup,
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
+        },
+        volumeMounts: scratchSpace.mounts,
+      },
+    ],
+    volumes: scratchSpace.volumes,
+  });
+}

@@ -1,0 +1,191 @@
+import type { LedgerOptions } from '../../model/ledger-options.ts';
+import { applyNamespace } from './namespace.ts';
+import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ownDaemonSetReady } from './daemon-set.ts';
+import { ownDaemonSet } from './daemon-set.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import {
+  allowedPort,
+  hostPort,
+  hostPortPort,
+  hostProber,
+  hostProberPort,
+  linePort,
+  nodePortPort,
+  prober,
+  proberPeer,
+  proberPort,
+  servicePort,
+} from './prober-ports.ts';
+
+/** Input of `deployProbers`. */
+export interface ProberTarget {
+  cluster: string;
+  targetPodCidr: string;
+  proberImage: string;
+  ledger: LedgerOptions;
+}
+
+type Manifest = NamedObject & Record<string, unknown>;
+
+const nodePortService = `${prober}-nodeport`;
+
+/** The activity that has probers run. */
+export function createProberActivities(clusters: Clusters) {
+  return {
+    /**
+     * Runs probers on every node, one in the pod network, with a peer there to talk to, and one on the host's, and waits
+     * for them. They sample every path, and go on whatever becomes of the worker. @throws AgentNotReady naming what does not run.
+     */
+    deployProbers: withFailures('run probers in the cluster', async (target: ProberTarget): Promise<void> => {
+      const connection = await clusters.connect(target.cluster);
+      await applyNamespace(connection);
+      for (const object of proberServices()) await applyObject(connection, object);
+      const service = await readService(connection);
+      for (const object of proberWorkloads(target, service)) await applyObject(connection, object);
+      for (const name of [prober, proberPeer, hostProber]) await ownDaemonSetReady(connection, name);
+    }),
+  };
+}
+
+/** Where the probers' services are. */
+interface ServiceAddress {
+  clusterIp: string;
+  nodePort: number;
+}
+
+async function readService({ core }: ClusterConnection): Promise<ServiceAddress> {
+  const [cluster, node] = [
+    await core.readNamespacedService({ name: prober, namespace }),
+    await core.readNamespacedService({ name: nodePortService, namespace }),
+  ];
+  const nodePort = node.spec?.ports?.[0]?.nodePort;
+  const clusterIp = cluster.spec?.clusterIP;
+  return { clusterIp: clusterIp ?? '', nodePort: nodePort ?? 0 };
+}
+
+const meta = (name: string) => ({ name, namespace, labels: ownedLabels });
+
+/** All of it. @param service where the services are; any address will do to try whether objects would be taken. */
+export function proberObjects(target: Omit<ProberTarget, 'cluster'>, service: ServiceAddress): Manifest[] {
+  return [...proberServices(), ...proberWorkloads(target, service)];
+}
+
+/** What the probers are reached by, may do, and are forbidden to. */
+function proberServices(): Manifest[] {
+  const rules = [
+    { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
+    { apiGroups: [''], resources: ['configmaps'], verbs: ['get', 'watch', 'create', 'patch'] },
+  ];
+  const port = (number: number) => ({ name: `p${number}`, port: number });
+  const open = [proberPort, linePort, servicePort, nodePortPort, hostPortPort];
+  return [
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: meta(prober) },
+    { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata: meta(prober), rules },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: meta(prober),
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: prober },
+      subjects: [{ kind: 'ServiceAccount', name: prober, namespace }],
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: meta(prober),
+      spec: { selector: { app: prober }, ports: [port(proberPort), port(servicePort)] },
+    },
+    {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: meta(nodePortService),
+      spec: { type: 'NodePort', selector: { app: prober }, ports: [port(nodePortPort)] },
+    },
+    ...[
+      { name: proberPeer, number: linePort },
+      { name: hostProber, number: hostProberPort },
+    ].map(({ name, number }) => ({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: meta(name),
+      spec: { clusterIP: 'None', selector: { app: name }, ports: [port(number)] },
+    })),
+    {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: meta(prober),
+      spec: {
+        podSelector: { matchExpressions: [{ key: 'app', operator: 'In', values: [prober, proberPeer] }] },
+        policyTypes: ['Ingress'],
+        ingress: [
+          { ports: [...open.map((number) => ({ port: number })), { port: proberPort, protocol: 'UDP' }] },
+          { from: [{ podSelector: { matchLabels: { app: prober } } }], ports: [{ port: allowedPort }] },
+        ],
+      },
+    },
+  ];
+}
+
+function proberWorkloads(
+  { targetPodCidr, proberImage, ledger }: Omit<ProberTarget, 'cluster'>,
+  service: ServiceAddress
+): Manifest[] {
+  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
+  const container = (role: 'pod' | 'peer' | 'host', port: number, more: object) => ({
+    name: prober,
+    image: proberImage,
+    imagePullPolicy: 'IfNotPresent',
+    args: ['probe'],
+    env: [
+      field('NODE_NAME', 'spec.nodeName'),
+      field('POD_NAME', 'metadata.name'),
+      field('POD_IP', 'status.podIP'),
+      ...Object.entries({
+        ROLE: role,
+        PORT: port,
+        HOST_PORT: hostPort,
+        NODE_PORT: service.nodePort,
+        SERVICE_IP: service.clusterIp,
+        TARGET_CIDR: targetPodCidr,
+        SAMPLES_PER_SECOND: ledger.samplesPerSecond,
+        OUTSIDE: ledger.outside.join(' '),
+      }).map(([name, value]) => ({ name, value: String(value) })),
+    ],
+    readinessProbe: { httpGet: { port, path: '/echo' }, periodSeconds: 2 },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    },
+    ...more,
+  });
+  const pod = {
+    serviceAccountName: prober,
+    automountServiceAccountToken: true,
+    // Long enough to answer until every peer has learnt that this one ends.
+    terminationGracePeriodSeconds: 5,
+  };
+  return [
+    ownDaemonSet(prober, {
+      ...pod,
+      containers: [
+        container('pod', proberPort, {
+          ports: [{ containerPort: proberPort }, { containerPort: hostPortPort, hostPort }],
+        }),
+      ],
+    }),
+    ownDaemonSet(proberPeer, {
+      terminationGracePeriodSeconds: pod.terminationGracePeriodSeconds,
+      containers: [
+        container('peer', proberPort, { ports: [{ containerPort: proberPort }, { containerPort: linePort }] }),
+      ],
+    }),
+    ownDaemonSet(hostProber, {
+      ...pod,
+      hostNetwork: true,
+      containers: [container('host', hostProberPort, { ports: [{ containerPort: hostProberPort }] })],
+    }),
+  ];
+}

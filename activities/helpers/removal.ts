@@ -1,0 +1,33 @@
+import { flipLabel } from '../../model/names.ts';
+import { liftNatExemption } from './nat-exemption.ts';
+import type { Clusters } from '../kubernetes/connection.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
+import { patchNode } from '../kubernetes/nodes.ts';
+import { removeNamespace } from './namespace.ts';
+
+/** The activity that takes away what was there for the time of the migration. */
+export function createHelperActivities(clusters: Clusters) {
+  return {
+    /**
+     * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as that is
+     * there, this is not over.
+     */
+    removeHelpers: withFailures('remove our helpers', async ({ cluster }: { cluster: string }): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      await liftNatExemption(connection);
+      const { items } = await connection.core.listNode({});
+      for (const { metadata } of items) {
+        const { name = '', labels = {}, annotations = {} } = metadata ?? {};
+        const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
+        if (ours.length === 0 && labels[flipLabel] === undefined) continue;
+        await patchNode(connection, name, {
+          metadata: { labels: { [flipLabel]: null }, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
+          // Without its mark, nobody would know that the cordon is ours.
+          ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
+        });
+      }
+      await removeNamespace(connection);
+    }),
+  };
+}

@@ -1,0 +1,46 @@
+import { failure } from '../support/failures.ts';
+import type { Clusters } from '../kubernetes/connection.ts';
+import { findCanal } from '../canal/detect.ts';
+import { recreateCanalPod } from '../canal/restore.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { runOnHost } from './run-script.ts';
+
+/** The activities that work on the nodes themselves. */
+export function createHostActivities(clusters: Clusters) {
+  return {
+    /**
+     * Puts the source network's CNI files back and takes Cilium's away. Where none is left to put back, Canal's pod of the
+     * node is made anew, which writes it.
+     * @throws WrongNetwork when there is still none.
+     */
+    restoreSourceCni: withFailures(
+      "put Canal's CNI file back",
+      async ({ cluster, node }: NodeTarget): Promise<void> => {
+        const connection = await clusters.connect(cluster);
+        const files = await runOnHost(connection, node, 'restore-source-cni');
+        // Cilium has never been here, so there is nothing to put back.
+        if (files === undefined || files.length > 0) return;
+        const canal = await findCanal(connection);
+        if (canal === undefined)
+          throw failure('WrongNetwork', `${node} has no CNI file of Canal, and Canal is not installed any more`);
+        await recreateCanalPod(connection, canal, node);
+        const written = await runOnHost(connection, node, 'restore-source-cni');
+        if (written?.length === 0) throw failure('WrongNetwork', `Canal wrote no CNI file on ${node}`);
+      }
+    ),
+
+    /**
+     * Removes what a network has left on a node, and looks whether it is gone: links, routes, rules, sets, files.
+     * @throws CleanUpIncomplete naming what is still there.
+     */
+    cleanHost: withFailures(
+      'clean the node',
+      async ({ cluster, node, traces }: NodeTarget & { traces: 'canal' | 'cilium' }): Promise<void> => {
+        const left = await runOnHost(await clusters.connect(cluster), node, `clean-${traces}`);
+        if (left === undefined || left.length === 0) return;
+        throw failure('CleanUpIncomplete', `on ${node} there is still: ${left.join('; ')}`, { retryable: true });
+      }
+    ),
+  };
+}

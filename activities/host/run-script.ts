@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { agentImage } from '../cilium/agents.ts';
+import { failure } from '../support/failures.ts';
+import { applyObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { poll } from '../support/poll.ts';
+import { applyNamespace } from '../helpers/namespace.ts';
+import { removeOwnPod } from '../helpers/one-shot-pod.ts';
+
+/** Scripts of this folder, each readable by itself. */
+export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium' | 'diagnose';
+
+/** A script's outcome is its pod's termination message, which holds 4 KiB; of a longer one it is the log. */
+const inLog: readonly HostScript[] = ['diagnose'];
+const maxLogBytes = 1_000_000;
+
+/** How long a script may take, in ms; the longest clears thousands of rules. */
+const scriptMs = 300_000;
+
+/**
+ * Runs one of our scripts on a node, in a privileged pod on its network with its root at /host. It runs twice without
+ * harm, so a pod that an earlier attempt left is removed first.
+ * @returns what the script reports, line by line; undefined when no image for it is on the nodes, because Cilium has
+ * never been there.
+ * @throws NodeNotReady when the pod does not run; CleanUpIncomplete when the script fails.
+ */
+export async function runOnHost(
+  connection: ClusterConnection,
+  node: string,
+  script: HostScript
+): Promise<string[] | undefined> {
+  const { core } = connection;
+  const image = await agentImage(connection);
+  if (image === undefined) return undefined;
+  await applyNamespace(connection, image);
+  const name = `${script}-${node}`.slice(0, 253);
+  const read = () => ifFound(core.readNamespacedPod({ name, namespace }));
+  await removeOwnPod(connection, name);
+  await applyObject(connection, hostPod(name, node, image, script));
+  const { exitCode, message } = await poll(
+    async () => {
+      const ended = (await read())?.status?.containerStatuses?.[0]?.state?.terminated;
+      return ended === undefined
+        ? { waitingFor: `${script} on ${node} (pod ${namespace}/${name})` }
+        : { done: { exitCode: ended.exitCode, message: ended.message ?? '' } };
+    },
+    { timeoutMs: scriptMs, everyMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
+  );
+  const text = inLog.includes(script)
+    ? await core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })
+    : message;
+  await removeOwnPod(connection, name);
+  const lines = text.split('\n').filter(Boolean);
+  if (exitCode === 0) return lines;
+  throw failure('CleanUpIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {
+    retryable: true,
+  });
+}
+
+function hostPod(name: string, node: string, image: string, script: HostScript) {
+  const source = readFileSync(path.join(import.meta.dirname, `${script}.sh`), 'utf8');
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace, labels: { app: script, ...ownedLabels } },
+    spec: {
+      // Past the scheduler: the node may be cordoned, and may have no network for pods.
+      nodeName: node,
+      hostNetwork: true,
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      terminationGracePeriodSeconds: 1,
+      priorityClassName: 'system-node-critical',
+      tolerations: [{ operator: 'Exists' }],
+      containers: [
+        {
+          name: 'script',
+          image,
+          imagePullPolicy: 'IfNotPresent',
+          command: ['bash', '-c', source],
+          securityContext: { privileged: true },
+          terminationMessagePolicy: 'FallbackToLogsOnError',
+          volumeMounts: [
+            { name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' },
+            { name: 'xtables-lock', mountPath: '/run/xtables.lock' },
+            { name: 'bpf', mountPath: '/sys/fs/bpf', mountPropagation: 'HostToContainer' },
+          ],
+        },
+      ],
+      volumes: [
+        { name: 'host', hostPath: { path: '/' } },
+        { name: 'xtables-lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } },
+        { name: 'bpf', hostPath: { path: '/sys/fs/bpf' } },
+      ],
+    },
+  };
+}

@@ -1,0 +1,33 @@
+import type { V1CustomResourceDefinition } from '@kubernetes/client-node';
+import { poll } from '../support/poll.ts';
+import { deleteObject, listKnown } from './apply.ts';
+import type { ClusterConnection } from './connection.ts';
+
+const apiVersion = 'apiextensions.k8s.io/v1';
+const kind = 'CustomResourceDefinition';
+
+/** The definitions of one API group. */
+export async function definitionsOf(
+  connection: ClusterConnection,
+  group: string
+): Promise<V1CustomResourceDefinition[]> {
+  const all = await listKnown<V1CustomResourceDefinition>(connection, apiVersion, kind);
+  return all.filter(({ spec }) => spec.group === group);
+}
+
+/**
+ * Removes the definitions of an API group, and with them all of its objects, and waits until they are gone.
+ * @throws CleanUpIncomplete naming those that are still there.
+ */
+export async function removeDefinitions(connection: ClusterConnection, group: string): Promise<void> {
+  for (const { metadata } of await definitionsOf(connection, group)) {
+    await deleteObject(connection, { apiVersion, kind, metadata: { name: metadata?.name ?? '' } });
+  }
+  await poll(
+    async () => {
+      const left = (await definitionsOf(connection, group)).map(({ metadata }) => metadata?.name);
+      return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
+    },
+    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }
+  );
+}

@@ -1,0 +1,195 @@
+import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
+import { Context } from '@temporalio/activity';
+import type { Blocker } from '../../model/status.ts';
+import { mapLimit } from '../support/map-limit.ts';
+import { failure } from '../support/failures.ts';
+import { heartbeat } from '../support/heartbeat.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { budgetText, budgetsOf } from '../kubernetes/disruption-budgets.ts';
+import { drainVerdict, endingOf, isOverdue, type DrainRules } from './drain-rules.ts';
+import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from '../kubernetes/errors.ts';
+import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import type { DrainRound } from '../../model/drain-round.ts';
+
+/** Input of `movePods`. */
+export interface DrainTarget extends NodeTarget, DrainRules {
+  /** How long one round takes at most, in seconds. */
+  roundSeconds: number;
+}
+
+/** Between two looks at a node's pods, in ms: as long as the last look took, but no less than this. */
+const lookMs = 1_000;
+
+/** And no longer than this, in ms. */
+const longestLookMs = 10_000;
+
+/** So many evictions of a node are asked for at a time. */
+const evictionsAtOnce = 4;
+
+/** A refused eviction is tried again after this long, in ms, unless the API server says when. */
+const refusedEvictionMs = 3_000;
+
+/** At most this many pods are named. */
+const maxNamed = 50;
+
+type Refusal = Pick<Blocker, 'kind' | 'reason'> & { again: number };
+
+/** The activity that empties a node, by the eviction API: pods are deleted only where a human named them. */
+export function createDrainActivities(clusters: Clusters) {
+  return {
+    /**
+     * One round of moving a node's pods to the right network: evicts those that may be, waits for those that end, and
+     * comes back when none is left or the round is over.
+     * @throws DrainBlocked, before any pod is evicted, when one needs a consent that was not given.
+     */
+    movePods: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
+      const connection = await clusters.connect(target.cluster);
+      const end = Date.now() + target.roundSeconds * 1_000;
+      const refusals = new Map<string, Refusal>();
+      // What the first look finds, and that nothing is left, is what counts; looks between may be a little behind.
+      for (let cached = false; ; cached = true) {
+        const begun = Date.now();
+        let left = await look(connection, target, refusals, cached);
+        if (left.length === 0 && cached) left = await look(connection, target, refusals, false);
+        if (left.length === 0 || Date.now() >= end) return { left: left.slice(0, maxNamed) };
+        const names = left.slice(0, 10).map(({ pod, reason }) => `${pod}: ${reason}`);
+        heartbeat({ waitingFor: `${left.length} pods to leave ${target.node}\n${names.join('\n')}` });
+        await Context.current().sleep(Math.min(longestLookMs, Math.max(lookMs, Date.now() - begun)));
+      }
+    }),
+  };
+}
+
+/** Looks at every pod once, and asks for the evictions that are due. @returns what is still there. */
+async function look(
+  connection: ClusterConnection,
+  target: DrainTarget,
+  refusals: Map<string, Refusal>,
+  cached: boolean
+): Promise<Blocker[]> {
+  const now = Date.now();
+  const decided = (await listPods(connection, { node: target.node, cached })).map((pod) => ({
+    pod,
+    verdict: drainVerdict(pod, target, now),
+  }));
+  const refused = decided.flatMap(({ pod, verdict }) =>
+    verdict.action === 'refuse' ? [`${pod.key}: ${verdict.reason}, or send forcePod`] : []
+  );
+  if (refused.length > 0)
+    throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
+
+  let nodeReady: Promise<boolean> | undefined;
+  const ready = () => (nodeReady ??= connection.core.readNode({ name: target.node }).then(isReady));
+  const left = await mapLimit(evictionsAtOnce, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
+    const blocked = (why: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...why });
+    if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
+    if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });
+    if (pod.deletion !== undefined) {
+      const ending = endingOf(pod, !isOverdue(pod, now) || (await ready()), now);
+      return ending && blocked(ending);
+    }
+    const before = refusals.get(pod.uid);
+    const refusal = before !== undefined && now < before.again ? before : await remove(connection, pod, verdict.action);
+    if (refusal === undefined) refusals.delete(pod.uid);
+    else refusals.set(pod.uid, refusal);
+    return blocked(
+      refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }
+    );
+  });
+  return left.filter((one) => one !== undefined);
+}
+
+/** Asks for the eviction of that very pod: another pod of its name, as a StatefulSet makes, is not the one that was looked at. */
+export async function requestEviction({ core }: ClusterConnection, pod: PodFacts, dryRun = false): Promise<void> {
+  const { name, namespace, uid } = pod;
+  await core.createNamespacedPodEviction({
+    name,
+    namespace,
+    ...(dryRun && { dryRun: 'All' }),
+    body: {
+      apiVersion: 'policy/v1',
+      kind: 'Eviction',
+      metadata: { name, namespace },
+      deleteOptions: { preconditions: { uid }, ...(dryRun && { dryRun: ['All'] }) },
+    },
+  });
+}
+
+/** Asks for the end of that very pod. @returns why it was refused; undefined when it goes or is gone. */
+async function remove(
+  connection: ClusterConnection,
+  pod: PodFacts,
+  action: 'evict' | 'delete'
+): Promise<Refusal | undefined> {
+  const { core } = connection;
+  const { name, namespace, uid } = pod;
+  try {
+    if (action === 'delete') {
+      // In its own grace period, as an eviction would have done.
+      await core.deleteNamespacedPod({ name, namespace, body: { preconditions: { uid } } });
+      return undefined;
+    }
+    await requestEviction(connection, pod);
+    return undefined;
+  } catch (error) {
+    const answer = refusalOf(error, pod.namespace, await budgetsFor(connection, pod, error), Date.now());
+    if (answer === 'unknown') throw error;
+    return answer === 'gone' ? undefined : answer;
+  }
+}
+
+/**
+ * What the API server's answer to an eviction means: the pod is gone, or it is refused until later; `unknown` for what
+ * is no answer about the pod.
+ * @param budgets those that select the pod.
+ */
+export function refusalOf(
+  error: unknown,
+  namespace: string,
+  budgets: readonly V1PodDisruptionBudget[],
+  now: number
+): Refusal | 'gone' | 'unknown' {
+  const status = statusOf(error);
+  if (status === 404 || status === 409) return 'gone';
+  const again = now + retryAfterMs(error);
+  const causes = causesOf(error);
+  if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
+    return { kind: 'waits', reason: 'its namespace is being deleted', again };
+  }
+  if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
+    const said = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
+    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || said, again };
+  }
+  // The API server has too much to do.
+  if (status === 429) return { kind: 'waits', reason: messageOf(error), again };
+  // No eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
+  if (status === 500 && budgets.length > 1) {
+    const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
+    const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
+    return { kind: 'budget', reason, again };
+  }
+  return 'unknown';
+}
+
+function causesOf(error: unknown): readonly { reason?: string; message?: string }[] {
+  return statusBody(error)?.details?.causes ?? [];
+}
+
+/** The budgets about a pod, where the answer may be about them. */
+async function budgetsFor(
+  { policy }: ClusterConnection,
+  pod: PodFacts,
+  error: unknown
+): Promise<V1PodDisruptionBudget[]> {
+  const status = statusOf(error);
+  if (status !== 429 && status !== 500) return [];
+  const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace }));
+  return budgetsOf(pod, list?.items ?? []);
+}
+
+function retryAfterMs(error: unknown): number {
+  const seconds = Number(headerOf(error, 'retry-after'));
+  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : refusedEvictionMs;
+}

@@ -1,0 +1,185 @@
+import { flipLabel } from '../../model/names.ts';
+import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
+import { byName, grouped, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { bootAnnotation, cordonedAnnotation } from '../kubernetes/names.ts';
+import { listNodes, patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
+import { listPods } from '../kubernetes/pods.ts';
+import { mapLimit } from '../support/map-limit.ts';
+import { poll } from '../support/poll.ts';
+import { isOnSource } from './source-pods.ts';
+
+/** Input of `observeNodes`. */
+export interface NodesTarget {
+  cluster: string;
+  targetPodCidr: string;
+  /** Digest of what the caller knows (model/node-digest.ts): only what differs from it is told. @default everything is */
+  known?: string;
+  /** The flipped nodes whose pods are looked at; the others have none on the source network. @default all */
+  pods?: string[];
+}
+
+/** A node, and whether it is Ready. */
+interface NodeReadiness {
+  name: string;
+  ready: boolean;
+}
+
+/** So many nodes' pods are read at a time. */
+const nodesAtOnce = 10;
+
+/** Between two looks at the nodes while nothing else goes on, in ms. */
+const watchMs = 10_000;
+
+/** The activities on nodes. `workerNode` is the node that this worker runs on, if it runs in the cluster. */
+export function createNodeActivities(clusters: Clusters, workerNode?: string) {
+  return {
+    /** Reads how far each node is. */
+    observeNodes: withFailures(
+      'observe the nodes',
+      async ({ cluster, targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
+        const nodes = await nodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode, pods);
+        if (known === undefined) return { groups: grouped(nodes) };
+        const buckets = differences(known, digestOf(nodes));
+        return { groups: grouped(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
+      }
+    ),
+
+    /** Reads one node. @throws NodeNotReady when it does not exist. */
+    observeNode: withFailures(
+      'observe the node',
+      async ({ cluster, node }: NodeTarget): Promise<{ flipped: boolean }> => {
+        const connection = await clusters.connect(cluster);
+        const { metadata } = await readNode(connection, node);
+        return { flipped: metadata?.labels?.[flipLabel] === 'true' };
+      }
+    ),
+
+    /** Names of all nodes. */
+    nodeNames: withFailures('list the nodes', async ({ cluster }: { cluster: string }): Promise<string[]> => {
+      const items = await listNodes(await clusters.connect(cluster));
+      return items.map(({ metadata }) => metadata?.name ?? '').sort();
+    }),
+
+    /** Waits until a node joins, leaves, or changes between Ready and not. For as long as its caller lets it. */
+    waitForNodeChange: withFailures(
+      'watch the nodes',
+      async ({ cluster, known }: { cluster: string; known: NodeReadiness[] }): Promise<void> =>
+        waitForChange(await clusters.connect(cluster), known)
+    ),
+
+    /**
+     * Cordons a node and marks that it was us; a node that is cordoned already is left as it is, and stays cordoned
+     * after its migration.
+     */
+    cordonNode: withFailures('cordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      const found = await readNode(connection, node);
+      if (found.spec?.unschedulable === true) return;
+      await patchNode(connection, node, {
+        metadata: { annotations: { [cordonedAnnotation]: 'true' } },
+        spec: { unschedulable: true },
+      });
+    }),
+
+    /** Uncordons a node that {@link cordonNode} cordoned; any other is left alone, and so is one that is gone. */
+    uncordonNode: withFailures('uncordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
+      const connection = await clusters.connect(cluster);
+      const found = await ifFound(connection.core.readNode({ name: node }));
+      if (found?.metadata?.annotations?.[cordonedAnnotation] === undefined) return;
+      await patchNode(connection, node, {
+        metadata: { annotations: { [cordonedAnnotation]: null } },
+        spec: { unschedulable: null },
+      });
+    }),
+
+    /**
+     * Waits until a node has another boot ID than when it was flipped, and is Ready.
+     * @throws RebootMissing when the time is over.
+     */
+    waitForReboot: withFailures(
+      'wait for the reboot',
+      async ({ cluster, node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> =>
+        waitForBoot(await clusters.connect(cluster), node, timeoutSeconds * 1_000)
+    ),
+  };
+}
+
+async function waitForChange(connection: ClusterConnection, known: readonly NodeReadiness[]): Promise<void> {
+  const before = stateOf(known);
+  const look = async () => {
+    const items = await listNodes(connection);
+    const now = stateOf(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
+    return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
+  };
+  await poll(look, { timeoutMs: Infinity, everyMs: watchMs, onTimeout: 'NodeNotReady' });
+}
+
+async function waitForBoot(connection: ClusterConnection, node: string, timeoutMs: number): Promise<void> {
+  const look = async () => {
+    const found = await readNode(connection, node);
+    const before = found.metadata?.annotations?.[bootAnnotation];
+    if (found.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
+    return isReady(found) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
+  };
+  const advice = 'reboot it, then retry the node';
+  await poll(look, { timeoutMs, everyMs: 2_000, onTimeout: 'RebootMissing', advice });
+}
+
+/** Reads how far each node is, in order of their names. */
+async function nodeFacts(
+  connection: ClusterConnection,
+  targetPodCidr: string,
+  workerNode: string | undefined,
+  pods: readonly string[] | undefined
+): Promise<NodeFacts[]> {
+  const items = await listNodes(connection);
+  const flipped = items.flatMap(({ metadata }) =>
+    metadata?.labels?.[flipLabel] === 'true' && pods?.includes(metadata.name ?? '') !== false
+      ? [metadata.name ?? '']
+      : []
+  );
+  const onSource = await countOnSource(connection, flipped, targetPodCidr, pods === undefined);
+  return items
+    .map((item) => {
+      const { name = '', labels = {}, annotations = {} } = item.metadata ?? {};
+      return {
+        name,
+        controlPlane: labels['node-role.kubernetes.io/control-plane'] !== undefined,
+        ready: isReady(item),
+        hostsWorker: name === workerNode,
+        flipped: labels[flipLabel] === 'true',
+        cordonedByUs: annotations[cordonedAnnotation] !== undefined,
+        podsOnSource: onSource.get(name) ?? 0,
+      };
+    })
+    .sort(byName);
+}
+
+/** Counts the pods of some nodes that are on the source network. @param many the nodes may be most of the cluster's. */
+async function countOnSource(
+  connection: ClusterConnection,
+  nodes: readonly string[],
+  targetPodCidr: string,
+  many: boolean
+): Promise<Map<string, number>> {
+  const wanted = new Set(nodes);
+  if (wanted.size === 0) return new Map();
+  const pods = many
+    ? await listPods(connection)
+    : (await mapLimit(nodesAtOnce, nodes, (node) => listPods(connection, { node }))).flat();
+  const counts = new Map<string, number>();
+  for (const pod of pods) {
+    if (wanted.has(pod.node) && isOnSource(pod, targetPodCidr)) counts.set(pod.node, (counts.get(pod.node) ?? 0) + 1);
+  }
+  return counts;
+}
+
+function stateOf(nodes: readonly NodeReadiness[]): string {
+  return nodes
+    .map(({ name, ready }) => `${name} ${ready}`)
+    .sort()
+    .join('\n');
+}

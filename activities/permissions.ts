@@ -1,0 +1,156 @@
+import { bridgeRole, identityBridge } from './helpers/names.ts';
+import type { ClusterConnection } from './kubernetes/connection.ts';
+import { helperNamespace } from './kubernetes/names.ts';
+
+/** A right that the worker needs. */
+export interface Permission {
+  group: string;
+  resource: string;
+  verbs: readonly string[];
+  /** Where it needs it; everywhere when missing. */
+  namespace?: string;
+  /** The only objects that it needs it for. */
+  names?: readonly string[];
+}
+
+const read = ['get', 'list'] as const;
+const write = ['get', 'create', 'patch', 'delete'] as const;
+
+/**
+ * Roles of Cilium's chart, whichever of its features are on. To make a role, one needs the rights in it, or the right to go
+ * beyond one's own for just this role.
+ */
+const ciliumRoles = [
+  'cilium',
+  'cilium-bgp-control-plane-secrets',
+  'cilium-config-agent',
+  'cilium-envoy',
+  'cilium-gateway-secrets',
+  'cilium-ingress-secrets',
+  'cilium-operator',
+  'cilium-operator-gateway-secrets',
+  'cilium-operator-ingress-secrets',
+  'cilium-operator-tlsinterception-secrets',
+  'cilium-operator-ztunnel',
+  'cilium-tlsinterception-secrets',
+  'hubble-generate-certs',
+  'hubble-ui',
+] as const;
+
+/** What Calico v3.26 to v3.30 defines; all of it is exported before it is removed. */
+const calicoResources = [
+  'bgpconfigurations',
+  'bgpfilters',
+  'bgppeers',
+  'blockaffinities',
+  'caliconodestatuses',
+  'clusterinformations',
+  'felixconfigurations',
+  'globalnetworkpolicies',
+  'globalnetworksets',
+  'hostendpoints',
+  'ipamblocks',
+  'ipamconfigs',
+  'ipamhandles',
+  'ippools',
+  'ipreservations',
+  'kubecontrollersconfigurations',
+  'networkpolicies',
+  'networksets',
+  'stagedglobalnetworkpolicies',
+  'stagedkubernetesnetworkpolicies',
+  'stagednetworkpolicies',
+  'tiers',
+] as const;
+
+/**
+ * What the worker does in a cluster, beside what Helm needs for the chart's own objects, which the server-side dry run
+ * tries one by one.
+ */
+export const permissions: readonly Permission[] = [
+  { group: '', resource: 'nodes', verbs: [...read, 'patch'] },
+  { group: '', resource: 'pods', verbs: [...write, 'list'] },
+  { group: '', resource: 'pods/eviction', verbs: ['create'] },
+  { group: '', resource: 'pods/log', verbs: ['get'], namespace: helperNamespace },
+  { group: '', resource: 'namespaces', verbs: [...write, 'list'] },
+  { group: '', resource: 'services', verbs: [...write, 'list'] },
+  { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
+  // The probers' right, which nobody without it may give.
+  { group: '', resource: 'configmaps', verbs: ['watch'], namespace: helperNamespace },
+  { group: '', resource: 'serviceaccounts', verbs: [...write, 'list'] },
+  { group: '', resource: 'secrets', verbs: [...write, 'list', 'update'], namespace: 'kube-system' },
+  { group: '', resource: 'persistentvolumes', verbs: ['list'] },
+  { group: 'apps', resource: 'daemonsets', verbs: [...write, 'list'] },
+  { group: 'apps', resource: 'deployments', verbs: [...write, 'list'] },
+  { group: 'apps', resource: 'controllerrevisions', verbs: ['list'], namespace: 'kube-system' },
+  { group: 'policy', resource: 'poddisruptionbudgets', verbs: [...read, 'delete'] },
+  { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: [...read, 'watch'] },
+  { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['list', 'get', 'create', 'patch'] },
+  { group: 'networking.k8s.io', resource: 'servicecidrs', verbs: ['list'] },
+  {
+    group: 'coordination.k8s.io',
+    resource: 'leases',
+    verbs: ['get', 'create', 'update', 'delete'],
+    namespace: 'kube-system',
+  },
+  { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: write },
+  { group: 'rbac.authorization.k8s.io', resource: 'rolebindings', verbs: write },
+  { group: 'rbac.authorization.k8s.io', resource: 'clusterroles', verbs: [...write, 'list'] },
+  { group: 'rbac.authorization.k8s.io', resource: 'clusterrolebindings', verbs: [...write, 'list'] },
+  { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['get', 'list', 'delete'] },
+  { group: 'admissionregistration.k8s.io', resource: 'validatingwebhookconfigurations', verbs: ['list'] },
+  { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations', verbs: ['list'] },
+  { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: ciliumRoles },
+  // The probers' own: a dry run binds it before it is there, so that the rights in it cannot be compared.
+  { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind'], names: ['prober'] },
+  { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: [identityBridge] },
+  {
+    group: 'rbac.authorization.k8s.io',
+    resource: 'clusterroles',
+    verbs: ['bind', 'escalate'],
+    names: [...ciliumRoles, bridgeRole],
+  },
+  ...calicoResources.map((resource) => ({ group: 'crd.projectcalico.org', resource, verbs: ['list'] as const })),
+  { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: write },
+  { group: 'cilium.io', resource: 'ciliumnodes', verbs: ['list'] },
+  { group: 'cilium.io', resource: 'ciliumendpoints', verbs: ['list', 'delete'] },
+  { group: 'cilium.io', resource: 'ciliumnetworkpolicies', verbs: [...write, 'list'] },
+  { group: 'cilium.io', resource: 'ciliumclusterwidenetworkpolicies', verbs: [...write, 'list'] },
+];
+
+/** Asks the API server about each right. @returns those that are missing, in words, and how many were asked for. */
+export async function missingPermissions({
+  authorization,
+}: Pick<ClusterConnection, 'authorization'>): Promise<{ asked: number; missing: string[] }> {
+  const asked = permissions.flatMap((permission) =>
+    (permission.names ?? [undefined]).flatMap((name) => permission.verbs.map((verb) => ({ permission, verb, name })))
+  );
+  const answers = await Promise.all(
+    asked.map(async ({ permission, verb, name }) => {
+      const { group, resource: whole, namespace } = permission;
+      const [resource, subresource] = whole.split('/');
+      const review = await authorization.createSelfSubjectAccessReview({
+        body: {
+          spec: {
+            resourceAttributes: {
+              group,
+              verb,
+              ...(resource !== undefined && { resource }),
+              ...(subresource !== undefined && { subresource }),
+              ...(namespace !== undefined && { namespace }),
+              ...(name !== undefined && { name }),
+            },
+          },
+        },
+      });
+      return review.status?.allowed === true ? [] : [text(permission, verb, name)];
+    })
+  );
+  return { asked: asked.length, missing: answers.flat() };
+}
+
+function text({ group, resource, namespace }: Permission, verb: string, name?: string): string {
+  const where = namespace === undefined ? '' : ` in ${namespace}`;
+  const which = name === undefined ? '' : ` ${name}`;
+  return `${verb} ${resource}${group === '' ? '' : `.${group}`}${which}${where}`;
+}

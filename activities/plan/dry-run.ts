@@ -1,0 +1,119 @@
+import type { HelmValues } from '../../model/helm-values.ts';
+import { flipLabel } from '../../model/names.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import type { Rehearsal } from '../../model/dry-run.ts';
+import { calicoGroup } from '../canal/export.ts';
+import { findCanal } from '../canal/detect.ts';
+import { canalObjects } from '../canal/removal.ts';
+import type { HelmSettings } from '../helm/command.ts';
+import { rehearseRelease } from '../helm/release.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { definitionsOf } from '../kubernetes/crds.ts';
+import { budgetText, budgetsOf } from '../kubernetes/disruption-budgets.ts';
+import { requestEviction } from '../node/drain.ts';
+import { drainVerdict } from '../node/drain-rules.ts';
+import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
+import { cordonedAnnotation } from '../kubernetes/names.ts';
+import { patchNode } from '../kubernetes/nodes.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { keyOf } from '../kubernetes/object-key.ts';
+
+/** At most this many are named in one line. */
+const maxNamed = 20;
+
+/** The activities of a dry run: the API server is asked what it would do, and does nothing. */
+export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings) {
+  return {
+    /** Has the API server try Cilium's release. @throws HelmFailed when it would be refused. */
+    rehearseRelease: withFailures(
+      'rehearse the release',
+      async ({ input, values }: { input: MigrationInput; values: HelmValues }): Promise<void> => {
+        const { cluster, chart, chartVersion: version } = input;
+        await rehearseRelease(clusters, helm, { cluster, chart, version, values });
+      }
+    ),
+
+    /** Has the API server try what a node's migration does: cordon, label, and the eviction of each of its pods. */
+    rehearseNode: withFailures(
+      'rehearse the node',
+      async ({ input, node }: { input: MigrationInput; node: string }): Promise<Rehearsal> => {
+        const connection = await clusters.connect(input.cluster);
+        const body = {
+          metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
+          spec: { unschedulable: true },
+        };
+        await patchNode(connection, node, body, true);
+        const { granted, problems } = await tryDrain(connection, input, node);
+        const named = granted.slice(0, maxNamed).join(', ');
+        return {
+          step: `migrate ${node}`,
+          would: [`cordon and label ${node}`, `evict ${granted.length} pods: ${named}`],
+          problems: problems.slice(0, maxNamed),
+        };
+      }
+    ),
+
+    /** Has the API server try the removal of Canal. */
+    rehearseCleanUp: withFailures(
+      'rehearse the clean-up',
+      async ({ cluster }: { cluster: string }): Promise<Rehearsal> => {
+        const connection = await clusters.connect(cluster);
+        const canal = await findCanal(connection);
+        const objects = canal === undefined ? [] : await canalObjects(connection, canal);
+        const definitions = await definitionsOf(connection, calicoGroup);
+        const problems: string[] = [];
+        for (const object of objects) {
+          const attempt = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
+            if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
+            problems.push(`${object.kind} ${keyOf(object)}: ${messageOf(error)}`);
+          });
+          await ifKnown(ifFound(attempt));
+        }
+        const names = objects.map((object) => `${object.kind} ${keyOf(object)}`);
+        return {
+          step: 'clean-up',
+          would: [
+            `remove ${names.length} objects: ${names.slice(0, maxNamed).join(', ')}`,
+            `export the objects of ${definitions.length} definitions of Calico, and remove them`,
+          ],
+          problems,
+        };
+      }
+    ),
+  };
+}
+
+/** Has the API server try the eviction of each pod of a node. */
+async function tryDrain(
+  connection: ClusterConnection,
+  { podCidr: targetPodCidr, drain: options }: MigrationInput,
+  node: string
+): Promise<{ granted: string[]; problems: string[] }> {
+  const rules = { to: 'target' as const, targetPodCidr, options, forcedPods: [], daemonSets: true };
+  const granted: string[] = [];
+  const problems: string[] = [];
+  for (const pod of await listPods(connection, { node })) {
+    const verdict = drainVerdict(pod, rules, Date.now());
+    if (verdict.action === 'refuse') problems.push(`${pod.key}: ${verdict.reason}`);
+    if (verdict.action !== 'evict' || pod.deletion !== undefined) continue;
+    const refusal = await tryEviction(connection, pod);
+    if (refusal === undefined) granted.push(pod.key);
+    else problems.push(`${pod.key}: ${refusal}`);
+  }
+  return { granted, problems };
+}
+
+/** @returns why the API server would not evict the pod now. */
+async function tryEviction(connection: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
+  try {
+    await requestEviction(connection, pod, true);
+    return undefined;
+  } catch (error) {
+    const status = statusOf(error);
+    if (status === 404 || status === 409) return undefined;
+    if (status === undefined) throw error;
+    const list = await connection.policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace });
+    const budgets = budgetsOf(pod, list.items);
+    return budgets.map(budgetText).join('; ') || messageOf(error);
+  }
+}

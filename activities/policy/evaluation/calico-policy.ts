@@ -1,0 +1,153 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { oncePerPod } from './flows.ts';
+import { parseSelector, selects, withKeys, type Expression } from './selectors.ts';
+
+/** One end of a rule of Calico's. */
+export interface EntityRule {
+  nets?: readonly string[];
+  notNets?: readonly string[];
+  selector?: string;
+  notSelector?: string;
+  namespaceSelector?: string;
+  serviceAccounts?: { names?: readonly string[]; selector?: string };
+  ports?: readonly (number | string)[];
+  notPorts?: readonly (number | string)[];
+  services?: { name?: string; namespace?: string };
+}
+
+/** A rule of Calico's (projectcalico/api, v3/networkpolicy.go). */
+export interface CalicoRule {
+  action: 'Allow' | 'Deny' | 'Log' | 'Pass';
+  protocol?: string | number;
+  notProtocol?: string | number;
+  ipVersion?: number;
+  icmp?: { type?: number; code?: number };
+  notICMP?: { type?: number; code?: number };
+  source?: EntityRule;
+  destination?: EntityRule;
+  http?: object;
+}
+
+/** Calico's NetworkPolicy or GlobalNetworkPolicy, as stored. */
+export type CalicoPolicy = KubernetesObject & {
+  kind?: 'NetworkPolicy' | 'GlobalNetworkPolicy';
+  spec?: {
+    tier?: string;
+    order?: number;
+    selector?: string;
+    namespaceSelector?: string;
+    serviceAccountSelector?: string;
+    types?: readonly ('Ingress' | 'Egress')[];
+    ingress?: readonly CalicoRule[];
+    egress?: readonly CalicoRule[];
+    doNotTrack?: boolean;
+    preDNAT?: boolean;
+    applyOnForward?: boolean;
+  };
+};
+
+/** A NetworkSet or GlobalNetworkSet. */
+export type NetworkSet = KubernetesObject & { spec?: { nets?: readonly string[] } };
+
+/** Names of labels that Calico adds (projectcalico/api, v3/constants.go; libcalico-go conversion/constants.go). */
+const namespaceName = 'projectcalico.org/namespace';
+const accountName = 'projectcalico.org/serviceaccount';
+const namespacePrefix = 'pcns.';
+const accountPrefix = 'pcsa.';
+
+/** Protocols by number, where they have a name of their own. */
+const protocolNames: Readonly<Record<number, string>> = {
+  1: 'ICMP',
+  6: 'TCP',
+  17: 'UDP',
+  58: 'ICMPV6',
+  132: 'SCTP',
+  136: 'UDPLITE',
+};
+
+/** A protocol by its upper-case name. */
+export function protocolName(protocol: string | number): string {
+  const number = Number(protocol);
+  return Number.isInteger(number) ? (protocolNames[number] ?? String(number)) : String(protocol).toUpperCase();
+}
+
+/** Directions that a policy of Calico's is about; what is not said follows from the rules it has. */
+export function calicoTypes({ spec }: CalicoPolicy): readonly ('Ingress' | 'Egress')[] {
+  if (spec?.types !== undefined && spec.types.length > 0) return spec.types;
+  const egress = (spec?.egress ?? []).length > 0;
+  const ingress = (spec?.ingress ?? []).length > 0;
+  return [...(ingress || !egress ? (['Ingress'] as const) : []), ...(egress ? (['Egress'] as const) : [])];
+}
+
+/** Labels of a pod as Calico's selectors see them. */
+export const calicoLabels = oncePerPod((pod) => {
+  const labels: Record<string, string> = {
+    ...pod.labels,
+    [namespaceName]: pod.namespace,
+    [accountName]: pod.serviceAccount,
+    'projectcalico.org/orchestrator': 'k8s',
+    [`${namespacePrefix}projectcalico.org/name`]: pod.namespace,
+    [`${accountPrefix}projectcalico.org/name`]: pod.serviceAccount,
+  };
+  for (const [key, value] of Object.entries(pod.namespaceLabels)) labels[namespacePrefix + key] = value;
+  for (const [key, value] of Object.entries(pod.serviceAccountLabels)) labels[accountPrefix + key] = value;
+  return labels;
+});
+
+/** Whom a policy is about. */
+export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression {
+  const parts: Expression[] = [parseSelector(spec?.selector ?? '')];
+  if (metadata?.namespace !== undefined) parts.push(inNamespace(metadata.namespace));
+  const { namespaceSelector, serviceAccountSelector } = spec ?? {};
+  if (isGiven(namespaceSelector)) parts.push(namespaces(namespaceSelector));
+  if (isGiven(serviceAccountSelector)) {
+    parts.push(withKeys(parseSelector(serviceAccountSelector), (key) => accountPrefix + key));
+  }
+  return { is: 'and', of: parts };
+}
+
+/**
+ * Whom one end of a rule is about, as far as it says so by labels; undefined when it does not
+ * (libcalico-go backend/syncersv1/updateprocessors/rules.go, getEndpointSelector).
+ */
+export function entityExpression(rule: EntityRule, policyNamespace: string | undefined): Expression | undefined {
+  const parts: Expression[] = [];
+  const { selector, notSelector, namespaceSelector } = rule;
+  const { selector: accounts, names = [] } = rule.serviceAccounts ?? {};
+  if (isGiven(accounts)) parts.push(withKeys(parseSelector(accounts), (key) => accountPrefix + key));
+  if (names.length > 0) parts.push({ is: 'in', key: accountName, values: names });
+  if (isGiven(selector)) parts.push(parseSelector(selector));
+  if (parts.length === 0 && !isGiven(namespaceSelector) && !isGiven(notSelector)) return undefined;
+  if (isGiven(namespaceSelector)) parts.push(namespaces(namespaceSelector));
+  else if (policyNamespace !== undefined) parts.push(inNamespace(policyNamespace));
+  return parts.length === 0 ? undefined : { is: 'and', of: parts };
+}
+
+/** Whether a selector says something: an empty one is one that is not there. */
+export function isGiven(selector: string | undefined): selector is string {
+  return selector !== undefined && selector !== '';
+}
+
+function inNamespace(name: string): Expression {
+  return { is: 'in', key: namespaceName, values: [name] };
+}
+
+/** A selector of namespaces: "all()" is every pod, "global()" none. */
+function namespaces(selector: string): Expression {
+  const expression = withKeys(parseSelector(selector), (key) => namespacePrefix + key);
+  return { is: 'and', of: [expression.is === 'global' ? { is: 'not', of: hasNamespace } : hasNamespace, expression] };
+}
+
+const hasNamespace: Expression = { is: 'has', key: namespaceName };
+
+/** The networks of the sets that an expression selects. */
+export function netsOf(expression: Expression, sets: readonly NetworkSet[]): string[] {
+  return sets.flatMap(({ metadata, spec }) => {
+    const labels: Record<string, string> = { ...metadata?.labels };
+    if (metadata?.namespace !== undefined) {
+      labels[namespaceName] = metadata.namespace;
+      labels[`${namespacePrefix}projectcalico.org/name`] = metadata.namespace;
+    }
+    return selects(expression, labels) ? [...(spec?.nets ?? [])] : [];
+  });
+}

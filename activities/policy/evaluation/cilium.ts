@@ -1,0 +1,283 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { contains } from '../../../model/networks.ts';
+import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
+import {
+  asSeen,
+  destinationOf,
+  oncePerPod,
+  perSubject,
+  policyKey,
+  portMatches,
+  type Direction,
+  type Flow,
+  type Judge,
+  type Judgement,
+  type Peer,
+  type PodEnd,
+} from './flows.ts';
+import { isIdentityLabel } from './identity-labels.ts';
+import {
+  isAbout,
+  kubernetesPort,
+  podPeer,
+  rulesOf,
+  typesOf,
+  type NetworkPolicy,
+  type PolicyPeer,
+} from './kubernetes.ts';
+
+/** Labels of Cilium's own, without their source (pkg/k8s/apis/cilium.io/const.go). */
+export const podNamespaceLabel = 'io.kubernetes.pod.namespace';
+export const namespaceLabelPrefix = 'io.cilium.k8s.namespace.labels.';
+export const serviceAccountLabel = 'io.cilium.k8s.policy.serviceaccount';
+/** How a selector says that a label is Kubernetes'. */
+export const sourcePrefix = 'k8s:';
+
+/** Kinds of ends that a rule can name. */
+export type Entity = 'all' | 'world' | 'host' | 'remote-node' | 'cluster';
+
+/** Ports and ICMP types of a rule. */
+export interface CiliumPorts {
+  ports: { port: string; endPort?: number; protocol: string }[];
+}
+
+/** A rule of Cilium's, for either direction: `from…` and `to…` say the same here. */
+export interface CiliumRule {
+  fromEndpoints?: LabelSelector[];
+  toEndpoints?: LabelSelector[];
+  fromEntities?: Entity[];
+  toEntities?: Entity[];
+  fromCIDRSet?: { cidr: string; except?: string[] }[];
+  toCIDRSet?: { cidr: string; except?: string[] }[];
+  toPorts?: CiliumPorts[];
+  icmps?: { fields: { type: number; family: 'IPv4' }[] }[];
+}
+
+/** The part of CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy that translations use. */
+export type CiliumPolicy = KubernetesObject & {
+  kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy';
+  spec: {
+    endpointSelector: LabelSelector;
+    enableDefaultDeny?: { ingress: boolean; egress: boolean };
+    ingress?: CiliumRule[];
+    egress?: CiliumRule[];
+    ingressDeny?: CiliumRule[];
+    egressDeny?: CiliumRule[];
+    description?: string;
+  };
+};
+
+/** What Cilium enforces, and how it is set up to. */
+export interface CiliumPolicies {
+  own: readonly CiliumPolicy[];
+  kubernetes: readonly NetworkPolicy[];
+  /** Whether `policyCIDRMatchMode` has "nodes": a CIDR is about nodes too. Never about pods. */
+  cidrMatchesNodes: boolean;
+}
+
+/** The CIDR of all addresses. */
+export const everything = '0.0.0.0/0';
+
+interface Evaluated {
+  key: string;
+  applies: (pod: PodEnd) => boolean;
+  /** Whether it leaves denied what nothing allows. */
+  closes: (direction: Direction) => boolean;
+  matches: (flow: Flow, verdict: 'allow' | 'deny') => boolean;
+  /** For each of its rules, whether the other end is one that it is about, whatever is sent. */
+  about: (direction: Direction, peer: Peer) => boolean[];
+}
+
+/**
+ * How Cilium judges (Documentation/security/policy of v1.20): policies have no order; what any of them denies is denied,
+ * else what any allows is allowed; where some close the pod, the rest is denied. A node reaches its own pods always.
+ */
+export function ciliumJudge(policies: CiliumPolicies): Judge {
+  const { cidrMatchesNodes } = policies;
+  const evaluated = [
+    ...policies.kubernetes.map((policy) => kubernetesPolicy(policy, cidrMatchesNodes)),
+    ...policies.own.map((policy) => ownPolicy(policy, cidrMatchesNodes)),
+  ];
+  const about = perSubject((subject) => evaluated.filter((one) => one.applies(subject)));
+  const judge = (asked: Flow): Judgement => {
+    const flow = asSeen(asked, 'cilium');
+    const { direction, peer } = flow;
+    if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
+    const applying = about(flow);
+    const of = (list: readonly Evaluated[]): string[] => list.map(({ key }) => key);
+    const denying = applying.filter((one) => one.matches(flow, 'deny'));
+    if (denying.length > 0) return { allowed: false, by: of(denying) };
+    const allowing = applying.filter((one) => one.matches(flow, 'allow'));
+    if (allowing.length > 0) return { allowed: true, by: of(allowing) };
+    const closing = applying.filter((one) => one.closes(direction));
+    return { allowed: closing.length === 0, by: of(closing) };
+  };
+  const asked = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
+    asSeen({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
+  return {
+    judge,
+    subjectKey: (pod) =>
+      about(asked(pod, 'ingress', pod))
+        .map(({ key }) => key)
+        .join(','),
+    peerKey: (subject, direction, peer) => {
+      const flow = asked(subject, direction, peer);
+      return about(flow)
+        .flatMap((one) => one.about(direction, flow.peer).map((is) => (is ? '1' : '0')))
+        .join('');
+    },
+  };
+}
+
+/** A pod with those labels alone that Cilium knows it by. */
+const identityOf = oncePerPod((pod): PodEnd => ({
+  ...pod,
+  labels: Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
+}));
+
+/** Labels of a pod as Cilium's selectors see them. */
+export const ciliumLabels = oncePerPod((pod) => {
+  const labels: Record<string, string> = {
+    ...identityOf(pod).labels,
+    [podNamespaceLabel]: pod.namespace,
+    [serviceAccountLabel]: pod.serviceAccount,
+  };
+  for (const [key, value] of Object.entries({ 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels })) {
+    labels[namespaceLabelPrefix + key] = value;
+  }
+  return labels;
+});
+
+function ownPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): Evaluated {
+  const { metadata, spec } = policy;
+  const { namespace } = metadata ?? {};
+  const written = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
+    (verdict === 'allow' ? spec[direction] : spec[`${direction}Deny`]) ?? [];
+  return {
+    key: policyKey(policy),
+    applies: (pod) =>
+      (namespace === undefined || pod.namespace === namespace) && endpointMatches(spec.endpointSelector, pod),
+    closes: (direction) =>
+      (spec.enableDefaultDeny?.[direction] ?? true) &&
+      [...written(direction, 'allow'), ...written(direction, 'deny')].length > 0,
+    matches: (flow, verdict) =>
+      written(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
+    about: (direction, peer) =>
+      [...written(direction, 'allow'), ...written(direction, 'deny')].map((rule) =>
+        isAboutPeer(rule, peer, namespace, cidrMatchesNodes)
+      ),
+  };
+}
+
+function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
+  const { peer, traffic } = flow;
+  const destination = destinationOf(flow);
+  const ports = rule.toPorts?.some((one) =>
+    one.ports.some(({ port, endPort, protocol }) => {
+      if (protocol !== traffic.protocol && protocol !== 'ANY') return false;
+      if (port === '0') return true;
+      const number = Number(port);
+      const wanted = Number.isInteger(number) ? (endPort === undefined ? number : `${port}:${endPort}`) : port;
+      return portMatches(wanted, traffic, destination);
+    })
+  );
+  const icmps = rule.icmps?.some(({ fields }) =>
+    fields.some(({ type }) => traffic.protocol === 'ICMP' && type === traffic.icmpType)
+  );
+  return (ports ?? true) && (icmps ?? true) && isAboutPeer(rule, peer, namespace, cidrMatchesNodes);
+}
+
+function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
+  const { endpoints, entities, cidrs } = endsOf(rule);
+  // A rule that says nothing is about nothing, and only closes the pod; one about ports alone is about anybody.
+  if ([endpoints, entities, cidrs].every((end) => end === undefined)) {
+    return rule.toPorts !== undefined || rule.icmps !== undefined;
+  }
+  return (
+    (endpoints?.some((selector) => peer.kind === 'pod' && inScope(selector, peer, namespace)) ?? false) ||
+    (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
+    (cidrs?.some(({ cidr, except = [] }) => byCidr(cidr, except, peer, cidrMatchesNodes)) ?? false)
+  );
+}
+
+/** The other ends that a rule names, whichever its direction. */
+function endsOf(rule: CiliumRule) {
+  return {
+    endpoints: rule.fromEndpoints ?? rule.toEndpoints,
+    entities: rule.fromEntities ?? rule.toEntities,
+    cidrs: rule.fromCIDRSet ?? rule.toCIDRSet,
+  };
+}
+
+/** Whether a pod is one of a rule's: in the policy's own namespace, unless the selector says another. */
+function inScope(selector: LabelSelector, pod: PodEnd, namespace: string | undefined): boolean {
+  const keys = [
+    ...Object.keys(selector.matchLabels ?? {}),
+    ...(selector.matchExpressions ?? []).map(({ key }) => key),
+  ].map((key) => key.replace(sourcePrefix, ''));
+  const elsewhere = keys.some((key) => key === podNamespaceLabel || key.startsWith(namespaceLabelPrefix));
+  return (namespace === undefined || elsewhere || pod.namespace === namespace) && endpointMatches(selector, pod);
+}
+
+function endpointMatches({ matchLabels = {}, matchExpressions = [] }: LabelSelector, pod: PodEnd): boolean {
+  const plain = (key: string): string => key.replace(sourcePrefix, '');
+  return matchesSelector(
+    {
+      matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [plain(key), value])),
+      matchExpressions: matchExpressions.map((one) => ({ ...one, key: plain(one.key) })),
+    },
+    ciliumLabels(pod)
+  );
+}
+
+function isEntity(entity: Entity, peer: Peer): boolean {
+  switch (entity) {
+    case 'all':
+      return true;
+    case 'world':
+      return peer.kind === 'world';
+    case 'cluster':
+      return peer.kind !== 'world';
+    case 'host':
+      return peer.kind === 'node' && peer.own;
+    case 'remote-node':
+      return peer.kind === 'node' && !peer.own;
+  }
+}
+
+/**
+ * A CIDR is about the world, about nodes where Cilium is set up so, and never about pods (layer3.rst, "CIDR based").
+ * 0.0.0.0/0 is never about nodes (cilium/cilium#47827).
+ */
+function byCidr(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
+  if (peer.kind === 'pod') return false;
+  if (peer.kind === 'node' && (!matchesNodes || cidr === everything)) return false;
+  return contains(cidr, peer.address) && !except.some((one) => contains(one, peer.address));
+}
+
+function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Evaluated {
+  const { metadata, spec } = policy;
+  const namespace = metadata?.namespace ?? '';
+  const types = typesOf(policy);
+  const about = (direction: Direction): boolean => isAbout(types, direction);
+  const isPeer = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
+    ipBlock === undefined
+      ? peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, namespace, identityOf(peer))
+      : byCidr(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
+  const isOf = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
+    peers.length === 0 || peers.some((one) => isPeer(one, peer));
+  return {
+    key: policyKey(policy),
+    applies: (pod) => pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, identityOf(pod).labels),
+    closes: about,
+    matches: (flow, verdict) =>
+      verdict === 'allow' &&
+      about(flow.direction) &&
+      rulesOf(policy, flow.direction).some(
+        (rule) =>
+          (rule.ports.length === 0 || rule.ports.some((port) => kubernetesPort(port, flow))) &&
+          isOf(rule.peers, flow.peer)
+      ),
+    about: (direction, peer) => rulesOf(policy, direction).map(({ peers }) => isOf(peers, peer)),
+  };
+}

@@ -1,0 +1,270 @@
+import type { PolicyVerdict } from '../../../model/policies.ts';
+import type { CalicoPolicy } from './calico-policy.ts';
+import { calicoJudge, type CalicoPolicies } from './calico.ts';
+import { ciliumJudge, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
+import { domainOf, type Domain, type PolicyCluster } from './domain.ts';
+import { directions, flowText, policyKey, type Flow, type Judge, type Judgement, type Peer } from './flows.ts';
+import { BadSelector } from './selectors.ts';
+import { supplement } from './supplement.ts';
+import type { TranslationContext } from './translate-peers.ts';
+import { denyForms, translatePolicy, type DenyForm, type Translation } from './translate.ts';
+
+/** A flow that the two networks judge differently. */
+export interface Difference {
+  flow: Flow;
+  calico: Judgement;
+  cilium: Judgement;
+}
+
+/** All policies of a cluster, compared. */
+export interface PolicyComparison {
+  verdicts: PolicyVerdict[];
+  /** What Cilium is given beside Kubernetes' NetworkPolicies: only where it says the same. */
+  objects: CiliumPolicy[];
+  /** How many flows were judged by both. */
+  flows: number;
+}
+
+/** More differing flows are not gathered: each names the policies that have a part in it. */
+const maxDifferences = 2_000;
+
+/** After so many flows no further pods' are judged, and the verdicts say so. */
+const maxFlows = 3_000_000;
+
+/**
+ * Translates what Calico enforces and compares what both say, for every kind of flow that policies can tell apart. A policy
+ * that has a part in a difference is not equal, and is not translated.
+ */
+export function comparePolicies(
+  all: CalicoPolicies,
+  cluster: PolicyCluster,
+  cidrMatchesNodes: boolean
+): PolicyComparison {
+  const unreadable = new Map(all.own.flatMap((policy) => unreadableOf(policy, all.sets)));
+  const policies = { ...all, own: all.own.filter((policy) => !unreadable.has(policyKey(policy))) };
+  const comparison = new Comparison(policies, cluster, cidrMatchesNodes, unreadable);
+  const differences = comparison.chooseDenyForms();
+  comparison.setAside(differences);
+  return comparison.result(all.own, differences);
+}
+
+/** The flows that both networks judge differently, as policies are translated just now. */
+interface Differences {
+  found: (Difference & { culprits: string[] })[];
+  flows: number;
+  complete: boolean;
+}
+
+/** The policies of a cluster with their translations, which change until they say as much as they can. */
+class Comparison {
+  private readonly policies: CalicoPolicies;
+  private readonly context: TranslationContext;
+  private readonly domain: Domain;
+  private readonly calico: Judge;
+  private readonly cidrMatchesNodes: boolean;
+  /** What Kubernetes' NetworkPolicies need beside them, by their keys. */
+  private readonly supplements: ReadonlyMap<string, CiliumPolicy>;
+  /** How the Deny rules of each of Calico's policies are written. */
+  private readonly forms: Map<string, DenyForm>;
+  /** Policies that are not translated, each with the reasons. */
+  private readonly aside: Map<string, string[]>;
+  /** For each policy that has a part in a difference, the first such flows. */
+  private readonly flowReasons = new Map<string, string[]>();
+
+  constructor(
+    policies: CalicoPolicies,
+    cluster: PolicyCluster,
+    cidrMatchesNodes: boolean,
+    unreadable: ReadonlyMap<string, string[]>
+  ) {
+    this.policies = policies;
+    this.cidrMatchesNodes = cidrMatchesNodes;
+    this.context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
+    this.domain = domainOf(policies, cluster);
+    this.supplements = new Map(
+      policies.kubernetes.flatMap((policy) => {
+        const object = supplement(policy, this.context);
+        return object === undefined ? [] : [[policyKey(policy), object] as const];
+      })
+    );
+    this.forms = new Map(policies.own.map((policy) => [policyKey(policy), 'all']));
+    this.aside = new Map(unreadable);
+    for (const { of, problems } of this.translate()) if (problems.length > 0) this.aside.set(of, problems);
+    this.calico = calicoJudge(policies);
+  }
+
+  /**
+   * Writes each policy's Deny rules in the form that leaves the fewest differences. How they are best written depends on
+   * the other policies; each is tried by itself.
+   * @returns the differences that are left.
+   */
+  chooseDenyForms(): Differences {
+    let now = this.differences();
+    for (const policy of this.policies.own) {
+      const key = policyKey(policy);
+      if (this.aside.has(key) || !hasDenyRule(policy)) continue;
+      if (!now.found.some((one) => one.culprits.includes(key))) continue;
+      for (const form of denyForms.slice(1)) {
+        const before = this.forms.get(key) ?? 'all';
+        this.forms.set(key, form);
+        const next = this.differences();
+        if (next.found.length < now.found.length) now = next;
+        else this.forms.set(key, before);
+      }
+    }
+    return now;
+  }
+
+  /** Sets aside what differs although each form was tried, so that the rest may be told from it. */
+  setAside({ found }: Differences): void {
+    for (const one of found) {
+      for (const key of one.culprits) {
+        const text = `${flowText(one.flow)}: ${word(one.calico)} with Calico, ${word(one.cilium)} with Cilium`;
+        const known = this.flowReasons.get(key) ?? [];
+        if (known.length < 2) this.flowReasons.set(key, [...known, text]);
+      }
+    }
+    const ownKeys = new Set(this.policies.own.map(policyKey));
+    for (const key of this.flowReasons.keys()) {
+      if (ownKeys.has(key) && !this.aside.has(key)) this.aside.set(key, []);
+    }
+  }
+
+  /** @param own all of Calico's policies, those that cannot be read too. */
+  result(own: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
+    const translations = this.translate();
+    const byPolicy = new Map(translations.map((one) => [one.of, one]));
+    const shared = [
+      ...this.domain.conditions,
+      ...(complete ? [] : ['flows that were not tried are judged as those that were']),
+    ];
+    return {
+      flows,
+      objects: this.objectsOf(translations),
+      verdicts: [
+        ...own.map((policy) => {
+          const { conditions = [], objects = [] } = byPolicy.get(policyKey(policy)) ?? {};
+          return this.verdictOf(policyKey(policy), [...conditions, ...shared], objects);
+        }),
+        ...this.policies.kubernetes.map((policy) => {
+          const added = this.supplements.get(policyKey(policy));
+          return this.verdictOf(policyKey(policy), shared, added === undefined ? [] : [added]);
+        }),
+      ],
+    };
+  }
+
+  private verdictOf(policy: string, conditions: readonly string[], made: readonly CiliumPolicy[]): PolicyVerdict {
+    const objects = made.map(policyKey);
+    const reasons = [...(this.aside.get(policy) ?? []), ...(this.flowReasons.get(policy) ?? [])];
+    if (reasons.length > 0) return { policy, verdict: 'different', conditions: [], reasons, objects };
+    const verdict = conditions.length > 0 ? 'equal-if' : 'equal';
+    return { policy, verdict, conditions: [...conditions], reasons, objects };
+  }
+
+  /** The policies that are not set aside, in the forms that were chosen for them so far. */
+  private translate(): Translation[] {
+    return this.policies.own
+      .filter((policy) => !this.aside.has(policyKey(policy)))
+      .map((policy) => translatePolicy(policy, this.context, this.forms.get(policyKey(policy)) ?? 'all'));
+  }
+
+  private objectsOf(translations: readonly Translation[]): CiliumPolicy[] {
+    return [...translations.flatMap(({ objects }) => objects), ...this.supplements.values()];
+  }
+
+  private differences(): Differences {
+    const translations = this.translate();
+    const cilium = ciliumJudge({
+      own: this.objectsOf(translations),
+      kubernetes: this.policies.kubernetes,
+      cidrMatchesNodes: this.cidrMatchesNodes,
+    } satisfies CiliumPolicies);
+    const { found, ...rest } = differ(this.calico, cilium, this.domain);
+    const madeOf = new Map(
+      translations.flatMap(({ of, objects }) => objects.map((object) => [policyKey(object), of] as const))
+    );
+    return { ...rest, found: found.map((one) => ({ ...one, culprits: culprits(one, this.policies, madeOf) })) };
+  }
+}
+
+function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy): boolean {
+  return [...ingress, ...egress].some(({ action }) => action === 'Deny');
+}
+
+/** A policy with a selector that Calico could not read either: it is not enforced. */
+function unreadableOf(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
+  try {
+    calicoJudge({ own: [policy], kubernetes: [], sets });
+    return [];
+  } catch (error) {
+    if (!(error instanceof BadSelector)) throw error;
+    return [[policyKey(policy), [error.message]]];
+  }
+}
+
+function word({ allowed, by }: Judgement): string {
+  const verdict = allowed ? 'allowed' : 'denied';
+  return by.length === 0 ? verdict : `${verdict} by ${by.slice(0, 3).join(', ')}`;
+}
+
+/**
+ * Who is to be named for a difference: the policies of Calico's own that had a part, else Kubernetes'.
+ * @param madeOf of what policy each translation is.
+ */
+function culprits(
+  { calico, cilium }: Difference,
+  { own }: CalicoPolicies,
+  madeOf: ReadonlyMap<string, string>
+): string[] {
+  const keys = new Set(own.map(policyKey));
+  const named = calico.by.filter((key) => keys.has(key));
+  const found = [...new Set([...named, ...cilium.by.flatMap((key) => madeOf.get(key) ?? [])])];
+  return found.length > 0 ? found : calico.by.length > 0 ? calico.by : cilium.by;
+}
+
+/** Judges every flow of the domain twice; of those that neither network can tell apart, one. */
+function differ(
+  calico: Judge,
+  cilium: Judge,
+  { pods, outside, traffic }: Domain
+): { found: Difference[]; flows: number; complete: boolean } {
+  const all: Peer[] = [...pods, ...outside];
+  const portsOf = (peer: Peer): string => (peer.kind === 'pod' ? JSON.stringify(peer.ports) : '');
+  const found: Difference[] = [];
+  let flows = 0;
+  const attempt = (flow: Flow): void => {
+    flows++;
+    const left = calico.judge(flow);
+    const right = cilium.judge(flow);
+    if (left.allowed !== right.allowed && found.length < maxDifferences)
+      found.push({ flow, calico: left, cilium: right });
+  };
+  const subjects = distinct(pods, (pod) => [calico.subjectKey(pod), cilium.subjectKey(pod), portsOf(pod)].join('|'));
+  for (const subject of subjects) {
+    for (const direction of directions) {
+      const peers = distinct(all, (peer) =>
+        [
+          peer.kind,
+          peer.kind === 'node' && peer.own,
+          calico.peerKey(subject, direction, peer),
+          cilium.peerKey(subject, direction, peer),
+          direction === 'egress' && portsOf(peer),
+        ].join('|')
+      );
+      if (flows > maxFlows) return { found, flows, complete: false };
+      for (const peer of peers) traffic.forEach((one) => attempt({ direction, subject, peer, traffic: one }));
+    }
+  }
+  return { found, flows, complete: true };
+}
+
+/** The first of each key: those that there are come before those that may come. */
+function distinct<T>(list: readonly T[], keyOf: (item: T) => string): T[] {
+  const found = new Map<string, T>();
+  for (const item of list) {
+    const key = keyOf(item);
+    if (!found.has(key)) found.set(key, item);
+  }
+  return [...found.values()];
+}

@@ -1,0 +1,260 @@
+/** An expression of Calico's selector language, over the labels of an endpoint. */
+export type Expression =
+  | { is: 'all' }
+  | { is: 'global' }
+  | { is: 'in' | 'not-in'; key: string; values: readonly string[] }
+  | { is: 'has'; key: string }
+  | { is: 'text'; key: string; how: 'contains' | 'starts with' | 'ends with'; value: string }
+  | { is: 'not'; of: Expression }
+  | { is: 'and' | 'or'; of: readonly Expression[] };
+
+/** A selector that cannot be read. */
+export class BadSelector extends Error {}
+
+const tokens =
+  /\s*(?:(&&|\|\||==|!=|[!(){},])|"([^"]*)"|'([^']*)'|(has)\(\s*([\w./-]+)\s*\)|(all|global)\(\s*\)|([\w./-]+))/y;
+
+interface Token {
+  symbol?: string;
+  text?: string;
+  has?: string;
+  call?: string;
+  word?: string;
+}
+
+function tokenize(selector: string): Token[] {
+  const found: Token[] = [];
+  tokens.lastIndex = 0;
+  while (tokens.lastIndex < selector.trimEnd().length) {
+    const match = tokens.exec(selector);
+    if (match === null) throw new BadSelector(`cannot read the selector ${selector}`);
+    const [, symbol, double, single, , has, call, word] = match;
+    const text = double ?? single;
+    found.push({
+      ...(symbol !== undefined && { symbol }),
+      ...(text !== undefined && { text }),
+      ...(has !== undefined && { has }),
+      ...(call !== undefined && { call }),
+      ...(word !== undefined && { word }),
+    });
+  }
+  return found;
+}
+
+/**
+ * Reads a selector (grammar: docs.tigera.io, "Selectors"; libcalico-go/lib/selector of v3.28). An empty one matches all.
+ * @throws BadSelector
+ */
+export function parseSelector(selector: string): Expression {
+  return new SelectorParser(selector).parse();
+}
+
+/** A recursive descent over the tokens of one selector. */
+class SelectorParser {
+  private readonly selector: string;
+  private readonly rest: Token[];
+
+  constructor(selector: string) {
+    this.selector = selector;
+    this.rest = tokenize(selector);
+  }
+
+  parse(): Expression {
+    if (this.rest.length === 0) return { is: 'all' };
+    const whole = this.either();
+    return this.rest.length === 0 ? whole : this.bad();
+  }
+
+  private either(): Expression {
+    return this.chain('or', '||', () => this.both());
+  }
+
+  private both(): Expression {
+    return this.chain('and', '&&', () => this.operation());
+  }
+
+  private chain(is: 'and' | 'or', symbol: string, next: () => Expression): Expression {
+    const first = next();
+    const of = [first];
+    while (this.take(symbol)) of.push(next());
+    return of.length === 1 ? first : { is, of };
+  }
+
+  private operation(): Expression {
+    if (this.take('!')) return { is: 'not', of: this.operation() };
+    if (this.take('(')) {
+      const inner = this.either();
+      if (!this.take(')')) this.bad();
+      return inner;
+    }
+    const token = this.rest.shift();
+    if (token?.has !== undefined) return { is: 'has', key: token.has };
+    if (token?.call === 'all') return { is: 'all' };
+    if (token?.call === 'global') return { is: 'global' };
+    return token?.word === undefined ? this.bad() : this.comparison(token.word);
+  }
+
+  private comparison(key: string): Expression {
+    if (this.take('==')) return { is: 'in', key, values: [this.text()] };
+    if (this.take('!=')) return { is: 'not-in', key, values: [this.text()] };
+    const word = this.rest.shift()?.word;
+    switch (word) {
+      case 'in':
+        return { is: 'in', key, values: this.set() };
+      case 'not':
+        return this.takeWord('in') ? { is: 'not-in', key, values: this.set() } : this.bad();
+      case 'contains':
+        return { is: 'text', key, how: 'contains', value: this.text() };
+      case 'starts':
+      case 'ends':
+        return this.takeWord('with') ? { is: 'text', key, how: `${word} with`, value: this.text() } : this.bad();
+      default:
+        return this.bad();
+    }
+  }
+
+  private set(): string[] {
+    const values: string[] = [];
+    if (!this.take('{')) this.bad();
+    while (!this.take('}')) {
+      values.push(this.text());
+      if (!this.take(',') && this.rest[0]?.symbol !== '}') this.bad();
+    }
+    return values;
+  }
+
+  private text(): string {
+    return this.rest.shift()?.text ?? this.bad();
+  }
+
+  private take(symbol: string): boolean {
+    if (this.rest[0]?.symbol !== symbol) return false;
+    this.rest.shift();
+    return true;
+  }
+
+  private takeWord(word: string): boolean {
+    if (this.rest[0]?.word !== word) return false;
+    this.rest.shift();
+    return true;
+  }
+
+  private bad(): never {
+    throw new BadSelector(`cannot read the selector ${this.selector}`);
+  }
+}
+
+/** Whether labels are as the expression has it. What it excludes is true of a label that is not there. */
+export function selects(expression: Expression, labels: Readonly<Record<string, string>>): boolean {
+  switch (expression.is) {
+    case 'all':
+      return true;
+    case 'global':
+      return labels['projectcalico.org/namespace'] === undefined;
+    case 'has':
+      return labels[expression.key] !== undefined;
+    case 'in':
+      return expression.values.includes(labels[expression.key] ?? '\0');
+    case 'not-in':
+      return !expression.values.includes(labels[expression.key] ?? '\0');
+    case 'text': {
+      const value = labels[expression.key];
+      if (value === undefined) return false;
+      if (expression.how === 'contains') return value.includes(expression.value);
+      return expression.how === 'starts with' ? value.startsWith(expression.value) : value.endsWith(expression.value);
+    }
+    case 'not':
+      return !selects(expression.of, labels);
+    case 'and':
+      return expression.of.every((one) => selects(one, labels));
+    case 'or':
+      return expression.of.some((one) => selects(one, labels));
+  }
+}
+
+/** The same expression over other keys. */
+export function withKeys(expression: Expression, rename: (key: string) => string): Expression {
+  switch (expression.is) {
+    case 'all':
+    case 'global':
+      return expression;
+    case 'not':
+      return { is: 'not', of: withKeys(expression.of, rename) };
+    case 'and':
+    case 'or':
+      return { is: expression.is, of: expression.of.map((one) => withKeys(one, rename)) };
+    default:
+      return { ...expression, key: rename(expression.key) };
+  }
+}
+
+/** Keys that an expression asks for, with the values that it names. */
+export function keysOf(expression: Expression): [key: string, values: readonly string[]][] {
+  switch (expression.is) {
+    case 'all':
+    case 'global':
+      return [];
+    case 'has':
+      return [[expression.key, []]];
+    case 'in':
+    case 'not-in':
+      return [[expression.key, expression.values]];
+    case 'text':
+      return [[expression.key, [expression.value]]];
+    case 'not':
+      return keysOf(expression.of);
+    case 'and':
+    case 'or':
+      return expression.of.flatMap(keysOf);
+  }
+}
+
+/** A requirement of a Kubernetes label selector. */
+export interface Requirement {
+  key: string;
+  operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
+  values?: string[];
+}
+
+/** More alternatives than this are not written out. */
+const maxAlternatives = 32;
+
+/**
+ * The expression as label selectors, of which one has to match; undefined when there is none: for parts of values, and
+ * where it would take too many.
+ */
+export function alternatives(expression: Expression, negated = false): Requirement[][] | undefined {
+  switch (expression.is) {
+    case 'all':
+      return negated ? [] : [[]];
+    case 'global':
+    case 'text':
+      return undefined;
+    case 'has':
+      return [[{ key: expression.key, operator: negated ? 'DoesNotExist' : 'Exists' }]];
+    case 'in':
+    case 'not-in': {
+      const { key, values } = expression;
+      const operator = (expression.is === 'in') === negated ? 'NotIn' : 'In';
+      if (values.length === 0) return operator === 'In' ? [] : [[]];
+      return [[{ key, operator, values: [...values] }]];
+    }
+    case 'not':
+      return alternatives(expression.of, !negated);
+    case 'and':
+    case 'or': {
+      const parts = expression.of.map((one) => alternatives(one, negated));
+      if (parts.some((part) => part === undefined)) return undefined;
+      const known = parts as Requirement[][][];
+      if ((expression.is === 'or') !== negated) return limited(known.flat());
+      return known.reduce<Requirement[][] | undefined>(
+        (sums, part) => sums && limited(sums.flatMap((left) => part.map((right) => [...left, ...right]))),
+        [[]]
+      );
+    }
+  }
+}
+
+function limited(found: Requirement[][]): Requirement[][] | undefined {
+  return found.length > maxAlternatives ? undefined : found;
+}

@@ -1,0 +1,75 @@
+import { protocolName, type CalicoRule } from './calico-policy.ts';
+import type { CiliumPorts, CiliumRule } from './cilium.ts';
+import { Untranslatable } from './untranslatable.ts';
+
+/** Cilium takes at most 40 ports in one list. */
+const portsInList = 40;
+
+/** What a rule is about apart from its ends. @throws Untranslatable */
+export function translateTraffic({
+  protocol,
+  notProtocol,
+  icmp,
+  notICMP,
+  destination = {},
+}: CalicoRule): Pick<CiliumRule, 'toPorts' | 'icmps'> {
+  if (notProtocol !== undefined || notICMP !== undefined)
+    throw new Untranslatable('it has rules about all but something');
+  const { ports = [], notPorts = [] } = destination;
+  if (protocol === undefined) {
+    if (ports.length > 0 || notPorts.length > 0) throw new Untranslatable('it names ports without a protocol');
+    return {};
+  }
+  const name = protocolName(protocol);
+  return name === 'ICMP' ? translateIcmp(icmp) : translatePorts(name, ports, notPorts);
+}
+
+function translateIcmp(icmp: CalicoRule['icmp']): Pick<CiliumRule, 'icmps'> {
+  if (icmp?.type === undefined) throw new Untranslatable('it is about ICMP of any type');
+  if (icmp.code !== undefined) throw new Untranslatable('it is about a code of ICMP');
+  return { icmps: [{ fields: [{ family: 'IPv4', type: icmp.type }] }] };
+}
+
+function translatePorts(
+  protocol: string,
+  ports: readonly (number | string)[],
+  notPorts: readonly (number | string)[]
+): Pick<CiliumRule, 'toPorts'> {
+  if (!['TCP', 'UDP', 'SCTP'].includes(protocol)) throw new Untranslatable(`it is about the protocol ${protocol}`);
+  if (ports.length > 0 && notPorts.length > 0) throw new Untranslatable('a rule has both ports and notPorts');
+  const written = notPorts.length > 0 ? complement(notPorts) : ports;
+  const list = written.length === 0 ? ['0'] : written.map(String);
+  return {
+    toPorts: portLists(
+      list.map((text) => {
+        const [first = '', last] = text.split(':');
+        return { port: first, ...(last !== undefined && { endPort: Number(last) }), protocol };
+      })
+    ),
+  };
+}
+
+/** Ports as lists of a size that Cilium takes. */
+export function portLists(ports: CiliumPorts['ports']): CiliumPorts[] {
+  return Array.from({ length: Math.ceil(ports.length / portsInList) }, (_, index) => ({
+    ports: ports.slice(index * portsInList, (index + 1) * portsInList),
+  }));
+}
+
+function complement(ports: readonly (number | string)[]): string[] {
+  const taken = ports
+    .map((port): [number, number] => {
+      const [first, last] = String(port).split(':').map(Number);
+      if (first === undefined || !Number.isInteger(first)) throw new Untranslatable('it is about all but a named port');
+      return [first, last ?? first];
+    })
+    .sort((a, b) => a[0] - b[0]);
+  const free: string[] = [];
+  let next = 1;
+  for (const [first, last] of taken) {
+    if (first > next) free.push(`${next}:${first - 1}`);
+    next = Math.max(next, last + 1);
+  }
+  if (next <= 65_535) free.push(`${next}:65535`);
+  return free;
+}

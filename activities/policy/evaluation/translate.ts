@@ -1,0 +1,128 @@
+import { calicoTypes, subjectExpression, type CalicoPolicy, type CalicoRule } from './calico-policy.ts';
+import type { CiliumPolicy, CiliumRule } from './cilium.ts';
+import { policyKey, type Direction } from './flows.ts';
+import { policyName } from './policy-name.ts';
+import { BadSelector } from './selectors.ts';
+import { translatePeer, type TranslationContext } from './translate-peers.ts';
+import { translateSelector } from './translate-selectors.ts';
+import { translateTraffic } from './translate-traffic.ts';
+import { Untranslatable } from './untranslatable.ts';
+
+/** What a policy becomes for Cilium. */
+export interface Translation {
+  /** The policy it is of: kind, namespace and name. */
+  of: string;
+  objects: CiliumPolicy[];
+  /** What of it Cilium has no words for. */
+  problems: string[];
+  /** Under which conditions it says the same. */
+  conditions: string[];
+}
+
+/** Which of a policy's Deny rules are written out; without them, what nothing allows is denied all the same. */
+export const denyForms = ['all', 'not the last', 'none'] as const;
+/** One of {@link denyForms}. */
+export type DenyForm = (typeof denyForms)[number];
+
+/** Writes a policy of Calico's as Cilium's: namespaced as CiliumNetworkPolicy, global as CiliumClusterwideNetworkPolicy. */
+export function translatePolicy(policy: CalicoPolicy, context: TranslationContext, denies: DenyForm): Translation {
+  const translation: Translation = {
+    of: policyKey(policy),
+    objects: [],
+    problems: hostProblems(policy),
+    conditions: [],
+  };
+  const { namespace, name = '' } = policy.metadata ?? {};
+  const expression = () => translateSelector(subjectExpression(policy), 'its selector', namespace);
+  const subjects = attempt(translation, expression) ?? [];
+  const rules = Object.assign(
+    {},
+    ...calicoTypes(policy).map((type) =>
+      translateDirection(policy, type === 'Ingress' ? 'ingress' : 'egress', context, denies, translation)
+    )
+  ) as DirectionRules;
+  translation.conditions = [...new Set(translation.conditions)];
+  translation.objects = subjects.map((endpointSelector, index) => ({
+    apiVersion: 'cilium.io/v2',
+    kind: namespace === undefined ? 'CiliumClusterwideNetworkPolicy' : 'CiliumNetworkPolicy',
+    metadata: {
+      name: policyName('calico', name.replace(/^default\./, ''), index),
+      ...(namespace !== undefined && { namespace }),
+    },
+    spec: { description: `the same as Calico's ${translation.of}`, endpointSelector, ...rules },
+  }));
+  return translation;
+}
+
+type DirectionRules = Partial<Record<Direction | `${Direction}Deny`, CiliumRule[]>>;
+
+/** What of a policy is about hosts, or about an order of policies that Cilium has not. */
+function hostProblems({ spec = {} }: CalicoPolicy): string[] {
+  const fields = (['doNotTrack', 'preDNAT', 'applyOnForward'] as const).filter((field) => spec[field] === true);
+  const problems = fields.map((field) => `${field} is about hosts, not pods`);
+  const { tier = 'default' } = spec;
+  return tier === 'default' ? problems : [...problems, `it is in the tier ${tier}`];
+}
+
+/** The result of the work; undefined, with the problem noted, when Cilium has no words for it. */
+function attempt<T>({ problems }: Translation, work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof Untranslatable) && !(error instanceof BadSelector)) throw error;
+    problems.push(error.message);
+    return undefined;
+  }
+}
+
+function translateDirection(
+  { metadata, spec }: CalicoPolicy,
+  direction: Direction,
+  context: TranslationContext,
+  denies: DenyForm,
+  translation: Translation
+): DirectionRules {
+  const own = spec?.[direction] ?? [];
+  const lastAllow = own.findLastIndex(({ action }) => action === 'Allow');
+  const allowed: CiliumRule[] = [];
+  const denied: CiliumRule[] = [];
+  own.forEach((rule, index) => {
+    if (rule.action === 'Log') return;
+    if (rule.action === 'Deny' && (denies === 'none' || (denies === 'not the last' && index > lastAllow))) return;
+    const written = attempt(translation, () =>
+      translateRule(rule, direction, metadata?.namespace, context, translation.conditions)
+    );
+    (rule.action === 'Deny' ? denied : allowed).push(...(written ?? []));
+  });
+  return {
+    // An empty rule is about nothing, and closes the pod.
+    [direction]: allowed.length > 0 ? allowed : [{}],
+    ...(denied.length > 0 && { [`${direction}Deny`]: denied }),
+  };
+}
+
+function translateRule(
+  rule: CalicoRule,
+  direction: Direction,
+  namespace: string | undefined,
+  context: TranslationContext,
+  conditions: string[]
+): CiliumRule[] {
+  if (rule.action === 'Pass') throw new Untranslatable('it has the action Pass');
+  if (rule.ipVersion === 6) return [];
+  requireTranslatable(rule, direction);
+  const traffic = translateTraffic(rule);
+  const peer = (direction === 'ingress' ? rule.source : rule.destination) ?? {};
+  return translatePeer(peer, direction, namespace, context, conditions).map((who) => ({ ...who, ...traffic }));
+}
+
+/** @throws Untranslatable for what no rule of Cilium's says, whoever is at the other end. */
+function requireTranslatable({ http, source = {}, destination = {} }: CalicoRule, direction: Direction): void {
+  if (http !== undefined) throw new Untranslatable('it has rules about HTTP');
+  if ((source.ports ?? source.notPorts ?? []).length > 0) throw new Untranslatable('it has rules about source ports');
+  if (source.services !== undefined || destination.services !== undefined) {
+    throw new Untranslatable('it has rules about services');
+  }
+  const { ports: _, notPorts: __, ...about } = direction === 'ingress' ? destination : source;
+  if (Object.keys(about).length > 0) throw new Untranslatable('a rule says whom of its own pods it is about');
+}

@@ -1,0 +1,93 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import type { MigrationInput } from '../../model/input.ts';
+import { policyReport, type PolicyReport } from '../../model/policies.ts';
+import { findCanal } from '../canal/detect.ts';
+import { failure } from '../support/failures.ts';
+import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
+import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import { withFailures } from '../kubernetes/errors.ts';
+import { isOurs, ownedLabels } from '../kubernetes/names.ts';
+import type { CiliumPolicy } from './evaluation/cilium.ts';
+import { comparePolicies, type PolicyComparison } from './evaluation/compare.ts';
+import { readPolicies } from './read-policies.ts';
+
+/** On every policy that this service makes, beside the label of everything that it makes. */
+const componentLabel = 'app.kubernetes.io/component';
+const component = 'translated-policy';
+
+/** Kinds of what is made. */
+const kinds = ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'] as const;
+
+/** The activities on what users' policies become on Cilium. None of them touches a user's policy. */
+export function createPolicyActivities(clusters: Clusters) {
+  return {
+    /** Compares how policies are judged by both networks. Changes nothing. @throws SourceNotFound without Canal. */
+    comparePolicies: withFailures(
+      'compare the policies',
+      async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
+        const { report } = await compared(await clusters.connect(input.cluster), input);
+        return report;
+      }
+    ),
+
+    /**
+     * Gives Cilium what it needs beside Kubernetes' NetworkPolicies, so that it judges as Calico does: translations of
+     * Calico's own, where they say the same, and what ipBlocks say of pods and nodes. What was given before and is not
+     * needed any more is taken away.
+     */
+    applyTranslations: withFailures(
+      'apply the translated policies',
+      async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
+        const connection = await clusters.connect(input.cluster);
+        const { report, comparison } = await compared(connection, input);
+        for (const object of comparison.objects) await applyObject(connection, ours(object));
+        await removeOthers(connection, comparison.objects);
+        return report;
+      }
+    ),
+  };
+}
+
+/** Reads and compares. Also for the check of the same subject. */
+export async function compared(
+  connection: ClusterConnection,
+  { podCidr, cluster }: Pick<MigrationInput, 'podCidr' | 'cluster'>
+): Promise<{ report: PolicyReport; comparison: PolicyComparison }> {
+  const canal = await findCanal(connection);
+  if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
+  const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
+  // As the migration installs it, unless the input says otherwise.
+  const comparison = comparePolicies(facts.policies, facts.cluster, true);
+  return { comparison, report: policyReport(facts.counts, comparison.flows, comparison.verdicts) };
+}
+
+function ours(object: CiliumPolicy): NamedObject {
+  const { name = '', namespace, ownerReferences } = object.metadata ?? {};
+  return {
+    ...object,
+    apiVersion: 'cilium.io/v2',
+    metadata: {
+      name,
+      ...(namespace !== undefined && { namespace }),
+      ...(ownerReferences !== undefined && { ownerReferences }),
+      labels: { ...ownedLabels, [componentLabel]: component },
+    },
+  };
+}
+
+async function removeOthers(connection: ClusterConnection, wanted: readonly CiliumPolicy[]): Promise<void> {
+  const key = ({ kind, metadata }: KubernetesObject): string =>
+    [kind, metadata?.namespace ?? '', metadata?.name].join(' ');
+  const kept = new Set(wanted.map(key));
+  for (const kind of kinds) {
+    for (const object of await listKnown(connection, 'cilium.io/v2', kind)) {
+      const { name = '', namespace, labels = {} } = object.metadata ?? {};
+      if (!isOurs(object) || labels[componentLabel] !== component || kept.has(key(object))) continue;
+      await deleteObject(connection, {
+        apiVersion: 'cilium.io/v2',
+        kind,
+        metadata: { name, ...(namespace !== undefined && { namespace }) },
+      });
+    }
+  }
+}

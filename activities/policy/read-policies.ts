@@ -1,0 +1,91 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { calicoGroup } from '../canal/export.ts';
+import { listKnown } from '../kubernetes/apply.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { helperNamespace } from '../kubernetes/names.ts';
+import { listNodes } from '../kubernetes/nodes.ts';
+import { listPods } from '../kubernetes/pods.ts';
+import type { CalicoPolicy, NetworkSet } from './evaluation/calico-policy.ts';
+import type { CalicoPolicies } from './evaluation/calico.ts';
+import type { PolicyCluster } from './evaluation/domain.ts';
+import { asWritten } from './evaluation/kubernetes.ts';
+
+/** Calico keeps Kubernetes' policies as its own under this prefix in some datastores; they are no policies of a user. */
+const mirrored = 'knp.default.';
+
+/** Kinds of Calico's that are not enforced: they say what would be. */
+const stagedKinds = ['StagedNetworkPolicy', 'StagedGlobalNetworkPolicy', 'StagedKubernetesNetworkPolicy'];
+
+/** Everything about policies in a cluster. */
+export interface PolicyFacts {
+  policies: CalicoPolicies;
+  cluster: PolicyCluster;
+  /** How many there are of each kind. */
+  counts: Record<string, number>;
+}
+
+/**
+ * Reads all policies, and whom they may be about.
+ * @param podCidrs networks that pods have or get addresses of.
+ */
+export async function readPolicies(connection: ClusterConnection, podCidrs: readonly string[]): Promise<PolicyFacts> {
+  const version = `${calicoGroup}/v1`;
+  const calico = async <T extends KubernetesObject>(kind: string): Promise<T[]> =>
+    (await listKnown<T>(connection, version, kind)).filter(
+      ({ metadata }) => metadata?.name?.startsWith(mirrored) !== true
+    );
+  const [own, global, sets, globalSets, staged, kubernetes] = await Promise.all([
+    calico<CalicoPolicy>('NetworkPolicy'),
+    calico<CalicoPolicy>('GlobalNetworkPolicy'),
+    calico<NetworkSet>('NetworkSet'),
+    calico<NetworkSet>('GlobalNetworkSet'),
+    Promise.all(stagedKinds.map((kind) => calico(kind))),
+    listKnown(connection, 'networking.k8s.io/v1', 'NetworkPolicy'),
+  ]);
+  // Ours are about our own pods, and go with them.
+  const plain = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
+  // Where there are none, they are about nobody, and nobody's labels have to be read.
+  const none = own.length + global.length + plain.length === 0;
+  const [namespaces, accounts, nodes, pods] = none
+    ? [[], [], [], []]
+    : await Promise.all([
+        listKnown(connection, 'v1', 'Namespace'),
+        listKnown(connection, 'v1', 'ServiceAccount'),
+        listNodes(connection),
+        listPods(connection),
+      ]);
+  const counts = Object.fromEntries(
+    [
+      ['NetworkPolicy', plain.length] as const,
+      ["Calico's NetworkPolicy", own.length] as const,
+      ['GlobalNetworkPolicy', global.length] as const,
+      ['NetworkSet', sets.length] as const,
+      ['GlobalNetworkSet', globalSets.length] as const,
+      ["staged policies of Calico's, which are not enforced", staged.flat().length] as const,
+    ].filter(([, count]) => count > 0)
+  );
+  return {
+    counts,
+    policies: { own: [...own, ...global], kubernetes: plain, sets: [...sets, ...globalSets] },
+    cluster: {
+      podCidrs,
+      namespaces: namespaces.map(({ metadata }) => ({ name: metadata?.name ?? '', labels: metadata?.labels ?? {} })),
+      serviceAccounts: accounts.map(({ metadata }) => ({
+        namespace: metadata?.namespace ?? '',
+        name: metadata?.name ?? '',
+        labels: metadata?.labels ?? {},
+      })),
+      nodeAddresses: nodes.flatMap(
+        ({ status }) => status?.addresses?.find(({ type }) => type === 'InternalIP')?.address ?? []
+      ),
+      pods: pods
+        .filter((pod) => !pod.hostNetwork && !pod.finished && pod.namespace !== helperNamespace)
+        .map(({ namespace, labels, serviceAccount, namedPorts }) => ({
+          namespace,
+          labels,
+          serviceAccount,
+          ports: namedPorts,
+        })),
+    },
+  };
+}

@@ -1,0 +1,83 @@
+import { z } from 'zod';
+
+/** Days as maintenance windows name them. */
+export const weekdays = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
+
+/** A time of day, hours and minutes. */
+export const clockTime = /^([01]\d|2[0-3]):[0-5]\d$/;
+
+const minuteMs = 60_000;
+
+/** The longest wait that is looked for: a window comes at least once a week, and clocks change by an hour. */
+const searchMinutes = 8 * 24 * 60;
+
+/** True for a time zone that this runtime knows. */
+export function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** When waves may begin, in the input. */
+export const windowSchema = z.strictObject({
+  /** Days on which the window begins. @default every day */
+  days: z
+    .array(z.enum(weekdays))
+    .min(1)
+    .default([...weekdays]),
+  /** Local time at which it begins, such as `22:00`. */
+  start: z.string().regex(clockTime, 'must be a time such as 22:00'),
+  /** Local time at which it ends; before `start`, it is the next day's. */
+  end: z.string().regex(clockTime, 'must be a time such as 05:30'),
+  /** IANA time zone, such as `Europe/Berlin`. @default UTC */
+  timeZone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin').default('UTC'),
+});
+
+/** When waves may begin. */
+export type MaintenanceWindow = z.output<typeof windowSchema>;
+
+/**
+ * Milliseconds until one of the windows is open: 0 inside of one, or when there are none. Looks minute by minute at
+ * local time, so that it is right on days when clocks change.
+ */
+export function untilOpen(windows: readonly MaintenanceWindow[], now: Date): number {
+  if (windows.length === 0 || windows.some((window) => isOpen(window, now))) return 0;
+  const nextMinute = Math.floor(now.getTime() / minuteMs + 1) * minuteMs;
+  for (let minutes = 0; minutes <= searchMinutes; minutes++) {
+    const moment = new Date(nextMinute + minutes * minuteMs);
+    if (windows.some((window) => isOpen(window, moment))) return moment.getTime() - now.getTime();
+  }
+  // A window that clocks skip this week, such as 02:10 to 02:50 on the day they go forward: asked again then.
+  return searchMinutes * minuteMs;
+}
+
+function isOpen({ days, start, end, timeZone }: MaintenanceWindow, moment: Date): boolean {
+  const { day, time } = local(moment, timeZone);
+  const today = days.some((name) => name === weekdays[day]);
+  if (start < end) return today && time >= start && time < end;
+  // Over midnight, or a whole day when both are the same: the morning belongs to the day before.
+  const yesterday = days.some((name) => name === weekdays[(day + 6) % 7]);
+  return (today && time >= start) || (yesterday && time < end);
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+function local(moment: Date, timeZone: string): { day: number; time: string } {
+  let format = formats.get(timeZone);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en-GB', {
+      timeZone,
+      weekday: 'short',
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+    });
+    formats.set(timeZone, format);
+  }
+  const parts = new Map(format.formatToParts(moment).map(({ type, value }) => [type, value]));
+  const day = weekdays.findIndex((name) => name === parts.get('weekday')?.toLowerCase());
+  return { day, time: `${parts.get('hour')}:${parts.get('minute')}` };
+}

@@ -1,0 +1,19 @@
+import type { FleetCluster, FleetStatus } from '../fleet-status.ts';
+import { countsText } from '../status.ts';
+import { cell, tableHeader, tableRow } from './table.ts';
+
+/** The status as Markdown, for the Web UI's current details. */
+export function fleetMarkdown(status: FleetStatus): string {
+  const lines = [`**${status.fleet}**: ${countsText(status.clusters)}`, ''];
+  if (status.paused !== undefined) lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason)}`, '');
+  if (status.waitingFor !== undefined) lines.push(`Waiting for ${status.waitingFor}`, '');
+  lines.push(...tableHeader('cluster', 'state', 'phase', 'nodes', ''), ...status.clusters.map(clusterRow));
+  if (status.notes.length > 0) lines.push('', 'Notes:', '', ...status.notes.map((note) => `- ${note}`));
+  return lines.join('\n');
+}
+
+function clusterRow({ cluster, canary, state, progress, failure }: FleetCluster): string {
+  const nodes = progress === undefined ? '' : `${progress.migrated} of ${progress.nodes}`;
+  const more = failure?.message ?? progress?.waitingFor ?? '';
+  return tableRow([`${cluster}${canary ? ' (canary)' : ''}`, state, progress?.phase ?? '', nodes, more.slice(0, 300)]);
+}

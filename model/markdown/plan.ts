@@ -1,0 +1,52 @@
+import type { NodeDrain, Plan } from '../plan.ts';
+import { summarizeLines } from '../summarize.ts';
+import { tableHeader, tableRow } from './table.ts';
+
+/** At most this many waves, and this many items of a list, are shown one by one. */
+const maxWaves = 50;
+const maxItems = 100;
+
+/** The plan as Markdown. */
+export function planMarkdown(plan: Plan): string {
+  const { source, target, estimate: time } = plan;
+  const lines = [
+    `Canal ${source.version} (${source.podCidr}, VXLAN on UDP ${source.port}) → Cilium ${target.version} ` +
+      `(${target.podCidr}, VXLAN on UDP ${target.tunnelPort}), from ${target.chart}`,
+    '',
+    `About ${Math.ceil(time.seconds / 60)} minutes without the waits for humans (${time.nodeSeconds} s a node: ${time.basis}).`,
+    `No way back from: ${plan.pointOfNoReturn}.`,
+    `Backup: ${plan.backup ?? 'none named'}.`,
+    '',
+    ...tableHeader('wave', 'nodes', 'why here', 'pods evicted', 'made anew', 'need consent'),
+  ];
+  for (const [index, { nodes, reason }] of plan.waves.slice(0, maxWaves).entries()) {
+    const drains = plan.drains.filter(({ node }) => nodes.includes(node));
+    const sum = (field: keyof NodeDrain['counts']): number =>
+      drains.reduce((all, { counts }) => all + counts[field], 0);
+    const cells = [index + 1, nodes.join(', '), reason, sum('evicted'), sum('recycled'), sum('refused')];
+    lines.push(tableRow(cells));
+  }
+  if (plan.waves.length > maxWaves) lines.push('', `and ${plan.waves.length - maxWaves} more waves`);
+  const section = (title: string, items: readonly string[]): void => {
+    if (items.length === 0) return;
+    lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${item}`));
+  };
+  section('Migrated already', plan.migrated);
+  section('Not Ready, set aside', plan.setAside);
+  section(
+    'Data that is lost, with consent',
+    plan.drains.flatMap(({ dataLost }) => dataLost)
+  );
+  section(
+    'Pods that need a consent',
+    plan.drains.flatMap(({ refused }) => refused)
+  );
+  section(
+    'Checks that were waived',
+    plan.waived.map(({ check, reason }) => `${check}: ${reason}`)
+  );
+  section('Objects that are made', plan.objects);
+  if (plan.changes.length > 0)
+    lines.push('', 'Helm values, compared with those that run:', '', '```diff', ...plan.changes, '```');
+  return lines.join('\n');
+}

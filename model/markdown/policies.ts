@@ -1,0 +1,20 @@
+import type { PolicyReport } from '../policies.ts';
+import { cell, tableHeader } from './table.ts';
+
+const words = { equal: 'the same', 'equal-if': 'the same, if', different: '**different**' };
+
+/** The report as Markdown. */
+export function policyMarkdown(report: PolicyReport): string {
+  const { counts, flows, equal, policies, more } = report;
+  const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
+  const lines = [
+    `Policies: ${kinds.join(', ') || 'none'}. ${equal} are judged the same on Cilium, for each of ${flows} kinds of flows.`,
+  ];
+  if (policies.length > 0) lines.push('', ...tableHeader('policy', 'on Cilium', 'why', 'made for it'));
+  for (const { policy, verdict, conditions, reasons, objects } of policies) {
+    const why = [...conditions, ...reasons].map(cell).join('<br>');
+    lines.push(`| ${cell(policy)} | ${words[verdict]} | ${why} | ${objects.map(cell).join('<br>')} |`);
+  }
+  if (more > 0) lines.push('', `And ${more} more.`);
+  return lines.join('\n');
+}

@@ -1,0 +1,16 @@
+import type { CheckOutcome } from '../preflight.ts';
+
+/** The outcomes as Markdown: those that need attention first, each with what to do. */
+export function preflightMarkdown(outcomes: readonly CheckOutcome[]): string {
+  const passed = outcomes.filter(({ verdict }) => verdict === 'pass');
+  const lines: string[] = [];
+  for (const verdict of ['block', 'warn'] as const) {
+    for (const { check, evidence, fix, waived } of outcomes.filter((one) => one.verdict === verdict)) {
+      lines.push(`- **${waived === undefined ? verdict : 'waived'} ${check}**: ${evidence.join('; ')}`);
+      if (waived !== undefined) lines.push(`  - waived: ${waived}`);
+      else if (fix !== undefined) lines.push(`  - ${fix}`);
+    }
+  }
+  lines.push(`- ${passed.length} checks pass: ${passed.map(({ check }) => check).join(', ')}`);
+  return lines.join('\n');
+}

@@ -1,0 +1,71 @@
+import type { Ledger } from '../ledger.ts';
+import type { Plan } from '../plan.ts';
+import type { CheckOutcome } from '../preflight.ts';
+import { signalCommand } from '../shell.ts';
+import { blockerText, countsText, type MigrationStatus, type NodeStatus, type Phase } from '../status.ts';
+import { ledgerMarkdown } from './ledger.ts';
+import { planMarkdown } from './plan.ts';
+import { preflightMarkdown } from './preflight.ts';
+import { cell, tableHeader, tableRow } from './table.ts';
+
+/** At most this many nodes are shown as a table; more are counted by their state. */
+const maxRows = 100;
+
+/** What is shown beside the status, once it is there. */
+export interface StatusDetails {
+  preflight?: readonly CheckOutcome[] | undefined;
+  plan?: Plan | undefined;
+  ledger?: Ledger | undefined;
+}
+
+/** The status as Markdown, for the Web UI's current details. */
+export function statusMarkdown(status: MigrationStatus, workflowId: string, details: StatusDetails = {}): string {
+  const lines = [`**${cell(status.cluster)}**: ${status.phase}`, ''];
+  if (status.paused !== undefined) {
+    lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason) || 'no reason given'}`, '');
+  }
+  if (status.waitingFor !== undefined) {
+    const since = status.waiting === undefined ? '' : ` (since ${status.waiting.since})`;
+    lines.push(`Waiting for ${status.waitingFor}${since}`, '');
+  }
+  for (const answer of status.waiting?.answers ?? []) {
+    lines.push(`To ${answer.does}:`, '', '```', signalCommand(workflowId, answer), '```', '');
+  }
+  lines.push(...nodeLines(status.nodes));
+  lines.push(...detailLines(status.phase, details));
+  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${note}`));
+  return lines.join('\n');
+}
+
+/** What matters in the phase: the checks and the plan at first, then what was measured. */
+function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): string[] {
+  const early = phase === 'preflight' || phase === 'plan';
+  const lines: string[] = [];
+  if (early && preflight !== undefined) lines.push('Checks:', '', preflightMarkdown(preflight), '');
+  if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
+  if (phase === 'migrate' && plan !== undefined) {
+    const { seconds, nodeSeconds, basis } = plan.estimate;
+    lines.push(`About ${Math.ceil(seconds / 60)} minutes are left (${nodeSeconds} s a node: ${basis}).`, '');
+  }
+  if (!early && ledger !== undefined && Object.keys(ledger).length > 0) lines.push(ledgerMarkdown(ledger), '');
+  return lines;
+}
+
+function nodeLines(nodes: readonly NodeStatus[]): string[] {
+  if (nodes.length === 0) return [];
+  const lines = [countsText(nodes), ''];
+  // Those on which nothing happens are of the least interest.
+  const shown = nodes.length <= maxRows ? nodes : nodes.filter(({ state }) => !['pending', 'migrated'].includes(state));
+  if (shown.length === 0) return lines;
+  lines.push(...tableHeader('node', 'state', 'approved by', 'seconds', ''));
+  for (const node of shown.slice(0, maxRows)) {
+    const { name, state, approval, seconds = '' } = node;
+    lines.push(tableRow([name, state, approval?.by ?? '', seconds, reasonOf(node).slice(0, 500)]));
+  }
+  return [...lines, ''];
+}
+
+/** Why a node is in its state: its failure, what it waits for, or what blocks it. */
+function reasonOf({ failure, waitingFor, blockers = [] }: NodeStatus): string {
+  return failure?.message ?? waitingFor ?? blockers.map(blockerText).join('; ');
+}

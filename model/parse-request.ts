@@ -1,0 +1,11 @@
+import { conflictingValues } from './helm-values.ts';
+import { type MigrationInput, parseInput } from './input.ts';
+
+/** The same, and without values that the migration sets itself: what a workflow may be started with. */
+export function parseRequest(raw: unknown): { input: MigrationInput } | { problems: string[] } {
+  const parsed = parseInput(raw);
+  if ('problems' in parsed) return parsed;
+  const conflicts = conflictingValues(parsed.input);
+  if (conflicts.length === 0) return parsed;
+  return { problems: conflicts.map((path) => `values.${path}: is set by the migration itself; leave it out`) };
+}

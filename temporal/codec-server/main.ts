@@ -1,0 +1,29 @@
+import { readFile } from 'node:fs/promises';
+import { listenAddress } from '../listen-address.ts';
+import { keysFrom } from '../keys.ts';
+import { createCodecServer } from './server.ts';
+
+/** The codec server as a program: `npm run codec-server`. */
+async function main(): Promise<void> {
+  const { env } = process;
+  const keys = await keysFrom(env);
+  if (keys === undefined) throw new Error('CNI_MIGRATION_KEYS must name the file of keys');
+  const tokenFile = env['CNI_MIGRATION_CODEC_TOKEN_FILE'];
+  const { host, port } = listenAddress(env, 'CNI_MIGRATION_CODEC_ADDRESS') ?? { host: '127.0.0.1', port: 8091 };
+  const server = createCodecServer({
+    keys,
+    origins: (env['CNI_MIGRATION_CODEC_ORIGINS'] ?? '').split(',').filter(Boolean),
+    token: tokenFile === undefined ? undefined : (await readFile(tokenFile, 'utf8')).trim(),
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  console.error(`the codec server answers on http://${host}:${port}`);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => server.close());
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,118 @@
+import { timingSafeEqual } from 'node:crypto';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { z } from 'zod';
+import type { Payload } from '@temporalio/common';
+import { EncryptionCodec } from '../encryption.ts';
+import type { EncryptionKeys } from '../keys.ts';
+
+/** Who may ask a codec server. */
+export interface CodecServerOptions {
+  keys: EncryptionKeys;
+  /** Origins of Web UIs that may, such as `http://localhost:8080`. @default none */
+  origins: readonly string[];
+  /** Has to be sent as `Authorization: Bearer …`. @default everybody who reaches it may */
+  token?: string | undefined;
+}
+
+/** Largest body that is read, in bytes; Temporal's own limit for one payload is 2 MB. */
+const maxBody = 16 * 1024 * 1024;
+
+const bodySchema = z.object({
+  payloads: z
+    .array(z.object({ metadata: z.record(z.string(), z.string()).optional(), data: z.string().optional() }))
+    .default([]),
+});
+
+/** A server that encrypts and decrypts payloads for the Temporal CLI and the Web UI: `POST /encode`, `POST /decode`. */
+export function createCodecServer({ keys, origins, token }: CodecServerOptions): Server {
+  const codec = new EncryptionCodec(keys);
+  return createServer((request, response) => {
+    const { origin } = request.headers;
+    if (origin !== undefined && origins.includes(origin)) {
+      response.setHeader('Access-Control-Allow-Origin', origin);
+      response.setHeader('Access-Control-Allow-Methods', 'POST, OPTIONS');
+      response.setHeader('Access-Control-Allow-Headers', 'content-type, x-namespace, authorization');
+      response.setHeader('Access-Control-Allow-Credentials', 'true');
+      response.setHeader('Vary', 'Origin');
+    }
+    answer(request, response, codec, token).catch((error: unknown) => {
+      // What was wrong with a payload is told; what was in it is not.
+      const refused = error instanceof Refused;
+      // What is left of the request is not read.
+      if (!request.complete) response.setHeader('Connection', 'close');
+      send(response, refused ? error.status : 400, error instanceof Error ? error.message : 'refused');
+    });
+  });
+}
+
+class Refused extends Error {
+  readonly status: number;
+
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  codec: EncryptionCodec,
+  token: string | undefined
+): Promise<void> {
+  if (request.method === 'OPTIONS') return send(response, 204, '');
+  const way = /\/(encode|decode)$/.exec(new URL(request.url ?? '/', 'http://codec').pathname)?.[1];
+  if (way === undefined) throw new Refused(404, 'only /encode and /decode are answered');
+  if (request.method !== 'POST') throw new Refused(405, 'only POST is answered');
+  if (token !== undefined && !bears(request.headers.authorization, token)) throw new Refused(401, 'a token is needed');
+  const payloads = parseBody(await read(request));
+  const result = await (way === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
+  response.setHeader('Content-Type', 'application/json');
+  send(response, 200, JSON.stringify({ payloads: result.map(toJson) }));
+}
+
+function bears(header: string | undefined, token: string): boolean {
+  const given = Buffer.from(header ?? '');
+  const wanted = Buffer.from(`Bearer ${token}`);
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}
+
+async function read(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > maxBody) throw new Refused(413, 'more than 16 MiB');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** Payloads as the API's JSON has them: bytes in base64. */
+function parseBody(text: string): Payload[] {
+  let raw: unknown;
+  try {
+    raw = JSON.parse(text);
+  } catch {
+    throw new Refused(400, 'the body is no JSON');
+  }
+  const result = bodySchema.safeParse(raw);
+  if (!result.success) throw new Refused(400, 'the body holds no payloads');
+  return result.data.payloads.map(({ metadata = {}, data = '' }) => ({
+    metadata: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, Buffer.from(value, 'base64')])),
+    data: Buffer.from(data, 'base64'),
+  }));
+}
+
+function toJson({ metadata, data }: Payload): object {
+  const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  return {
+    metadata: Object.fromEntries(Object.entries(metadata ?? {}).map(([key, value]) => [key, base64(value)])),
+    data: base64(data ?? new Uint8Array()),
+  };
+}
+
+function send(response: ServerResponse, status: number, body: string): void {
+  response.statusCode = status;
+  response.end(body);
+}

@@ -1,0 +1,41 @@
+import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
+
+/** What may be said of Temporal on a command line; each goes before the environment. */
+export interface TemporalOptions {
+  address?: string | undefined;
+  namespace?: string | undefined;
+  profile?: string | undefined;
+}
+
+/** Temporal does not answer. */
+export class TemporalUnreachable extends Error {
+  override name = 'TemporalUnreachable';
+
+  constructor(address = 'localhost:7233', cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`Temporal cannot be reached at ${address}: ${reason}`, { cause });
+  }
+}
+
+/**
+ * How Temporal is reached: from the same variables (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, `TEMPORAL_TLS_…`) and the same
+ * file as the Temporal CLI. @throws Error when these make no sense.
+ */
+export function temporalConfig(
+  env: NodeJS.ProcessEnv,
+  { address, namespace, profile }: TemporalOptions = {}
+): ClientConnectConfig & { namespace: string } {
+  const given = {
+    ...env,
+    ...(address !== undefined && { TEMPORAL_ADDRESS: address }),
+    ...(namespace !== undefined && { TEMPORAL_NAMESPACE: namespace }),
+  };
+  const variables = Object.fromEntries(Object.entries(given).filter((entry): entry is [string, string] => !!entry[1]));
+  try {
+    const config = loadClientConnectConfig({ overrideEnvVars: variables, ...(profile !== undefined && { profile }) });
+    return { ...config, namespace: config.namespace ?? 'default' };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`how to reach Temporal: ${reason}`, { cause: error });
+  }
+}

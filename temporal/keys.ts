@@ -1,0 +1,48 @@
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { parse } from 'yaml';
+import { problemsOf } from '../model/problems.ts';
+
+/** Keys for payloads: new ones are encrypted with `current`, old ones decrypted with whatever they were encrypted with. */
+export interface EncryptionKeys {
+  current: string;
+  keys: ReadonlyMap<string, Buffer>;
+}
+
+const keysSchema = z
+  .strictObject({
+    current: z.string().min(1),
+    keys: z.record(z.string(), z.base64({ error: 'must be base64' })),
+  })
+  .refine(({ current, keys }) => current in keys, { path: ['current'], message: 'names none of the keys' });
+
+/** Bytes of an AES-256 key. */
+const keyBytes = 32;
+
+/** The keys whose file the variable `CNI_MIGRATION_KEYS` names; undefined without it. @throws Error that quotes no key. */
+export async function keysFrom(env: NodeJS.ProcessEnv): Promise<EncryptionKeys | undefined> {
+  const file = env['CNI_MIGRATION_KEYS'];
+  return file === undefined ? undefined : readKeys(file);
+}
+
+/** Reads the file of keys, `{current: id, keys: {id: base64 of 32 bytes}}`. @throws Error that quotes no key. */
+export async function readKeys(file: string): Promise<EncryptionKeys> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new Error(`the keys in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+  });
+  let raw: unknown;
+  try {
+    raw = parse(text);
+  } catch {
+    // The parser's message quotes what it reads.
+    throw new Error(`the file of keys ${file} is no YAML`);
+  }
+  const result = keysSchema.safeParse(raw);
+  if (!result.success) throw new Error(`the file of keys ${file}: ${problemsOf(result.error, 'it').join('; ')}`);
+  const keys = new Map(Object.entries(result.data.keys).map(([id, key]) => [id, Buffer.from(key, 'base64')]));
+  for (const [id, key] of keys) {
+    if (key.length !== keyBytes)
+      throw new Error(`the file of keys ${file}: key "${id}" has ${key.length} bytes, not 32`);
+  }
+  return { current: result.data.current, keys };
+}

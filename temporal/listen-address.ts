@@ -1,0 +1,15 @@
+/** An address to listen on. */
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
+
+/** @throws Error unless it is `host:port` or `[host]:port`. */
+export function listenAddress(env: NodeJS.ProcessEnv, name: string): ListenAddress | undefined {
+  const text = env[name];
+  if (text === undefined) return undefined;
+  const found = /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text);
+  const port = Number(found?.[3]);
+  if (found === null || port > 65_535) throw new Error(`${name} must be host:port, such as 127.0.0.1:9090`);
+  return { host: found[1] ?? found[2] ?? '', port };
+}

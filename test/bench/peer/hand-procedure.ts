@@ -1,0 +1,116 @@
+import type { Lab } from '../../../lab/cluster/lab.ts';
+import { labMigrationRequest, targetPodCidr } from '../../../lab/migration-request.ts';
+import { run } from '../../../lab/process.ts';
+
+/** A step of a migration, and when it ended (ms since the migration's begin). */
+export interface Lap {
+  step: string;
+  endMs: number;
+}
+
+/**
+ * What Cilium is installed with, as in its guide to migrating a cluster
+ * (Documentation/installation/k8s-install-migration.rst of v1.20.2), and what the lab needs.
+ */
+function guideValues(lab: Lab): object {
+  const { values = {} } = labMigrationRequest(lab);
+  const operator = values['operator'] as object;
+  return {
+    ...values,
+    operator: { ...operator, unmanagedPodWatcher: { restart: false } },
+    routingMode: 'tunnel',
+    tunnelProtocol: 'vxlan',
+    tunnelPort: 8473,
+    cni: { customConf: true, uninstall: false },
+    ipam: { mode: 'cluster-pool', operator: { clusterPoolIPv4PodCIDRList: [targetPodCidr] } },
+    policyEnforcementMode: 'never',
+    bpf: { hostLegacyRouting: true },
+    kubeProxyReplacement: 'false',
+  };
+}
+
+/** The guide's own names. */
+const nodeConfig = {
+  apiVersion: 'cilium.io/v2',
+  kind: 'CiliumNodeConfig',
+  metadata: { namespace: 'kube-system', name: 'cilium-default' },
+  spec: {
+    nodeSelector: { matchLabels: { 'io.cilium.migration/cilium-default': 'true' } },
+    defaults: {
+      'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
+      'custom-cni-conf': 'false',
+      'cni-chaining-mode': 'none',
+      'cni-exclusive': 'true',
+    },
+  },
+};
+
+/**
+ * Migrates a lab as Cilium's guide says: by hand, one node after the other, with kubectl and Helm; pods that a drain leaves
+ * are deleted where the guide reboots the node. Nothing is waited for longer than a person who watches would.
+ */
+export async function migrateByHand(lab: Lab): Promise<Lap[]> {
+  const { kubectl, catalogue, layout } = lab;
+  const begin = Date.now();
+  const laps: Lap[] = [];
+  const lap = (step: string): void => void laps.push({ step, endMs: Date.now() - begin });
+  const values = guideValues(lab);
+  const helm = (changes: object): Promise<string> =>
+    run(
+      catalogue.bin('helm'),
+      [
+        ...['upgrade', '--install', 'cilium', catalogue.ciliumChart, '--namespace', 'kube-system'],
+        ...['--kubeconfig', layout.kubeconfig, '--values', '-'],
+      ],
+      { input: JSON.stringify({ ...values, ...changes }) }
+    );
+  const rolledOut = (): Promise<string> =>
+    kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/cilium', '--timeout=300s');
+
+  await helm({});
+  await rolledOut();
+  await applyText(lab, nodeConfig);
+  lap('install');
+  for (const node of layout.nodeNames) {
+    await kubectl('cordon', node);
+    await kubectl('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=600s');
+    await kubectl('label', 'node', node, 'io.cilium.migration/cilium-default=true');
+    const onNode = `spec.nodeName=${node}`;
+    await kubectl('-n', 'kube-system', 'delete', 'pod', '--field-selector', onNode, '-l', 'k8s-app=cilium');
+    await rolledOut();
+    await Promise.all(
+      (await podsOffHostNetwork(lab, node)).map(([namespace, name]) => kubectl('-n', namespace, 'delete', 'pod', name))
+    );
+    await kubectl('uncordon', node);
+    lap(node);
+  }
+  await helm({
+    operator: { ...(values as { operator: object }).operator, unmanagedPodWatcher: { restart: true } },
+    cni: { customConf: false, uninstall: false },
+    policyEnforcementMode: 'default',
+  });
+  await kubectl('-n', 'kube-system', 'rollout', 'restart', 'daemonset/cilium');
+  await rolledOut();
+  lap('final values');
+  await kubectl('-n', 'kube-system', 'delete', 'ciliumnodeconfig', 'cilium-default');
+  await kubectl('-n', 'kube-system', 'delete', 'daemonset', 'canal');
+  lap('Canal removed');
+  return laps;
+}
+
+async function applyText({ catalogue, layout }: Lab, object: object): Promise<void> {
+  await run(catalogue.bin('kubectl'), ['--kubeconfig', layout.kubeconfig, 'apply', '-f', '-'], {
+    input: JSON.stringify(object),
+  });
+}
+
+async function podsOffHostNetwork(lab: Lab, node: string): Promise<[namespace: string, name: string][]> {
+  interface Pod {
+    metadata: { namespace: string; name: string };
+    spec: { hostNetwork?: boolean };
+  }
+  const text = await lab.kubectl('get', 'pods', '-A', '--field-selector', `spec.nodeName=${node}`, '-o', 'json');
+  return (JSON.parse(text) as { items: Pod[] }).items
+    .filter(({ spec }) => spec.hostNetwork !== true)
+    .map(({ metadata }) => [metadata.namespace, metadata.name]);
+}

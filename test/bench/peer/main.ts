@@ -1,0 +1,159 @@
+import { parseArgs } from 'node:util';
+import { Client, Connection } from '@temporalio/client';
+import { labUp, type Lab } from '../../../lab/cluster/lab.ts';
+import { startTemporal, startWorker } from '../../../lab/cluster/temporal.ts';
+import { labMigrationRequest } from '../../../lab/migration-request.ts';
+import { Migration } from '../../../client/migration.ts';
+import { defaultTaskQueue, migrationWorkflowId } from '../../../workflows/messages.ts';
+import type { MigrationRequest } from '../../../model/input.ts';
+import { tellRegressions } from '../regressions.ts';
+import { readResult, rounded, writeResult } from '../results.ts';
+import { withLab } from '../with-lab.ts';
+import { migrateByHand } from './hand-procedure.ts';
+import { compileSeconds } from './compilations.ts';
+import { Observer, type Seen } from './observer.ts';
+import { ProcessorWatch } from './processor-use.ts';
+import { fullLoadUpTo, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
+
+/**
+ * The whole migration of a lab by this service, every check of it on, beside the procedure by hand: alternating, each time
+ * on a fresh lab of the same kind.
+ */
+async function bench(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: 'string', default: '3' },
+      waves: { type: 'string', default: '1' },
+      pairs: { type: 'string', default: '3' },
+      /** Only this service: to look where its time goes. */
+      only: { type: 'boolean', default: false },
+    },
+  });
+  const [nodes, waveSize, count] = [Number(values.nodes), Number(values.waves), Number(values.pairs)];
+  const name = peerName(nodes, waveSize);
+  const before = await readResult<PeerResult>(name);
+  const pairs: Pair[] = [];
+  for (let pair = 0; pair < count; pair++) {
+    // Whatever the second of a pair gains from the first is given to each in turn.
+    const byHandFirst = pair % 2 === 0;
+    const first = byHandFirst && !values.only ? await onLab(nodes, byHand) : undefined;
+    const service = await onLab(nodes, (lab) => byService(lab, waveSize));
+    if (values.only) continue;
+    pairs.push({ byHand: first ?? (await onLab(nodes, byHand)), service });
+    await writeResult(name, { nodes, waveSize, pairs } satisfies PeerResult);
+  }
+  if (pairs.length > 0) tellRegressions(before && peerRatios(before.pairs), peerRatios(pairs));
+}
+
+async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
+  return withLab(async (name) => {
+    const lab = await labUp({ name, nodes, ephemeral: true });
+    if (nodes > fullLoadUpTo) await callLess(lab);
+    const migrated = await migrate(lab);
+    console.error(JSON.stringify(migrated));
+    return migrated;
+  });
+}
+
+/** The machine that carries all nodes is not to be busy with the application's requests, two a second to each target from each node. */
+async function callLess(lab: Lab): Promise<void> {
+  await lab.kubectl('-n', 'shop', 'set', 'env', 'daemonset/client', 'INTERVAL_MS=1500');
+  await lab.kubectl('-n', 'shop', 'rollout', 'status', 'daemonset/client', '--timeout=300s');
+}
+
+async function byHand(lab: Lab): Promise<Migrated> {
+  const [laps, seen] = await watched(lab, () => migrateByHand(lab));
+  const steps = laps.map(({ step, endMs }, index) => {
+    const seconds = rounded((endMs - (laps[index - 1]?.endMs ?? 0)) / 1_000);
+    return [step, seconds] as const;
+  });
+  const isNode = ([step]: readonly [string, number]): boolean => lab.layout.nodeNames.includes(step);
+  return {
+    seconds: rounded((laps.at(-1)?.endMs ?? 0) / 1_000),
+    phases: Object.fromEntries(steps.filter((step) => !isNode(step))),
+    nodes: Object.fromEntries(steps.filter(isNode)),
+    ...seen,
+  };
+}
+
+/** Does something with a lab, and tells what users of its application saw, and what the machine was busy with. */
+async function watched<T>(
+  lab: Lab,
+  work: () => Promise<T>
+): Promise<[done: T, seen: Seen & Pick<Migrated, 'processors' | 'compileSeconds'>]> {
+  const observer = new Observer(lab);
+  const watch = new ProcessorWatch();
+  await observer.start();
+  await watch.start();
+  const done = await work();
+  const processors = await watch.stop();
+  const seen = await observer.stop();
+  return [done, { ...seen, processors, compileSeconds: await compileSeconds(lab) }];
+}
+
+async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
+  const temporal = await startTemporal(lab);
+  await startWorker(lab, temporal.address);
+  const request: MigrationRequest = labMigrationRequest(lab, 'none', {
+    waves: { size: waveSize },
+    // Nobody is there to answer a migration that pauses.
+    onFailure: 'stop',
+    // As many agents that start at once take all of the machine for half a minute, the API server's part too.
+    ...(lab.layout.nodeNames.length > fullLoadUpTo && { gates: { toleranceMs: 120_000 } }),
+  });
+  const cluster = lab.layout.context;
+  const connection = await Connection.connect({ address: temporal.address });
+  const client = new Client({ connection });
+  try {
+    const [report, seen] = await watched(lab, async () => {
+      await client.workflow.start('clusterMigration', {
+        taskQueue: defaultTaskQueue,
+        workflowId: migrationWorkflowId(cluster),
+        args: [request],
+      });
+      return new Migration(client, cluster).result();
+    });
+    const ids = report.nodes.map(({ name }) => name);
+    const activities = await activitySeconds(client, migrationWorkflowId(cluster), ids);
+    return {
+      seconds: rounded(report.timeline.reduce((sum, { seconds = 0 }) => sum + seconds, 0)),
+      phases: Object.fromEntries(
+        report.timeline.flatMap(({ phase, seconds }) => (seconds ? [[phase, rounded(seconds)]] : []))
+      ),
+      nodes: Object.fromEntries(report.nodes.map(({ name, seconds = 0 }) => [name, seconds])),
+      activities,
+      ...seen,
+    };
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Where the time goes: the activities of the cluster's and the nodes' workflows, by their kind. */
+async function activitySeconds(
+  client: Client,
+  workflowId: string,
+  nodes: readonly string[]
+): Promise<NonNullable<Migrated['activities']>> {
+  const sums: NonNullable<Migrated['activities']> = {};
+  const secondsOf = (time: { seconds?: unknown; nanos?: number | null } | null | undefined): number =>
+    Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
+  for (const id of [workflowId, ...nodes.map((node) => `${workflowId}/node/${node}`)]) {
+    const { events } = await client.workflow.getHandle(id).fetchHistory();
+    const begun = new Map<string, { type: string; at: number }>();
+    for (const event of events ?? []) {
+      const { activityTaskScheduledEventAttributes: scheduled, activityTaskCompletedEventAttributes: completed } =
+        event;
+      const at = secondsOf(event.eventTime);
+      if (scheduled) begun.set(String(event.eventId), { type: scheduled.activityType?.name ?? '', at });
+      const began = completed && begun.get(String(completed.scheduledEventId));
+      if (!began) continue;
+      const sum = (sums[began.type] ??= { count: 0, seconds: 0 });
+      sum.count++;
+      sum.seconds = rounded(sum.seconds + at - began.at);
+    }
+  }
+  return sums;
+}
+
+await bench();

@@ -1,0 +1,112 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { readProcessStat } from '../../../lab/process.ts';
+import { median, rounded } from '../results.ts';
+
+/** What the machine's processors did for a while. Shares are of the time of all of them, 0 to 1. */
+export interface ProcessorUse {
+  idle: number;
+  /** In the kernel, for packets mostly. */
+  kernel: number;
+  /** How many processes ran or waited for a processor: the middle of all looks. */
+  runnable: number;
+  /** By program, as the kernel names it; `(compilers)` are what Cilium's agents start when they make their programs. */
+  programs: Record<string, number>;
+}
+
+/** What was seen of the processors until now, in ticks of the kernel's clock. */
+interface Ticks {
+  all: number;
+  idle: number;
+  kernel: number;
+}
+
+/** Programs whose time is counted with the agent that waits for them. */
+const compilers = ['clang', 'llc', 'ld.lld'];
+const agent = 'cilium-agent';
+const compiling = '(compilers)';
+
+/** What Node.js calls itself: the worker and the bench. */
+const nodeNames = ['MainThread', 'node'];
+
+const lookEveryMs = 3_000;
+
+/** At most so many programs are told, those with the largest shares. */
+const maxPrograms = 10;
+
+/** Watches what the machine's processors do. */
+export class ProcessorWatch {
+  private begun: Ticks | undefined;
+  private readonly runnable: number[] = [];
+  /** Last seen ticks of each process, and those that it had when it was first seen or began. */
+  private readonly processes = new Map<string, { program: string; first: number; last: number }>();
+  private looking: Promise<void> = Promise.resolve();
+  private timer: NodeJS.Timeout | undefined;
+
+  async start(): Promise<void> {
+    this.begun = (await readMachine()).ticks;
+    await this.look(true);
+    this.timer = setInterval(() => {
+      this.looking = this.looking.then(() => this.look(false));
+    }, lookEveryMs);
+  }
+
+  async stop(): Promise<ProcessorUse> {
+    clearInterval(this.timer);
+    await this.looking;
+    await this.look(false);
+    const { ticks } = await readMachine();
+    const since = (of: (ticks: Ticks) => number): number => of(ticks) - (this.begun === undefined ? 0 : of(this.begun));
+    const all = since((one) => one.all);
+    const programs = new Map<string, number>();
+    for (const { program, first, last } of this.processes.values())
+      programs.set(program, (programs.get(program) ?? 0) + last - first);
+    const share = (ticksOf: number): number => rounded(ticksOf / all, 3);
+    return {
+      idle: share(since((one) => one.idle)),
+      kernel: share(since((one) => one.kernel)),
+      runnable: median(this.runnable),
+      programs: Object.fromEntries(
+        [...programs]
+          .sort(([, a], [, b]) => b - a)
+          .slice(0, maxPrograms)
+          .map(([program, used]) => [program, share(used)])
+      ),
+    };
+  }
+
+  /** @param first whether what processes did until now does not count. */
+  private async look(first: boolean): Promise<void> {
+    this.runnable.push((await readMachine()).runnable);
+    const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+    for (const id of ids) {
+      const one = await readProcessStat(Number(id));
+      if (one === undefined) continue;
+      const program = nodeNames.includes(one.program) ? 'node' : one.program;
+      this.see(`${id} ${one.startTicks}`, program, one.ownTicks, first);
+      if (program === agent) this.see(`${id} ${one.startTicks} children`, compiling, one.childTicks, first);
+    }
+  }
+
+  private see(key: string, program: string, ticks: number, first: boolean): void {
+    if (compilers.some((name) => program.startsWith(name))) return;
+    const known = this.processes.get(key);
+    // A program may take another one's place in its process, as that of a container does.
+    if (known !== undefined) Object.assign(known, { program, last: ticks });
+    else this.processes.set(key, { program, first: first ? ticks : 0, last: ticks });
+  }
+}
+
+/** Reads /proc/stat (proc_stat(5)). */
+async function readMachine(): Promise<{ ticks: Ticks; runnable: number }> {
+  const text = await readFile('/proc/stat', 'utf8');
+  const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0] = (
+    /^cpu +(.*)$/m.exec(text)?.[1] ?? ''
+  )
+    .split(' ')
+    .map(Number);
+  const kernel = system + irq + softirq;
+  return {
+    ticks: { all: user + nice + kernel + idle + iowait + steal, idle: idle + iowait, kernel },
+    runnable: Number(/^procs_running (\d+)$/m.exec(text)?.[1]),
+  };
+}

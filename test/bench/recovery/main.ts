@@ -1,0 +1,139 @@
+import type { ChildProcess } from 'node:child_process';
+import path from 'node:path';
+import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
+import { labUp, type Lab } from '../../../lab/cluster/lab.ts';
+import { startTemporal, startWorker, type TemporalServer } from '../../../lab/cluster/temporal.ts';
+import { until } from '../../../lab/process.ts';
+import type { fleetMigration } from '../../../workflows/index.ts';
+import { defaultTaskQueue, fleetStatusQuery } from '../../../workflows/messages.ts';
+import { recordResult } from '../regressions.ts';
+import { rounded } from '../results.ts';
+import { withLab } from '../with-lab.ts';
+import { recoveryRatios, type RecoveryResult } from './result.ts';
+
+const tries = 3;
+
+/** How long it takes until work goes on after something was killed, with real workers and a real Temporal. */
+async function bench(): Promise<void> {
+  await withLab(async (name) => {
+    const lab = await labUp({ name, nodes: 0, ephemeral: true });
+    let temporal = await startTemporal(lab);
+    const result: RecoveryResult = {
+      heartbeatTimeoutSeconds: 10,
+      activity: [],
+      workflow: [],
+      server: [],
+      serverAnswers: [],
+    };
+    for (let attempt = 0; attempt < tries; attempt++) {
+      result.activity.push(await killInActivity(lab, temporal, attempt));
+      result.workflow.push(await killInWait(lab, temporal, attempt));
+      const server = await killServer(lab, temporal, attempt);
+      temporal = server.temporal;
+      result.server.push(server.actedOn);
+      result.serverAnswers.push(server.answers);
+    }
+    await recordResult('recovery', result, recoveryRatios);
+    console.error(JSON.stringify(result));
+  });
+}
+
+async function worker(lab: Lab, temporal: TemporalServer, name: string, env: NodeJS.ProcessEnv = {}) {
+  const script = path.join(import.meta.dirname, 'worker.ts');
+  return startWorker(lab, temporal.address, { name, script, env });
+}
+
+async function withClient<T>(temporal: TemporalServer, work: (client: Client) => Promise<T>): Promise<T> {
+  const connection = await Connection.connect({ address: temporal.address });
+  try {
+    return await work(new Client({ connection }));
+  } finally {
+    await connection.close();
+  }
+}
+
+async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: number): Promise<number> {
+  return withClient(temporal, async (client) => {
+    const first = await worker(lab, temporal, `hangs-${attempt}`, { HANG: '1' });
+    const run = await client.workflow.start('clusterPolicyReport', {
+      taskQueue: defaultTaskQueue,
+      workflowId: `activity-${attempt}`,
+      args: [{ cluster: 'any' }],
+    });
+    const begun = async (): Promise<boolean> => {
+      const { raw } = await run.describe();
+      return raw.pendingActivities?.some((one) => one.lastStartedTime) ?? false;
+    };
+    await until('the activity', begun, { timeoutMs: 60_000 });
+    const second = await worker(lab, temporal, `goes-on-${attempt}`);
+    // It has begun to listen, and the first has beaten once more.
+    await new Promise((resolve) => setTimeout(resolve, 8_000));
+    const seconds = await timed(first, () => run.result());
+    await end(second);
+    return seconds;
+  });
+}
+
+async function killInWait(lab: Lab, temporal: TemporalServer, attempt: number): Promise<number> {
+  return withClient(temporal, async (client) => {
+    const first = await worker(lab, temporal, `waits-${attempt}`);
+    const run = await waitingFleet(client, `wait-${attempt}`);
+    const second = await worker(lab, temporal, `takes-over-${attempt}`);
+    await new Promise((resolve) => setTimeout(resolve, 8_000));
+    const seconds = await timed(first, async () => {
+      await run.signal('skip', { cluster: 'any' });
+      await run.result();
+    });
+    await end(second);
+    return seconds;
+  });
+}
+
+async function killServer(lab: Lab, temporal: TemporalServer, attempt: number) {
+  const only = await worker(lab, temporal, `outlasts-${attempt}`);
+  await withClient(temporal, (client) => waitingFleet(client, `server-${attempt}`));
+  const begin = Date.now();
+  await end(temporal.process, 'SIGKILL');
+  const again = await startTemporal(lab, temporal);
+  const answers = rounded((Date.now() - begin) / 1_000);
+  const actedOn = await withClient(again, async (client) => {
+    const run = client.workflow.getHandle(`server-${attempt}`);
+    await run.signal('skip', { cluster: 'any' });
+    await run.result();
+    return rounded((Date.now() - begin) / 1_000);
+  });
+  await end(only);
+  return { temporal: again, answers, actedOn };
+}
+
+/** A workflow that waits for a message, and is in its worker's memory. */
+async function waitingFleet(client: Client, workflowId: string): Promise<WorkflowHandle<typeof fleetMigration>> {
+  const run = await client.workflow.start<typeof fleetMigration>('fleetMigration', {
+    taskQueue: defaultTaskQueue,
+    workflowId,
+    args: [{ fleet: 'bench', clusters: [{ cluster: 'any' }] }],
+  });
+  await until('the wait', async () => (await run.query(fleetStatusQuery)).waitingFor !== undefined, {
+    timeoutMs: 60_000,
+  });
+  return run;
+}
+
+/** Kills a worker. @returns how long the work takes from then on, in seconds. */
+async function timed(victim: ChildProcess, work: () => Promise<unknown>): Promise<number> {
+  const begin = Date.now();
+  victim.kill('SIGKILL');
+  await work();
+  return rounded((Date.now() - begin) / 1_000);
+}
+
+/** Ends a process, in order unless told otherwise, and waits for its end. */
+async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  // Processes of a lab do not keep this one alive; the wait for their end has to.
+  child.ref();
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  child.kill(signal);
+  await ended;
+}
+
+await bench();

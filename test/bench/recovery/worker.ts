@@ -1,0 +1,21 @@
+import { Context } from '@temporalio/activity';
+import { readWorkerConfig } from '../../../worker/config.ts';
+import { runWorker } from '../../../worker/run.ts';
+
+/**
+ * This project's worker, but that comparing policies takes for ever, with heartbeats, in the one that has HANG set, and no
+ * time in any other. It asks no cluster.
+ */
+await runWorker(await readWorkerConfig(process.env), {
+  wrap: (activities) => ({
+    ...activities,
+    comparePolicies: async () => {
+      const context = Context.current();
+      while (process.env['HANG'] !== undefined) {
+        context.heartbeat();
+        await context.sleep(2_000);
+      }
+      return { counts: {}, flows: 0, equal: 0, policies: [], more: 0 };
+    },
+  }),
+});

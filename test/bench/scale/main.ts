@@ -1,0 +1,196 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { Client, Connection } from '@temporalio/client';
+import type { Lab } from '../../../lab/cluster/lab.ts';
+import { startTemporal } from '../../../lab/cluster/temporal.ts';
+import { buildMissing } from '../../../lab/tools/build.ts';
+import { ComposeStack } from '../../support/compose-stack.ts';
+import { migrationWorkflowId, defaultTaskQueue, statusQuery } from '../../../workflows/messages.ts';
+import { maxWaveSize, type MigrationRequest } from '../../../model/input.ts';
+import type { MigrationReport, MigrationStatus } from '../../../model/status.ts';
+import { readHistories } from '../histories.ts';
+import { recordResult } from '../regressions.ts';
+import { rounded } from '../results.ts';
+import { withLab, type AtEnd } from '../with-lab.ts';
+import { actAsOperator, simulatedCluster, targetPodCidr } from './cluster.ts';
+import { Bystander, ProcessMeter } from './observers.ts';
+import { scaleRatios, type ScaleRun } from './result.ts';
+import { Workers } from './workers.ts';
+
+/**
+ * Migrates a large cluster whose API server, etcd, scheduler and controllers are real, with real workers and a real
+ * Temporal; only the machines are simulated.
+ */
+async function bench(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      nodes: { type: 'string', default: '100' },
+      'pods-per-node': { type: 'string', default: '30' },
+      /** @default the most there is, or a quarter of the nodes */
+      'wave-size': { type: 'string' },
+      workers: { type: 'string', default: '1' },
+      /** Kill one worker that often, in seconds, and start another in its place. */
+      'kill-every': { type: 'string' },
+      postgresql: { type: 'boolean', default: false },
+    },
+  });
+  const numbers = { nodes: Number(values.nodes), podsPerNode: Number(values['pods-per-node']) };
+  const plan: Plan = {
+    ...numbers,
+    waveSize: Number(values['wave-size'] ?? Math.min(maxWaveSize, Math.ceil(numbers.nodes / 4))),
+    workers: Number(values.workers),
+    killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
+    postgresql: values.postgresql,
+  };
+  const run = await withLab((name, atEnd) => migrate(name, plan, atEnd));
+  console.error(JSON.stringify(run, null, 2));
+  const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
+  await recordResult(`${kind}-${numbers.nodes}-nodes`, run, scaleRatios);
+}
+
+interface Plan {
+  nodes: number;
+  podsPerNode: number;
+  waveSize: number;
+  workers: number;
+  killEverySeconds: number | undefined;
+  postgresql: boolean;
+}
+
+async function migrate(name: string, plan: Plan, atEnd: AtEnd): Promise<ScaleRun> {
+  const { nodes, podsPerNode } = plan;
+  const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
+  const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
+  // The dev server ends with the lab.
+  const address = plan.postgresql ? await startStack(lab, log, atEnd) : (await startTemporal(lab)).address;
+  return measure(lab, address, plan, log);
+}
+
+async function measure(lab: Lab, address: string, plan: Plan, log: (line: string) => void): Promise<ScaleRun> {
+  const { nodes, podsPerNode, waveSize } = plan;
+  const bystander = await Bystander.start(lab);
+  const workers = new Workers(lab, address);
+  for (let index = 0; index < plan.workers; index++) await workers.add();
+  const meter = new ProcessMeter(() => workers.pids());
+  const connection = await Connection.connect({ address });
+  let phases: PhaseClock | undefined;
+  try {
+    const client = new Client({ connection });
+    bystander.turn();
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    const before = bystander.turn();
+    const begin = Date.now();
+    const workflowId = migrationWorkflowId(lab.layout.context);
+    const handle = await client.workflow.start('clusterMigration', {
+      workflowId,
+      taskQueue: defaultTaskQueue,
+      args: [requestFor(lab.layout.context, lab.catalogue.ciliumChart, waveSize)],
+    });
+    phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
+    if (plan.killEverySeconds !== undefined) workers.killEvery(plan.killEverySeconds, log);
+    const [report] = await Promise.all([handle.result() as Promise<MigrationReport>, actAsOperator(lab)]);
+    const seconds = (Date.now() - begin) / 1_000;
+    const phaseSeconds = phases.seconds();
+    const requests = await workers.requests();
+    workers.stop();
+    const { figures, childIds } = await readHistories(client, workflowId, nodes);
+    const { cpuSeconds, memoryMiB } = meter.stop();
+    return {
+      nodes,
+      podsPerNode,
+      waveSize,
+      temporal: plan.postgresql ? 'PostgreSQL' : 'dev server',
+      workers: plan.workers,
+      killed: workers.killed,
+      seconds: rounded(seconds),
+      phaseSeconds,
+      workerCpuSeconds: cpuSeconds,
+      workerMemoryMiB: memoryMiB,
+      requestsPerNode: rounded(requests / nodes),
+      bystander: bystander.turn(),
+      bystanderBefore: { p50Ms: before.p50Ms, p99Ms: before.p99Ms },
+      ...figures,
+      twice: childIds.length - new Set(childIds).size,
+      lost: nodes - report.nodes.filter(({ state }) => state === 'migrated').length,
+    };
+  } finally {
+    meter.stop();
+    await bystander.stop();
+    workers.stop();
+    // A query that outlived its connection would end this program.
+    await phases?.stop();
+    await connection.close();
+  }
+}
+
+/** Starts the server as docker-compose.yml has it. @returns its address. */
+async function startStack({ catalogue }: Lab, log: (line: string) => void, atEnd: AtEnd): Promise<string> {
+  await buildMissing(catalogue.testArtefacts, log);
+  const dir = await mkdtemp(path.join(tmpdir(), 'cni-bench-'));
+  const stack = await ComposeStack.read(catalogue, dir);
+  atEnd(async () => {
+    await stack.stop();
+    await rm(dir, { recursive: true, force: true });
+  });
+  await stack.start();
+  return stack.address;
+}
+
+function requestFor(cluster: string, chart: string, waveSize: number): MigrationRequest {
+  return {
+    cluster,
+    approval: 'none',
+    cleanUp: 'automatic',
+    podCidr: targetPodCidr,
+    chart,
+    waves: { size: waveSize },
+    // Who is told that all is well by a simulator learns nothing from policies.
+    policyMode: 'off',
+    backup: 'a simulated cluster',
+    values: { operator: { replicas: 1 }, envoy: { enabled: false }, hubble: { enabled: false } },
+    ledger: { baselineSeconds: 10, afterSeconds: 10 },
+  };
+}
+
+/** Notes when a migration came to each of its phases. */
+class PhaseClock {
+  private readonly begins: [phase: string, ms: number][] = [];
+  private readonly timer: NodeJS.Timeout;
+  private told = '';
+  /** One after the other, so that none is under way once it is stopped. */
+  private look: Promise<void> = Promise.resolve();
+
+  constructor(status: () => Promise<MigrationStatus>, log: (line: string) => void) {
+    this.timer = setInterval(() => {
+      this.look = this.look.then(() => status().then((one) => this.note(one, log))).catch(() => undefined);
+    }, 5_000);
+  }
+
+  private note({ phase, nodes, waiting }: MigrationStatus, log: (line: string) => void): void {
+    if (this.begins.at(-1)?.[0] !== phase) this.begins.push([phase, Date.now()]);
+    const states = new Map<string, number>();
+    for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
+    const counts = [...states].map(([state, count]) => `${count} ${state}`).join(', ');
+    const text = `${phase}: ${counts} ${waiting === undefined ? '' : JSON.stringify(waiting)}`;
+    if (text !== this.told) log(text);
+    this.told = text;
+  }
+
+  /** Waits for what is under way. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    await this.look;
+  }
+
+  /** Seconds of each phase, the last one until now. */
+  seconds(): Record<string, number> {
+    const ends = [...this.begins.slice(1).map(([, ms]) => ms), Date.now()];
+    return Object.fromEntries(
+      this.begins.map(([phase, ms], index) => [phase, Math.round(((ends[index] ?? ms) - ms) / 1_000)])
+    );
+  }
+}
+
+await bench();

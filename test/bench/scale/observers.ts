@@ -1,0 +1,96 @@
+import { readFile } from 'node:fs/promises';
+import { Agent, request, type AgentOptions } from 'node:https';
+import { KubeConfig } from '@kubernetes/client-node';
+import type { Lab } from '../../../lab/cluster/lab.ts';
+import { readProcessStat } from '../../../lab/process.ts';
+import { rounded } from '../results.ts';
+
+/** Somebody else who reads one object again and again, over one connection, and notes how long each read takes. */
+export class Bystander {
+  private readonly times: number[] = [];
+  private failed = 0;
+  private over = false;
+  private readonly going: Promise<void>;
+
+  private constructor(read: () => Promise<number>) {
+    this.going = this.watch(read);
+  }
+
+  static async start({ layout }: Lab): Promise<Bystander> {
+    const config = new KubeConfig();
+    config.loadFromFile(layout.kubeconfig);
+    const options: AgentOptions = { keepAlive: true, maxSockets: 1 };
+    await config.applyToHTTPSOptions(options);
+    const agent = new Agent(options);
+    const url = `${layout.apiServer}/api/v1/namespaces/default/configmaps/kube-root-ca.crt`;
+    return new Bystander(
+      () =>
+        new Promise((resolve, reject) => {
+          const begin = performance.now();
+          const call = request(url, { ...options, agent, timeout: 30_000 }, (answer) => {
+            answer.resume();
+            answer.once('end', () => resolve(performance.now() - begin));
+          });
+          call.once('timeout', () => call.destroy(new Error('no answer in 30 s')));
+          call.once('error', reject);
+          call.end();
+        })
+    );
+  }
+
+  private async watch(read: () => Promise<number>): Promise<void> {
+    while (!this.over) {
+      try {
+        this.times.push(await read());
+      } catch {
+        this.failed++;
+      }
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  /** Begins anew. @returns what was seen until now. */
+  turn(): { requests: number; p50Ms: number; p99Ms: number; maxMs: number; failed: number } {
+    const times = this.times.splice(0).sort((a, b) => a - b);
+    const at = (share: number): number => rounded(times[Math.floor(times.length * share)] ?? NaN);
+    const seen = { requests: times.length, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1 - 1e-9), failed: this.failed };
+    this.failed = 0;
+    return seen;
+  }
+
+  async stop(): Promise<void> {
+    this.over = true;
+    await this.going;
+  }
+}
+
+/** What processes take of the machine, asked for every second. */
+export class ProcessMeter {
+  private readonly seconds = new Map<number, number>();
+  private largest = 0;
+  private readonly timer: NodeJS.Timeout;
+
+  /** @param pids of the processes that are there just now. */
+  constructor(pids: () => readonly number[]) {
+    this.timer = setInterval(() => {
+      for (const pid of pids()) void this.look(pid);
+    }, 1_000);
+  }
+
+  private async look(pid: number): Promise<void> {
+    const [stat, status] = await Promise.all([
+      readProcessStat(pid),
+      readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
+    ]);
+    // A tick is a hundredth of a second on Linux.
+    if (stat !== undefined) this.seconds.set(pid, stat.ownTicks / 100);
+    this.largest = Math.max(this.largest, Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024);
+  }
+
+  /** @returns seconds of a core of all of them together, and the most memory that one of them had, in MiB. */
+  stop(): { cpuSeconds: number; memoryMiB: number } {
+    clearInterval(this.timer);
+    const cpuSeconds = [...this.seconds.values()].reduce((sum, one) => sum + one, 0);
+    return { cpuSeconds: rounded(cpuSeconds), memoryMiB: Math.round(this.largest) };
+  }
+}

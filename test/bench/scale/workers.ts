@@ -1,0 +1,75 @@
+import type { ChildProcess } from 'node:child_process';
+import type { Lab } from '../../../lab/cluster/lab.ts';
+import { freePort, startWorker } from '../../../lab/cluster/temporal.ts';
+
+interface Running {
+  process: ChildProcess;
+  metrics: string;
+  /** Requests that it told of last. */
+  requests: number;
+}
+
+/** Workers that come and go, and what they asked of the API server. */
+export class Workers {
+  private readonly lab: Lab;
+  private readonly address: string;
+  private readonly all: Running[] = [];
+  private readonly timers: NodeJS.Timeout[];
+  /** How many were killed. */
+  killed = 0;
+
+  constructor(lab: Lab, address: string) {
+    this.lab = lab;
+    this.address = address;
+    this.timers = [setInterval(() => void this.requests(), 2_000)];
+  }
+
+  async add(): Promise<void> {
+    const metrics = `127.0.0.1:${await freePort()}`;
+    const name = `worker-${this.all.length}`;
+    const env = { CNI_MIGRATION_METRICS_ADDRESS: metrics };
+    this.all.push({ process: await startWorker(this.lab, this.address, { name, env }), metrics, requests: 0 });
+  }
+
+  private running(): Running[] {
+    return this.all.filter(({ process: { exitCode, signalCode } }) => exitCode === null && signalCode === null);
+  }
+
+  pids(): number[] {
+    return this.running().flatMap(({ process: { pid } }) => pid ?? []);
+  }
+
+  /** How many requests all of them have made; of one that was killed, until some seconds before its end. */
+  async requests(): Promise<number> {
+    await Promise.all(
+      this.running().map(async (one) => {
+        const text = await fetch(`http://${one.metrics}/metrics`).then(
+          (answer) => answer.text(),
+          () => ''
+        );
+        const lines = text.split('\n').filter((line) => line.startsWith('cni_migration_requests_total'));
+        const sum = lines.reduce((all, line) => all + Number(line.split(' ').at(-1)), 0);
+        one.requests = Math.max(one.requests, sum);
+      })
+    );
+    return this.all.reduce((sum, { requests }) => sum + requests, 0);
+  }
+
+  /** Kills the oldest again and again, without time to end in order, and adds another one. */
+  killEvery(seconds: number, log: (line: string) => void): void {
+    const kill = (): void => {
+      const [oldest] = this.running();
+      if (oldest === undefined) return;
+      oldest.process.kill('SIGKILL');
+      this.killed++;
+      log(`worker ${oldest.process.pid} killed, another one started`);
+      void this.add();
+    };
+    this.timers.push(setInterval(kill, seconds * 1_000));
+  }
+
+  /** Neither asks nor kills any more. The workers end with the lab. */
+  stop(): void {
+    for (const timer of this.timers) clearInterval(timer);
+  }
+}

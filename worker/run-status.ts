@@ -1,0 +1,17 @@
+import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import type { IsOpen } from '../activities/cluster/lock.ts';
+
+/** Asks Temporal whether a run is open. A run that was continued as a new one is: the ID's newest run counts then. */
+export function openRuns(client: Client): IsOpen {
+  return async (workflowId, runId) => {
+    try {
+      const handle = client.workflow.getHandle(workflowId, undefined, { firstExecutionRunId: runId });
+      const { status, raw } = await handle.describe();
+      if (raw.workflowExecutionInfo?.firstRunId !== runId) return false;
+      return status.name === 'RUNNING';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return undefined;
+      throw error;
+    }
+  };
+}

@@ -1,0 +1,108 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { isGrpcServiceError, type Client, type ServiceError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import { missingPermissions } from '../activities/permissions.ts';
+import { searchAttributes } from '../workflows/search-attributes.ts';
+import type { WorkerConfig } from './config.ts';
+
+/** What a worker lacks. */
+export interface Lack {
+  /** `fatal`: no migration could run; `warning`: some could. */
+  kind: 'fatal' | 'warning';
+  /** What, and what to do. */
+  text: string;
+}
+
+/** gRPC's numbers of the answers that are told apart. */
+const notFound = 5;
+const permissionDenied = 7;
+const unimplemented = 12;
+
+/** Looks for what a worker needs whatever it migrates: Temporal's namespace with its search attributes, Helm, clusters. */
+export async function bootCheck(client: Client, { namespace, helm, clusters }: WorkerConfig): Promise<Lack[]> {
+  const named = clusters.names().then(
+    (): Lack[] => [],
+    (error: unknown): Lack[] => [{ kind: 'fatal', text: words(error) }]
+  );
+  return (await Promise.all([checkNamespace(client, namespace), checkHelm(helm), named])).flat();
+}
+
+async function checkNamespace(client: Client, namespace: string): Promise<Lack[]> {
+  try {
+    await client.workflowService.describeNamespace({ namespace });
+  } catch (error) {
+    if (codeOf(error) === notFound) {
+      const command = `temporal operator namespace create --namespace ${namespace} --retention 30d`;
+      return [{ kind: 'fatal', text: `Temporal has no namespace "${namespace}". To make it: ${command}` }];
+    }
+    if (codeOf(error) !== permissionDenied) throw error;
+    return [
+      { kind: 'warning', text: `whether the namespace "${namespace}" is there could not be seen: ${words(error)}` },
+    ];
+  }
+  return checkSearchAttributes(client, namespace);
+}
+
+async function checkSearchAttributes(client: Client, namespace: string): Promise<Lack[]> {
+  const names = Object.values(searchAttributes).map(({ name }) => name);
+  try {
+    const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace });
+    const missing = names.filter((name) => !(name in (customAttributes ?? {})));
+    if (missing.length === 0) return [];
+    const command =
+      `temporal operator search-attribute create --namespace ${namespace} ` +
+      missing.map((name) => `--name ${name} --type Keyword`).join(' ');
+    const text = `the namespace "${namespace}" lacks search attributes: ${missing.join(', ')}. To make them: ${command}`;
+    return [{ kind: 'fatal', text }];
+  } catch (error) {
+    // Temporal Cloud has another API for them.
+    if (![permissionDenied, unimplemented].includes(codeOf(error) ?? -1)) throw error;
+    const text = `whether the search attributes ${names.join(', ')} (Keyword) are there could not be seen: ${words(error)}`;
+    return [{ kind: 'warning', text }];
+  }
+}
+
+async function checkHelm(helm: string): Promise<Lack[]> {
+  try {
+    const { stdout } = await promisify(execFile)(helm, ['version', '--template', '{{.Version}}'], { timeout: 20_000 });
+    const [major = 0, minor = 0] = /^v?(\d+)\.(\d+)/.exec(stdout)?.slice(1).map(Number) ?? [];
+    if (major > 3 || (major === 3 && minor >= 14)) return [];
+    return [{ kind: 'fatal', text: `Helm ${stdout.trim()} is too old: 3.14 or newer is needed` }];
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code ?? 'it failed';
+    return [{ kind: 'fatal', text: `Helm cannot be run as "${helm}" (${reason}): install it, or name it in HELM` }];
+  }
+}
+
+/**
+ * Looks whether each cluster can be reached and gives the worker its rights. One that does not is no reason not to migrate the
+ * others; one that does not answer takes its time.
+ */
+export async function checkClusters({ clusters }: WorkerConfig): Promise<Lack[]> {
+  const found = await Promise.all(
+    (await clusters.names()).map(async (name): Promise<Lack[]> => {
+      try {
+        const { missing } = await missingPermissions(await clusters.connect(name));
+        if (missing.length === 0) return [];
+        const text = `cluster "${name}": the worker may not ${missing.join(', ')}; see deploy/rbac/worker.yaml`;
+        return [{ kind: 'warning', text }];
+      } catch (error) {
+        return [{ kind: 'warning', text: `cluster "${name}": ${words(error)}` }];
+      }
+    })
+  );
+  return found.flat();
+}
+
+function codeOf(error: unknown): number | undefined {
+  return isGrpcServiceError(error) ? (error as ServiceError & { code: number }).code : undefined;
+}
+
+/** An error in words, without what a response may quote. */
+function words(error: unknown): string {
+  if (error instanceof ApplicationFailure) return error.message;
+  if (isGrpcServiceError(error)) return error.details;
+  const { code, name } = (error ?? {}) as { code?: string | number; name?: string };
+  return `it cannot be reached (${code ?? name ?? 'unknown'})`;
+}

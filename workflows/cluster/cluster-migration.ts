@@ -1,0 +1,339 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  allHandlersFinished,
+  condition,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { patient, preflight, quick, watching } from '../activity-proxies.ts';
+import { agentWaves } from './agent-waves.ts';
+import { runChecks } from './preflight.ts';
+import { cleanUp } from './cleanup.ts';
+import { ClusterState, TurnedRound, type Carried } from './state.ts';
+import { applyRelease } from '../support/helm-release.ts';
+import { bridgeIdentities, removeBridge, translatePolicies } from './policies.ts';
+import { MigratingNodes } from './node-waves.ts';
+import { parseMigration } from '../support/parse-input.ts';
+import { withPolicies } from '../../model/gates.ts';
+import {
+  coexistenceValues,
+  cutOverValues,
+  expectedConfig,
+  expectedCutOverConfig,
+  finalValues,
+} from '../../model/helm-values.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { isMigrated } from '../../model/nodes.ts';
+import { makePlan, type Plan } from '../../model/plan.ts';
+import { blockers, preflightFailure } from '../../model/preflight.ts';
+import type { ClusterFacts } from '../../model/cluster-facts.ts';
+import type { Decision, MigrationReport } from '../../model/status.ts';
+import { operatorFailure } from '../support/operator-failure.ts';
+import { rehearse, rehearseEnd } from './dry-run.ts';
+import { rollBackCluster } from './rollback.ts';
+import { allOrCancel } from '../support/all-or-cancel.ts';
+
+/**
+ * Migrates a cluster from Canal to Cilium.
+ *
+ * preflight → plan → coexistence (Cilium beside Canal, owning no pod) → migrate (wave by wave, each node its own child
+ * workflow) → cut-over (Cilium sole owner) → clean-up (Canal removed: the point of no return). Progress is read from the
+ * cluster, so a run that follows a failed, aborted, cancelled or terminated one goes on from where that one stopped.
+ *
+ * @param raw a MigrationRequest; checked before anything else.
+ * @param carried what the run before this one hands over; not for operators.
+ * @throws ApplicationFailure of one of the types in model/failure-types.ts.
+ */
+export async function clusterMigration(raw: unknown, carried?: Carried): Promise<MigrationReport> {
+  // Handlers come first, and are set in here: a query or signal may be in the very first task.
+  const state = new ClusterState(carried ?? {});
+  state.request = raw;
+  try {
+    const report = await new ClusterMigration(state, parseMigration(raw)).run();
+    await condition(allHandlersFinished);
+    return report;
+  } catch (error) {
+    throw operatorFailure(error);
+  }
+}
+
+class ClusterMigration {
+  private readonly state: ClusterState;
+  private readonly input: MigrationInput;
+  private readonly nodes: MigratingNodes;
+  /** Whether Cilium writes the CNI files by itself: the cut-over has begun. */
+  private ciliumOwnsCni = false;
+
+  constructor(state: ClusterState, input: MigrationInput) {
+    this.state = state;
+    this.input = input;
+    this.nodes = new MigratingNodes(state, input);
+    state.status.cluster = input.cluster;
+    // A message that came with the very first task has set it already.
+    if (state.status.concurrency === 0) state.status.concurrency = input.waves.size;
+  }
+
+  async run(): Promise<MigrationReport> {
+    const { cluster } = this.input;
+    this.state.enter('preflight');
+    const facts = await preflight.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [{ cluster }]);
+    // Canal is removed last but for traces, so without it and them nothing is left to do.
+    if (facts.canal === undefined && !facts.leftovers) return this.report(false);
+    this.ciliumOwnsCni = facts.ciliumOwnsCni;
+    const { workflowId, firstExecutionRunId } = workflowInfo();
+    const holder = { cluster, workflowId, runId: firstExecutionRunId };
+    await quick.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
+    try {
+      return await this.locked(facts);
+    } finally {
+      // Whatever it ends with: the next run is to have the cluster. Not when it is handed over, which keeps its run ID.
+      if (!this.state.handingOver) {
+        await CancellationScope.nonCancellable(() =>
+          quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
+        );
+      }
+    }
+  }
+
+  private async locked(facts: ClusterFacts): Promise<MigrationReport> {
+    const { canal } = facts;
+    if (this.input.dryRun) return this.rehearse(facts);
+    try {
+      // After the cut-over of an earlier run, going back to coexistence would take the nodes' CNI away.
+      if (!facts.ciliumOwnsCni && canal !== undefined) {
+        await this.untilTurnedRound(() => this.check());
+        await this.nodes.refresh();
+        await this.approvePlan(canal);
+        this.state.enter('coexistence');
+        await this.untilTurnedRound(() => this.coexistence(canal.podCidr));
+        this.state.enter('migrate');
+        await this.nodes.all();
+      }
+      // Not again when the run before this one had come past it.
+      if (canal !== undefined && this.state.status.phase !== 'clean-up') {
+        await this.state.checkpoint(this.input.reminderSeconds);
+        this.state.enter('cut-over');
+        await this.cutOver();
+      }
+      this.state.enter('clean-up');
+      await this.approveCleanUp();
+    } catch (error) {
+      if (!(error instanceof TurnedRound)) throw error;
+      return this.turnRound();
+    }
+    const calicoExport = await cleanUp(this.input, this.state);
+    return { ...this.report(true), calicoExport };
+  }
+
+  /** Ends the run, before anything was changed, when a check blocks it. Not again in a run that took over. */
+  private async check(): Promise<void> {
+    const { state, input } = this;
+    state.preflight ??= await runChecks(input);
+    state.show();
+    const failed = preflightFailure(state.preflight);
+    if (failed === undefined) return;
+    const details = [blockers(state.preflight)];
+    throw ApplicationFailure.create({ ...failed, nonRetryable: true, details });
+  }
+
+  private async makePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<Plan> {
+    const { state, input } = this;
+    const facts = await this.nodes.refresh();
+    const nodes = facts.filter((node) => !isMigrated(node)).map(({ name }) => name);
+    const details = await patient.planDetails.executeWithOptions({ summary: 'what would be done' }, [{ input, nodes }]);
+    state.plan = makePlan(canal, facts, input, coexistenceValues(input), details, state.preflight ?? []);
+    state.show();
+    return state.plan;
+  }
+
+  /** A dry run: whatever is left to do is tried by the API server, and nothing is done. */
+  private async rehearse({ canal, ciliumOwnsCni }: ClusterFacts): Promise<MigrationReport> {
+    const { state, input } = this;
+    if (canal === undefined || ciliumOwnsCni) {
+      const rehearsal = await rehearseEnd(input, state);
+      return { ...this.report(false), rehearsal };
+    }
+    await this.check();
+    state.enter('plan');
+    const plan = await this.makePlan(canal);
+    const rehearsal = [...(await rehearse(input, state, plan)), ...(await rehearseEnd(input, state))];
+    return { ...this.report(false), plan, rehearsal };
+  }
+
+  private async approvePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<void> {
+    this.state.enter('plan');
+    for (;;) {
+      await this.untilTurnedRound(() => this.makePlan(canal));
+      if (this.input.approval === 'none') return this.state.checkpoint(this.input.reminderSeconds);
+      if (await this.answered('plan', 'approval of the plan (query "plan")', 'plan')) return;
+    }
+  }
+
+  private async approveCleanUp(): Promise<void> {
+    if (this.input.cleanUp === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
+    const what = 'approval of the clean-up, which removes Canal: the point of no return';
+    while (!(await this.answered('clean-up', what, 'cleanup')));
+  }
+
+  /** @returns whether it is approved; false when everything has to be looked at anew. */
+  private async answered(open: 'plan' | 'clean-up', what: string, subject: 'plan' | 'cleanup'): Promise<boolean> {
+    const { state } = this;
+    const { reminderSeconds, approvalDeadlineSeconds } = this.input;
+    const approved = (): boolean => state.status.approvals[subject] !== undefined;
+    await state.checkpoint(reminderSeconds);
+    if (approved()) return state.stopWaiting(true);
+    const answers = [
+      { does: `approve the ${open}`, message: 'approve', input: { [subject]: true } },
+      { does: 'refuse it and end the migration', message: 'reject', input: { [subject]: true } },
+    ];
+    if (open === 'clean-up') {
+      answers.push({ does: 'take every node back to Canal', message: 'rollback', input: { all: true } });
+    }
+    const timeoutMs = state.leftOf(what, approvalDeadlineSeconds);
+    const outcome = await state.wait({ what, answers, reminderSeconds, timeoutMs }, approved);
+    if (outcome === 'timeout') state.pauseFor(`the ${what} was not given in ${approvalDeadlineSeconds} s`);
+    const { rejected } = state.control;
+    if (rejected === undefined) return false;
+    const consequence = open === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
+    throw ApplicationFailure.nonRetryable(`the ${open} was rejected by ${who(rejected)}; ${consequence}`, 'Rejected');
+  }
+
+  /** Does what takes a while and may be left at any moment. @throws TurnedRound when a human turns it round. */
+  private async untilTurnedRound(work: () => Promise<unknown>): Promise<void> {
+    const { state } = this;
+    const scope = new CancellationScope();
+    const listener = (): void => {
+      if (state.turnedRound) scope.cancel();
+    };
+    state.listeners.push(listener);
+    try {
+      if (state.turnedRound) throw new TurnedRound();
+      await scope.run(work);
+    } catch (error) {
+      throw state.turnedRound ? new TurnedRound() : error;
+    } finally {
+      state.listeners.splice(state.listeners.indexOf(listener), 1);
+    }
+  }
+
+  private async coexistence(sourcePodCidr: string): Promise<void> {
+    const { input } = this;
+    const { cluster, podCidr, proberImage, coexistenceImage, ledger } = input;
+    await patient.deployProbers.executeWithOptions({ summary: 'probers' }, [
+      { cluster, targetPodCidr: podCidr, proberImage, ledger },
+    ]);
+    this.state.ledger.before = await watching.markLedger.executeWithOptions({ summary: 'ledger: how it is before' }, [
+      { cluster, stage: 'before', seconds: ledger.baselineSeconds },
+    ]);
+    const sinceMs = Date.now();
+    await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
+    await allOrCancel(
+      async () => {
+        await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
+        await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
+          { cluster, expected: expectedConfig(input) },
+        ]);
+        await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
+        await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
+      },
+      () =>
+        patient.deployNatExemption.executeWithOptions({ summary: 'NAT exemption' }, [
+          { cluster, sourcePodCidr, targetPodCidr: podCidr, coexistenceImage },
+        ])
+    );
+    await bridgeIdentities(input);
+    if (input.policyMode !== 'off') await translatePolicies(input, this.state);
+    await this.gate('Cilium was installed beside Canal', sinceMs);
+  }
+
+  /** Looks at the ledger of the whole cluster. What is worse than is tolerated pauses the migration. */
+  private async gate(what: string, sinceMs: number): Promise<void> {
+    const { state, input } = this;
+    const { cluster, policyMode } = input;
+    const gates = withPolicies(input.gates, policyMode === 'enforce');
+    try {
+      await patient.checkGates.executeWithOptions({ summary: `gates: ${what}` }, [{ cluster, gates, sinceMs }]);
+    } catch (error) {
+      const failed = operatorFailure(error);
+      const breached = failed instanceof ApplicationFailure && failed.type === 'GateBreached';
+      if (!breached || input.onFailure === 'stop') throw error;
+      state.note(`after ${what}: ${failed.message}`);
+      state.pauseFor(`after ${what}: ${failed.message}`);
+      await state.checkpoint(input.reminderSeconds);
+    }
+  }
+
+  private async cutOver(): Promise<void> {
+    const { input } = this;
+    const { cluster, podCidr } = input;
+    // A run that took over looks at what was lost since the first of them began.
+    const sinceMs = Date.parse(this.state.status.timeline.at(-1)?.startedAt ?? '');
+    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
+      { cluster, targetPodCidr: podCidr },
+    ]);
+    await translatePolicies(input, this.state);
+    await this.state.checkpoint(input.reminderSeconds);
+    this.ciliumOwnsCni = true;
+    await removeBridge(input);
+    await applyRelease(input, cutOverValues(input), 'Cilium owns the CNI and enforces policy');
+    await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
+      { cluster, expected: expectedCutOverConfig(input) },
+    ]);
+    for (const wave of agentWaves(await this.nodes.refresh(), input, this.state)) {
+      await this.state.checkpoint(input.reminderSeconds);
+      await allOrCancel(...wave.nodes.map((node) => () => this.cutOverNode(node)));
+      this.state.done['cut-over'].push(...wave.nodes);
+    }
+    // Only now: an agent that restarts without the node's own configuration and without the final one writes no CNI file.
+    await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
+    await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
+    await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
+    await this.gate('the cut-over', sinceMs);
+  }
+
+  private async cutOverNode(node: string): Promise<void> {
+    const { cluster, podCidr, proberImage } = this.input;
+    await patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
+      { cluster, node },
+    ]);
+    await patient.verifyNode.executeWithOptions({ summary: `${node}: verify all paths` }, [
+      { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'target' },
+    ]);
+  }
+
+  /** Ends the run as a human wanted it. */
+  private async turnRound(): Promise<MigrationReport> {
+    const { state } = this;
+    state.stopWaiting(undefined);
+    const { aborted, rollBackAll } = state.control;
+    if (rollBackAll === undefined) {
+      const migrated = state.status.nodes.filter((node) => node.state === 'migrated').length;
+      throw ApplicationFailure.nonRetryable(
+        `aborted by ${who(aborted)} in the phase ${state.status.phase}; ` +
+          `${migrated} of ${state.status.nodes.length} nodes are on Cilium. Start again to go on, and send rollback ` +
+          '{"all": true} to that run to go back',
+        'Aborted'
+      );
+    }
+    state.enter('rolling-back');
+    await rollBackCluster(this.input, state, this.nodes, this.ciliumOwnsCni);
+    state.enter('rolled-back');
+    return { ...state.status, changed: true, ledger: state.ledger };
+  }
+
+  private report(changed: boolean): MigrationReport {
+    const { state } = this;
+    state.enter('done');
+    return {
+      ...state.status,
+      changed,
+      ledger: state.ledger,
+      ...(state.preflight && { preflight: state.preflight }),
+      ...(state.policies && { policies: state.policies }),
+    };
+  }
+}
+
+function who({ by, reason }: Decision = { by: 'unnamed', reason: '', at: '' }): string {
+  return reason === '' ? by : `${by} (${reason})`;
+}

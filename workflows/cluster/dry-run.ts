@@ -1,0 +1,51 @@
+import { helm, patient, quick } from '../activity-proxies.ts';
+import type { ClusterState } from './state.ts';
+import { coexistenceValues, cutOverValues, type HelmValues } from '../../model/helm-values.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import type { Plan } from '../../model/plan.ts';
+import type { Rehearsal } from '../../model/dry-run.ts';
+import { operatorFailure } from '../support/operator-failure.ts';
+
+/**
+ * Goes through every phase up to the cut-over and has the API server say what it would do: Helm's dry run; cordon, label
+ * and evictions with `dryRun`. Waits for nobody; changes nothing.
+ */
+export async function rehearse(input: MigrationInput, state: ClusterState, plan: Plan): Promise<Rehearsal[]> {
+  const steps: Rehearsal[] = [];
+  const release = async (step: string, values: HelmValues): Promise<void> => {
+    const problems: string[] = [];
+    try {
+      await helm.rehearseRelease.executeWithOptions({ summary: `dry run: ${step}` }, [{ input, values }]);
+    } catch (error) {
+      problems.push(messageOf(operatorFailure(error)));
+    }
+    steps.push({ step, would: ["apply Cilium's release"], problems });
+  };
+  state.enter('coexistence');
+  await release('coexistence', coexistenceValues(input));
+  state.enter('migrate');
+  for (const node of plan.waves.flatMap(({ nodes }) => nodes)) {
+    steps.push(
+      await patient.rehearseNode
+        .executeWithOptions({ summary: `dry run: ${node}` }, [{ input, node }])
+        .catch((error: unknown) => ({
+          step: `migrate ${node}`,
+          would: [],
+          problems: [messageOf(operatorFailure(error))],
+        }))
+    );
+  }
+  state.enter('cut-over');
+  await release('cut-over', cutOverValues(input));
+  return steps;
+}
+
+/** The same for the clean-up, which may be all that an earlier run has left to do. */
+export async function rehearseEnd({ cluster }: MigrationInput, state: ClusterState): Promise<Rehearsal[]> {
+  state.enter('clean-up');
+  return [await quick.rehearseCleanUp.executeWithOptions({ summary: 'dry run: clean-up' }, [{ cluster }])];
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,442 @@
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  executeChild,
+  getExternalWorkflowHandle,
+  isCancellation,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import { quick, watching } from '../activity-proxies.ts';
+import type { ClusterState } from './state.ts';
+import { forcePodSignal } from '../messages.ts';
+import { translatePolicies } from './policies.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { bucketOf, digestOf } from '../../model/node-digest.ts';
+import { byName, isMigrated, ungrouped, type NodeFacts } from '../../model/nodes.ts';
+import { estimate } from '../../model/plan.ts';
+import type { Answer, NodeStatus } from '../../model/status.ts';
+import { allWaves, nextWave, type Wave } from '../../model/waves.ts';
+import { nodeMigration } from '../node/node-migration.ts';
+import { nodeRollback } from '../node/node-rollback.ts';
+import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
+import { searchAttributes } from '../search-attributes.ts';
+
+/** Between two tries to start a node's workflow while that of an earlier run has not ended yet. */
+const takeOverSeconds = 10;
+const takeOverTries = 2_000;
+
+/** From so many nodes on, only what changes is told. */
+const largeCluster = 200;
+
+/** How old the ledger of such a cluster may get, in ms. */
+const ledgerEveryMs = 300_000;
+
+/** Migrates nodes wave by wave, and takes them back. */
+export class MigratingNodes {
+  private readonly state: ClusterState;
+  private readonly input: MigrationInput;
+  private facts: NodeFacts[] = [];
+  /** Nodes that were worked on since they were looked at. */
+  private readonly touched = new Set<string>();
+  private ledgerReadMs = 0;
+  /** Nodes that have a workflow under way, there or back. */
+  private readonly active = new Set<string>();
+  /** Those on their way there, and how to turn them round. */
+  private readonly running = new Map<string, CancellationScope>();
+
+  constructor(state: ClusterState, input: MigrationInput) {
+    this.state = state;
+    this.input = input;
+    state.listeners.push((name, message) => {
+      if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
+      // Abort and roll-back end what they are about at once; everything else can wait for the next step.
+      for (const [node, scope] of this.running) {
+        if (state.turnedRound || state.control.rollBacks.includes(node)) scope.cancel();
+      }
+    });
+  }
+
+  /** Waves until no node is left. @throws TurnedRound, and with `onFailure: stop` a node's failure. */
+  async all(): Promise<void> {
+    const { reminderSeconds } = this.input;
+    for (;;) {
+      await this.state.checkpoint(reminderSeconds);
+      await this.refresh();
+      if (await this.rollBackNext()) continue;
+      const failed = this.state.status.nodes.filter(({ failure }) => failure !== undefined);
+      const wave = failed.length > 0 ? undefined : this.nextWave();
+      if (wave !== undefined) {
+        if (await this.mayBegin(wave)) await this.begin(wave);
+        continue;
+      }
+      const left = this.state.status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'gone');
+      if (left.length === 0) return this.state.stopWaiting(undefined);
+      await this.waitForDecision(failed.length > 0 ? failed : left);
+    }
+  }
+
+  /** Reads the nodes and compares: those that joined are to be migrated, those that left are out of it. */
+  async refresh(): Promise<NodeFacts[]> {
+    await this.observe();
+    const { nodes } = this.state.status;
+    const first = nodes.length === 0;
+    const present = new Set(this.facts.map(({ name }) => name));
+    for (const node of nodes) {
+      if (present.has(node.name) || node.state === 'gone') continue;
+      node.state = 'gone';
+      delete node.failure;
+      this.state.note(`${node.name} has left the cluster`);
+    }
+    const known = new Map(nodes.map((node) => [node.name, node]));
+    for (const facts of this.facts) {
+      let node = known.get(facts.name);
+      if (node === undefined) {
+        node = { name: facts.name, state: 'pending' };
+        nodes.push(node);
+        if (!first) this.state.note(`${facts.name} has joined the cluster`);
+      }
+      this.compare(node, facts);
+    }
+    if (first) this.forgetUnknownApprovals();
+    this.state.show();
+    return this.facts;
+  }
+
+  /**
+   * Looks at the nodes. Of a large cluster, once everything is known, only what is not as expected is told, and only the pods
+   * of nodes that are not known to be done are looked at: the history would grow with every node for every wave.
+   */
+  private async observe(): Promise<void> {
+    const { cluster, podCidr } = this.input;
+    const large = this.facts.length > largeCluster;
+    const done = new Set(this.state.status.nodes.flatMap(({ name, state }) => (state === 'migrated' ? [name] : [])));
+    const unsure = this.facts.flatMap(({ name, flipped }) =>
+      this.touched.has(name) || (flipped && !done.has(name)) ? [name] : []
+    );
+    const seen = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
+      { cluster, targetPodCidr: podCidr, ...(large && { known: digestOf(this.facts), pods: unsure }) },
+    ]);
+    this.touched.clear();
+    const told = new Set(seen.buckets);
+    const kept = seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !told.has(bucketOf(name)));
+    this.facts = [...kept, ...ungrouped(seen.groups)].sort(byName);
+  }
+
+  /** The world is right where it and the status differ. */
+  private compare(node: NodeStatus, facts: NodeFacts): void {
+    if (node.state === 'gone') node.state = 'pending';
+    if (node.state === 'migrated' && !isMigrated(facts)) {
+      node.state = 'pending';
+      this.state.note(`${node.name} is not migrated any more`);
+    }
+    if (['pending', 'awaiting-approval', 'not-ready'].includes(node.state)) {
+      if (isMigrated(facts)) {
+        node.state = 'migrated';
+        this.state.note(`${node.name} had been migrated before`);
+      } else if (!facts.ready) node.state = 'not-ready';
+      else if (node.state === 'not-ready') node.state = 'pending';
+    }
+  }
+
+  private forgetUnknownApprovals(): void {
+    const { nodes } = this.state.control.approvals;
+    for (const name of Object.keys(nodes)) {
+      if (this.state.node(name) !== undefined) continue;
+      delete nodes[name];
+      this.state.note(`an approval of ${name} was ignored: the cluster has no such node`);
+    }
+  }
+
+  private nextWave(): Wave | undefined {
+    const { status } = this.state;
+    const may = new Set(
+      status.nodes.filter(({ state }) => state === 'pending' || state === 'awaiting-approval').map(({ name }) => name)
+    );
+    return nextWave(
+      this.facts.filter(({ name }) => may.has(name)),
+      {
+        size: status.concurrency,
+        canary: this.input.waves.canary,
+        proven: status.nodes.some(({ state }) => state === 'migrated'),
+      }
+    );
+  }
+
+  /** Waits for the wave's approval and for a maintenance window. @returns false when all has to be looked at anew. */
+  private async mayBegin(wave: Wave): Promise<boolean> {
+    const { status } = this.state;
+    const number = status.waves + 1;
+    for (const node of status.nodes) {
+      const waits = wave.nodes.includes(node.name);
+      if (waits) Object.assign(node, { state: 'awaiting-approval', wave: number });
+      else if (node.state === 'awaiting-approval') node.state = 'pending';
+    }
+    if (!(await this.approved(wave, number))) return false;
+    const { windows, reminderSeconds } = this.input;
+    if (windows.length === 0) return true;
+    const { waitMs } = await quick.untilWindow.executeWithOptions({ summary: 'maintenance windows' }, [{ windows }]);
+    if (waitMs === 0) return true;
+    const opens = new Date(Date.now() + waitMs).toISOString();
+    // A wait of its own, after which nodes are looked at anew.
+    await this.state.wait(
+      { what: `the maintenance window that opens at ${opens}`, reminderSeconds, timeoutMs: waitMs },
+      () => false
+    );
+    return false;
+  }
+
+  private async approved(wave: Wave, number: number): Promise<boolean> {
+    const { approval: mode, reminderSeconds, approvalDeadlineSeconds } = this.input;
+    const canaryOnly = mode === 'canary-only' && !wave.reason.startsWith('canary');
+    if (mode === 'none' || canaryOnly) return true;
+    const { nodes, waves } = this.state.control.approvals;
+    const missing = (): string[] =>
+      waves[String(number)] === undefined ? wave.nodes.filter((name) => nodes[name] === undefined) : [];
+    const left = missing();
+    if (left.length > 0) {
+      const perNode = mode === 'every-node';
+      const names = left.join(', ');
+      const what = perNode ? `approval of node ${names}` : `approval of wave ${number} (${names})`;
+      const answers: Answer[] = perNode
+        ? left.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
+        : [{ does: `let wave ${number} be migrated`, message: 'approve', input: { wave: number } }];
+      const timeoutMs = this.state.leftOf(what, approvalDeadlineSeconds);
+      const outcome = await this.state.wait(
+        { what, answers, reminderSeconds, timeoutMs },
+        () => missing().length === 0
+      );
+      if (outcome === 'timeout') this.state.pauseFor(`${what} was not given in ${approvalDeadlineSeconds} s`);
+      // Even when it holds now: what else came meanwhile is looked at first.
+      return false;
+    }
+    for (const name of wave.nodes) {
+      const node = this.state.node(name);
+      const approval = nodes[name] ?? waves[String(number)];
+      if (node !== undefined && approval !== undefined) node.approval = approval;
+    }
+    return true;
+  }
+
+  /** Runs a wave, unless policies have changed in a way that a human has to look at. */
+  private async begin(wave: Wave): Promise<void> {
+    if (this.input.policyMode !== 'off') await translatePolicies(this.input, this.state);
+    if (this.state.status.paused === undefined) await this.run(wave);
+  }
+
+  private async run(wave: Wave): Promise<void> {
+    const { status } = this.state;
+    this.state.stopWaiting(undefined);
+    status.waves++;
+    const failures = await Promise.all(wave.nodes.map((name) => this.migrate(name)));
+    await this.readLedger();
+    this.estimateRest();
+    const failure = failures.find((error) => error !== undefined);
+    if (failure !== undefined && this.input.onFailure === 'stop') throw failure;
+    const { soakSeconds } = this.input.waves;
+    const more = status.nodes.some(({ state }) => state === 'pending');
+    if (soakSeconds > 0 && more && failure === undefined) {
+      const { reminderSeconds } = this.input;
+      const timeoutMs = soakSeconds * 1_000;
+      await this.state.wait({ what: `wave ${status.waves} to soak`, reminderSeconds, timeoutMs }, () => false);
+    }
+  }
+
+  /** Brings the ledger up to date; that of a large cluster is long, and not read after every wave. */
+  private async readLedger(): Promise<void> {
+    const now = Date.now();
+    if (this.facts.length > largeCluster && now - this.ledgerReadMs < ledgerEveryMs) return;
+    this.ledgerReadMs = now;
+    const { cluster } = this.input;
+    this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
+  }
+
+  /** From the times of the nodes that are done, how long the others will take. */
+  private estimateRest(): void {
+    const { plan, status } = this.state;
+    if (plan === undefined) return;
+    const pending = new Set(status.nodes.filter(({ state }) => state === 'pending').map(({ name }) => name));
+    const left = this.facts.filter(({ name }) => pending.has(name));
+    const rules = { size: status.concurrency, canary: this.input.waves.canary, proven: true };
+    const done = status.nodes.filter(({ state }) => state === 'migrated');
+    plan.estimate = estimate(allWaves(left, rules), plan.drains, this.input, done);
+  }
+
+  /** @returns why it failed, if it did. */
+  private async migrate(name: string): Promise<Error | undefined> {
+    const node = this.state.node(name);
+    if (node === undefined) return undefined;
+    node.state = 'migrating';
+    delete node.failure;
+    this.state.show();
+    const start = Date.now();
+    node.startedAt = new Date(start).toISOString();
+    delete node.endedAt;
+    try {
+      await this.child(name, 'migration');
+      node.state = 'migrated';
+      this.expect(name);
+      node.seconds = Math.round((Date.now() - start) / 1_000);
+      return undefined;
+    } catch (error) {
+      const asked = this.state.turnedRound || this.state.control.rollBacks.includes(name);
+      if (isCancellation(error) && !asked) throw error;
+      this.forgetRollBack(name);
+      if (isCancellation(error)) {
+        // Its own workflow has taken it back.
+        node.state = 'rolled-back';
+        return undefined;
+      }
+      this.fail(node, error);
+      if (this.input.onFailure === 'roll-back') await this.takeBack(node);
+      return asError(operatorFailure(error));
+    } finally {
+      node.endedAt = new Date().toISOString();
+      delete node.blockers;
+      delete node.waitingFor;
+      this.state.show();
+    }
+  }
+
+  /** What a node is like whose migration came to its end, until somebody looks. */
+  private expect(name: string): void {
+    const facts = this.facts.find((one) => one.name === name);
+    if (facts !== undefined) Object.assign(facts, { flipped: true, cordonedByUs: false, podsOnSource: 0 });
+  }
+
+  private fail(node: NodeStatus, error: unknown): void {
+    node.state = 'failed';
+    node.failure = failureSummary(error);
+  }
+
+  /** Takes one node back that a human asked for. @returns whether there was one. */
+  private async rollBackNext(): Promise<boolean> {
+    const [name] = this.state.control.rollBacks;
+    if (name === undefined) return false;
+    const node = this.state.node(name);
+    if (node !== undefined && node.state !== 'gone' && node.state !== 'rolled-back') {
+      delete node.failure;
+      await this.takeBack(node);
+    }
+    this.forgetRollBack(name);
+    return true;
+  }
+
+  /** Takes a node back to Canal. @returns whether that worked; the node's status says why not. */
+  async takeBack(node: NodeStatus): Promise<boolean> {
+    this.state.stopWaiting(undefined);
+    node.state = 'rolling-back';
+    this.state.show();
+    try {
+      await this.child(node.name, 'rollback');
+      node.state = 'rolled-back';
+      delete node.seconds;
+      return true;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      this.fail(node, error);
+      return false;
+    } finally {
+      delete node.blockers;
+      this.state.show();
+    }
+  }
+
+  private forgetRollBack(name: string): void {
+    const { control } = this.state;
+    control.rollBacks = control.rollBacks.filter((one) => one !== name);
+  }
+
+  /** Runs a node's workflow, there or back. */
+  private async child(node: string, way: 'migration' | 'rollback'): Promise<void> {
+    const workflowId = childId(node);
+    const [type, summary] = way === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'back to Canal'];
+    const options = {
+      workflowId,
+      args: [{ node, migration: this.input, forcedPods: this.state.control.forcedPods }] as const,
+      // A parent that ends early lets its child give the node back.
+      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+      staticSummary: `${node}: ${summary}`,
+      typedSearchAttributes: [{ key: searchAttributes.cluster, value: this.input.cluster }],
+    };
+    const scope = new CancellationScope();
+    // A way back is not turned round.
+    if (way === 'migration') this.running.set(node, scope);
+    this.active.add(node);
+    this.touched.add(node);
+    try {
+      await scope.run(() => startWhenFree(() => executeChild(type, { ...options, args: [...options.args] })));
+    } finally {
+      this.running.delete(node);
+      this.active.delete(node);
+    }
+  }
+
+  private forcePod(pod: string): void {
+    for (const node of this.active) {
+      // One that has ended meanwhile needs it no more; a later one is started with it.
+      void getExternalWorkflowHandle(childId(node))
+        .signal(forcePodSignal, pod)
+        .catch(() => undefined);
+    }
+  }
+
+  /** Nothing goes on by itself: nodes failed, were set aside, or are not Ready. Waits for a human or for the nodes. */
+  private async waitForDecision(nodes: readonly NodeStatus[]): Promise<void> {
+    const { cluster, reminderSeconds } = this.input;
+    const names = nodes.slice(0, maxNamed).map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
+    if (nodes.length > names.length) names.push(`${nodes.length - names.length} more`);
+    const answers: Answer[] = nodes.slice(0, maxNamed).map(({ name }) => ({
+      does: `take up ${name} again`,
+      message: 'retry',
+      input: { node: name },
+    }));
+    for (const { name, failure } of nodes.slice(0, maxNamed)) {
+      if (failure === undefined) continue;
+      answers.push({ does: `leave ${name} for later`, message: 'skip', input: { node: name } });
+      answers.push({ does: `take ${name} back to Canal`, message: 'rollback', input: { node: name } });
+    }
+    answers.push({ does: 'end the migration', message: 'abort', input: {} });
+    let changed = false;
+    const watch = new CancellationScope();
+    const watched = watch
+      .run(() =>
+        watching.waitForNodeChange.executeWithOptions({ summary: 'nodes that join, leave or get Ready' }, [
+          { cluster, known: this.facts.map(({ name, ready }) => ({ name, ready })) },
+        ])
+      )
+      .then(
+        () => (changed = true),
+        (error: unknown) => {
+          if (!isCancellation(error)) throw error;
+        }
+      );
+    await this.state.wait({ what: `a decision about ${names.join(', ')}`, answers, reminderSeconds }, () => changed);
+    watch.cancel();
+    await watched;
+  }
+}
+
+/** At most this many nodes are named in what is waited for. */
+const maxNamed = 10;
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function childId(node: string): string {
+  return `${workflowInfo().workflowId}/node/${node}`;
+}
+
+/** A node's workflow of an earlier run, which was ended, may still be giving the node back. */
+async function startWhenFree(start: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start();
+    } catch (error) {
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError) || tries >= takeOverTries) throw error;
+      await sleep(`${takeOverSeconds} seconds`, { summary: 'an earlier run still gives this node back' });
+    }
+  }
+}

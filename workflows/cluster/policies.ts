@@ -1,0 +1,48 @@
+import { patient } from '../activity-proxies.ts';
+import type { ClusterState } from './state.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { differentPolicies } from '../../model/policies.ts';
+
+/**
+ * Has NetworkPolicies judge every packet by the labels of the pods at both ends, while some pods are on Canal and some on
+ * Cilium. Not when policy is off until the cut-over.
+ */
+export async function bridgeIdentities({
+  cluster,
+  podCidr,
+  coexistenceImage,
+  policyMode,
+}: MigrationInput): Promise<void> {
+  if (policyMode === 'off') return;
+  await patient.deployIdentityBridge.executeWithOptions({ summary: 'identity bridge, in step with every pod' }, [
+    { cluster, targetPodCidr: podCidr, coexistenceImage },
+  ]);
+}
+
+/** Takes the bridge away, once no pod is left that needs it or Cilium itself goes. */
+export async function removeBridge({ cluster, podCidr }: MigrationInput): Promise<void> {
+  await patient.removeIdentityBridge.executeWithOptions({ summary: 'remove the identity bridge' }, [
+    { cluster, targetPodCidr: podCidr },
+  ]);
+}
+
+/**
+ * Has Cilium judge as Calico does, by what the policies are like now: before the first node, before every wave, because
+ * people change policies, and at the end. A policy that came meanwhile and is judged otherwise on Cilium pauses the
+ * migration, unless policies were waived.
+ */
+export async function translatePolicies(input: MigrationInput, state: ClusterState): Promise<void> {
+  const report = await patient.applyTranslations.executeWithOptions({ summary: 'policies, as Cilium has them' }, [
+    { input },
+  ]);
+  const known = new Set(differentPolicies(state.policies ?? report).map(({ policy }) => policy));
+  const first = state.policies === undefined;
+  state.policies = report;
+  if (input.waivers.some(({ check }) => check === 'network-policies')) return;
+  const different = differentPolicies(report).filter(({ policy }) => first || !known.has(policy));
+  if (different.length === 0) return;
+  const names = different.slice(0, 5).map(({ policy, reasons }) => `${policy} (${reasons[0] ?? ''})`);
+  const reason = `policies that are judged otherwise on Cilium: ${names.join('; ')}. Change them, or resume to go on all the same`;
+  state.note(reason);
+  state.pauseFor(reason);
+}

@@ -1,0 +1,26 @@
+import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
+import { preflight } from '../activity-proxies.ts';
+import { parseMigration } from '../support/parse-input.ts';
+import { type ClusterPolicyReport, differentPolicies } from '../../model/policies.ts';
+import { policyMarkdown } from '../../model/markdown/policies.ts';
+import { operatorFailure } from '../support/operator-failure.ts';
+import { searchAttributes } from '../search-attributes.ts';
+
+/**
+ * Compares how a cluster's policies are judged by Canal and by Cilium, and changes nothing. It may run at any time, beside
+ * a migration too.
+ *
+ * @param raw what a migration would be started with; checked before anything else.
+ * @throws ApplicationFailure of type InvalidInput, UnknownCluster, ClusterUnreachable, SourceNotFound.
+ */
+export async function clusterPolicyReport(raw: unknown): Promise<ClusterPolicyReport> {
+  try {
+    const input = parseMigration(raw);
+    upsertSearchAttributes([{ key: searchAttributes.cluster, value: input.cluster }]);
+    const report = await preflight.comparePolicies.executeWithOptions({ summary: 'compare the policies' }, [{ input }]);
+    setCurrentDetails(`**${input.cluster}**\n\n${policyMarkdown(report)}`);
+    return { cluster: input.cluster, same: differentPolicies(report).length === 0, ...report };
+  } catch (error) {
+    throw operatorFailure(error);
+  }
+}

@@ -1,0 +1,61 @@
+import {
+  CancellationScope,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { patient, preflight, quick } from '../activity-proxies.ts';
+import { preflightQuery } from '../messages.ts';
+import { parseMigration } from '../support/parse-input.ts';
+import { blockers, withWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
+import { preflightMarkdown } from '../../model/markdown/preflight.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { operatorFailure } from '../support/operator-failure.ts';
+import { searchAttributes } from '../search-attributes.ts';
+
+/**
+ * Runs every check that a migration begins with, and nothing else: the cluster is left as it was.
+ *
+ * @param raw what a migration would be started with; checked before anything else.
+ * @returns the outcome of each check. Checks that block are no failure of this workflow.
+ * @throws ApplicationFailure of type InvalidInput, UnknownCluster, ClusterUnreachable, MigrationRunning.
+ */
+export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
+  let outcomes: CheckOutcome[] | undefined;
+  setHandler(preflightQuery, () => outcomes, { description: 'Outcomes of the checks' });
+  try {
+    const input = parseMigration(raw);
+    const { cluster } = input;
+    upsertSearchAttributes([{ key: searchAttributes.cluster, value: cluster }]);
+    const { workflowId, firstExecutionRunId } = workflowInfo();
+    const holder = { cluster, workflowId, runId: firstExecutionRunId };
+    await preflight.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
+    try {
+      outcomes = await runChecks(input);
+    } finally {
+      await CancellationScope.nonCancellable(() =>
+        quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
+      );
+    }
+    setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
+    return { cluster, mayBegin: blockers(outcomes).length === 0, outcomes };
+  } catch (error) {
+    throw operatorFailure(error);
+  }
+}
+
+/** Runs every check, marks what was waived, and leaves nothing behind, cancelled or not. */
+export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
+  const { cluster, nodePods } = input;
+  try {
+    const outcomes = await patient.runPreflight.executeWithOptions({ summary: 'checks' }, [{ input }]);
+    return withWaivers(outcomes, input.waivers);
+  } finally {
+    if (nodePods) {
+      await CancellationScope.nonCancellable(() =>
+        patient.removeInspectors.executeWithOptions({ summary: 'remove the pods of the checks' }, [{ cluster }])
+      );
+    }
+  }
+}

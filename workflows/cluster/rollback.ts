@@ -1,0 +1,64 @@
+import { ApplicationFailure } from '@temporalio/workflow';
+import { helm, patient, quick } from '../activity-proxies.ts';
+import { onEveryNode } from './cleanup.ts';
+import { agentWaves } from './agent-waves.ts';
+import type { ClusterState } from './state.ts';
+import { applyRelease } from '../support/helm-release.ts';
+import { bridgeIdentities, removeBridge } from './policies.ts';
+import type { MigratingNodes } from './node-waves.ts';
+import { coexistenceValues } from '../../model/helm-values.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { allWaves } from '../../model/waves.ts';
+import { allOrCancel } from '../support/all-or-cancel.ts';
+
+/**
+ * Takes the whole cluster back: out of the cut-over, each node to Canal, last one first and as many at a time as in a wave,
+ * then Cilium out of the cluster and off the nodes.
+ * @throws ApplicationFailure of the type that a node's way back failed with; Cilium stays beside Canal then.
+ */
+export async function rollBackCluster(
+  input: MigrationInput,
+  state: ClusterState,
+  nodes: MigratingNodes,
+  ciliumOwnsCni: boolean
+): Promise<void> {
+  const { cluster } = input;
+  const facts = await nodes.refresh();
+  if (ciliumOwnsCni) {
+    // First the nodes' own configuration, so that no agent comes up that writes no CNI file for its pods.
+    await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
+    await applyRelease(input, coexistenceValues(input), 'back to Cilium beside Canal');
+    state.done['cut-over'].length = 0;
+    for (const wave of agentWaves(facts, input, state)) {
+      await allOrCancel(
+        ...wave.nodes.map(
+          (node) => () =>
+            patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the earlier configuration` }, [
+              { cluster, node },
+            ])
+        )
+      );
+    }
+    // Before a pod comes back to Canal.
+    await bridgeIdentities(input);
+  }
+  const left = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
+  for (const wave of allWaves(left, { size: state.status.concurrency, proven: true }).reverse()) {
+    await state.handOverWhenLong();
+    const some = wave.nodes.flatMap((name) => state.node(name) ?? []);
+    const back = await Promise.all(some.map((node) => nodes.takeBack(node)));
+    // Not by what its status says: a node that failed on its way there may have come back well.
+    const failed = some[back.indexOf(false)]?.failure;
+    if (failed === undefined) continue;
+    throw ApplicationFailure.nonRetryable(
+      `${failed.message}; start again and send rollback {"all": true}`,
+      failed.type
+    );
+  }
+  await removeBridge(input);
+  await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
+  await helm.uninstallCilium.executeWithOptions({ summary: 'remove Cilium' }, [{ cluster }]);
+  await onEveryNode(cluster, 'cilium', state);
+  await patient.removeCiliumTraces.executeWithOptions({ summary: "remove Cilium's definitions" }, [{ cluster }]);
+  await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
+}

@@ -1,0 +1,381 @@
+import {
+  allHandlersFinished,
+  condition,
+  continueAsNew,
+  getExternalWorkflowHandle,
+  log,
+  setCurrentDetails,
+  setHandler,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { ApplicationFailure } from '@temporalio/common';
+import {
+  blockersQuery,
+  clusterProgressSignal,
+  fleetPrefix,
+  ledgerQuery,
+  nodeQuery,
+  planQuery,
+  policiesQuery,
+  preflightQuery,
+  progressSignal,
+  signal,
+  statusQuery,
+  update,
+} from '../messages.ts';
+import { emptyControl, receive, type Control, type Judged } from '../../model/decisions.ts';
+import type { ClusterProgress } from '../../model/fleet-status.ts';
+import type { Ledger } from '../../model/ledger.ts';
+import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
+import type { Plan } from '../../model/plan.ts';
+import { untrustedProblems } from '../../model/input-limits.ts';
+import type { PolicyReport } from '../../model/policies.ts';
+import type { CheckOutcome } from '../../model/preflight.ts';
+import {
+  maxNotes,
+  phases,
+  type Answer,
+  type MigrationReport,
+  type MigrationStatus,
+  type NodeProgress,
+  type NodeStatus,
+  type Phase,
+} from '../../model/status.ts';
+import { statusMarkdown } from '../../model/markdown/status.ts';
+import { maxKeyword, searchAttributes } from '../search-attributes.ts';
+
+/** Names of the nodes for which a step of the whole cluster is done: what a run that takes over need not do again. */
+export type DoneNodes = Record<'cut-over' | 'clean canal' | 'clean cilium', string[]>;
+
+/** What one run hands to the next, when its history has grown long. */
+export interface Carried {
+  status?: MigrationStatus;
+  control?: Control;
+  preflight?: CheckOutcome[];
+  policies?: PolicyReport;
+  ledger?: Ledger;
+  done?: DoneNodes;
+  /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
+  historyLimit?: number;
+}
+
+/** The workflow of a cluster's migration, which a run continues as: clusterMigration in cluster-migration.ts. */
+type ClusterMigrationWorkflow = (raw: unknown, carried?: Carried) => Promise<MigrationReport>;
+
+/** How long a history gets where the server says nothing: a server's own limits are 10,000 (warning) and 51,200. */
+const defaultHistoryLimit = 8_000;
+
+/** A human turned the migration round; thrown at the next step that can be left. */
+export class TurnedRound extends Error {
+  override name = 'TurnedRound';
+}
+
+/** What is waited for, and how the wait can end beside what it is for. */
+export interface Wait {
+  /** In words that follow "Waiting for". */
+  what: string;
+  answers?: Answer[];
+  /** Seconds between two reminders. */
+  reminderSeconds: number;
+  /** The wait ends after so many ms. @default never */
+  timeoutMs?: number | undefined;
+}
+
+/**
+ * What a cluster's migration knows and shows: its status, the decisions of humans, and the waits for them. Handlers only
+ * change it; the workflow looks at it between two steps.
+ */
+export class ClusterState {
+  readonly status: MigrationStatus;
+  readonly control: Control;
+  /** Outcomes of the checks; undefined until they have run. */
+  preflight: CheckOutcome[] | undefined;
+  /** What became of the policies when they were last looked at. */
+  policies: PolicyReport | undefined;
+  plan: Plan | undefined;
+  /** What was measured, stage by stage. */
+  ledger: Ledger;
+  readonly done: DoneNodes;
+  /** Whether this run ends because another takes over. */
+  handingOver = false;
+  /** What the run was started with, as it came. */
+  request: unknown;
+  /** Called with each message that was accepted, once the decision is kept. */
+  readonly listeners: ((name: MessageName, message: Messages[MessageName]) => void)[] = [];
+  /** Counts what was accepted: a wait that sees it change looks at everything anew. */
+  private version = 0;
+  /** What the search attributes say now. */
+  private found: { cluster?: string; phase?: string; waitingFor?: string } = {};
+  /** What the fleet was told last. */
+  private told = '';
+  private telling: Promise<void> = Promise.resolve();
+  private readonly historyLimit: number;
+
+  constructor({ status, control, preflight, policies, ledger, done, historyLimit }: Carried) {
+    this.status = status ?? {
+      cluster: '',
+      phase: 'preflight',
+      concurrency: 0,
+      waves: 0,
+      nodes: [],
+      approvals: {},
+      timeline: [],
+      notes: [],
+    };
+    this.control = control ?? emptyControl();
+    this.preflight = preflight;
+    this.policies = policies;
+    this.ledger = ledger ?? {};
+    this.done = done ?? { 'cut-over': [], 'clean canal': [], 'clean cilium': [] };
+    this.historyLimit = historyLimit ?? defaultHistoryLimit;
+    this.setHandlers();
+  }
+
+  private setHandlers(): void {
+    setHandler(statusQuery, () => this.status, { description: 'Where the migration is' });
+    setHandler(planQuery, () => this.plan, { description: 'Waves with reasons, what is installed and removed' });
+    setHandler(preflightQuery, () => this.preflight, { description: 'Outcomes of the checks before the migration' });
+    setHandler(policiesQuery, () => this.policies, { description: 'What became of the policies on Cilium' });
+    setHandler(ledgerQuery, () => this.ledger, { description: 'What was measured before, during and after' });
+    setHandler(nodeQuery, (name) => this.node(name), { description: 'One node: "name"' });
+    setHandler(
+      blockersQuery,
+      () =>
+        this.status.nodes.flatMap(({ name, blockers = [] }) => blockers.map((blocker) => ({ node: name, ...blocker }))),
+      { description: 'What holds up the nodes that are under way' }
+    );
+    setHandler(progressSignal, (progress) => this.takeProgress(progress));
+    for (const name of messageNames) this.setMessageHandlers(name);
+  }
+
+  /** A signal and an update of the same name, judged alike. */
+  private setMessageHandlers<Name extends MessageName>(name: Name): void {
+    setHandler(signal(name), (raw) => {
+      const outcome = this.take(name, raw);
+      if ('problem' in outcome) {
+        // What looks like a secret is in the history by now, but is not to be in the details as well.
+        const quoted = untrustedProblems(raw).length > 0 ? 'not shown' : JSON.stringify(raw ?? null).slice(0, 300);
+        this.note(`${name} was ignored: ${outcome.problem}; it was ${quoted}`);
+      }
+    });
+    setHandler(
+      update(name),
+      (raw) => {
+        const outcome = this.take(name, raw);
+        if ('problem' in outcome) throw refused(outcome.problem);
+        return outcome.done;
+      },
+      {
+        validator: (raw) => {
+          // On copies: what a validator changes would be forgotten by a replay.
+          const judged = JSON.parse(JSON.stringify(this.judged)) as Judged;
+          const outcome = judge(name, raw, judged);
+          if ('problem' in outcome) throw refused(outcome.problem);
+        },
+      }
+    );
+  }
+
+  private get judged(): Judged {
+    return { control: this.control, status: this.status };
+  }
+
+  private take<Name extends MessageName>(name: Name, raw: unknown): { problem: string } | { done: string } {
+    const outcome = judge(name, raw, this.judged);
+    if ('problem' in outcome) return outcome;
+    this.version++;
+    for (const listener of this.listeners) listener(name, outcome.message);
+    this.show();
+    return outcome;
+  }
+
+  private takeProgress({ node, blockers, waitingFor }: NodeProgress): void {
+    const found = this.node(node);
+    if (found === undefined) return;
+    found.blockers = blockers;
+    if (waitingFor === undefined) delete found.waitingFor;
+    else found.waitingFor = waitingFor;
+    this.show();
+  }
+
+  node(name: string): NodeStatus | undefined {
+    return this.status.nodes.find((node) => node.name === name);
+  }
+
+  note(text: string): void {
+    this.status.notes = [...this.status.notes, text].slice(-maxNotes);
+    this.show();
+  }
+
+  /** Begins a phase; one that an earlier run had come to or past is not begun again. */
+  enter(phase: Phase): void {
+    const { timeline } = this.status;
+    if (timeline.length > 0 && phases.indexOf(phase) <= phases.indexOf(this.status.phase)) return;
+    const now = new Date();
+    const current = timeline.at(-1);
+    if (current !== undefined) current.seconds = (now.getTime() - new Date(current.startedAt).getTime()) / 1000;
+    this.status.phase = phase;
+    timeline.push({ phase, startedAt: now.toISOString() });
+    this.show();
+  }
+
+  /** Whether somebody wants it to end or to go back. */
+  get turnedRound(): boolean {
+    return this.control.aborted !== undefined || this.control.rollBackAll !== undefined;
+  }
+
+  /** Waits while the migration is paused. @throws TurnedRound; hands over to a new run when the history is long. */
+  async checkpoint(reminderSeconds: number): Promise<void> {
+    for (;;) {
+      if (this.turnedRound) throw new TurnedRound();
+      await this.handOverWhenLong();
+      const { paused } = this.status;
+      if (paused === undefined) return;
+      await this.wait(
+        {
+          what: `somebody to resume it (paused by ${paused.by})`,
+          answers: [{ does: 'go on', message: 'resume', input: {} }],
+          reminderSeconds,
+        },
+        () => this.status.paused === undefined
+      );
+    }
+  }
+
+  /** Hands over to a new run when the history is long: wherever what follows looks at the cluster first. */
+  async handOverWhenLong(): Promise<void> {
+    if (this.isLong) await this.handOver();
+  }
+
+  private get isLong(): boolean {
+    const { continueAsNewSuggested, historyLength } = workflowInfo();
+    return continueAsNewSuggested || historyLength >= this.historyLimit;
+  }
+
+  /** Goes on as a new run with the same ID: what was decided is carried over, the rest is read from the cluster. */
+  private async handOver(): Promise<void> {
+    this.handingOver = true;
+    await condition(allHandlersFinished);
+    const carried: Carried = {
+      status: this.status,
+      control: this.control,
+      ledger: this.ledger,
+      done: this.done,
+      ...(this.preflight && { preflight: this.preflight }),
+      ...(this.policies && { policies: this.policies }),
+      historyLimit: this.historyLimit,
+    };
+    await continueAsNew<ClusterMigrationWorkflow>(this.request, carried);
+  }
+
+  /**
+   * Waits until something holds, and shows what for. Returns earlier when a message was accepted, so that whoever waits
+   * looks at everything anew; and when the time is over.
+   * @returns whether it holds, or why else the wait ended.
+   */
+  async wait(
+    { what, answers = [], reminderSeconds, timeoutMs }: Wait,
+    holds: () => boolean
+  ): Promise<'holds' | 'message' | 'timeout'> {
+    const seen = this.version;
+    const since = this.status.waitingFor === what ? this.status.waiting?.since : undefined;
+    const reminders = since === undefined ? 0 : (this.status.waiting?.reminders ?? 0);
+    this.status.waitingFor = what;
+    this.status.waiting = { since: since ?? new Date().toISOString(), reminders, answers };
+    this.show();
+    const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+    for (;;) {
+      const reminderMs = reminderSeconds * 1_000;
+      const ms = end === undefined ? reminderMs : Math.min(reminderMs, Math.max(0, end - Date.now()));
+      const woken = await condition(() => holds() || this.version !== seen || this.isLong, ms, {
+        summary: `waiting for ${what}`.slice(0, 200),
+      });
+      if (holds()) return this.stopWaiting('holds');
+      // Shown on: whoever looks again may wait for the same thing, since the same moment.
+      if (woken) return 'message';
+      if (end !== undefined && Date.now() >= end) return this.stopWaiting('timeout');
+      this.status.waiting.reminders++;
+      log.warn(`still waiting for ${what}`, { since: this.status.waiting.since, answers });
+      this.show();
+    }
+  }
+
+  /** Milliseconds left of a deadline that began when the status first showed this wait; undefined without a deadline. */
+  leftOf(what: string, seconds: number | undefined): number | undefined {
+    if (seconds === undefined) return undefined;
+    const since = this.status.waitingFor === what ? this.status.waiting?.since : undefined;
+    return Math.max(0, (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000 - Date.now());
+  }
+
+  /** Pauses by itself, until somebody resumes it. */
+  pauseFor(reason: string): void {
+    this.status.paused = { by: 'cni-live-migration', reason, at: new Date().toISOString() };
+    this.show();
+  }
+
+  /** Takes what was waited for from the status. */
+  stopWaiting<Why>(why: Why): Why {
+    delete this.status.waitingFor;
+    delete this.status.waiting;
+    this.show();
+    return why;
+  }
+
+  show(): void {
+    const details = { preflight: this.preflight, plan: this.plan, ledger: this.ledger };
+    setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId, details));
+    this.makeFindable();
+    this.tellFleet();
+  }
+
+  /** Tells the fleet that this cluster is of, if it is, where it is: phases, waits, and every tenth of the nodes. */
+  private tellFleet(): void {
+    const { parent } = workflowInfo();
+    if (parent?.workflowId.startsWith(fleetPrefix) !== true || this.status.cluster === '') return;
+    const { cluster, phase, waitingFor, nodes } = this.status;
+    const migrated = nodes.filter(({ state }) => state === 'migrated').length;
+    const tenths = nodes.length === 0 ? 0 : Math.floor((10 * migrated) / nodes.length);
+    const news = JSON.stringify([phase, waitingFor, tenths, nodes.length]);
+    if (news === this.told) return;
+    this.told = news;
+    const progress: ClusterProgress = {
+      ...{ cluster, phase, migrated, nodes: nodes.length },
+      ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),
+    };
+    const handle = getExternalWorkflowHandle(parent.workflowId);
+    // A fleet that has ended needs to know nothing. One after the other, so that the last is the latest.
+    this.telling = this.telling.then(() => handle.signal(clusterProgressSignal, progress).catch(() => undefined));
+  }
+
+  /** Keeps the search attributes in step; each change is an event in the history, so only changes are told. */
+  private makeFindable(): void {
+    const { cluster, phase } = this.status;
+    // An input that was refused names no cluster.
+    if (cluster === '') return;
+    const waitingFor = this.status.waitingFor?.slice(0, maxKeyword);
+    const told = this.found;
+    if (told.cluster === cluster && told.phase === phase && told.waitingFor === waitingFor) return;
+    this.found = { cluster, phase, ...(waitingFor !== undefined && { waitingFor }) };
+    upsertSearchAttributes([
+      { key: searchAttributes.cluster, value: cluster },
+      { key: searchAttributes.phase, value: phase },
+      { key: searchAttributes.waitingFor, value: waitingFor ?? null },
+    ]);
+  }
+}
+
+function judge<Name extends MessageName>(
+  name: Name,
+  raw: unknown,
+  judged: Judged
+): { problem: string } | { done: string; message: Messages[Name] } {
+  const parsed = parseMessage(name, raw);
+  if ('problem' in parsed) return parsed;
+  const outcome = receive(name, parsed.message, judged, new Date().toISOString());
+  return 'problem' in outcome ? outcome : { ...outcome, message: parsed.message };
+}
+
+function refused(problem: string): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(problem, 'InvalidInput');
+}

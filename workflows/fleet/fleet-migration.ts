@@ -1,0 +1,263 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  ParentClosePolicy,
+  allHandlersFinished,
+  condition,
+  defineSignal,
+  defineUpdate,
+  executeChild,
+  isCancellation,
+  log,
+  setCurrentDetails,
+  setHandler,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import type { clusterMigration } from '../cluster/cluster-migration.ts';
+import { clusterProgressSignal, fleetStatusQuery, migrationWorkflowId } from '../messages.ts';
+import { receiveFleetMessage, type FleetControl } from '../../model/fleet-decisions.ts';
+import { parseFleet, type FleetInput } from '../../model/fleet-input.ts';
+import { fleetMessageNames, parseFleetMessage, type FleetMessageName } from '../../model/fleet-messages.ts';
+import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
+import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { maxNotes, type MigrationReport } from '../../model/status.ts';
+import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
+import { searchAttributes } from '../search-attributes.ts';
+
+/**
+ * Migrates many clusters in order, each by a {@link clusterMigration} of its own: canary clusters first, one by one, then a
+ * few at a time. A cluster may wait for a human before it begins, and a failure keeps the others from beginning.
+ *
+ * @param raw a FleetRequest; it and the input of every cluster are checked before anything else.
+ * @throws ApplicationFailure InvalidInput, or Aborted once those under way have ended.
+ */
+export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
+  const parsed = parseFleet(raw);
+  if ('problems' in parsed) {
+    throw ApplicationFailure.nonRetryable(`the input is no fleet:\n${parsed.problems.join('\n')}`, 'InvalidInput');
+  }
+  try {
+    // Nothing is awaited before: its handlers are there when the first message is.
+    const status = await new Fleet(parsed.input).run();
+    await condition(allHandlersFinished);
+    return status;
+  } catch (error) {
+    throw operatorFailure(error);
+  }
+}
+
+class Fleet {
+  private readonly input: FleetInput;
+  readonly status: FleetStatus;
+  readonly control: FleetControl = {};
+  /** Counts what has changed: whoever waits looks again. */
+  private version = 0;
+  private readonly active = new Map<string, Promise<void>>();
+
+  constructor(input: FleetInput) {
+    this.input = input;
+    const clusters = input.clusters.map(({ cluster }, index): FleetCluster => {
+      const workflowId = migrationWorkflowId(cluster);
+      return { cluster, canary: index < input.canaries, state: 'pending', workflowId };
+    });
+    this.status = { fleet: input.fleet, clusters, answers: [], notes: [] };
+    setHandler(fleetStatusQuery, () => this.status, { description: 'Where every cluster of the fleet is' });
+    setHandler(clusterProgressSignal, ({ cluster, ...progress }) => {
+      const found = this.find(cluster);
+      if (found?.state === 'migrating') found.progress = progress;
+      this.show();
+    });
+    for (const name of fleetMessageNames) this.setMessageHandlers(name);
+  }
+
+  private setMessageHandlers(name: FleetMessageName): void {
+    setHandler(defineSignal<[unknown]>(name), (raw) => {
+      const outcome = this.take(name, raw);
+      if ('problem' in outcome) this.note(`${name} was ignored: ${outcome.problem}`);
+    });
+    setHandler(defineUpdate<string, [unknown]>(name), (raw) => {
+      const outcome = this.take(name, raw);
+      if ('problem' in outcome) throw ApplicationFailure.nonRetryable(outcome.problem, 'InvalidInput');
+      return outcome.done;
+    });
+  }
+
+  /** Migrates all. @returns where each cluster is at the end. */
+  async run(): Promise<FleetStatus> {
+    try {
+      for (;;) {
+        const seen = this.version;
+        for (let next = this.next(); next !== undefined; next = this.next()) this.begin(next);
+        if (this.isOver) break;
+        this.showWait();
+        await this.untilChange(seen);
+      }
+    } catch (error) {
+      // Cancelled: each cluster gives back the nodes that are under way.
+      await CancellationScope.nonCancellable(() => Promise.all(this.active.values()));
+      throw error;
+    }
+    this.showWait();
+    if (this.control.aborted === undefined) return this.status;
+    const migrated = this.in('migrated').length;
+    throw ApplicationFailure.nonRetryable(
+      `aborted by ${this.control.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start again to go on`,
+      'Aborted'
+    );
+  }
+
+  private in(...states: string[]): FleetCluster[] {
+    return this.status.clusters.filter(({ state }) => states.includes(state));
+  }
+
+  private find(cluster: string): FleetCluster | undefined {
+    return this.status.clusters.find((one) => one.cluster === cluster);
+  }
+
+  private get isOver(): boolean {
+    if (this.active.size > 0) return false;
+    return this.control.aborted !== undefined || this.in('pending', 'failed', 'rolled-back').length === 0;
+  }
+
+  /** Clusters that stand before all others: they come one by one, and what becomes of them is waited for. */
+  private get canariesLeft(): FleetCluster[] {
+    return this.status.clusters.filter(({ canary, state }) => canary && state !== 'migrated' && state !== 'skipped');
+  }
+
+  /** Those that may begin as soon as a human lets them. */
+  private get candidates(): FleetCluster[] {
+    const { input, status } = this;
+    if (status.paused !== undefined || this.control.aborted !== undefined) return [];
+    const failed = this.in('failed', 'rolled-back');
+    if (failed.length > 0 && (input.onFailure === 'stop' || failed.some(({ canary }) => canary))) return [];
+    const [canary] = this.canariesLeft;
+    if (canary !== undefined) return this.active.size === 0 && canary.state === 'pending' ? [canary] : [];
+    if (this.soakMs > 0 || this.active.size >= input.concurrency) return [];
+    return this.in('pending');
+  }
+
+  /** How long the others still have to wait after the last canary, in ms. */
+  private get soakMs(): number {
+    const ends = this.status.clusters.flatMap(({ canary, state, endedAt }) =>
+      canary && state === 'migrated' && endedAt !== undefined ? [Date.parse(endedAt)] : []
+    );
+    if (ends.length === 0 || this.canariesLeft.length > 0 || this.in('pending').length === 0) return 0;
+    return Math.max(0, Math.max(...ends) + this.input.soakSeconds * 1_000 - Date.now());
+  }
+
+  private next(): FleetCluster | undefined {
+    return this.candidates.find((one) => one.approval !== undefined || !this.needsApproval(one));
+  }
+
+  private needsApproval({ canary }: FleetCluster): boolean {
+    const mode = this.input.approval;
+    return mode === 'every-cluster' || (mode === 'canaries' && canary);
+  }
+
+  private begin(cluster: FleetCluster): void {
+    const migration = this.input.clusters.find((one) => one.cluster === cluster.cluster);
+    if (migration === undefined) return;
+    cluster.state = 'migrating';
+    cluster.startedAt = new Date().toISOString();
+    delete cluster.endedAt;
+    delete cluster.failure;
+    const work = this.migrate(cluster, migration).finally(() => {
+      cluster.endedAt = new Date().toISOString();
+      delete cluster.progress;
+      this.active.delete(cluster.cluster);
+      this.changed();
+    });
+    this.active.set(cluster.cluster, work);
+    this.show();
+  }
+
+  /** Never throws: what becomes of it is in its status. */
+  private async migrate(cluster: FleetCluster, migration: MigrationInput): Promise<void> {
+    try {
+      const report: MigrationReport = await executeChild<typeof clusterMigration>('clusterMigration', {
+        workflowId: cluster.workflowId,
+        args: [migration],
+        // A fleet that is terminated leaves its clusters' migrations to their operators.
+        parentClosePolicy: ParentClosePolicy.ABANDON,
+        staticSummary: `${cluster.cluster}: Canal to Cilium`,
+        typedSearchAttributes: [{ key: searchAttributes.cluster, value: cluster.cluster }],
+      });
+      cluster.state = report.phase === 'rolled-back' ? 'rolled-back' : 'migrated';
+    } catch (error) {
+      cluster.state = 'failed';
+      cluster.failure = failureOf(error, cluster);
+    }
+  }
+
+  private async untilChange(seen: number): Promise<void> {
+    const reminderMs = this.input.reminderSeconds * 1_000;
+    for (;;) {
+      const { soakMs } = this;
+      const ms = soakMs > 0 ? Math.min(soakMs, reminderMs) : reminderMs;
+      if (await condition(() => this.version !== seen, ms)) return;
+      if (soakMs > 0 && this.soakMs === 0) return;
+      if (this.status.waitingFor !== undefined) log.warn(`still waiting for ${this.status.waitingFor}`);
+    }
+  }
+
+  private showWait(): void {
+    const { status } = this;
+    delete status.waitingFor;
+    status.answers = [];
+    const failed = this.in('failed', 'rolled-back');
+    const unapproved = this.candidates.filter((one) => one.approval === undefined && this.needsApproval(one));
+    if (this.control.aborted === undefined && !this.isOver) {
+      if (status.paused !== undefined) {
+        status.waitingFor = `somebody to resume it (paused by ${status.paused.by})`;
+        status.answers = [{ does: 'go on', message: 'resume', input: {} }];
+      } else if (failed.length > 0) {
+        status.waitingFor = `a decision about ${failed.map(({ cluster }) => cluster).join(', ')}`;
+        status.answers = failed.flatMap(({ cluster }) => [
+          { does: `take up ${cluster} again`, message: 'retry', input: { cluster } },
+          { does: `leave ${cluster} as it is`, message: 'skip', input: { cluster } },
+        ]);
+      } else if (unapproved.length > 0) {
+        status.waitingFor = `approval of ${unapproved.map(({ cluster }) => cluster).join(', ')}`;
+        status.answers = unapproved.map(({ cluster }) => {
+          return { does: `let ${cluster} begin`, message: 'approve', input: { cluster } };
+        });
+      } else if (this.soakMs > 0) {
+        const until = new Date(Date.now() + this.soakMs).toISOString();
+        status.waitingFor = `the canaries to soak until ${until}`;
+      }
+    }
+    this.show();
+  }
+
+  private take(name: FleetMessageName, raw: unknown): { problem: string } | { done: string } {
+    const parsed = parseFleetMessage(name, raw);
+    if ('problem' in parsed) return parsed;
+    const outcome = receiveFleetMessage(name, parsed.message, this, new Date().toISOString());
+    if ('done' in outcome) this.changed();
+    return outcome;
+  }
+
+  private note(text: string): void {
+    this.status.notes = [...this.status.notes, text].slice(-maxNotes);
+    this.show();
+  }
+
+  private changed(): void {
+    this.version++;
+    this.show();
+  }
+
+  private show(): void {
+    setCurrentDetails(fleetMarkdown(this.status));
+  }
+}
+
+function failureOf(error: unknown, { workflowId }: FleetCluster): { type: string; message: string } {
+  if (error instanceof WorkflowExecutionAlreadyStartedError) {
+    const message = `the workflow ${workflowId} is open already: wait for its end, then retry the cluster`;
+    return { type: 'MigrationRunning', message };
+  }
+  if (isCancellation(error)) return { type: 'Aborted', message: 'it was cancelled' };
+  return failureSummary(error);
+}

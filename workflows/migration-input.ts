@@ -1,9 +1,0 @@
-import { ApplicationFailure } from '@temporalio/workflow';
-import { parseRequest, type MigrationInput } from './model/input.ts';
-
-/** Reads a workflow's input. @throws ApplicationFailure InvalidInput, with one line for each thing that is wrong. */
-export function parseMigration(raw: unknown): MigrationInput {
-  const parsed = parseRequest(raw);
-  if ('input' in parsed) return parsed.input;
-  throw ApplicationFailure.nonRetryable(`the input is not a migration:\n${parsed.problems.join('\n')}`, 'InvalidInput');
-}

@@ -1,0 +1,191 @@
+import {
+  ApplicationFailure,
+  getExternalWorkflowHandle,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { once, patient, quick } from '../activity-proxies.ts';
+import { forcePodSignal, progressSignal } from '../messages.ts';
+import { withPolicies } from '../../model/gates.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
+import { inRounds } from './drain-rounds.ts';
+import { operatorFailure } from '../support/operator-failure.ts';
+
+/** Input of {@link nodeMigration} and {@link nodeRollback}. */
+export interface NodeWorkflowInput {
+  node: string;
+  migration: MigrationInput;
+  /** Pods that may be deleted where eviction does not move them, namespace/name. */
+  forcedPods: string[];
+}
+
+/** What the workflows of one node, there and back, have in common. */
+export class NodeSteps {
+  readonly node: string;
+  readonly migration: MigrationInput;
+  private forcedPods: readonly string[];
+  private version = 0;
+  private endRound: () => void = () => undefined;
+  private step = '';
+  private blockers: Blocker[] = [];
+  private waitingFor: string | undefined;
+  /** What the cluster's workflow knows. */
+  private told: string;
+  /** One after the other, so that the last is the latest. */
+  private telling: Promise<void> = Promise.resolve();
+
+  constructor({ node, migration, forcedPods }: NodeWorkflowInput) {
+    this.node = node;
+    this.migration = migration;
+    this.forcedPods = forcedPods;
+    this.told = JSON.stringify({ node, blockers: [] } satisfies NodeProgress);
+    setHandler(forcePodSignal, (pod) => {
+      this.forcedPods = [...this.forcedPods, pod];
+      this.version++;
+      this.endRound();
+    });
+  }
+
+  get target(): { cluster: string; node: string } {
+    return { cluster: this.migration.cluster, node: this.node };
+  }
+
+  /** Options of an activity: what it does, for the Web UI. */
+  summary(text: string): { summary: string } {
+    return { summary: `${this.node}: ${text}` };
+  }
+
+  /** Shows what is done now. */
+  begin(step: string): void {
+    this.step = step;
+    this.show();
+  }
+
+  /** Tells the cluster's workflow what a human has to do; undefined when it is done. */
+  waitFor(what: string | undefined): void {
+    this.waitingFor = what;
+    this.report(this.blockers);
+  }
+
+  async cordon(): Promise<void> {
+    this.begin('cordon');
+    await quick.cordonNode.executeWithOptions(this.summary('cordon'), [this.target]);
+  }
+
+  async uncordon(): Promise<void> {
+    this.begin('uncordon');
+    await quick.uncordonNode.executeWithOptions(this.summary('uncordon'), [this.target]);
+  }
+
+  /**
+   * Evicts the pods that a drain moves, and waits until they are gone.
+   * @param onLooked called once every pod was looked at and may go.
+   */
+  async drain(to: 'target' | 'source', onLooked?: () => void): Promise<void> {
+    await this.movePods('drain', to, false, onLooked);
+  }
+
+  /** Evicts whatever is left on the other network, DaemonSets' pods too. */
+  async recycle(to: 'target' | 'source'): Promise<void> {
+    await this.movePods('recycle remaining pods', to, true);
+  }
+
+  /** Starts a pod on the node that checks the network from inside. */
+  async verify(expected: 'target' | 'source', what: string): Promise<void> {
+    this.begin(what);
+    const { podCidr, proberImage } = this.migration;
+    await patient.verifyNode.executeWithOptions(this.summary(what), [
+      { ...this.target, targetPodCidr: podCidr, proberImage, expected },
+    ]);
+  }
+
+  /** Looks at what was measured on the node's paths since a moment (Unix, ms). */
+  async gate(sinceMs: number): Promise<void> {
+    this.begin('gates');
+    const { cluster, policyMode } = this.migration;
+    const gates = withPolicies(this.migration.gates, policyMode === 'enforce');
+    await patient.checkGates.executeWithOptions(this.summary('gates'), [
+      { cluster, gates, sinceMs, nodes: [this.node] },
+    ]);
+  }
+
+  /**
+   * Has what may tell why it failed written down.
+   * @returns the failure, with where that is.
+   */
+  async diagnosed(error: unknown): Promise<unknown> {
+    this.begin('diagnostics');
+    const failure = operatorFailure(error, `node ${this.node}`);
+    if (!(failure instanceof ApplicationFailure)) return failure;
+    const { message } = failure;
+    const bundle = await once.collectDiagnostics
+      .executeWithOptions(this.summary('diagnostics'), [{ ...this.target, reason: message }])
+      // What failed matters; that nobody could look closer does not change it.
+      .catch(() => undefined);
+    if (bundle === undefined) return failure;
+    const [namespace = '', name = ''] = bundle.split('/');
+    return ApplicationFailure.create({
+      message: `${message}\nwhat the node was like: ConfigMap ${name} in ${namespace}`,
+      nonRetryable: true,
+      ...(failure.type != null && { type: failure.type }),
+      cause: failure,
+    });
+  }
+
+  private async movePods(
+    what: string,
+    to: 'target' | 'source',
+    daemonSets: boolean,
+    onLooked?: () => void
+  ): Promise<void> {
+    this.begin(what);
+    const { drain, podCidr } = this.migration;
+    await inRounds({
+      what,
+      drain,
+      round: (roundSeconds) =>
+        patient.movePods.executeWithOptions(this.summary(what), [
+          {
+            ...this.target,
+            to,
+            daemonSets,
+            options: drain,
+            targetPodCidr: podCidr,
+            forcedPods: [...this.forcedPods],
+            roundSeconds,
+          },
+        ]),
+      report: (blockers) => this.report(blockers),
+      ...(onLooked && { onLooked }),
+      version: () => this.version,
+      onNews: (endRound) => (this.endRound = endRound),
+    });
+  }
+
+  private report(blockers: Blocker[]): void {
+    this.blockers = blockers.slice(0, maxBlockers);
+    this.show();
+    const { parent } = workflowInfo();
+    const progress: NodeProgress = { node: this.node, blockers: this.blockers };
+    if (this.waitingFor !== undefined) progress.waitingFor = this.waitingFor;
+    const text = JSON.stringify(progress);
+    // What did not change is not told again: a drain that waits for days costs its cluster's workflow nothing.
+    if (parent === undefined || text === this.told) return;
+    this.told = text;
+    const handle = getExternalWorkflowHandle(parent.workflowId);
+    // A parent that has ended needs to know nothing.
+    this.telling = this.telling.then(() => handle.signal(progressSignal, progress).catch(() => undefined));
+  }
+
+  private show(): void {
+    const lines = [`**${this.node}**: ${this.step}`];
+    if (this.waitingFor !== undefined) lines.push('', `Waiting for ${this.waitingFor}`);
+    if (this.blockers.length > 0) lines.push('', ...this.blockers.map((blocker) => `- ${blockerText(blocker)}`));
+    setCurrentDetails(lines.join('\n'));
+  }
+}
+
+/** At most this many are told of one node. */
+const maxBlockers = 20;

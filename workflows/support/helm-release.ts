@@ -1,0 +1,12 @@
+import { helm } from '../activity-proxies.ts';
+import type { HelmValues } from '../../model/helm-values.ts';
+import type { MigrationInput } from '../../model/input.ts';
+
+/** Makes Cilium's release be with these values. */
+export async function applyRelease(
+  { cluster, chart, chartVersion }: MigrationInput,
+  values: HelmValues,
+  summary: string
+): Promise<void> {
+  await helm.applyHelmRelease.executeWithOptions({ summary }, [{ cluster, chart, version: chartVersion, values }]);
+}
