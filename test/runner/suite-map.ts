@@ -68,6 +68,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'scripts/': ['lab-demo'],
   'docs/': [],
   'README.md': [],
+  'CONTRIBUTING.md': [],
   'CHANGELOG.md': [],
   '.ci/': [],
   '.gitignore': [],

@@ -14,7 +14,7 @@ export async function pages(): Promise<Page[]> {
   const inDocs = (await readdir(path.join(projectDir, 'docs'), { recursive: true })).map((file) =>
     path.join('docs', file)
   );
-  const files = ['README.md', 'CHANGELOG.md', ...inDocs.filter((file) => file.endsWith('.md'))];
+  const files = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...inDocs.filter((file) => file.endsWith('.md'))];
   return Promise.all(files.map(async (file) => ({ file, text: await readFile(path.join(projectDir, file), 'utf8') })));
 }
 
