@@ -26,17 +26,17 @@ import { createProberActivities } from './helpers/probers.ts';
 import { createProbeActivities } from './probe/verify.ts';
 import { createWindowActivities } from './cluster/maintenance-windows.ts';
 
-/** What activities work with. */
+/** Dependencies of the activities. */
 export interface ActivityDependencies {
   clusters: Clusters;
   helm: HelmSettings;
-  /** Whether a workflow run is open. */
+  /** Reports whether a workflow run is open. */
   isOpen: IsOpen;
-  /** Node that the worker runs on, if it runs in the cluster that it migrates. */
+  /** Node that the worker runs on, when it runs in the cluster that it migrates. */
   workerNode?: string | undefined;
 }
 
-/** Every activity, by the name that workflows call it. */
+/** Creates all activities, keyed by the name that workflows call. */
 export function createActivities({ clusters, helm, isOpen, workerNode }: ActivityDependencies) {
   return {
     ...createInspectionActivities(clusters),

@@ -2,14 +2,20 @@ import { bridgeRole, identityBridge } from './helpers/names.ts';
 import type { ClusterConnection } from './kubernetes/connection.ts';
 import { helperNamespace } from './kubernetes/names.ts';
 
-/** A right that the worker needs. */
+/** A permission that the worker needs. */
 export interface Permission {
   group: string;
   resource: string;
   verbs: readonly string[];
-  /** Where it needs it; everywhere when missing. */
+  /**
+   * Namespace in which the worker needs it.
+   * @default all namespaces
+   */
   namespace?: string;
-  /** The only objects that it needs it for. */
+  /**
+   * Names of the only objects that it is needed for.
+   * @default all objects
+   */
   names?: readonly string[];
 }
 
@@ -17,8 +23,8 @@ const read = ['get', 'list'] as const;
 const write = ['get', 'create', 'patch', 'delete'] as const;
 
 /**
- * Roles of Cilium's chart, whichever of its features are on. To make a role, one needs the rights in it, or the right to go
- * beyond one's own for just this role.
+ * Roles of Cilium's chart, over all of its features. Creating a role requires the permissions in it, or permission to
+ * escalate for that role.
  */
 const ciliumRoles = [
   'cilium',
@@ -37,7 +43,7 @@ const ciliumRoles = [
   'hubble-ui',
 ] as const;
 
-/** What Calico v3.26 to v3.30 defines; all of it is exported before it is removed. */
+/** Resources that Calico v3.26 to v3.30 defines. All of them are exported before they are removed. */
 const calicoResources = [
   'bgpconfigurations',
   'bgpfilters',
@@ -64,8 +70,8 @@ const calicoResources = [
 ] as const;
 
 /**
- * What the worker does in a cluster, beside what Helm needs for the chart's own objects, which the server-side dry run
- * tries one by one.
+ * Operations of the worker in a cluster. The list leaves out what Helm needs for the chart's own objects: the
+ * server-side dry run tries these one by one.
  */
 export const permissions: readonly Permission[] = [
   { group: '', resource: 'nodes', verbs: [...read, 'patch'] },
@@ -75,7 +81,7 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'namespaces', verbs: [...write, 'list'] },
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
-  // The probers' right, which nobody without it may give.
+  // The probers' permission: granting it requires holding it.
   { group: '', resource: 'configmaps', verbs: ['watch'], namespace: helperNamespace },
   { group: '', resource: 'serviceaccounts', verbs: [...write, 'list'] },
   { group: '', resource: 'secrets', verbs: [...write, 'list', 'update'], namespace: 'kube-system' },
@@ -101,7 +107,7 @@ export const permissions: readonly Permission[] = [
   { group: 'admissionregistration.k8s.io', resource: 'validatingwebhookconfigurations', verbs: ['list'] },
   { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations', verbs: ['list'] },
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: ciliumRoles },
-  // The probers' own: a dry run binds it before it is there, so that the rights in it cannot be compared.
+  // The probers' own role: a dry run binds it before it exists, so the API server cannot compare the permissions in it.
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind'], names: ['prober'] },
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: [identityBridge] },
   {
@@ -118,7 +124,10 @@ export const permissions: readonly Permission[] = [
   { group: 'cilium.io', resource: 'ciliumclusterwidenetworkpolicies', verbs: [...write, 'list'] },
 ];
 
-/** Asks the API server about each right. @returns those that are missing, in words, and how many were asked for. */
+/**
+ * Asks the API server about each permission.
+ * @returns the missing permissions as text, and the number of permissions that were checked.
+ */
 export async function missingPermissions({
   authorization,
 }: Pick<ClusterConnection, 'authorization'>): Promise<{ asked: number; missing: string[] }> {

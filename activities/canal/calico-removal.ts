@@ -6,16 +6,20 @@ import { removeNodeKeys } from '../kubernetes/nodes.ts';
 import { calicoGroup, calicoObjects, isExported } from './export.ts';
 import { canalNamesIn } from './removal.ts';
 
-/** What Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's node agent). */
+/**
+ * Prefixes of the annotations and labels that Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's
+ * node agent).
+ */
 const nodeKeyPrefixes = ['flannel.alpha.coreos.com/', 'projectcalico.org/', 'crd.projectcalico.org/'];
 
-/** The activity that removes what is left of Canal in the API. */
+/** Creates the activity that removes Canal's leftovers from the API. */
 export function createTraceActivities(clusters: Clusters) {
   return {
     /**
-     * Removes Calico's definitions, and with them all its objects, and Canal's annotations and labels of nodes; then looks
-     * whether anything of Canal is left.
-     * @throws ExportFailed when the objects were not exported; CleanUpIncomplete naming what is still there.
+     * Removes Calico's CRDs, and with them all its objects, and Canal's annotations and labels of nodes. Then verifies
+     * that nothing of Canal is left.
+     * @throws ExportFailed when the objects were not exported.
+     * @throws CleanUpIncomplete naming what is still there.
      */
     removeCanalTraces: withFailures(
       "remove Canal's traces",
@@ -33,7 +37,7 @@ export function createTraceActivities(clusters: Clusters) {
 
 async function removeCalicoDefinitions(connection: ClusterConnection): Promise<void> {
   if ((await definitionsOf(connection, calicoGroup)).length === 0) return;
-  // Where there is nothing, there is no export.
+  // An empty set of objects has no export.
   if (!(await isExported(connection)) && (await calicoObjects(connection)).length > 0)
     throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
   await removeDefinitions(connection, calicoGroup);

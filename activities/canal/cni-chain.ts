@@ -1,31 +1,33 @@
 import { failure } from '../support/failures.ts';
 
-/** A CNI network configuration list, as far as it matters here. */
+/** A CNI network configuration list (conflist), with the fields that this service uses. */
 export interface ConfList {
   cniVersion: string;
   name: string;
   plugins: { type: string; [key: string]: unknown }[];
 }
 
-/** Plugins that wire a pod; the others are chained after one of them. */
+/** Plugins that create a pod's interface; other plugins are chained after one of them. */
 const wiring = ['calico', 'flannel'];
 
 /**
- * The CNI file for nodes that Cilium owns: Cilium, and after it what Canal's own file chains – portmap and bandwidth in
- * its manifest. Without these, while kube-proxy stays, host ports and the annotations kubernetes.io/ingress-bandwidth and
- * egress-bandwidth would silently stop working. (Cilium itself offers portmap as a chaining mode, and no bandwidth.)
+ * Builds the conflist for nodes that Cilium owns: Cilium, followed by the plugins that Canal's own file chains (portmap
+ * and bandwidth in its manifest). Without these, host ports and the annotations kubernetes.io/ingress-bandwidth and
+ * egress-bandwidth would silently stop working while kube-proxy stays. (Cilium itself offers portmap as a chaining
+ * mode, but not bandwidth.)
  *
- * It keeps the name of Canal's network. Plugins find what they set up by it, and the runtime takes a pod's network down
- * with the file that is there at that moment: under another name, the host ports of pods that were wired before a flip
- * would stay behind and catch the traffic of their successors.
+ * The conflist keeps the name of Canal's network. Plugins find their own state by that name, and the runtime tears down
+ * a pod's network with the file that is present at that moment. Under another name, the host ports of pods that started
+ * before a flip would stay behind and catch the traffic of their successors.
  *
- * @param template Canal's `cni_network_config`, in which its installer replaces words such as `__CNI_MTU__`.
- * @throws SourceNotFound when that is no CNI configuration.
+ * @param template Canal's `cni_network_config`, in which its installer replaces placeholders such as `__CNI_MTU__`.
+ * @param where location of the template, for messages.
+ * @throws SourceNotFound when the template is not a valid CNI configuration.
  */
 export function cniChain(template: string | undefined, where: string): ConfList {
   let parsed: Partial<ConfList> | null;
   try {
-    // Some of the words stand for numbers, outside quotes.
+    // Some placeholders stand for numbers, outside quotes.
     const text = (template ?? '').replaceAll(/(:\s*)__[A-Z_]+__/g, '$10');
     parsed = JSON.parse(text) as Partial<ConfList> | null;
   } catch {

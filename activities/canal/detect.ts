@@ -3,7 +3,7 @@ import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 
-/** Canal as it is installed. */
+/** Canal's installation in a cluster. */
 export interface CanalInstallation {
   daemonSet: V1DaemonSet;
   namespace: string;
@@ -20,7 +20,7 @@ const defaultPort = 8472;
 /**
  * Finds Canal: a DaemonSet with the containers of Calico's node agent and of Flannel (calico manifests/canal.yaml).
  * @returns undefined when there is none.
- * @throws SourceNotFound when Flannel runs on another backend than VXLAN, or its configuration cannot be read.
+ * @throws SourceNotFound when Flannel uses a backend other than VXLAN, or when its configuration cannot be read.
  */
 export async function findCanal({ apps, core }: ClusterConnection): Promise<CanalInstallation | undefined> {
   const { items } = await apps.listDaemonSetForAllNamespaces({});
@@ -47,18 +47,21 @@ export async function findCanal({ apps, core }: ClusterConnection): Promise<Cana
   };
 }
 
-/** Name of the ConfigMap with Flannel's configuration, as Canal's pods mount it. */
+/** Returns the name of the ConfigMap with Flannel's configuration, as Canal's pods mount it. */
 function flannelConfigMap(spec: V1PodSpec | undefined): string | undefined {
   return spec?.volumes?.find((volume) => volume.name === 'flannel-cfg')?.configMap?.name;
 }
 
-/** Version of Calico: the tag of its image. */
+/** Returns Calico's version: the tag of its image. */
 function calicoVersion(spec: V1PodSpec | undefined): string {
   const image = spec?.containers.find((container) => container.name === 'calico-node')?.image ?? '';
   return image.split(':').at(-1) ?? '';
 }
 
-/** Reads Flannel's configuration. @throws SourceNotFound when it is not what Canal on VXLAN has. */
+/**
+ * Parses Flannel's configuration.
+ * @throws SourceNotFound when it is not a configuration of Canal on VXLAN.
+ */
 export function parseNetConf(text: string | undefined, where: string): { podCidr: string; vni: number; port: number } {
   let parsed: unknown;
   try {

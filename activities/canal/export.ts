@@ -13,7 +13,7 @@ import { findCanal } from './detect.ts';
 /** API group of Calico's objects. */
 export const calicoGroup = 'crd.projectcalico.org';
 
-/** The ConfigMaps are named so, with a number from 0. */
+/** Prefix of the ConfigMaps' names; a number from 0 follows. */
 export const exportPrefix = 'calico-export';
 
 const labels = { ...ownedLabels, 'app.kubernetes.io/component': exportPrefix };
@@ -25,20 +25,20 @@ const annotations = {
   checksum: 'cni-live-migration/sha256',
 };
 
-/** Bytes in one ConfigMap: base64 makes a third more of them, and the API server takes 1 MiB in all. */
+/** Maximum bytes in one ConfigMap. Base64 adds a third, and the API server accepts 1 MiB in total. */
 const partBytes = 700_000;
 
-/** Key in each ConfigMap. The parts one after the other are gzip of one JSON object a line. */
+/** Key in each ConfigMap. The parts, concatenated, are the gzip of one JSON object per line. */
 const key = 'objects.ndjson.gz';
 
-/** The activity that exports what Calico knows. */
+/** Creates the activity that exports Calico's objects. */
 export function createExportActivities(clusters: Clusters) {
   return {
     /**
-     * Writes all of Calico's objects into ConfigMaps, and reads them back. Once Canal is gone, an export that is there
-     * stays as it is: what would be read then may be a part of it.
-     * @returns the ConfigMaps, namespace/name; none when there is nothing to export.
-     * @throws ExportFailed when what was written is not what is read back.
+     * Writes all of Calico's objects into ConfigMaps and reads them back. Once Canal is removed, an existing export
+     * stays unchanged: a new one might miss objects.
+     * @returns the ConfigMaps, as namespace/name; empty when there is nothing to export.
+     * @throws ExportFailed when the data that was read back differs from what was written.
      */
     exportCalico: withFailures(
       "export Calico's objects",
@@ -49,7 +49,7 @@ export function createExportActivities(clusters: Clusters) {
         const objects = await calicoObjects(connection);
         if (objects.length === 0) return existing?.names ?? [];
         const text = objects.map((object) => JSON.stringify(object)).join('\n') + '\n';
-        // Without a time in it, so that the same objects give the same bytes.
+        // The gzip header has no timestamp, so the same objects give the same bytes.
         const packed = await promisify(gzip)(text);
         await write(connection, packed, objects.length);
         const written = await readExport(connection);
@@ -61,12 +61,12 @@ export function createExportActivities(clusters: Clusters) {
   };
 }
 
-/** Whether there is a whole export. */
+/** Returns true when a complete export exists. */
 export async function isExported(connection: ClusterConnection): Promise<boolean> {
   return (await readExport(connection)) !== undefined;
 }
 
-/** All of Calico's objects, as somebody would write them who makes them anew. */
+/** Returns all of Calico's objects, in the form in which a user would apply them. */
 export async function calicoObjects(connection: ClusterConnection): Promise<KubernetesObject[]> {
   const found: KubernetesObject[] = [];
   for (const { spec } of await definitionsOf(connection, calicoGroup)) {
@@ -82,7 +82,7 @@ export async function calicoObjects(connection: ClusterConnection): Promise<Kube
 
 async function write(connection: ClusterConnection, packed: Buffer, objects: number): Promise<void> {
   const parts = Math.ceil(packed.length / partBytes);
-  // The first one last: it says that all are there.
+  // The first ConfigMap is written last: it marks the export as complete.
   for (let part = parts - 1; part >= 0; part--) {
     const bytes = packed.subarray(part * partBytes, (part + 1) * partBytes);
     await applyObject(connection, {
@@ -105,7 +105,10 @@ async function write(connection: ClusterConnection, packed: Buffer, objects: num
   }
 }
 
-/** Reads the export and checks that it is whole; undefined when it is not, or when there is none. */
+/**
+ * Reads the export and verifies that it is complete.
+ * @returns undefined when it is incomplete or missing.
+ */
 async function readExport({ core }: ClusterConnection): Promise<{ names: string[]; checksum: string } | undefined> {
   const read = (part: number) => ifFound(core.readNamespacedConfigMap({ name: `${exportPrefix}-${part}`, namespace }));
   const first = await read(0);

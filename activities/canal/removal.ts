@@ -11,16 +11,16 @@ import { findCanal, type CanalInstallation } from './detect.ts';
 /** ServiceAccounts of Canal's manifest (calico manifests/canal.yaml, v3.28). */
 const serviceAccounts = ['canal', 'calico-cni-plugin', 'calico-kube-controllers'];
 
-/** Calico's controllers, as its manifest names their Deployment and its disruption budget. */
+/** Name of the Deployment of Calico's controllers and of its disruption budget, as in Calico's manifest. */
 const controllers = 'calico-kube-controllers';
 
-/** The activity that removes Canal. */
+/** Creates the activity that removes Canal. */
 export function createCanalActivities(clusters: Clusters) {
   return {
     /**
-     * Removes Canal's workloads and permissions, and waits until its pods are gone. The DaemonSet goes last, so that a
-     * run that was cut short still finds Canal and goes on. Calico's custom resources stay for now: they hold the
-     * operator's policies.
+     * Removes Canal's workloads and permissions, and waits until its pods are gone. The DaemonSet is removed last, so
+     * that a retry after an interruption still finds Canal and continues. Calico's custom resources stay for now: they
+     * hold the operator's policies.
      */
     removeCanal: withFailures('remove Canal', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -46,7 +46,7 @@ export function createCanalActivities(clusters: Clusters) {
   };
 }
 
-/** What is Canal's, its DaemonSet last, each verified by what it refers to and not by its name alone. */
+/** Returns Canal's objects, with the DaemonSet last. Each is verified by its references, not by its name alone. */
 export async function canalObjects(
   connection: ClusterConnection,
   { namespace, name, configMap }: CanalInstallation
@@ -82,8 +82,8 @@ const clusterRoles = ['calico-kube-controllers', 'calico-node', 'calico-cni-plug
 const clusterRoleBindings = ['calico-kube-controllers', 'canal-flannel', 'canal-calico', 'calico-cni-plugin'];
 
 /**
- * What is left in the API of what Canal's manifest makes, by kind and name. A role that somebody else's binding uses
- * counts as theirs.
+ * Returns kind and name of each object of Canal's manifest that is left in the API. A role that another owner's binding
+ * uses belongs to that owner.
  */
 export async function canalNamesIn(connection: ClusterConnection): Promise<string[]> {
   const { core, apps, objects } = connection;

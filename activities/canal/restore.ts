@@ -5,8 +5,8 @@ import { poll } from '../support/poll.ts';
 import type { CanalInstallation } from './detect.ts';
 
 /**
- * Recreates Canal's pod of a node, which writes its CNI file as it starts, and waits until the new pod is ready.
- * @throws AgentNotReady when it is not ready in time.
+ * Recreates Canal's pod on a node, which writes its CNI file at startup, and waits until the new pod is ready.
+ * @throws AgentNotReady on timeout.
  */
 export async function recreateCanalPod(
   { core }: ClusterConnection,

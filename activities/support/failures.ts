@@ -3,12 +3,15 @@ import type { FailureType } from '../../model/failure-types.ts';
 
 /** Options of {@link failure}. */
 interface FailureOptions {
-  /** Whether trying again can help. @default false */
+  /**
+   * True when a retry can help.
+   * @default false
+   */
   retryable?: boolean;
   cause?: unknown;
 }
 
-/** A failure with one of the known types. Failures are permanent unless said otherwise. */
+/** Creates a failure of one of the known types. Failures are permanent unless `retryable` is set. */
 export function failure(
   type: FailureType,
   message: string,

@@ -1,16 +1,16 @@
 import { Context, asyncLocalStorage } from '@temporalio/activity';
 
-/** Between two heartbeats, in ms: well within every activity's heartbeat timeout. */
+/** Interval between two heartbeats, in ms. It is well below every activity's heartbeat timeout. */
 const everyMs = 2_000;
 
-/** What an activity does just now, as the Web UI shows it. */
+/** Current state of an activity, as the Web UI shows it. */
 export interface HeartbeatDetails {
   waitingFor: string;
 }
 
 const latest = new WeakMap<Context, HeartbeatDetails>();
 
-/** Reports what the activity waits for. */
+/** Reports what the activity is waiting for. */
 export function heartbeat(details: HeartbeatDetails): void {
   const context = Context.current();
   latest.set(context, details);
@@ -18,11 +18,12 @@ export function heartbeat(details: HeartbeatDetails): void {
 }
 
 /**
- * Heartbeats until told to stop, so that a worker that dies in the middle of an activity is noticed, however short the
- * activity is. Each request of an activity has a limit of its own, so that one that hangs does not go on for ever.
+ * Sends heartbeats until the returned function is called, so that a worker crash is noticed during any activity,
+ * however short. Each request of an activity has its own timeout, so a request that hangs does not run indefinitely.
+ * @returns the function that stops the heartbeats.
  */
 export function beatRegularly(): () => void {
-  // Outside an activity, as in a boot check, there is nobody to tell.
+  // Outside an activity, as in a startup check, nobody receives heartbeats.
   const context = asyncLocalStorage.getStore();
   if (context === undefined) return () => undefined;
   context.heartbeat();

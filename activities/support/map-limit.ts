@@ -1,4 +1,7 @@
-/** Does something with every item, so many at a time. @returns the results in the items' order. */
+/**
+ * Applies `work` to every item, with at most `limit` calls in parallel.
+ * @returns the results in the order of the items.
+ */
 export async function mapLimit<T, R>(limit: number, items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   const entries = items.entries();

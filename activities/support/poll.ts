@@ -3,31 +3,40 @@ import { failure } from './failures.ts';
 import { heartbeat } from './heartbeat.ts';
 import type { FailureType } from '../../model/failure-types.ts';
 
-/** What one look gave: an answer, or what is still waited for. */
+/** Result of one poll: an answer, or a description of what is still awaited. */
 export type Look<T> =
   | { done: T }
   | {
       waitingFor: string;
-      /** Time until the next look, in ms, where one costs much. @default that of {@link PollOptions} */
+      /**
+       * Delay before the next poll, in ms, for polls that are expensive.
+       * @default `everyMs` of {@link PollOptions}
+       */
       againMs?: number;
     };
 
 /** Options of {@link poll}. */
 export interface PollOptions {
-  /** How long to wait at most, in ms. */
+  /** Maximum time to wait, in ms. */
   timeoutMs: number;
-  /** Time between two looks, in ms. @default 1000 */
+  /**
+   * Interval between two polls, in ms.
+   * @default 1000
+   */
   everyMs?: number;
-  /** Type of the failure when the time is over. */
+  /** Type of the failure on timeout. */
   onTimeout: FailureType;
-  /** What to do about it, appended to the failure's message. @default nothing */
+  /**
+   * Remedy, appended to the failure's message.
+   * @default none
+   */
   advice?: string;
 }
 
 /**
- * Looks again and again until there is an answer. Each look is reported as a heartbeat, so that the Web UI shows what is
- * waited for, and cancellation arrives between two looks.
- * @throws ApplicationFailure of the given type when the time is over, saying what was waited for.
+ * Polls until there is an answer. Each poll is reported as a heartbeat: the Web UI shows what is awaited, and
+ * cancellation arrives between two polls.
+ * @throws ApplicationFailure of the type `onTimeout` on timeout; its message names what was awaited.
  */
 export async function poll<T>(
   look: () => Promise<Look<T>>,
