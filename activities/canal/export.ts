@@ -18,7 +18,9 @@ export const exportPrefix = 'calico-export';
 
 const labels = { ...ownedLabels, 'app.kubernetes.io/component': exportPrefix };
 
-/** Annotations of the first ConfigMap: number of ConfigMaps, number of objects, SHA-256 of the whole compressed text. */
+/**
+ * Annotations of the first ConfigMap: number of ConfigMaps, number of objects, SHA-256 of the whole compressed text.
+ */
 const annotations = {
   parts: 'cni-live-migration/parts',
   objects: 'cni-live-migration/objects',

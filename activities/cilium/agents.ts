@@ -21,17 +21,20 @@ const daemonSetName = 'cilium';
 const operatorName = 'cilium-operator';
 export const agentLabel = 'k8s-app=cilium';
 
-/** An agent compiles its programs when it starts, which takes a busy machine a while. In ms. */
+/**
+ * Maximum time to wait for agents, in ms. An agent compiles its programs at startup, which takes long on a busy
+ * machine.
+ */
 const agentsTimeoutMs = 600_000;
 
-/** Of more agents than so many, not all are looked at for the names of those that are not ready. */
+/** Maximum number of agents that are checked for the names of those that are not ready. */
 const maxLooked = 100;
 
-/** The activities on Cilium's agents. */
+/** Creates the activities on Cilium's agents. */
 export function createAgentActivities(clusters: Clusters) {
   return {
     /**
-     * Compares what the chart rendered with what the migration needs.
+     * Compares the rendered configuration of the chart with what the migration needs.
      * @throws UnexpectedChart naming each key that differs.
      */
     checkCiliumConfig: withFailures(
@@ -58,9 +61,9 @@ export function createAgentActivities(clusters: Clusters) {
     ),
 
     /**
-     * Waits until the operator and the agents of all nodes are ready. Agents from before the last change of the chart or
-     * of the configuration are replaced, one after the other; a first installation has none.
-     * @throws AgentNotReady naming what is not.
+     * Waits until the operator and the agents of all nodes are ready. Agents that are older than the last change of the
+     * chart or the configuration are replaced one after the other; a first installation has none.
+     * @throws AgentNotReady naming what is not ready.
      */
     waitForAgents: withFailures('wait for the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -69,8 +72,9 @@ export function createAgentActivities(clusters: Clusters) {
     }),
 
     /**
-     * Replaces the agent of a node, unless it runs with today's configuration and template already, and waits for the new
-     * one. @throws AgentNotReady when none gets ready.
+     * Replaces the agent of a node, unless it already runs with the current configuration and template, and waits for
+     * the new agent.
+     * @throws AgentNotReady when no new agent becomes ready.
      */
     renewAgent: withFailures('replace the agent', async ({ cluster, node }: NodeTarget): Promise<void> => {
       await renew(await clusters.connect(cluster), node);
@@ -86,7 +90,7 @@ async function renew(connection: ClusterConnection, node: string): Promise<void>
     async () => {
       const [agent] = await agentsOn(connection, node);
       const ready = agent !== undefined && isReady(agent) && agent.metadata?.deletionTimestamp === undefined;
-      // By what is wanted now, which may have changed again.
+      // Compares with the current revision, which may have changed again.
       return ready && !isOutdated(agent, await standOf(connection))
         ? { done: undefined }
         : { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
@@ -95,10 +99,10 @@ async function renew(connection: ClusterConnection, node: string): Promise<void>
   );
 }
 
-/** What agents are made from: since when its configuration is what it is (Unix, ms), and the template's revision. */
+/** Desired revision of agents: the time of the configuration's last change (Unix, ms), and the template's revision. */
 interface Stand {
   changedMs: number;
-  /** Undefined while it is being made. */
+  /** Undefined until the controller has created the revision. */
   revision: string | undefined;
 }
 
@@ -110,8 +114,9 @@ async function standOf({ core, apps }: ClusterConnection): Promise<Stand> {
 }
 
 /**
- * Whether an agent was made before the configuration or the template became what it is. Both times are the API server's
- * own. They count in whole seconds; an agent that was made in the very second of the change starts after it.
+ * Returns true when an agent was created before the last change of the configuration, or from an older template. Both
+ * times are the API server's own, in whole seconds. An agent created in the second of the change starts after the
+ * change.
  */
 function isOutdated({ metadata }: V1Pod, { changedMs, revision }: Stand): boolean {
   return (
@@ -120,7 +125,7 @@ function isOutdated({ metadata }: V1Pod, { changedMs, revision }: Stand): boolea
   );
 }
 
-/** Nodes whose agents are outdated. */
+/** Returns the nodes whose agents are outdated. */
 async function nodesOfOutdated(connection: ClusterConnection): Promise<string[]> {
   const stand = await standOf(connection);
   const agents = await allPages(async (which) => {
@@ -130,7 +135,10 @@ async function nodesOfOutdated(connection: ClusterConnection): Promise<string[]>
   return agents.map(({ spec }) => spec?.nodeName ?? '');
 }
 
-/** Hash of the DaemonSet's newest revision, as its pods carry it; undefined while it is being made. */
+/**
+ * Returns the hash of the DaemonSet's newest revision, as its pods carry it; undefined until the controller has created
+ * it.
+ */
 async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promise<string | undefined> {
   const { metadata, status } = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return undefined;
@@ -141,7 +149,7 @@ async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promi
   return newest?.metadata?.labels?.['controller-revision-hash'];
 }
 
-/** Agent pods of one node: at most one that is not about to end. */
+/** Returns the agent pods of a node: at most one of them is not terminating. */
 async function agentsOn({ core }: ClusterConnection, node: string): Promise<V1Pod[]> {
   const fieldSelector = `spec.nodeName=${node}`;
   return (await core.listNamespacedPod({ namespace, labelSelector: agentLabel, fieldSelector })).items;
@@ -154,9 +162,9 @@ async function deleteAgent({ core }: ClusterConnection, { metadata }: V1Pod): Pr
 }
 
 /**
- * Has the agent of a node made anew, once for each purpose: which pod must go is written down on the node, with the given
- * changes, before it goes, so that a second call does not restart the agent again.
- * @throws AgentNotReady when no new agent gets ready.
+ * Recreates the agent of a node, once for each purpose. The UID of the pod to delete is recorded on the node, together
+ * with the given changes, before the deletion, so that a second call does not restart the agent again.
+ * @throws AgentNotReady when no new agent becomes ready.
  */
 export async function replaceAgent(
   connection: ClusterConnection,
@@ -187,19 +195,20 @@ function agentAdvice(node: string): string {
   return `look at the pod of ${namespace}/${daemonSetName} on ${node}`;
 }
 
-/** UDP port of Cilium's overlay, as its agents have it. */
+/** Returns the UDP port of Cilium's overlay, from the agents' configuration. */
 export async function tunnelPortOf(connection: ClusterConnection): Promise<string> {
   return (await configOf(connection))['tunnel-port'] ?? 'of the tunnel';
 }
 
-/** True when Cilium writes the CNI files by itself, as after the cut-over. */
+/** Returns true when Cilium manages the CNI files itself, as it does after the cutover. */
 export async function ciliumOwnsCni(connection: ClusterConnection): Promise<boolean> {
   return (await configOf(connection))['write-cni-conf-when-ready'] !== undefined;
 }
 
 /**
- * Image that the agents run: one that is on every node, with a shell and what it takes to look after links and rules.
- * Once the agents are gone, what was written down before; undefined when there never were any.
+ * Returns the agents' image: it is present on every node, and contains a shell and the tools for links and rules. Once
+ * the agents are gone, returns the image that was recorded before.
+ * @returns undefined when there never were any agents.
  */
 export async function agentImage({ apps, core }: ClusterConnection): Promise<string | undefined> {
   const daemonSet = await ifFound(apps.readNamespacedDaemonSet({ name: daemonSetName, namespace }));
@@ -239,7 +248,7 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
   const operator = await apps.readNamespacedDeployment({ name: operatorName, namespace });
   const available = operator.status?.availableReplicas ?? 0;
   const wanted = operator.spec?.replicas ?? 1;
-  // One operator does the work; the others stand by, and may find no node while nodes are cordoned.
+  // One operator does the work. The others are standby replicas, and may not be schedulable while nodes are cordoned.
   return available >= 1
     ? { done: undefined }
     : { waitingFor: `Cilium's operator (${available} of ${wanted} available)` };

@@ -5,7 +5,7 @@ import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
 /** ConfigMap of Cilium's chart. */
 export const configName = 'cilium-config';
 
-/** Cilium's configuration as its agents read it; empty where there is none. */
+/** Returns Cilium's configuration as its agents read it; empty when there is none. */
 export async function configOf({ core }: ClusterConnection): Promise<Record<string, string>> {
   return (await ifFound(core.readNamespacedConfigMap({ name: configName, namespace })))?.data ?? {};
 }

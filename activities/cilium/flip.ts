@@ -18,7 +18,7 @@ import { readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { poll } from '../support/poll.ts';
 import { replaceAgent } from './agents.ts';
 
-/** Per-node configuration of the nodes that are flipped. */
+/** CiliumNodeConfig of the flipped nodes. */
 const nodeConfig: NamedObject = {
   apiVersion: 'cilium.io/v2',
   kind: 'CiliumNodeConfig',
@@ -26,8 +26,8 @@ const nodeConfig: NamedObject = {
 };
 
 /**
- * The CNI file that agents write, beside Cilium's own configuration: Cilium needs it for as long as it is there, so it
- * stays after the migration.
+ * ConfigMap with the CNI file that agents write, next to Cilium's own configuration. Cilium needs it as long as Cilium
+ * is installed, so it stays after the migration.
  */
 export const cniChainObject: NamedObject = {
   apiVersion: 'v1',
@@ -35,15 +35,18 @@ export const cniChainObject: NamedObject = {
   metadata: { name: cniChainName, namespace, labels: ownedLabels },
 };
 
-/** Whether Cilium was put there by a migration: our CNI file is there before its release, and until the last of it is gone. */
+/**
+ * Returns true when a migration installed Cilium: the ConfigMap with our CNI file is created before the release, and
+ * removed after everything else of Cilium.
+ */
 export async function ciliumIsOurs({ core }: ClusterConnection): Promise<boolean> {
   return (await ifFound(core.readNamespacedConfigMap({ name: cniChainName, namespace }))) !== undefined;
 }
 
-/** The activities that flip nodes. */
+/** Creates the activities that flip nodes. */
 export function createFlipActivities(clusters: Clusters) {
   return {
-    /** Makes the ConfigMap with the CNI file of Cilium's nodes. */
+    /** Creates the ConfigMap with the CNI file of Cilium's nodes. */
     applyCniChain: withFailures('apply the CNI file', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
       const canal = await findCanal(connection);
@@ -55,7 +58,7 @@ export function createFlipActivities(clusters: Clusters) {
       await applyObject(connection, object);
     }),
 
-    /** Makes the CiliumNodeConfig that flips every node with the flip label once its agent pod is made anew. */
+    /** Creates the CiliumNodeConfig that flips each node with the flip label once its agent pod is recreated. */
     applyNodeConfig: withFailures(
       'apply the CiliumNodeConfig',
       async ({ cluster }: { cluster: string }): Promise<void> => {
@@ -68,7 +71,7 @@ export function createFlipActivities(clusters: Clusters) {
       }
     ),
 
-    /** Removes it again. */
+    /** Removes the CiliumNodeConfig. */
     removeNodeConfig: withFailures(
       'remove the CiliumNodeConfig',
       async ({ cluster }: { cluster: string }): Promise<void> => {
@@ -77,9 +80,9 @@ export function createFlipActivities(clusters: Clusters) {
     ),
 
     /**
-     * Flips a node: labels it, has its agent pod made anew, and waits until the new agent is ready. The boot ID of that
-     * moment is written down, for those who want a reboot.
-     * @throws AgentNotReady when no new agent gets ready.
+     * Flips a node: labels it, recreates its agent pod, and waits until the new agent is ready. Records the node's
+     * current boot ID, for inputs that require a reboot.
+     * @throws AgentNotReady when no new agent becomes ready.
      */
     flipNode: withFailures('flip the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -92,9 +95,9 @@ export function createFlipActivities(clusters: Clusters) {
     }),
 
     /**
-     * Takes the flip back as far as the agent goes: the label, and an agent that writes no CNI file. Nothing is done on a
-     * node that was never flipped.
-     * @throws AgentNotReady when no new agent gets ready.
+     * Reverts the agent's part of the flip: removes the label and recreates the agent, which then writes no CNI file.
+     * Does nothing on a node that was never flipped.
+     * @throws AgentNotReady when no new agent becomes ready.
      */
     unflipNode: withFailures('take the flip back', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -109,7 +112,7 @@ export function createFlipActivities(clusters: Clusters) {
   };
 }
 
-/** Applies the CiliumNodeConfig as soon as the operator, some moments after it started, has defined that kind. */
+/** Applies the CiliumNodeConfig as soon as its CRD exists; the operator creates it some moments after its start. */
 async function applyOnceDefined(connection: ClusterConnection, object: NamedObject): Promise<void> {
   await poll(
     async () => {

@@ -7,22 +7,22 @@ import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
 import { patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
 import { ciliumIsOurs, cniChainObject } from './flip.ts';
 
-/** Taints that Cilium's operator gives to nodes whose agent is not ready (operator/watchers/node_taint.go). */
+/** Taint that Cilium's operator sets on nodes whose agent is not ready (operator/watchers/node_taint.go). */
 const agentTaint = 'node.cilium.io/agent-not-ready';
 
-/** The operator's leader election, which no chart knows (operator/cmd/root.go). */
+/** Lease of the operator's leader election, which is not part of the chart (operator/cmd/root.go). */
 const operatorLease = {
   apiVersion: 'coordination.k8s.io/v1',
   kind: 'Lease',
   metadata: { name: 'cilium-operator-resource-lock', namespace },
 };
 
-/** The activity that removes what a roll-back leaves of Cilium in the API. */
+/** Creates the activity that removes what a rollback leaves of Cilium in the API. */
 export function createCiliumTraceActivities(clusters: Clusters) {
   return {
     /**
-     * Removes Cilium's definitions with their objects, and its annotations, labels and taints of nodes. Nothing is done
-     * where our CNI file is not: Cilium was not put there by a migration.
+     * Removes Cilium's CRDs with their objects, and its annotations, labels and taints of nodes. Does nothing where our
+     * CNI file is missing: in that case no migration installed Cilium.
      * @throws CleanUpIncomplete naming what is still there.
      */
     removeCiliumTraces: withFailures(
@@ -34,7 +34,7 @@ export function createCiliumTraceActivities(clusters: Clusters) {
         await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
         await removeTaints(connection);
         await deleteObject(connection, operatorLease);
-        // Last: it tells that Cilium is ours.
+        // Removed last: it marks Cilium as ours.
         await deleteObject(connection, cniChainObject);
       }
     ),
@@ -47,7 +47,7 @@ async function removeTaints(connection: ClusterConnection): Promise<void> {
     const taints = spec?.taints ?? [];
     const kept: V1Taint[] = taints.filter(({ key }) => key !== agentTaint);
     if (kept.length === taints.length) continue;
-    // Of two that change the list at the same moment, one is refused and tried again.
+    // Of two concurrent changes of the list, one is refused and retried.
     const resourceVersion = metadata?.resourceVersion;
     await patchNode(connection, metadata?.name ?? '', { metadata: { resourceVersion }, spec: { taints: kept } });
   }

@@ -6,12 +6,14 @@ import { ownsNamespace } from '../helpers/namespace.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 
-/** The activity that reads how far a cluster is. */
+/** Creates the activity that reads the state of a cluster. */
 export function createInspectionActivities(clusters: Clusters) {
   return {
     /**
-     * Reads what decides where a migration has to begin. Changes nothing.
-     * @throws UnknownCluster, ClusterUnreachable; SourceNotFound when the network is neither Canal nor Cilium.
+     * Reads the facts that decide in which phase a migration has to start. Changes nothing.
+     * @throws UnknownCluster
+     * @throws ClusterUnreachable
+     * @throws SourceNotFound when the network is neither Canal nor Cilium.
      */
     inspectCluster: withFailures(
       'read the cluster',

@@ -3,22 +3,25 @@ import type { Clusters } from '../kubernetes/connection.ts';
 import { ifFound, statusOf, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace as namespace, lockName, ownedLabels } from '../kubernetes/names.ts';
 
-/** Which run of which migration wants the cluster. */
+/** A migration run that requests the lock of a cluster. */
 export interface LockHolder {
   cluster: string;
   workflowId: string;
-  /** Run ID of the first run, which stays the same when a long run hands over to the next. */
+  /** Run ID of the first run, which stays the same across continue-as-new. */
   runId: string;
 }
 
-/** Whether that run is open; undefined when this Temporal namespace does not know it. */
+/** Returns true when that run is open; undefined when this Temporal namespace does not know it. */
 export type IsOpen = (workflowId: string, runId: string) => Promise<boolean | undefined>;
 
-/** The activities on the lock: a Lease in the cluster, against migrations under another workflow ID or another server. */
+/**
+ * Creates the activities on the lock: a Lease in the cluster, which excludes migrations under another workflow ID or on
+ * another server.
+ */
 export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
   return {
     /**
-     * Takes the lock; one whose holder has ended is taken over.
+     * Acquires the lock. A lock whose holder has ended is taken over.
      * @throws MigrationRunning when another migration holds it.
      */
     acquireLock: withFailures('lock the cluster', async ({ cluster, ...holder }: LockHolder): Promise<void> => {
@@ -40,7 +43,7 @@ export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
       }
     }),
 
-    /** Gives the lock back, if it is this run's. */
+    /** Releases the lock if this run holds it. */
     releaseLock: withFailures('unlock the cluster', async ({ cluster, ...holder }: LockHolder): Promise<void> => {
       const { coordination } = await clusters.connect(cluster);
       const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
@@ -51,7 +54,10 @@ export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
   };
 }
 
-/** @throws MigrationRunning unless the run that holds the lock has ended, or nobody holds it. */
+/**
+ * Checks that the run that holds the lock has ended, or that there is no holder.
+ * @throws MigrationRunning when it has not ended.
+ */
 async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<void> {
   const [workflowId = '', runId = ''] = holderIdentity.split(' ');
   if (runId === '') return;
@@ -66,7 +72,10 @@ async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<voi
   );
 }
 
-/** The Lease. @param resourceVersion of the one that it replaces: of two that take it at the same moment, one is refused. */
+/**
+ * Builds the Lease.
+ * @param resourceVersion version of the Lease that it replaces: of two concurrent acquisitions, one is refused.
+ */
 function leaseOf(holderIdentity: string, resourceVersion: string | undefined) {
   const metadata = { name: lockName, namespace, labels: ownedLabels };
   return {

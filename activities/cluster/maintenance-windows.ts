@@ -1,11 +1,11 @@
 import { untilOpen, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
 
-/** The activity on maintenance windows. */
+/** Creates the activity on maintenance windows. */
 export function createWindowActivities() {
   return {
     /**
-     * How long it is until one of the windows opens, in ms; 0 inside of one. An activity, because time zones' rules come
-     * with the worker's runtime: what was answered stays the answer when a history is replayed by another one.
+     * Returns the time until one of the windows opens, in ms; 0 inside a window. This is an activity because time zone
+     * rules come with the worker's runtime: the recorded answer stays valid when another runtime replays the history.
      */
     untilWindow: ({ windows }: { windows: readonly MaintenanceWindow[] }): Promise<{ waitMs: number }> =>
       Promise.resolve({ waitMs: untilOpen(windows, new Date()) }),

@@ -4,7 +4,7 @@ import { ifKnown, ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
 import { allPages } from './pagination.ts';
 
-/** An object to apply or delete: named, and of a known kind. */
+/** An object to apply or delete, with its name and kind. */
 export interface NamedObject extends KubernetesObject {
   apiVersion: string;
   kind: string;
@@ -17,22 +17,22 @@ export interface NamedObject extends KubernetesObject {
   };
 }
 
-/** Makes the object be as given, by server-side apply; fields of other managers are taken over where they differ. */
+/** Applies the object by server-side apply; takes over fields of other managers where they differ. */
 export async function applyObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
   await objects.patch(object, undefined, undefined, fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
-/** Asks the API server what it would say to the object, admission included; nothing is kept. */
+/** Applies the object as a server-side dry run, admission included; nothing is persisted. */
 export async function applyDry({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
   await objects.patch(object, undefined, 'All', fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
-/** Deletes the object; one that is not there, or whose kind is not known, is no error. */
+/** Deletes the object. A missing object or an unknown kind is not an error. */
 export async function deleteObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
   await ifKnown(ifFound(objects.delete(object, undefined, undefined, undefined, undefined, 'Background')));
 }
 
-/** All objects of a kind; none where the cluster does not know the kind. */
+/** Returns all objects of a kind; none where the cluster does not know the kind. */
 export async function listKnown<T extends KubernetesObject>(
   { objects }: ClusterConnection,
   apiVersion: string,
@@ -42,6 +42,6 @@ export async function listKnown<T extends KubernetesObject>(
     const unused = [undefined, undefined, undefined, undefined, undefined, undefined] as const;
     return ifKnown(ifFound(objects.list<T>(apiVersion, kind, ...unused, limit, _continue)));
   });
-  // Items of a list come without these two.
+  // Items of a list come without `apiVersion` and `kind`.
   return items.map((item) => ({ ...item, apiVersion, kind }));
 }

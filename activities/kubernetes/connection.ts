@@ -29,35 +29,46 @@ export interface ClusterConnection {
   version: VersionApi;
 }
 
-/** How long one request may take, in ms: well within the time of any activity, so that it is told as what it is. */
+/**
+ * Timeout of one request, in ms. It is well below the timeout of any activity, so that a slow request is reported as
+ * such.
+ */
 const requestTimeoutMs = 20_000;
 
-/** Where the credentials of a cluster are: a context of a kubeconfig file. */
+/** Location of a cluster's credentials: a context of a kubeconfig file. */
 export interface KubeconfigContext {
   file: string;
   /** @default the file's current context */
   context?: string;
-  /** The pod that the worker runs in has its own identity, renewed in place; `file` is for other programs. */
+  /** True when the worker uses its own pod's identity, which is renewed in place; `file` is then for other programs. */
   inCluster?: boolean;
 }
 
-/** Gives connections by cluster name. */
+/** Opens connections by cluster name. */
 export interface Clusters {
-  /** @throws ApplicationFailure UnknownCluster, when the worker knows no such cluster or cannot read its credentials. */
+  /**
+   * @throws ApplicationFailure UnknownCluster when the worker does not know the cluster or cannot read its credentials.
+   */
   connect: (cluster: string) => Promise<ClusterConnection>;
-  /** The file and context for programs that read a kubeconfig themselves, such as Helm. @throws UnknownCluster */
+  /**
+   * Returns file and context for programs that read a kubeconfig themselves, such as Helm.
+   * @throws UnknownCluster
+   */
   kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>;
-  /** Names of the clusters that the worker knows. */
+  /** Returns the names of the clusters that the worker knows. */
   names: () => Promise<string[]>;
 }
 
-/** How API servers are treated. */
+/** Options of the connections to API servers. */
 export interface ConnectionOptions {
-  /** Requests a second that each API server gets from this worker at most. @default 100 */
+  /**
+   * Maximum number of requests per second from this worker to each API server.
+   * @default 100
+   */
   requestsPerSecond?: number;
 }
 
-/** Clusters by the contexts of one kubeconfig file. */
+/** Creates clusters from the contexts of one kubeconfig file. */
 export function kubeconfigClusters(kubeconfigFile: string, options: ConnectionOptions = {}): Clusters {
   return clustersFrom(options, {
     names: async () => contextsOf(await load(kubeconfigFile)),
@@ -67,7 +78,7 @@ export function kubeconfigClusters(kubeconfigFile: string, options: ConnectionOp
   });
 }
 
-/** Clusters by names of the worker's own, each with its credentials. */
+/** Creates clusters from names of the worker's configuration, each with its credentials. */
 export function namedClusters(
   entries: ReadonlyMap<string, KubeconfigContext>,
   options: ConnectionOptions = {}
@@ -85,26 +96,31 @@ export function namedClusters(
   });
 }
 
-/** Where clusters are found. */
+/** Source of the clusters' names and credentials. */
 interface ClusterSource {
   names: () => Promise<string[]>;
-  /** Asked for every activity, so that it reads no file. @throws UnknownCluster */
+  /**
+   * Locates the credentials. It is called for every activity, so it does not read files.
+   * @throws UnknownCluster
+   */
   locate: (cluster: string) => KubeconfigContext;
-  /** What to say of a cluster whose file has not the context, but those that are known. */
+  /** Returns the message for a cluster whose file does not have the context; `known` lists the contexts that it has. */
   unknownContext: (cluster: string, known: readonly string[]) => string;
 }
 
 /**
- * A file is read again when it changes, so that renewed credentials are used without a restart.
+ * Creates clusters from a source. A file is read again when it changes, so that renewed credentials are used without a
+ * restart.
  *
- * The client library by itself opens a new connection for every request of a TLS cluster, and waits without limit. Here
- * all requests of a cluster share one pool, at a limited rate, and each ends with its activity's cancellation or after 20 s.
+ * On its own, the client library opens a new connection for every request to a TLS cluster, and has no timeout. Here
+ * all requests to a cluster share one pool, at a limited rate, and each ends when its activity is cancelled or after 20
+ * s.
  */
 function clustersFrom(
   { requestsPerSecond = defaultRequestsPerSecond }: ConnectionOptions,
   { names, locate, unknownContext }: ClusterSource
 ): Clusters {
-  // By cluster, whatever becomes of its connection.
+  // Keyed by cluster, so that a limit outlives the cluster's connections.
   const rates = new Map<string, RequestRate>();
   const rateOf = (cluster: string): RequestRate => {
     const rate = rates.get(cluster) ?? new RequestRate(requestsPerSecond);
@@ -119,7 +135,7 @@ function clustersFrom(
     if (existing?.changed === changed) return existing.connection;
     const opened = await open(credentials, cluster, rateOf(cluster), unknownContext);
     known.set(cluster, { changed, ...opened });
-    // Requests under way on the old pool end by themselves.
+    // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();
     return opened.connection;
   };
@@ -127,7 +143,7 @@ function clustersFrom(
     names,
     connect,
     async kubeconfigOf(cluster) {
-      // Whether the file is there, and has the context, is told here rather than by whoever is given it.
+      // Reports a missing file or context here, instead of in the program that would read it.
       await connect(cluster);
       return locate(cluster);
     },
@@ -149,7 +165,7 @@ async function load(file: string): Promise<KubeConfig> {
   try {
     config.loadFromFile(file);
   } catch {
-    // The parser's message may quote the file, which holds keys.
+    // The parser's message may quote the file, which contains keys.
     throw failure('UnknownCluster', "the worker's kubeconfig is no valid kubeconfig");
   }
   return config;
@@ -166,7 +182,7 @@ async function open(
   unknownContext: ClusterSource['unknownContext']
 ): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
   const config = inCluster ? new KubeConfig() : await load(file);
-  // The library reads the pod's token again as it is renewed, which it does not for a file that names it.
+  // The library reloads the pod's token when it is renewed. It does not do so for a file that refers to the token.
   if (inCluster) config.loadFromCluster();
   else if (context !== undefined) useContext(config, context, (known) => unknownContext(cluster, known));
   const server = config.getCurrentCluster();
@@ -176,7 +192,7 @@ async function open(
   const tls: AgentOptions = {};
   await config.applyToHTTPSOptions(tls);
   const dispatcher = config.createDispatcherOptions(server, tls);
-  // A cluster behind a proxy keeps the library's own way.
+  // A cluster behind a proxy keeps the library's own agent.
   const agent =
     dispatcher.type === 'agent'
       ? new Agent({
@@ -210,7 +226,9 @@ function useContext(config: KubeConfig, context: string, problem: (known: readon
   config.setCurrentContext(context);
 }
 
-/** The library's HTTP client, which sends an activity's requests in the order and at the rate that the cluster allows. */
+/**
+ * Returns the library's HTTP client, limited to the order and rate that the cluster allows for an activity's requests.
+ */
 function limitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undefined) {
   const { httpApi: library } = createConfiguration();
   return wrapHttpLibrary({
@@ -219,11 +237,11 @@ function limitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undef
       const activity = asyncLocalStorage.getStore();
       if (agent !== undefined) request.setDispatcher(agent);
       const send = () => {
-        // Its time begins now, not when it began to wait.
+        // The timeout starts with the request, not while it is queued.
         request.setSignal(requestSignal());
         return library.send(request).toPromise();
       };
-      // What a worker asks about its rights as it starts is asked once, and must not be in the way of its first work.
+      // Permission checks at startup run once, and must not delay the worker's first activities.
       if (activity === undefined) return send();
       return rate.turn(method, activity.cancellationSignal, () => {
         countRequest(cluster, method);
@@ -235,7 +253,7 @@ function limitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undef
 
 function requestSignal(): AbortSignal {
   const timeout = AbortSignal.timeout(requestTimeoutMs);
-  // Outside an activity, as in a boot check, there is nothing to be cancelled by.
+  // Outside an activity, as in a startup check, there is no cancellation.
   const activity = asyncLocalStorage.getStore();
   return activity === undefined ? timeout : AbortSignal.any([timeout, activity.cancellationSignal]);
 }

@@ -6,7 +6,7 @@ import type { ClusterConnection } from './connection.ts';
 const apiVersion = 'apiextensions.k8s.io/v1';
 const kind = 'CustomResourceDefinition';
 
-/** The definitions of one API group. */
+/** Returns the CRDs of one API group. */
 export async function definitionsOf(
   connection: ClusterConnection,
   group: string
@@ -16,7 +16,7 @@ export async function definitionsOf(
 }
 
 /**
- * Removes the definitions of an API group, and with them all of its objects, and waits until they are gone.
+ * Removes the CRDs of an API group, and with them all of its objects, and waits until they are gone.
  * @throws CleanUpIncomplete naming those that are still there.
  */
 export async function removeDefinitions(connection: ClusterConnection, group: string): Promise<void> {

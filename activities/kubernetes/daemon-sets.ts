@@ -1,6 +1,6 @@
 import type { V1DaemonSet } from '@kubernetes/client-node';
 
-/** True when every pod that the DaemonSet wants is made from its current template and is available. */
+/** Returns true when every desired pod of the DaemonSet has the current template and is available. */
 export function isRolledOut({ metadata, status }: V1DaemonSet): boolean {
   if (status === undefined || (status.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return false;
   const wanted = status.desiredNumberScheduled;

@@ -2,14 +2,14 @@ import type { V1LabelSelector, V1PodDisruptionBudget } from '@kubernetes/client-
 import { matchesSelector } from './label-selectors.ts';
 import type { PodFacts } from './pods.ts';
 
-/** Those of a namespace's budgets that are about the pod. */
+/** Returns those of a namespace's budgets that select the pod. */
 export function budgetsOf(pod: PodFacts, budgets: readonly V1PodDisruptionBudget[]): V1PodDisruptionBudget[] {
   return budgets.filter(
     ({ metadata, spec }) => metadata?.namespace === pod.namespace && selects(spec?.selector, pod.labels)
   );
 }
 
-/** What a budget allows just now, in words. */
+/** Describes what a budget currently allows. */
 export function budgetText({ metadata, status }: V1PodDisruptionBudget): string {
   const { disruptionsAllowed = 0, currentHealthy = 0, desiredHealthy = 0 } = status ?? {};
   return (
@@ -18,7 +18,10 @@ export function budgetText({ metadata, status }: V1PodDisruptionBudget): string 
   );
 }
 
-/** Whether a budget's selector, or a webhook's, matches: none matches nothing (k8s.io/api policy/v1 PodDisruptionBudgetSpec). */
+/**
+ * Returns true when the selector of a budget or a webhook matches. A missing selector matches nothing (k8s.io/api
+ * policy/v1 PodDisruptionBudgetSpec).
+ */
 export function selects(selector: V1LabelSelector | undefined, labels: Readonly<Record<string, string>>): boolean {
   return selector !== undefined && matchesSelector(selector, labels);
 }

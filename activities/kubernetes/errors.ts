@@ -4,17 +4,17 @@ import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../support/failures.ts';
 import { beatRegularly } from '../support/heartbeat.ts';
 
-/** Status code of an API error; undefined for anything else, such as a connection that failed. */
+/** Returns the status code of an API error; undefined for any other error, such as a failed connection. */
 export function statusOf(error: unknown): number | undefined {
   return error instanceof ApiException ? error.code : undefined;
 }
 
-/** A header of an API server's answer. */
+/** Returns a header of an API server's response. */
 export function headerOf(error: unknown, name: string): string | undefined {
   return error instanceof ApiException ? (error.headers as Record<string, string | undefined>)[name] : undefined;
 }
 
-/** What the API server said, without the headers and the body that the library's own message holds. */
+/** Returns the API server's message, without the headers and the body that the library's own message contains. */
 export function messageOf(error: unknown): string {
   if (error instanceof ApiException) {
     return statusBody(error)?.message ?? `status ${error.code}`;
@@ -29,7 +29,7 @@ export function messageOf(error: unknown): string {
   return parts.join(': ').slice(0, 500) || String(error).slice(0, 500);
 }
 
-/** The Status object that an API error carries. */
+/** Returns the Status object that an API error carries. */
 export function statusBody(
   error: unknown
 ): { message?: string; details?: { causes?: { reason?: string; message?: string }[] } } | undefined {
@@ -43,7 +43,10 @@ export function statusBody(
   }
 }
 
-/** Turns whatever a call threw into one of this service's failures; `doing` says what was tried. */
+/**
+ * Converts any error of a call into one of this service's failures.
+ * @param doing what was attempted, for the message.
+ */
 export function asFailure(error: unknown, doing: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (asyncLocalStorage.getStore()?.cancellationSignal.aborted === true)
@@ -68,7 +71,7 @@ export function asFailure(error: unknown, doing: string): Error {
   }
 }
 
-/** Wraps an activity: everything it throws is one of this service's failures, and it heartbeats while it runs. */
+/** Wraps an activity: it heartbeats while it runs, and every error becomes one of this service's failures. */
 export function withFailures<Args extends unknown[], Result>(
   doing: string,
   activity: (...args: Args) => Promise<Result>
@@ -85,7 +88,10 @@ export function withFailures<Args extends unknown[], Result>(
   };
 }
 
-/** Awaits a read, with undefined for what is not there. */
+/**
+ * Awaits a read.
+ * @returns undefined when the object does not exist.
+ */
 export async function ifFound<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;
@@ -95,7 +101,10 @@ export async function ifFound<T>(read: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Awaits a call about a kind of objects, with undefined when the cluster does not know the kind. */
+/**
+ * Awaits a call about a kind of objects.
+ * @returns undefined when the cluster does not know the kind.
+ */
 export async function ifKnown<T>(call: Promise<T>): Promise<T | undefined> {
   try {
     return await call;
@@ -105,7 +114,7 @@ export async function ifKnown<T>(call: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** True when the client library found no such kind in the cluster's discovery. */
+/** Returns true when the client library found no such kind in the cluster's discovery. */
 export function isUnknownKind(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('Unrecognized API version and kind');
 }

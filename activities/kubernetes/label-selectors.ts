@@ -4,7 +4,7 @@ export interface LabelSelector {
   matchExpressions?: readonly { key: string; operator: string; values?: readonly string[] }[];
 }
 
-/** Whether labels are as a selector has it, as the API server sees it; one that is empty matches all. */
+/** Returns true when the labels match the selector, by the API server's rules; an empty selector matches all. */
 export function matchesSelector(
   { matchLabels = {}, matchExpressions = [] }: LabelSelector,
   labels: Readonly<Record<string, string>>

@@ -5,25 +5,32 @@ import { ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
 import { allPages } from './pagination.ts';
 
-/** Which node of which cluster. */
+/** A node of a cluster. */
 export interface NodeTarget {
   cluster: string;
   node: string;
 }
 
-/** All nodes of the cluster. */
+/** Returns all nodes of the cluster. */
 export function listNodes({ core }: ClusterConnection): Promise<V1Node[]> {
   return allPages((page) => core.listNode({ ...page }));
 }
 
-/** Reads a node. @throws NodeNotReady when there is none of that name. */
+/**
+ * Reads a node.
+ * @throws NodeNotReady when it does not exist.
+ */
 export async function readNode({ core }: ClusterConnection, node: string): Promise<V1Node> {
   const found = await ifFound(core.readNode({ name: node }));
   if (found === undefined) throw failure('NodeNotReady', `the cluster has no node ${node} any more`);
   return found;
 }
 
-/** Changes fields of a node, and only these (JSON merge patch). @param dryRun nothing is kept. @default false */
+/**
+ * Changes the given fields of a node and leaves the others (JSON merge patch).
+ * @param dryRun true to persist nothing.
+ * @default false
+ */
 export async function patchNode(
   { core }: ClusterConnection,
   node: string,
@@ -34,7 +41,7 @@ export async function patchNode(
   await core.patchNode(request, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));
 }
 
-/** Removes annotations and labels that begin with one of the prefixes from every node. */
+/** Removes annotations and labels that start with one of the prefixes from every node. */
 export async function removeNodeKeys(connection: ClusterConnection, prefixes: readonly string[]): Promise<void> {
   const items = await listNodes(connection);
   const remove = (present: Record<string, string> = {}): Record<string, null> =>

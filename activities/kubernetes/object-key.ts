@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 
-/** namespace/name, or the name alone. */
+/** Returns namespace/name, or the name alone for an object without a namespace. */
 export function keyOf({ metadata }: KubernetesObject): string {
   const { namespace, name = '' } = metadata ?? {};
   return namespace === undefined ? name : `${namespace}/${name}`;

@@ -1,19 +1,22 @@
-/** One page of a list, as the API server gives it. */
+/** One page of a list, as the API server returns it. */
 interface Page<T> {
   items: T[];
   metadata?: { _continue?: string };
 }
 
-/** So many objects of a list are asked for at a time. */
+/** Maximum number of objects in one page. */
 const pageSize = 500;
 
-/** Which page of a list, as the parameters of a request for it. */
+/** Parameters of a request for one page of a list. */
 export interface PageOf {
   limit: number;
   _continue?: string;
 }
 
-/** Reads a list page by page. @param read reads one page; undefined where there is no such list. */
+/**
+ * Reads a list page by page.
+ * @param read reads one page; returns undefined when the list does not exist.
+ */
 export async function allPages<T>(read: (which: PageOf) => Promise<Page<T> | undefined>): Promise<T[]> {
   const found: T[] = [];
   let from: string | undefined;

@@ -4,7 +4,7 @@ import type { ClusterConnection } from './connection.ts';
 import { allPages } from './pagination.ts';
 import { isReady } from './conditions.ts';
 
-/** A pod as far as draining and verifying need it. */
+/** A pod, with the fields that draining and verification use. */
 export interface PodFacts {
   /** namespace/name */
   key: string;
@@ -14,11 +14,11 @@ export interface PodFacts {
   node: string;
   ip: string | undefined;
   hostNetwork: boolean;
-  /** Succeeded or Failed: it runs no more and has no network. */
+  /** True when its phase is Succeeded or Failed: it no longer runs and has no network. */
   finished: boolean;
-  /** Made by the kubelet from a file; the API server only mirrors it. */
+  /** True for a static pod, which the kubelet creates from a file; the API server only mirrors it. */
   mirror: boolean;
-  /** Kind of the controller that makes it anew; undefined for a pod of its own. */
+  /** Kind of the controller that recreates it; undefined for a pod without a controller. */
   controller: string | undefined;
   /** Names of its emptyDir volumes. */
   emptyDirs: string[];
@@ -27,36 +27,43 @@ export interface PodFacts {
   serviceAccount: string;
   /** Ports of its containers that have a name. */
   namedPorts: { name: string; protocol: string; port: number }[];
-  /** Ports that it takes on its node without being on the host's network. */
+  /** Host ports of a pod that is not on the host's network. */
   hostPorts: number[];
-  /** What the scheduler keeps free for it: cores, and bytes. */
+  /** Resource requests: CPU in cores, memory in bytes. */
   requests: { cpu: number; memory: number };
   labels: Readonly<Record<string, string>>;
   annotations: Readonly<Record<string, string>>;
   ready: boolean;
-  /** Seconds that it is given to end. */
+  /** Termination grace period, in seconds. */
   graceSeconds: number;
-  /** When it was made (ISO 8601). */
+  /** Creation time (ISO 8601). */
   createdAt: string;
-  /** What holds it after its end. */
+  /** Finalizers, which keep the pod after its termination. */
   finalizers: string[];
-  /** By when it has to have ended (ISO 8601), when it was told to: the grace period is in it. */
+  /**
+   * Time by which a terminating pod has to have ended, grace period included (ISO 8601); undefined when it is not
+   * terminating.
+   */
   deletion: { at: string } | undefined;
 }
 
-/** Which pods are listed. @default those of the whole cluster */
+/**
+ * Scope of a list of pods.
+ * @default the whole cluster
+ */
 interface PodScope {
   namespace?: string;
   node?: string;
   /**
-   * As the cache of the API server has them, which may be a little behind. To look often: an older API server, or one with
-   * an older etcd, reads every pod of the cluster for any other list of one node's pods
-   * (https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list). @default false
+   * True to read from the cache of the API server, which may be slightly stale. Intended for frequent polls: for any
+   * other list of one node's pods, an older API server, or one with an older etcd, reads every pod of the cluster
+   * (https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
+   * @default false
    */
   cached?: boolean;
 }
 
-/** All pods of a scope. */
+/** Returns all pods of a scope. */
 export async function listPods({ core }: ClusterConnection, scope: PodScope = {}): Promise<PodFacts[]> {
   const { namespace, node, cached = false } = scope;
   return allPages(async (page) => {
@@ -68,7 +75,7 @@ export async function listPods({ core }: ClusterConnection, scope: PodScope = {}
     const list = await (namespace === undefined
       ? core.listPodForAllNamespaces(which)
       : core.listNamespacedPod({ ...which, namespace }));
-    // Narrowed at once: a whole pod is ten times as large.
+    // Each page is reduced at once: a complete pod is ten times as large.
     return { ...list, items: list.items.map(podFacts) };
   });
 }
@@ -79,12 +86,12 @@ function requestsOf(containers: readonly V1Container[]): PodFacts['requests'] {
   return { cpu: sum('cpu'), memory: sum('memory') };
 }
 
-/** A quantity such as `250m` or `1Gi` as a number; undefined when there is none. */
+/** Parses a quantity such as `250m` or `1Gi`; undefined when there is none. */
 export function quantity(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(quantityToScalar(text));
 }
 
-/** Narrows what the API gives, in which every field is optional. */
+/** Extracts the facts from an API object, in which every field is optional. */
 export function podFacts(pod: V1Pod): PodFacts {
   const { podIP: ip, phase } = pod.status ?? {};
   return {

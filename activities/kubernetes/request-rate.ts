@@ -1,21 +1,21 @@
 import { Context } from '@temporalio/activity';
 import PQueue from 'p-queue';
 
-/** So many requests a second one worker makes to one API server at most; bursts are as long as {@link slotMs}. */
+/** Maximum number of requests per second from one worker to one API server. A burst lasts {@link slotMs}. */
 export const defaultRequestsPerSecond = 100;
 
-/** So many of its requests are under way at a time at most: the slower an API server answers, the fewer it gets. */
+/** Maximum number of pending requests to one API server: the slower it answers, the fewer it receives. */
 export const requestsAtOnce = 16;
 
-/** What a second is divided into, in ms, so that its requests do not all come at its begin. */
+/** Length of the slots that a second is divided into, in ms, so that its requests are not all sent at its start. */
 const slotMs = 100;
 
-/** Changes go first: what was decided is done, however many others only look. */
+/** Changes have priority over reads: decisions are executed even while many reads are waiting. */
 const priorities = { change: 1, look: 0 };
 
 /**
- * Spreads requests over time, and has few under way: an API server serves others too, however many nodes are migrated
- * at a time. Those that have to wait are let through in order, changes before looks.
+ * Limits the rate and the number of pending requests: an API server serves other clients too, however many nodes
+ * migrate in parallel. Waiting requests are sent in order, changes before reads.
  */
 export class RequestRate {
   private readonly queue: PQueue;
@@ -29,14 +29,17 @@ export class RequestRate {
     });
   }
 
-  /** Makes a request when it is its turn. @throws the signal's reason when it is aborted meanwhile. */
+  /**
+   * Sends a request when it is its turn.
+   * @throws the signal's reason when the signal is aborted before.
+   */
   async turn<T>(method: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
     const priority = method === 'GET' ? priorities.look : priorities.change;
     return this.queue.add(request, { priority, ...(signal && { signal }) });
   }
 }
 
-/** Counts a request for the worker's metrics. To be called in an activity. */
+/** Counts a request for the worker's metrics. Must be called in an activity. */
 export function countRequest(cluster: string, method: string): void {
   const { metricMeter } = Context.current();
   metricMeter
