@@ -1,18 +1,21 @@
-/** What was read from a cluster before anything is changed. */
+/** State of a cluster, read before anything is changed. */
 export interface ClusterFacts {
-  /** Kubernetes' version of the API server. */
+  /** Kubernetes version of the API server. */
   kubernetesVersion: string;
-  /** Canal as found; undefined when Canal was removed and Cilium is in its place, that is, after a migration. */
+  /** Canal as found; undefined after a migration, when Cilium has replaced Canal. */
   canal?: {
-    /** Version of the calico-node image's tag. */
+    /** Version from the tag of the calico-node image. */
     version: string;
     podCidr: string;
     vni: number;
     /** UDP port of Flannel's VXLAN. */
     port: number;
   };
-  /** Cilium writes the CNI file of every node by itself: the cut-over has been. */
+  /** True after the cutover: Cilium writes the CNI file of every node. */
   ciliumOwnsCni: boolean;
-  /** Something of Canal's or of ours is left to remove, seen from the API: only asked when Canal itself is gone. */
+  /**
+   * True when the API server still has objects of Canal or of this service to remove. Only read when Canal itself is
+   * gone.
+   */
   leftovers: boolean;
 }

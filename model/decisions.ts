@@ -1,28 +1,28 @@
 /**
- * What humans have decided so far, and what a message changes about it. Pure: the workflow only passes messages in and
- * looks at the outcome, so that a signal and an update of the same name are judged by the same rules.
+ * Decisions of operators, and how each message changes them. Pure: the workflow only passes messages in and reads the
+ * outcome, so that a signal and an update of the same name follow the same rules.
  */
 import type { MessageName, Messages } from './message-schemas.ts';
 import type { Decision, MigrationStatus, NodeState, NodeStatus } from './status.ts';
 
-/** Decisions that the workflow has yet to act on, or has to remember. JSON, so that it survives continue-as-new. */
+/** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
 export interface Control {
   approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
-  /** Nodes that shall go back to Canal. */
+  /** Nodes to roll back to Canal. */
   rollBacks: string[];
   rollBackAll?: Decision;
   aborted?: Decision;
   rejected?: Decision;
-  /** Pods that may be deleted, namespace/name. */
+  /** Pods that may be deleted, `namespace/name`. */
   forcedPods: string[];
 }
 
-/** Nothing decided yet. */
+/** Returns an empty set of decisions. */
 export function emptyControl(): Control {
   return { approvals: { nodes: {}, waves: {} }, rollBacks: [], forcedPods: [] };
 }
 
-/** What a message was judged by: the status is changed too, where it shows the decision. */
+/** State that a message is checked against and applied to. The status changes too, where it shows the decision. */
 export interface Judged {
   control: Control;
   status: MigrationStatus;
@@ -33,7 +33,10 @@ type Handler<Name extends MessageName> = (message: Messages[Name], judged: Judge
 
 const setAside: readonly NodeState[] = ['failed', 'skipped', 'not-ready', 'rolled-back'];
 
-/** Takes a message. @returns why it makes no sense, with nothing changed; or what it did. */
+/**
+ * Applies a message.
+ * @returns the reason for a refusal, with nothing changed; or the effect of the message.
+ */
 export function receive<Name extends MessageName>(
   name: Name,
   message: Messages[Name],
@@ -141,7 +144,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
   },
 };
 
-/** How many pods are remembered that may be deleted. */
+/** Maximum number of remembered pods that may be deleted. */
 const maxForcedPods = 500;
 
 function approveNode(node: string, { control, status }: Judged, decision: Decision): Outcome {
@@ -170,7 +173,7 @@ function setNodeAside(node: string, { status }: Judged, decision: Decision): Out
   return { done: `${node} is skipped` };
 }
 
-/** Why it is too late to turn round; undefined when it is not. */
+/** Returns the reason why a rollback is no longer possible; undefined when it is possible. */
 function noWayBack({ phase, approvals }: MigrationStatus): string | undefined {
   if (phase === 'cut-over') return 'the cut-over is under way and lasts some minutes; ask again when it is over';
   if (phase === 'rolling-back') return 'it is rolled back already';
@@ -178,7 +181,7 @@ function noWayBack({ phase, approvals }: MigrationStatus): string | undefined {
   return undefined;
 }
 
-/** The node; undefined when no node is known yet, for the cluster has not been read. */
+/** Returns the node; undefined when the cluster has not been read and no node is known yet. */
 function find(status: MigrationStatus, name: string): NodeStatus | 'unknown' | undefined {
   if (status.nodes.length === 0) return undefined;
   return status.nodes.find((node) => node.name === name && node.state !== 'gone') ?? 'unknown';

@@ -1,6 +1,6 @@
 import type { Blocker } from './status.ts';
 
-/** What a round leaves on the node; nothing when all have moved. */
+/** Pods that one round of a drain leaves on the node; none when all have moved. */
 export interface DrainRound {
   left: Blocker[];
 }

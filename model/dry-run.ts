@@ -1,8 +1,8 @@
-/** What a dry run found out about one step. */
+/** Result of a dry run for one step. */
 export interface Rehearsal {
   step: string;
-  /** What the migration would do; the API server was asked about each where it can be. */
+  /** Changes that the migration would make, validated by the API server where possible. */
   would: string[];
-  /** What would hold it up or be refused, as things are now. */
+  /** Problems that would delay or fail the step in the current state of the cluster. */
   problems: string[];
 }

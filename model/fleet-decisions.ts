@@ -1,12 +1,12 @@
 /**
- * What humans have decided about a fleet, and what a message changes about it. Pure, as decisions.ts is for a cluster: a
- * signal and an update of the same name are judged by the same rules.
+ * Decisions of operators about a fleet, and how each message changes them. Pure, like decisions.ts for a cluster: a
+ * signal and an update of the same name follow the same rules.
  */
 import type { FleetMessage, FleetMessageName } from './fleet-messages.ts';
 import type { FleetCluster, FleetStatus } from './fleet-status.ts';
 import type { Decision } from './status.ts';
 
-/** States in which a cluster waits for nobody but a human. */
+/** States in which a cluster only waits for an operator. */
 const setAside: readonly string[] = ['failed', 'skipped', 'rolled-back'];
 
 /** Decisions that the status does not show. */
@@ -14,7 +14,7 @@ export interface FleetControl {
   aborted?: Decision;
 }
 
-/** What a message changes. */
+/** State that a message changes. */
 export interface FleetJudged {
   control: FleetControl;
   status: FleetStatus;
@@ -22,7 +22,10 @@ export interface FleetJudged {
 
 type Outcome = { problem: string } | { done: string };
 
-/** Takes a message. @returns why it makes no sense, with nothing changed; or what it did. */
+/**
+ * Applies a message.
+ * @returns the reason for a refusal, with nothing changed; or the effect of the message.
+ */
 export function receiveFleetMessage(
   name: FleetMessageName,
   message: FleetMessage,
@@ -79,7 +82,7 @@ const clusterDecisions: Record<'approve' | 'skip' | 'retry', (cluster: FleetClus
 
   retry: (cluster, decision) => {
     if (!setAside.includes(cluster.state)) return { problem: `${cluster.cluster} is ${cluster.state}` };
-    // Who takes it up again has looked at it.
+    // An operator who retries a cluster has checked it: the retry counts as an approval.
     Object.assign(cluster, { state: 'pending', decision, approval: decision });
     delete cluster.failure;
     return { done: `${cluster.cluster} is taken up again` };

@@ -6,46 +6,66 @@ import { parseRequest } from './parse-request.ts';
 import { problemsOf } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
-/** More belong into several fleets: one run keeps all of a fleet in its history. */
+/** Maximum number of clusters in a fleet: one run keeps the whole fleet in its history. Split larger fleets. */
 const maxClusters = 100;
 
 const part = z.record(z.string(), z.json());
 
 const fleetSchema = z.strictObject({
-  /** Name of the fleet; it is the end of the workflow's ID. */
+  /** Name of the fleet; the workflow ID ends with it. */
   fleet: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be a name of letters, digits, dots and dashes'),
-  /** The clusters, in the order in which they are migrated: each an input of `clusterMigration`. */
+  /** Clusters in the order of their migration; each is an input of `clusterMigration`. */
   clusters: z.array(part).min(1).max(maxClusters),
-  /** What the inputs of all clusters have in common; a cluster's own fields go first. @default {} */
+  /**
+   * Fields that the inputs of all clusters share; the fields of a cluster take precedence.
+   * @default {}
+   */
   defaults: part.default({}),
-  /** So many of the first clusters go one after the other, before any of the others. @default 1 */
+  /**
+   * Number of clusters at the start of the list that are migrated one after the other, before all others.
+   * @default 1
+   */
   canaries: z.int().min(0).max(maxClusters).default(1),
-  /** Clusters at a time at most, once the canaries are migrated. @default 1 */
+  /**
+   * Maximum number of clusters migrated in parallel, once the canaries are migrated.
+   * @default 1
+   */
   concurrency: z.int().min(1).max(20).default(1),
-  /** Seconds from the end of the last canary to the begin of the others. @default 0 */
+  /**
+   * Seconds between the end of the last canary and the start of the other clusters.
+   * @default 0
+   */
   soakSeconds: z.int().min(0).max(2_592_000).default(0),
-  /** Which clusters wait for a human before they begin; within each, its own `approval` holds. @default every-cluster */
+  /**
+   * Clusters that need an approval before they start. Within each cluster, its own `approval` applies.
+   * @default every-cluster
+   */
   approval: z.enum(['every-cluster', 'canaries', 'none']).default('every-cluster'),
   /**
-   * What follows a cluster whose migration fails: `stop` lets those under way come to their end and begins no other until a
-   * human has decided; `continue` goes on with the others first, except after a canary. @default stop
+   * Reaction to a cluster whose migration fails: `stop` lets running migrations finish and starts no other until an
+   * operator decides; `continue` migrates the other clusters first, except after a canary.
+   * @default stop
    */
   onFailure: z.enum(['stop', 'continue']).default('stop'),
-  /** Seconds until a missing answer is called to mind again, and again. @default 86400 */
+  /**
+   * Seconds between reminders of a missing answer.
+   * @default 86400
+   */
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
 });
 
-/** What a fleet is started with, as written by hand. */
+/** Input of a fleet as written by the operator, before defaults are applied. */
 export type FleetRequest = z.input<typeof fleetSchema>;
 
-/** The same, complete. */
+/** Input of a fleet with every default applied. */
 export interface FleetInput extends Omit<z.output<typeof fleetSchema>, 'clusters' | 'defaults'> {
   clusters: MigrationInput[];
 }
 
 /**
- * Reads the input of a fleet, and that of every cluster, so that a mistake in the last is told before the first begins.
- * @returns the complete input, or one line for each thing that is wrong with it.
+ * Parses the input of a fleet and of every cluster, so that an error in the last one is reported before the first
+ * starts.
+ * @returns the complete input, or one line per problem.
  */
 export function parseFleet(raw: unknown): { input: FleetInput } | { problems: string[] } {
   if (isMalformed(raw)) return { problems: ['the input: is not valid JSON'] };

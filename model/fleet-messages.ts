@@ -3,31 +3,34 @@ import { readMessage, sender } from './message-schemas.ts';
 
 const oneCluster = z.strictObject({ cluster: z.string().min(1).max(253), ...sender });
 
-/** What each message to a fleet has to look like. */
+/** Schema of each message to a fleet. */
 export const fleetMessageSchemas = {
-  /** Lets a cluster begin; it may come before its turn. */
+  /** Allows a cluster to start; may be sent in advance. */
   approve: oneCluster,
-  /** Sets a cluster aside that is not under way. */
+  /** Skips a cluster that is not being migrated. */
   skip: oneCluster,
-  /** Takes up a cluster that failed, was skipped or rolled back. */
+  /** Retries a cluster that failed, was skipped or rolled back. */
   retry: oneCluster,
-  /** Begins no other cluster. Those under way go on. */
+  /** Starts no other cluster. Running migrations continue. */
   pause: z.strictObject(sender),
   resume: z.strictObject(sender),
-  /** Begins no other cluster, and ends once those under way have ended. */
+  /** Starts no other cluster, and ends the fleet once the running migrations have ended. */
   abort: z.strictObject(sender),
 } as const;
 
 /** Name of a message to a fleet. */
 export type FleetMessageName = keyof typeof fleetMessageSchemas;
 
-/** What a message to a fleet says. */
+/** Content of a message to a fleet. */
 export type FleetMessage = z.output<typeof oneCluster> | z.output<typeof fleetMessageSchemas.pause>;
 
-/** All names, for those who register handlers. */
+/** All names, for the registration of handlers. */
 export const fleetMessageNames = Object.keys(fleetMessageSchemas) as FleetMessageName[];
 
-/** Reads a message. @returns it, or what is wrong with it in one line. */
+/**
+ * Parses a message.
+ * @returns the message, or the problem in one line.
+ */
 export function parseFleetMessage(
   name: FleetMessageName,
   raw: unknown

@@ -1,52 +1,52 @@
 import type { Answer, Decision, Phase } from './status.ts';
 
 /**
- * What becomes of a cluster. `failed` and `skipped` ones are set aside until somebody retries them; `rolled-back` is how a
- * migration ended that a human turned round.
+ * State of a cluster. `failed` and `skipped` clusters are sidelined until an operator retries them; `rolled-back` is
+ * the result of a migration that an operator rolled back.
  */
 export type FleetClusterState = 'pending' | 'migrating' | 'migrated' | 'failed' | 'skipped' | 'rolled-back';
 
-/** What a cluster's migration tells its fleet's. */
+/** Progress that a cluster's migration reports to its fleet. */
 export interface ClusterProgress {
   cluster: string;
   phase: Phase;
-  /** Nodes that are migrated, and all of them. */
+  /** Number of migrated nodes, and of all nodes. */
   migrated: number;
   nodes: number;
-  /** What it waits for, in words. */
+  /** Text of what the migration waits for. */
   waitingFor?: string;
 }
 
 /** One cluster in a fleet's status. */
 export interface FleetCluster {
   cluster: string;
-  /** One of those that go first, one by one. */
+  /** True for a canary: one of the first clusters, which are migrated one by one. */
   canary: boolean;
   state: FleetClusterState;
-  /** Of its migration, for messages and queries to it. */
+  /** Workflow ID of its migration, for messages and queries. */
   workflowId: string;
-  /** Who let it begin. */
+  /** Approval of its start. */
   approval?: Decision;
-  /** Who set it aside, or took it up again. */
+  /** Decision to skip or to retry it. */
   decision?: Decision;
-  /** When its latest migration began and ended, whatever with (ISO 8601, UTC). */
+  /** Start and end of its latest migration, whether it succeeded or failed (ISO 8601, UTC). */
   startedAt?: string;
   endedAt?: string;
-  /** Where it is, while it is under way. */
+  /** Progress while it is being migrated. */
   progress?: Omit<ClusterProgress, 'cluster'>;
-  /** Why it failed. */
+  /** Cause of its failure. */
   failure?: { type: string; message: string };
 }
 
-/** Where a fleet's migration is. */
+/** State of a fleet's migration. */
 export interface FleetStatus {
   fleet: string;
   clusters: FleetCluster[];
-  /** What it waits for just now, in words; undefined while it works. */
+  /** Text of what the fleet waits for; undefined while it works. */
   waitingFor?: string;
-  /** The messages that end the wait. */
+  /** Messages that end the wait. */
   answers: Answer[];
   paused?: Decision;
-  /** Messages that made no sense, newest last; at most 50 are kept. */
+  /** Refused messages, newest last; at most 50 are kept. */
   notes: string[];
 }

@@ -3,42 +3,49 @@ import { pathKinds, type LedgerPage, type PathKind, type PathRecord } from './le
 
 const kinds = Object.keys(pathKinds) as [PathKind, ...PathKind[]];
 
-/** What is tolerated of a kind of path: ms without an answer, or null for a path that no gate looks at. */
+/** Tolerance of a kind of path in ms without an answer; null for a path that no gate checks. */
 const tolerance = z.int().min(0).max(3_600_000).nullable();
 
-/** An address that the worker asks; only those of the web, and none with a password in it. */
+/** URL that the worker requests: HTTP or HTTPS only, and without a password. */
 const url = z
   .url({ protocol: /^https?$/ })
   .max(2_000)
   .refine((text) => !text.includes('@'), 'must hold no user name and no password');
 
-/** What has to hold before the next step, in the input. */
+/** Conditions in the input that must hold before the next step. */
 export const gatesSchema = z
   .strictObject({
     /**
-     * For how many ms a path to or from a node may be without an answer, while the node is migrated, beyond what was usual
-     * before. @default 5000
+     * Milliseconds for which a path to or from a node may be without an answer while the node is migrated, in addition
+     * to what was usual before.
+     * @default 5000
      */
     toleranceMs: z.int().min(0).max(3_600_000).default(5_000),
     /**
-     * The same for single kinds of paths; `null` for one that no gate looks at. @default null for `pod-pod/denied` where
-     * policies are not enforced until the cut-over
+     * Tolerance of single kinds of paths; `null` for a kind that no gate checks.
+     * @default null for `pod-pod/denied` where policies are not enforced until the cutover
      */
     paths: z.partialRecord(z.enum(kinds), tolerance).default({}),
-    /** Queries to Prometheus, each of which must give no value above its limit, and answer at all. @default none */
+    /**
+     * Prometheus queries, each of which must return a result, and no value above its limit.
+     * @default none
+     */
     prometheus: z
       .array(z.strictObject({ url, query: z.string().min(1).max(4_000), max: z.number() }))
       .max(20)
       .default([]),
-    /** Addresses that must answer with a status of 200 to 299. @default none */
+    /**
+     * URLs that must answer with a status of 200 to 299.
+     * @default none
+     */
     http: z.array(z.strictObject({ url })).max(20).default([]),
   })
   .prefault({});
 
-/** What has to hold before the next step. */
+/** Conditions that must hold before the next step. */
 export type Gates = z.output<typeof gatesSchema>;
 
-/** A path that was without an answer for longer than is tolerated. */
+/** A path that had no answer for longer than its tolerance. */
 export interface Breach {
   node: string;
   record: PathRecord;
@@ -46,39 +53,42 @@ export interface Breach {
   toleratedMs: number;
 }
 
-/** What a gate is asked about. Times are Unix ms. */
+/** Subject of a gate's evaluation. Times are Unix ms. */
 export interface GateQuestion {
   gates: Gates;
-  /** The time that is looked at. */
+  /** Start of the evaluated period. */
   sinceMs: number;
   untilMs: number;
-  /** How it was before the migration. */
+  /** Period of the baseline, before the migration. */
   baseline: { fromMs: number; toMs: number };
-  /** Only paths from or to these nodes, and those of theirs that lead to no node. @default all */
+  /**
+   * Nodes whose paths are evaluated: paths from or to them, and their paths that lead to no node.
+   * @default all
+   */
   nodes?: readonly string[];
 }
 
-/** A path that was without an answer for more than this share of the time before the migration is not judged. */
+/** Share of the baseline: a path that had no answer for longer than that is not evaluated. */
 const brokenShare = 0.5;
 
-/** A path is broken when it has been without an answer for so long, in ms. */
+/** A path without an answer for this many ms is broken. */
 const brokenMs = 2_000;
 
-/** The tolerance for a kind of path, in ms; undefined where no gate looks at it. */
+/** Returns the tolerance of a kind of path in ms; undefined when no gate checks it. */
 export function toleranceOf(gates: Gates, kind: PathKind): number | undefined {
   const own = gates.paths[kind];
   if (own !== undefined) return own ?? undefined;
   return kind === 'pod-pod/denied' ? undefined : gates.toleranceMs;
 }
 
-/** Gates that also look for what policies forbid and was answered, unless policies are off or the input says otherwise. */
+/** Adds a gate for forbidden traffic that got an answer, unless policies are off or the input sets its tolerance. */
 export function withPolicies(gates: Gates, enforced: boolean): Gates {
   const forbidden = 'pod-pod/denied';
   if (!enforced || gates.paths[forbidden] !== undefined) return gates;
   return { ...gates, paths: { ...gates.paths, [forbidden]: gates.toleranceMs } };
 }
 
-/** The paths that were worse than is tolerated, worst first. */
+/** Returns the paths that exceed their tolerance, worst first. */
 export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion): Breach[] {
   const found = pages.flatMap(({ node, records }) =>
     pathsOf(records).flatMap((parts) => breachOf(node, parts, question) ?? [])
@@ -86,7 +96,7 @@ export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion)
   return found.sort((a, b) => b.lostMs - a.lostMs);
 }
 
-/** The records of each path. The networks of a path change during its migration; it is the same path all the same. */
+/** Groups the records by path. The networks of a path change during its migration; it remains the same path. */
 function pathsOf(records: readonly PathRecord[]): PathRecord[][] {
   const paths = new Map<string, PathRecord[]>();
   for (const record of records) {
@@ -96,7 +106,7 @@ function pathsOf(records: readonly PathRecord[]): PathRecord[][] {
   return [...paths.values()];
 }
 
-/** The breach of one path; undefined when there is none, or when it is not one of those that are asked about. */
+/** Returns the breach of one path; undefined when there is none, or when the question does not cover the path. */
 function breachOf(node: string, parts: readonly PathRecord[], question: GateQuestion): Breach | undefined {
   const { gates, sinceMs, untilMs, baseline, nodes } = question;
   const [{ kind, peer = '' }] = parts as [PathRecord];
@@ -115,16 +125,16 @@ function breachOf(node: string, parts: readonly PathRecord[], question: GateQues
 }
 
 /**
- * Without the gaps of a path that was broken already at that moment, and answered again later: what was done since did not
- * cause them. TCP sends again after ever longer pauses (RFC 6298), so that a connection is silent for up to as long again
- * as what blocked it lasted.
+ * Removes the gaps of a path that was already broken at `sinceMs` and answered again later: nothing done since then
+ * caused them. TCP retransmits after increasing delays (RFC 6298), so a connection can stay silent after a blockage for
+ * as long again as the blockage lasted.
  */
 function withoutFound(record: PathRecord, sinceMs: number): PathRecord {
   const { gaps = [], openMs = 0 } = record;
   return { ...record, gaps: gaps.filter(([startMs]) => startMs > sinceMs - brokenMs || startMs === openMs) };
 }
 
-/** Ms without an answer in a span of time. */
+/** Returns the ms without an answer within a period. */
 function lostWithin({ gaps = [] }: PathRecord, fromMs: number, toMs: number): number {
   return gaps.reduce(
     (sum, [startMs, ms]) => sum + Math.max(0, Math.min(startMs + ms, toMs) - Math.max(startMs, fromMs)),
@@ -132,7 +142,7 @@ function lostWithin({ gaps = [] }: PathRecord, fromMs: number, toMs: number): nu
   );
 }
 
-/** A breach in one line. */
+/** Formats a breach in one line. */
 export function breachText({ node, record, lostMs, toleratedMs }: Breach): string {
   const { kind, from, to = '', peer = '', lastError = '' } = record;
   const towards = peer === '' ? '' : ` to ${peer}`;
@@ -143,13 +153,13 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
 }
 
 /**
- * What the pattern of broken paths points to: when nodes reach each other by their own addresses, but not through
- * Cilium's overlay, its packets do not get through. Undefined where the pattern is another one.
+ * Returns the probable cause of a pattern of broken paths: when nodes reach each other by their own addresses, but not
+ * through Cilium's overlay, the network drops the packets of the overlay. Undefined for any other pattern.
  */
 export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string, nowMs: number): string | undefined {
   const open = (record: PathRecord): boolean => (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
   const records = pages.flatMap(({ node, records: all, atMs }) =>
-    // What a prober said long ago says nothing about now.
+    // An old report of a prober says nothing about the current state.
     nowMs - atMs > 60_000 ? [] : all.map((record) => ({ node, ...record }))
   );
   const broken = records.filter(
@@ -167,7 +177,7 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
   const pairs = new Map<string, [string, string]>();
   for (const { node, peer = '' } of broken) if (sound(node, peer)) pairs.set([node, peer].sort().join(), [node, peer]);
   if (pairs.size === 0) return undefined;
-  // The node that all broken pairs have in common is the one to look at.
+  // A node that all broken pairs have in common is the likely cause.
   const counts = new Map<string, number>();
   for (const name of [...pairs.values()].flat()) counts.set(name, (counts.get(name) ?? 0) + 1);
   const common = [...counts].filter(([, count]) => count === pairs.size && pairs.size > 1).map(([name]) => name);

@@ -1,7 +1,7 @@
 import type { MigrationInput } from './input.ts';
 import { cniChainKey, cniChainName } from './names.ts';
 
-/** A JSON value, as Helm values are made of. */
+/** A JSON value, the type of every Helm value. */
 // An interface-like index signature, because a Record that refers to itself is not allowed.
 
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
@@ -9,32 +9,33 @@ export type Json = string | number | boolean | null | Json[] | { [key: string]: 
 /** Helm values. */
 export type HelmValues = Record<string, Json>;
 
-/** Where agents find that file. */
+/** Path of the CNI file in the agents' container. */
 const cniChainPath = `/cni-chain/${cniChainKey}`;
 
 /**
- * Whether a starting agent removes CiliumEndpoints of its node that are not its own (cilium pkg/endpointcleanup, v1.20);
- * the operator's collection of those whose pod is gone goes on.
+ * Key that controls whether a starting agent removes CiliumEndpoints of its node that it does not own (cilium
+ * pkg/endpointcleanup, v1.20). The operator still collects those whose pod is gone.
  */
 const staleEndpointCleanUp = 'enable-stale-cilium-endpoint-cleanup';
 
 /**
- * Whether an agent that starts puts its iptables rules before everybody else's (cilium pkg/datapath/iptables, v1.20). It
- * accepts what comes from its overlay, and would do so before Calico has judged what goes to a pod of Canal's: in the lab,
- * for seconds after each start of an agent, until Calico's came back to the top. Without the identity bridge they have to
- * be first: answers to pods on Canal take another way than the requests, and kube-proxy's rules drop those as invalid.
+ * Key that controls whether a starting agent inserts its iptables rules before all others (cilium
+ * pkg/datapath/iptables, v1.20). Its rules accept packets from its overlay, and in first place they would accept
+ * packets to Canal pods before Calico evaluates them: in the lab, for seconds after each start of an agent, until
+ * Calico's rules were first again. Without the identity bridge they must be first: answers to pods on Canal take a
+ * different route from the requests, and kube-proxy's rules drop them as invalid.
  */
 const rulesFirst = 'prepend-iptables-chains';
 
 /**
- * What Cilium is installed with, beside Canal: agents and overlay run on every node, and own no pod.
+ * Returns the values that Cilium is installed with next to Canal: agents and overlay run on every node, and own no pod.
  *
- * From Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2), and beyond it:
- * no node taint while Canal still serves the node, and agents that are replaced only when the migration says so.
+ * Based on Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2). In addition: no
+ * node taint while Canal still serves the node, and agents are replaced only when the migration does so.
  */
 export function coexistenceValues(input: MigrationInput): HelmValues {
   const { extraVolumes, extraVolumeMounts, ...values } = input.values;
-  // Calico's ipBlock matches nodes, and Cilium's by itself does not.
+  // Calico's ipBlock matches nodes; Cilium's does not by default.
   return merge(merge({ policyCIDRMatchMode: ['nodes'] }, values), {
     routingMode: 'tunnel',
     tunnelProtocol: 'vxlan',
@@ -43,17 +44,17 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
       mode: 'cluster-pool',
       operator: { clusterPoolIPv4PodCIDRList: [input.podCidr], clusterPoolIPv4MaskSize: input.nodeMaskSize },
     },
-    // Not "configMap": with "customConf", the chart then has agents write the file at once.
+    // Not "configMap": with "customConf" as well, the chart makes agents write the file immediately.
     cni: { customConf: true, uninstall: false },
     extraVolumes: [...list(extraVolumes), { name: 'cni-chain', configMap: { name: cniChainName } }],
     extraVolumeMounts: [
       ...list(extraVolumeMounts),
       { name: 'cni-chain', mountPath: cniChainPath.slice(0, cniChainPath.lastIndexOf('/')), readOnly: true },
     ],
-    // Agents that own no pod have nothing to enforce, and enforce from the first one they own.
+    // Agents that own no pod have nothing to enforce; they enforce from their first pod on.
     policyEnforcementMode: input.policyMode === 'off' ? 'never' : 'default',
     policyAuditMode: input.policyMode === 'audit',
-    // The identity bridge's endpoints are CiliumEndpoints, and stay when the agent of their node starts.
+    // The identity bridge's endpoints are CiliumEndpoints; they must survive the start of the agent on their node.
     ciliumEndpointSlice: { enabled: false },
     identityAllocationMode: 'crd',
     extraConfig: { [staleEndpointCleanUp]: 'false', [rulesFirst]: String(input.policyMode === 'off') },
@@ -65,20 +66,22 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
 }
 
 /**
- * Devices that agents leave alone from the cut-over on. By themselves they attach their programs to every device with a
- * route, Canal's overlay too, and compile all of them anew, on every node, when the clean-up removes it: in the lab, pods
- * began and ended half a minute later meanwhile. Once devices are named, veths count that have no default route (cilium
- * pkg/datapath/linux/devices_controller.go, v1.20), so that those of pods are named too.
+ * Devices that agents ignore from the cutover on. By default they attach their programs to every device with a route,
+ * Canal's overlay included, and recompile all of them on every node when the cleanup removes it: in the lab, that
+ * delayed the start and end of pods by half a minute. When devices are configured, veths without a default route are
+ * included (cilium pkg/datapath/linux/devices_controller.go, v1.20), so the veths of pods are excluded here too.
  */
 const ignoredDevices = ['!flannel+', '!cali+', '!veth+'];
 
-/** Whether the operator says which devices agents attach their programs to. */
+/** True when the operator's values configure the devices to which agents attach their programs. */
 function namesDevices({ values }: MigrationInput): boolean {
   const { devices } = values;
   return typeof devices === 'string' ? devices !== '' : Array.isArray(devices) && devices.length > 0;
 }
 
-/** What Cilium runs with when every node is migrated: it writes its own CNI file and enforces policy. */
+/**
+ * Returns the values of the cutover, when every node is migrated: Cilium writes its own CNI file and enforces policy.
+ */
 export function cutOverValues(input: MigrationInput): HelmValues {
   const devices = { devices: ignoredDevices, forceDeviceDetection: true };
   return merge(merge(coexistenceValues(input), namesDevices(input) ? {} : devices), {
@@ -90,7 +93,7 @@ export function cutOverValues(input: MigrationInput): HelmValues {
   });
 }
 
-/** What Cilium is left with: the same, and the DaemonSet may replace its pods by itself again. */
+/** Returns the final values: those of the cutover, and the DaemonSet replaces its pods automatically again. */
 export function finalValues(input: MigrationInput): HelmValues {
   return merge(cutOverValues(input), {
     updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
@@ -98,8 +101,8 @@ export function finalValues(input: MigrationInput): HelmValues {
 }
 
 /**
- * What the chart must make of the coexistence values, as keys of the ConfigMap `cilium-config`; null for a key that must
- * not be there. Helm ignores a value whose name it does not know, so what was rendered is what counts.
+ * Returns the keys of the ConfigMap `cilium-config` that the chart must render from the coexistence values; null for a
+ * key that must be absent. Helm ignores values with an unknown name, so the rendered result is checked.
  */
 export function expectedConfig(input: MigrationInput): Record<string, string | null> {
   return {
@@ -120,7 +123,7 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
   };
 }
 
-/** The same for the values of the cut-over. */
+/** Returns the expected keys for the values of the cutover. */
 export function expectedCutOverConfig(input: MigrationInput): Record<string, string | null> {
   return {
     'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
@@ -128,12 +131,12 @@ export function expectedCutOverConfig(input: MigrationInput): Record<string, str
     'cni-exclusive': 'true',
     'enable-policy': 'default',
     'policy-audit-mode': 'false',
-    // Without the second, agents would use no device at all.
+    // Without `force-device-detection`, agents would use no device at all.
     ...(!namesDevices(input) && { devices: ignoredDevices.join(' '), 'force-device-detection': 'true' }),
   };
 }
 
-/** What the CiliumNodeConfig changes on a flipped node (keys as in `cilium-config`). */
+/** Keys that the CiliumNodeConfig changes on a flipped node, as in `cilium-config`. */
 export const flippedNodeConfig: Readonly<Record<string, string>> = {
   'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
   'read-cni-conf': cniChainPath,
@@ -142,7 +145,7 @@ export const flippedNodeConfig: Readonly<Record<string, string>> = {
   'cni-exclusive': 'true',
 };
 
-/** Values that the caller gives and the migration needs otherwise, by path; such an input is refused. */
+/** Returns the paths of input values that conflict with values of the migration. An input with conflicts is refused. */
 export function conflictingValues(input: MigrationInput): string[] {
   const { extraVolumes, extraVolumeMounts, ...ours } = coexistenceValues({ ...input, values: {} });
   return conflicts(input.values, ours, '');
@@ -158,7 +161,7 @@ function conflicts(given: HelmValues, ours: HelmValues, path: string): string[] 
   });
 }
 
-/** Fields of the second before those of the first; what both have as an object is put together. */
+/** Merges two sets of values recursively. Fields of `over` take precedence. */
 export function merge(under: HelmValues, over: HelmValues): HelmValues {
   const merged: HelmValues = { ...under };
   for (const [key, value] of Object.entries(over)) {
@@ -172,7 +175,7 @@ function list(value: Json | undefined): Json[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** True for values that have values below them. */
+/** True for values that contain other values. */
 export function isObject(value: Json | undefined): value is HelmValues {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,20 +1,20 @@
 import { isSecret } from './secrets.ts';
 
-/** No input or message that makes sense is deeper, has more in it, or is longer. */
+/** Limits of an input or message. No valid one is deeper, has more entries or is longer. */
 const maxDepth = 30;
 const maxEntries = 20_000;
 const maxCharacters = 250_000;
 
-/** So many are told, each of at most so many characters of its path. */
+/** Maximum number of reported problems, and of characters of the path in each. */
 const maxProblems = 20;
 const maxPath = 200;
 
-/** Names that mean something to JavaScript itself. */
+/** Names with a special meaning in JavaScript. */
 const ownNames: readonly string[] = ['__proto__', 'constructor', 'prototype'];
 
 /**
- * What is wrong with data from outside, before anybody reads it for what it means: too much of it, names that are none, and
- * secrets. By path; what is there is never quoted. Walks without recursion, so that no depth of it can end the walk.
+ * Returns the problems of untrusted data, before it is parsed: exceeded limits, reserved names, and secrets. Problems
+ * contain paths and never values. The walk is iterative, so that no depth can overflow the stack.
  */
 export function untrustedProblems(value: unknown): string[] {
   const problems: string[] = [];

@@ -7,7 +7,7 @@ import { untrustedProblems } from './input-limits.ts';
 import { windowSchema } from './maintenance-windows.ts';
 import { problemsOf } from './problems.ts';
 
-/** A name as Kubernetes and kubeconfig files allow it, without anything that could be taken for a path or an option. */
+/** A name that Kubernetes and kubeconfig files allow, without anything that could be read as a path or an option. */
 const contextName = z
   .string()
   .min(1)
@@ -16,7 +16,7 @@ const contextName = z
 
 const cidr = z.cidrv4({ error: 'must be an IPv4 CIDR such as 10.245.0.0/16' });
 
-/** Consent for all pods, for none, or for those listed: `namespace/name`, `namespace/prefix*` or `namespace/*`. */
+/** Consent for all pods, for none, or for the listed ones: `namespace/name`, `namespace/prefix*` or `namespace/*`. */
 const consent = z.union([
   z.boolean(),
   z.array(z.string().regex(/^[a-z0-9-]+\/[a-z0-9.-]*\*?$/, 'must be namespace/name, namespace/prefix* or namespace/*')),
@@ -25,32 +25,49 @@ const consent = z.union([
 const drainSchema = z
   .strictObject({
     /**
-     * `evict`: pods leave the node before it is flipped. `recycle`: the node is flipped first and stays schedulable while
-     * its pods are evicted, so that those bound to its local volumes come straight back. @default evict
+     * `evict`: pods leave the node before it is flipped. `recycle`: the node is flipped first and stays schedulable
+     * while its pods are evicted, so that pods with local volumes of the node come straight back.
+     * @default evict
      */
     mode: z.enum(['evict', 'recycle']).default('evict'),
     /**
-     * Seconds that a node may take to become empty. A pod that ends is given its own grace period and 60 s, even where
-     * that is longer. @default 900
+     * Maximum duration of a node's drain, in seconds. A terminating pod gets its own grace period plus 60 s, even where
+     * that is longer.
+     * @default 900
      */
     timeoutSeconds: z.int().min(10).max(86_400).default(900),
-    /** Consent that pods with emptyDir volumes are evicted and their data is lost. @default false */
+    /**
+     * Consent to evict pods with emptyDir volumes, whose data is lost.
+     * @default false
+     */
     deleteEmptyDirData: consent.default(false),
-    /** Consent that pods without a controller are evicted; nothing will make them anew. @default false */
+    /**
+     * Consent to evict pods without a controller, which nothing recreates.
+     * @default false
+     */
     evictUnmanagedPods: consent.default(false),
   })
   .prefault({});
 
-/** Nodes of one wave at most, whoever asks for more. */
+/** Upper limit of the nodes in one wave. */
 export const maxWaveSize = 50;
 
 const wavesSchema = z
   .strictObject({
-    /** Nodes of one wave at most. The first wave is one node, and control planes go one at a time. @default 1 */
+    /**
+     * Maximum number of nodes in one wave. The first wave is one node, and control planes follow one at a time.
+     * @default 1
+     */
     size: z.int().min(1).max(maxWaveSize).default(1),
-    /** Node to begin with. @default the first by name that is no control plane and does not run the worker */
+    /**
+     * Node to migrate first.
+     * @default the first by name that is no control plane and does not run the worker
+     */
     canary: z.string().min(1).max(253).optional(),
-    /** Seconds to wait after each wave before the next. @default 0 */
+    /**
+     * Seconds to wait after each wave before the next.
+     * @default 0
+     */
     soakSeconds: z.int().min(0).max(604_800).default(0),
   })
   .prefault({});
@@ -58,14 +75,18 @@ const wavesSchema = z
 const rebootSchema = z
   .strictObject({
     /**
-     * Whether a node is rebooted once it is flipped; a migration does not need it. `wait-for-human`: somebody reboots it.
-     * `hook`: the activity `rebootNode` does, which you provide on `taskQueue`. Either way the node goes on once its boot
-     * ID has changed. @default none
+     * Reboot of a node after it is flipped; the migration itself does not need one. `wait-for-human`: an operator
+     * reboots the node. `hook`: the activity `rebootNode` does, which you provide on `taskQueue`. In both cases the
+     * node continues when its boot ID has changed.
+     * @default none
      */
     mode: z.enum(['none', 'wait-for-human', 'hook']).default('none'),
     /** Task queue of the hook: an activity `rebootNode({cluster, node})` in any language. */
     taskQueue: z.string().min(1).max(200).optional(),
-    /** Seconds until a node that was not rebooted counts as failed. @default 604800 (a week) */
+    /**
+     * Seconds until a node without a reboot counts as failed.
+     * @default 604800 (a week)
+     */
     timeoutSeconds: z.int().min(60).max(2_592_000).default(604_800),
   })
   .refine((reboot) => reboot.mode !== 'hook' || reboot.taskQueue !== undefined, {
@@ -82,15 +103,15 @@ const image = z
 const waiverSchema = z.strictObject({
   /** Name of the check. */
   check: z.enum(checkNames),
-  /** Why the migration may begin although this check blocks it; kept in the report. */
+  /** Reason why the migration may start although this check blocks; kept in the report. */
   reason: z.string().trim().min(1).max(1_000),
 });
 
 const fields = z.strictObject({
-  /** A cluster that the worker knows: a name of its file, or a context of its kubeconfig. */
+  /** Cluster that the worker knows: a name in its file of clusters, or a context of its kubeconfig. */
   cluster: contextName,
   /**
-   * Cilium's Helm chart, as Helm takes it: an `oci://` reference, or a path on the worker's machine.
+   * Cilium's Helm chart in Helm's syntax: an `oci://` reference, or a path on the worker's machine.
    * @default oci://quay.io/cilium/charts/cilium
    */
   chart: z
@@ -99,65 +120,104 @@ const fields = z.strictObject({
     .regex(/^(oci:\/\/[\w.:/-]+|\/[\w./@-]+)$/, 'must be an oci:// reference or an absolute path')
     .refine((chart) => !chart.split('/').includes('..'), 'must not lead upwards')
     .default('oci://quay.io/cilium/charts/cilium'),
-  /** Version of the chart; ignored for a path. @default 1.20.2 */
+  /**
+   * Version of the chart; ignored for a path.
+   * @default 1.20.2
+   */
   chartVersion: z
     .string()
     .regex(/^\d+\.\d+\.\d+[\w.+-]*$/, 'must be a version such as 1.20.2')
     .default('1.20.2'),
-  /** Helm values beside those that the migration sets. @default {} */
+  /**
+   * Helm values in addition to those that the migration sets.
+   * @default {}
+   */
   values: z.record(z.string(), z.json()).default({}),
-  /** IPv4 CIDR that pods get on Cilium; must overlap with nothing in use. @default 10.245.0.0/16 */
+  /**
+   * IPv4 CIDR of pods on Cilium; must not overlap with any network in use.
+   * @default 10.245.0.0/16
+   */
   podCidr: cidr.default('10.245.0.0/16'),
-  /** Prefix length of each node's part of `podCidr`. @default 24 */
+  /**
+   * Prefix length of each node's part of `podCidr`.
+   * @default 24
+   */
   nodeMaskSize: z.int().min(16).max(30).default(24),
-  /** UDP port of Cilium's VXLAN; must differ from the source's. @default 8473 */
+  /**
+   * UDP port of Cilium's VXLAN; must differ from the port of the source network.
+   * @default 8473
+   */
   tunnelPort: z.int().min(1).max(65_535).default(8473),
   /**
-   * What waits for a human: the plan and each node, the plan and each wave, the plan and the first wave, or nothing.
+   * Steps that need an approval: the plan and each node, the plan and each wave, the plan and the first wave, or none.
    * @default every-node
    */
   approval: z.enum(['every-node', 'every-wave', 'canary-only', 'none']).default('every-node'),
-  /** Whether the removal of Canal, from which there is no way back, waits for a human. @default approve */
+  /**
+   * `approve`: the removal of Canal, the point of no return, waits for an approval. `automatic`: it does not.
+   * @default approve
+   */
   cleanUp: z.enum(['approve', 'automatic']).default('approve'),
-  /** Seconds until a missing answer is called to mind again, and again. @default 86400 */
+  /**
+   * Seconds between reminders of a missing answer.
+   * @default 86400
+   */
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
-  /** Seconds after which a missing approval pauses the migration. @default it waits for ever */
+  /**
+   * Seconds until a missing approval pauses the migration.
+   * @default no deadline
+   */
   approvalDeadlineSeconds: z.int().min(60).max(31_536_000).optional(),
   /**
-   * What follows a node that fails: `wait` for a human to retry, skip or roll it back; `roll-back` it, then wait; or
-   * `stop` the migration with its failure. @default wait
+   * Reaction to a node that fails: `wait` until an operator retries, skips or rolls it back; `roll-back` the node, then
+   * wait; or `stop` the migration with the node's failure.
+   * @default wait
    */
   onFailure: z.enum(['wait', 'roll-back', 'stop']).default('wait'),
-  /** In which order and how many at a time nodes are migrated. */
+  /** Order of the nodes, and how many are migrated in parallel. */
   waves: wavesSchema,
-  /** When waves may begin. @default at any time */
+  /**
+   * Windows in which waves may start.
+   * @default at any time
+   */
   windows: z.array(windowSchema).max(50).default([]),
-  /** How nodes are drained. */
+  /** Drain options. */
   drain: drainSchema,
-  /** Whether nodes are rebooted. */
+  /** Reboot options. */
   reboot: rebootSchema,
-  /** Checks before the migration that may fail, each by its name and with a reason. @default none */
+  /**
+   * Checks that may block without stopping the migration, each by its name and with a reason.
+   * @default none
+   */
   waivers: z.array(waiverSchema).max(100).default([]),
   /**
-   * Whether the checks may run a pod on every node, for some seconds: to read what the kernel and its network are like, and
-   * to send packets between the nodes. Without, they judge by what the API server tells. @default true
+   * Permission to run a pod on every node during the checks, for some seconds, to read the state of its kernel and
+   * network and to send packets between the nodes. When false, the checks only use data of the API server.
+   * @default true
    */
   nodePods: z.boolean().default(true),
-  /** Where there is a way back from what no roll-back mends, such as the name of a snapshot of etcd. @default none */
+  /**
+   * Backup for everything that a rollback cannot restore, such as the name of an etcd snapshot.
+   * @default none
+   */
   backup: z.string().trim().min(1).max(1_000).optional(),
-  /** Goes through the whole migration and tells what it would do, changing nothing. @default false */
+  /**
+   * Runs through the whole migration and reports what it would do, without any change.
+   * @default false
+   */
   dryRun: z.boolean().default(false),
-  /** How the paths between pods are measured. */
+  /** Measurement of the paths between pods. */
   ledger: ledgerSchema,
-  /** What has to hold before the next node, and before the clean-up. */
+  /** Conditions that must hold before the next node and before the cleanup. */
   gates: gatesSchema,
-  /** Image of the prober, which measures, verifies, and looks at nodes. */
+  /** Image of the prober, which measures paths, verifies nodes and inspects them. */
   proberImage: image.default('cni-live-migration/prober:1'),
-  /** Image of what keeps the two networks together: the identity bridge and the exemption from NAT. */
+  /** Image of the coexistence helpers: the identity bridge and the NAT exemption. */
   coexistenceImage: image.default('cni-live-migration/coexistence:1'),
   /**
-   * What becomes of NetworkPolicies on migrated nodes until the cut-over: `enforce` them; `audit`: only record what would
-   * be denied; or `off`, as in Cilium's own guide. After the cut-over they are enforced, whatever it is here. @default enforce
+   * NetworkPolicies on migrated nodes until the cutover: `enforce` them; `audit`: only record what would be denied; or
+   * `off`, as in Cilium's own guide. After the cutover they are always enforced.
+   * @default enforce
    */
   policyMode: z.enum(['enforce', 'audit', 'off']).default('enforce'),
 });
@@ -167,18 +227,18 @@ const inputSchema = fields.refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >=
   message: 'must not be shorter than the prefix of podCidr: each node gets a part of it',
 });
 
-/** What a migration is started with, complete: every default filled in. */
+/** Input of a migration with every default applied. */
 export type MigrationInput = z.output<typeof inputSchema>;
 
-/** What a migration is started with, as written by hand: only `cluster` is needed. */
+/** Input of a migration as written by the operator: only `cluster` is required. */
 export type MigrationRequest = z.input<typeof inputSchema>;
 
-/** How a node is drained. */
+/** Drain options of a migration. */
 export type DrainOptions = MigrationInput['drain'];
 
 /**
- * Reads the input of a migration.
- * @returns the complete input, or one line for each thing that is wrong with it.
+ * Parses the input of a migration.
+ * @returns the complete input, or one line per problem.
  */
 export function parseInput(raw: unknown): { input: MigrationInput } | { problems: string[] } {
   if (isMalformed(raw)) return { problems: ['the input: is not valid JSON'] };

@@ -1,15 +1,27 @@
 import { z } from 'zod';
 
-/** How the ledger is kept, in the input. */
+/** Ledger options in the input. */
 export const ledgerSchema = z
   .strictObject({
-    /** Samples a second on every path. @default 20 */
+    /**
+     * Samples per second on every path.
+     * @default 20
+     */
     samplesPerSecond: z.int().min(1).max(50).default(20),
-    /** Seconds for which everything is measured before anything is changed. @default 30 */
+    /**
+     * Seconds of measurement before anything is changed.
+     * @default 30
+     */
     baselineSeconds: z.int().min(0).max(86_400).default(30),
-    /** Seconds for which everything is measured once Canal is gone. @default 30 */
+    /**
+     * Seconds of measurement after Canal is removed.
+     * @default 30
+     */
     afterSeconds: z.int().min(0).max(86_400).default(30),
-    /** Addresses outside the cluster, `host:port`, to which pods open TCP connections, five a second. @default none */
+    /**
+     * Addresses outside the cluster, `host:port`, to which pods open five TCP connections per second.
+     * @default none
+     */
     outside: z
       .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9.-]{0,252}:\d{1,5}$/, 'must be host:port'))
       .max(5)
@@ -17,5 +29,5 @@ export const ledgerSchema = z
   })
   .prefault({});
 
-/** How the ledger is kept. */
+/** Ledger options of a migration. */
 export type LedgerOptions = z.output<typeof ledgerSchema>;

@@ -1,9 +1,9 @@
 /**
- * The ledger: what the probers saw of every path. Each writes down what it knows of its own paths (images/prober/ledger.go);
- * here it is put together, compared with how it was before the migration, and judged.
+ * The ledger: the measurements of the probers on every path. Each prober records its own paths
+ * (images/prober/ledger.go); this module combines the records, compares them with the baseline, and evaluates them.
  */
 
-/** The ways on which probers send samples, and what each is. */
+/** Kinds of paths on which probers send samples, with a description of each. */
 export const pathKinds = {
   'pod-pod/small': 'pod to pod, a new TCP connection and 16 bytes each',
   'pod-pod/large': 'pod to pod, a new TCP connection and 4,000 bytes each way: more than one packet',
@@ -25,7 +25,7 @@ export const pathKinds = {
 /** One of {@link pathKinds}. */
 export type PathKind = keyof typeof pathKinds;
 
-/** The network that an end of a path is in; empty where that is not known. */
+/** Network at one end of a path; empty when unknown. */
 export type PathNetwork = 'canal' | 'cilium' | 'host' | '';
 
 /** What is sampled: a kind of path between two networks. */
@@ -35,26 +35,29 @@ export interface PathClass {
   to?: PathNetwork;
 }
 
-/** What one prober saw of one path. Times are Unix ms, lengths ms. */
+/** Record of one prober about one path. Times are Unix ms, lengths ms. */
 export interface PathRecord extends PathClass {
-  /** Node of the other end, or its address outside the cluster. */
+  /** Node at the other end, or the address outside the cluster. */
   peer?: string;
   sent: number;
   lost?: number;
   lostMs?: number;
   maxMs?: number;
   resets?: number;
-  /** Answers to samples that the other side saw under another address than the sender's, and the last such address. */
+  /**
+   * Number of answered samples that the other side received from an address other than the sender's, and the last such
+   * address.
+   */
   translated?: number;
   translatedTo?: string;
   lastError?: string;
   /** The latest gaps: from the first lost sample to the next answered one. */
   gaps?: [startMs: number, ms: number, lost: number][];
-  /** When the gap began that is not over; 0 or missing when there is none. */
+  /** Start of the current gap; 0 or missing when there is none. */
   openMs?: number;
 }
 
-/** What one prober has written down. */
+/** Records of one prober. */
 export interface LedgerPage {
   node: string;
   role: 'pod' | 'host';
@@ -70,7 +73,7 @@ export interface ClassTotals extends PathClass {
   lostMs: number;
   resets: number;
   translated: number;
-  /** Number of answers by their time: class `i` ends at {@link latencyBound}`(i)`. */
+  /** Number of answers per latency class: class `i` ends at {@link latencyBound}`(i)`. */
   counts: number[];
 }
 
@@ -86,18 +89,18 @@ export interface LedgerRow extends PathClass {
   lost: number;
   /** Sum of all gaps of all paths. */
   lostMs: number;
-  /** What of that goes beyond the share that was lost before the migration. */
+  /** Part of `lostMs` that exceeds the share that was lost in the baseline. */
   beyondBaselineMs: number;
   longestMs: number;
   /** Long-lived connections that broke. */
   resets: number;
-  /** Answers to samples whose sender was seen under another address than its own. */
+  /** Number of answered samples that arrived from an address other than the sender's. */
   translated: number;
   p50Ms: number;
   p99Ms: number;
 }
 
-/** The stages of a migration, as the ledger has them. */
+/** Stages of a migration in the ledger. */
 export const ledgerStages = ['before', 'during', 'after'] as const;
 
 /** One of {@link ledgerStages}. */
@@ -106,12 +109,12 @@ export type LedgerStage = (typeof ledgerStages)[number];
 /** The ledger of a migration, by stage. */
 export type Ledger = Partial<Record<LedgerStage, LedgerRow[]>>;
 
-/** Upper end of a class of latencies, in ms; as in images/prober/ledger.go. */
+/** Returns the upper bound of a latency class in ms; as in images/prober/ledger.go. */
 export function latencyBound(index: number): number {
   return 0.1 * 1.5 ** index;
 }
 
-/** The latency, in ms, that the given share of the answers stayed below; 0 when there was none. */
+/** Returns the latency in ms that the given share of the answers did not exceed; 0 without answers. */
 export function percentile(counts: readonly number[], share: number): number {
   const all = counts.reduce((sum, count) => sum + count, 0);
   let seen = 0;
@@ -122,7 +125,7 @@ export function percentile(counts: readonly number[], share: number): number {
   return 0;
 }
 
-/** Sums of all pages, by class. */
+/** Sums all pages by class. */
 export function totalsOf(pages: readonly LedgerPage[]): ClassTotals[] {
   const sums = new Map<string, ClassTotals>();
   const sumOf = ({ kind, from, to = '' }: PathClass): ClassTotals => {
@@ -147,7 +150,7 @@ export function totalsOf(pages: readonly LedgerPage[]): ClassTotals[] {
   return [...sums.values()].sort((a, b) => order(a) - order(b) || (classKey(a) < classKey(b) ? -1 : 1));
 }
 
-/** The part of every class's longest gap that lies after a moment, in ms. */
+/** Returns the part of every class's longest gap that lies after `sinceMs`, in ms. */
 export function longestSince(pages: readonly LedgerPage[], sinceMs: number): Map<string, number> {
   const longest = new Map<string, number>();
   for (const record of pages.flatMap(({ records }) => records)) {
@@ -171,9 +174,9 @@ const nothing: Omit<ClassTotals, keyof PathClass> = {
 };
 
 /**
- * The lines of one stage.
- * @param begin totals when the stage began; none at the very beginning.
- * @param baseline lines of the stage "before", whose losses are no fault of the migration.
+ * Computes the lines of one stage.
+ * @param begin totals at the start of the stage; undefined for the first stage.
+ * @param baseline lines of the stage "before", whose share of losses the migration did not cause.
  */
 export function rowsOf(
   pages: readonly LedgerPage[],
@@ -210,7 +213,7 @@ export function rowsOf(
     .filter(({ sent }) => sent > 0);
 }
 
-/** The lines of a stage with all networks together: one for each kind of path. */
+/** Combines the lines of a stage across networks: one line per kind of path. */
 export function byKind(rows: readonly LedgerRow[]): LedgerRow[] {
   const kinds = new Map<PathKind, LedgerRow>();
   for (const row of rows) {
@@ -219,7 +222,7 @@ export function byKind(rows: readonly LedgerRow[]): LedgerRow[] {
       kinds.set(row.kind, { ...row, from: '', to: '' });
       continue;
     }
-    // A latency between those of the parts, weighed by their samples; the slowest part's for the 99th percentile.
+    // The mean of the parts' medians, weighted by samples; the maximum for the 99th percentile.
     sum.p50Ms = round((sum.p50Ms * sum.sent + row.p50Ms * row.sent) / (sum.sent + row.sent));
     sum.p99Ms = Math.max(sum.p99Ms, row.p99Ms);
     sum.longestMs = Math.max(sum.longestMs, row.longestMs);
@@ -230,7 +233,7 @@ export function byKind(rows: readonly LedgerRow[]): LedgerRow[] {
   return [...kinds.values()];
 }
 
-/** A key for each class. */
+/** Returns the key of a class. */
 export function classKey({ kind, from, to = '' }: PathClass): string {
   return `${kind} ${from}>${to}`;
 }

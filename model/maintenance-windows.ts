@@ -1,14 +1,14 @@
 import { z } from 'zod';
 
-/** Days as maintenance windows name them. */
+/** Days of the week, as maintenance windows name them. */
 export const weekdays = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'] as const;
 
-/** A time of day, hours and minutes. */
+/** Time of day, hours and minutes. */
 export const clockTime = /^([01]\d|2[0-3]):[0-5]\d$/;
 
 const minuteMs = 60_000;
 
-/** The longest wait that is looked for: a window comes at least once a week, and clocks change by an hour. */
+/** Length of the search: a window opens at least once a week, and clocks change by an hour. */
 const searchMinutes = 8 * 24 * 60;
 
 /** True for a time zone that this runtime knows. */
@@ -21,27 +21,33 @@ export function isTimeZone(name: string): boolean {
   }
 }
 
-/** When waves may begin, in the input. */
+/** Schema of a maintenance window, in which waves may start. */
 export const windowSchema = z.strictObject({
-  /** Days on which the window begins. @default every day */
+  /**
+   * Days on which the window starts.
+   * @default every day
+   */
   days: z
     .array(z.enum(weekdays))
     .min(1)
     .default([...weekdays]),
-  /** Local time at which it begins, such as `22:00`. */
+  /** Local start time, such as `22:00`. */
   start: z.string().regex(clockTime, 'must be a time such as 22:00'),
-  /** Local time at which it ends; before `start`, it is the next day's. */
+  /** Local end time. A time before `start` is on the next day. */
   end: z.string().regex(clockTime, 'must be a time such as 05:30'),
-  /** IANA time zone, such as `Europe/Berlin`. @default UTC */
+  /**
+   * IANA time zone, such as `Europe/Berlin`.
+   * @default UTC
+   */
   timeZone: z.string().refine(isTimeZone, 'must be a time zone such as Europe/Berlin').default('UTC'),
 });
 
-/** When waves may begin. */
+/** Period in which waves may start. */
 export type MaintenanceWindow = z.output<typeof windowSchema>;
 
 /**
- * Milliseconds until one of the windows is open: 0 inside of one, or when there are none. Looks minute by minute at
- * local time, so that it is right on days when clocks change.
+ * Returns the milliseconds until a window is open: 0 inside a window, or without windows. Checks every minute in local
+ * time, so that the result is right on days when clocks change.
  */
 export function untilOpen(windows: readonly MaintenanceWindow[], now: Date): number {
   if (windows.length === 0 || windows.some((window) => isOpen(window, now))) return 0;
@@ -50,7 +56,7 @@ export function untilOpen(windows: readonly MaintenanceWindow[], now: Date): num
     const moment = new Date(nextMinute + minutes * minuteMs);
     if (windows.some((window) => isOpen(window, moment))) return moment.getTime() - now.getTime();
   }
-  // A window that clocks skip this week, such as 02:10 to 02:50 on the day they go forward: asked again then.
+  // The clock change skips the only window of this week, such as 02:10 to 02:50 in spring: search again later.
   return searchMinutes * minuteMs;
 }
 
@@ -58,7 +64,7 @@ function isOpen({ days, start, end, timeZone }: MaintenanceWindow, moment: Date)
   const { day, time } = local(moment, timeZone);
   const today = days.some((name) => name === weekdays[day]);
   if (start < end) return today && time >= start && time < end;
-  // Over midnight, or a whole day when both are the same: the morning belongs to the day before.
+  // The window spans midnight, or a whole day when both times are equal: the morning belongs to the previous day.
   const yesterday = days.some((name) => name === weekdays[(day + 6) % 7]);
   return (today && time >= start) || (yesterday && time < end);
 }

@@ -1,9 +1,9 @@
-/** What a payload that is no JSON is read as. */
+/** Replacement for a payload that is not valid JSON. */
 export interface MalformedPayload {
   malformedPayload: true;
 }
 
-/** True for what a payload that is no JSON is read as. */
+/** True for the replacement of a payload that is not valid JSON. */
 export function isMalformed(value: unknown): value is MalformedPayload {
   return typeof value === 'object' && value !== null && 'malformedPayload' in value;
 }

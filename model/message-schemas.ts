@@ -6,17 +6,17 @@ import { untrustedProblems } from './input-limits.ts';
 
 const name = z.string().min(1).max(253);
 
-/** Who sends a message and why, for the record. */
+/** Fields for the sender of a message and the reason, for the record. */
 export const sender = {
   /** @default unnamed */
   by: name.optional(),
-  /** The same as `by`. */
+  /** Alias of `by`. */
   approver: name.optional(),
   /** @default none */
   reason: z.string().max(500).optional(),
 };
 
-/** Exactly one of these is what a message is about. */
+/** Subjects of a message; exactly one must be given. */
 const subject = {
   node: name.optional(),
   /** Number of the wave, from 1. */
@@ -34,30 +34,37 @@ const oneSubject = z
 
 const oneNode = z.strictObject({ node: name, ...sender });
 
-/** What each message has to look like. */
+/** Schema of each message. */
 export const messageSchemas = {
-  /** Lets a node, a wave, the plan or the clean-up go on. A node or a wave may be approved before its turn. */
+  /** Approves a node, a wave, the plan or the cleanup. A node or wave may be approved in advance. */
   approve: oneSubject,
-  /** Refuses: a node or the nodes of the current wave are skipped; without its plan or clean-up the migration ends. */
+  /**
+   * Rejects: a node, or the nodes of the current wave, are skipped; rejecting the plan or the cleanup ends the
+   * migration.
+   */
   reject: oneSubject,
-  /** Begins nothing new. Nodes that are under way are finished. */
+  /** Starts nothing new. Nodes in progress are finished. */
   pause: z.strictObject(sender),
   resume: z.strictObject(sender),
-  /** Sets a node aside. The cut-over needs it all the same: retry it later, or take it out of the cluster. */
+  /** Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. */
   skip: oneNode,
-  /** Takes up a node that failed, was skipped or rolled back. */
+  /** Retries a node that failed, was skipped or rolled back. */
   retry: oneNode,
-  /** Takes a node back to Canal, or all of them, and Cilium out of the cluster. */
+  /** Rolls one node back to Canal; or all nodes, and removes Cilium from the cluster. */
   rollback: z
     .strictObject({ node: name.optional(), all: z.literal(true).optional(), ...sender })
     .refine((message) => (message.node === undefined) !== (message.all === undefined), {
       message: 'must name either "node" or "all": true',
     }),
-  /** Ends the migration. Nodes under way are given back; migrated ones stay so. Starting again takes it up. */
+  /**
+   * Ends the migration. Nodes in progress are restored; migrated nodes stay migrated. A new run continues from there.
+   */
   abort: z.strictObject(sender),
-  /** Changes how many nodes a wave has, from the next wave on. */
+  /** Changes the number of nodes per wave, from the next wave on. */
   setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(maxWaveSize), ...sender }),
-  /** Has a pod deleted, in its own grace period, that eviction cannot move: one without a consent or held by a budget. */
+  /**
+   * Deletes a pod, within its own grace period, that an eviction cannot move: without consent, or blocked by a budget.
+   */
   forcePod: z.strictObject({
     pod: z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name'),
     ...sender,
@@ -70,10 +77,13 @@ export type Messages = { [Name in keyof typeof messageSchemas]: z.output<(typeof
 /** Name of a message. */
 export type MessageName = keyof Messages;
 
-/** All names, for those who register handlers. */
+/** All names, for the registration of handlers. */
 export const messageNames = Object.keys(messageSchemas) as MessageName[];
 
-/** Reads a message. @returns it, or what is wrong with it in one line. */
+/**
+ * Parses a message.
+ * @returns the message, or the problem in one line.
+ */
 export function parseMessage<Name extends MessageName>(
   messageName: Name,
   raw: unknown
@@ -81,12 +91,15 @@ export function parseMessage<Name extends MessageName>(
   return readMessage<Messages[Name]>(messageSchemas[messageName], raw);
 }
 
-/** Reads what has come as a message, by its schema. @returns it, or what is wrong with it in one line. */
+/**
+ * Parses received data as a message with a schema.
+ * @returns the message, or the problem in one line.
+ */
 export function readMessage<Message>(schema: z.ZodType, raw: unknown): { message: Message } | { problem: string } {
   if (isMalformed(raw)) return { problem: 'it is not valid JSON' };
   const [problem] = untrustedProblems(raw);
   if (problem !== undefined) return { problem };
-  // Messages that are all about who sends them may be sent without anything.
+  // Messages whose only fields are about their sender may have no payload.
   const result = schema.safeParse(raw ?? {});
   if (result.success) return { message: result.data as Message };
   return { problem: problemsOf(result.error, 'it').join('; ') };

@@ -1,23 +1,23 @@
 import ipaddr from 'ipaddr.js';
 
-/** A network in use, with words that say whose it is. */
+/** A network in use, with a description of its owner. */
 export interface NamedNetwork {
   /** IPv4 CIDR or address. */
   cidr: string;
   owner: string;
 }
 
-/** A range of IPv4 addresses as numbers, both ends in it. */
+/** A range of IPv4 addresses as numbers, both ends inclusive. */
 export type Range = readonly [first: number, last: number];
 
-/** True when the address lies in the CIDR. Addresses of another family, or none at all, do not. */
+/** True when the CIDR contains the address. False for addresses of another family, and for undefined. */
 export function contains(cidr: string, address: string | undefined): boolean {
   const range = rangeOf(cidr);
   const point = address === undefined ? undefined : rangeOf(address);
   return range !== undefined && point !== undefined && range[0] <= point[0] && point[1] <= range[1];
 }
 
-/** Those of the networks that share an address with the CIDR. IPv6 networks share none. */
+/** Returns the networks that overlap with the CIDR. IPv6 networks never do. */
 export function overlapping(cidr: string, networks: readonly NamedNetwork[]): NamedNetwork[] {
   const range = rangeOf(cidr);
   if (range === undefined) return [];
@@ -27,13 +27,13 @@ export function overlapping(cidr: string, networks: readonly NamedNetwork[]): Na
   });
 }
 
-/** How many blocks of the given prefix length the CIDR holds; 0 when a block is larger than it. */
+/** Returns the number of blocks of the given prefix length in the CIDR; 0 when a block is larger than the CIDR. */
 export function blockCount(cidr: string, maskSize: number): number {
   const prefix = Number(cidr.split('/')[1]);
   return maskSize < prefix ? 0 : 2 ** (maskSize - prefix);
 }
 
-/** An IPv4 CIDR or address as a range; undefined for anything else. */
+/** Parses an IPv4 CIDR or address as a range; undefined for anything else. */
 export function rangeOf(text: string): Range | undefined {
   const [address = '', prefix = '32'] = text.split('/');
   if (!ipaddr.IPv4.isValidFourPartDecimal(address) || !/^\d+$/.test(prefix) || Number(prefix) > 32) return undefined;

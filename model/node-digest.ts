@@ -1,19 +1,19 @@
 import { isMigrated, type NodeFacts } from './nodes.ts';
 
-/** Into so many parts the nodes are divided, by their names. */
+/** Number of parts into which the nodes are divided, by their names. */
 const buckets = 128;
 
-/** Characters of the digest of one part. */
+/** Number of characters in the digest of one part. */
 const width = 8;
 
 /**
- * What nodes are like, as a text whose length does not depend on how many there are: who knows one, and is given another,
- * can tell in which parts something has changed. It keeps the history of a large cluster's migration short, which looks at
- * all nodes before every wave and is told only of those that are not as it expects.
+ * Returns a digest of the nodes' state, whose length does not depend on their number. A comparison of two digests shows
+ * in which parts a node has changed. It keeps the history of a large cluster's migration short: the workflow reads all
+ * nodes before every wave, and receives only those that differ from its expectation.
  */
 export function digestOf(nodes: readonly NodeFacts[]): string {
   const sums = new Uint32Array(buckets);
-  // A sum, so that the order does not matter.
+  // A sum, so that the order of the nodes does not matter.
   for (const node of nodes) {
     const index = bucketOf(node.name);
     sums[index] = ((sums[index] ?? 0) + hash(textOf(node))) >>> 0;
@@ -21,14 +21,14 @@ export function digestOf(nodes: readonly NodeFacts[]): string {
   return Array.from(sums, (sum) => sum.toString(16).padStart(width, '0')).join('');
 }
 
-/** Numbers of the parts in which two digests differ. */
+/** Returns the numbers of the parts in which two digests differ. */
 export function differences(one: string, other: string): number[] {
   return Array.from({ length: buckets }, (_, index) => index).filter(
     (index) => partOf(one, index) !== partOf(other, index)
   );
 }
 
-/** In which part a node is. */
+/** Returns the number of the part that contains a node. */
 export function bucketOf(name: string): number {
   return hash(name) % buckets;
 }
@@ -42,7 +42,10 @@ function textOf(node: NodeFacts): string {
   return [name, controlPlane, ready, hostsWorker, flipped, cordonedByUs, isMigrated(node)].join('\n');
 }
 
-/** FNV-1a with 32 bits, spread by the end of MurmurHash3: FNV alone leaves names that differ in one letter close together. */
+/**
+ * Hashes with 32-bit FNV-1a and the finalizer of MurmurHash3: FNV alone maps names that differ in one letter close
+ * together.
+ */
 function hash(text: string): number {
   let sum = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) sum = Math.imul(sum ^ text.charCodeAt(index), 0x01000193);

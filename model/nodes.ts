@@ -3,27 +3,33 @@ export interface NodeFacts {
   name: string;
   controlPlane: boolean;
   ready: boolean;
-  /** It runs a worker of this service, and is migrated last. */
+  /** True when it runs a worker of this service; it is migrated last. */
   hostsWorker: boolean;
-  /** It carries the label that flips it. */
+  /** True when it has the flip label. */
   flipped: boolean;
-  /** This service cordoned it. */
+  /** True when this service cordoned it. */
   cordonedByUs: boolean;
-  /** Running pods, off the host's network, with an address outside the target's pod CIDR; only counted on flipped nodes. */
+  /**
+   * Number of running pods, except on the host network, with an address outside the target's pod CIDR. Only counted on
+   * flipped nodes.
+   */
   podsOnSource: number;
 }
 
-/** Nodes that are alike in everything but their names: in a large cluster, most are. */
+/** Nodes that differ only in their names, as most do in a large cluster. */
 export type NodeGroup = Omit<NodeFacts, 'name'> & { names: string[] };
 
-/** Nodes as they were seen. */
+/** Result of a read of the nodes. */
 export interface NodesSeen {
   groups: NodeGroup[];
-  /** Only nodes of these parts are told of (model/node-digest.ts); the others are as the caller knows them. @default all */
+  /**
+   * Parts (model/node-digest.ts) whose nodes are included; nodes of other parts are as the caller knows them.
+   * @default all
+   */
   buckets?: number[];
 }
 
-/** Puts together nodes that are alike. */
+/** Groups nodes that differ only in their names. */
 export function grouped(nodes: readonly NodeFacts[]): NodeGroup[] {
   const groups = new Map<string, NodeGroup>();
   for (const { name, ...facts } of nodes) {
@@ -35,17 +41,17 @@ export function grouped(nodes: readonly NodeFacts[]): NodeGroup[] {
   return [...groups.values()];
 }
 
-/** The single nodes of some groups, in order of their names. */
+/** Returns the single nodes of the groups, ordered by name. */
 export function ungrouped(groups: readonly NodeGroup[]): NodeFacts[] {
   return groups.flatMap(({ names, ...facts }) => names.map((name) => ({ name, ...facts }))).sort(byName);
 }
 
-/** True for a node on which nothing is left to do. */
+/** True for a node that needs no further migration steps. */
 export function isMigrated(node: NodeFacts): boolean {
   return node.flipped && !node.cordonedByUs && node.podsOnSource === 0;
 }
 
-/** Compares by code unit, not by locale: the same order on every worker. */
+/** Compares by code unit, not by locale, so that the order is the same on every worker. */
 export function byName(a: { name: string }, b: { name: string }): number {
   return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }

@@ -1,7 +1,7 @@
 import { conflictingValues } from './helm-values.ts';
 import { type MigrationInput, parseInput } from './input.ts';
 
-/** The same, and without values that the migration sets itself: what a workflow may be started with. */
+/** Parses the input that a workflow is started with, and refuses values that the migration sets itself. */
 export function parseRequest(raw: unknown): { input: MigrationInput } | { problems: string[] } {
   const parsed = parseInput(raw);
   if ('problems' in parsed) return parsed;

@@ -5,75 +5,75 @@ import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import { allWaves, type Wave } from './waves.ts';
 
-/** What a migration is going to do. */
+/** Steps of a migration, computed before it starts. */
 export interface Plan {
-  /** Waves in order, each with the reason for its nodes' place. */
+  /** Waves in order, each with the reason for its position. */
   waves: Wave[];
-  /** Nodes that are migrated already. */
+  /** Nodes that are already migrated. */
   migrated: string[];
-  /** Nodes that are not Ready and set aside. */
+  /** Nodes that are sidelined because they are not Ready. */
   setAside: string[];
-  /** Canal as it was found. */
+  /** Canal as found. */
   source: NonNullable<ClusterFacts['canal']>;
   target: { chart: string; version: string; podCidr: string; tunnelPort: number };
-  /** Helm values that Cilium is installed with beside Canal. */
+  /** Helm values that Cilium is installed with next to Canal. */
   values: HelmValues;
-  /** How these differ from the values that run, one line each: `+` added, `-` removed, `~` changed. */
+  /** Differences from the deployed values, one line each: `+` added, `-` removed, `~` changed. */
   changes: string[];
-  /** Objects that the migration makes, `Kind namespace/name`. */
+  /** Objects that the migration creates, `Kind namespace/name`. */
   objects: string[];
-  /** What happens to the pods of each node that is left. */
+  /** Effect on the pods of each remaining node. */
   drains: NodeDrain[];
-  /** How long it will take. */
+  /** Estimated duration. */
   estimate: Estimate;
-  /** Checks that block and were waived, each with the reason. */
+  /** Waived checks that block, each with the reason. */
   waived: { check: string; reason: string }[];
-  /** What the input says about a backup. */
+  /** Backup named in the input. */
   backup?: string;
-  /** What there is no way back from. */
+  /** Step that cannot be rolled back. */
   pointOfNoReturn: string;
 }
 
-/** What a drain will do with the pods of one node. Long lists are cut short, `counts` is of all. */
+/** Effect of a drain on the pods of one node. Long lists are truncated; `counts` covers all pods. */
 export interface NodeDrain {
   node: string;
   counts: { evicted: number; recycled: number; refused: number };
   /** Pods that leave the node, namespace/name. */
   evicted: string[];
-  /** Pods that are made anew on the node: those of DaemonSets. */
+  /** Pods that are recreated on the node: those of DaemonSets. */
   recycled: string[];
-  /** Pods that need a consent which was not given, and why. */
+  /** Pods that need a consent that was not given, with the reason. */
   refused: string[];
   /** emptyDir volumes whose data is lost with consent, `namespace/name (volumes)`. */
   dataLost: string[];
-  /** The longest grace period of its pods, in seconds. */
+  /** Longest grace period of its pods, in seconds. */
   graceSeconds: number;
 }
 
-/** How long it will take, without the waits for humans. */
+/** Estimated duration, without waits for operators. */
 export interface Estimate {
   seconds: number;
-  /** Seconds of a node, beside the longest grace period of its pods. */
+  /** Seconds per node, in addition to the longest grace period of its pods. */
   nodeSeconds: number;
-  /** Where that number is from. */
+  /** Source of that number. */
   basis: string;
 }
 
-/** What is read for a plan beside the nodes. */
+/** Data for a plan in addition to the nodes. */
 export interface PlanDetails {
   changes: string[];
   objects: string[];
   drains: NodeDrain[];
 }
 
-/** Seconds of a node beside its pods' grace periods, where none was measured: the slower nodes of the lab. */
+/** Seconds per node in addition to its pods' grace periods, used without a measurement: the slower nodes of the lab. */
 const usualNodeSeconds = 40;
 
-/** Seconds of what is not about single nodes – coexistence and clean-up –, and of each node in the cut-over, in the lab. */
+/** Seconds in the lab for coexistence and cleanup together, and per node for the cutover. */
 const usualClusterSeconds = 120;
 const usualCutOverSeconds = 15;
 
-/** Makes the plan from what was read. */
+/** Computes the plan. */
 export function makePlan(
   canal: NonNullable<ClusterFacts['canal']>,
   nodes: readonly NodeFacts[],
@@ -109,7 +109,7 @@ export function makePlan(
   };
 }
 
-/** How long what is left will take, from the times of the nodes that are done. */
+/** Estimates the remaining duration from the durations of the finished nodes. */
 export function estimate(
   waves: readonly Wave[],
   drains: readonly NodeDrain[],
@@ -120,7 +120,7 @@ export function estimate(
   const measured = times.reduce((sum, seconds) => sum + seconds, 0) / times.length;
   const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
   const graceOf = (node: string): number => graces.get(node) ?? 0;
-  // What was measured has grace periods in it already.
+  // Measured durations already include grace periods.
   const perNode = times.length === 0 ? usualNodeSeconds : measured;
   const ofWave = (wave: Wave): number =>
     Math.max(...wave.nodes.map((node) => perNode + (times.length === 0 ? graceOf(node) : 0)));
@@ -138,7 +138,10 @@ export function estimate(
   };
 }
 
-/** How values differ, one line for each path. Values that hold secrets are none of the migration's: names alone. */
+/**
+ * Returns the differences between values, one line per path. The migration sets no secret values: they appear by name
+ * only.
+ */
 export function valueChanges(from: HelmValues, to: HelmValues): string[] {
   const [before, after] = [flat(from), flat(to)];
   const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
@@ -150,7 +153,7 @@ export function valueChanges(from: HelmValues, to: HelmValues): string[] {
   });
 }
 
-/** Values by path; a list is a value. */
+/** Returns the values by path; a list is a single value. */
 function flat(values: HelmValues, path = ''): Map<string, string> {
   const found = new Map<string, string>();
   for (const [key, value] of Object.entries(values)) {

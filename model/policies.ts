@@ -1,35 +1,38 @@
-/** What becomes of one policy on Cilium. */
+/** Result of the comparison of one policy on Cilium. */
 export interface PolicyVerdict {
-  /** Kind, namespace and name. */
+  /** Kind, namespace and name of the policy. */
   policy: string;
-  /** Judged the same for every flow; the same as long as the conditions hold; or otherwise for some flow. */
+  /**
+   * `equal`: the same verdict for every flow; `equal-if`: the same under conditions; `different`: another verdict for a
+   * flow.
+   */
   verdict: 'equal' | 'equal-if' | 'different';
-  /** What has to hold, for `equal-if`. */
+  /** Conditions that must hold, for `equal-if`. */
   conditions: string[];
-  /** For `different`: what Cilium has no words for, and flows that are judged otherwise. */
+  /** For `different`: features without a Cilium equivalent, and flows with another verdict. */
   reasons: string[];
-  /** What Cilium is given for it: for Kubernetes' own, what is added beside it. */
+  /** Objects created for it on Cilium. For a Kubernetes NetworkPolicy: the additional ones. */
   objects: string[];
 }
 
-/** What becomes of a cluster's policies on Cilium. */
+/** Result of the comparison of a cluster's policies on Cilium. */
 export interface PolicyReport {
-  /** How many there are of each kind. */
+  /** Number of policies of each kind. */
   counts: Record<string, number>;
-  /** How many kinds of flows both networks' rules were asked about. */
+  /** Number of classes of flows that the rules of both networks were evaluated for. */
   flows: number;
-  /** How many policies are judged the same, whatever comes. */
+  /** Number of policies with the same verdict for every flow. */
   equal: number;
-  /** The others, and those for which something is made. At most {@link maxTold}. */
+  /** Other policies, and those with translated objects. At most {@link maxTold}. */
   policies: PolicyVerdict[];
-  /** How many more there are than are told. */
+  /** Number of policies left out of `policies`. */
   more: number;
 }
 
-/** A report is part of a workflow's history: so many policies are told one by one. */
+/** Maximum number of policies listed one by one: a report is part of a workflow's history. */
 const maxTold = 100;
 
-/** Sums verdicts up. */
+/** Summarizes verdicts. */
 export function policyReport(
   counts: Record<string, number>,
   flows: number,
@@ -48,14 +51,14 @@ export function policyReport(
   };
 }
 
-/** The policies that are judged otherwise on Cilium. */
+/** Returns the policies with a different verdict on Cilium. */
 export function differentPolicies({ policies }: PolicyReport): PolicyVerdict[] {
   return policies.filter(({ verdict }) => verdict === 'different');
 }
 
-/** What {@link clusterPolicyReport} finds. */
+/** Result of {@link clusterPolicyReport}. */
 export interface ClusterPolicyReport extends PolicyReport {
   cluster: string;
-  /** Whether every policy is judged the same on Cilium, at least under the conditions that are told. */
+  /** True when every policy has the same verdict on Cilium, at least under the listed conditions. */
   same: boolean;
 }

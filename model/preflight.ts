@@ -1,6 +1,6 @@
 import type { FailureType } from './failure-types.ts';
 
-/** Every check before a migration, by the name that waivers and scripts use: never renamed. */
+/** Names of the preflight checks, which waivers and scripts use: never renamed. */
 export const checkNames = [
   'source-network',
   'calico-features',
@@ -39,38 +39,38 @@ export const checkNames = [
 /** One of {@link checkNames}. */
 export type CheckName = (typeof checkNames)[number];
 
-/** What a check says: go on, look at this, or do not begin. */
+/** Verdict of a check: pass, warn, or block the migration. */
 export type Verdict = 'pass' | 'warn' | 'block';
 
 /** The outcome of one check. */
 export interface CheckOutcome {
   check: CheckName;
   verdict: Verdict;
-  /** What was seen. */
+  /** Observed state. */
   evidence: string[];
-  /** What to do about it; none for a check that passes. */
+  /** Remedy; undefined for a check that passes. */
   fix?: string;
-  /** How long it took, in ms. */
+  /** Duration in ms. */
   ms: number;
-  /** Why it does not hold the migration up although it blocks. */
+  /** Reason of the waiver with which the migration continues although the check blocks. */
   waived?: string;
 }
 
-/** A check that may fail, and why. */
+/** A check that may block without stopping the migration, with the reason. */
 export interface Waiver {
   check: CheckName;
   reason: string;
 }
 
-/** What the workflow `preflight` ends with. */
+/** Result of the workflow `preflight`. */
 export interface PreflightReport {
   cluster: string;
-  /** Whether a migration with this input would begin. */
+  /** True when a migration with this input would start. */
   mayBegin: boolean;
   outcomes: CheckOutcome[];
 }
 
-/** Marks the outcomes that a waiver is about. */
+/** Marks the waived outcomes. */
 export function withWaivers(outcomes: readonly CheckOutcome[], waivers: readonly Waiver[]): CheckOutcome[] {
   return outcomes.map((outcome) => {
     const waiver = waivers.find(({ check }) => check === outcome.check);
@@ -78,12 +78,12 @@ export function withWaivers(outcomes: readonly CheckOutcome[], waivers: readonly
   });
 }
 
-/** The outcomes that hold a migration up. */
+/** Returns the outcomes that block a migration. */
 export function blockers(outcomes: readonly CheckOutcome[]): CheckOutcome[] {
   return outcomes.filter(({ verdict, waived }) => verdict === 'block' && waived === undefined);
 }
 
-/** The failure of a run that may not begin; undefined when it may. */
+/** Returns the failure of a run that must not start; undefined when it may start. */
 export function preflightFailure(
   outcomes: readonly CheckOutcome[]
 ): { type: FailureType; message: string } | undefined {

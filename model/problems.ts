@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { summarizeLines } from './summarize.ts';
 
-/** A failure is kept in the history: it is not to grow with what was sent. */
+/** Limits of a failure, which is kept in the history: it must not grow with the size of the input. */
 const maxProblems = 20;
 const maxProblemLength = 300;
 
-/** One line for each thing that is wrong; `whole` names what was read, for problems of no single field. */
+/** Returns one line per problem; `whole` names the data, for problems without a field. */
 export function problemsOf(error: z.ZodError, whole: string): string[] {
   const lines = error.issues.map((issue) => {
     const where = issue.path.length > 0 ? issue.path.join('.') : whole;

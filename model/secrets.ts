@@ -1,24 +1,27 @@
 /**
- * Looks for what must not be in an input: Temporal keeps it in a history for months, where more people read it than may know
- * it. What a key is called tells it, or what a text looks like.
+ * Detection of secrets in an input. Temporal keeps inputs in a history for months, readable for more people than may
+ * know the secret. Secrets are detected by the name of their field, or by their format.
  */
 
-/** Names of fields that hold a secret itself, rather than the name of a Secret. */
+/** Names of fields that contain a secret itself, not the name of a Secret. */
 const secretNames =
   /(^|[-_.])(password|passwd|token|bearer|credentials?)$|(api|access|secret|private|encryption)[-_]?key$|(Password|Token)$/i;
 
-/** Texts that are secrets, whatever they are called. */
+/** Formats of secrets, in a field of any name. */
 const secretTexts: readonly RegExp[] = [
   /-----BEGIN [A-Z ]*PRIVATE KEY-----/,
-  // The last of these words in base64, at each of the three ways in which it can be aligned.
+  // The last of these words in base64, in each of its three alignments.
   /UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW/,
-  // A JSON web token, such as a service account's.
+  // A JSON web token, such as that of a service account.
   /\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}/,
   /client-key-data\s*["']?\s*:/,
   /\bAKIA[0-9A-Z]{16}\b/,
 ];
 
-/** Whether a text looks like a secret. @param path of it within what was given; its last name tells, too. */
+/**
+ * True when a text looks like a secret.
+ * @param path path of the text within the input; its last name is checked too.
+ */
 export function isSecret(path: string, text: string): boolean {
   const name = path.split('.').at(-1) ?? '';
   return (text !== '' && secretNames.test(name)) || secretTexts.some((looks) => looks.test(text));

@@ -4,7 +4,7 @@ import type { Plan } from './plan.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { Rehearsal } from './dry-run.ts';
 
-/** The phases of a cluster's migration, in order; the last two are the way back. */
+/** Phases of a cluster's migration, in order; the last two belong to a rollback. */
 export const phases = [
   'preflight',
   'plan',
@@ -21,8 +21,8 @@ export const phases = [
 export type Phase = (typeof phases)[number];
 
 /**
- * What becomes of a node. `failed`, `skipped`, `not-ready` and `rolled-back` ones are set aside until somebody retries
- * them, or, for `not-ready`, until they are Ready again; `gone` ones have left the cluster.
+ * State of a node. `failed`, `skipped`, `not-ready` and `rolled-back` nodes are sidelined until an operator retries
+ * them, or, for `not-ready`, until they are Ready again; `gone` nodes have left the cluster.
  */
 export type NodeState =
   | 'pending'
@@ -36,29 +36,29 @@ export type NodeState =
   | 'rolled-back'
   | 'gone';
 
-/** Who decided, why, and when (ISO 8601, UTC). */
+/** Author, reason and time (ISO 8601, UTC) of a decision. */
 export interface Decision {
   by: string;
   reason: string;
   at: string;
 }
 
-/** What keeps a pod on its node. */
+/** A pod that keeps a drain from finishing. */
 export interface Blocker {
   /** namespace/name */
   pod: string;
-  /** In words, with the disruption budget's name where it is one. */
+  /** Text of the reason, with the name of the disruption budget where there is one. */
   reason: string;
-  /** `stuck`: its grace period is over and it is still there. */
+  /** `stuck`: the pod still exists after its grace period. */
   kind: 'budget' | 'ends' | 'stuck' | 'waits';
 }
 
-/** What a node's workflow tells its cluster's. */
+/** Progress that a node's workflow reports to its cluster's workflow. */
 export interface NodeProgress {
   node: string;
-  /** What holds it up; empty when nothing does. */
+  /** Current blockers; empty when there are none. */
   blockers: Blocker[];
-  /** What it waits for a human to do. */
+  /** Action of an operator that it waits for. */
   waitingFor?: string;
 }
 
@@ -66,82 +66,82 @@ export interface NodeProgress {
 export interface NodeStatus {
   name: string;
   state: NodeState;
-  /** Number of the wave that it is or was in. */
+  /** Number of its current or last wave. */
   wave?: number;
-  /** Who let it go on. */
+  /** Approval of its migration. */
   approval?: Decision;
-  /** Who set it aside, or took it up again. */
+  /** Decision to skip, retry or roll it back. */
   decision?: Decision;
-  /** When its latest migration began and ended, whatever with (ISO 8601, UTC). */
+  /** Start and end of its latest migration, whether it succeeded or failed (ISO 8601, UTC). */
   startedAt?: string;
   endedAt?: string;
-  /** Seconds that its migration took. */
+  /** Duration of its migration, in seconds. */
   seconds?: number;
-  /** Why it failed. */
+  /** Cause of its failure. */
   failure?: { type: string; message: string };
-  /** What its workflow waits for a human to do. */
+  /** Action of an operator that its workflow waits for. */
   waitingFor?: string;
-  /** What holds it up just now. */
+  /** Current blockers. */
   blockers?: Blocker[];
 }
 
-/** Where a migration is. */
+/** State of a cluster's migration. */
 export interface MigrationStatus {
   cluster: string;
   phase: Phase;
-  /** What it waits for just now, in words; undefined while it works. */
+  /** Text of what the migration waits for; undefined while it works. */
   waitingFor?: string;
-  /** Since when (ISO 8601, UTC), how often that was called to mind, and the messages that end it. */
+  /** Start of the wait (ISO 8601, UTC), number of reminders so far, and the messages that end it. */
   waiting?: { since: string; reminders: number; answers: Answer[] };
-  /** Who paused it. */
+  /** Decision to pause it. */
   paused?: Decision;
-  /** Nodes of one wave at most. */
+  /** Maximum number of nodes in one wave. */
   concurrency: number;
-  /** Waves begun so far. */
+  /** Number of waves started so far. */
   waves: number;
   nodes: NodeStatus[];
-  /** Who approved the plan and the clean-up. */
+  /** Approvals of the plan and of the cleanup. */
   approvals: { plan?: Decision; cleanup?: Decision };
-  /** When each phase began (ISO 8601, UTC) and how long it took, in seconds; none yet for the current one. */
+  /** Start (ISO 8601, UTC) and duration in seconds of each phase; the current one has no duration yet. */
   timeline: { phase: Phase; startedAt: string; seconds?: number }[];
-  /** Messages that made no sense, and other things worth knowing, newest last; at most 50 are kept. */
+  /** Refused messages and other notable events, newest last; at most 50 are kept. */
   notes: string[];
 }
 
 /** A message that ends a wait. */
 export interface Answer {
-  /** What it does, in a word or two. */
+  /** Effect of the message, in a word or two. */
   does: string;
   message: string;
   input: Readonly<Record<string, string | number | boolean>>;
 }
 
-/** How many notes are kept. */
+/** Maximum number of notes. */
 export const maxNotes = 50;
 
-/** The result of a migration. */
+/** Result of a migration. */
 export interface MigrationReport extends MigrationStatus {
-  /** False when the cluster had been migrated before and there was nothing to do. */
+  /** False when the cluster was already migrated and there was nothing to do. */
   changed: boolean;
-  /** Outcomes of the checks that it began with. */
+  /** Outcomes of its preflight checks. */
   preflight?: CheckOutcome[];
-  /** What became of the policies. */
+  /** Result of the policy comparison. */
   policies?: PolicyReport;
-  /** What was measured on every kind of path, by stage. */
+  /** Measurements of every kind of path, by stage. */
   ledger?: Ledger;
-  /** Of a dry run: what would be done, as a plan and step by step. */
+  /** Of a dry run: the plan, and the result of each step. */
   plan?: Plan;
   rehearsal?: Rehearsal[];
-  /** Where Calico's objects were exported to: `namespace/name` of ConfigMaps. */
+  /** ConfigMaps with the export of Calico's objects, `namespace/name`. */
   calicoExport?: string[];
 }
 
-/** A blocker in one line. */
+/** Formats a blocker in one line. */
 export function blockerText({ pod, reason }: Blocker): string {
   return `pod ${pod}: ${reason}`;
 }
 
-/** How many are in each state, in words. */
+/** Formats the number of items in each state. */
 export function countsText(list: readonly { state: string }[]): string {
   const states = new Map<string, number>();
   for (const { state } of list) states.set(state, (states.get(state) ?? 0) + 1);

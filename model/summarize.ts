@@ -1,6 +1,7 @@
 /**
- * Lists the first items in one line, separated by commas, and how many more there are.
- * @param limit how many items are listed at most. @default 10
+ * Lists the first items in one line, separated by commas, and the number of the others.
+ * @param limit maximum number of listed items.
+ * @default 10
  */
 export function summarizeList(items: readonly string[], limit = 10): string {
   const more = items.length > limit ? ` and ${items.length - limit} more` : '';
@@ -8,8 +9,9 @@ export function summarizeList(items: readonly string[], limit = 10): string {
 }
 
 /**
- * The first lines, and one that says how many more there are.
- * @param what what the lines are about, in plural. @default nothing is said about it
+ * Returns the first lines, and one with the number of the others.
+ * @param what subject of the lines, in plural.
+ * @default no subject
  */
 export function summarizeLines(lines: readonly string[], limit: number, what = ''): string[] {
   const more = lines.length - limit;

@@ -7,31 +7,31 @@ export interface Candidate {
   hostsWorker: boolean;
 }
 
-/** Nodes that are migrated at the same time, and why these. */
+/** Nodes that are migrated in parallel, and the reason for the choice. */
 export interface Wave {
   nodes: string[];
   reason: string;
 }
 
-/** What decides about waves beside the nodes themselves. */
+/** Rules for waves, in addition to the nodes themselves. */
 export interface WaveRules {
-  /** Nodes of one wave at most. */
+  /** Maximum number of nodes in one wave. */
   size: number;
-  /** Node to begin with. */
+  /** Node to migrate first. */
   canary?: string | undefined;
-  /** Whether a node is migrated already, so that no canary is needed any more. */
+  /** True when a node is already migrated: no canary is needed. */
   proven: boolean;
 }
 
 /**
- * The next wave of those that are left: first one canary, then workers by name, then control planes one at a time (so
- * that etcd keeps its quorum), and last the node that runs the worker. Undefined when none is left.
+ * Returns the next wave of the remaining nodes: first one canary, then workers by name, then control planes one at a
+ * time (so that etcd keeps its quorum), and last the node that runs the worker. Undefined when no node is left.
  */
 export function nextWave(left: readonly Candidate[], rules: WaveRules): Wave | undefined {
   return waveOf(ranked(left), rules);
 }
 
-/** All waves that are to come, if nothing changes. */
+/** Returns all remaining waves, if nothing changes. */
 export function allWaves(left: readonly Candidate[], rules: WaveRules): Wave[] {
   const waves: Wave[] = [];
   let remaining = ranked(left);
@@ -39,13 +39,13 @@ export function allWaves(left: readonly Candidate[], rules: WaveRules): Wave[] {
     const wave = waveOf(remaining, { ...rules, proven: rules.proven || waves.length > 0 });
     if (wave === undefined) return waves;
     waves.push(wave);
-    // But for a canary that was asked for, they are the first of those that are left.
+    // Except for a requested canary, the nodes of a wave are the first of the remaining ones.
     const isFirst = wave.nodes[0] === remaining[0]?.name;
     remaining = isFirst ? remaining.slice(wave.nodes.length) : remaining.filter(({ name }) => name !== wave.nodes[0]);
   }
 }
 
-/** The next wave of nodes in their order. */
+/** Returns the next wave of the ordered nodes. */
 function waveOf(order: readonly Candidate[], { size, canary, proven }: WaveRules): Wave | undefined {
   const [first] = order;
   if (first === undefined) return undefined;
@@ -58,7 +58,7 @@ function waveOf(order: readonly Candidate[], { size, canary, proven }: WaveRules
   return { nodes: workers.map((node) => node.name), reason: 'workers, by name' };
 }
 
-/** Workers, control planes, the node that runs the worker; each by name. */
+/** Sorts: workers, control planes, the node that runs the worker; each by name. */
 function ranked(left: readonly Candidate[]): Candidate[] {
   return [...left].sort((a, b) => rank(a) - rank(b) || byName(a, b));
 }

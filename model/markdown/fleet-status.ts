@@ -2,7 +2,7 @@ import type { FleetCluster, FleetStatus } from '../fleet-status.ts';
 import { countsText } from '../status.ts';
 import { cell, tableHeader, tableRow } from './table.ts';
 
-/** The status as Markdown, for the Web UI's current details. */
+/** Formats the status of a fleet as Markdown, for the current details in the Web UI. */
 export function fleetMarkdown(status: FleetStatus): string {
   const lines = [`**${status.fleet}**: ${countsText(status.clusters)}`, ''];
   if (status.paused !== undefined) lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason)}`, '');

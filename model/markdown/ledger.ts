@@ -1,7 +1,7 @@
 import { byKind, ledgerStages, pathKinds, type Ledger, type LedgerRow, type PathKind } from '../ledger.ts';
 import { tableHeader, tableRow } from './table.ts';
 
-/** The ledger as a Markdown table: a line for each kind of path, with what was before, during and after. */
+/** Formats the ledger as a Markdown table: one row per kind of path, with the stages before, during and after. */
 export function ledgerMarkdown(ledger: Ledger): string {
   const stages = ledgerStages.filter((stage) => ledger[stage] !== undefined);
   const sums = new Map(stages.map((stage) => [stage, byKind(ledger[stage] ?? [])]));

@@ -2,11 +2,11 @@ import type { NodeDrain, Plan } from '../plan.ts';
 import { summarizeLines } from '../summarize.ts';
 import { tableHeader, tableRow } from './table.ts';
 
-/** At most this many waves, and this many items of a list, are shown one by one. */
+/** Maximum number of waves, and of items in a list, that are shown one by one. */
 const maxWaves = 50;
 const maxItems = 100;
 
-/** The plan as Markdown. */
+/** Formats the plan as Markdown. */
 export function planMarkdown(plan: Plan): string {
   const { source, target, estimate: time } = plan;
   const lines = [

@@ -3,7 +3,7 @@ import { cell, tableHeader } from './table.ts';
 
 const words = { equal: 'the same', 'equal-if': 'the same, if', different: '**different**' };
 
-/** The report as Markdown. */
+/** Formats the policy report as Markdown. */
 export function policyMarkdown(report: PolicyReport): string {
   const { counts, flows, equal, policies, more } = report;
   const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);

@@ -1,6 +1,6 @@
 import type { CheckOutcome } from '../preflight.ts';
 
-/** The outcomes as Markdown: those that need attention first, each with what to do. */
+/** Formats the outcomes as Markdown: those that need attention first, each with its remedy. */
 export function preflightMarkdown(outcomes: readonly CheckOutcome[]): string {
   const passed = outcomes.filter(({ verdict }) => verdict === 'pass');
   const lines: string[] = [];

@@ -8,17 +8,17 @@ import { planMarkdown } from './plan.ts';
 import { preflightMarkdown } from './preflight.ts';
 import { cell, tableHeader, tableRow } from './table.ts';
 
-/** At most this many nodes are shown as a table; more are counted by their state. */
+/** Maximum number of nodes shown as a table; more nodes are counted by state. */
 const maxRows = 100;
 
-/** What is shown beside the status, once it is there. */
+/** Details shown next to the status, once they exist. */
 export interface StatusDetails {
   preflight?: readonly CheckOutcome[] | undefined;
   plan?: Plan | undefined;
   ledger?: Ledger | undefined;
 }
 
-/** The status as Markdown, for the Web UI's current details. */
+/** Formats the status as Markdown, for the current details in the Web UI. */
 export function statusMarkdown(status: MigrationStatus, workflowId: string, details: StatusDetails = {}): string {
   const lines = [`**${cell(status.cluster)}**: ${status.phase}`, ''];
   if (status.paused !== undefined) {
@@ -37,7 +37,7 @@ export function statusMarkdown(status: MigrationStatus, workflowId: string, deta
   return lines.join('\n');
 }
 
-/** What matters in the phase: the checks and the plan at first, then what was measured. */
+/** Returns the details that matter in the phase: first the checks and the plan, later the measurements. */
 function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): string[] {
   const early = phase === 'preflight' || phase === 'plan';
   const lines: string[] = [];
@@ -54,7 +54,7 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
 function nodeLines(nodes: readonly NodeStatus[]): string[] {
   if (nodes.length === 0) return [];
   const lines = [countsText(nodes), ''];
-  // Those on which nothing happens are of the least interest.
+  // Nodes on which nothing happens matter least.
   const shown = nodes.length <= maxRows ? nodes : nodes.filter(({ state }) => !['pending', 'migrated'].includes(state));
   if (shown.length === 0) return lines;
   lines.push(...tableHeader('node', 'state', 'approved by', 'seconds', ''));
@@ -65,7 +65,7 @@ function nodeLines(nodes: readonly NodeStatus[]): string[] {
   return [...lines, ''];
 }
 
-/** Why a node is in its state: its failure, what it waits for, or what blocks it. */
+/** Returns the reason for the state of a node: its failure, what it waits for, or its blockers. */
 function reasonOf({ failure, waitingFor, blockers = [] }: NodeStatus): string {
   return failure?.message ?? waitingFor ?? blockers.map(blockerText).join('; ');
 }
