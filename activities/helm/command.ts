@@ -4,20 +4,20 @@ import { Context } from '@temporalio/activity';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 
-/** How Helm is run. */
+/** Settings for running Helm. */
 export interface HelmSettings {
-  /** Helm's binary, version 3.14 or newer, or 4. */
+  /** Path of the Helm binary, version 3.14 or newer, or 4. */
   binary: string;
   /**
-   * Where charts may come from: an `oci://` reference or a folder each, and whatever is below it. @default anywhere that
-   * an input can name
+   * Allowed sources of charts: `oci://` references or folders, including everything below them.
+   * @default any source that an input can name
    */
   charts?: readonly string[] | undefined;
 }
 
 /**
- * A chart as Helm's commands take it: a path as it is, anything else with its version.
- * @throws InvalidInput when the worker may not take charts from there.
+ * Returns the arguments that name a chart: a path alone, any other chart with its version.
+ * @throws InvalidInput when the worker may not take charts from this source.
  */
 export function chartArguments({ charts }: HelmSettings, chart: string, version: string): string[] {
   if (charts !== undefined && !charts.some((source) => chart === source || chart.startsWith(`${source}/`))) {
@@ -27,7 +27,7 @@ export function chartArguments({ charts }: HelmSettings, chart: string, version:
   return chart.startsWith('/') ? [chart] : [chart, '--version', version];
 }
 
-/** Runs Helm without a shell; cancellation tells it to end in order, so that the release is not left pending. */
+/** Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending. */
 export async function runHelm({ binary }: HelmSettings, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();
   const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -40,7 +40,7 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   child.stdin.on('error', () => {
-    // Helm that ends early closes its input; its exit code tells why.
+    // Helm closes its input when it exits early; its exit code gives the reason.
   });
   child.stdin.end(input);
   try {

@@ -6,24 +6,24 @@ export interface Revision {
   status: string;
 }
 
-/** What to do about a release before it can be upgraded. */
+/** Required action before a release can be upgraded. */
 export type ReleasePlan =
-  /** It can be installed or upgraded. */
+  /** The release can be installed or upgraded. */
   | { action: 'apply' }
-  /** It may be as wanted already: compare its values. */
+  /** The release may already be as desired: compare its values. */
   | { action: 'compare' }
-  /** A Helm may be at work on it. */
+  /** A Helm process may be working on the release. */
   | { action: 'wait'; revision: number }
-  /** The Helm that was at work on it has died: its record has to go, or every later command is refused. */
+  /** The Helm process that worked on the release has died: delete its record, or every later command is refused. */
   | { action: 'forget'; revision: number };
 
-/** A Helm that is at work is given this long to end, in ms: it has no more to do than to send the objects. */
+/** Time in ms after which a Helm process counts as dead; it only has to send the objects. */
 const workingMs = 60_000;
 
 /**
- * Decides from a release's revisions, newest or oldest first. Never a roll-back or an uninstall: the network of a whole
- * cluster is not taken back because one command was cut short. Forgetting the record leaves what was applied as it is,
- * and the next upgrade makes it whole.
+ * Decides from a release's revisions, in any order. The result is never a rollback or an uninstall: one interrupted
+ * command must not remove the network of a whole cluster. Deleting the record leaves the applied objects unchanged, and
+ * the next upgrade completes them.
  * @param now in ms since the epoch.
  */
 export function planRelease(history: readonly Revision[], now: number): ReleasePlan {
@@ -40,7 +40,7 @@ export function planRelease(history: readonly Revision[], now: number): ReleaseP
       return { action: age < workingMs ? 'wait' : 'forget', revision: latest.revision };
     }
     default:
-      // Failed, superseded, uninstalled: the next upgrade --install makes it good.
+      // Failed, superseded, uninstalled: the next upgrade --install repairs it.
       return { action: 'apply' };
   }
 }

@@ -12,10 +12,10 @@ import { poll } from '../support/poll.ts';
 import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
 
-/** Release name of Cilium, as its documentation has it. */
+/** Release name of Cilium, as in its documentation. */
 const ciliumRelease = 'cilium';
 
-/** Helm's own limit for one command, in seconds; shorter than the activity's, so that Helm ends in order. */
+/** Helm's own timeout for one command, in seconds; shorter than the activity's, so that Helm terminates gracefully. */
 const helmTimeoutSeconds = 600;
 
 /** Input of `applyHelmRelease`. */
@@ -23,25 +23,25 @@ export interface ReleaseTarget {
   cluster: string;
   /** An `oci://` reference, or a path on the worker's machine. */
   chart: string;
-  /** Version; not used for a path. */
+  /** Version; ignored for a path. */
   version: string;
-  /** All values that differ from the chart's own. */
+  /** All values that differ from the chart's defaults. */
   values: HelmValues;
 }
 
-/** What Helm tells of a release; `version` is the chart's. */
+/** Helm's metadata of a release; `version` is the chart's. */
 interface ReleaseMetadata {
   version: string;
 }
 
-/** The activities on Helm's releases. */
+/** Creates the activities on Helm's releases. */
 export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
-     * Makes the release be as given: installs or upgrades it, or does nothing when it is so already. A release that a dead
-     * Helm left pending is mended first. Neither atomic nor waiting: a half-working CNI that is uninstalled again is worse
-     * than one to look at, and waiting is for the agents' own activity.
-     * @throws HelmFailed with the end of what Helm said.
+     * Reconciles the release: installs or upgrades it, or does nothing when it is already as desired. First repairs a
+     * release that a dead Helm process left pending. Uses neither `--atomic` nor `--wait`: uninstalling a half-working
+     * CNI is worse than keeping it for inspection, and another activity waits for the agents.
+     * @throws HelmFailed with the end of Helm's output.
      */
     applyHelmRelease: withFailures(
       'apply the Helm release',
@@ -69,8 +69,8 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
     ),
 
     /**
-     * Removes Cilium's release. The image that its agents ran is written down first: the nodes are cleaned with it.
-     * @throws HelmFailed with the end of what Helm said.
+     * Uninstalls Cilium's release. First records the image of its agents, with which the nodes are cleaned.
+     * @throws HelmFailed with the end of Helm's output.
      */
     uninstallCilium: withFailures('remove Cilium', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -97,7 +97,7 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
   };
 }
 
-/** Values that Cilium's release has; none where there is no release. */
+/** Returns the values of Cilium's release; none when there is no release. */
 export async function releaseValues(clusters: Clusters, helm: HelmSettings, cluster: string): Promise<HelmValues> {
   const scope = await scopeOf(clusters, cluster);
   if ((await readHistory(helm, scope)).length === 0) return {};
@@ -105,7 +105,10 @@ export async function releaseValues(clusters: Clusters, helm: HelmSettings, clus
     {}) as HelmValues;
 }
 
-/** Has the API server say what it would make of the release, changing nothing. @throws HelmFailed when it refuses. */
+/**
+ * Runs a server-side dry run of the release; nothing is changed.
+ * @throws HelmFailed when the API server refuses it.
+ */
 export async function rehearseRelease(
   clusters: Clusters,
   helm: HelmSettings,
@@ -132,7 +135,7 @@ async function readHistory(helm: HelmSettings, scope: readonly string[]): Promis
   }
 }
 
-/** Waits for a Helm that may be at work on the release, and clears away what a dead one left. */
+/** Waits for a Helm process that may be working on the release, and deletes the record that a dead one left. */
 async function untilFree(
   helm: HelmSettings,
   scope: readonly string[],

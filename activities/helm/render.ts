@@ -5,23 +5,24 @@ import type { MigrationInput } from '../../model/input.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 
-/** What a chart makes of values. */
+/** Result of rendering a chart with values. */
 export interface RenderedChart {
   objects: KubernetesObject[];
   /** The ConfigMap that the agents read. */
   config: Record<string, string>;
-  /** Keys that a rendered object has twice. */
+  /** Keys that occur twice in a rendered object. */
   duplicates: string[];
-  /** Values of the caller that the chart has no value of that name for, by path. */
+  /** Paths of the caller's values that the chart does not define. */
   unknownValues: string[];
 }
 
 type ConfigMap = KubernetesObject & { data?: Record<string, string> };
 
 /**
- * Renders Cilium's chart as it is applied first, beside Canal, without asking the cluster. Helm itself checks the values against the chart's schema.
- * @param kubernetesVersion what the chart is told of the cluster.
- * @throws HelmFailed with what Helm said, when the chart cannot be fetched or rendered.
+ * Renders Cilium's chart as it is first applied, for coexistence with Canal, without access to the cluster. Helm itself
+ * checks the values against the chart's schema.
+ * @param kubernetesVersion Kubernetes version that the chart renders for.
+ * @throws HelmFailed with Helm's output, when the chart cannot be fetched or rendered.
  */
 export async function renderChart(
   helm: HelmSettings,
@@ -32,7 +33,7 @@ export async function renderChart(
   const args = ['template', 'cilium', ...source, '--namespace', ciliumNamespace, '--kube-version', kubernetesVersion];
   const text = await runHelm(helm, [...args, '--values', '-'], JSON.stringify(coexistenceValues(input)));
   const defaults = await runHelm(helm, ['show', 'values', ...source]);
-  // A key that is there twice is an error of YAML; which of the two counts depends on who reads it.
+  // A duplicate key is an error in YAML; which of the two applies depends on the parser.
   const documents = [...parseAllDocuments(text)];
   const duplicates = documents.flatMap((document) =>
     document.errors.some(({ code }) => code === 'DUPLICATE_KEY') ? [`a key of ${nameOf(document.toJS())}`] : []
@@ -50,7 +51,10 @@ export async function renderChart(
   };
 }
 
-/** Paths of values for which the chart has none of that name. Where the chart's own is empty, anything may be in it. */
+/**
+ * Returns the paths of values that the chart does not define. Where the chart's own value is empty, any value is
+ * allowed.
+ */
 export function unknownValues(given: HelmValues, known: HelmValues, path = ''): string[] {
   return Object.entries(given).flatMap(([key, value]) => {
     const where = `${path}${key}`;

@@ -1,10 +1,10 @@
 /**
- * How a container of the coexistence image tells that it does its work: asked until it does, and not again, because each
- * time a program is started on the node.
+ * Startup probe of the coexistence image's containers. It runs until the container is ready and not after that, because
+ * each probe starts a process on the node.
  */
 export const startup = { exec: { command: ['/coexistence', 'ready'] }, periodSeconds: 1, failureThreshold: 600 };
 
-/** Where it writes that down. */
+/** Volume in which the container records that it is ready. */
 export const scratchSpace = {
   mounts: [{ name: 'scratch', mountPath: '/tmp' }],
   volumes: [{ name: 'scratch', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } }],

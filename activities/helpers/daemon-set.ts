@@ -4,7 +4,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { poll } from '../support/poll.ts';
 
-/** A DaemonSet of ours, with a pod on every node, whatever the node is reserved for. */
+/** Builds one of our DaemonSets, with a pod on every node, regardless of taints. */
 export function ownDaemonSet(name: string, podSpec: object): NamedObject & Record<string, unknown> {
   const labels = { app: name, ...ownedLabels };
   return {
@@ -22,7 +22,10 @@ export function ownDaemonSet(name: string, podSpec: object): NamedObject & Recor
   };
 }
 
-/** Waits until a DaemonSet of ours runs on every node. @throws AgentNotReady when it does not in time. */
+/**
+ * Waits until one of our DaemonSets runs on every node.
+ * @throws AgentNotReady on timeout.
+ */
 export async function ownDaemonSetReady({ apps }: ClusterConnection, name: string): Promise<void> {
   await poll(
     async () => {

@@ -24,18 +24,18 @@ export interface IdentityBridgeTarget {
 
 type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
 
-/** So many requests are made at a time. */
+/** Maximum number of parallel requests. */
 const requestsAtOnce = 10;
 
-/** At most so many are named in what is waited for. */
+/** Maximum number of pods that are named in the description of a wait. */
 const maxNamed = 5;
 
-/** The activities on the identity bridge. */
+/** Creates the activities on the identity bridge. */
 export function createIdentityBridgeActivities(clusters: Clusters) {
   return {
     /**
-     * Runs the identity bridge, and waits until every pod that is still on Canal has its CiliumEndpoint. The bridge goes on
-     * whatever becomes of the worker.
+     * Deploys the identity bridge, and waits until every pod that is still on Canal has its CiliumEndpoint. The bridge
+     * keeps running when the worker stops.
      * @throws AgentNotReady naming the pods that have none.
      */
     deployIdentityBridge: withFailures(
@@ -49,14 +49,17 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
       }
     ),
 
-    /** Makes sure that a bridge runs and is in step, before a node is flipped. @throws AgentNotReady when none is. */
+    /**
+     * Waits until one replica of the bridge runs and is in sync; required before a node is flipped.
+     * @throws AgentNotReady on timeout.
+     */
     requireIdentityBridge: withFailures('look at the identity bridge', async ({ cluster }: NodeTarget): Promise<void> =>
       bridgeRuns(await clusters.connect(cluster), 'one')
     ),
 
     /**
-     * Stops the bridge and removes what it made: its CiliumEndpoints, and the addresses it wrote into annotations of pods
-     * on Cilium. Identities that nobody uses any more are Cilium's to collect. Nothing is done where there is no bridge.
+     * Stops the bridge and removes its objects: its CiliumEndpoints, and the addresses that it wrote into annotations
+     * of pods on Cilium. Cilium collects unused identities itself. Does nothing where there is no bridge.
      */
     removeIdentityBridge: withFailures(
       'remove the identity bridge',
@@ -93,11 +96,11 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
   };
 }
 
-/** Takes the address out of a pod's annotations. A pod that went meanwhile took it along. */
+/** Removes the address from a pod's annotations. A deleted pod is ignored. */
 async function forgetAddress({ objects }: ClusterConnection, { name, namespace: where }: PodFacts): Promise<void> {
   const annotations = { [calicoAddressAnnotation]: null };
   const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: where, annotations } };
-  // The library's type knows no null, which removes.
+  // A null removes the key, but the library's type does not allow null.
   await ifFound(objects.patch(patch as unknown as KubernetesObject));
 }
 
@@ -127,8 +130,8 @@ async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): 
 }
 
 /**
- * Replicas that are ready; none while the deployment's controller has not seen its latest generation.
- * @param updated how many replicas have to be of that generation. @default any number
+ * Returns the number of ready replicas; 0 until the deployment's controller has observed its latest generation.
+ * @param updated number of replicas that must be of that generation; any number by default.
  */
 function readyReplicas({ metadata, status = {} }: V1Deployment, updated?: number): number {
   const { observedGeneration = 0, updatedReplicas, readyReplicas: ready = 0 } = status;
@@ -136,7 +139,10 @@ function readyReplicas({ metadata, status = {} }: V1Deployment, updated?: number
   return current && (updated === undefined || updatedReplicas === updated) ? ready : 0;
 }
 
-/** Compares with the cluster itself, whatever the bridge says of itself. */
+/**
+ * Waits until every pod on Canal has its CiliumEndpoint. Reads the cluster itself, and does not rely on the bridge's
+ * report.
+ */
 async function inStep(connection: ClusterConnection, targetPodCidr: string): Promise<void> {
   await poll(
     async () => {
@@ -158,8 +164,9 @@ async function inStep(connection: ClusterConnection, targetPodCidr: string): Pro
 }
 
 /**
- * The identity bridge, as Kubernetes objects: two pods on the hosts' network, which neither a drain nor a network moves.
- * @param config Cilium's configuration, whose idea of an identity is the bridge's too.
+ * Builds the identity bridge's Kubernetes objects: two pods on the host network, which neither a drain nor a change of
+ * the pod network moves.
+ * @param config Cilium's configuration, which also defines the bridge's identities.
  */
 export function bridgeObjects(
   { targetPodCidr, coexistenceImage }: Omit<IdentityBridgeTarget, 'cluster'>,
@@ -170,7 +177,7 @@ export function bridgeObjects(
 
 const bridgeMeta = { name: identityBridge, namespace, labels: ownedLabels };
 
-/** The bridge's service account with its roles. */
+/** Builds the bridge's service account with its roles. */
 function bridgePermissions(): NamedObject[] {
   const rbac = 'rbac.authorization.k8s.io';
   const clusterMeta = { name: bridgeRole, labels: ownedLabels };
@@ -235,7 +242,7 @@ function bridgeDeployment(image: string, env: readonly object[]): NamedObject {
             hostNetwork: true,
             priorityClassName: 'system-cluster-critical',
             terminationGracePeriodSeconds: 10,
-            // Wherever there is a node, cordoned or not: it is needed most while nodes are worked on.
+            // Runs on any node, cordoned or not: the bridge is needed most during node operations.
             tolerations: [{ operator: 'Exists' }],
             affinity: {
               podAntiAffinity: {
@@ -268,7 +275,7 @@ function bridgeDeployment(image: string, env: readonly object[]): NamedObject {
   };
 }
 
-/** What the bridge may do. */
+/** Permissions of the bridge. */
 const bridgeRules = [
   { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
   { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },

@@ -4,7 +4,10 @@ import { natExemptionObject } from './nat-exemption.ts';
 import type { NamedObject } from '../kubernetes/apply.ts';
 import { proberObjects } from './probers.ts';
 
-/** The objects of ours that a migration makes, before it knows where services are and which image is on the nodes. */
+/**
+ * Builds all helper objects of a migration, with placeholders for facts that are known only later: the services'
+ * addresses, and the image on the nodes.
+ */
 export function ownObjects(input: MigrationInput, sourcePodCidr: string): NamedObject[] {
   const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
   const coexistence = { targetPodCidr: input.podCidr, coexistenceImage: input.coexistenceImage };

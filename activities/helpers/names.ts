@@ -1,11 +1,11 @@
 /** DaemonSet that keeps the two pod networks free of NAT. */
 export const natExemption = 'nat-exemption';
 
-/** Deployment that tells Cilium who the pods are that are still on Canal; its lease has the same name. */
+/** Deployment that gives Cilium the identities of the pods that are still on Canal; its lease has the same name. */
 export const identityBridge = 'identity-bridge';
 
-/** Its ClusterRole and the binding of that. */
+/** ClusterRole of the identity bridge and its binding. */
 export const bridgeRole = 'cni-live-migration-identity-bridge';
 
-/** Where Calico looks for a pod's address before the kubelet tells it; images/coexistence/pods.go. */
+/** Annotation in which Calico finds a pod's address before the kubelet reports it; images/coexistence/pods.go. */
 export const calicoAddressAnnotation = 'cni.projectcalico.org/podIP';

@@ -7,8 +7,8 @@ import { helperNamespace as namespace, hostImageAnnotation, isOurs, ownedLabels 
 import { poll } from '../support/poll.ts';
 
 /**
- * Makes our namespace, if it is not there. As long as it is there, a migration or its clean-up is not over.
- * @param hostImage image for work on the nodes, to be used when no agent runs any more. @default the one that is known
+ * Creates our namespace if it does not exist. As long as it exists, a migration or its cleanup is not finished.
+ * @param hostImage image for work on the nodes, for use when no agent runs any more; the known one by default.
  */
 export async function applyNamespace(connection: ClusterConnection, hostImage?: string): Promise<void> {
   const image = hostImage ?? (await agentImage(connection));
@@ -23,20 +23,20 @@ export async function applyNamespace(connection: ClusterConnection, hostImage?: 
   });
 }
 
-/** Whether our namespace is there, and ours. */
+/** Returns true when our namespace exists and is ours. */
 export async function ownsNamespace({ core }: ClusterConnection): Promise<boolean> {
   return isOurs(await ifFound(core.readNamespace({ name: namespace })));
 }
 
-/** So many pods are asked to end at a time. */
+/** Maximum number of pods that are deleted in parallel. */
 const podsAtOnce = 10;
 
-/** So many pods are ended by us when the namespace goes; of more, Kubernetes ends the others as it comes to them. */
+/** Maximum number of pods that we delete ourselves when the namespace is deleted; Kubernetes deletes the others. */
 const endedPods = 100;
 
 /**
- * Removes our namespace with everything in it, and waits until it is gone. Its pods are asked to end at once: Kubernetes
- * looks into a namespace only 5 s after its deletion, and then again only after half of the pods' grace period
+ * Removes our namespace with everything in it, and waits until it is gone. Deletes its pods at once: Kubernetes
+ * processes a namespace only 5 s after its deletion, and then again only after half of the pods' grace period
  * (k8s.io/kubernetes pkg/controller/namespace).
  */
 export async function removeNamespace(connection: ClusterConnection): Promise<void> {

@@ -16,10 +16,13 @@ export interface NatExemptionTarget {
   coexistenceImage: string;
 }
 
-/** The activity on the exemption from address translation. */
+/** Creates the activity on the NAT exemption. */
 export function createNatExemptionActivities(clusters: Clusters) {
   return {
-    /** Runs the NAT exemption on every node, and waits for it. @throws AgentNotReady naming what does not run. */
+    /**
+     * Deploys the NAT exemption on every node, and waits for it.
+     * @throws AgentNotReady naming what is not running.
+     */
     deployNatExemption: withFailures('exempt pods from NAT', async (target: NatExemptionTarget): Promise<void> => {
       const connection = await clusters.connect(target.cluster);
       await applyNamespace(connection);
@@ -29,7 +32,7 @@ export function createNatExemptionActivities(clusters: Clusters) {
   };
 }
 
-/** The NAT exemption, as a Kubernetes object. */
+/** Builds the NAT exemption's Kubernetes object. */
 export function natExemptionObject({
   sourcePodCidr,
   targetPodCidr,
@@ -40,8 +43,8 @@ export function natExemptionObject({
 }
 
 /**
- * Has every node take its rules away and look whether they are gone. Nothing is done where there is no exemption.
- * @throws AgentNotReady naming what does not run.
+ * Removes the exemption's rules on every node and verifies their removal. Does nothing where there is no exemption.
+ * @throws AgentNotReady naming what is not running.
  */
 export async function liftNatExemption(connection: ClusterConnection): Promise<void> {
   const found = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));

@@ -3,7 +3,7 @@ import { ifFound } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { poll } from '../support/poll.ts';
 
-/** Removes a pod of our namespace, such as an attempt that was cut short left, and waits until it is gone. */
+/** Removes a pod from our namespace, such as one that an interrupted attempt left, and waits until it is gone. */
 export async function removeOwnPod({ core }: ClusterConnection, name: string): Promise<void> {
   await ifFound(core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 }));
   await poll(

@@ -32,12 +32,13 @@ type Manifest = NamedObject & Record<string, unknown>;
 
 const nodePortService = `${prober}-nodeport`;
 
-/** The activity that has probers run. */
+/** Creates the activity that deploys the probers. */
 export function createProberActivities(clusters: Clusters) {
   return {
     /**
-     * Runs probers on every node, one in the pod network, with a peer there to talk to, and one on the host's, and waits
-     * for them. They sample every path, and go on whatever becomes of the worker. @throws AgentNotReady naming what does not run.
+     * Deploys probers on every node and waits for them: one in the pod network, with a peer that it talks to, and one
+     * on the host network. They sample every path, and keep running when the worker stops.
+     * @throws AgentNotReady naming what is not running.
      */
     deployProbers: withFailures('run probers in the cluster', async (target: ProberTarget): Promise<void> => {
       const connection = await clusters.connect(target.cluster);
@@ -50,7 +51,7 @@ export function createProberActivities(clusters: Clusters) {
   };
 }
 
-/** Where the probers' services are. */
+/** Addresses of the probers' services. */
 interface ServiceAddress {
   clusterIp: string;
   nodePort: number;
@@ -68,12 +69,15 @@ async function readService({ core }: ClusterConnection): Promise<ServiceAddress>
 
 const meta = (name: string) => ({ name, namespace, labels: ownedLabels });
 
-/** All of it. @param service where the services are; any address will do to try whether objects would be taken. */
+/**
+ * Builds all objects of the probers.
+ * @param service addresses of the services; any address is valid for a dry run.
+ */
 export function proberObjects(target: Omit<ProberTarget, 'cluster'>, service: ServiceAddress): Manifest[] {
   return [...proberServices(), ...proberWorkloads(target, service)];
 }
 
-/** What the probers are reached by, may do, and are forbidden to. */
+/** Builds the probers' services, permissions and network policies. */
 function proberServices(): Manifest[] {
   const rules = [
     { apiGroups: ['discovery.k8s.io'], resources: ['endpointslices'], verbs: ['get', 'list', 'watch'] },
@@ -164,7 +168,7 @@ function proberWorkloads(
   const pod = {
     serviceAccountName: prober,
     automountServiceAccountToken: true,
-    // Long enough to answer until every peer has learnt that this one ends.
+    // Allows the pod to answer until every peer knows that it is terminating.
     terminationGracePeriodSeconds: 5,
   };
   return [

@@ -6,12 +6,12 @@ import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { removeNamespace } from './namespace.ts';
 
-/** The activity that takes away what was there for the time of the migration. */
+/** Creates the activity that removes the objects that exist only during the migration. */
 export function createHelperActivities(clusters: Clusters) {
   return {
     /**
-     * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as that is
-     * there, this is not over.
+     * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as it
+     * exists, the removal is not finished.
      */
     removeHelpers: withFailures('remove our helpers', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -23,7 +23,7 @@ export function createHelperActivities(clusters: Clusters) {
         if (ours.length === 0 && labels[flipLabel] === undefined) continue;
         await patchNode(connection, name, {
           metadata: { labels: { [flipLabel]: null }, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
-          // Without its mark, nobody would know that the cordon is ours.
+          // Without its annotation, nothing would show that the cordon is ours.
           ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
         });
       }

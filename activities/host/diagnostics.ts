@@ -7,22 +7,26 @@ import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.t
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { runOnHost } from './run-script.ts';
 
-/** Bytes of a bundle before it is compressed: it has to fit into a ConfigMap of 1 MiB, whatever it is. */
+/**
+ * Maximum size of a bundle before compression, in bytes: it has to fit into a ConfigMap of 1 MiB, however well it
+ * compresses.
+ */
 const maxBytes = 600_000;
 
-/** Key of the ConfigMap. */
+/** Key in the ConfigMap. */
 const diagnosticsKey = 'node.txt.gz';
 
-/** Words after which a value may be a secret. */
+/** Names of keys whose value may be a secret. */
 const secretKeys = /("?(?:[\w-]*(?:token|password|secret|credential)|[\w-]*-data)"?\s*[:=]\s*)("[^"]*"|\S+)/gi;
 
-/** The activity that gathers what is needed to find out why a node failed. */
+/** Creates the activity that collects diagnostics about a failed node. */
 export function createDiagnosticsActivities(clusters: Clusters) {
   return {
     /**
-     * Writes down what the network of a node is like: state of the agent, endpoints, drops, CNI files, links, routes,
-     * chains. A later bundle of the same node takes the place of an earlier one.
-     * @returns the ConfigMap that it is in, `namespace/name`; undefined where Cilium, whose image it takes, never was.
+     * Records the state of a node's network: agent, endpoints, drops, CNI files, links, routes, chains. A later bundle
+     * of the same node replaces an earlier one.
+     * @returns its ConfigMap, as `namespace/name`; undefined when Cilium, whose image the collection uses, was never
+     * installed.
      */
     collectDiagnostics: withFailures(
       'gather what may tell why it failed',
@@ -44,7 +48,7 @@ export function createDiagnosticsActivities(clusters: Clusters) {
   };
 }
 
-/** Takes out whatever stands after a word such as "token". */
+/** Removes the values of keys such as "token". */
 export function withoutSecrets(text: string): string {
   return text.replaceAll(secretKeys, '$1<removed>');
 }

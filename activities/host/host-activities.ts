@@ -6,12 +6,12 @@ import { withFailures } from '../kubernetes/errors.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { runOnHost } from './run-script.ts';
 
-/** The activities that work on the nodes themselves. */
+/** Creates the activities that work on the nodes themselves. */
 export function createHostActivities(clusters: Clusters) {
   return {
     /**
-     * Puts the source network's CNI files back and takes Cilium's away. Where none is left to put back, Canal's pod of the
-     * node is made anew, which writes it.
+     * Restores the source network's CNI files and removes Cilium's. When there is no file to restore, recreates Canal's
+     * pod of the node, which writes it.
      * @throws WrongNetwork when there is still none.
      */
     restoreSourceCni: withFailures(
@@ -19,7 +19,7 @@ export function createHostActivities(clusters: Clusters) {
       async ({ cluster, node }: NodeTarget): Promise<void> => {
         const connection = await clusters.connect(cluster);
         const files = await runOnHost(connection, node, 'restore-source-cni');
-        // Cilium has never been here, so there is nothing to put back.
+        // Undefined: Cilium was never on this node, so there is nothing to restore.
         if (files === undefined || files.length > 0) return;
         const canal = await findCanal(connection);
         if (canal === undefined)
@@ -31,7 +31,7 @@ export function createHostActivities(clusters: Clusters) {
     ),
 
     /**
-     * Removes what a network has left on a node, and looks whether it is gone: links, routes, rules, sets, files.
+     * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files.
      * @throws CleanUpIncomplete naming what is still there.
      */
     cleanHost: withFailures(

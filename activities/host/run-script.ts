@@ -10,22 +10,23 @@ import { poll } from '../support/poll.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
 import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 
-/** Scripts of this folder, each readable by itself. */
+/** Scripts in this folder; each is self-contained. */
 export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium' | 'diagnose';
 
-/** A script's outcome is its pod's termination message, which holds 4 KiB; of a longer one it is the log. */
+/** Scripts whose output is the pod's log. For other scripts it is the pod's termination message, which holds 4 KiB. */
 const inLog: readonly HostScript[] = ['diagnose'];
 const maxLogBytes = 1_000_000;
 
-/** How long a script may take, in ms; the longest clears thousands of rules. */
+/** Maximum duration of a script, in ms; the longest one clears thousands of rules. */
 const scriptMs = 300_000;
 
 /**
- * Runs one of our scripts on a node, in a privileged pod on its network with its root at /host. It runs twice without
- * harm, so a pod that an earlier attempt left is removed first.
- * @returns what the script reports, line by line; undefined when no image for it is on the nodes, because Cilium has
- * never been there.
- * @throws NodeNotReady when the pod does not run; CleanUpIncomplete when the script fails.
+ * Runs one of our scripts on a node, in a privileged pod on its network with the node's root at /host. The scripts are
+ * idempotent, so a pod that an earlier attempt left is removed first.
+ * @returns the lines of the script's report; undefined when no image for it is on the nodes, because Cilium was never
+ * there.
+ * @throws NodeNotReady when the pod does not run.
+ * @throws CleanUpIncomplete when the script fails.
  */
 export async function runOnHost(
   connection: ClusterConnection,
@@ -67,7 +68,7 @@ function hostPod(name: string, node: string, image: string, script: HostScript) 
     kind: 'Pod',
     metadata: { name, namespace, labels: { app: script, ...ownedLabels } },
     spec: {
-      // Past the scheduler: the node may be cordoned, and may have no network for pods.
+      // Bypasses the scheduler: the node may be cordoned, and may have no pod network.
       nodeName: node,
       hostNetwork: true,
       restartPolicy: 'Never',

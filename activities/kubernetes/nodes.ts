@@ -28,8 +28,7 @@ export async function readNode({ core }: ClusterConnection, node: string): Promi
 
 /**
  * Changes the given fields of a node and leaves the others (JSON merge patch).
- * @param dryRun true to persist nothing.
- * @default false
+ * @param dryRun true to persist nothing; false by default.
  */
 export async function patchNode(
   { core }: ClusterConnection,

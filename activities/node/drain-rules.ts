@@ -2,39 +2,39 @@ import type { DrainOptions } from '../../model/input.ts';
 import { contains } from '../../model/networks.ts';
 import type { PodFacts } from '../kubernetes/pods.ts';
 
-/** Which pods are moved, and to which network. */
+/** Selects the pods that are moved, and the network that they move to. */
 export interface DrainRules {
-  /** The network that pods shall get an address of. */
+  /** Network from which the pods must get an address. */
   to: 'target' | 'source';
   targetPodCidr: string;
-  /** Whether DaemonSets' pods are evicted too: they come back on the same node. */
+  /** True when pods of DaemonSets are evicted too: they are recreated on the same node. */
   daemonSets: boolean;
   options: DrainOptions;
-  /** Pods, namespace/name, that a human wants deleted where eviction does not move them. */
+  /** Pods, as namespace/name, that an operator wants deleted when eviction does not move them. */
   forcedPods: readonly string[];
 }
 
-/** What a drain does with a pod. */
+/** Action of a drain on a pod. */
 export type DrainVerdict =
   | { action: 'evict' }
   | { action: 'delete' }
   | { action: 'leave' }
-  /** It is about to get its address, and with it its network. */
+  /** The pod is about to get its address, and with it its network. */
   | { action: 'wait' }
   | { action: 'refuse'; reason: string };
 
-/** A pod without an address that is younger than this, in ms, may be being wired just now. */
+/** Age in ms below which the runtime may still be setting up the network of a pod without an address. */
 const wiringMs = 60_000;
 
-/** After its grace period a pod has this long to be gone, in ms, before it counts as stuck. */
+/** Time in ms after its grace period after which a terminating pod counts as stuck. */
 export const endingMarginMs = 60_000;
 
 type Filter = (pod: PodFacts, rules: DrainRules, now: number) => DrainVerdict | undefined;
 
 /**
- * The first that has an opinion decides. In the order of `kubectl drain` (k8s.io/kubectl pkg/drain/filters.go), with
- * these differences: pods on the host's network need no new address and stay, pods with an address of the right network
- * are where they shall be, and a human's decision about one pod goes before consents for all.
+ * The filters, of which the first with a verdict decides. The order is that of `kubectl drain` (k8s.io/kubectl
+ * pkg/drain/filters.go), with these differences: pods on the host's network need no new address and stay, pods with an
+ * address of the right network stay, and an operator's decision about one pod precedes consents for all pods.
  */
 const filters: readonly Filter[] = [
   function withoutNetwork(pod) {
@@ -48,12 +48,12 @@ const filters: readonly Filter[] = [
     return contains(targetPodCidr, pod.ip) === (to === 'target') ? { action: 'leave' } : undefined;
   },
   function ending(pod) {
-    // It needs no consent any more, only patience.
+    // A terminating pod needs no consent any more; the drain only waits for it.
     return pod.deletion === undefined ? undefined : { action: 'evict' };
   },
   function beingWired(pod, { daemonSets }, now) {
-    // After the flip a pod without an address will get one of the right network, unless it is in the middle of it. Before
-    // the flip, it gets one of the wrong network for sure.
+    // After the flip, a pod without an address will get one of the right network, unless its setup has already started.
+    // Before the flip, it will always get one of the wrong network.
     if (pod.ip !== undefined || !daemonSets) return undefined;
     return now - Date.parse(pod.createdAt) < wiringMs ? { action: 'wait' } : { action: 'leave' };
   },
@@ -68,7 +68,7 @@ const filters: readonly Filter[] = [
     };
   },
   function localData(pod, { options }) {
-    // A DaemonSet's pod comes back to the same node, but its emptyDir does not.
+    // A DaemonSet's pod is recreated on the same node, but its emptyDir is lost.
     if (pod.emptyDirs.length === 0 || pod.controller === 'DaemonSet' || consents(options.deleteEmptyDirData, pod))
       return undefined;
     const volumes = pod.emptyDirs.join(', ');
@@ -79,7 +79,10 @@ const filters: readonly Filter[] = [
   },
 ];
 
-/** Decides about one pod of a node. @param now in ms since the epoch. */
+/**
+ * Returns the action of a drain on a pod of a node.
+ * @param now in ms since the epoch.
+ */
 export function drainVerdict(pod: PodFacts, rules: DrainRules, now: number): DrainVerdict {
   for (const filter of filters) {
     const verdict = filter(pod, rules, now);
@@ -88,15 +91,19 @@ export function drainVerdict(pod: PodFacts, rules: DrainRules, now: number): Dra
   return { action: 'evict' };
 }
 
-/** Whether a pod that was told to end should have ended by now. @param now in ms since the epoch. */
+/**
+ * Returns true when a terminating pod has exceeded its deadline.
+ * @param now in ms since the epoch.
+ */
 export function isOverdue({ deletion }: PodFacts, now: number): boolean {
   // The API server sets the time of deletion to the end of the grace period.
   return deletion !== undefined && now - Date.parse(deletion.at) > endingMarginMs;
 }
 
 /**
- * How a pod ends that was told to: within its time, or stuck.
- * @param nodeReady whether its kubelet answers, which matters only for one that {@link isOverdue}.
+ * Describes the termination of a pod: in progress, or stuck; undefined when it is not terminating.
+ * @param nodeReady true when its kubelet responds; used only for a pod that {@link isOverdue}.
+ * @param now in ms since the epoch.
  */
 export function endingOf(
   pod: PodFacts,
@@ -113,7 +120,7 @@ export function endingOf(
   return { kind: 'stuck', reason: `${over}: ${why}` };
 }
 
-/** Whether consent that was given, for all pods or for some, is about this one. */
+/** Returns true when the given consent, for all pods or for some, covers this pod. */
 export function consents(consent: boolean | readonly string[], pod: PodFacts): boolean {
   if (typeof consent === 'boolean') return consent;
   return consent.some((pattern) =>

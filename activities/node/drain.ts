@@ -15,40 +15,46 @@ import type { DrainRound } from '../../model/drain-round.ts';
 
 /** Input of `movePods`. */
 export interface DrainTarget extends NodeTarget, DrainRules {
-  /** How long one round takes at most, in seconds. */
+  /** Maximum duration of one round, in seconds. */
   roundSeconds: number;
 }
 
-/** Between two looks at a node's pods, in ms: as long as the last look took, but no less than this. */
+/**
+ * Minimum interval between two polls of a node's pods, in ms. A poll that takes longer extends the interval to its
+ * duration.
+ */
 const lookMs = 1_000;
 
-/** And no longer than this, in ms. */
+/** Maximum interval between two polls, in ms. */
 const longestLookMs = 10_000;
 
-/** So many evictions of a node are asked for at a time. */
+/** Maximum number of parallel evictions on a node. */
 const evictionsAtOnce = 4;
 
-/** A refused eviction is tried again after this long, in ms, unless the API server says when. */
+/** Delay before a refused eviction is retried, in ms, unless the API server returns one. */
 const refusedEvictionMs = 3_000;
 
-/** At most this many pods are named. */
+/** Maximum number of pods that are named. */
 const maxNamed = 50;
 
 type Refusal = Pick<Blocker, 'kind' | 'reason'> & { again: number };
 
-/** The activity that empties a node, by the eviction API: pods are deleted only where a human named them. */
+/**
+ * Creates the activity that drains a node through the eviction API. It deletes a pod only when an operator named it.
+ */
 export function createDrainActivities(clusters: Clusters) {
   return {
     /**
-     * One round of moving a node's pods to the right network: evicts those that may be, waits for those that end, and
-     * comes back when none is left or the round is over.
-     * @throws DrainBlocked, before any pod is evicted, when one needs a consent that was not given.
+     * Runs one round of moving a node's pods to the right network: evicts the pods that may be evicted, waits for the
+     * terminating ones, and returns when none is left or the round is over.
+     * @throws DrainBlocked, before any eviction, when a pod requires a consent that was not given.
      */
     movePods: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
       const connection = await clusters.connect(target.cluster);
       const end = Date.now() + target.roundSeconds * 1_000;
       const refusals = new Map<string, Refusal>();
-      // What the first look finds, and that nothing is left, is what counts; looks between may be a little behind.
+      // The first poll, and the result that nothing is left, must be up to date; polls between them may be slightly
+      // stale.
       for (let cached = false; ; cached = true) {
         const begun = Date.now();
         let left = await look(connection, target, refusals, cached);
@@ -62,7 +68,10 @@ export function createDrainActivities(clusters: Clusters) {
   };
 }
 
-/** Looks at every pod once, and asks for the evictions that are due. @returns what is still there. */
+/**
+ * Checks every pod once, and requests the evictions that are due.
+ * @returns the pods that are still there.
+ */
 async function look(
   connection: ClusterConnection,
   target: DrainTarget,
@@ -101,7 +110,10 @@ async function look(
   return left.filter((one) => one !== undefined);
 }
 
-/** Asks for the eviction of that very pod: another pod of its name, as a StatefulSet makes, is not the one that was looked at. */
+/**
+ * Requests the eviction of exactly this pod, by UID: a StatefulSet, for example, may have recreated it under the same
+ * name.
+ */
 export async function requestEviction({ core }: ClusterConnection, pod: PodFacts, dryRun = false): Promise<void> {
   const { name, namespace, uid } = pod;
   await core.createNamespacedPodEviction({
@@ -117,7 +129,10 @@ export async function requestEviction({ core }: ClusterConnection, pod: PodFacts
   });
 }
 
-/** Asks for the end of that very pod. @returns why it was refused; undefined when it goes or is gone. */
+/**
+ * Requests the eviction or deletion of exactly this pod, by UID.
+ * @returns the refusal; undefined when the pod is terminating or gone.
+ */
 async function remove(
   connection: ClusterConnection,
   pod: PodFacts,
@@ -127,7 +142,7 @@ async function remove(
   const { name, namespace, uid } = pod;
   try {
     if (action === 'delete') {
-      // In its own grace period, as an eviction would have done.
+      // The pod's own grace period applies, as in an eviction.
       await core.deleteNamespacedPod({ name, namespace, body: { preconditions: { uid } } });
       return undefined;
     }
@@ -141,9 +156,10 @@ async function remove(
 }
 
 /**
- * What the API server's answer to an eviction means: the pod is gone, or it is refused until later; `unknown` for what
- * is no answer about the pod.
+ * Interprets the API server's response to an eviction: the pod is gone, or the eviction is refused until later;
+ * `unknown` for a response that is not about the pod.
  * @param budgets those that select the pod.
+ * @param now in ms since the epoch.
  */
 export function refusalOf(
   error: unknown,
@@ -162,9 +178,9 @@ export function refusalOf(
     const said = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
     return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || said, again };
   }
-  // The API server has too much to do.
+  // The API server is overloaded.
   if (status === 429) return { kind: 'waits', reason: messageOf(error), again };
-  // No eviction will ever be granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
+  // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
   if (status === 500 && budgets.length > 1) {
     const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
     const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
@@ -177,7 +193,7 @@ function causesOf(error: unknown): readonly { reason?: string; message?: string 
   return statusBody(error)?.details?.causes ?? [];
 }
 
-/** The budgets about a pod, where the answer may be about them. */
+/** Returns the budgets that select a pod, when the error may be caused by them. */
 async function budgetsFor(
   { policy }: ClusterConnection,
   pod: PodFacts,

@@ -15,28 +15,37 @@ import { isOnSource } from './source-pods.ts';
 export interface NodesTarget {
   cluster: string;
   targetPodCidr: string;
-  /** Digest of what the caller knows (model/node-digest.ts): only what differs from it is told. @default everything is */
+  /**
+   * Digest of the nodes that the caller knows (model/node-digest.ts): only differences are returned.
+   * @default all nodes are returned
+   */
   known?: string;
-  /** The flipped nodes whose pods are looked at; the others have none on the source network. @default all */
+  /**
+   * The flipped nodes whose pods are read; the others have none on the source network.
+   * @default all
+   */
   pods?: string[];
 }
 
-/** A node, and whether it is Ready. */
+/** A node, and its readiness. */
 interface NodeReadiness {
   name: string;
   ready: boolean;
 }
 
-/** So many nodes' pods are read at a time. */
+/** Maximum number of nodes whose pods are read in parallel. */
 const nodesAtOnce = 10;
 
-/** Between two looks at the nodes while nothing else goes on, in ms. */
+/** Interval between two polls of the nodes while nothing else is in progress, in ms. */
 const watchMs = 10_000;
 
-/** The activities on nodes. `workerNode` is the node that this worker runs on, if it runs in the cluster. */
+/**
+ * Creates the activities on nodes.
+ * @param workerNode node that this worker runs on, when it runs in the cluster.
+ */
 export function createNodeActivities(clusters: Clusters, workerNode?: string) {
   return {
-    /** Reads how far each node is. */
+    /** Reads the migration state of each node. */
     observeNodes: withFailures(
       'observe the nodes',
       async ({ cluster, targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
@@ -47,7 +56,10 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
       }
     ),
 
-    /** Reads one node. @throws NodeNotReady when it does not exist. */
+    /**
+     * Reads the migration state of one node.
+     * @throws NodeNotReady when it does not exist.
+     */
     observeNode: withFailures(
       'observe the node',
       async ({ cluster, node }: NodeTarget): Promise<{ flipped: boolean }> => {
@@ -57,13 +69,13 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
       }
     ),
 
-    /** Names of all nodes. */
+    /** Returns the names of all nodes. */
     nodeNames: withFailures('list the nodes', async ({ cluster }: { cluster: string }): Promise<string[]> => {
       const items = await listNodes(await clusters.connect(cluster));
       return items.map(({ metadata }) => metadata?.name ?? '').sort();
     }),
 
-    /** Waits until a node joins, leaves, or changes between Ready and not. For as long as its caller lets it. */
+    /** Waits until a node joins, leaves, or changes its readiness. There is no timeout: the caller ends the wait. */
     waitForNodeChange: withFailures(
       'watch the nodes',
       async ({ cluster, known }: { cluster: string; known: NodeReadiness[] }): Promise<void> =>
@@ -71,8 +83,8 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
     ),
 
     /**
-     * Cordons a node and marks that it was us; a node that is cordoned already is left as it is, and stays cordoned
-     * after its migration.
+     * Cordons a node and records that this service did. A node that is already cordoned stays unchanged, and stays
+     * cordoned after its migration.
      */
     cordonNode: withFailures('cordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
@@ -84,7 +96,10 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
       });
     }),
 
-    /** Uncordons a node that {@link cordonNode} cordoned; any other is left alone, and so is one that is gone. */
+    /**
+     * Uncordons a node that {@link cordonNode} cordoned. Any other node stays unchanged; a node that no longer exists
+     * is ignored.
+     */
     uncordonNode: withFailures('uncordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
       const found = await ifFound(connection.core.readNode({ name: node }));
@@ -96,8 +111,8 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
     }),
 
     /**
-     * Waits until a node has another boot ID than when it was flipped, and is Ready.
-     * @throws RebootMissing when the time is over.
+     * Waits until a node is Ready, with another boot ID than at its flip.
+     * @throws RebootMissing on timeout.
      */
     waitForReboot: withFailures(
       'wait for the reboot',
@@ -128,7 +143,7 @@ async function waitForBoot(connection: ClusterConnection, node: string, timeoutM
   await poll(look, { timeoutMs, everyMs: 2_000, onTimeout: 'RebootMissing', advice });
 }
 
-/** Reads how far each node is, in order of their names. */
+/** Reads the migration state of each node, ordered by name. */
 async function nodeFacts(
   connection: ClusterConnection,
   targetPodCidr: string,
@@ -158,7 +173,10 @@ async function nodeFacts(
     .sort(byName);
 }
 
-/** Counts the pods of some nodes that are on the source network. @param many the nodes may be most of the cluster's. */
+/**
+ * Counts the pods on the source network of some nodes.
+ * @param many true when the nodes may be most of the cluster's.
+ */
 async function countOnSource(
   connection: ClusterConnection,
   nodes: readonly string[],
