@@ -131,7 +131,7 @@ async function machineDir(name: string, which: string): Promise<string> {
   return layout.machineDir(machine);
 }
 
-// Who reads what is printed, such as `head`, may have read enough.
+// A reader of the output, such as `head`, may close the pipe early.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();

@@ -3,12 +3,12 @@ import type { Lab } from './cluster/lab.ts';
 import { compiledFolder } from './cluster/node.ts';
 import { coexistenceImage, proberImage } from './tools/node-images.ts';
 
-/** Where pods of a migrated lab have their addresses. */
+/** Pod CIDR of a migrated lab. */
 export const targetPodCidr = '10.245.0.0/16';
 
 /**
- * The chart's own lists without SYS_RESOURCE, which many sandboxes lack; its only use, lifting the limit of locked memory,
- * is for kernels before 5.11. Not "privileged", because a privileged agent changes settings of the whole host.
+ * The chart's own lists without SYS_RESOURCE, which many sandboxes lack. Its only use, to lift the limit of locked
+ * memory, is for kernels before 5.11. Not "privileged", because a privileged agent changes settings of the whole host.
  */
 const cleanUpCapabilities = ['NET_ADMIN', 'SYS_MODULE', 'SYS_ADMIN'];
 const agentCapabilities = [
@@ -17,9 +17,9 @@ const agentCapabilities = [
 ];
 
 /**
- * What a migration of the lab is started with. The Helm values say where the lab differs from a usual cluster: images
- * that were built here, a host that may lack some rights, no Envoy, no Hubble and no health endpoint because the lab does not
- * build them; and the folder of compiled programs.
+ * Returns the request that starts the migration of a lab. The Helm values describe how the lab differs from a usual
+ * cluster: images that were built here; a host that may lack some permissions; no Envoy, no Hubble and no health
+ * endpoint, because the lab does not build them; and the folder of compiled programs.
  */
 export function labMigrationRequest(
   lab: Lab,
@@ -30,7 +30,7 @@ export function labMigrationRequest(
   return {
     cluster: lab.layout.context,
     approval,
-    // Without people, there is nobody to wait for.
+    // Without people, nobody can approve.
     cleanUp: approval === 'none' ? 'automatic' : 'approve',
     podCidr: targetPodCidr,
     chart: lab.catalogue.ciliumChart,
@@ -61,8 +61,8 @@ export function labMigrationRequest(
 }
 
 /**
- * A machine with two cores may carry every node: the samples must not be what it is busy with, and what waits for a core
- * is not lost by the network. Paths grow with the square of the nodes.
+ * Returns the probers' sampling rate. A machine with two cores may carry every node: the samples must not keep it busy,
+ * and the network does not lose a sample that waits for a core. The number of paths grows with the square of the nodes.
  * @returns 5 for up to two nodes, 2 for three, 1 for more.
  */
 function samplesPerSecond(nodes: number): number {

@@ -7,12 +7,12 @@ const execFileAsync = promisify(execFile);
 
 let interruption = new AbortController();
 
-/** Aborted by the next {@link interrupt}; what was begun before looks at it between two steps. */
+/** Returns a signal that the next {@link interrupt} aborts; running work checks it between two steps. */
 export function interruptionSignal(): AbortSignal {
   return interruption.signal;
 }
 
-/** Ends every command that {@link run} has under way, and every wait; commands that are begun later run as usual. */
+/** Ends every running command of {@link run}, and every wait; commands that start later run as usual. */
 export function interrupt(): void {
   const current = interruption;
   interruption = new AbortController();
@@ -21,15 +21,24 @@ export function interrupt(): void {
 
 /** Options of {@link run}. */
 export interface RunOptions extends Pick<ExecFileOptions, 'cwd' | 'env' | 'signal'> {
-  /** Text for standard input. @default none */
+  /**
+   * Text for standard input.
+   * @default none
+   */
   input?: string;
-  /** Kill the command after this many ms. @default 0 (no limit) */
+  /**
+   * Kill the command after this many ms.
+   * @default 0 (no limit)
+   */
   timeoutMs?: number;
-  /** Gets each line of standard error as soon as it is written, without its end. @default none */
+  /**
+   * Receives each line of standard error as soon as it is written, without its line end.
+   * @default none
+   */
   onErrorLine?: (line: string) => void;
 }
 
-/** A command that ended with another code than 0, with the end of what it said. */
+/** A command that ended with an exit code other than 0, with the end of its output. */
 export class CommandFailed extends Error {
   override name = 'CommandFailed';
   readonly code: number | undefined;
@@ -59,7 +68,7 @@ export async function run(command: string, args: readonly string[], options: Run
     timeout: timeoutMs ?? 0,
   });
   promise.child.stdin?.on('error', () => {
-    // A command that ends without reading its input closes the pipe; its exit code says whether that was wrong.
+    // A command that ends without reading its input closes the pipe; its exit code shows whether that was wrong.
   });
   promise.child.stdin?.end(input ?? '');
   if (onErrorLine !== undefined && promise.child.stderr !== null) {
@@ -87,20 +96,20 @@ export async function succeeds(command: string, args: readonly string[], options
   );
 }
 
-/** A process named so that a later process with the same id is not taken for it. */
+/** Identity of a process: a later process with the same ID is not taken for it. */
 export interface ProcessId {
   pid: number;
   /** Start time in clock ticks since boot, field 22 of /proc/PID/stat (proc(5)). */
   startTicks: string;
 }
 
-/** What the kernel says of a process, in clock ticks (proc_pid_stat(5)). */
+/** State of a process as the kernel reports it, in clock ticks (proc_pid_stat(5)). */
 export interface ProcessStat {
-  /** The program's name, of which the kernel keeps 15 bytes. */
+  /** Name of the program, of which the kernel keeps 15 bytes. */
   program: string;
   state: string;
   startTicks: string;
-  /** In user and kernel mode, of the process itself and of the children that it waited for. */
+  /** Time in user and kernel mode, of the process itself and of the children that it waited for. */
   ownTicks: number;
   childTicks: number;
 }
@@ -110,7 +119,7 @@ export async function readProcessStat(pid: number): Promise<ProcessStat | undefi
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // The name, in parentheses, may itself hold spaces and parentheses.
   const [nameFrom, nameTo] = [stat.indexOf('(') + 1, stat.lastIndexOf(')')];
-  // From the third field on.
+  // Starts with the third field.
   const fields = stat.slice(nameTo + 2).split(' ');
   const [state, startTicks] = [fields[0], fields[19]];
   if (state === undefined || startTicks === undefined) return undefined;
@@ -124,7 +133,7 @@ export async function readProcessStat(pid: number): Promise<ProcessStat | undefi
   };
 }
 
-/** Names a running process; undefined when there is none with that id (or it is a zombie). */
+/** Identifies a running process; undefined when no process has that ID, or when it is a zombie. */
 export async function identifyProcess(pid: number): Promise<ProcessId | undefined> {
   const stat = await readProcessStat(pid);
   return stat === undefined || stat.state === 'Z' ? undefined : { pid, startTicks: stat.startTicks };
@@ -135,7 +144,7 @@ export async function isRunning(id: ProcessId): Promise<boolean> {
   return (await identifyProcess(id.pid))?.startTicks === id.startTicks;
 }
 
-/** Sends a signal to that very process; a process that is gone is no error. */
+/** Sends a signal to that very process; a process that has ended is no error. */
 export async function signalProcess(id: ProcessId, signal: NodeJS.Signals): Promise<void> {
   if (!(await isRunning(id))) return;
   try {
@@ -145,7 +154,10 @@ export async function signalProcess(id: ProcessId, signal: NodeJS.Signals): Prom
   }
 }
 
-/** Asks a condition again and again until it holds. @throws Error naming what it waited for when the time is over, or when interrupted. */
+/**
+ * Polls a condition until it holds.
+ * @throws Error that names the condition when the time is over, or when interrupted.
+ */
 export async function until(
   what: string,
   condition: () => Promise<boolean>,

@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Lab } from '../cluster/lab.ts';
 
-/** What the sample application's clients saw of one target. */
+/** Totals of one target over all clients of the sample application. */
 export interface TargetTotals {
   target: string;
   sent: number;
@@ -11,7 +11,7 @@ export interface TargetTotals {
 
 /** One line of a client's ledger: about one second of one target (lab/app/main.go). */
 export interface LedgerLine {
-  /** When that second began (ISO 8601, UTC). */
+  /** Start of that second (ISO 8601, UTC). */
   time: string;
   pod: string;
   target: string;
@@ -21,17 +21,17 @@ export interface LedgerLine {
   stage?: string;
 }
 
-/** The target that a NetworkPolicy forbids: there, every answer is one too many. */
+/** Target that a NetworkPolicy forbids: every answer from it is a violation. */
 export const forbiddenTarget = 'forbidden';
 
-/** All lines that began at `since` or later, of pods that are gone too. */
+/** Returns all lines that began at `since` or later, including those of deleted pods. */
 export async function readLedger(lab: Lab, since: Date): Promise<LedgerLine[]> {
   const lines: LedgerLine[] = [];
   for (const node of lab.layout.nodeNames) {
     const dir = path.join(lab.layout.machineDir(node), 'volumes', 'var', 'lib', 'lab-ledger');
     for (const file of await readdir(dir).catch(() => [] as string[])) {
       const text = await readFile(path.join(dir, file), 'utf8');
-      // A line that is being written, or was when its pod was killed, has no end yet.
+      // An incomplete line has no line end yet: it is being written, or its pod was killed meanwhile.
       const complete = text
         .slice(0, text.lastIndexOf('\n') + 1)
         .split('\n')
@@ -42,7 +42,7 @@ export async function readLedger(lab: Lab, since: Date): Promise<LedgerLine[]> {
   return lines.filter((line) => new Date(line.time) >= since);
 }
 
-/** Totals by target, in the order of their names. */
+/** Returns the totals by target, sorted by target name. */
 export function totals(lines: readonly LedgerLine[]): TargetTotals[] {
   const byTarget = new Map<string, TargetTotals>();
   for (const { target, sent, failed } of lines) {

@@ -14,7 +14,7 @@ export function withLabFlannel(manifest: string): string {
   return changed;
 }
 
-/** Writes what {@link withLabFlannel} makes of one file to another. */
+/** Writes the result of {@link withLabFlannel} for one file to another file. */
 export async function writeCanalManifest(from: string, to: string): Promise<void> {
   await writeFile(to, withLabFlannel(await readFile(from, 'utf8')));
 }

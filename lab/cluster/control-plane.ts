@@ -6,8 +6,8 @@ import { podCidr, serviceCidr, type LabLayout } from './layout.ts';
 export type ControlPlaneFlags = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /**
- * The services of the control plane's machine: etcd and Kubernetes' own three.
- * @param more flags beside the usual ones, or in their place.
+ * Returns the services of the control plane's machine: etcd and the three components of Kubernetes.
+ * @param more additional flags; they override the usual ones.
  */
 export function controlPlaneServices(layout: LabLayout, more: ControlPlaneFlags = {}): MachineSpec['services'] {
   const pki = (file: string): string => path.join(layout.pki, file);
@@ -32,7 +32,7 @@ export function controlPlaneServices(layout: LabLayout, more: ControlPlaneFlags 
       'client-ca-file': pki('ca.crt'),
       'kubelet-client-certificate': pki('kubelet-client.crt'),
       'kubelet-client-key': pki('kubelet-client.key'),
-      // Node names resolve nowhere outside their machines; logs and exec go to the address instead.
+      // Node names do not resolve outside their machines; requests for logs and exec use the address instead.
       'kubelet-preferred-address-types': 'InternalIP',
       'service-account-issuer': 'https://kubernetes.default.svc',
       'service-account-key-file': pki('sa.pub'),
@@ -66,7 +66,7 @@ function loginFlags(kubeconfig: string): Record<string, string> {
   };
 }
 
-/** A shell line that runs a program with flags, in place of the shell. */
+/** Returns a shell line that replaces the shell with a program and its flags. */
 export function command(program: string, flags: Readonly<Record<string, string>>): string {
   return ['exec', program, ...Object.entries(flags).map(([name, value]) => `--${name}='${value}'`)].join(' ');
 }

@@ -16,28 +16,43 @@ import { stopProcesses } from './processes.ts';
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
 
 const manifests = path.join(import.meta.dirname, 'manifests');
-/** The file of a lab that says what it is and who owns it. */
+/** File of a lab that identifies the lab and its owner. */
 const recordFile = 'lab.json';
 const appManifest = path.join(import.meta.dirname, '..', 'app', 'manifests', 'app.yaml');
 
-/** How a lab is made. */
+/** Options of {@link labUp}. */
 export interface UpOptions {
   name: string;
-  /** Nodes beside the control plane; 0 gives an API server alone. @default 3 */
+  /**
+   * Number of nodes in addition to the control plane; 0 creates an API server without nodes.
+   * @default 3
+   */
   nodes?: number;
-  /** Install Canal and CoreDNS and wait until every node is Ready. @default true when there are nodes */
+  /**
+   * Install Canal and CoreDNS and wait until every node is Ready.
+   * @default true when there are nodes
+   */
   network?: boolean;
-  /** Install the sample application and wait until it serves. @default as `network` */
+  /**
+   * Install the sample application and wait until it serves.
+   * @default as `network`
+   */
   app?: boolean;
-  /** Remove the lab when this process is gone: the next `up` of any lab sees to it. @default false */
+  /**
+   * Remove the lab after the end of this process: the next `up` of any lab does it.
+   * @default false
+   */
   ephemeral?: boolean;
-  /** Flags of the control plane's programs beside the usual ones. @default none */
+  /**
+   * Additional flags of the control plane's programs.
+   * @default none
+   */
   controlPlaneFlags?: ControlPlaneFlags;
-  /** Told what is going on. */
+  /** Receives progress messages. */
   log?: (line: string) => void;
 }
 
-/** A running lab, and how to reach it. */
+/** A running lab, with access to its cluster. */
 export interface Lab {
   layout: LabLayout;
   catalogue: Catalogue;
@@ -46,9 +61,10 @@ export interface Lab {
 }
 
 /**
- * Makes a lab, or completes one that is there: every step looks at what exists first, so that `up` after a crash of
- * `up` goes on from there.
- * @throws Error for a bad name or count, a machine that lacks something, or a step that takes too long, by name.
+ * Creates a lab, or completes an existing one: every step first checks what exists, so that `up` resumes after a crash
+ * of `up`.
+ * @throws Error for an invalid name or count, a missing prerequisite of the machine, or the name of a step that timed
+ * out.
  */
 export async function labUp(options: UpOptions): Promise<Lab> {
   const { name, nodes = 3, network = nodes > 0, app = network, ephemeral = false, log = () => undefined } = options;
@@ -84,27 +100,30 @@ export async function labUp(options: UpOptions): Promise<Lab> {
   return lab;
 }
 
-/** Opens a lab that is there. @throws Error when there is none of that name. */
+/**
+ * Opens an existing lab.
+ * @throws Error when no lab has that name.
+ */
 export async function findLab(name: string): Promise<Lab> {
   const record = await readRecord(name);
   if (record === undefined) throw new Error(`no lab is called ${name}; "npm run lab -- status" lists them`);
   return openLab(new LabLayout(record), await loadCatalogue());
 }
 
-/** All labs of this user on this machine, by name. */
+/** Returns the records of all labs of this user on this machine. */
 export async function listLabs(): Promise<LabRecord[]> {
   const names = await readdir(labsDir).catch(() => [] as string[]);
   const records = await Promise.all(names.map(readRecord));
   return records.filter((record) => record !== undefined);
 }
 
-/** Lets a lab outlive the process that made it. */
+/** Keeps a lab after the end of the process that created it. */
 export async function keepLab({ layout }: Lab): Promise<void> {
   const { owner: _, ...record } = layout.record;
   await writeRecord(record);
 }
 
-/** Removes a lab without trace. A lab that is half made, or not there, is no error. */
+/** Removes a lab completely. An incomplete or absent lab is no error. */
 export async function labDown(name: string): Promise<void> {
   const record = await readRecord(name);
   if (record === undefined) {
@@ -113,12 +132,12 @@ export async function labDown(name: string): Promise<void> {
   }
   const layout = new LabLayout(record);
   await stopProcesses(layout.processesDir);
-  // By folder, not by record: what an earlier `up` with more nodes started goes too.
+  // By folder, not by record: this also stops the machines of an earlier `up` with more nodes.
   const machines = await readdir(path.join(layout.dir, 'machines')).catch(() => [] as string[]);
   await Promise.all(machines.map((machine) => stopMachine(layout.machineDir(machine))));
   await run('ip', ['link', 'del', layout.hostLink]).catch(() => '');
   await run('ip', ['netns', 'del', layout.switchNetns]).catch(() => '');
-  // The record goes last: a removal that is interrupted can be found and resumed.
+  // The record is removed last: an interrupted removal can be found and resumed.
   const files = (await readdir(layout.dir).catch(() => [])).filter((file) => file !== recordFile);
   await Promise.all(files.map((file) => rm(path.join(layout.dir, file), { recursive: true, force: true })));
   await rm(layout.dir, { recursive: true, force: true });
@@ -135,7 +154,7 @@ async function readRecord(name: string): Promise<LabRecord | undefined> {
   return text === undefined ? undefined : (JSON.parse(text) as LabRecord);
 }
 
-/** Whole at once: other processes read the records of all labs, and must not find half of one. */
+/** Writes a record atomically: other processes read the records of all labs and must not find an incomplete one. */
 async function writeRecord(record: LabRecord): Promise<void> {
   const file = path.join(labDir(record.name), recordFile);
   const partial = `${file}.${process.pid}`;
@@ -143,7 +162,7 @@ async function writeRecord(record: LabRecord): Promise<void> {
   await rename(partial, file);
 }
 
-/** Gives the lab a number that no other lab on this machine has, or finds the one it has. */
+/** Assigns the lab a number that no other lab on this machine has, or returns the existing record. */
 async function claimRecord(name: string, nodes: number, ephemeral: boolean): Promise<LabRecord> {
   await mkdir(labsDir, { recursive: true });
   const release = await lock(path.join(labsDir, '.lock'), () => undefined);
@@ -162,7 +181,7 @@ async function claimRecord(name: string, nodes: number, ephemeral: boolean): Pro
 
 async function freeIndex(): Promise<number> {
   const taken = new Set((await listLabs()).map((record) => record.index));
-  // Labs of other users, and anything else that uses the address range, show in the host's own routes and links.
+  // Labs of other users, and anything else that uses the address range, appear in the host's own routes and links.
   const host = `${await run('ip', ['-4', 'route', 'show', 'table', 'all'])}\n${await run('ip', ['-br', 'link'])}`;
   for (let index = 1; index < 255; index++) {
     if (!taken.has(index) && !host.includes(`10.99.${index}.`) && !host.includes(`cni-lab${index}@`)) return index;
@@ -173,7 +192,7 @@ async function freeIndex(): Promise<number> {
 /** Removes labs whose owner ended without removing them. */
 export async function removeAbandonedLabs(log: (line: string) => void): Promise<void> {
   await mkdir(labsDir, { recursive: true });
-  // One process at a time: two that begin a lab would each be in the way of the other.
+  // One process at a time: two processes that start a lab would interfere with each other.
   const release = await lock(path.join(labsDir, '.abandoned.lock'), () => undefined);
   try {
     for (const record of await listLabs()) {
@@ -206,7 +225,10 @@ async function makeKeys(layout: LabLayout): Promise<void> {
   await writeKubeconfig(layout.kubeconfig, layout.pki, 'admin', layout.apiServer, layout.context);
 }
 
-/** A bridge in a namespace of its own, so that the host's packet filters do not touch the lab, and one link to the host. */
+/**
+ * Creates a bridge in its own namespace, so that the host's packet filters do not affect the lab, and one link to the
+ * host.
+ */
 async function makeNetwork({ switchNetns, hostLink, hostAddress }: LabLayout): Promise<void> {
   if (!(await succeeds('ip', ['-n', switchNetns, 'link', 'show', 'br0']))) {
     await run('ip', ['netns', 'del', switchNetns]).catch(() => '');

@@ -1,18 +1,18 @@
 import path from 'node:path';
 import { labsDir } from '../paths.ts';
 
-/** What `lab up` decided about a lab, kept in its folder as `lab.json`. */
+/** Decisions of `lab up` about a lab, stored in its folder as `lab.json`. */
 export interface LabRecord {
   name: string;
-  /** Third part of its addresses, 10.99.<index>.0/24, and number of its link on the host; unique on this machine. */
+  /** Third octet of its addresses, 10.99.<index>.0/24, and number of its link on the host; unique on this machine. */
   index: number;
-  /** How many nodes it has beside the control plane. */
+  /** Number of nodes in addition to the control plane. */
   nodes: number;
-  /** Set for labs that end with the process that made them (tests, demo): who that is. */
+  /** Process that created the lab; set for labs that are removed after that process (tests, demo). */
   owner?: { pid: number; startTicks: string };
 }
 
-/** Networks of the Kubernetes cluster; inside the lab's own namespaces, so equal in every lab. */
+/** Networks of the Kubernetes cluster. They are inside the lab's own namespaces, so all labs use the same ranges. */
 export const podCidr = '10.244.0.0/16';
 export const serviceCidr = '10.96.0.0/16';
 export const dnsAddress = '10.96.0.10';
@@ -35,7 +35,7 @@ export class LabLayout {
   get kubeconfig(): string {
     return path.join(this.dir, 'kubeconfig');
   }
-  /** Data and logs of what runs on the host beside the machines: Temporal, workers. */
+  /** Data and logs of processes that run on the host outside the machines: Temporal, workers. */
   get processesDir(): string {
     return path.join(this.dir, 'processes');
   }
@@ -83,10 +83,10 @@ export class LabLayout {
   }
 }
 
-/** Name of the machine with the control plane. */
+/** Name of the control plane's machine. */
 export const controlPlane = 'control-plane';
 
-/** Folder of a lab by name. */
+/** Returns the folder of a lab by name. */
 export function labDir(name: string): string {
   return path.join(labsDir, name);
 }

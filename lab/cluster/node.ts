@@ -4,15 +4,15 @@ import { pauseImage } from '../tools/node-images.ts';
 import { command } from './control-plane.ts';
 import { dnsAddress, podCidr, type LabLayout } from './layout.ts';
 
-/** Folders of a node that lie beside its overlay: containerd mounts overlays from its own. */
+/** Folders of a node that are outside its overlay: containerd mounts overlays from its own folder. */
 export const nodeVolumes = ['/var/lib/containerd', '/var/lib/kubelet', '/var/lib/lab-ledger'] as const;
 
-/** Where a node finds what agents of any node have compiled (see lab/images/cilium-clang.sh). */
+/** Folder in which a node finds programs that the agents of any node compiled (see lab/images/cilium-clang.sh). */
 export const compiledFolder = '/var/cache/compiled';
 
 const socket = '/run/containerd/containerd.sock';
 
-/** The services of a node's machine: containerd, kubelet, kube-proxy. */
+/** Returns the services of a node's machine: containerd, kubelet, kube-proxy. */
 export function nodeServices(layout: LabLayout, name: string): MachineSpec['services'] {
   const pki = (file: string): string => path.join(layout.pki, file);
   return {
@@ -35,7 +35,7 @@ export function nodeServices(layout: LabLayout, name: string): MachineSpec['serv
       'hostname-override': name,
       'cluster-cidr': podCidr,
       'proxy-mode': 'iptables',
-      // 0 leaves the host's connection tracking limits alone: they are not the namespace's.
+      // 0 keeps the host's connection tracking limits unchanged: they do not belong to the namespace.
       'conntrack-max-per-core': '0',
       'conntrack-tcp-timeout-established': '0',
       'conntrack-tcp-timeout-close-wait': '0',

@@ -3,10 +3,12 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from '../process.ts';
 
-/** Days that a lab's certificates are valid. */
+/** Validity of a lab's certificates in days. */
 const validDays = '365';
 
-/** Makes a lab's keys in `dir`, or keeps those that are there: a certificate authority, one for service account tokens. */
+/**
+ * Creates a lab's keys in `dir`, or keeps existing ones: a certificate authority, and a key for service account tokens.
+ */
 export async function createAuthority(dir: string): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const cwd = dir;
@@ -23,7 +25,7 @@ export async function createAuthority(dir: string): Promise<void> {
 /** Key type: an elliptic curve, because a new RSA key takes seconds on a busy machine. */
 const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 
-/** Makes `<name>.key` and `<name>.crt`, unless they are there. `names` are DNS:… and IP:… entries. */
+/** Creates `<name>.key` and `<name>.crt` unless they exist. `names` are DNS:… and IP:… entries. */
 export async function createCertificate(
   dir: string,
   name: string,
@@ -40,7 +42,7 @@ export async function createCertificate(
   await Promise.all([extensions, path.join(dir, `${name}.csr`)].map((file) => rm(file)));
 }
 
-/** Writes a kubeconfig that logs in with a certificate of the lab. */
+/** Writes a kubeconfig that authenticates with a certificate of the lab. */
 export async function writeKubeconfig(
   file: string,
   pki: string,

@@ -4,12 +4,13 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { identifyProcess, isRunning, signalProcess, type ProcessId } from '../process.ts';
 
-/** How long a process may take to end in order, in ms. */
+/** Time that a process gets for a graceful stop, in ms. */
 const endInOrderMs = 15_000;
 
 /**
- * Starts a process on the host that belongs to a lab, so that the lab's removal ends it, whoever removes the lab. Its
- * output goes to `<name>.log` in `dir`. Of its own process group: Ctrl-C is for whoever started the lab, who ends it in order.
+ * Starts a process on the host that belongs to a lab, so that any removal of the lab stops it. Its output is written to
+ * `<name>.log` in `dir`. The process has its own process group: Ctrl-C reaches only the program that started the lab,
+ * which stops the process gracefully.
  */
 export async function startProcess(
   dir: string,
@@ -32,7 +33,7 @@ export async function startProcess(
   return child;
 }
 
-/** Ends every process that was started with {@link startProcess} in `dir`, in order first, then the hard way. */
+/** Stops every process that {@link startProcess} started in `dir`: first with SIGTERM, later with SIGKILL. */
 export async function stopProcesses(dir: string): Promise<void> {
   const files = (await readdir(dir).catch(() => [] as string[])).filter((file) => file.endsWith('.process.json'));
   await Promise.all(
@@ -40,7 +41,7 @@ export async function stopProcesses(dir: string): Promise<void> {
   );
 }
 
-/** Ends one process and waits until it is gone. One that is gone already is no error. */
+/** Stops one process and waits for its end. A process that has already ended is no error. */
 export async function stopProcess(id: ProcessId): Promise<void> {
   await signalProcess(id, 'SIGTERM');
   const deadline = Date.now() + endInOrderMs;

@@ -13,17 +13,17 @@ import { startProcess } from './processes.ts';
 export interface TemporalServer {
   address: string;
   webUi: string;
-  /** The Temporal CLI's command line against it, without arguments. */
+  /** Command line of the Temporal CLI for this server, without arguments. */
   command: string[];
-  /** Runs the Temporal CLI against it. */
+  /** Runs the Temporal CLI against this server. */
   cli: (...args: string[]) => Promise<string>;
   process: ChildProcess;
 }
 
 /**
- * Starts Temporal for a lab, on free ports of this machine's own interface. Data of an earlier server of the lab is used
- * again.
- * @param again the server whose ports to use again, as after its crash.
+ * Starts Temporal for a lab, on free ports of this machine's loopback interface. Reuses the data of an earlier server
+ * of the lab.
+ * @param again server whose ports are reused, for example after its crash.
  */
 export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<TemporalServer> {
   const dir = lab.layout.processesDir;
@@ -50,11 +50,17 @@ export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<T
   return { address, webUi: `http://127.0.0.1:${uiPort}`, command, cli, process: child };
 }
 
-/** How a worker is started. */
+/** Options of {@link startWorker}. */
 export interface WorkerOptions {
-  /** Tells workers of one lab apart. @default worker */
+  /**
+   * Name that distinguishes workers of one lab.
+   * @default worker
+   */
   name?: string;
-  /** The program. @default this project's worker */
+  /**
+   * Script of the worker.
+   * @default this project's worker
+   */
   script?: string;
   env?: NodeJS.ProcessEnv;
 }
@@ -63,7 +69,7 @@ export interface WorkerOptions {
 export async function startWorker(lab: Lab, address: string, options: WorkerOptions = {}): Promise<ChildProcess> {
   const { name = 'worker', script = path.join(projectDir, 'worker', 'main.ts') } = options;
   const bundles = options.env?.['CNI_MIGRATION_BUNDLES'] ?? path.join(lab.layout.processesDir, 'bundles');
-  // Once for a lab: a worker that bundles by itself takes some seconds longer to start.
+  // Once per lab: a worker that bundles its workflows itself takes some seconds longer to start.
   if (!existsSync(bundles)) await writeBundles(bundles, [plain]);
   const env = {
     ...process.env,
@@ -80,7 +86,7 @@ function portOf(url: string): string {
   return url.split(':').at(-1) ?? '';
 }
 
-/** A port of this machine on which nothing listens. */
+/** Returns a port of this machine on which nothing listens. */
 export async function freePort(): Promise<string> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

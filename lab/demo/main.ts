@@ -26,7 +26,7 @@ const approvalModes = ['none', 'canary-only', 'every-wave', 'every-node'] as con
 
 const say = (line: string): void => console.log(line);
 
-/** Makes a lab, migrates it before the reader's eyes, and says what it cost. */
+/** Creates a lab, migrates it with progress output, and prints what the migration cost. */
 async function demo(options: DemoOptions): Promise<void> {
   const name = `demo-${randomBytes(3).toString('hex')}`;
   const interrupted = interruptionSignal();
@@ -37,7 +37,7 @@ async function demo(options: DemoOptions): Promise<void> {
   } catch (error) {
     if (!interrupted.aborted) throw error;
   } finally {
-    // Ctrl-C means that nothing shall stay, even what was to be kept.
+    // Ctrl-C removes everything, even a lab that was to be kept.
     if (!options.keep || interrupted.aborted) {
       say(`\nlab ${name} is removed`);
       await labDown(name);
@@ -46,7 +46,10 @@ async function demo(options: DemoOptions): Promise<void> {
   process.exitCode = interrupted.aborted ? 130 : succeeded ? 0 : 1;
 }
 
-/** @returns whether every pod ended on Cilium. */
+/**
+ * Migrates the lab.
+ * @returns true when every pod ends on Cilium.
+ */
 async function migrateLab(name: string, options: DemoOptions, interrupted: AbortSignal): Promise<boolean> {
   const { nodes, approval, keep } = options;
   say(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
@@ -80,7 +83,7 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
     say(`\nThe migration failed: ${error.cause?.message ?? error.message}`);
     return false;
   } finally {
-    // A call that is still under way would not survive its connection.
+    // A pending call fails when its connection is closed.
     await result.catch(() => undefined);
     await connection.close();
     if (keep && !interrupted.aborted) {
@@ -99,7 +102,10 @@ function sayHowToUse({ layout }: Lab, temporal: TemporalServer): void {
   say(`\n${lines.join('\n')}`);
 }
 
-/** Reports what changes until the migration ends. @throws Error when interrupted. */
+/**
+ * Prints changes until the migration ends.
+ * @throws Error when interrupted.
+ */
 async function follow(
   migration: Migration,
   result: Promise<unknown>,
@@ -116,7 +122,7 @@ async function follow(
   let before: MigrationStatus | undefined;
   while (!ended) {
     interrupted.throwIfAborted();
-    // No answer while no worker runs; the next second may bring one.
+    // A query gets no answer while no worker runs; the next one may get one.
     const status = await migration.status().catch(() => before);
     for (const line of status === undefined ? [] : changes(before, status)) say(`${clock(begin)}  ${line}`);
     if (status?.waitingFor !== before?.waitingFor) {
@@ -134,10 +140,11 @@ function answerHelp(cluster: string, { does, message, input }: Answer, temporal:
   return `To ${does}, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command, '--input', words])}`;
 }
 
-/** Ctrl-C, at any moment, ends what is under way; the way out removes the lab. */
+/** Ends the running work at Ctrl-C; the cleanup that follows removes the lab. */
 function interruptOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    // Once: whoever asks again while the lab is removed has to wait, or nothing would remove the rest.
+    // Only once: a second request during the removal of the lab has to wait, because nothing else would remove the
+    // rest.
     let asked = false;
     process.on(signal, () => {
       if (!asked) interrupt();

@@ -5,7 +5,7 @@ import { forbiddenTarget, type TargetTotals } from '../app/ledger.ts';
 import { podCidr } from '../cluster/layout.ts';
 import type { Lab } from '../cluster/lab.ts';
 
-/** How many pods, off the host's network, each network has. */
+/** Number of pods on each network; pods on the host's network are not counted. */
 export interface PodCounts {
   canal: number;
   cilium: number;
@@ -23,7 +23,7 @@ export async function countPods(lab: Lab, targetPodCidr: string): Promise<PodCou
   return { canal: count(podCidr), cilium: count(targetPodCidr) };
 }
 
-/** What a demo ends with, as text. */
+/** Returns the final summary of a demo as text. */
 export function summary(
   status: MigrationReport,
   before: PodCounts,
@@ -69,7 +69,7 @@ export function summary(
   return lines.join('\n');
 }
 
-/** What the probers measured: a line for each kind of path and stage. */
+/** Returns the measurements of the probers: a line for each kind of path and stage. */
 function ledgerLines(ledger: Ledger): string[] {
   const header = ['path', 'stage', 'sent', 'lost', 'lost ms', 'longest ms', 'resets', 'p50 ms', 'p99 ms'];
   const rows = Object.keys(pathKinds).flatMap((kind) =>
@@ -84,7 +84,7 @@ function ledgerLines(ledger: Ledger): string[] {
   return ['The ledger, of the probers (lost of pod-pod/denied is what was answered):', '', table([header, ...rows])];
 }
 
-/** Columns in line: the first to the left, the others to the right. */
+/** Aligns columns: the first to the left, the others to the right. */
 function table(rows: readonly (readonly (string | number)[])[]): string {
   const texts = rows.map((row) => row.map(String));
   const widths = (texts[0] ?? []).map((_, column) => Math.max(...texts.map((row) => row[column]?.length ?? 0)));

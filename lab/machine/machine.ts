@@ -5,7 +5,7 @@ import path from 'node:path';
 import { shellQuote } from '../../model/shell.ts';
 import { identifyProcess, isRunning, run, signalProcess, until, type ProcessId } from '../process.ts';
 
-/** One machine of a lab: namespaces with a root file system, an address, and services that are kept running. */
+/** A machine of a lab: namespaces with a root file system, an address, and services that a supervisor keeps running. */
 export interface MachineSpec {
   lab: string;
   name: string;
@@ -22,7 +22,7 @@ export interface MachineSpec {
   readOnly: readonly string[];
   /** Folders it shares with other machines: its own path → the folder outside. */
   shared?: Readonly<Record<string, string>>;
-  /** Folders that lie beside the overlay, below `volumes/` of its folder. */
+  /** Folders outside the overlay, below `volumes/` of its folder. */
   volumes: readonly string[];
   /** Folders in front of its PATH. */
   binDirs: readonly string[];
@@ -32,7 +32,7 @@ export interface MachineSpec {
 
 const supervisorScript = path.join(import.meta.dirname, 'supervise.sh');
 
-/** Name of a machine's network namespace. */
+/** Returns the name of a machine's network namespace. */
 export function netnsOf(lab: string, machine: string): string {
   return `cni-lab-${lab}-${machine}`;
 }
@@ -78,7 +78,7 @@ export async function startMachine(spec: MachineSpec): Promise<void> {
 }
 
 /**
- * Stops a machine for good and waits until nothing of it is left but its folder. A machine that is not there, or whose
+ * Stops a machine permanently and waits until only its folder is left. A machine that does not exist, or whose
  * supervisor was killed, is no error.
  */
 export async function stopMachine(dir: string): Promise<void> {
@@ -92,18 +92,18 @@ export async function stopMachine(dir: string): Promise<void> {
     if (running !== undefined) await signalProcess(running, 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  // Whatever still runs in the machine's own network namespace was started by a supervisor that was killed.
+  // Processes that still run in the machine's own network namespace were started by a supervisor that was killed.
   const netns = /^NETNS='(.*)'$/m.exec(settings)?.[1] ?? '';
   const orphans = (await run('ip', ['netns', 'pids', netns]).catch(() => '')).split('\n').filter(Boolean);
   for (const pid of orphans) {
     const id = await identifyProcess(Number(pid));
     if (id !== undefined) await signalProcess(id, 'SIGKILL');
   }
-  // With the file "stop" there, the supervisor only removes what a boot left.
+  // When the file "stop" exists, the supervisor only removes the remains of a boot.
   await run('bash', [supervisorScript, dir]);
 }
 
-/** Takes a machine down the hard way; its supervisor boots it again. Resolves when it runs its services again. */
+/** Kills a machine without a graceful stop; its supervisor boots it again. Resolves when its services run again. */
 export async function rebootMachine(dir: string): Promise<void> {
   const before = await runningOf(dir);
   if (before === undefined) throw new Error(`the machine in ${dir} does not run`);
@@ -119,7 +119,10 @@ export async function rebootMachine(dir: string): Promise<void> {
   );
 }
 
-/** Process 1 of a machine, as seen from outside. @throws Error when it does not run. */
+/**
+ * Returns process 1 of a machine, as seen from outside.
+ * @throws Error when the machine does not run.
+ */
 export async function initPid(dir: string): Promise<number> {
   const unshare = await runningOf(dir);
   const children =
@@ -129,7 +132,7 @@ export async function initPid(dir: string): Promise<number> {
   return pid;
 }
 
-/** The command line that runs a command inside a machine, in all its namespaces. */
+/** Returns the command line that runs a command inside a machine, in all its namespaces. */
 export async function inside(dir: string, command: readonly string[]): Promise<string[]> {
   const pid = await initPid(dir);
   const environment = await readFile(path.join(dir, 'machine.env'), 'utf8');
@@ -177,6 +180,6 @@ async function runningOf(dir: string): Promise<ProcessId | undefined> {
   if (supervisor === undefined) return undefined;
   const pid = (await readFile(path.join(dir, 'running.pid'), 'utf8').catch(() => '')).trim();
   const children = await readFile(`/proc/${supervisor.pid}/task/${supervisor.pid}/children`, 'utf8').catch(() => '');
-  // A process id in a file may have been given to another process since; a child of the supervisor is the machine.
+  // A process ID in a file may belong to another process by now; only a child of the supervisor is the machine.
   return children.trim().split(' ').includes(pid) && pid !== '' ? identifyProcess(Number(pid)) : undefined;
 }

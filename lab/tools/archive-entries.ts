@@ -2,20 +2,20 @@
 interface Entry {
   kind: string;
   name: string;
-  /** What a symbolic or hard link points to. */
+  /** Target of a symbolic or hard link. */
   target: string | undefined;
 }
 
-/** A file, a folder, a symbolic link, a hard link, a character device. */
+/** Kinds of entries: file, folder, symbolic link, hard link, character device. */
 const kinds = new Set(['-', 'd', 'l', 'h', 'c']);
 
-/** The devices that a minimal Debian has in `dev/`. */
+/** Devices in `dev/` of a minimal Debian. */
 const devices = new Set(['console', 'full', 'null', 'ptmx', 'random', 'tty', 'urandom', 'zero']);
 
 /**
- * Checks a listing as `tar --list --verbose --numeric-owner --full-time --quoting-style=c` prints it. Symbolic links may
+ * Checks a listing that `tar --list --verbose --numeric-owner --full-time --quoting-style=c` prints. Symbolic links may
  * point anywhere, because a root file system has absolute ones; nothing may be written through them.
- * @throws Error for the first entry that would lie outside the folder, or that no tool has.
+ * @throws Error for the first entry that would be outside the folder, or whose kind no tool has.
  */
 export function checkEntries(listing: string): void {
   const links = new Set<string>();
@@ -38,12 +38,15 @@ export function checkEntries(listing: string): void {
       refuse(`is a hard link to ${JSON.stringify(target ?? '')}, which is no earlier file of the archive`);
     }
     if (kind === '-' || kind === 'h') files.add(normalized(name));
-    // Its name may not be taken by a file before and by a link afterwards, or the other way round.
+    // A name may not belong to a file first and to a link later, or the reverse.
     if (kind !== 'l' && links.has(normalized(name))) refuse('is there twice, once as a symbolic link');
   }
 }
 
-/** Reads a line: `-rwxr-xr-x 0/0 12 1970-01-01 00:00:00 "./name"`, for links with ` -> "target"` or ` link to "target"`. */
+/**
+ * Parses a line: `-rwxr-xr-x 0/0 12 1970-01-01 00:00:00 "./name"`, for links with ` -> "target"` or
+ * ` link to "target"`.
+ */
 function parseEntry(line: string): Entry {
   const match = /^(\S)\S+ +\S+ +\S+ \S+ \S+ ("(?:[^"\\]|\\.)*")(?: (?:->|link to) ("(?:[^"\\]|\\.)*"))?$/.exec(line);
   const [, kind, name, target] = match ?? [];
@@ -51,7 +54,7 @@ function parseEntry(line: string): Entry {
   return { kind, name: unquoted(name), target: target === undefined ? undefined : unquoted(target) };
 }
 
-/** Undoes what hides quotes and path separators; other escapes stay, because no check depends on them. */
+/** Unescapes quotes and backslashes; other escapes stay, because no check depends on them. */
 function unquoted(text: string): string {
   return text.slice(1, -1).replaceAll(/\\(["\\])/g, '$1');
 }

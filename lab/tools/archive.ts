@@ -10,8 +10,9 @@ import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { checkEntries } from './archive-entries.ts';
 
 /**
- * Same content, same archive: sorted, without times and without what differs from run to run. Of the extended
- * attributes, those that mean something on another machine: what a program may do, and how a layer covers those below.
+ * Options that give the same archive for the same content: sorted, without times and without data that differs from run
+ * to run. Only extended attributes that matter on another machine are included: capabilities of programs, and how a
+ * layer covers those below.
  */
 const packOptions = [
   ...['--sort=name', '--mtime=@0', '--numeric-owner', '--format=posix'],
@@ -21,7 +22,10 @@ const packOptions = [
 
 const unpackOptions = ['--numeric-owner', '--same-owner', '--preserve-permissions', '--xattrs', '--xattrs-include=*'];
 
-/** Programs of one project repeat each other over long distances. 128 MiB is the most that decoders accept unasked. */
+/**
+ * Programs of one project repeat each other over long distances. 128 MiB is the largest window that decoders accept by
+ * default.
+ */
 const compression = {
   params: {
     [constants.ZSTD_c_compressionLevel]: 9,
@@ -56,9 +60,9 @@ export async function packFolder(dir: string, file: string): Promise<FileDigest>
 }
 
 /**
- * Unpacks a `.tar.zst` file into an empty folder, with owners, permissions, hard links and devices. Everything that it
- * has is looked at first, so that an archive with anything unsafe leaves nothing behind.
- * @throws Error for an entry that would lie outside the folder, or is of a kind that no tool has, or a broken archive.
+ * Unpacks a `.tar.zst` file into an empty folder, with owners, permissions, hard links and devices. Checks all entries
+ * first, so that an unsafe archive leaves nothing behind.
+ * @throws Error for an entry that would be outside the folder, or whose kind no tool has, or a broken archive.
  */
 export async function unpackArchive(file: string, dir: string): Promise<void> {
   checkEntries(await tarReading(file, ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=c']));
@@ -73,8 +77,8 @@ export async function sha256Of(file: string): Promise<string> {
 }
 
 /**
- * Hands a stream on in pieces of one size, each when the one before is compressed, and ends only then. A compressor's
- * bytes depend on the pieces that it gets, and those of a pipe depend on how busy the machine is.
+ * Passes a stream on in pieces of one size, each after the compression of the previous one, and ends only then. A
+ * compressor's bytes depend on the pieces that it gets, and those of a pipe depend on the load of the machine.
  */
 async function feedEvenly(from: AsyncIterable<Buffer>, to: Writable): Promise<void> {
   const write = (piece: Buffer): Promise<void> =>
@@ -107,7 +111,8 @@ async function tarReading(file: string, args: readonly string[]): Promise<string
   const said = errors.status === 'fulfilled' ? errors.value.trim() : '';
   if (ended.status === 'rejected') throw ended.reason;
   const [code] = ended.value;
-  // What the decoder says explains more than the end of data that tar sees then. A pipe that tar closed says nothing.
+  // The decoder's message explains more than the end of data that tar then reports. A pipe that tar closed explains
+  // nothing.
   if (fed.status === 'rejected' && !isClosedPipe(fed.reason)) {
     throw new Error(`it cannot be decompressed: ${(fed.reason as Error).message}`);
   }

@@ -4,38 +4,47 @@ import path from 'node:path';
 import { toolsDir } from '../paths.ts';
 import { identifyProcess, isRunning, until, type ProcessId } from '../process.ts';
 
-/** Packages that a build has compiled, of those that it has to compile. */
+/** Number of packages that a build has compiled, and of all packages that it has to compile. */
 export interface PackageCount {
   done: number;
   total: number;
 }
 
-/** Reports what a build does, in one short phrase, and how far it is where that is known. */
+/** Reports the current step of a build in a short phrase, with its progress where that is known. */
 export type Say = (what: string, count?: PackageCount) => void;
 
-/** Something the lab builds once and keeps: a folder that is complete or absent, never half. */
+/** A folder that the lab builds once and keeps. It is complete or absent, never incomplete. */
 export interface Artefact {
   name: string;
-  /** What decides the content; equal keys mean equal content. */
+  /** Key over everything that determines the content; equal keys mean equal content. */
   key: string;
-  /** Artefacts that must be there before this one is built. */
+  /** Artefacts that must exist before this one is built. */
   needs: readonly Artefact[];
-  /** What the machine needs for the build beside what a lab needs. @default nothing */
+  /**
+   * Requirements of the build in addition to those of a lab.
+   * @default none
+   */
   buildsWith?: 'go' | 'debootstrap';
-  /** Put together from its `needs` within seconds, so that bundles leave it out. @default false */
+  /**
+   * Assembled from its `needs` within seconds, so that bundles leave it out.
+   * @default false
+   */
   assembled?: boolean;
-  /** Downloads what the build needs, ahead of it. @default nothing */
+  /**
+   * Downloads the requirements of the build in advance.
+   * @default nothing
+   */
   prepare?: (say: Say) => Promise<void>;
   /** Fills the folder. */
   build: (dir: string, say: Say) => Promise<void>;
 }
 
-/** Where a finished artefact is. */
+/** Returns the folder of a finished artefact. */
 export function artefactDir(artefact: Artefact): string {
   return path.join(toolsDir, `${artefact.name}-${artefact.key}`);
 }
 
-/** True when it is built. */
+/** True when the artefact is built. */
 export async function isBuilt(artefact: Artefact): Promise<boolean> {
   return stat(artefactDir(artefact)).then(
     () => true,
@@ -44,8 +53,8 @@ export async function isBuilt(artefact: Artefact): Promise<boolean> {
 }
 
 /**
- * Makes one artefact in a folder of its own and moves it into place when complete, so that a crash or a second
- * builder never leaves a half one. Two clones that build at once: the second waits for the first.
+ * Creates one artefact in a temporary folder and moves it into place when it is complete, so that neither a crash nor a
+ * second builder leaves an incomplete one. When two clones build at the same time, the second waits for the first.
  */
 export async function makeArtefact(artefact: Artefact, say: Say, fill = artefact.build): Promise<void> {
   const target = artefactDir(artefact);
@@ -63,7 +72,10 @@ export async function makeArtefact(artefact: Artefact, say: Say, fill = artefact
   }
 }
 
-/** Takes a lock file that names its owner, so that the lock of a process that is gone is taken over. */
+/**
+ * Acquires a lock file that names its owner, so that the lock of a process that has ended is taken over.
+ * @returns the function that releases the lock.
+ */
 export async function lock(file: string, say: Say): Promise<() => Promise<void>> {
   const self = await identifyProcess(process.pid);
   const take = async (): Promise<boolean> => {
@@ -83,7 +95,7 @@ export async function lock(file: string, say: Say): Promise<() => Promise<void>>
       (info) => Date.now() - info.mtimeMs,
       () => 0
     );
-    // An empty file is a lock that is being written: leave it a moment.
+    // An empty file is a lock that is being written: its owner gets a moment.
     const abandoned = owner === undefined ? age > 5_000 : !(await isRunning(owner));
     if (abandoned) await rm(file, { force: true });
     else say('waiting for another build of it');

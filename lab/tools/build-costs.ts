@@ -1,6 +1,6 @@
-/** What it takes to build an artefact from nothing. */
+/** Cost of building an artefact from scratch. */
 export interface BuildCost {
-  /** Processor time in seconds: what remains of a build is estimated with it until enough of the build is done. */
+  /** Processor time in seconds: the basis of the estimate until enough of the build is done. */
   seconds: number;
   /** Size of the result in MB. */
   result: number;
@@ -51,7 +51,7 @@ const costs: Readonly<Record<string, BuildCost>> = {
 /** Modules and packages of a whole lab in MB, each counted once. */
 export const sharedCosts = { modules: 4_000, cache: 6_700 };
 
-/** Returns what an artefact takes; for one that was never measured, what a usual one takes. */
+/** Returns the cost of an artefact; a usual cost for one that was never measured. */
 export function costOf(name: string): BuildCost {
   return costs[name] ?? cost(60, 100, 300, 400);
 }

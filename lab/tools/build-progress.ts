@@ -4,7 +4,7 @@ import type { PackageCount } from './artefact.ts';
 /** A tool that is being built. */
 export interface RunningTool {
   name: string;
-  /** What its build is doing. */
+  /** Current step of its build. */
   doing: string;
   elapsedMs: number;
   count?: PackageCount;
@@ -12,7 +12,7 @@ export interface RunningTool {
   countingMs?: number;
 }
 
-/** How far a build of several tools is. */
+/** Progress of a build of several tools. */
 export interface BuildState {
   elapsedMs: number;
   done: number;
@@ -21,7 +21,7 @@ export interface BuildState {
   running: readonly RunningTool[];
 }
 
-/** Too few packages to judge the others by. */
+/** Number of packages up to which their times do not predict the others. */
 const fewPackages = 20;
 
 /** Returns the state in one line. */
@@ -30,7 +30,7 @@ export function formatState({ elapsedMs, done, total, remainingMs, running }: Bu
   return [all, ...running.map(formatTool)].join(' | ');
 }
 
-/** Returns what one tool does, how far it is, for how long it has been at it and how long it still takes. */
+/** Returns the state of one tool: its step, its progress, and the elapsed and the remaining time. */
 export function formatTool({ name, doing, elapsedMs, count, countingMs }: RunningTool): string {
   const what = doing === '' || doing === name ? name : `${name}: ${doing}`;
   if (count === undefined || count.total === 0) return `${what}, ${formatClock(elapsedMs).trim()}`;
@@ -38,25 +38,29 @@ export function formatTool({ name, doing, elapsedMs, count, countingMs }: Runnin
   return `${what} ${count.done} of ${count.total} packages, ${formatClock(elapsedMs).trim()}, ${remaining}`;
 }
 
-/** Estimates from the packages that are compiled how long the others take, in ms; undefined while they are too few. */
+/**
+ * Estimates the time for the remaining packages from the compiled ones, in ms; undefined while too few are compiled.
+ */
 export function remainingOf({ done, total }: PackageCount, countingMs: number): number | undefined {
   if (done < Math.min(fewPackages, total)) return undefined;
   return (countingMs * (total - done)) / Math.max(done, 1);
 }
 
-/** Work in seconds of processor time: of what is done, of what is left. */
+/** Work in seconds of processor time: done, and left. */
 export interface Work {
   doneSeconds: number;
   leftSeconds: number;
 }
 
-/** Work that says something of the speed of this machine, in seconds. */
+/** Minimum work that shows the speed of this machine, in seconds. */
 const tellingSeconds = 60;
 
-/** A machine with two processors, of which a build uses both most of the time. */
+/** Rate of a machine with two processors, of which a build uses both most of the time. */
 const usualRate = 1.8;
 
-/** Estimates how long the rest takes in ms: at the speed so far, or at first at that of the machine of {@link costOf}. */
+/**
+ * Estimates the remaining time in ms: at the speed so far, or at first at the speed of the machine of {@link costOf}.
+ */
 export function remainingOfWork({ doneSeconds, leftSeconds }: Work, elapsedMs: number): number {
   const rate = doneSeconds < tellingSeconds ? usualRate : doneSeconds / (elapsedMs / 1000);
   return (leftSeconds / rate) * 1000;

@@ -3,18 +3,21 @@ import type { PackageCount, Say } from './artefact.ts';
 import { costOf } from './build-costs.ts';
 import { formatState, remainingOfWork, type BuildState, type RunningTool } from './build-progress.ts';
 
-/** What a reporter writes to. */
+/** Output of a reporter. */
 export interface ReportOutput {
-  /** Writes a line that stays. */
+  /** Writes a permanent line. */
   log: (line: string) => void;
-  /** A terminal, on which one line is written over and over. @default none: the line is logged now and then */
+  /**
+   * Terminal on which one line is redrawn.
+   * @default none: the line is logged at intervals
+   */
   terminal?: Pick<NodeJS.WriteStream, 'write' | 'columns'>;
 }
 
-/** How often a line is logged where there is no terminal, in ms. */
+/** Interval between two logged lines without a terminal, in ms. */
 const logEveryMs = 30_000;
 
-/** How often the line on a terminal is written, in ms. */
+/** Interval between two redraws of the line on a terminal, in ms. */
 const redrawEveryMs = 500;
 
 /** A tool between its start and its end. */
@@ -26,7 +29,7 @@ interface Running {
   countedFromMs?: number;
 }
 
-/** Reports how far a build is: a line at the start and the end of each tool, and one for all that are being built. */
+/** Reports the progress of a build: a line at the start and the end of each tool, and one for all tools in progress. */
 export class BuildReporter {
   readonly #names: readonly string[];
   readonly #output: ReportOutput;
@@ -37,8 +40,8 @@ export class BuildReporter {
   #timer: NodeJS.Timeout | undefined;
 
   /**
-   * @param names the tools that are to be built.
-   * @param now the time in ms. @default Date.now
+   * @param names names of the tools to build.
+   * @param now returns the time in ms. @default Date.now
    */
   constructor(names: readonly string[], output: ReportOutput, now: () => number = Date.now) {
     this.#names = names;
@@ -47,7 +50,7 @@ export class BuildReporter {
     this.#beganMs = now();
   }
 
-  /** Writes the state now and then, until {@link stop}. */
+  /** Writes the state at intervals, until {@link stop}. */
   start(): void {
     const everyMs = this.#output.terminal === undefined ? logEveryMs : redrawEveryMs;
     this.#timer = setInterval(() => this.tick(), everyMs);
@@ -67,13 +70,13 @@ export class BuildReporter {
     else terminal.write(`${clearLine}${line.slice(0, Math.max(terminal.columns - 1, 20))}`);
   }
 
-  /** Logs a line of another kind. */
+  /** Logs any other line. */
   note(line: string): void {
     this.#output.terminal?.write(clearLine);
     this.#output.log(line);
   }
 
-  /** Makes a tool and reports the start and the end. `verb` says what was done, such as "built". */
+  /** Runs the work for a tool and reports its start and its end. `verb` describes the work, such as "built". */
   async run(name: string, verb: string, work: (say: Say) => Promise<void>): Promise<void> {
     const beganMs = this.#now();
     this.#log(`${name}: started`);
@@ -93,7 +96,7 @@ export class BuildReporter {
     }
   }
 
-  /** Shows work in the line of all that goes on, without a line of its own. */
+  /** Shows work in the common line of all work in progress, without a line of its own. */
   async track(name: string, work: (say: Say) => Promise<void>): Promise<void> {
     const tool: Running = { name, beganMs: this.#now(), doing: '' };
     this.#running.set(name, tool);
@@ -140,5 +143,5 @@ export class BuildReporter {
   }
 }
 
-/** Returns to the line's first column and erases the line. */
+/** Escape sequence that returns to the line's first column and erases the line. */
 const clearLine = '\r\u001b[2K';

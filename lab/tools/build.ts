@@ -9,24 +9,30 @@ import { bundleLocation, openBundle, type Bundle } from './prebuilt.ts';
 import { reasonOf } from './prebuilt-source.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 
-/** Two at a time: while one links, on one processor, the other compiles. */
+/** Maximum number of builds in parallel: while one links, on one processor, the other compiles. */
 const processorLanes = 2;
 
-/** What waits for the network leaves the processors to the others. */
+/** Maximum number of tasks in parallel that wait for the network: they leave the processors to the builds. */
 const networkLanes = 2;
 
 /** How {@link buildMissing} builds. */
 export interface BuildOptions {
-  /** Remove Go's build cache when everything is built; tests compile with it. @default false */
+  /**
+   * Remove Go's build cache after the build; tests compile with it.
+   * @default false
+   */
   removeGoCache?: boolean;
-  /** Where tools are taken from instead of being built. @default as the environment says */
+  /**
+   * Bundle from which tools are taken instead of being built.
+   * @default as the environment says
+   */
   bundle?: ReturnType<typeof bundleLocation>;
 }
 
 /**
- * Makes what is missing of the artefacts, given in the order in which they are best made: takes it from a bundle where
- * there is one, or else builds it. Reports what it does.
- * @throws Error naming every prerequisite that the machine lacks, before anything is made.
+ * Creates the missing artefacts, which are given in the best order of building. Takes each from a bundle that has it,
+ * and builds it otherwise. Reports its progress.
+ * @throws Error naming every prerequisite that the machine lacks, before any work starts.
  */
 export async function buildMissing(
   artefacts: readonly Artefact[],
@@ -48,7 +54,7 @@ export async function buildMissing(
   if (options.removeGoCache === true && (await removeGoCache())) log("Go's build cache is removed: no lab needs it");
 }
 
-/** Returns those that are not built yet, in the same order. */
+/** Returns the artefacts that are not built yet, in the same order. */
 export async function missingOf(artefacts: readonly Artefact[]): Promise<Artefact[]> {
   const built = await Promise.all(artefacts.map(isBuilt));
   return artefacts.filter((_, index) => built[index] !== true);
@@ -66,7 +72,7 @@ function startLine(
   return `${parts.join(' and ')} of ${artefacts.length} tools`;
 }
 
-/** Opens the bundle that the user named; one that cannot be used is reported in one line. */
+/** Opens the bundle that the user configured; reports an unusable one in one line. */
 async function openWantedBundle(
   location: BuildOptions['bundle'],
   missing: readonly Artefact[],
@@ -92,7 +98,7 @@ async function openWantedBundle(
   return bundle;
 }
 
-/** One run of making artefacts. */
+/** One run that creates artefacts. */
 class Build {
   readonly #missing: readonly Artefact[];
   readonly #bundle: Bundle | undefined;
@@ -113,7 +119,7 @@ class Build {
     );
   }
 
-  /** @throws what the first artefact that cannot be made threw, when the others are done. */
+  /** @throws the error of the first artefact that failed, after the others are done. */
   async run(): Promise<void> {
     this.#reporter.start();
     const made = new Map<Artefact, Promise<void>>();
@@ -121,7 +127,7 @@ class Build {
       // Needs come earlier in the given order, so their promises exist.
       const needs = artefact.needs.flatMap((need) => made.get(need) ?? []);
       const promise = this.#make(artefact, needs);
-      // Awaited below; a failure of one must not end the process while others are being built.
+      // Awaited below; the failure of one must not end the process during the other builds.
       promise.catch(() => undefined);
       made.set(artefact, promise);
     }
@@ -142,7 +148,10 @@ class Build {
     await this.#queue(lane, artefact, () => this.#reporter.run(name, 'built', (say) => makeArtefact(artefact, say)));
   }
 
-  /** True when it was there, and is unpacked; otherwise it has to be built, and one line says why. */
+  /**
+   * Takes an artefact from the bundle.
+   * @returns true when the artefact is unpacked; otherwise it has to be built, and one line gives the reason.
+   */
   async #takeFromBundle(artefact: Artefact): Promise<boolean> {
     const bundle = this.#bundle;
     const archive = bundle && findArchive(bundle.archives, artefact);

@@ -6,29 +6,29 @@ import { goSets, programsOf } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
 import { programArtefacts } from './programs.ts';
 
-/** Everything the lab is made of, in the order in which it is best built, and where its parts are once built. */
+/** All artefacts of the lab, in the best order of building, and the paths of their parts. */
 export interface Catalogue {
   artefacts: readonly Artefact[];
-  /** Those that a control plane without nodes needs. */
+  /** Artefacts of a control plane without nodes. */
   controlPlaneArtefacts: readonly Artefact[];
-  /** What runs beside a cluster: Temporal's dev server and Helm. */
+  /** Programs that run outside a cluster: Temporal's dev server and Helm. */
   hostArtefacts: readonly Artefact[];
-  /** What tests need beside a lab: Temporal's server as people run it, its database, a browser. */
+  /** Additional artefacts for tests: Temporal's production server, its database, a browser. */
   testArtefacts: readonly Artefact[];
-  /** What the benches of large clusters need beside a control plane. */
+  /** Additional artefacts for benches of large clusters. */
   benchArtefacts: readonly Artefact[];
   /** Folder of Temporal's schemas for PostgreSQL. */
   temporalSchemas: string;
-  /** Root file systems, uppermost layer first, with a database and with a browser. */
+  /** Root file systems with a database and with a browser, uppermost layer first. */
   postgresqlLayers: readonly string[];
   chromiumLayers: readonly string[];
   /** Folders to put on the PATH of a lab's machines. */
   binDirs: readonly string[];
-  /** A binary by name. */
+  /** Returns the path of a binary by name. */
   bin: (name: string) => string;
   /** Root file system layers of a machine, uppermost first (the order of overlayfs' `lowerdir`). */
   machineLayers: readonly string[];
-  /** The containerd folder that a node starts from. */
+  /** Containerd folder from which a node starts. */
   containerdTemplate: string;
   /** Cilium's Helm chart. */
   ciliumChart: string;
@@ -40,8 +40,8 @@ export interface Catalogue {
 const testSets = ['temporal-server', 'compose'];
 const benchSets = ['kwok'];
 /**
- * Sets of which two can be compiled at the same time without compiling the same packages twice: those that share most
- * with Kubernetes come when it is done. The others follow in any order.
+ * Sets of which two can be compiled in parallel without compiling the same packages twice: those that share most with
+ * Kubernetes come after it. The others follow in any order.
  */
 const firstSets = ['kubernetes', 'calico', 'temporal', 'etcd', 'cni-plugins', 'cilium'];
 const labSets = [...new Set([...firstSets, ...goSets.map(({ name }) => name)])].filter(
@@ -76,7 +76,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
     goSets.flatMap((one) => programsOf(one).map((program) => [program, set(one.name)] as const))
   );
   return {
-    // What waits for the network comes first.
+    // Artefacts that wait for the network come first.
     artefacts: [
       ...[debianBase, machineLayer, clangLayer],
       ...labSets.map(set),

@@ -2,24 +2,24 @@ import { access, constants } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from '../process.ts';
 
-/** Commands, each with the Debian package that has it. */
+/** Commands, each with the Debian package that contains it. */
 export type Commands = Readonly<Record<string, string>>;
 
-/** Returns those that are not on PATH. */
+/** Returns the commands that are not on PATH. */
 export async function findMissingCommands(commands: Commands, searchPath = process.env['PATH']): Promise<string[]> {
   const folders = (searchPath ?? '').split(':').filter((folder) => folder !== '');
   const found = await Promise.all(Object.keys(commands).map((command) => isIn(folders, command)));
   return Object.keys(commands).filter((_, index) => found[index] !== true);
 }
 
-/** Returns the packages that have these commands, in order. */
+/** Returns the packages of these commands, sorted. */
 export function packagesOf(commands: Commands, names: readonly string[]): string[] {
   return [...new Set(names.flatMap((name) => commands[name] ?? []))].sort();
 }
 
 /**
  * Installs packages with apt-get.
- * @throws {CommandFailed} when apt-get cannot.
+ * @throws {CommandFailed} when apt-get fails.
  */
 export async function installPackages(packages: readonly string[]): Promise<void> {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };

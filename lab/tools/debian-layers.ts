@@ -6,7 +6,7 @@ import { artefactDir, type Artefact } from './artefact.ts';
 
 const suite = 'bookworm';
 
-/** In every image and on every machine of the lab: what CNI agents call, and what a person looks for. */
+/** Packages of every image and every machine of the lab: commands that CNI agents call, and tools that people use. */
 const basePackages = [
   'bash',
   'ca-certificates',
@@ -19,10 +19,10 @@ const basePackages = [
   'procps',
 ];
 
-/** On the machines of the lab only. */
+/** Packages of the lab's machines only. */
 const machinePackages = ['curl', 'mount', 'runc', 'socat', 'tcpdump'];
 
-/** In Cilium's image only: the agent compiles its eBPF programs when it starts. */
+/** Packages of Cilium's image only: the agent compiles its eBPF programs when it starts. */
 const clangPackages = ['clang-19', 'ccache'];
 
 const documentation = ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'var/cache/apt', 'var/lib/apt/lists'];
@@ -43,16 +43,16 @@ export const debianBase: Artefact = {
   },
 };
 
-/** What the lab's machines have over the base, in `rootfs/`, as an overlay layer. */
+/** Additional packages of the lab's machines, in `rootfs/`, as an overlay layer. */
 export const machineLayer = packageLayer('debian-machine', machinePackages);
 
-/** What Cilium's image has over the base, in `rootfs/`, as an overlay layer. */
+/** Additional packages of Cilium's image, in `rootfs/`, as an overlay layer. */
 export const clangLayer = packageLayer('debian-clang', clangPackages);
 
-/** For tests of what runs beside a cluster: Temporal's database. */
+/** Temporal's database, for tests of programs outside a cluster. */
 export const postgresqlLayer = packageLayer('debian-postgresql', ['postgresql-15']);
 
-/** For tests of what people see: a browser, and letters to show. */
+/** A browser and a font for it, for tests of user interfaces. */
 export const chromiumLayer = packageLayer('debian-chromium', ['chromium', 'fonts-dejavu-core']);
 
 function packageLayer(name: string, packages: readonly string[]): Artefact {
@@ -67,7 +67,7 @@ function packageLayer(name: string, packages: readonly string[]): Artefact {
       const script = path.join(dir, 'install.sh');
       await writeFile(script, installScript);
       const base = path.join(artefactDir(debianBase), 'rootfs');
-      // In a mount namespace of its own, so that no mount is left behind whatever happens.
+      // In its own mount namespace, so that no mount is left behind, even after a failure.
       await run('unshare', ['--mount', '--propagation', 'private', 'bash', script, base, dir, ...packages]);
       for (const folder of ['work', 'merged', 'install.sh']) await rm(path.join(dir, folder), { recursive: true });
       await removeDocumentation(path.join(dir, 'rootfs'));

@@ -8,10 +8,10 @@ import { costOf, sharedCosts } from './build-costs.ts';
 import { goCacheDir, goEnv } from './go-build.ts';
 import { findArchive, type PrebuiltArchive } from './prebuilt-list.ts';
 
-/** Space that something takes. */
+/** Required disk space in a folder. */
 export interface SpaceNeed {
   what: string;
-  /** Need not exist yet. */
+  /** The folder need not exist yet. */
   folder: string;
   bytes: number;
 }
@@ -23,7 +23,7 @@ export interface SpaceShortage {
   freeBytes: number;
 }
 
-/** What is free on the file system of a folder, and which file system that is. */
+/** Free space of the file system of a folder, and the identity of that file system. */
 export interface FileSystem {
   id: number;
   freeBytes: number;
@@ -31,12 +31,13 @@ export interface FileSystem {
 
 const mb = 1_000_000;
 
-/** What a compiler and a linker have in temporary files while they run. */
+/** Size of the temporary files of a compiler and a linker while they run, in bytes. */
 const temporaryBytes = 1_000 * mb;
 
 /**
- * Returns what it takes to make the artefacts: the tools themselves, archives that are unpacked, and what Go downloads
- * and compiles. Modules and packages that several tools share count once where all are built.
+ * Returns the disk space that the creation of the artefacts requires: the tools themselves, archives that are unpacked,
+ * and Go's downloads and compiled packages. Modules and packages that several tools share count once when all are
+ * built.
  */
 export async function spaceNeeds(
   building: readonly Artefact[],
@@ -45,7 +46,7 @@ export async function spaceNeeds(
 ): Promise<SpaceNeed[]> {
   const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
   const results = [...building, ...unpacking].map(({ name }) => costOf(name).result * mb);
-  // Two archives at most lie beside the tools at a time.
+  // At most two archives are next to the tools at the same time.
   const copies = unpacking.map((one) => findArchive(archives, one)?.size ?? 0).sort((a, b) => b - a);
   const needs: SpaceNeed[] = [{ what: 'tools', folder: toolsDir, bytes: sumOf(results) + sumOf(copies.slice(0, 2)) }];
   const compiled = building.filter(({ buildsWith }) => buildsWith === 'go').map(({ name }) => costOf(name));
@@ -60,7 +61,7 @@ export async function spaceNeeds(
   ];
 }
 
-/** Returns the file systems that have less space than all that is to lie on them takes together. */
+/** Returns the file systems that have less free space than all needs on them together. */
 export async function findShortages(
   needs: readonly SpaceNeed[],
   look: (folder: string) => Promise<FileSystem> = fileSystemOf
@@ -78,7 +79,7 @@ export async function findShortages(
   return [...byFileSystem.values()].filter(({ neededBytes, freeBytes }) => freeBytes < neededBytes);
 }
 
-/** Looks at the file system that a folder is on, or will be on once it exists. */
+/** Returns the file system of a folder, or the one on which the folder will be created. */
 async function fileSystemOf(folder: string): Promise<FileSystem> {
   let existing = path.resolve(folder);
   for (;;) {
@@ -91,7 +92,9 @@ async function fileSystemOf(folder: string): Promise<FileSystem> {
   }
 }
 
-/** Without Go there is no folder to ask for yet; its usual place is on the file system of the home folder. */
+/**
+ * Returns the folder of Go's modules. Without Go it is unknown; the usual one is on the file system of the home folder.
+ */
 async function moduleCache(): Promise<string> {
   const folder = await run('go', ['env', 'GOMODCACHE'], { env: { ...goEnv, GOTOOLCHAIN: 'local' } }).catch(() => '');
   return folder.trim() === '' ? toolsDir : folder.trim();

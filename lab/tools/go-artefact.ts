@@ -8,7 +8,7 @@ import type { GoSet } from './go-sets.ts';
 
 const setsDir = path.join(import.meta.dirname, 'go');
 
-/** Returns the artefact of a set of Go binaries: `bin/<name>` and the files taken along. */
+/** Returns the artefact of a set of Go binaries: `bin/<name>` and the additional files. */
 export async function goArtefact(set: GoSet): Promise<Artefact> {
   const cwd = path.join(setsDir, set.name);
   const files = await sourceFiles(set);
@@ -26,7 +26,9 @@ export async function goArtefact(set: GoSet): Promise<Artefact> {
   };
 }
 
-/** Returns the files of a set that decide its binaries, relative to its folder, those of its own packages included. */
+/**
+ * Returns the files of a set that determine its binaries, relative to its folder, including those of its own packages.
+ */
 export async function sourceFiles(set: GoSet): Promise<string[]> {
   const files = await readdir(path.join(setsDir, set.name), { recursive: true });
   return files.filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
@@ -53,15 +55,15 @@ async function buildSet(set: GoSet, cwd: string, dir: string, say: Say): Promise
 }
 
 /**
- * Makes a folder in which the set is built with a copy of one of its modules, and with the set's own files added to it.
+ * Creates a folder in which the set is built with a copy of one of its modules, to which the set's own files are added.
  * @param cwd the set's folder.
- * @param scratch the folder to make.
+ * @param scratch folder to create.
  */
 async function extendModule(module: string, cwd: string, scratch: string): Promise<string> {
   await copyFromModule(module, '.', cwd, path.join(scratch, 'module'));
   await cp(path.join(cwd, 'added'), path.join(scratch, 'module'), { recursive: true });
   for (const file of ['go.mod', 'go.sum']) await cp(path.join(cwd, file), path.join(scratch, file));
-  // A relative path: binaries record it, and are to be the same wherever they are built.
+  // A relative path: binaries record it, and they must be identical wherever they are built.
   await appendFile(path.join(scratch, 'go.mod'), `\nreplace ${module} => ./module\n`);
   return scratch;
 }
@@ -75,7 +77,7 @@ async function copyFromModule(module: string, from: string, cwd: string, target:
   await run('chmod', ['-R', 'u+w', target]);
 }
 
-/** Returns the packages that all binaries of a set have yet to compile; downloads the modules that are missing. */
+/** Returns the packages that all binaries of a set still have to compile; downloads missing modules. */
 async function packagesToBuild(set: GoSet, cwd: string): Promise<Set<string>> {
   const byTags = new Map<string, GoSet['binaries'][number][]>();
   for (const binary of set.binaries) {

@@ -4,49 +4,58 @@ import { CommandFailed, run } from '../process.ts';
 import type { PackageCount } from './artefact.ts';
 
 /**
- * The Go release that compiles everything, so that the same sources give the same binaries on every machine. Another Go
- * on PATH downloads this release as a Go module and runs it.
+ * Go release that compiles everything, so that the same sources give the same binaries on every machine. Another Go on
+ * PATH downloads this release as a Go module and runs it.
  */
 export const goVersion = 'go1.26.8';
 
-/** The oldest Go that can download another release by its name. */
+/** Oldest Go that can download another release by its name. */
 export const minimumGo = [1, 21] as const;
 
-/** What one Go program needs beside what all have. */
+/** Options of one Go program in addition to the common ones. */
 interface GoBuild {
-  /** Import path of the main package. @default the one in the folder itself */
+  /**
+   * Import path of the main package.
+   * @default the one in the folder itself
+   */
   package?: string;
-  /** Build tags beside those of all. @default none */
+  /**
+   * Build tags in addition to the common ones.
+   * @default none
+   */
   tags?: readonly string[];
-  /** Linker flags beside `-s -w`. @default none */
+  /**
+   * Linker flags in addition to `-s -w`.
+   * @default none
+   */
   ldflags?: string;
 }
 
-/** Names are looked up by Go itself, and not in C. */
+/** Build tags of all programs: Go resolves names itself, without C. */
 const commonTags = ['netgo', 'osusergo'];
 
-/** The packages that all Go builds of the project share. It is large, and only builds, vets and tests use it. */
+/** Build cache that all Go builds of the project share. It is large, and only builds, vets and tests use it. */
 export const goCacheDir = path.join(cacheDir, 'go-build');
 
-/** The environment for every `go`: packages that are compiled alike are compiled once. */
+/** Environment of every `go` command: with the same settings, each package is compiled only once. */
 export const goEnv: NodeJS.ProcessEnv = {
   ...process.env,
   CGO_ENABLED: '0',
   GOTOOLCHAIN: goVersion,
   GOCACHE: goCacheDir,
   GOWORK: 'off',
-  // The linker leaves the debugger's tables out ("-w"), so that compilers need not make them.
+  // The linker leaves the debugger's tables out ("-w"), so that compilers need not create them.
   GOFLAGS: `-trimpath -buildvcs=false -gcflags=all=-dwarf=false -tags=${commonTags.join(',')}`,
-  // Compilers end before their garbage is worth collecting: a fifth less work, at 1.5 GB for one that compiles much.
+  // Compilers end before a garbage collection pays off: a fifth less work, at 1.5 GB for one that compiles much.
   GOGC: 'off',
   GOMEMLIMIT: '1500MiB',
 };
 
 /**
- * Builds a Go program for any machine that has this one's kernel: nothing of this machine is in it.
- * @param cwd folder whose go.mod counts.
+ * Builds a Go program for any machine that has this one's kernel: the result contains nothing of this machine.
+ * @param cwd folder whose go.mod applies.
  * @param out file to write.
- * @param counter counts the packages that are compiled.
+ * @param counter counts the compiled packages.
  * @throws {CommandFailed} with the compiler's messages.
  */
 export async function buildGo(
@@ -64,7 +73,7 @@ export async function buildGo(
       cwd,
       env: goEnv,
       onErrorLine: (line) => {
-        // A line that names nothing but a package says that it is being compiled.
+        // A line with nothing but a package name means that the package is being compiled.
         if (/^\S+$/.test(line)) counter?.take(line);
         else messages.push(line);
       },
@@ -77,16 +86,22 @@ export async function buildGo(
 
 /** Programs of one folder that are built with the same tags. */
 interface GoPrograms {
-  /** Import paths of the main packages. @default the one in the folder itself */
+  /**
+   * Import paths of the main packages.
+   * @default the one in the folder itself
+   */
   packages?: readonly string[];
-  /** Build tags beside those of all. @default none */
+  /**
+   * Build tags in addition to the common ones.
+   * @default none
+   */
   tags?: readonly string[];
 }
 
 /**
- * Returns the import paths of the packages that a build of the programs has yet to compile. Downloads the modules that
- * the build needs and the machine lacks, and no others.
- * @param cwd folder whose go.mod counts.
+ * Returns the import paths of the packages that a build of the programs still has to compile. Downloads the modules
+ * that the build needs and the machine lacks, and no others.
+ * @param cwd folder whose go.mod applies.
  */
 export async function listPackages(cwd: string, { packages = ['.'], tags = [] }: GoPrograms = {}): Promise<string[]> {
   const format = '{{if .Stale}}{{.ImportPath}}{{end}}';
@@ -94,7 +109,7 @@ export async function listPackages(cwd: string, { packages = ['.'], tags = [] }:
   return text.split('\n').filter((line) => line !== '');
 }
 
-/** Counts the packages that are compiled, of those that a build has to compile. */
+/** Counts the compiled packages, out of those that a build has to compile. */
 export class PackageCounter {
   readonly #left: Set<string>;
   readonly #total: number;
@@ -107,7 +122,7 @@ export class PackageCounter {
     onCount({ done: 0, total: this.#total });
   }
 
-  /** Counts a package that is being compiled; one that is not awaited, or was counted before, does not count. */
+  /** Counts a package that is being compiled; ignores one that is not expected or was counted before. */
   take(importPath: string): void {
     if (this.#left.delete(importPath)) this.#onCount({ done: this.#total - this.#left.size, total: this.#total });
   }

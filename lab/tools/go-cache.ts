@@ -5,18 +5,18 @@ import { toolsDir } from '../paths.ts';
 import { isRunning, type ProcessId } from '../process.ts';
 import { goCacheDir } from './go-build.ts';
 
-/** With this environment variable set, Go's build cache stays. */
+/** Environment variable that keeps Go's build cache when it is set. */
 export const keepGoCacheVariable = 'CNI_LAB_KEEP_GO_CACHE';
 
 /**
  * Removes the packages that Go compiled for the lab's tools: several GB that a running lab does not need. They stay
- * while another process builds, and where `CNI_LAB_KEEP_GO_CACHE` is set, which spares who changes the project's Go
+ * while another process builds, and where `CNI_LAB_KEEP_GO_CACHE` is set, which saves developers of the project's Go
  * programs minutes of compiling.
  * @returns true when they were removed.
  */
 export async function removeGoCache(env: NodeJS.ProcessEnv = process.env): Promise<boolean> {
   if ((env[keepGoCacheVariable] ?? '') !== '' || (await isAnotherBuilding())) return false;
-  // A build that begins meanwhile finds no folder, and makes one; it never finds half of one.
+  // A build that starts meanwhile finds no folder, and creates one; it never finds an incomplete one.
   const removed = `${goCacheDir}.removed-${randomBytes(4).toString('hex')}`;
   try {
     await rename(goCacheDir, removed);

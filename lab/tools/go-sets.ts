@@ -4,9 +4,15 @@ interface GoBinary {
   name: string;
   /** Import path of its main package; `.` for one in the set's own folder. */
   package: string;
-  /** Build tags beside those of all. @default none */
+  /**
+   * Build tags in addition to the common ones.
+   * @default none
+   */
   tags?: readonly string[];
-  /** Further programs in the same binary, which tells by its name which one to be: links beside it. @default none */
+  /**
+   * Further programs in the same binary, which selects the program by its own name: links next to the binary.
+   * @default none
+   */
   links?: readonly string[];
 }
 
@@ -14,14 +20,21 @@ interface GoBinary {
 export interface GoSet {
   name: string;
   binaries: readonly GoBinary[];
-  /** Linker flags beside `-s -w`. @default none */
+  /**
+   * Linker flags in addition to `-s -w`.
+   * @default none
+   */
   ldflags?: string;
   /**
-   * A module that is built from a copy to which the set adds files of its own: those in its folder `added`, at the same
-   * paths. @default none
+   * Module that is built from a copy, to which the set adds its own files: those in its folder `added`, at the same
+   * paths.
+   * @default none
    */
   extendedModule?: string;
-  /** Files and folders taken as they are from a module of the set, into the result's folder. @default none */
+  /**
+   * Files and folders that are copied unchanged from a module of the set into the result's folder.
+   * @default none
+   */
   files?: readonly { module: string; from: string; to: string }[];
 }
 
@@ -32,8 +45,8 @@ const calico = 'github.com/projectcalico/calico';
 const cniPlugins = 'github.com/containernetworking/plugins/plugins';
 
 /**
- * Everything the lab builds with Go. A plain module build does not know the version that Kubernetes' own make file
- * stamps into it, and kubelet and API server compare versions: hence its linker flags.
+ * All programs that the lab builds with Go. A plain module build does not know the version that Kubernetes' own make
+ * file stamps into it, and kubelet and API server compare versions: hence its linker flags.
  */
 export const goSets: readonly GoSet[] = [
   {
@@ -45,11 +58,12 @@ export const goSets: readonly GoSet[] = [
         package: '.',
         links: ['kube-apiserver', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy'],
       },
-      // On its own, because it is started all the time, and starts faster without the others' initialisation.
+      // A separate binary, because kubectl starts very often, and starts faster without the initialisation of the
+      // others.
       { name: 'kubectl', package: 'k8s.io/kubernetes/cmd/kubectl' },
     ],
   },
-  // Debian's is too old for an API server that answers lists of pods from its cache, as those of today do.
+  // Debian's is too old for current API servers, which answer lists of pods from their cache.
   { name: 'etcd', binaries: [{ name: 'etcd', package: 'go.etcd.io/etcd/server/v3' }] },
   {
     name: 'cilium',
@@ -97,7 +111,7 @@ export const goSets: readonly GoSet[] = [
   { name: 'coredns', binaries: [{ name: 'coredns', package: '.' }] },
   {
     name: 'flannel',
-    // The backend for UDP is written in C. Without a C compiler its functions are missing: `added` has them, and they fail.
+    // The UDP backend is written in C. Without a C compiler its functions are missing: `added` has versions that fail.
     extendedModule: 'github.com/flannel-io/flannel',
     binaries: [{ name: 'flanneld', package: 'github.com/flannel-io/flannel' }],
   },

@@ -4,7 +4,7 @@ import { link, mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { run } from '../process.ts';
 
-/** A container image: a name, its layers as folders, lowest first, and what it starts. */
+/** A container image: its name, its layers as folders (lowest first), and the command that it starts. */
 export interface ImageSpec {
   name: string;
   layers: readonly string[];
@@ -13,7 +13,7 @@ export interface ImageSpec {
 
 /**
  * Packs images into one archive in the format of `docker save`, which containerd imports; a layer that several images
- * share is in it once. The folder `scratch` is used meanwhile.
+ * share is included once. The folder `scratch` holds temporary files.
  */
 export async function packImages(images: readonly ImageSpec[], archive: string, scratch: string): Promise<void> {
   await mkdir(scratch, { recursive: true });

@@ -21,12 +21,12 @@ export const builtVersions = { calico: '3.28.5', cilium: '1.20.2', coredns: '1.1
 export const flannelImage = `docker.io/flannel/flannel:v${builtVersions.flannel}`;
 export const corednsImage = `registry.k8s.io/coredns/coredns:v${builtVersions.coredns}`;
 
-/** Files to lay into one image layer: target path → source file or folder. */
+/** Files of one image layer: target path → source file or folder. */
 type LayerFiles = Readonly<Record<string, string>>;
 
 /**
- * The images of Canal, Cilium and CoreDNS in a containerd folder, `containerd/`, with all layers unpacked. Every node
- * of a lab starts from a copy of hard links, so that a node costs neither time nor space.
+ * Returns the images of Canal, Cilium and CoreDNS in a containerd folder, `containerd/`, with all layers unpacked.
+ * Every node of a lab starts from a copy by hard links, so that a node costs neither time nor space.
  */
 export async function systemImages(
   sets: Readonly<Record<'cilium' | 'calico' | 'flannel' | 'coredns' | 'containerd' | 'cni-plugins', Artefact>>
@@ -52,7 +52,7 @@ export async function systemImages(
       };
       const base = path.join(artefactDir(debianBase), 'rootfs');
       const clang = path.join(artefactDir(clangLayer), 'rootfs');
-      // usr/bin, never bin: that is a link in the base layer, and a folder would take its place.
+      // usr/bin, never bin: bin is a link in the base layer, and a folder would replace it.
       const cniPlugins = ['portmap', 'bandwidth', 'host-local', 'loopback', 'tuning'];
       const images: ImageSpec[] = [
         {
@@ -153,7 +153,7 @@ const programImages: readonly (readonly [image: string, program: ProgramName])[]
   [coexistenceImage, 'coexistence'],
 ];
 
-/** The system images and those of the lab's own programs, in `containerd/`: what a node starts from. */
+/** Returns the system images and those of the lab's own programs, in `containerd/`: the initial content of a node. */
 export function nodeImages(
   system: Artefact,
   containerd: Artefact,
@@ -180,8 +180,8 @@ export function nodeImages(
 }
 
 /**
- * Copies a containerd folder by hard links where the file system allows it. Layers are never written to once unpacked,
- * but containerd's databases are, in place: those are real copies.
+ * Copies a containerd folder by hard links where the file system supports it. Unpacked layers are never modified, but
+ * containerd modifies its databases in place: those are real copies.
  */
 export async function copyByLinks(from: string, to: string): Promise<void> {
   if (!(await succeeds('cp', ['-a', '--link', from, to]))) {

@@ -8,14 +8,14 @@ import { formatPrebuiltList, listFile, type PrebuiltArchive } from './prebuilt-l
 /** A bundle that was written. */
 export interface PackedBundle {
   archives: readonly PrebuiltArchive[];
-  /** SHA-256 of the list, in hexadecimal: who knows it can trust the whole bundle. */
+  /** SHA-256 of the list, in hexadecimal: this digest is enough to trust the whole bundle. */
   listSha256: string;
 }
 
 /**
- * Writes an archive of each built artefact, and their list, into a folder. Artefacts that are put together from others
- * are left out. The list is written last, so that it never names an archive that is not there.
- * @param log gets one line for each archive.
+ * Writes an archive of each built artefact, and their list, into a folder. Assembled artefacts are left out. The list
+ * is written last, so that it never names a missing archive.
+ * @param log receives one line for each archive.
  * @throws Error when an artefact is not built.
  */
 export async function packBundle(

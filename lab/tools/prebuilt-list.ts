@@ -6,7 +6,7 @@ import type { Artefact } from './artefact.ts';
 const archiveSchema = z.object({
   name: z.string().regex(/^[a-z0-9-]+$/),
   key: z.string().regex(/^[0-9a-f]{12}$/),
-  /** A name beside the list: no folder, and nothing that a URL or a shell reads differently. */
+  /** Name of a file next to the list: no folder, and no characters that a URL or a shell interprets. */
   file: z.string().regex(/^[a-z0-9][a-z0-9.-]*\.tar\.zst$/),
   size: z.int().positive(),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
@@ -17,12 +17,12 @@ const listSchema = z.object({ archives: z.array(archiveSchema) });
 /** An archive of one tool, in a bundle. */
 export type PrebuiltArchive = z.infer<typeof archiveSchema>;
 
-/** The file in a bundle that lists its archives; the project has one of the same form for those that it vouches for. */
+/** File in a bundle that lists its archives; the project has one of the same format for the archives that it trusts. */
 export const listFile = 'prebuilt.json';
 
 /**
- * Reads a list of archives.
- * @throws Error that names the first thing in it that is not as it should be.
+ * Parses a list of archives.
+ * @throws Error that names the first invalid part.
  */
 export function parsePrebuiltList(text: string): readonly PrebuiltArchive[] {
   let json: unknown;
@@ -37,7 +37,7 @@ export function parsePrebuiltList(text: string): readonly PrebuiltArchive[] {
   throw new Error(`the list is malformed at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
 }
 
-/** Writes a list as text; the same archives give the same text. */
+/** Formats a list as text; the same archives give the same text. */
 export function formatPrebuiltList(archives: readonly PrebuiltArchive[]): string {
   const sorted = [...archives].sort((a, b) => (a.name < b.name ? -1 : 1));
   return `${JSON.stringify({ archives: sorted }, undefined, 2)}\n`;
@@ -48,7 +48,7 @@ export async function readCommittedList(): Promise<readonly PrebuiltArchive[]> {
   return parsePrebuiltList(await readFile(path.join(import.meta.dirname, listFile), 'utf8'));
 }
 
-/** Returns the archive of an artefact with its very key. */
+/** Returns the archive of an artefact with exactly its key. */
 export function findArchive(archives: readonly PrebuiltArchive[], artefact: Artefact): PrebuiltArchive | undefined {
   return archives.find(({ name, key }) => name === artefact.name && key === artefact.key);
 }

@@ -3,26 +3,32 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 
-/** Where the files of a bundle come from. */
+/** Source of the files of a bundle. */
 export interface BundleSource {
-  /** As the user gave it, without a password. */
+  /** Location as the user gave it, without a password. */
   name: string;
-  /** Reads a small file. @throws Error with one line that says why not. */
+  /**
+   * Reads a small file.
+   * @throws Error with the reason in one line.
+   */
   readText: (file: string) => Promise<string>;
-  /** Opens a file for reading. @throws Error as `readText`. */
+  /**
+   * Opens a file for reading.
+   * @throws Error as `readText`.
+   */
   open: (file: string) => Promise<Readable>;
 }
 
-/** A server that sends nothing for so long is given up, in ms. */
+/** Time without data after which a server is given up, in ms. */
 const defaultIdleMs = 30_000;
 
-/** Far more than a list of archives has. */
+/** Maximum size of a text file in bytes: far more than a list of archives has. */
 const textBytes = 1024 * 1024;
 
 /**
  * Opens a bundle.
- * @param location a folder, or an https URL of one; http is accepted from this machine alone.
- * @param idleMs gives a server up that sends nothing for so long. @default 30 s
+ * @param location a folder, or an https URL of one; http is accepted from this machine only.
+ * @param idleMs time without data after which a server is given up, in ms. @default 30 s
  * @throws Error for a location of another kind.
  */
 export function openBundleSource(location: string, idleMs = defaultIdleMs): BundleSource {
@@ -91,7 +97,7 @@ function requireSafe({ protocol, hostname }: URL): void {
   }
 }
 
-/** Returns what went wrong in one line: what `fetch` says itself is only that it failed. */
+/** Returns the reason of a failure in one line: `fetch` itself only reports that it failed. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;

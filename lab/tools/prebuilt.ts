@@ -6,30 +6,36 @@ import { unpackArchive } from './archive.ts';
 import { listFile, parsePrebuiltList, readCommittedList, type PrebuiltArchive } from './prebuilt-list.ts';
 import { openBundleSource, reasonOf, type BundleSource } from './prebuilt-source.ts';
 
-/** Where a bundle is, and what vouches for it. */
+/** Location of a bundle, and the digest that makes it trusted. */
 export interface BundleLocation {
   /** A folder, or an https URL of one. */
   location: string;
-  /** SHA-256 of the bundle's list, in hexadecimal. @default the project's own list decides what is taken */
+  /**
+   * SHA-256 of the bundle's list, in hexadecimal.
+   * @default the project's own list determines the trusted archives
+   */
   listSha256?: string;
-  /** Gives a server up that sends nothing for so long, in ms. @default 30 s */
+  /**
+   * Time without data after which a server is given up, in ms.
+   * @default 30 s
+   */
   idleMs?: number;
 }
 
 /** Tools that can be taken from a bundle instead of being built. */
 export interface Bundle {
-  /** Archives that are trusted. */
+  /** Trusted archives. */
   archives: readonly PrebuiltArchive[];
-  /** The others, which are not used. */
+  /** Other archives, which are not used. */
   untrusted: readonly PrebuiltArchive[];
   /**
    * Fills an empty folder with an artefact from the bundle.
-   * @throws Error with one line that says why not; the folder may have anything in it then.
+   * @throws Error with the reason in one line; the folder may then have any content.
    */
   unpack: (archive: PrebuiltArchive, dir: string) => Promise<void>;
 }
 
-/** Reads the settings of the environment; undefined where none is set. */
+/** Reads the settings from the environment; undefined when none is set. */
 export function bundleLocation(env: NodeJS.ProcessEnv = process.env): BundleLocation | undefined {
   const location = env['CNI_LAB_PREBUILT'];
   const listSha256 = env['CNI_LAB_PREBUILT_SHA256'];
@@ -38,10 +44,10 @@ export function bundleLocation(env: NodeJS.ProcessEnv = process.env): BundleLoca
 }
 
 /**
- * Opens a bundle and finds out which of its archives are trusted: those whose digests are in the project's own list, or
- * all, where the user vouches for the bundle's list with its digest. What lies beside the archives cannot vouch for
- * them: who alters an archive can alter that as well.
- * @throws Error with one line that says why the bundle cannot be used.
+ * Opens a bundle and determines its trusted archives: those whose digests are in the project's own list, or all, when
+ * the user trusts the bundle's list by its digest. Files next to the archives prove nothing: an attacker who changes an
+ * archive can change those files as well.
+ * @throws Error with the reason in one line when the bundle cannot be used.
  */
 export async function openBundle({ location, listSha256, idleMs }: BundleLocation): Promise<Bundle> {
   const source = openBundleSource(location, idleMs);
@@ -70,8 +76,8 @@ function identityOf({ name, key, sha256 }: PrebuiltArchive): string {
 }
 
 /**
- * Copies the archive first: what is unpacked is then the very content that was compared, even if the bundle changes
- * meanwhile.
+ * Unpacks a copy of the archive: the unpacked content is then exactly the content that was compared, even if the bundle
+ * changes meanwhile.
  */
 async function unpack(source: BundleSource, archive: PrebuiltArchive, dir: string): Promise<void> {
   const copy = `${dir}.download`;
@@ -85,7 +91,10 @@ async function unpack(source: BundleSource, archive: PrebuiltArchive, dir: strin
   }
 }
 
-/** @throws Error when the archive has another size or digest than its list says. */
+/**
+ * Copies an archive from the bundle.
+ * @throws Error when the archive has another size or digest than its list says.
+ */
 async function copyVerified(source: BundleSource, archive: PrebuiltArchive, copy: string): Promise<void> {
   const { file, size, sha256 } = archive;
   const hash = createHash('sha256');

@@ -5,14 +5,14 @@ import { findMissingCommands, installPackages, packagesOf, type Commands } from 
 import { findShortages, type SpaceNeed } from './disk-space.ts';
 import { goEnv, minimumGo } from './go-build.ts';
 
-/** Something that the machine has to have: checked before anything starts, so that no work stops midway. */
+/** Requirement of the machine: checked before anything starts, so that no work stops midway. */
 interface Prerequisite {
   what: string;
   holds: () => Promise<boolean>;
   fix: string;
 }
 
-/** What the machine needs to run a lab whose tools are there. */
+/** Requirements for running a lab whose tools exist. */
 const toRun: readonly Prerequisite[] = [
   {
     what: 'Linux on x86-64',
@@ -31,7 +31,7 @@ const toRun: readonly Prerequisite[] = [
   },
 ];
 
-/** Commands that labs call. A usual Debian has all of them, a minimal one has not. */
+/** Commands that labs call. A usual Debian has all of them; a minimal one does not. */
 const commandsToRun: Commands = {
   bash: 'bash',
   cp: 'coreutils',
@@ -52,24 +52,24 @@ const commandsToBuild: Readonly<Record<NonNullable<Artefact['buildsWith']>, Comm
 
 const minimumGoText = minimumGo.join('.');
 
-/** Go has no package here: those of most distributions are too old. */
+/** Go has no Debian package here: those of most distributions are too old. */
 const go: Prerequisite = {
   what: `Go ${minimumGoText} or newer`,
   holds: async () => isAtLeast(await run('go', ['version'], { env: { ...goEnv, GOTOOLCHAIN: 'local' } }), minimumGo),
   fix: 'install it (https://go.dev/dl) and put it on PATH, or take the tools from a bundle (CNI_LAB_PREBUILT, docs/lab.md)',
 };
 
-/** What is about to be done on the machine. */
+/** Work that is planned on the machine. */
 export interface PlannedWork {
   /** Artefacts that will be built. */
   building: readonly Artefact[];
-  /** What all of it takes. */
+  /** Disk space that all of the work requires. */
   space: readonly SpaceNeed[];
 }
 
 /**
- * Checks the machine, and installs with apt-get the small commands that it lacks.
- * @param log told in one line what is installed.
+ * Checks the machine, and installs the missing small commands with apt-get.
+ * @param log receives one line about what is installed.
  * @throws Error that lists everything missing at once, each with its remedy.
  */
 export async function checkPrerequisites({ building, space }: PlannedWork, log: (line: string) => void): Promise<void> {
@@ -109,7 +109,7 @@ function gigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 
-/** Compares the first thing like 1.2.3 in a text with a version. */
+/** True when the first version in a text, such as 1.2.3, is at least the given one. */
 function isAtLeast(text: string, wanted: readonly number[]): boolean {
   const found = (/\d+(\.\d+)*/.exec(text)?.[0] ?? '').split('.').map(Number);
   for (const [index, least] of wanted.entries()) {

@@ -44,7 +44,7 @@ async function programArtefact(name: string, folder: string): Promise<Artefact> 
   };
 }
 
-/** Reads what decides a program's binary: its Go files without their tests, and its modules. */
+/** Reads the sources of a program's binary: its Go files without tests, and its module files. */
 async function goSources(folder: string): Promise<string[]> {
   const files = (await readdir(folder)).filter((file) => /(?<!_test)\.go$|^go\.(mod|sum)$/.test(file)).sort();
   const texts = await Promise.all(files.map((file) => readFile(path.join(folder, file), 'utf8')));
