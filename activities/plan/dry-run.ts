@@ -18,13 +18,16 @@ import { patchNode } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { keyOf } from '../kubernetes/object-key.ts';
 
-/** At most this many are named in one line. */
+/** Maximum number of names in one line. */
 const maxNamed = 20;
 
-/** The activities of a dry run: the API server is asked what it would do, and does nothing. */
+/** Creates the activities of a dry run: the API server validates each operation and persists nothing. */
 export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings) {
   return {
-    /** Has the API server try Cilium's release. @throws HelmFailed when it would be refused. */
+    /**
+     * Runs a server-side dry run of Cilium's release.
+     * @throws HelmFailed when the API server would refuse it.
+     */
     rehearseRelease: withFailures(
       'rehearse the release',
       async ({ input, values }: { input: MigrationInput; values: HelmValues }): Promise<void> => {
@@ -33,7 +36,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
       }
     ),
 
-    /** Has the API server try what a node's migration does: cordon, label, and the eviction of each of its pods. */
+    /** Runs a server-side dry run of a node's migration: cordon, label, and the eviction of each of its pods. */
     rehearseNode: withFailures(
       'rehearse the node',
       async ({ input, node }: { input: MigrationInput; node: string }): Promise<Rehearsal> => {
@@ -53,7 +56,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
       }
     ),
 
-    /** Has the API server try the removal of Canal. */
+    /** Runs a server-side dry run of Canal's removal. */
     rehearseCleanUp: withFailures(
       'rehearse the clean-up',
       async ({ cluster }: { cluster: string }): Promise<Rehearsal> => {
@@ -83,7 +86,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
   };
 }
 
-/** Has the API server try the eviction of each pod of a node. */
+/** Runs a server-side dry run of the eviction of each pod of a node. */
 async function tryDrain(
   connection: ClusterConnection,
   { podCidr: targetPodCidr, drain: options }: MigrationInput,
@@ -103,7 +106,10 @@ async function tryDrain(
   return { granted, problems };
 }
 
-/** @returns why the API server would not evict the pod now. */
+/**
+ * Runs a server-side dry run of a pod's eviction.
+ * @returns the reason why the API server would refuse it now; undefined when it would not.
+ */
 async function tryEviction(connection: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
   try {
     await requestEviction(connection, pod, true);

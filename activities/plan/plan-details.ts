@@ -11,15 +11,18 @@ import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { keyOf } from '../kubernetes/object-key.ts';
 import { ownObjects } from '../helpers/manifests.ts';
 
-/** A plan is part of a workflow's history, so it names so many pods of a node, of so many nodes; others are counted. */
+/**
+ * Maximum numbers of pods that a plan names per node, and of nodes; others are only counted, because a plan is part of
+ * a workflow's history.
+ */
 const maxNamed = 20;
 const maxDetailed = 30;
 
-/** The activity that reads what a plan tells. */
+/** Creates the activity that reads the details of a plan. */
 export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
-     * Reads what would be made, and what would become of the pods of some nodes. Changes nothing.
+     * Reads which objects a migration would create, and the outcome for the pods of some nodes. Changes nothing.
      * @throws HelmFailed when the chart cannot be rendered.
      */
     planDetails: withFailures(
@@ -40,7 +43,7 @@ export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
   };
 }
 
-/** What a drain of the node will do, as its own rules have it. */
+/** Predicts a drain of the node, by the drain's own rules. */
 function drainOf(node: string, pods: readonly PodFacts[], input: MigrationInput, most: number): NodeDrain {
   const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
   const now = Date.now();

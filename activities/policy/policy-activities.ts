@@ -11,17 +11,20 @@ import type { CiliumPolicy } from './evaluation/cilium.ts';
 import { comparePolicies, type PolicyComparison } from './evaluation/compare.ts';
 import { readPolicies } from './read-policies.ts';
 
-/** On every policy that this service makes, beside the label of everything that it makes. */
+/** Label on every policy that this service creates, in addition to the label on all of its objects. */
 const componentLabel = 'app.kubernetes.io/component';
 const component = 'translated-policy';
 
-/** Kinds of what is made. */
+/** Kinds of the created policies. */
 const kinds = ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'] as const;
 
-/** The activities on what users' policies become on Cilium. None of them touches a user's policy. */
+/** Creates the activities on the Cilium equivalents of users' policies. None of them changes a user's policy. */
 export function createPolicyActivities(clusters: Clusters) {
   return {
-    /** Compares how policies are judged by both networks. Changes nothing. @throws SourceNotFound without Canal. */
+    /**
+     * Compares how both networks evaluate the policies. Changes nothing.
+     * @throws SourceNotFound without Canal.
+     */
     comparePolicies: withFailures(
       'compare the policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
@@ -31,9 +34,9 @@ export function createPolicyActivities(clusters: Clusters) {
     ),
 
     /**
-     * Gives Cilium what it needs beside Kubernetes' NetworkPolicies, so that it judges as Calico does: translations of
-     * Calico's own, where they say the same, and what ipBlocks say of pods and nodes. What was given before and is not
-     * needed any more is taken away.
+     * Applies what Cilium needs in addition to Kubernetes' NetworkPolicies to evaluate traffic as Calico does:
+     * translations of Calico's own policies, where they are equivalent, and rules for the pods and nodes within
+     * ipBlocks. Removes what an earlier call applied and is no longer needed.
      */
     applyTranslations: withFailures(
       'apply the translated policies',
@@ -48,7 +51,7 @@ export function createPolicyActivities(clusters: Clusters) {
   };
 }
 
-/** Reads and compares. Also for the check of the same subject. */
+/** Reads and compares the policies; also used by the preflight check of policies. */
 export async function compared(
   connection: ClusterConnection,
   { podCidr, cluster }: Pick<MigrationInput, 'podCidr' | 'cluster'>
@@ -56,7 +59,7 @@ export async function compared(
   const canal = await findCanal(connection);
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
   const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
-  // As the migration installs it, unless the input says otherwise.
+  // Compares with the configuration that the migration installs, unless the input overrides it.
   const comparison = comparePolicies(facts.policies, facts.cluster, true);
   return { comparison, report: policyReport(facts.counts, comparison.flows, comparison.verdicts) };
 }

@@ -10,23 +10,25 @@ import type { CalicoPolicies } from './evaluation/calico.ts';
 import type { PolicyCluster } from './evaluation/domain.ts';
 import { asWritten } from './evaluation/kubernetes.ts';
 
-/** Calico keeps Kubernetes' policies as its own under this prefix in some datastores; they are no policies of a user. */
+/**
+ * Prefix under which Calico stores copies of Kubernetes' policies in some datastores; these are not users' policies.
+ */
 const mirrored = 'knp.default.';
 
-/** Kinds of Calico's that are not enforced: they say what would be. */
+/** Calico's staged kinds, which are not enforced; they only preview a policy. */
 const stagedKinds = ['StagedNetworkPolicy', 'StagedGlobalNetworkPolicy', 'StagedKubernetesNetworkPolicy'];
 
-/** Everything about policies in a cluster. */
+/** All facts about the policies of a cluster. */
 export interface PolicyFacts {
   policies: CalicoPolicies;
   cluster: PolicyCluster;
-  /** How many there are of each kind. */
+  /** Number of policies of each kind. */
   counts: Record<string, number>;
 }
 
 /**
- * Reads all policies, and whom they may be about.
- * @param podCidrs networks that pods have or get addresses of.
+ * Reads all policies, and the objects that they may select.
+ * @param podCidrs networks from which pods have or get addresses.
  */
 export async function readPolicies(connection: ClusterConnection, podCidrs: readonly string[]): Promise<PolicyFacts> {
   const version = `${calicoGroup}/v1`;
@@ -42,9 +44,9 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
     Promise.all(stagedKinds.map((kind) => calico(kind))),
     listKnown(connection, 'networking.k8s.io/v1', 'NetworkPolicy'),
   ]);
-  // Ours are about our own pods, and go with them.
+  // Our own policies select only our own pods, and are removed with them.
   const plain = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
-  // Where there are none, they are about nobody, and nobody's labels have to be read.
+  // Without policies, no labels have to be read.
   const none = own.length + global.length + plain.length === 0;
   const [namespaces, accounts, nodes, pods] = none
     ? [[], [], [], []]

@@ -2,27 +2,27 @@ import { rangeOf, type Range } from '../../../model/networks.ts';
 
 const all: Range = [0, 2 ** 32 - 1];
 
-/** An address as text. */
+/** Formats an address as text. */
 export function addressText(address: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.');
 }
 
-/** Whether a CIDR holds the whole of another. */
+/** Returns true when a CIDR contains the whole of another. */
 export function covers(cidr: string, other: string): boolean {
   const [outer, inner] = [rangeOf(cidr), rangeOf(other)];
   return outer !== undefined && inner !== undefined && outer[0] <= inner[0] && inner[1] <= outer[1];
 }
 
-/** Whether two CIDRs share an address. */
+/** Returns true when two CIDRs share an address. */
 export function overlap(one: string, other: string): boolean {
   const [a, b] = [rangeOf(one), rangeOf(other)];
   return a !== undefined && b !== undefined && a[0] <= b[1] && b[0] <= a[1];
 }
 
 /**
- * One address of each part that CIDRs divide a network into, so that what holds for it holds for the whole part. Parts that
- * lie in the same of these CIDRs count once.
- * @param within the network to divide. @default all addresses
+ * Returns one address of each part into which CIDRs divide a network, so that a result for the address holds for the
+ * whole part. Parts that lie in the same set of these CIDRs count once.
+ * @param within the network to divide; all addresses by default.
  */
 export function representatives(cidrs: readonly string[], within?: string): string[] {
   const whole = within === undefined ? all : rangeOf(within);
@@ -41,7 +41,7 @@ export function representatives(cidrs: readonly string[], within?: string): stri
     const signature = ranges.map(([from, to]) => (from <= first && first <= to ? '1' : '0')).join('');
     if (seen.has(signature)) continue;
     seen.add(signature);
-    // Not the network's own address, where there is another.
+    // Avoids the network address when the part has another address.
     const next = [...bounds].filter((bound) => bound > first).sort((a, b) => a - b)[0] ?? whole[1] + 1;
     found.push(addressText(next - first > 2 ? first + 1 : first));
   }

@@ -2,7 +2,7 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { oncePerPod } from './flows.ts';
 import { parseSelector, selects, withKeys, type Expression } from './selectors.ts';
 
-/** One end of a rule of Calico's. */
+/** One end of a Calico rule. */
 export interface EntityRule {
   nets?: readonly string[];
   notNets?: readonly string[];
@@ -15,7 +15,7 @@ export interface EntityRule {
   services?: { name?: string; namespace?: string };
 }
 
-/** A rule of Calico's (projectcalico/api, v3/networkpolicy.go). */
+/** A Calico rule (projectcalico/api, v3/networkpolicy.go). */
 export interface CalicoRule {
   action: 'Allow' | 'Deny' | 'Log' | 'Pass';
   protocol?: string | number;
@@ -55,7 +55,7 @@ const accountName = 'projectcalico.org/serviceaccount';
 const namespacePrefix = 'pcns.';
 const accountPrefix = 'pcsa.';
 
-/** Protocols by number, where they have a name of their own. */
+/** Names of protocols by number. */
 const protocolNames: Readonly<Record<number, string>> = {
   1: 'ICMP',
   6: 'TCP',
@@ -65,13 +65,13 @@ const protocolNames: Readonly<Record<number, string>> = {
   136: 'UDPLITE',
 };
 
-/** A protocol by its upper-case name. */
+/** Returns the upper-case name of a protocol, or its number when it has no name. */
 export function protocolName(protocol: string | number): string {
   const number = Number(protocol);
   return Number.isInteger(number) ? (protocolNames[number] ?? String(number)) : String(protocol).toUpperCase();
 }
 
-/** Directions that a policy of Calico's is about; what is not said follows from the rules it has. */
+/** Returns the directions that a Calico policy applies to; when it does not list them, they follow from its rules. */
 export function calicoTypes({ spec }: CalicoPolicy): readonly ('Ingress' | 'Egress')[] {
   if (spec?.types !== undefined && spec.types.length > 0) return spec.types;
   const egress = (spec?.egress ?? []).length > 0;
@@ -94,7 +94,7 @@ export const calicoLabels = oncePerPod((pod) => {
   return labels;
 });
 
-/** Whom a policy is about. */
+/** Builds the expression that selects the pods of a policy. */
 export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression {
   const parts: Expression[] = [parseSelector(spec?.selector ?? '')];
   if (metadata?.namespace !== undefined) parts.push(inNamespace(metadata.namespace));
@@ -107,8 +107,8 @@ export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression 
 }
 
 /**
- * Whom one end of a rule is about, as far as it says so by labels; undefined when it does not
- * (libcalico-go backend/syncersv1/updateprocessors/rules.go, getEndpointSelector).
+ * Builds the expression for one end of a rule, from its label selectors; undefined when it has none (libcalico-go
+ * backend/syncersv1/updateprocessors/rules.go, getEndpointSelector).
  */
 export function entityExpression(rule: EntityRule, policyNamespace: string | undefined): Expression | undefined {
   const parts: Expression[] = [];
@@ -123,7 +123,7 @@ export function entityExpression(rule: EntityRule, policyNamespace: string | und
   return parts.length === 0 ? undefined : { is: 'and', of: parts };
 }
 
-/** Whether a selector says something: an empty one is one that is not there. */
+/** Returns true for a selector that is present; an empty selector counts as missing. */
 export function isGiven(selector: string | undefined): selector is string {
   return selector !== undefined && selector !== '';
 }
@@ -132,7 +132,7 @@ function inNamespace(name: string): Expression {
   return { is: 'in', key: namespaceName, values: [name] };
 }
 
-/** A selector of namespaces: "all()" is every pod, "global()" none. */
+/** Parses a selector of namespaces: "all()" selects every pod, "global()" none. */
 function namespaces(selector: string): Expression {
   const expression = withKeys(parseSelector(selector), (key) => namespacePrefix + key);
   return { is: 'and', of: [expression.is === 'global' ? { is: 'not', of: hasNamespace } : hasNamespace, expression] };
@@ -140,7 +140,7 @@ function namespaces(selector: string): Expression {
 
 const hasNamespace: Expression = { is: 'has', key: namespaceName };
 
-/** The networks of the sets that an expression selects. */
+/** Returns the networks of the sets that an expression selects. */
 export function netsOf(expression: Expression, sets: readonly NetworkSet[]): string[] {
   return sets.flatMap(({ metadata, spec }) => {
     const labels: Record<string, string> = { ...metadata?.labels };

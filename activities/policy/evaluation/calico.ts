@@ -40,7 +40,7 @@ import {
 } from './kubernetes.ts';
 import { parseSelector, selects, type Expression } from './selectors.ts';
 
-/** Order at which Calico has Kubernetes' NetworkPolicies (libcalico-go conversion.go). */
+/** Order that Calico gives Kubernetes' NetworkPolicies (libcalico-go conversion.go). */
 const kubernetesOrder = 1_000;
 
 interface Evaluated {
@@ -51,12 +51,12 @@ interface Evaluated {
   rules: (direction: Direction) => {
     action: CalicoRule['action'];
     matches: (flow: Flow) => boolean;
-    /** Whether the other end is one that the rule is about, whatever is sent. */
+    /** Returns true when the rule applies to this peer, for any traffic. */
     about: (peer: Peer) => boolean;
   }[];
 }
 
-/** All policies that Felix enforces: Calico's own, and Kubernetes'. */
+/** All policies that Felix enforces: Calico's own and Kubernetes'. */
 export interface CalicoPolicies {
   own: readonly CalicoPolicy[];
   kubernetes: readonly NetworkPolicy[];
@@ -64,8 +64,9 @@ export interface CalicoPolicies {
 }
 
 /**
- * How Calico judges (docs.tigera.io, "Policy rules" and "Tiers"; felix/rules of v3.28): the policies about the pod in
- * their order; the first rule that matches decides; where policies are about the pod and no rule matches, it is denied.
+ * Evaluates flows as Calico does (docs.tigera.io, "Policy rules" and "Tiers"; felix/rules of v3.28). The policies that
+ * select the pod apply in their order, and the first matching rule decides. When policies select the pod and no rule
+ * matches, the flow is denied.
  */
 export function calicoJudge(policies: CalicoPolicies): Judge {
   const evaluated = [
@@ -78,7 +79,8 @@ export function calicoJudge(policies: CalicoPolicies): Judge {
   );
   const judge = (asked: Flow): Judgement => {
     const flow = asSeen(asked, 'calico');
-    // Felix lets a node reach its own pods, whatever policies say (felix/rules: output of the host is not policed).
+    // Felix allows a node to reach its own pods, regardless of policies (felix/rules: output of the host is not
+    // policed).
     if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.own) return { allowed: true, by: [] };
     for (const applying of about(flow)) {
       if (applying.length === 0) continue;
@@ -194,7 +196,10 @@ function endMatcher(
   };
 }
 
-/** A NetworkPolicy as Calico has it (libcalico-go conversion.go, K8sNetworkPolicyToCalico): ipBlock is about any address. */
+/**
+ * Converts a NetworkPolicy as Calico does (libcalico-go conversion.go, K8sNetworkPolicyToCalico): an ipBlock matches
+ * any address.
+ */
 function kubernetesPolicy(policy: NetworkPolicy): Evaluated {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';

@@ -26,14 +26,14 @@ import {
   type PolicyPeer,
 } from './kubernetes.ts';
 
-/** Labels of Cilium's own, without their source (pkg/k8s/apis/cilium.io/const.go). */
+/** Cilium's own labels, without their source (pkg/k8s/apis/cilium.io/const.go). */
 export const podNamespaceLabel = 'io.kubernetes.pod.namespace';
 export const namespaceLabelPrefix = 'io.cilium.k8s.namespace.labels.';
 export const serviceAccountLabel = 'io.cilium.k8s.policy.serviceaccount';
-/** How a selector says that a label is Kubernetes'. */
+/** Prefix of a selector's key that marks a Kubernetes label. */
 export const sourcePrefix = 'k8s:';
 
-/** Kinds of ends that a rule can name. */
+/** Entities that a rule can name. */
 export type Entity = 'all' | 'world' | 'host' | 'remote-node' | 'cluster';
 
 /** Ports and ICMP types of a rule. */
@@ -41,7 +41,7 @@ export interface CiliumPorts {
   ports: { port: string; endPort?: number; protocol: string }[];
 }
 
-/** A rule of Cilium's, for either direction: `from…` and `to…` say the same here. */
+/** A Cilium rule, for either direction: `from…` and `to…` are equivalent here. */
 export interface CiliumRule {
   fromEndpoints?: LabelSelector[];
   toEndpoints?: LabelSelector[];
@@ -67,11 +67,11 @@ export type CiliumPolicy = KubernetesObject & {
   };
 };
 
-/** What Cilium enforces, and how it is set up to. */
+/** Policies that Cilium enforces, and the relevant configuration. */
 export interface CiliumPolicies {
   own: readonly CiliumPolicy[];
   kubernetes: readonly NetworkPolicy[];
-  /** Whether `policyCIDRMatchMode` has "nodes": a CIDR is about nodes too. Never about pods. */
+  /** True when `policyCIDRMatchMode` contains "nodes": CIDRs then match nodes too. They never match pods. */
   cidrMatchesNodes: boolean;
 }
 
@@ -81,16 +81,17 @@ export const everything = '0.0.0.0/0';
 interface Evaluated {
   key: string;
   applies: (pod: PodEnd) => boolean;
-  /** Whether it leaves denied what nothing allows. */
+  /** Returns true when the policy enables default deny for the direction. */
   closes: (direction: Direction) => boolean;
   matches: (flow: Flow, verdict: 'allow' | 'deny') => boolean;
-  /** For each of its rules, whether the other end is one that it is about, whatever is sent. */
+  /** Returns, for each rule of the policy, true when the rule applies to this peer, for any traffic. */
   about: (direction: Direction, peer: Peer) => boolean[];
 }
 
 /**
- * How Cilium judges (Documentation/security/policy of v1.20): policies have no order; what any of them denies is denied,
- * else what any allows is allowed; where some close the pod, the rest is denied. A node reaches its own pods always.
+ * Evaluates flows as Cilium does (Documentation/security/policy of v1.20). Policies have no order: a flow that any
+ * policy denies is denied; otherwise, a flow that any policy allows is allowed. Other flows are denied when a policy
+ * enables default deny for the pod. A node can always reach its own pods.
  */
 export function ciliumJudge(policies: CiliumPolicies): Judge {
   const { cidrMatchesNodes } = policies;
@@ -129,13 +130,13 @@ export function ciliumJudge(policies: CiliumPolicies): Judge {
   };
 }
 
-/** A pod with those labels alone that Cilium knows it by. */
+/** Returns a pod with only those labels that are part of its Cilium identity. */
 const identityOf = oncePerPod((pod): PodEnd => ({
   ...pod,
   labels: Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
 }));
 
-/** Labels of a pod as Cilium's selectors see them. */
+/** Returns the labels of a pod as Cilium's selectors see them. */
 export const ciliumLabels = oncePerPod((pod) => {
   const labels: Record<string, string> = {
     ...identityOf(pod).labels,
@@ -189,7 +190,7 @@ function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined
 
 function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
   const { endpoints, entities, cidrs } = endsOf(rule);
-  // A rule that says nothing is about nothing, and only closes the pod; one about ports alone is about anybody.
+  // An empty rule matches nothing and only enables default deny; a rule with ports only matches any peer.
   if ([endpoints, entities, cidrs].every((end) => end === undefined)) {
     return rule.toPorts !== undefined || rule.icmps !== undefined;
   }
@@ -200,7 +201,7 @@ function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined
   );
 }
 
-/** The other ends that a rule names, whichever its direction. */
+/** Returns the peers that a rule names, for either direction. */
 function endsOf(rule: CiliumRule) {
   return {
     endpoints: rule.fromEndpoints ?? rule.toEndpoints,
@@ -209,7 +210,9 @@ function endsOf(rule: CiliumRule) {
   };
 }
 
-/** Whether a pod is one of a rule's: in the policy's own namespace, unless the selector says another. */
+/**
+ * Returns true when the selector matches the pod, within the policy's own namespace unless the selector names another.
+ */
 function inScope(selector: LabelSelector, pod: PodEnd, namespace: string | undefined): boolean {
   const keys = [
     ...Object.keys(selector.matchLabels ?? {}),
@@ -246,8 +249,8 @@ function isEntity(entity: Entity, peer: Peer): boolean {
 }
 
 /**
- * A CIDR is about the world, about nodes where Cilium is set up so, and never about pods (layer3.rst, "CIDR based").
- * 0.0.0.0/0 is never about nodes (cilium/cilium#47827).
+ * Returns true when a CIDR matches the peer. CIDRs match the world, match nodes when Cilium is configured so, and never
+ * match pods (layer3.rst, "CIDR based"). 0.0.0.0/0 never matches nodes (cilium/cilium#47827).
  */
 function byCidr(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
   if (peer.kind === 'pod') return false;

@@ -9,31 +9,31 @@ import { supplement } from './supplement.ts';
 import type { TranslationContext } from './translate-peers.ts';
 import { denyForms, translatePolicy, type DenyForm, type Translation } from './translate.ts';
 
-/** A flow that the two networks judge differently. */
+/** A flow with different verdicts on the two networks. */
 export interface Difference {
   flow: Flow;
   calico: Judgement;
   cilium: Judgement;
 }
 
-/** All policies of a cluster, compared. */
+/** Comparison of all policies of a cluster. */
 export interface PolicyComparison {
   verdicts: PolicyVerdict[];
-  /** What Cilium is given beside Kubernetes' NetworkPolicies: only where it says the same. */
+  /** Policies for Cilium in addition to Kubernetes' NetworkPolicies; only equivalent ones. */
   objects: CiliumPolicy[];
-  /** How many flows were judged by both. */
+  /** Number of flows that were evaluated for both networks. */
   flows: number;
 }
 
-/** More differing flows are not gathered: each names the policies that have a part in it. */
+/** Maximum number of differences that are collected; each names the policies involved in it. */
 const maxDifferences = 2_000;
 
-/** After so many flows no further pods' are judged, and the verdicts say so. */
+/** Number of flows after which no further pods are evaluated; the verdicts then say so. */
 const maxFlows = 3_000_000;
 
 /**
- * Translates what Calico enforces and compares what both say, for every kind of flow that policies can tell apart. A policy
- * that has a part in a difference is not equal, and is not translated.
+ * Translates Calico's policies and compares the verdicts of both networks, for every kind of flow that policies can
+ * distinguish. A policy that is involved in a difference is not equal, and is not translated.
  */
 export function comparePolicies(
   all: CalicoPolicies,
@@ -48,27 +48,29 @@ export function comparePolicies(
   return comparison.result(all.own, differences);
 }
 
-/** The flows that both networks judge differently, as policies are translated just now. */
+/** The flows with different verdicts, for the current translations. */
 interface Differences {
   found: (Difference & { culprits: string[] })[];
   flows: number;
   complete: boolean;
 }
 
-/** The policies of a cluster with their translations, which change until they say as much as they can. */
+/**
+ * The policies of a cluster with their translations, which change until they are as close to the originals as possible.
+ */
 class Comparison {
   private readonly policies: CalicoPolicies;
   private readonly context: TranslationContext;
   private readonly domain: Domain;
   private readonly calico: Judge;
   private readonly cidrMatchesNodes: boolean;
-  /** What Kubernetes' NetworkPolicies need beside them, by their keys. */
+  /** Additional policies that Kubernetes' NetworkPolicies need, by their keys. */
   private readonly supplements: ReadonlyMap<string, CiliumPolicy>;
-  /** How the Deny rules of each of Calico's policies are written. */
+  /** Form of the Deny rules of each Calico policy. */
   private readonly forms: Map<string, DenyForm>;
   /** Policies that are not translated, each with the reasons. */
   private readonly aside: Map<string, string[]>;
-  /** For each policy that has a part in a difference, the first such flows. */
+  /** The first differing flows of each policy that is involved in a difference. */
   private readonly flowReasons = new Map<string, string[]>();
 
   constructor(
@@ -94,9 +96,9 @@ class Comparison {
   }
 
   /**
-   * Writes each policy's Deny rules in the form that leaves the fewest differences. How they are best written depends on
-   * the other policies; each is tried by itself.
-   * @returns the differences that are left.
+   * Writes each policy's Deny rules in the form that leaves the fewest differences. The best form depends on the other
+   * policies; the forms of each policy are tried separately.
+   * @returns the remaining differences.
    */
   chooseDenyForms(): Differences {
     let now = this.differences();
@@ -115,7 +117,7 @@ class Comparison {
     return now;
   }
 
-  /** Sets aside what differs although each form was tried, so that the rest may be told from it. */
+  /** Excludes policies that differ in every form, so that the results of the others are independent of them. */
   setAside({ found }: Differences): void {
     for (const one of found) {
       for (const key of one.culprits) {
@@ -130,7 +132,10 @@ class Comparison {
     }
   }
 
-  /** @param own all of Calico's policies, those that cannot be read too. */
+  /**
+   * Builds the result.
+   * @param own all of Calico's policies, including those that cannot be parsed.
+   */
   result(own: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
     const translations = this.translate();
     const byPolicy = new Map(translations.map((one) => [one.of, one]));
@@ -162,7 +167,7 @@ class Comparison {
     return { policy, verdict, conditions: [...conditions], reasons, objects };
   }
 
-  /** The policies that are not set aside, in the forms that were chosen for them so far. */
+  /** Translates the policies that are not excluded, in the forms chosen so far. */
   private translate(): Translation[] {
     return this.policies.own
       .filter((policy) => !this.aside.has(policyKey(policy)))
@@ -192,7 +197,7 @@ function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy)
   return [...ingress, ...egress].some(({ action }) => action === 'Deny');
 }
 
-/** A policy with a selector that Calico could not read either: it is not enforced. */
+/** Returns the policy with its error when Calico could not parse its selector either; such a policy is not enforced. */
 function unreadableOf(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
   try {
     calicoJudge({ own: [policy], kubernetes: [], sets });
@@ -209,8 +214,8 @@ function word({ allowed, by }: Judgement): string {
 }
 
 /**
- * Who is to be named for a difference: the policies of Calico's own that had a part, else Kubernetes'.
- * @param madeOf of what policy each translation is.
+ * Returns the policies to name for a difference: Calico's own policies involved in it, or else Kubernetes'.
+ * @param madeOf keys of the translations, each with the key of its original policy.
  */
 function culprits(
   { calico, cilium }: Difference,
@@ -223,7 +228,10 @@ function culprits(
   return found.length > 0 ? found : calico.by.length > 0 ? calico.by : cilium.by;
 }
 
-/** Judges every flow of the domain twice; of those that neither network can tell apart, one. */
+/**
+ * Evaluates every flow of the domain for both networks. Of the flows that neither network can distinguish, evaluates
+ * one.
+ */
 function differ(
   calico: Judge,
   cilium: Judge,
@@ -259,7 +267,7 @@ function differ(
   return { found, flows, complete: true };
 }
 
-/** The first of each key: those that there are come before those that may come. */
+/** Returns the first item of each key: existing ones precede hypothetical ones. */
 function distinct<T>(list: readonly T[], keyOf: (item: T) => string): T[] {
   const found = new Map<string, T>();
   for (const item of list) {

@@ -15,33 +15,33 @@ import { directions, type NamedPort, type Peer, type PodEnd, type Traffic } from
 import { isAbout, requirementsOf, rulesOf, typesOf, type NetworkPolicy } from './kubernetes.ts';
 import { keysOf, parseSelector, type Expression } from './selectors.ts';
 
-/** The cluster that policies are about. */
+/** The cluster that the policies apply to. */
 export interface PolicyCluster {
   namespaces: readonly { name: string; labels: Readonly<Record<string, string>> }[];
-  /** Pods that there are, whatever their addresses. */
+  /** Existing pods, without their addresses. */
   pods: readonly Omit<PodEnd, 'kind' | 'namespaceLabels' | 'serviceAccountLabels' | 'address'>[];
   serviceAccounts: readonly { namespace: string; name: string; labels: Readonly<Record<string, string>> }[];
   nodeAddresses: readonly string[];
-  /** The networks that pods have addresses of: Canal's first, then Cilium's. */
+  /** The networks from which pods get addresses: Canal's first, then Cilium's. */
   podCidrs: readonly string[];
 }
 
-/** More kinds of pods than this are not made up; those that there are count then. */
+/** Maximum number of hypothetical kinds of pods; above it, only existing pods count. */
 const maxInvented = 2_000;
 
 /** A value that no selector names. */
 const other = 'something-else';
 
-/** Everything that policies can tell apart. */
+/** All pods, peers and traffic that policies can distinguish. */
 export interface Domain {
   pods: PodEnd[];
   outside: Peer[];
   traffic: Traffic[];
-  /** What it is true for, where it is not true for whatever pods may come. */
+  /** Conditions under which the domain is complete; empty when it is complete for any future pods. */
   conditions: string[];
 }
 
-/** What selectors ask for. */
+/** Keys and values that the policies refer to. */
 interface Mentions {
   podKeys: Map<string, Set<string>>;
   namespaceKeys: Map<string, Set<string>>;
@@ -55,8 +55,9 @@ interface Mentions {
 }
 
 /**
- * One of each kind of pod, peer and traffic that the policies can tell apart: every combination of the labels that they
- * select by, every part that their CIDRs divide addresses into, every port at which something changes.
+ * Builds the domain: one of each kind of pod, peer and traffic that the policies can distinguish. It covers every
+ * combination of the labels in their selectors, every part into which their CIDRs divide the addresses, and every port
+ * at which a verdict can change.
  */
 export function domainOf(policies: CalicoPolicies, cluster: PolicyCluster): Domain {
   const mentions = mentionsOf(policies);
@@ -76,7 +77,7 @@ export function domainOf(policies: CalicoPolicies, cluster: PolicyCluster): Doma
     for (const address of podAddresses)
       pods.push({ kind: 'pod', ...pod, labels, ports, serviceAccountLabels, address });
   };
-  // Those that there are come first: what differs for them is what a human knows.
+  // Existing pods come first: operators know them when they read a difference.
   const labelsOf = new Map(cluster.namespaces.map(({ name, labels }) => [name, labels]));
   for (const pod of cluster.pods) add({ ...pod, namespaceLabels: labelsOf.get(pod.namespace) ?? {} });
   const labelSets = combinations(mentions.podKeys);
@@ -141,7 +142,7 @@ function mentionsOf({ own, kubernetes, sets }: CalicoPolicies): Mentions {
   return mentions;
 }
 
-/** A selector that cannot be read is told of by its translation. */
+/** Runs the work and ignores a selector that cannot be parsed: its translation reports it. */
 function readable(work: () => void): void {
   try {
     work();
@@ -170,7 +171,7 @@ function mentionPort(mentions: Mentions, port: number | string): void {
     mentions.portNames.add(String(port));
     return;
   }
-  // Where it begins, and where it is over.
+  // The first port of the range, and the first one after it.
   for (const bound of [first, (last ?? first) + 1]) if (bound <= 65_535) mentions.ports.add(bound);
 }
 
@@ -229,7 +230,7 @@ function mentionKubernetes(mentions: Mentions, policy: NetworkPolicy): void {
   }
 }
 
-/** Every combination of values, none and another one; undefined when there are too many. */
+/** Returns every combination of values, including a missing and another value; undefined when there are too many. */
 function combinations(keys: ReadonlyMap<string, ReadonlySet<string>>): Record<string, string>[] | undefined {
   let found: Record<string, string>[] = [{}];
   for (const [key, values] of keys) {
@@ -239,7 +240,10 @@ function combinations(keys: ReadonlyMap<string, ReadonlySet<string>>): Record<st
   return found;
 }
 
-/** The namespaces that there are and, where policies select them by labels, one of each kind that may come. */
+/**
+ * Returns the existing namespaces and, where policies select namespaces by labels, one of each kind that may be
+ * created.
+ */
 function inventedNamespaces(mentions: Mentions, cluster: PolicyCluster): PolicyCluster['namespaces'] {
   const relevant = (labels: Readonly<Record<string, string>>): Record<string, string> =>
     Object.fromEntries(Object.entries(labels).filter(([key]) => mentions.namespaceKeys.has(key)));

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 
-/** A pod as far as policies can tell one from another. */
+/** A pod, with the fields that policies can distinguish. */
 export interface PodEnd {
   kind: 'pod';
   namespace: string;
@@ -9,11 +9,11 @@ export interface PodEnd {
   serviceAccount: string;
   serviceAccountLabels: Readonly<Record<string, string>>;
   address: string;
-  /** Its named ports. */
+  /** Named ports of the pod. */
   ports: readonly NamedPort[];
 }
 
-/** A port of a container with a name. */
+/** A named port of a container. */
 export interface NamedPort {
   name: string;
   protocol: string;
@@ -23,77 +23,80 @@ export interface NamedPort {
 /** A node, or a pod on its network. */
 export interface NodeEnd {
   kind: 'node';
-  /** What pods reach it by. */
+  /** Address at which pods reach it. */
   address: string;
-  /** What pods on other nodes see it under, with each network: its address on the overlay, which is one of the pods'. */
+  /** Source address that pods on other nodes see, by network: its address on the overlay, which is a pod address. */
   overlay: Readonly<Record<Network, string>>;
-  /** Whether it is the very node that the other end runs on. */
+  /** True for the node on which the other end runs. */
   own: boolean;
 }
 
 /** The two networks. */
 export type Network = 'calico' | 'cilium';
 
-/** Whatever is not in the cluster. */
+/** An end outside the cluster. */
 export interface WorldEnd {
   kind: 'world';
   address: string;
 }
 
-/** What a pod talks with. */
+/** The other end of a pod's flow. */
 export type Peer = PodEnd | NodeEnd | WorldEnd;
 
-/** Which of a pod's policies are asked. */
+/** Directions of a pod's policies. */
 export const directions = ['ingress', 'egress'] as const;
 /** One of {@link directions}. */
 export type Direction = (typeof directions)[number];
 
-/** What is sent: a protocol by its upper-case name, with a destination port, or the type of an ICMP message. */
+/** The traffic of a flow: a protocol by its upper-case name, with a destination port or the type of an ICMP message. */
 export interface Traffic {
   protocol: string;
-  /** @default none: the protocol has no ports */
+  /** Undefined for a protocol without ports. */
   port?: number;
   icmpType?: number;
 }
 
-/** A connection that one pod's policies judge. */
+/** A connection that one pod's policies evaluate. */
 export interface Flow {
   direction: Direction;
-  /** Whose policies are asked: the destination's for ingress, the source's for egress. */
+  /** The pod whose policies apply: the destination for ingress, the source for egress. */
   subject: PodEnd;
   peer: Peer;
   traffic: Traffic;
 }
 
-/** What policies say of a flow. */
+/** Verdict of the policies on a flow. */
 export interface Judgement {
   allowed: boolean;
-  /** The policies that decided: those that matched or, when nothing did, those that leave no other way. */
+  /** The policies that decided: those that matched or, when none matched, those that enable default deny. */
   by: string[];
 }
 
-/** The flow as one of the networks sees it: what a node sends to a pod of another comes from its overlay address. */
+/**
+ * Returns the flow as one of the networks sees it: traffic from a node to a pod of another node comes from its overlay
+ * address.
+ */
 export function asSeen(flow: Flow, network: Network): Flow {
   const { peer, direction } = flow;
   if (peer.kind !== 'node' || direction === 'egress') return flow;
   return { ...flow, peer: { ...peer, address: peer.overlay[network] } };
 }
 
-/** How one of the networks judges. */
+/** Evaluator of one network's policies. */
 export interface Judge {
   judge: (flow: Flow) => Judgement;
-  /** The same text for pods whose flows are all judged the same. */
+  /** Returns the same text for pods whose flows all have the same verdicts. */
   subjectKey: (pod: PodEnd) => string;
-  /** The same text for those at the other end of a pod's flows that its policies cannot tell apart. */
+  /** Returns the same text for peers that the pod's policies cannot distinguish. */
   peerKey: (subject: PodEnd, direction: Direction, peer: Peer) => string;
 }
 
-/** The destination of a flow, whose named ports count. */
+/** Returns the destination of a flow, whose named ports apply. */
 export function destinationOf({ direction, subject, peer }: Flow): Peer {
   return direction === 'ingress' ? subject : peer;
 }
 
-/** Finds something out about each pod once: pods are asked about again and again. */
+/** Caches a function's result for each pod, because pods are evaluated repeatedly. */
 export function oncePerPod<T>(find: (pod: PodEnd) => T): (pod: PodEnd) => T {
   const known = new WeakMap<PodEnd, { found: T }>();
   return (pod) => {
@@ -103,13 +106,13 @@ export function oncePerPod<T>(find: (pod: PodEnd) => T): (pod: PodEnd) => T {
   };
 }
 
-/** The key of a policy: kind, namespace and name. */
+/** Returns the key of a policy: kind, namespace and name. */
 export function policyKey({ kind, metadata }: KubernetesObject): string {
   const { namespace, name = '' } = metadata ?? {};
   return `${kind ?? ''} ${namespace === undefined ? name : `${namespace}/${name}`}`;
 }
 
-/** What follows from a flow's pod and direction alone, found out once for each. */
+/** Caches a function's result for each pod and direction. */
 export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
   const known = {
     ingress: oncePerPod((pod) => find(pod, 'ingress')),
@@ -118,7 +121,7 @@ export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T
   return ({ subject, direction }) => known[direction](subject);
 }
 
-/** Whether a port, a range `from:to` or a name stands for the destination port of a flow. */
+/** Returns true when a port, a range `from:to` or a name matches the destination port of a flow. */
 export function portMatches(port: number | string, { port: sent, protocol }: Traffic, destination: Peer): boolean {
   if (sent === undefined) return false;
   if (typeof port === 'number') return port === sent;
@@ -130,7 +133,7 @@ export function portMatches(port: number | string, { port: sent, protocol }: Tra
   );
 }
 
-/** A flow in words, as a human would try it. */
+/** Describes a flow as text, for operators who want to try it. */
 export function flowText({ direction, subject, peer, traffic }: Flow): string {
   const [from, to] = direction === 'ingress' ? [peer, subject] : [subject, peer];
   const port = traffic.port === undefined ? '' : ` ${traffic.port}`;

@@ -1,7 +1,7 @@
 /**
- * Labels of pods that are not part of their identity, and so cannot be selected by policies of Cilium
- * (pkg/labelsfilter/filter.go of v1.20; images/coexistence/labels.go has the whole rule). What the chart's `labels` adds is not
- * looked at.
+ * Patterns of pod labels that are not part of an identity, so that Cilium's policies cannot select by them
+ * (pkg/labelsfilter/filter.go of v1.20; images/coexistence/labels.go implements the whole rule). Additions by the
+ * chart's `labels` value are ignored here.
  */
 const ignored = [
   /^io\.kubernetes/,
@@ -20,7 +20,7 @@ const ignored = [
   /^topology\.kubernetes\.io/,
 ];
 
-/** Whether Cilium's policies can select pods by a label of theirs. */
+/** Returns true when Cilium's policies can select pods by this label. */
 export function isIdentityLabel(key: string): boolean {
   return !ignored.some((pattern) => pattern.test(key));
 }

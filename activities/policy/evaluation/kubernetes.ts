@@ -3,7 +3,7 @@ import { matchesSelector, type LabelSelector } from '../../kubernetes/label-sele
 import { destinationOf, portMatches, type Direction, type Flow, type PodEnd } from './flows.ts';
 import type { Requirement } from './selectors.ts';
 
-/** Who is at the other end of a rule of a NetworkPolicy. */
+/** The peer of a NetworkPolicy's rule. */
 export interface PolicyPeer {
   podSelector?: LabelSelector;
   namespaceSelector?: LabelSelector;
@@ -28,7 +28,7 @@ export type NetworkPolicy = KubernetesObject & {
   };
 };
 
-/** A NetworkPolicy as the API has it: the client library calls the field `from` by another name. */
+/** Returns a NetworkPolicy as the API defines it: the client library renames the field `from`. */
 export function asWritten(policy: KubernetesObject): NetworkPolicy {
   const { spec } = policy as { spec?: NetworkPolicy['spec'] };
   const ingress = spec?.ingress?.map((rule) => {
@@ -38,17 +38,17 @@ export function asWritten(policy: KubernetesObject): NetworkPolicy {
   return { ...policy, spec: { ...spec, ...(ingress !== undefined && { ingress }) } };
 }
 
-/** Directions that a NetworkPolicy is about. */
+/** Returns the directions that a NetworkPolicy applies to. */
 export function typesOf({ spec }: NetworkPolicy): readonly string[] {
   return spec.policyTypes ?? ['Ingress', ...((spec.egress ?? []).length > 0 ? ['Egress'] : [])];
 }
 
-/** Whether a list of types, as policies of Kubernetes and of Calico have it, has a direction. */
+/** Returns true when a list of types, of a Kubernetes or Calico policy, contains a direction. */
 export function isAbout(types: readonly string[], direction: Direction): boolean {
   return types.includes(direction === 'ingress' ? 'Ingress' : 'Egress');
 }
 
-/** The rules of one direction, whichever end they call the other one. */
+/** Returns the rules of one direction, with one name for the peers of either direction. */
 export function rulesOf(
   { spec }: NetworkPolicy,
   direction: Direction
@@ -58,7 +58,7 @@ export function rulesOf(
     : (spec.egress ?? []).map(({ to = [], ports = [] }) => ({ peers: to, ports }));
 }
 
-/** A selector as a list of requirements. */
+/** Returns a selector as a list of requirements. */
 export function requirementsOf({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Requirement[] {
   return [
     ...Object.entries(matchLabels).map(([key, value]) => ({ key, operator: 'In' as const, values: [value] })),
@@ -70,7 +70,7 @@ export function requirementsOf({ matchLabels = {}, matchExpressions = [] }: Labe
   ];
 }
 
-/** Whether a pod is one that a rule of a NetworkPolicy selects by labels. */
+/** Returns true when the label selectors of a NetworkPolicy's rule match the pod. */
 export function podPeer(
   podSelector: LabelSelector | undefined,
   namespaceSelector: LabelSelector | undefined,
@@ -84,7 +84,7 @@ export function podPeer(
   return there && matchesSelector(podSelector ?? {}, pod.labels);
 }
 
-/** Whether a port of a NetworkPolicy's rule stands for the flow's. */
+/** Returns true when a port of a NetworkPolicy's rule matches the flow. */
 export function kubernetesPort({ protocol = 'TCP', port, endPort }: PolicyPort, flow: Flow): boolean {
   if (protocol !== flow.traffic.protocol) return false;
   if (port === undefined) return true;

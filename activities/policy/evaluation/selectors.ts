@@ -8,7 +8,7 @@ export type Expression =
   | { is: 'not'; of: Expression }
   | { is: 'and' | 'or'; of: readonly Expression[] };
 
-/** A selector that cannot be read. */
+/** Error for a selector that cannot be parsed. */
 export class BadSelector extends Error {}
 
 const tokens =
@@ -42,14 +42,15 @@ function tokenize(selector: string): Token[] {
 }
 
 /**
- * Reads a selector (grammar: docs.tigera.io, "Selectors"; libcalico-go/lib/selector of v3.28). An empty one matches all.
- * @throws BadSelector
+ * Parses a selector (grammar: docs.tigera.io, "Selectors"; libcalico-go/lib/selector of v3.28). An empty selector
+ * matches all.
+ * @throws BadSelector when it cannot be parsed.
  */
 export function parseSelector(selector: string): Expression {
   return new SelectorParser(selector).parse();
 }
 
-/** A recursive descent over the tokens of one selector. */
+/** A recursive descent parser over the tokens of one selector. */
 class SelectorParser {
   private readonly selector: string;
   private readonly rest: Token[];
@@ -144,7 +145,7 @@ class SelectorParser {
   }
 }
 
-/** Whether labels are as the expression has it. What it excludes is true of a label that is not there. */
+/** Returns true when the expression matches the labels. Exclusions match a missing label. */
 export function selects(expression: Expression, labels: Readonly<Record<string, string>>): boolean {
   switch (expression.is) {
     case 'all':
@@ -172,7 +173,7 @@ export function selects(expression: Expression, labels: Readonly<Record<string, 
   }
 }
 
-/** The same expression over other keys. */
+/** Returns the same expression with renamed keys. */
 export function withKeys(expression: Expression, rename: (key: string) => string): Expression {
   switch (expression.is) {
     case 'all':
@@ -188,7 +189,7 @@ export function withKeys(expression: Expression, rename: (key: string) => string
   }
 }
 
-/** Keys that an expression asks for, with the values that it names. */
+/** Returns the keys that an expression refers to, with the values that it names. */
 export function keysOf(expression: Expression): [key: string, values: readonly string[]][] {
   switch (expression.is) {
     case 'all':
@@ -216,12 +217,12 @@ export interface Requirement {
   values?: string[];
 }
 
-/** More alternatives than this are not written out. */
+/** Maximum number of alternatives that are written out. */
 const maxAlternatives = 32;
 
 /**
- * The expression as label selectors, of which one has to match; undefined when there is none: for parts of values, and
- * where it would take too many.
+ * Converts the expression to label selectors, of which one has to match.
+ * @returns undefined when there is no such conversion: for parts of values, and when it would take too many selectors.
  */
 export function alternatives(expression: Expression, negated = false): Requirement[][] | undefined {
   switch (expression.is) {

@@ -7,8 +7,9 @@ import { insiders, type Networks, type Who } from './translate-peers.ts';
 import { portLists } from './translate-traffic.ts';
 
 /**
- * What a NetworkPolicy needs beside it, so that its ipBlocks are about pods and nodes too, as Calico has them: undefined
- * when nothing. It opens only what the policy itself opens, and goes with it.
+ * Builds the policy that a NetworkPolicy needs in addition, so that its ipBlocks match pods and nodes too, as with
+ * Calico. It allows only what the NetworkPolicy itself allows, and is deleted with it.
+ * @returns undefined when no addition is needed.
  */
 export function supplement(policy: NetworkPolicy, networks: Networks): CiliumPolicy | undefined {
   const { metadata = {}, spec } = policy;
@@ -34,7 +35,7 @@ export function supplement(policy: NetworkPolicy, networks: Networks): CiliumPol
   };
 }
 
-/** The rules of one direction that are needed beside the policy's own. */
+/** Builds the rules of one direction that are needed in addition to the policy's own. */
 function added(policy: NetworkPolicy, direction: Direction, networks: Networks): CiliumRule[] {
   return rulesOf(policy, direction).flatMap(({ peers, ports }) => {
     const toPorts = portLists(
@@ -49,7 +50,7 @@ function added(policy: NetworkPolicy, direction: Direction, networks: Networks):
   });
 }
 
-/** A selector of Kubernetes' labels as Cilium writes it. */
+/** Converts a selector of Kubernetes labels to Cilium's form. */
 function prefixed({ matchLabels = {}, matchExpressions = [] }: LabelSelector): LabelSelector {
   return {
     matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [sourcePrefix + key, value])),

@@ -14,10 +14,10 @@ import { parseSelector, type Expression } from './selectors.ts';
 import { translateSelector } from './translate-selectors.ts';
 import { Untranslatable } from './untranslatable.ts';
 
-/** What translations depend on beside the policies. */
+/** Facts that translations depend on, in addition to the policies. */
 export interface TranslationContext {
   sets: readonly NetworkSet[];
-  /** Every network that pods have or get addresses of. */
+  /** All networks from which pods have or get addresses. */
   podCidrs: readonly string[];
   nodeAddresses: readonly string[];
 }
@@ -26,13 +26,15 @@ const allPods: LabelSelector = {
   matchExpressions: [{ key: sourcePrefix + podNamespaceLabel, operator: 'Exists' }],
 };
 
-/** Who is at the other end of a rule of Cilium's. */
+/** The peers of a Cilium rule. */
 export type Who = Pick<
   CiliumRule,
   'fromEndpoints' | 'toEndpoints' | 'fromEntities' | 'toEntities' | 'fromCIDRSet' | 'toCIDRSet'
 >;
 
-/** Ends of a rule, each to be a rule of its own: Cilium takes one kind of end in each. */
+/**
+ * Returns builders for the peers of a rule. Each result is a rule of its own: Cilium accepts one kind of peer per rule.
+ */
 function ends(direction: Direction): {
   endpoints: (list: LabelSelector[]) => Who;
   entities: (list: Entity[]) => Who;
@@ -47,9 +49,9 @@ function ends(direction: Direction): {
 }
 
 /**
- * The other end of a rule, as rules of Cilium's.
- * @param conditions what has to hold for it is added here.
- * @throws Untranslatable
+ * Translates the peer of a Calico rule to peers of Cilium rules.
+ * @param conditions list to which the conditions of the translation are added.
+ * @throws Untranslatable when Cilium has no equivalent.
  */
 export function translatePeer(
   peer: EntityRule,
@@ -82,7 +84,8 @@ function podsOf(expression: Expression | undefined, not: Expression | undefined,
     ],
   };
   const selectors = translateSelector(pods, 'a rule').map((selector) =>
-    // A rule without a namespace is about pods of every namespace, and in Cilium's namespaced policies has to say so.
+    // A rule without a namespace matches pods of every namespace. Cilium's namespaced policies need an explicit
+    // selector for that.
     hasNamespace(selector) ? selector : { matchExpressions: [...(selector.matchExpressions ?? []), ...exists] }
   );
   return selectors.length > 0 ? [ends(direction).endpoints(selectors)] : [];
@@ -100,7 +103,7 @@ function networkSetsOf(
   return byNetworks(members, [], direction, networks);
 }
 
-/** Whoever is no pod is not selected by what is excluded. */
+/** Returns the peers other than pods: an exclusion by labels never excludes them. */
 function othersThan(
   not: Expression | undefined,
   expression: Expression | undefined,
@@ -121,8 +124,8 @@ function hasNamespace({ matchExpressions = [] }: LabelSelector): boolean {
 }
 
 /**
- * Networks as CIDRs, which in Cilium are never about pods: where a network holds all pods, they are named beside it; where
- * it holds some of them, nothing says the same, and the comparison tells.
+ * Translates networks to CIDRs, which never match pods in Cilium. When a network contains all pods, the pods are added
+ * as peers. When it contains some of them, Cilium has no equivalent, and the comparison reports the difference.
  */
 function byNetworks(
   nets: readonly string[],
@@ -144,7 +147,7 @@ function byNetworks(
 /** The cluster's own networks. */
 export type Networks = Omit<TranslationContext, 'sets'>;
 
-/** The pods and nodes that networks hold as a whole, and that Cilium does not count to them. */
+/** Returns the peers for pods and nodes that are fully inside the networks, but that Cilium's CIDRs do not match. */
 export function insiders(
   nets: readonly string[],
   notNets: readonly string[],
@@ -156,7 +159,7 @@ export function insiders(
     nets.some((cidr) => covers(cidr, network)) && !notNets.some((cidr) => overlap(cidr, network));
   return [
     ...(podCidrs.every(whole) ? [endpoints([allPods])] : []),
-    // What nodes send comes from addresses of the overlays, which are among the pods'.
+    // Traffic of nodes comes from overlay addresses, which are pod addresses.
     ...(nets.includes(everything) && (direction === 'ingress' ? podCidrs : nodeAddresses).every(whole)
       ? [entities(['host', 'remote-node'])]
       : []),

@@ -3,7 +3,7 @@ import { namespaceLabelPrefix, podNamespaceLabel, serviceAccountLabel, sourcePre
 import { alternatives, type Expression, type Requirement } from './selectors.ts';
 import { Untranslatable } from './untranslatable.ts';
 
-/** A Calico label as Cilium's selectors name it. */
+/** Returns a Calico label in the form of Cilium's selectors. */
 function ciliumKey(key: string): string {
   if (key === 'projectcalico.org/namespace' || key === 'pcns.projectcalico.org/name')
     return sourcePrefix + podNamespaceLabel;
@@ -17,9 +17,10 @@ function ciliumKey(key: string): string {
 }
 
 /**
- * An expression of Calico's as selectors of Cilium's, of which one has to match.
- * @param own namespace that goes without saying.
- * @throws Untranslatable
+ * Translates a Calico expression to Cilium selectors, of which one has to match.
+ * @param what name of the expression's place, for messages.
+ * @param own namespace that the selectors need not name.
+ * @throws Untranslatable when Cilium has no equivalent.
  */
 export function translateSelector(expression: Expression, what: string, own?: string): LabelSelector[] {
   const found = alternatives(expression);

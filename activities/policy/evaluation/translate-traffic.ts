@@ -2,10 +2,13 @@ import { protocolName, type CalicoRule } from './calico-policy.ts';
 import type { CiliumPorts, CiliumRule } from './cilium.ts';
 import { Untranslatable } from './untranslatable.ts';
 
-/** Cilium takes at most 40 ports in one list. */
+/** Maximum number of ports in one of Cilium's lists. */
 const portsInList = 40;
 
-/** What a rule is about apart from its ends. @throws Untranslatable */
+/**
+ * Translates a rule without its peers.
+ * @throws Untranslatable when Cilium has no equivalent.
+ */
 export function translateTraffic({
   protocol,
   notProtocol,
@@ -49,7 +52,7 @@ function translatePorts(
   };
 }
 
-/** Ports as lists of a size that Cilium takes. */
+/** Splits ports into lists of a size that Cilium accepts. */
 export function portLists(ports: CiliumPorts['ports']): CiliumPorts[] {
   return Array.from({ length: Math.ceil(ports.length / portsInList) }, (_, index) => ({
     ports: ports.slice(index * portsInList, (index + 1) * portsInList),

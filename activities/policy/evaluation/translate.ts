@@ -8,23 +8,28 @@ import { translateSelector } from './translate-selectors.ts';
 import { translateTraffic } from './translate-traffic.ts';
 import { Untranslatable } from './untranslatable.ts';
 
-/** What a policy becomes for Cilium. */
+/** Translation of a policy for Cilium. */
 export interface Translation {
-  /** The policy it is of: kind, namespace and name. */
+  /** The original policy: kind, namespace and name. */
   of: string;
   objects: CiliumPolicy[];
-  /** What of it Cilium has no words for. */
+  /** Parts of the policy that have no equivalent in Cilium. */
   problems: string[];
-  /** Under which conditions it says the same. */
+  /** Conditions under which the translation is equivalent. */
   conditions: string[];
 }
 
-/** Which of a policy's Deny rules are written out; without them, what nothing allows is denied all the same. */
+/**
+ * Choices of the Deny rules that a translation writes out. Without them, default deny still denies what no rule allows.
+ */
 export const denyForms = ['all', 'not the last', 'none'] as const;
 /** One of {@link denyForms}. */
 export type DenyForm = (typeof denyForms)[number];
 
-/** Writes a policy of Calico's as Cilium's: namespaced as CiliumNetworkPolicy, global as CiliumClusterwideNetworkPolicy. */
+/**
+ * Translates a Calico policy: a namespaced one to a CiliumNetworkPolicy, a global one to a
+ * CiliumClusterwideNetworkPolicy.
+ */
 export function translatePolicy(policy: CalicoPolicy, context: TranslationContext, denies: DenyForm): Translation {
   const translation: Translation = {
     of: policyKey(policy),
@@ -56,7 +61,7 @@ export function translatePolicy(policy: CalicoPolicy, context: TranslationContex
 
 type DirectionRules = Partial<Record<Direction | `${Direction}Deny`, CiliumRule[]>>;
 
-/** What of a policy is about hosts, or about an order of policies that Cilium has not. */
+/** Returns the policy's parts that apply to hosts or depend on an order of policies, which Cilium does not have. */
 function hostProblems({ spec = {} }: CalicoPolicy): string[] {
   const fields = (['doNotTrack', 'preDNAT', 'applyOnForward'] as const).filter((field) => spec[field] === true);
   const problems = fields.map((field) => `${field} is about hosts, not pods`);
@@ -64,7 +69,7 @@ function hostProblems({ spec = {} }: CalicoPolicy): string[] {
   return tier === 'default' ? problems : [...problems, `it is in the tier ${tier}`];
 }
 
-/** The result of the work; undefined, with the problem noted, when Cilium has no words for it. */
+/** Returns the result of the work; undefined when Cilium has no equivalent. Adds the problem to the translation. */
 function attempt<T>({ problems }: Translation, work: () => T): T | undefined {
   try {
     return work();
@@ -95,7 +100,7 @@ function translateDirection(
     (rule.action === 'Deny' ? denied : allowed).push(...(written ?? []));
   });
   return {
-    // An empty rule is about nothing, and closes the pod.
+    // An empty rule matches nothing and enables default deny.
     [direction]: allowed.length > 0 ? allowed : [{}],
     ...(denied.length > 0 && { [`${direction}Deny`]: denied }),
   };
@@ -116,7 +121,10 @@ function translateRule(
   return translatePeer(peer, direction, namespace, context, conditions).map((who) => ({ ...who, ...traffic }));
 }
 
-/** @throws Untranslatable for what no rule of Cilium's says, whoever is at the other end. */
+/**
+ * Checks that a rule has an equivalent in Cilium, for any peer.
+ * @throws Untranslatable when it has none.
+ */
 function requireTranslatable({ http, source = {}, destination = {} }: CalicoRule, direction: Direction): void {
   if (http !== undefined) throw new Untranslatable('it has rules about HTTP');
   if ((source.ports ?? source.notPorts ?? []).length > 0) throw new Untranslatable('it has rules about source ports');

@@ -1,2 +1,2 @@
-/** Cilium has no words for something of a policy. */
+/** Error for a part of a policy that has no equivalent in Cilium. */
 export class Untranslatable extends Error {}
