@@ -1,8 +1,8 @@
 /**
- * The activities as workflows call them, by how long they may take and how long it is worth trying again. Failures that
- * trying again cannot help are permanent by themselves; what is left is mostly an API server that does not answer.
+ * Activity proxies of the workflows, grouped by timeout and retry policy. Activities mark failures that a retry cannot
+ * fix as non-retryable; most of the others come from an API server that does not answer.
  *
- * Every activity heartbeats by itself, so that a worker that died is noticed within seconds.
+ * Every activity heartbeats automatically, so that a dead worker is detected within seconds.
  */
 import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
@@ -10,13 +10,14 @@ import type { Activities } from '../activities/index.ts';
 const retry = { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '15 seconds' } as const;
 const heartbeatTimeout = '10 seconds';
 /**
- * For what changes the world: one that is cancelled is waited for, so that whatever takes it back does not have it beside
- * itself. It hears of its cancellation by a heartbeat, which the SDK sends after 80 % of the heartbeat timeout at the latest.
+ * Cancellation type of activities with side effects: the workflow waits until a cancelled one has ended, so that a
+ * rollback never runs in parallel with it. The activity receives its cancellation with a heartbeat, which the SDK sends
+ * after 80 % of the heartbeat timeout at the latest.
  */
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
 /**
- * Reads before anything is changed: given up after some 15 s of waiting, so that a mistyped address is told to the
+ * Reads before anything is changed. Fail after about 15 s of waiting, so that a mistyped address is reported to the
  * operator.
  */
 export const preflight = proxyActivities<Activities>({
@@ -25,7 +26,7 @@ export const preflight = proxyActivities<Activities>({
   retry: { ...retry, maximumAttempts: 5 },
 });
 
-/** Reads and small writes in the middle of a migration, which outlasts an API server that is down. */
+/** Reads and small writes during a migration. Retried until an unavailable API server is back. */
 export const quick = proxyActivities<Activities>({
   startToCloseTimeout: '1 minute',
   heartbeatTimeout,
@@ -33,7 +34,7 @@ export const quick = proxyActivities<Activities>({
   retry,
 });
 
-/** Helm: what it fails with may pass, or may not. */
+/** Helm, whose failures may be temporary or permanent. */
 export const helm = proxyActivities<Activities>({
   startToCloseTimeout: '15 minutes',
   heartbeatTimeout,
@@ -41,14 +42,17 @@ export const helm = proxyActivities<Activities>({
   retry: { ...retry, maximumAttempts: 8 },
 });
 
-/** What is worth one try or two: without it, everything goes on. */
+/** Optional steps, worth one retry: the migration continues without them. */
 export const once = proxyActivities<Activities>({
   startToCloseTimeout: '3 minutes',
   heartbeatTimeout,
   retry: { ...retry, maximumAttempts: 2 },
 });
 
-/** Waits for agents, for pods and for a round of a drain: bounded by their own deadlines, which name what they waited for. */
+/**
+ * Waits for agents, pods and one round of a drain: bounded by deadlines of their own, whose failures name what was
+ * missing.
+ */
 export const patient = proxyActivities<Activities>({
   startToCloseTimeout: '20 minutes',
   heartbeatTimeout,
@@ -56,5 +60,8 @@ export const patient = proxyActivities<Activities>({
   retry,
 });
 
-/** Waits for what people do, such as a reboot or a new node: one activity, whatever the wait, so that days cost no history. */
+/**
+ * Waits for actions of people, such as a reboot or a new node. A single activity of any duration, so that days add no
+ * history.
+ */
 export const watching = proxyActivities<Activities>({ startToCloseTimeout: '31 days', heartbeatTimeout, retry });

@@ -1,4 +1,4 @@
-/** What a worker bundles: every workflow, by the name it is started with. */
+/** Workflows in the worker's bundle, by the name that starts each. */
 export { clusterMigration } from './cluster/cluster-migration.ts';
 export { clusterPolicyReport } from './cluster/policy-report.ts';
 export { clusterPreflight } from './cluster/preflight.ts';

@@ -1,19 +1,20 @@
 import { SearchAttributeType, defineSearchAttributeKey } from '@temporalio/common';
 
 /**
- * What migrations can be found by in Temporal. All have to be registered in the namespace before a worker starts: a server
- * that does not know one makes every workflow task fail, again and again, so the worker looks for them when it boots.
+ * Search attributes of migrations in Temporal. All must be registered in the namespace before a worker starts: a server
+ * without one of them fails every workflow task repeatedly, so the worker checks for them at startup.
  *
- * They are kept in plain text even where payloads are encrypted: names of clusters and nodes are in them, nothing else.
+ * Their values are plain text even where payloads are encrypted: they contain names of clusters and nodes, nothing
+ * else.
  */
 export const searchAttributes = {
-  /** The input's `cluster`; on the workflows of nodes too. */
+  /** The input's `cluster`; also set on the workflows of nodes. */
   cluster: defineSearchAttributeKey('CniCluster', SearchAttributeType.KEYWORD),
-  /** The phase that the migration is in. */
+  /** Current phase of the migration. */
   phase: defineSearchAttributeKey('CniPhase', SearchAttributeType.KEYWORD),
-  /** What it waits for, such as "approval of node worker-1"; missing while it works. */
+  /** Subject of the current wait, such as "approval of node worker-1"; unset while the migration works. */
   waitingFor: defineSearchAttributeKey('CniWaitingFor', SearchAttributeType.KEYWORD),
 } as const;
 
-/** Longest value of a keyword that every store accepts, in characters. */
+/** Maximum length of a keyword that every store accepts, in characters. */
 export const maxKeyword = 255;

@@ -3,12 +3,13 @@ import type { MigrationInput } from '../../model/input.ts';
 import type { NodeFacts } from '../../model/nodes.ts';
 import { allWaves, type Wave } from '../../model/waves.ts';
 
-/** As many agents as the chart's own DaemonSet replaces at a time (`maxUnavailable`). */
+/** Number of agents that the chart's own DaemonSet replaces in parallel (`maxUnavailable`). */
 const agentsAtOnce = 2;
 
 /**
- * In which order agents get another configuration, and how many at a time: one first, then as many as in a wave of nodes,
- * but two at least, since no pod moves and what runs goes on while an agent starts. Without those that have it already.
+ * Returns the waves in which agents get another configuration, without those that already have it: one agent first,
+ * then as many as the size of a node wave, but at least two, because no pod moves and running pods keep their network
+ * while an agent starts.
  */
 export function agentWaves(
   facts: readonly NodeFacts[],

@@ -3,13 +3,13 @@ import type { ClusterState } from './state.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { LedgerStage } from '../../model/ledger.ts';
 
-/** So many nodes are cleaned at a time. */
+/** Maximum number of nodes cleaned in parallel. */
 const nodesAtOnce = 10;
 
 /**
- * Removes Canal and everything of ours, each verified to be gone; begun again, it goes on where it was cut short. What
- * tells that it is not over, our namespace, goes last.
- * @returns the ConfigMaps that Calico's objects were exported to.
+ * Removes Canal and the objects of this service, and verifies each removal. An interrupted cleanup can be repeated and
+ * continues from there. Our namespace marks an unfinished cleanup, so it is removed last.
+ * @returns ConfigMaps with the export of Calico's objects.
  */
 export async function cleanUp({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
   const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
@@ -27,7 +27,10 @@ export async function cleanUp({ cluster, ledger }: MigrationInput, state: Cluste
   return exported;
 }
 
-/** Cleans the nodes themselves: links, rules, sets and files. @throws CleanUpIncomplete naming what is left. */
+/**
+ * Cleans the nodes: links, rules, sets and files.
+ * @throws CleanUpIncomplete with the names of what is left over.
+ */
 export async function onEveryNode(cluster: string, traces: 'canal' | 'cilium', state: ClusterState): Promise<void> {
   const done = state.done[`clean ${traces}`];
   const names = await quick.nodeNames.executeWithOptions({ summary: 'nodes to clean' }, [{ cluster }]);

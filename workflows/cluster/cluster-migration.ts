@@ -36,16 +36,17 @@ import { allOrCancel } from '../support/all-or-cancel.ts';
 /**
  * Migrates a cluster from Canal to Cilium.
  *
- * preflight → plan → coexistence (Cilium beside Canal, owning no pod) → migrate (wave by wave, each node its own child
- * workflow) → cut-over (Cilium sole owner) → clean-up (Canal removed: the point of no return). Progress is read from the
- * cluster, so a run that follows a failed, aborted, cancelled or terminated one goes on from where that one stopped.
+ * preflight → plan → coexistence (Cilium next to Canal, owning no pod) → migrate (wave by wave, each node its own child
+ * workflow) → cut-over (Cilium sole owner) → clean-up (Canal removed: the point of no return). Progress is read from
+ * the cluster, so a run that follows a failed, aborted, cancelled or terminated one continues from there.
  *
- * @param raw a MigrationRequest; checked before anything else.
- * @param carried what the run before this one hands over; not for operators.
+ * @param raw a MigrationRequest; validated before anything else.
+ * @param carried state of the previous run after continue-as-new; not for operators.
  * @throws ApplicationFailure of one of the types in model/failure-types.ts.
  */
 export async function clusterMigration(raw: unknown, carried?: Carried): Promise<MigrationReport> {
-  // Handlers come first, and are set in here: a query or signal may be in the very first task.
+  // The constructor sets the handlers, before anything else: the first workflow task may already contain a query or
+  // signal.
   const state = new ClusterState(carried ?? {});
   state.request = raw;
   try {
@@ -61,7 +62,7 @@ class ClusterMigration {
   private readonly state: ClusterState;
   private readonly input: MigrationInput;
   private readonly nodes: MigratingNodes;
-  /** Whether Cilium writes the CNI files by itself: the cut-over has begun. */
+  /** True once the cutover has begun: Cilium writes the CNI files. */
   private ciliumOwnsCni = false;
 
   constructor(state: ClusterState, input: MigrationInput) {
@@ -69,7 +70,7 @@ class ClusterMigration {
     this.input = input;
     this.nodes = new MigratingNodes(state, input);
     state.status.cluster = input.cluster;
-    // A message that came with the very first task has set it already.
+    // A message in the first workflow task may already have set it.
     if (state.status.concurrency === 0) state.status.concurrency = input.waves.size;
   }
 
@@ -77,7 +78,7 @@ class ClusterMigration {
     const { cluster } = this.input;
     this.state.enter('preflight');
     const facts = await preflight.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [{ cluster }]);
-    // Canal is removed last but for traces, so without it and them nothing is left to do.
+    // Only leftovers are removed after Canal, so without both nothing is left to do.
     if (facts.canal === undefined && !facts.leftovers) return this.report(false);
     this.ciliumOwnsCni = facts.ciliumOwnsCni;
     const { workflowId, firstExecutionRunId } = workflowInfo();
@@ -86,7 +87,8 @@ class ClusterMigration {
     try {
       return await this.locked(facts);
     } finally {
-      // Whatever it ends with: the next run is to have the cluster. Not when it is handed over, which keeps its run ID.
+      // The next run needs the lock, whatever the result of this one. Continue-as-new keeps it: the first run's ID is
+      // unchanged.
       if (!this.state.handingOver) {
         await CancellationScope.nonCancellable(() =>
           quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
@@ -99,7 +101,7 @@ class ClusterMigration {
     const { canal } = facts;
     if (this.input.dryRun) return this.rehearse(facts);
     try {
-      // After the cut-over of an earlier run, going back to coexistence would take the nodes' CNI away.
+      // After the cutover of an earlier run, a return to coexistence would remove the nodes' CNI.
       if (!facts.ciliumOwnsCni && canal !== undefined) {
         await this.untilTurnedRound(() => this.check());
         await this.nodes.refresh();
@@ -109,7 +111,7 @@ class ClusterMigration {
         this.state.enter('migrate');
         await this.nodes.all();
       }
-      // Not again when the run before this one had come past it.
+      // Skipped when the previous run was already past the cutover.
       if (canal !== undefined && this.state.status.phase !== 'clean-up') {
         await this.state.checkpoint(this.input.reminderSeconds);
         this.state.enter('cut-over');
@@ -125,7 +127,7 @@ class ClusterMigration {
     return { ...this.report(true), calicoExport };
   }
 
-  /** Ends the run, before anything was changed, when a check blocks it. Not again in a run that took over. */
+  /** Runs the checks and fails the run, before any change, when one blocks. Skipped after continue-as-new. */
   private async check(): Promise<void> {
     const { state, input } = this;
     state.preflight ??= await runChecks(input);
@@ -146,7 +148,7 @@ class ClusterMigration {
     return state.plan;
   }
 
-  /** A dry run: whatever is left to do is tried by the API server, and nothing is done. */
+  /** Executes a dry run: the API server validates every remaining step, and nothing is changed. */
   private async rehearse({ canal, ciliumOwnsCni }: ClusterFacts): Promise<MigrationReport> {
     const { state, input } = this;
     if (canal === undefined || ciliumOwnsCni) {
@@ -175,7 +177,10 @@ class ClusterMigration {
     while (!(await this.answered('clean-up', what, 'cleanup')));
   }
 
-  /** @returns whether it is approved; false when everything has to be looked at anew. */
+  /**
+   * Waits for an approval.
+   * @returns true when approved; false when the cluster must be read again first.
+   */
   private async answered(open: 'plan' | 'clean-up', what: string, subject: 'plan' | 'cleanup'): Promise<boolean> {
     const { state } = this;
     const { reminderSeconds, approvalDeadlineSeconds } = this.input;
@@ -198,7 +203,10 @@ class ClusterMigration {
     throw ApplicationFailure.nonRetryable(`the ${open} was rejected by ${who(rejected)}; ${consequence}`, 'Rejected');
   }
 
-  /** Does what takes a while and may be left at any moment. @throws TurnedRound when a human turns it round. */
+  /**
+   * Runs long work that may be cancelled at any time.
+   * @throws TurnedRound when an operator aborts or rolls back.
+   */
   private async untilTurnedRound(work: () => Promise<unknown>): Promise<void> {
     const { state } = this;
     const scope = new CancellationScope();
@@ -246,7 +254,7 @@ class ClusterMigration {
     await this.gate('Cilium was installed beside Canal', sinceMs);
   }
 
-  /** Looks at the ledger of the whole cluster. What is worse than is tolerated pauses the migration. */
+  /** Evaluates the gates for the whole cluster. A breach pauses the migration. */
   private async gate(what: string, sinceMs: number): Promise<void> {
     const { state, input } = this;
     const { cluster, policyMode } = input;
@@ -266,7 +274,7 @@ class ClusterMigration {
   private async cutOver(): Promise<void> {
     const { input } = this;
     const { cluster, podCidr } = input;
-    // A run that took over looks at what was lost since the first of them began.
+    // After continue-as-new, the gate covers the time since the start of the phase in the first run.
     const sinceMs = Date.parse(this.state.status.timeline.at(-1)?.startedAt ?? '');
     await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
       { cluster, targetPodCidr: podCidr },
@@ -284,7 +292,8 @@ class ClusterMigration {
       await allOrCancel(...wave.nodes.map((node) => () => this.cutOverNode(node)));
       this.state.done['cut-over'].push(...wave.nodes);
     }
-    // Only now: an agent that restarts without the node's own configuration and without the final one writes no CNI file.
+    // Only after the agents' restart: an agent with neither the node's configuration nor the final one writes no CNI
+    // file.
     await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
@@ -301,7 +310,7 @@ class ClusterMigration {
     ]);
   }
 
-  /** Ends the run as a human wanted it. */
+  /** Ends the run as an operator requested, with an abort or a rollback. */
   private async turnRound(): Promise<MigrationReport> {
     const { state } = this;
     state.stopWaiting(undefined);

@@ -7,8 +7,8 @@ import type { Rehearsal } from '../../model/dry-run.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 
 /**
- * Goes through every phase up to the cut-over and has the API server say what it would do: Helm's dry run; cordon, label
- * and evictions with `dryRun`. Waits for nobody; changes nothing.
+ * Executes the dry run of every phase up to the cutover on the API server: Helm's dry run; cordon, label and evictions
+ * with `dryRun`. Waits for no approval and changes nothing.
  */
 export async function rehearse(input: MigrationInput, state: ClusterState, plan: Plan): Promise<Rehearsal[]> {
   const steps: Rehearsal[] = [];
@@ -40,7 +40,7 @@ export async function rehearse(input: MigrationInput, state: ClusterState, plan:
   return steps;
 }
 
-/** The same for the clean-up, which may be all that an earlier run has left to do. */
+/** Executes the dry run of the cleanup, which may be the only step that an earlier run has left. */
 export async function rehearseEnd({ cluster }: MigrationInput, state: ClusterState): Promise<Rehearsal[]> {
   state.enter('clean-up');
   return [await quick.rehearseCleanUp.executeWithOptions({ summary: 'dry run: clean-up' }, [{ cluster }])];

@@ -23,27 +23,27 @@ import { nodeRollback } from '../node/node-rollback.ts';
 import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
-/** Between two tries to start a node's workflow while that of an earlier run has not ended yet. */
+/** Seconds between attempts to start a node's workflow while that of an earlier run has not ended. */
 const takeOverSeconds = 10;
 const takeOverTries = 2_000;
 
-/** From so many nodes on, only what changes is told. */
+/** Number of nodes above which only changes are read. */
 const largeCluster = 200;
 
-/** How old the ledger of such a cluster may get, in ms. */
+/** Maximum age of the ledger in such a cluster, in ms. */
 const ledgerEveryMs = 300_000;
 
-/** Migrates nodes wave by wave, and takes them back. */
+/** Migrates nodes wave by wave, and rolls them back. */
 export class MigratingNodes {
   private readonly state: ClusterState;
   private readonly input: MigrationInput;
   private facts: NodeFacts[] = [];
-  /** Nodes that were worked on since they were looked at. */
+  /** Nodes that were changed since the last read. */
   private readonly touched = new Set<string>();
   private ledgerReadMs = 0;
-  /** Nodes that have a workflow under way, there or back. */
+  /** Nodes with a running workflow, migration or rollback. */
   private readonly active = new Set<string>();
-  /** Those on their way there, and how to turn them round. */
+  /** Nodes that are being migrated, with the scope that cancels each migration. */
   private readonly running = new Map<string, CancellationScope>();
 
   constructor(state: ClusterState, input: MigrationInput) {
@@ -51,14 +51,17 @@ export class MigratingNodes {
     this.input = input;
     state.listeners.push((name, message) => {
       if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
-      // Abort and roll-back end what they are about at once; everything else can wait for the next step.
+      // Abort and rollback cancel the nodes that they concern immediately; other messages take effect at the next step.
       for (const [node, scope] of this.running) {
         if (state.turnedRound || state.control.rollBacks.includes(node)) scope.cancel();
       }
     });
   }
 
-  /** Waves until no node is left. @throws TurnedRound, and with `onFailure: stop` a node's failure. */
+  /**
+   * Runs waves until no node is left.
+   * @throws TurnedRound; with `onFailure: stop` also the failure of a node.
+   */
   async all(): Promise<void> {
     const { reminderSeconds } = this.input;
     for (;;) {
@@ -77,7 +80,7 @@ export class MigratingNodes {
     }
   }
 
-  /** Reads the nodes and compares: those that joined are to be migrated, those that left are out of it. */
+  /** Reads the nodes and reconciles the status: adds nodes that joined, and marks those that left as `gone`. */
   async refresh(): Promise<NodeFacts[]> {
     await this.observe();
     const { nodes } = this.state.status;
@@ -105,8 +108,9 @@ export class MigratingNodes {
   }
 
   /**
-   * Looks at the nodes. Of a large cluster, once everything is known, only what is not as expected is told, and only the pods
-   * of nodes that are not known to be done are looked at: the history would grow with every node for every wave.
+   * Reads the nodes. In a large cluster, once all nodes are known, only deviations from the expected state are
+   * returned, and pods are only read for nodes that are not known to be done: otherwise the history would grow with
+   * every node in every wave.
    */
   private async observe(): Promise<void> {
     const { cluster, podCidr } = this.input;
@@ -124,7 +128,7 @@ export class MigratingNodes {
     this.facts = [...kept, ...ungrouped(seen.groups)].sort(byName);
   }
 
-  /** The world is right where it and the status differ. */
+  /** Reconciles the status of a node with the cluster. On conflict, the cluster wins. */
   private compare(node: NodeStatus, facts: NodeFacts): void {
     if (node.state === 'gone') node.state = 'pending';
     if (node.state === 'migrated' && !isMigrated(facts)) {
@@ -164,7 +168,10 @@ export class MigratingNodes {
     );
   }
 
-  /** Waits for the wave's approval and for a maintenance window. @returns false when all has to be looked at anew. */
+  /**
+   * Waits for the wave's approval and for a maintenance window.
+   * @returns true when the wave may start; false when the nodes must be read again first.
+   */
   private async mayBegin(wave: Wave): Promise<boolean> {
     const { status } = this.state;
     const number = status.waves + 1;
@@ -179,7 +186,7 @@ export class MigratingNodes {
     const { waitMs } = await quick.untilWindow.executeWithOptions({ summary: 'maintenance windows' }, [{ windows }]);
     if (waitMs === 0) return true;
     const opens = new Date(Date.now() + waitMs).toISOString();
-    // A wait of its own, after which nodes are looked at anew.
+    // A separate wait, after which the nodes are read again.
     await this.state.wait(
       { what: `the maintenance window that opens at ${opens}`, reminderSeconds, timeoutMs: waitMs },
       () => false
@@ -208,7 +215,7 @@ export class MigratingNodes {
         () => missing().length === 0
       );
       if (outcome === 'timeout') this.state.pauseFor(`${what} was not given in ${approvalDeadlineSeconds} s`);
-      // Even when it holds now: what else came meanwhile is looked at first.
+      // False even when the approval was just given: other changes during the wait are handled first.
       return false;
     }
     for (const name of wave.nodes) {
@@ -219,7 +226,7 @@ export class MigratingNodes {
     return true;
   }
 
-  /** Runs a wave, unless policies have changed in a way that a human has to look at. */
+  /** Runs a wave, unless policies have changed in a way that an operator must review. */
   private async begin(wave: Wave): Promise<void> {
     if (this.input.policyMode !== 'off') await translatePolicies(this.input, this.state);
     if (this.state.status.paused === undefined) await this.run(wave);
@@ -243,7 +250,7 @@ export class MigratingNodes {
     }
   }
 
-  /** Brings the ledger up to date; that of a large cluster is long, and not read after every wave. */
+  /** Updates the ledger in the status. The ledger of a large cluster is long, so it is not read after every wave. */
   private async readLedger(): Promise<void> {
     const now = Date.now();
     if (this.facts.length > largeCluster && now - this.ledgerReadMs < ledgerEveryMs) return;
@@ -252,7 +259,7 @@ export class MigratingNodes {
     this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
   }
 
-  /** From the times of the nodes that are done, how long the others will take. */
+  /** Estimates the remaining duration from the finished nodes. */
   private estimateRest(): void {
     const { plan, status } = this.state;
     if (plan === undefined) return;
@@ -263,7 +270,10 @@ export class MigratingNodes {
     plan.estimate = estimate(allWaves(left, rules), plan.drains, this.input, done);
   }
 
-  /** @returns why it failed, if it did. */
+  /**
+   * Migrates a node.
+   * @returns the failure, if any.
+   */
   private async migrate(name: string): Promise<Error | undefined> {
     const node = this.state.node(name);
     if (node === undefined) return undefined;
@@ -284,7 +294,7 @@ export class MigratingNodes {
       if (isCancellation(error) && !asked) throw error;
       this.forgetRollBack(name);
       if (isCancellation(error)) {
-        // Its own workflow has taken it back.
+        // The node's own workflow has rolled it back.
         node.state = 'rolled-back';
         return undefined;
       }
@@ -299,7 +309,7 @@ export class MigratingNodes {
     }
   }
 
-  /** What a node is like whose migration came to its end, until somebody looks. */
+  /** Sets the expected state of a node after its migration, until the next read. */
   private expect(name: string): void {
     const facts = this.facts.find((one) => one.name === name);
     if (facts !== undefined) Object.assign(facts, { flipped: true, cordonedByUs: false, podsOnSource: 0 });
@@ -310,7 +320,10 @@ export class MigratingNodes {
     node.failure = failureSummary(error);
   }
 
-  /** Takes one node back that a human asked for. @returns whether there was one. */
+  /**
+   * Rolls back the next node that an operator requested.
+   * @returns true when there was one.
+   */
   private async rollBackNext(): Promise<boolean> {
     const [name] = this.state.control.rollBacks;
     if (name === undefined) return false;
@@ -323,7 +336,10 @@ export class MigratingNodes {
     return true;
   }
 
-  /** Takes a node back to Canal. @returns whether that worked; the node's status says why not. */
+  /**
+   * Rolls back a node to Canal.
+   * @returns true on success; otherwise the node's status has the failure.
+   */
   async takeBack(node: NodeStatus): Promise<boolean> {
     this.state.stopWaiting(undefined);
     node.state = 'rolling-back';
@@ -348,20 +364,20 @@ export class MigratingNodes {
     control.rollBacks = control.rollBacks.filter((one) => one !== name);
   }
 
-  /** Runs a node's workflow, there or back. */
+  /** Runs a node's workflow, migration or rollback. */
   private async child(node: string, way: 'migration' | 'rollback'): Promise<void> {
     const workflowId = childId(node);
     const [type, summary] = way === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'back to Canal'];
     const options = {
       workflowId,
       args: [{ node, migration: this.input, forcedPods: this.state.control.forcedPods }] as const,
-      // A parent that ends early lets its child give the node back.
+      // When the parent ends early, the child still restores the node.
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       staticSummary: `${node}: ${summary}`,
       typedSearchAttributes: [{ key: searchAttributes.cluster, value: this.input.cluster }],
     };
     const scope = new CancellationScope();
-    // A way back is not turned round.
+    // Rollbacks are not interrupted.
     if (way === 'migration') this.running.set(node, scope);
     this.active.add(node);
     this.touched.add(node);
@@ -375,14 +391,17 @@ export class MigratingNodes {
 
   private forcePod(pod: string): void {
     for (const node of this.active) {
-      // One that has ended meanwhile needs it no more; a later one is started with it.
+      // A child that has ended does not need it; a later child gets it in its input.
       void getExternalWorkflowHandle(childId(node))
         .signal(forcePodSignal, pod)
         .catch(() => undefined);
     }
   }
 
-  /** Nothing goes on by itself: nodes failed, were set aside, or are not Ready. Waits for a human or for the nodes. */
+  /**
+   * Waits for an operator or for a change of the nodes: they failed, are sidelined or not Ready, so that no node can
+   * make progress without a decision.
+   */
   private async waitForDecision(nodes: readonly NodeStatus[]): Promise<void> {
     const { cluster, reminderSeconds } = this.input;
     const names = nodes.slice(0, maxNamed).map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
@@ -418,7 +437,7 @@ export class MigratingNodes {
   }
 }
 
-/** At most this many nodes are named in what is waited for. */
+/** Maximum number of nodes named in a wait. */
 const maxNamed = 10;
 
 function asError(thrown: unknown): Error {
@@ -429,7 +448,7 @@ function childId(node: string): string {
   return `${workflowInfo().workflowId}/node/${node}`;
 }
 
-/** A node's workflow of an earlier run, which was ended, may still be giving the node back. */
+/** Starts a node's workflow, once that of an earlier, ended run has finished restoring the node. */
 async function startWhenFree(start: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {

@@ -4,8 +4,8 @@ import type { MigrationInput } from '../../model/input.ts';
 import { differentPolicies } from '../../model/policies.ts';
 
 /**
- * Has NetworkPolicies judge every packet by the labels of the pods at both ends, while some pods are on Canal and some on
- * Cilium. Not when policy is off until the cut-over.
+ * Deploys the identity bridge, so that NetworkPolicies apply to every packet by the labels of both pods while pods are
+ * on Canal and on Cilium. Skipped when policies are off until the cutover.
  */
 export async function bridgeIdentities({
   cluster,
@@ -19,7 +19,7 @@ export async function bridgeIdentities({
   ]);
 }
 
-/** Takes the bridge away, once no pod is left that needs it or Cilium itself goes. */
+/** Removes the identity bridge, once no pod needs it or Cilium itself is removed. */
 export async function removeBridge({ cluster, podCidr }: MigrationInput): Promise<void> {
   await patient.removeIdentityBridge.executeWithOptions({ summary: 'remove the identity bridge' }, [
     { cluster, targetPodCidr: podCidr },
@@ -27,9 +27,9 @@ export async function removeBridge({ cluster, podCidr }: MigrationInput): Promis
 }
 
 /**
- * Has Cilium judge as Calico does, by what the policies are like now: before the first node, before every wave, because
- * people change policies, and at the end. A policy that came meanwhile and is judged otherwise on Cilium pauses the
- * migration, unless policies were waived.
+ * Applies translated policies, so that Cilium gives the same verdicts as Calico for the current policies. Runs before
+ * the first node, before every wave, because people change policies, and at the end. A new policy with a different
+ * verdict on Cilium pauses the migration, unless the check `network-policies` is waived.
  */
 export async function translatePolicies(input: MigrationInput, state: ClusterState): Promise<void> {
   const report = await patient.applyTranslations.executeWithOptions({ summary: 'policies, as Cilium has them' }, [

@@ -7,10 +7,10 @@ import { operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
 /**
- * Compares how a cluster's policies are judged by Canal and by Cilium, and changes nothing. It may run at any time, beside
- * a migration too.
+ * Compares the verdicts of Canal and Cilium for a cluster's policies, without any change. May run at any time, also
+ * during a migration.
  *
- * @param raw what a migration would be started with; checked before anything else.
+ * @param raw the input of a migration; validated before anything else.
  * @throws ApplicationFailure of type InvalidInput, UnknownCluster, ClusterUnreachable, SourceNotFound.
  */
 export async function clusterPolicyReport(raw: unknown): Promise<ClusterPolicyReport> {

@@ -15,10 +15,10 @@ import { operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
 /**
- * Runs every check that a migration begins with, and nothing else: the cluster is left as it was.
+ * Runs all preflight checks of a migration and nothing else: the cluster is unchanged afterwards.
  *
- * @param raw what a migration would be started with; checked before anything else.
- * @returns the outcome of each check. Checks that block are no failure of this workflow.
+ * @param raw the input of a migration; validated before anything else.
+ * @returns the outcome of each check. A check that blocks does not fail this workflow.
  * @throws ApplicationFailure of type InvalidInput, UnknownCluster, ClusterUnreachable, MigrationRunning.
  */
 export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
@@ -45,7 +45,9 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
   }
 }
 
-/** Runs every check, marks what was waived, and leaves nothing behind, cancelled or not. */
+/**
+ * Runs all checks, marks waived outcomes, and removes everything that the checks created, also after a cancellation.
+ */
 export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
   const { cluster, nodePods } = input;
   try {

@@ -12,9 +12,9 @@ import { allWaves } from '../../model/waves.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
 
 /**
- * Takes the whole cluster back: out of the cut-over, each node to Canal, last one first and as many at a time as in a wave,
- * then Cilium out of the cluster and off the nodes.
- * @throws ApplicationFailure of the type that a node's way back failed with; Cilium stays beside Canal then.
+ * Rolls back the whole cluster: first the cutover, then each node to Canal, in reverse order and in waves of the usual
+ * size; finally removes Cilium from the cluster and from the nodes.
+ * @throws ApplicationFailure of the type with which a node's rollback failed; Cilium stays next to Canal then.
  */
 export async function rollBackCluster(
   input: MigrationInput,
@@ -25,7 +25,7 @@ export async function rollBackCluster(
   const { cluster } = input;
   const facts = await nodes.refresh();
   if (ciliumOwnsCni) {
-    // First the nodes' own configuration, so that no agent comes up that writes no CNI file for its pods.
+    // The nodes' own configuration comes first: without it, a restarted agent writes no CNI file for its pods.
     await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, coexistenceValues(input), 'back to Cilium beside Canal');
     state.done['cut-over'].length = 0;
@@ -39,7 +39,7 @@ export async function rollBackCluster(
         )
       );
     }
-    // Before a pod comes back to Canal.
+    // Needed before a pod returns to Canal.
     await bridgeIdentities(input);
   }
   const left = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
@@ -47,7 +47,8 @@ export async function rollBackCluster(
     await state.handOverWhenLong();
     const some = wave.nodes.flatMap((name) => state.node(name) ?? []);
     const back = await Promise.all(some.map((node) => nodes.takeBack(node)));
-    // Not by what its status says: a node that failed on its way there may have come back well.
+    // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
+    // successfully.
     const failed = some[back.indexOf(false)]?.failure;
     if (failed === undefined) continue;
     throw ApplicationFailure.nonRetryable(

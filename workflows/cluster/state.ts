@@ -45,10 +45,10 @@ import {
 import { statusMarkdown } from '../../model/markdown/status.ts';
 import { maxKeyword, searchAttributes } from '../search-attributes.ts';
 
-/** Names of the nodes for which a step of the whole cluster is done: what a run that takes over need not do again. */
+/** Names of the nodes for which a step of the whole cluster is done, so that the next run skips them. */
 export type DoneNodes = Record<'cut-over' | 'clean canal' | 'clean cilium', string[]>;
 
-/** What one run hands to the next, when its history has grown long. */
+/** State that a run carries over to the next with continue-as-new, when its history is long. */
 export interface Carried {
   status?: MigrationStatus;
   control?: Control;
@@ -56,58 +56,64 @@ export interface Carried {
   policies?: PolicyReport;
   ledger?: Ledger;
   done?: DoneNodes;
-  /** Events after which a run hands over, where the server does not suggest it. @default 8000 */
+  /**
+   * Number of events after which a run continues as new, unless the server suggests it earlier.
+   * @default 8000
+   */
   historyLimit?: number;
 }
 
-/** The workflow of a cluster's migration, which a run continues as: clusterMigration in cluster-migration.ts. */
+/** Type of the workflow that continues as new: clusterMigration in cluster-migration.ts. */
 type ClusterMigrationWorkflow = (raw: unknown, carried?: Carried) => Promise<MigrationReport>;
 
-/** How long a history gets where the server says nothing: a server's own limits are 10,000 (warning) and 51,200. */
+/** Default limit of the history: a server's own limits are 10,000 (warning) and 51,200 events. */
 const defaultHistoryLimit = 8_000;
 
-/** A human turned the migration round; thrown at the next step that can be left. */
+/** An operator aborted the migration or requested a rollback; thrown at the next step that can be interrupted. */
 export class TurnedRound extends Error {
   override name = 'TurnedRound';
 }
 
-/** What is waited for, and how the wait can end beside what it is for. */
+/** A wait: its subject, and the other ways in which it can end. */
 export interface Wait {
-  /** In words that follow "Waiting for". */
+  /** Text that follows "Waiting for". */
   what: string;
   answers?: Answer[];
-  /** Seconds between two reminders. */
+  /** Seconds between reminders. */
   reminderSeconds: number;
-  /** The wait ends after so many ms. @default never */
+  /**
+   * Milliseconds after which the wait ends.
+   * @default never
+   */
   timeoutMs?: number | undefined;
 }
 
 /**
- * What a cluster's migration knows and shows: its status, the decisions of humans, and the waits for them. Handlers only
- * change it; the workflow looks at it between two steps.
+ * State of a cluster's migration: its status, the decisions of operators, and the waits for them. Handlers only change
+ * this state; the workflow reads it between steps.
  */
 export class ClusterState {
   readonly status: MigrationStatus;
   readonly control: Control;
   /** Outcomes of the checks; undefined until they have run. */
   preflight: CheckOutcome[] | undefined;
-  /** What became of the policies when they were last looked at. */
+  /** Result of the latest policy comparison. */
   policies: PolicyReport | undefined;
   plan: Plan | undefined;
-  /** What was measured, stage by stage. */
+  /** Measurements by stage. */
   ledger: Ledger;
   readonly done: DoneNodes;
-  /** Whether this run ends because another takes over. */
+  /** True while this run continues as new. */
   handingOver = false;
-  /** What the run was started with, as it came. */
+  /** Raw input of the run. */
   request: unknown;
-  /** Called with each message that was accepted, once the decision is kept. */
+  /** Called with each accepted message, after its decision is recorded. */
   readonly listeners: ((name: MessageName, message: Messages[MessageName]) => void)[] = [];
-  /** Counts what was accepted: a wait that sees it change looks at everything anew. */
+  /** Number of accepted messages: a wait ends when it changes, so that its caller checks everything again. */
   private version = 0;
-  /** What the search attributes say now. */
+  /** Last values of the search attributes. */
   private found: { cluster?: string; phase?: string; waitingFor?: string } = {};
-  /** What the fleet was told last. */
+  /** Last progress reported to the fleet. */
   private told = '';
   private telling: Promise<void> = Promise.resolve();
   private readonly historyLimit: number;
@@ -149,12 +155,12 @@ export class ClusterState {
     for (const name of messageNames) this.setMessageHandlers(name);
   }
 
-  /** A signal and an update of the same name, judged alike. */
+  /** Sets the handlers of a message: a signal and an update of the same name, with the same rules. */
   private setMessageHandlers<Name extends MessageName>(name: Name): void {
     setHandler(signal(name), (raw) => {
       const outcome = this.take(name, raw);
       if ('problem' in outcome) {
-        // What looks like a secret is in the history by now, but is not to be in the details as well.
+        // The history already contains the secret, but the details must not repeat it.
         const quoted = untrustedProblems(raw).length > 0 ? 'not shown' : JSON.stringify(raw ?? null).slice(0, 300);
         this.note(`${name} was ignored: ${outcome.problem}; it was ${quoted}`);
       }
@@ -168,7 +174,7 @@ export class ClusterState {
       },
       {
         validator: (raw) => {
-          // On copies: what a validator changes would be forgotten by a replay.
+          // On copies: a replay does not run validators, so their changes would be lost.
           const judged = JSON.parse(JSON.stringify(this.judged)) as Judged;
           const outcome = judge(name, raw, judged);
           if ('problem' in outcome) throw refused(outcome.problem);
@@ -208,7 +214,7 @@ export class ClusterState {
     this.show();
   }
 
-  /** Begins a phase; one that an earlier run had come to or past is not begun again. */
+  /** Starts a phase. Has no effect when an earlier run has already reached or passed it. */
   enter(phase: Phase): void {
     const { timeline } = this.status;
     if (timeline.length > 0 && phases.indexOf(phase) <= phases.indexOf(this.status.phase)) return;
@@ -220,12 +226,15 @@ export class ClusterState {
     this.show();
   }
 
-  /** Whether somebody wants it to end or to go back. */
+  /** True when an operator requested an abort or a rollback. */
   get turnedRound(): boolean {
     return this.control.aborted !== undefined || this.control.rollBackAll !== undefined;
   }
 
-  /** Waits while the migration is paused. @throws TurnedRound; hands over to a new run when the history is long. */
+  /**
+   * Waits while the migration is paused. Continues as new when the history is long.
+   * @throws TurnedRound
+   */
   async checkpoint(reminderSeconds: number): Promise<void> {
     for (;;) {
       if (this.turnedRound) throw new TurnedRound();
@@ -243,7 +252,7 @@ export class ClusterState {
     }
   }
 
-  /** Hands over to a new run when the history is long: wherever what follows looks at the cluster first. */
+  /** Continues as new when the history is long. Only for places after which the cluster is read first. */
   async handOverWhenLong(): Promise<void> {
     if (this.isLong) await this.handOver();
   }
@@ -253,7 +262,7 @@ export class ClusterState {
     return continueAsNewSuggested || historyLength >= this.historyLimit;
   }
 
-  /** Goes on as a new run with the same ID: what was decided is carried over, the rest is read from the cluster. */
+  /** Continues as new: decisions are carried over, the rest is read from the cluster. */
   private async handOver(): Promise<void> {
     this.handingOver = true;
     await condition(allHandlersFinished);
@@ -270,9 +279,9 @@ export class ClusterState {
   }
 
   /**
-   * Waits until something holds, and shows what for. Returns earlier when a message was accepted, so that whoever waits
-   * looks at everything anew; and when the time is over.
-   * @returns whether it holds, or why else the wait ended.
+   * Waits for a condition, and shows its subject in the status. Returns early when a message was accepted, so that the
+   * caller checks everything again, and on timeout.
+   * @returns the reason why the wait ended; `holds` when the condition is true.
    */
   async wait(
     { what, answers = [], reminderSeconds, timeoutMs }: Wait,
@@ -292,7 +301,7 @@ export class ClusterState {
         summary: `waiting for ${what}`.slice(0, 200),
       });
       if (holds()) return this.stopWaiting('holds');
-      // Shown on: whoever looks again may wait for the same thing, since the same moment.
+      // The wait stays in the status: the caller may wait for the same subject again, with the same start.
       if (woken) return 'message';
       if (end !== undefined && Date.now() >= end) return this.stopWaiting('timeout');
       this.status.waiting.reminders++;
@@ -301,20 +310,22 @@ export class ClusterState {
     }
   }
 
-  /** Milliseconds left of a deadline that began when the status first showed this wait; undefined without a deadline. */
+  /**
+   * Returns the remaining ms of a deadline that started when the status first showed this wait; undefined without one.
+   */
   leftOf(what: string, seconds: number | undefined): number | undefined {
     if (seconds === undefined) return undefined;
     const since = this.status.waitingFor === what ? this.status.waiting?.since : undefined;
     return Math.max(0, (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000 - Date.now());
   }
 
-  /** Pauses by itself, until somebody resumes it. */
+  /** Pauses the migration automatically, until an operator resumes it. */
   pauseFor(reason: string): void {
     this.status.paused = { by: 'cni-live-migration', reason, at: new Date().toISOString() };
     this.show();
   }
 
-  /** Takes what was waited for from the status. */
+  /** Removes the current wait from the status. */
   stopWaiting<Why>(why: Why): Why {
     delete this.status.waitingFor;
     delete this.status.waiting;
@@ -329,7 +340,7 @@ export class ClusterState {
     this.tellFleet();
   }
 
-  /** Tells the fleet that this cluster is of, if it is, where it is: phases, waits, and every tenth of the nodes. */
+  /** Reports progress to the fleet of this cluster, if any: phases, waits, and every tenth of the nodes. */
   private tellFleet(): void {
     const { parent } = workflowInfo();
     if (parent?.workflowId.startsWith(fleetPrefix) !== true || this.status.cluster === '') return;
@@ -344,14 +355,15 @@ export class ClusterState {
       ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),
     };
     const handle = getExternalWorkflowHandle(parent.workflowId);
-    // A fleet that has ended needs to know nothing. One after the other, so that the last is the latest.
+    // Errors are ignored, because a fleet that has ended needs no progress. Sequential, so that the last signal is the
+    // latest.
     this.telling = this.telling.then(() => handle.signal(clusterProgressSignal, progress).catch(() => undefined));
   }
 
-  /** Keeps the search attributes in step; each change is an event in the history, so only changes are told. */
+  /** Keeps the search attributes in sync. Each upsert is an event in the history, so only changes are written. */
   private makeFindable(): void {
     const { cluster, phase } = this.status;
-    // An input that was refused names no cluster.
+    // A refused input has no cluster.
     if (cluster === '') return;
     const waitingFor = this.status.waitingFor?.slice(0, maxKeyword);
     const told = this.found;

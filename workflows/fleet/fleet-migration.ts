@@ -26,11 +26,11 @@ import { failureSummary, operatorFailure } from '../support/operator-failure.ts'
 import { searchAttributes } from '../search-attributes.ts';
 
 /**
- * Migrates many clusters in order, each by a {@link clusterMigration} of its own: canary clusters first, one by one, then a
- * few at a time. A cluster may wait for a human before it begins, and a failure keeps the others from beginning.
+ * Migrates many clusters in order, each with its own {@link clusterMigration}: canary clusters first, one by one, then
+ * several in parallel. A cluster may need an approval to start, and a failure prevents the start of the others.
  *
- * @param raw a FleetRequest; it and the input of every cluster are checked before anything else.
- * @throws ApplicationFailure InvalidInput, or Aborted once those under way have ended.
+ * @param raw a FleetRequest; validated with the input of every cluster before anything else.
+ * @throws ApplicationFailure InvalidInput, or Aborted once the running migrations have ended.
  */
 export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
   const parsed = parseFleet(raw);
@@ -38,7 +38,7 @@ export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
     throw ApplicationFailure.nonRetryable(`the input is no fleet:\n${parsed.problems.join('\n')}`, 'InvalidInput');
   }
   try {
-    // Nothing is awaited before: its handlers are there when the first message is.
+    // No await before this line: the handlers must exist when the first message arrives.
     const status = await new Fleet(parsed.input).run();
     await condition(allHandlersFinished);
     return status;
@@ -51,7 +51,7 @@ class Fleet {
   private readonly input: FleetInput;
   readonly status: FleetStatus;
   readonly control: FleetControl = {};
-  /** Counts what has changed: whoever waits looks again. */
+  /** Number of changes: a wait ends when it changes, so that its caller checks again. */
   private version = 0;
   private readonly active = new Map<string, Promise<void>>();
 
@@ -83,7 +83,10 @@ class Fleet {
     });
   }
 
-  /** Migrates all. @returns where each cluster is at the end. */
+  /**
+   * Migrates all clusters.
+   * @returns the final state of each cluster.
+   */
   async run(): Promise<FleetStatus> {
     try {
       for (;;) {
@@ -94,7 +97,7 @@ class Fleet {
         await this.untilChange(seen);
       }
     } catch (error) {
-      // Cancelled: each cluster gives back the nodes that are under way.
+      // On cancellation, each cluster restores its nodes in progress.
       await CancellationScope.nonCancellable(() => Promise.all(this.active.values()));
       throw error;
     }
@@ -120,12 +123,12 @@ class Fleet {
     return this.control.aborted !== undefined || this.in('pending', 'failed', 'rolled-back').length === 0;
   }
 
-  /** Clusters that stand before all others: they come one by one, and what becomes of them is waited for. */
+  /** Canary clusters that are not finished: they run one by one, and the others wait for their results. */
   private get canariesLeft(): FleetCluster[] {
     return this.status.clusters.filter(({ canary, state }) => canary && state !== 'migrated' && state !== 'skipped');
   }
 
-  /** Those that may begin as soon as a human lets them. */
+  /** Clusters that may start once they are approved. */
   private get candidates(): FleetCluster[] {
     const { input, status } = this;
     if (status.paused !== undefined || this.control.aborted !== undefined) return [];
@@ -137,7 +140,7 @@ class Fleet {
     return this.in('pending');
   }
 
-  /** How long the others still have to wait after the last canary, in ms. */
+  /** Remaining soak time after the last canary, in ms. */
   private get soakMs(): number {
     const ends = this.status.clusters.flatMap(({ canary, state, endedAt }) =>
       canary && state === 'migrated' && endedAt !== undefined ? [Date.parse(endedAt)] : []
@@ -172,13 +175,13 @@ class Fleet {
     this.show();
   }
 
-  /** Never throws: what becomes of it is in its status. */
+  /** Migrates a cluster. Never throws: the result is in the cluster's status. */
   private async migrate(cluster: FleetCluster, migration: MigrationInput): Promise<void> {
     try {
       const report: MigrationReport = await executeChild<typeof clusterMigration>('clusterMigration', {
         workflowId: cluster.workflowId,
         args: [migration],
-        // A fleet that is terminated leaves its clusters' migrations to their operators.
+        // When the fleet is terminated, its clusters' migrations continue under their operators.
         parentClosePolicy: ParentClosePolicy.ABANDON,
         staticSummary: `${cluster.cluster}: Canal to Cilium`,
         typedSearchAttributes: [{ key: searchAttributes.cluster, value: cluster.cluster }],

@@ -4,32 +4,34 @@ import type { MigrationInput } from '../../model/input.ts';
 import { blockerText, type Blocker } from '../../model/status.ts';
 import { summarizeLines } from '../../model/summarize.ts';
 
-/** How pods of a node are moved in rounds. */
+/** Options of a drain in rounds. */
 export interface Rounds {
-  /** What is done, for the failure's message. */
+  /** Name of the operation, for the failure's message. */
   what: string;
   drain: MigrationInput['drain'];
-  /** One round of at most so many seconds. */
+  /** Runs one round with a maximum duration in seconds. */
   round: (seconds: number) => Promise<DrainRound>;
-  /** Told what is left after each round, and that nothing is. */
+  /** Called after each round with the remaining blockers, also when there are none. */
   report: (blockers: Blocker[]) => void;
   /**
-   * Called when every pod was looked at once and may go. A round of its own, which only asks for the evictions, comes first
-   * then. @default no such round
+   * Called when every pod was checked once and may be evicted. A separate first round then only requests the evictions.
+   * @default no such round
    */
   onLooked?: () => void;
-  /** Changes when the round that is under way is to begin anew, for there is a new decision about a pod. */
+  /** Changes with each new decision about a pod, for which the current round must restart. */
   version: () => number;
-  /** Registers how to end that round early. */
+  /** Registers the function that ends the current round early. */
   onNews: (endRound: () => void) => void;
 }
 
-/** Seconds of the rounds: the first are short, so that what blocks is soon seen; the later ones cost little history. */
+/**
+ * Seconds per round: short at first, so that blockers are visible soon; later longer, so that they add little history.
+ */
 const roundSeconds = [10, 20, 60, 120, 300] as const;
 
 /**
- * Moves pods round by round until none is left.
- * @throws ApplicationFailure DrainBlocked when the time is over, naming each pod and what holds it.
+ * Drains round by round until no pod is left.
+ * @throws ApplicationFailure DrainBlocked on timeout, with each pod and its blocker.
  */
 export async function inRounds({ what, drain, round, report, onLooked, version, onNews }: Rounds): Promise<void> {
   const deadline = Date.now() + drain.timeoutSeconds * 1_000;
@@ -48,14 +50,15 @@ export async function inRounds({ what, drain, round, report, onLooked, version, 
     try {
       result = await scope.run(() => round(Math.min(seconds, untilDeadline)));
     } catch (error) {
-      // With news the next round tells, whatever ended this one: its worker may have died before it heard of it.
+      // After a new decision the next round decides, whatever ended this one: its worker may have died before the
+      // cancellation.
       if (version() === seen) throw error;
       continue;
     }
     report(result.left.map(({ pod, reason, kind }) => ({ pod, reason, kind })));
     if (result.left.length === 0) return;
     if (Date.now() < deadline) continue;
-    // Those that end are given the time that they were promised, and nobody has to do anything about them.
+    // Terminating pods keep the grace period that they were given, and need no action of an operator.
     const patience = result.left.every(({ kind }) => kind === 'ends');
     if (!patience) throw blocked(what, drain.timeoutSeconds, result.left);
   }

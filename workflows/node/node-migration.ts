@@ -4,22 +4,22 @@ import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
 
-/** How far a node's migration has come, for what follows a failure. */
+/** Progress of a node's migration, which decides how a failure is handled. */
 interface Progress {
-  /** The flip has begun. */
+  /** True once the flip has begun. */
   flipped: boolean;
-  /** The node was not emptied, so that it is given back. */
+  /** True when the drain failed, so that the node is restored. */
   undrained: boolean;
 }
 
 /**
- * Moves one node from Canal to Cilium: cordon → drain, and flip meanwhile → (reboot) → first pod → recycle what the drain
- * leaves → verify and gates → uncordon. With `drain.mode: recycle` the node is flipped and uncordoned before its pods are
- * evicted.
+ * Migrates one node from Canal to Cilium: cordon → drain, and flip in parallel → (reboot) → first pod → recycle the
+ * remaining pods → verify and gates → uncordon. With `drain.mode: recycle` the node is flipped and uncordoned before
+ * its pods are evicted.
  *
- * Every step looks at the node first, so a node that is partly or wholly migrated is taken up from where it is. A drain
- * that fails gives the node back as it was found; after it the node stays cordoned, for a human to retry or roll back.
- * Cancellation gives the node back at any stage, by rolling it back where it was flipped.
+ * Every step reads the node first, so a partly or fully migrated node continues from its current state. When the drain
+ * fails, the node is restored; after any later failure it stays cordoned, until an operator retries it or rolls it
+ * back. A cancellation restores the node at any stage, with a rollback where it was flipped.
  *
  * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady,
  * RebootMissing, GateBreached.
@@ -30,9 +30,9 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   try {
     await migrate(steps, progress);
   } catch (error) {
-    // One whose worker died before it heard of its cancellation fails by its heartbeat timeout.
+    // Not from the error: an activity whose worker died before the cancellation fails with a heartbeat timeout.
     const cancelled = CancellationScope.current().consideredCancelled;
-    // Before anything of it is taken back.
+    // Diagnostics are collected before anything is restored.
     const failure = cancelled
       ? new CancelledFailure(`migration of ${input.node} was cancelled`)
       : await steps.diagnosed(error);
@@ -47,18 +47,18 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
   let sinceMs = Date.now();
   const recycling = migration.drain.mode === 'recycle';
   const { flipped } = await quick.observeNode.executeWithOptions(steps.summary('observe'), [target]);
-  // An earlier attempt came this far.
+  // An earlier attempt may already have flipped the node.
   progress.flipped = flipped;
   await steps.cordon();
   if (recycling) await flip(steps, progress);
   else await drainAndFlip(steps, progress);
   if (migration.reboot.mode !== 'none') {
     await reboot(steps);
-    // What was lost while the node was away is what was asked for.
+    // Losses during the requested reboot are expected.
     sinceMs = Date.now();
   }
   await steps.verify('target', 'first pod on Cilium');
-  // Only a node whose new pods were seen on the target network may get more of them.
+  // Only a node whose new pods are verified on the target network may get more of them.
   if (recycling) await steps.uncordon();
   await steps.recycle('target');
   await allOrCancel(
@@ -70,17 +70,18 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
 }
 
 /**
- * Pods take their time to end, and so does the new agent to get ready. The flip begins once the drain has looked at every
- * pod and none needs a consent that was not given; the node is cordoned, so that only pods of DaemonSets come meanwhile.
+ * Drains and flips a node in parallel, because both the end of pods and the start of the agent take time. The flip
+ * starts once the drain has checked every pod and none lacks a consent. The node is cordoned, so that only DaemonSet
+ * pods start meanwhile.
  */
 async function drainAndFlip(steps: NodeSteps, progress: Progress): Promise<void> {
-  // A node that an earlier attempt flipped is drained as one that nobody knows.
+  // Also false for a node that an earlier attempt flipped: it is drained like an unknown node.
   let mayFlip = false;
   const drain = async (): Promise<void> => {
     try {
       await steps.drain('target', () => (mayFlip = true));
     } catch (error) {
-      // Unless it was the flip that failed, and this one cancelled for it.
+      // False when the flip failed and the drain was only cancelled for it.
       progress.undrained = !CancellationScope.current().consideredCancelled;
       throw error;
     }
@@ -121,8 +122,8 @@ async function reboot(steps: NodeSteps): Promise<void> {
   steps.waitFor(undefined);
 }
 
-/** What a user provides who wants nodes to be rebooted by a program of theirs. */
+/** Activities that a user provides to reboot nodes with their own program. */
 export interface RebootHook {
-  /** Has the node rebooted; called again when it fails, so it must be safe to call twice. */
+  /** Reboots the node. Retried after a failure, so it must be idempotent. */
   rebootNode: (target: { cluster: string; node: string }) => Promise<void>;
 }

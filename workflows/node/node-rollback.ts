@@ -3,8 +3,8 @@ import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 
 /**
- * Takes one node back from Cilium to Canal, from whatever stage of its migration: cordon → drain → take the label and
- * put Canal's CNI file back → recycle what the drain leaves → verify → uncordon. Each step looks at the node first.
+ * Rolls back one node from Cilium to Canal, from any stage of its migration: cordon → remove the flip label and restore
+ * Canal's CNI file → drain → recycle the remaining pods → verify → uncordon. Each step reads the node first.
  *
  * @throws ApplicationFailure of the types of a node's migration; the node stays cordoned then.
  */
@@ -17,10 +17,10 @@ export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
   }
 }
 
-/** The steps of {@link nodeRollback}, for a migration that is cancelled in its middle too. */
+/** Runs the steps of {@link nodeRollback}. Also used by a migration that is cancelled. */
 export async function rollBackNode(steps: NodeSteps): Promise<void> {
   await steps.cordon();
-  // Before the drain: a pod that comes into being meanwhile, as DaemonSets' do, shall get the right network at once.
+  // Before the drain, so that pods started meanwhile, such as those of DaemonSets, get the right network at once.
   steps.begin('back to Canal');
   await patient.unflipNode.executeWithOptions(steps.summary('take the label, replace the agent'), [steps.target]);
   await patient.restoreSourceCni.executeWithOptions(steps.summary("put Canal's CNI file back"), [steps.target]);

@@ -17,11 +17,11 @@ import { operatorFailure } from '../support/operator-failure.ts';
 export interface NodeWorkflowInput {
   node: string;
   migration: MigrationInput;
-  /** Pods that may be deleted where eviction does not move them, namespace/name. */
+  /** Pods that may be deleted when an eviction does not move them, `namespace/name`. */
   forcedPods: string[];
 }
 
-/** What the workflows of one node, there and back, have in common. */
+/** Steps that the migration and the rollback of a node share. */
 export class NodeSteps {
   readonly node: string;
   readonly migration: MigrationInput;
@@ -31,9 +31,9 @@ export class NodeSteps {
   private step = '';
   private blockers: Blocker[] = [];
   private waitingFor: string | undefined;
-  /** What the cluster's workflow knows. */
+  /** Last progress reported to the cluster's workflow. */
   private told: string;
-  /** One after the other, so that the last is the latest. */
+  /** Signals are sent one after the other, so that the last one is the latest. */
   private telling: Promise<void> = Promise.resolve();
 
   constructor({ node, migration, forcedPods }: NodeWorkflowInput) {
@@ -52,18 +52,18 @@ export class NodeSteps {
     return { cluster: this.migration.cluster, node: this.node };
   }
 
-  /** Options of an activity: what it does, for the Web UI. */
+  /** Returns activity options with a summary for the Web UI. */
   summary(text: string): { summary: string } {
     return { summary: `${this.node}: ${text}` };
   }
 
-  /** Shows what is done now. */
+  /** Shows the current step. */
   begin(step: string): void {
     this.step = step;
     this.show();
   }
 
-  /** Tells the cluster's workflow what a human has to do; undefined when it is done. */
+  /** Reports the action of an operator that the cluster's workflow must show; undefined when it is done. */
   waitFor(what: string | undefined): void {
     this.waitingFor = what;
     this.report(this.blockers);
@@ -81,18 +81,18 @@ export class NodeSteps {
 
   /**
    * Evicts the pods that a drain moves, and waits until they are gone.
-   * @param onLooked called once every pod was looked at and may go.
+   * @param onLooked called when every pod was checked once and may be evicted.
    */
   async drain(to: 'target' | 'source', onLooked?: () => void): Promise<void> {
     await this.movePods('drain', to, false, onLooked);
   }
 
-  /** Evicts whatever is left on the other network, DaemonSets' pods too. */
+  /** Evicts all remaining pods on the other network, including those of DaemonSets. */
   async recycle(to: 'target' | 'source'): Promise<void> {
     await this.movePods('recycle remaining pods', to, true);
   }
 
-  /** Starts a pod on the node that checks the network from inside. */
+  /** Verifies the network from a new pod on the node. */
   async verify(expected: 'target' | 'source', what: string): Promise<void> {
     this.begin(what);
     const { podCidr, proberImage } = this.migration;
@@ -101,7 +101,7 @@ export class NodeSteps {
     ]);
   }
 
-  /** Looks at what was measured on the node's paths since a moment (Unix, ms). */
+  /** Evaluates the gates for the node's paths since `sinceMs` (Unix ms). */
   async gate(sinceMs: number): Promise<void> {
     this.begin('gates');
     const { cluster, policyMode } = this.migration;
@@ -112,8 +112,8 @@ export class NodeSteps {
   }
 
   /**
-   * Has what may tell why it failed written down.
-   * @returns the failure, with where that is.
+   * Collects diagnostics of a failure.
+   * @returns the failure, with the location of the diagnostics.
    */
   async diagnosed(error: unknown): Promise<unknown> {
     this.begin('diagnostics');
@@ -122,7 +122,7 @@ export class NodeSteps {
     const { message } = failure;
     const bundle = await once.collectDiagnostics
       .executeWithOptions(this.summary('diagnostics'), [{ ...this.target, reason: message }])
-      // What failed matters; that nobody could look closer does not change it.
+      // The original failure matters more than missing diagnostics.
       .catch(() => undefined);
     if (bundle === undefined) return failure;
     const [namespace = '', name = ''] = bundle.split('/');
@@ -171,11 +171,12 @@ export class NodeSteps {
     const progress: NodeProgress = { node: this.node, blockers: this.blockers };
     if (this.waitingFor !== undefined) progress.waitingFor = this.waitingFor;
     const text = JSON.stringify(progress);
-    // What did not change is not told again: a drain that waits for days costs its cluster's workflow nothing.
+    // Unchanged progress is not reported again: a drain that waits for days adds nothing to the history of the
+    // cluster's workflow.
     if (parent === undefined || text === this.told) return;
     this.told = text;
     const handle = getExternalWorkflowHandle(parent.workflowId);
-    // A parent that has ended needs to know nothing.
+    // Errors are ignored, because a parent that has ended needs no progress.
     this.telling = this.telling.then(() => handle.signal(progressSignal, progress).catch(() => undefined));
   }
 
@@ -187,5 +188,5 @@ export class NodeSteps {
   }
 }
 
-/** At most this many are told of one node. */
+/** Maximum number of reported blockers per node. */
 const maxBlockers = 20;

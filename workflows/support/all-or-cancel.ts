@@ -1,8 +1,9 @@
 import { CancellationScope } from '@temporalio/workflow';
 
 /**
- * Does several things at the same time. When one fails, the others are cancelled and waited for, so that nothing of them
- * goes on behind the back of whoever deals with the failure. @throws the failure that came first.
+ * Runs several operations in parallel. When one fails, cancels the others and waits for them, so that none still runs
+ * while the caller handles the failure.
+ * @throws the first failure.
  */
 export async function allOrCancel(...works: readonly (() => Promise<unknown>)[]): Promise<void> {
   const scope = new CancellationScope();

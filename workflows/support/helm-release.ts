@@ -2,7 +2,7 @@ import { helm } from '../activity-proxies.ts';
 import type { HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 
-/** Makes Cilium's release be with these values. */
+/** Installs or upgrades Cilium's release with these values. */
 export async function applyRelease(
   { cluster, chart, chartVersion }: MigrationInput,
   values: HelmValues,

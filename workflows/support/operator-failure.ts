@@ -1,13 +1,13 @@
 import { ApplicationFailure, ContinueAsNew, isCancellation } from '@temporalio/workflow';
 
 /**
- * What an operator should see of an error: the failure that an activity or a child threw, with its type and its message,
- * rather than "activity task failed" and the reason some layers below. Cancellation stays what it is.
+ * Returns the failure that an operator should see: the one that an activity or a child threw, with its type and
+ * message, instead of "activity task failed" with the reason some layers below. Cancellations are returned unchanged.
  *
- * @param where put in front of the message.
+ * @param where prefix of the message.
  */
 export function operatorFailure(error: unknown, where?: string): unknown {
-  // The way in which a run hands over to the next is an error to the SDK.
+  // The SDK implements continue-as-new as an error.
   if (error instanceof ContinueAsNew) return error;
   if (isCancellation(error) || (error instanceof ApplicationFailure && where === undefined)) return error;
   const cause = firstApplicationFailure(error);
@@ -20,7 +20,7 @@ export function operatorFailure(error: unknown, where?: string): unknown {
   });
 }
 
-/** The same as a status keeps it. */
+/** Returns the failure in the form that a status keeps. */
 export function failureSummary(error: unknown): { type: string; message: string } {
   const failure = operatorFailure(error);
   const type = failure instanceof ApplicationFailure ? failure.type : undefined;
@@ -28,7 +28,7 @@ export function failureSummary(error: unknown): { type: string; message: string 
   return { type: type ?? 'unknown', message: message.slice(0, maxMessage) };
 }
 
-/** A status is short, and its failures are cut at so many characters. */
+/** Maximum length of a failure's message in the status, in characters. */
 const maxMessage = 2_000;
 
 function firstApplicationFailure(error: unknown): ApplicationFailure | undefined {

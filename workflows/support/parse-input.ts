@@ -2,7 +2,10 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import type { MigrationInput } from '../../model/input.ts';
 import { parseRequest } from '../../model/parse-request.ts';
 
-/** Reads a workflow's input. @throws ApplicationFailure InvalidInput, with one line for each thing that is wrong. */
+/**
+ * Parses a workflow's input.
+ * @throws ApplicationFailure InvalidInput, with one line per problem.
+ */
 export function parseMigration(raw: unknown): MigrationInput {
   const parsed = parseRequest(raw);
   if ('input' in parsed) return parsed.input;
