@@ -1,51 +1,55 @@
 import type { Verdict } from '../../model/preflight.ts';
 import type { ClusterReader } from './cluster-reader.ts';
 
-/** What a check found. */
+/** Result of a check. */
 export interface Finding {
   verdict: Verdict;
-  /** What was seen, for a human to judge by. */
+  /** Facts that the check found, for an operator to evaluate. */
   evidence: string[];
-  /** What to do about it. @default the check's own */
+  /**
+   * Remedy for this finding.
+   * @default the check's own
+   */
   fix?: string;
 }
 
-/** One check before a migration. It reads; it changes nothing. */
+/** A check before a migration. It only reads and changes nothing. */
 export interface PreflightCheck {
-  /** What it makes sure of, in one sentence: the reference is made from this. */
+  /** Condition that the check ensures, in one sentence; the generated reference contains it. */
   ensures: string;
-  /** When it blocks and when it warns. */
+  /** Conditions under which it blocks and under which it warns. */
   verdicts: string;
-  /** What to do when it does not pass. */
+  /** Remedy when it does not pass. */
   fix: string;
-  /** Where the rule comes from: a source, or a failure that was seen. */
+  /** Origin of the rule: a source, or a failure that was observed. */
   why: string;
   run: (cluster: ClusterReader) => Promise<Finding>;
 }
 
-/** All is well. */
+/** Creates a finding that passes. */
 export function pass(...evidence: string[]): Finding {
   return { verdict: 'pass', evidence };
 }
 
-/** A human should look at this. */
+/** Creates a finding that an operator should review. */
 export function warn(...evidence: string[]): Finding {
   return { verdict: 'warn', evidence };
 }
 
-/** The migration must not begin. */
+/** Creates a finding that blocks the migration. */
 export function block(...evidence: string[]): Finding {
   return { verdict: 'block', evidence };
 }
 
 /**
- * The finding of a list of problems: the verdict when there is one, and a pass with other words when there is none.
+ * Creates a finding from a list of problems: the given verdict when there are any, otherwise a pass with the text
+ * `otherwise`.
  */
 export function unlessEmpty(verdict: 'warn' | 'block', problems: readonly string[], otherwise: string): Finding {
   return problems.length === 0 ? pass(otherwise) : { verdict, evidence: [...problems] };
 }
 
-/** The worst of several findings, with the evidence of all that are not a pass. */
+/** Returns the worst of several findings, with the evidence of all that do not pass. */
 export function worst(...findings: Finding[]): Finding {
   const rank = { pass: 0, warn: 1, block: 2 };
   const verdict = findings.map((one) => one.verdict).reduce((a, b) => (rank[b] > rank[a] ? b : a), 'pass');

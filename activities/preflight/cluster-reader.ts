@@ -15,7 +15,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import type { HostFacts } from './host-facts.ts';
 
-/** What checks read a cluster through. Everything is read once, however many checks ask for it. */
+/** Reader through which checks access a cluster. Each value is read once and shared by all checks. */
 export interface ClusterReader {
   connection: ClusterConnection;
   input: MigrationInput;
@@ -26,23 +26,23 @@ export interface ClusterReader {
   daemonSets: () => Promise<V1DaemonSet[]>;
   deployments: () => Promise<V1Deployment[]>;
   budgets: () => Promise<V1PodDisruptionBudget[]>;
-  /** Objects of a kind; none where the cluster does not know it. */
+  /** Returns the objects of a kind; none where the cluster does not know it. */
   list: <T extends KubernetesObject>(apiVersion: string, kind: string) => Promise<T[]>;
-  /** Whether Cilium is there because of an earlier run of this migration. */
+  /** Returns true when an earlier run of this migration installed Cilium. */
   ciliumIsOurs: () => Promise<boolean>;
-  /** What the nodes themselves are like, by name; undefined where no pods of ours may run on them. */
+  /** Returns the facts of the nodes, by name; undefined when our pods may not run on them. */
   hosts: () => Promise<Map<string, HostFacts> | undefined>;
-  /** The chart as it would be applied first. */
+  /** Returns the chart as it is first applied. */
   chart: () => Promise<RenderedChart>;
 }
 
-/** What {@link clusterReader} cannot read by itself. */
+/** Readers that {@link clusterReader} needs from its caller. */
 export interface ReaderParts {
   hosts: ClusterReader['hosts'];
   chart: ClusterReader['chart'];
 }
 
-/** A reader of one cluster, for one preflight. */
+/** Creates the reader of one cluster, for one preflight. */
 export function clusterReader(
   connection: ClusterConnection,
   input: MigrationInput,

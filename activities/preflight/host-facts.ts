@@ -11,7 +11,7 @@ import { poll } from '../support/poll.ts';
 import { prober } from '../helpers/prober-ports.ts';
 import { mapLimit } from '../support/map-limit.ts';
 
-/** What a node's kernel and network are like; the fields are those of images/prober/inspect.go. */
+/** Facts about a node's kernel and network; the fields are those of images/prober/inspect.go. */
 export interface HostFacts {
   btf: boolean;
   /** Reverse path filter by interface. */
@@ -19,13 +19,13 @@ export interface HostFacts {
   links: HostLink[];
   /** IPv4 routes, as "CIDR dev LINK". */
   routes: string[];
-  /** Plugins by the name of the CNI file. */
+  /** Plugins by name of the CNI file. */
   cniFiles: Record<string, string[]>;
-  /** Why nothing could listen on the tunnel's port. */
+  /** Error when the tunnel's port could not be opened. */
   portTaken?: string;
-  /** Nodes that were sent packets to, with an error where none came back. */
+  /** Nodes to which packets were sent, with an error where no reply arrived. */
   peers: { node: string; error?: string }[];
-  /** Why none of this is known: the other fields are empty. */
+  /** Reason why the facts are unknown; the other fields are then empty. */
   unread?: string;
 }
 
@@ -40,24 +40,27 @@ export interface HostLink {
   port?: number;
 }
 
-/** Seconds in which a peer has to answer once both pods run. */
+/** Time in seconds in which a peer has to reply once both pods run. */
 const peerSeconds = 25;
 
-/** A pod has this long to tell what it found, in ms; its image may have to be fetched first. */
+/** Time in ms in which a pod has to report its facts; its image may have to be pulled first. */
 const toldMs = 180_000;
 
-/** Up to so many nodes each sends packets to each; above, to those that are 1, 2, 4, … further. */
+/**
+ * Maximum number of nodes for a full mesh. Above it, each node sends packets to the nodes that are 1, 2, 4, … positions
+ * further.
+ */
 const fullMesh = 10;
 const hops = [1, 2, 4, 8, 16, 32];
 
-/** So many pods are made and removed at a time. */
+/** Maximum number of pods that are created or removed in parallel. */
 const atOnce = 10;
 
 const label = 'inspect';
 
 /**
- * Looks at every node that is Ready from a short-lived pod on its network, without privileges, which also sends packets
- * to the other nodes. Once all have told what they saw, {@link removeInspectors} has to be called.
+ * Reads the facts of every Ready node from a short-lived, unprivileged pod on its network, which also sends packets to
+ * the other nodes. After all pods have reported, the caller must call {@link removeInspectors}.
  */
 export async function readHosts(
   connection: ClusterConnection,
@@ -70,7 +73,7 @@ export async function readHosts(
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
   await mapLimit(atOnce, [...targets.entries()], async ([index, { name }]) => {
-    // What an attempt before this one left.
+    // A pod that an earlier attempt left.
     await removeOwnPod(connection, podName(name));
     await applyObject(connection, inspectionPod(name, image, udpPort, peersOf(targets, index)));
   });
@@ -80,7 +83,7 @@ export async function readHosts(
   );
 }
 
-/** Removes the pods that looked at nodes, and our namespace, unless a migration has more in it. */
+/** Removes the inspection pods, and our namespace, unless a migration uses it. */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
   const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
   await mapLimit(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
@@ -88,14 +91,16 @@ export async function removeInspectors(connection: ClusterConnection): Promise<v
   if (probers === undefined) await removeNamespace(connection);
 }
 
-/** Whom a node sends packets to: everybody while they are few, and a sample that reaches everybody above that. */
+/**
+ * Returns the peers of a node: all others in a small cluster, otherwise a sample that reaches every node indirectly.
+ */
 export function peersOf<T>(all: readonly T[], index: number): T[] {
   if (all.length <= fullMesh) return all.filter((_, other) => other !== index);
   const chosen = hops.filter((hop) => hop < all.length).map((hop) => (index + hop) % all.length);
   return all.filter((_, other) => chosen.includes(other));
 }
 
-/** A node's address within the cluster. */
+/** Returns a node's IPv4 address within the cluster. */
 export function internalAddress({ status }: V1Node): string | undefined {
   return status?.addresses?.find(({ type, address }) => type === 'InternalIP' && address.includes('.'))?.address;
 }
@@ -124,12 +129,12 @@ async function collect(connection: ClusterConnection, names: readonly string[]):
   return found;
 }
 
-/** Facts of a node that could not be looked at. */
+/** Returns the facts of a node that could not be read. */
 export function unreadHost(reason: string): HostFacts {
   return { btf: false, rpFilter: {}, links: [], routes: [], cniFiles: {}, peers: [], unread: reason };
 }
 
-/** What a pod has written, or why it has written nothing yet. */
+/** Reads the facts that a pod has written, or the reason why there are none yet. */
 async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): Promise<HostFacts> {
   if (pod?.status?.phase !== 'Running') return unreadHost(waitingReason(pod));
   try {
@@ -167,7 +172,7 @@ function inspectionPod(node: string, image: string, udpPort: number, peers: read
       nodeName: node,
       hostNetwork: true,
       restartPolicy: 'Never',
-      // Ends by itself, should nobody be left to remove it.
+      // Ends the pod even when no worker is left to remove it.
       activeDeadlineSeconds: 900,
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 1,

@@ -11,32 +11,36 @@ import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
 import { readHosts, removeInspectors } from './host-facts.ts';
 
-/** So many checks run at a time. */
+/** Maximum number of checks that run in parallel. */
 const atOnce = 8;
 
-/** So much of what a check saw is kept: outcomes are part of a workflow's history. */
+/** Limits of a check's evidence, in lines and characters per line: outcomes are part of a workflow's history. */
 const maxEvidence = 12;
 const maxLine = 600;
 
 /** Input of `runPreflight`. */
 export interface PreflightTarget {
   input: MigrationInput;
-  /** Which checks to run. @default all */
+  /**
+   * Checks to run.
+   * @default all
+   */
   only?: readonly CheckName[];
 }
 
-/** The activity that runs the checks. */
+/** Creates the activities that run the checks. */
 export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
-     * Runs every check, several at a time. Nothing is changed, but that a pod of ours runs on every node for some seconds,
-     * unless `nodePods` is off; `removeInspectors` removes them. A check that cannot be run blocks, and says why.
-     * @throws ClusterUnreachable when the API server does not answer.
+     * Runs all checks, several in parallel. Changes nothing, except that one of our pods runs on every node for some
+     * seconds unless `nodePods` is off; `removeInspectors` removes these pods. A check that fails to run blocks and
+     * reports the reason.
+     * @throws ClusterUnreachable when the API server does not respond.
      */
     runPreflight: withFailures('check the cluster', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
       const { input, only = checkNames } = target;
       const connection = await clusters.connect(input.cluster);
-      // Whether it answers at all is no matter of a single check.
+      // An unreachable API server fails the whole activity, not a single check.
       const { gitVersion } = await connection.version.getCode({});
       const reader = readerOf(connection, input, helm, gitVersion);
       const left = new Set(only);
@@ -48,7 +52,10 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
       });
     }),
 
-    /** Removes what the checks made in the cluster; an activity of its own, so that cancellation does not stop it. */
+    /**
+     * Removes what the checks created in the cluster. It is a separate activity, so that cancellation does not prevent
+     * it.
+     */
     removeInspectors: withFailures('remove the pods that look at nodes', async ({ cluster }: { cluster: string }) =>
       removeInspectors(await clusters.connect(cluster))
     ),
@@ -76,7 +83,7 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
   const begin = Date.now();
   const { verdict, evidence, fix } = await check.run(reader).catch((error: unknown) => {
     const failed = asFailure(error, `run the check ${name}`);
-    // These are about the whole run: a cluster that does not answer is asked again, by the workflow.
+    // These affect the whole run: the workflow retries a cluster that does not respond.
     if (failed instanceof CancelledFailure) throw failed;
     if (failed instanceof ApplicationFailure && failed.type === 'ClusterUnreachable') throw failed;
     return { verdict: 'block' as const, evidence: [`could not be run: ${messageOf(failed)}`], fix: undefined };

@@ -19,13 +19,13 @@ export interface CheckResult {
   error?: string;
 }
 
-/** At most this many peers of each network: the outcome has to fit into a pod's termination message (4 KiB). */
+/** Maximum number of peers in each network: the outcome has to fit into a pod's termination message (4 KiB). */
 const peersPerNetwork = 3;
 
-/** Bytes of a large answer: many full-size packets, so that a wrong MTU shows. */
+/** Size of a large response, in bytes: many full-size packets, so that a wrong MTU is detected. */
 const largeBytes = 100_000;
 
-/** What a new pod on a migrated node must be able to do, given the probers that run in the cluster. */
+/** Returns the checks that a new pod on a node must pass, given the probers in the cluster. */
 export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): Check[] {
   const checks: Check[] = [
     { name: 'API server', kind: 'reach', target: 'https://kubernetes.default.svc/version' },
@@ -48,7 +48,7 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
   return checks;
 }
 
-/** The probers that such checks talk to: some of each network. */
+/** Returns the probers that these checks contact: some in each network. */
 export function peersOf(probers: readonly PodFacts[], targetPodCidr: string): PodFacts[] {
   const onTarget = (pod: PodFacts): boolean => contains(targetPodCidr, pod.ip);
   const reachable = probers.filter((pod) => pod.ip !== undefined && pod.deletion === undefined);

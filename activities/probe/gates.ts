@@ -16,39 +16,47 @@ import { askForPages, readMarks, readPages, readPagesAround, readPagesOf } from 
 export interface GateTarget {
   cluster: string;
   gates: Gates;
-  /** Since when paths are looked at (Unix, ms). */
+  /** Start of the period that is evaluated (Unix, ms). */
   sinceMs: number;
-  /** Nodes whose paths are looked at. @default all */
+  /**
+   * Nodes whose paths are evaluated.
+   * @default all
+   */
   nodes?: string[];
 }
 
-/** How long probers may take to write down what they saw until now, in ms; twice as long as 5,000 nodes leave between. */
+/**
+ * Maximum time that probers may take to write their current results, in ms: twice the write interval with 5,000 nodes,
+ * and a shorter limit for small clusters.
+ */
 const writtenMs = 200_000;
 const writtenOnSmallMs = 30_000;
 
-/** How often something outside is asked before it counts as wrong, how long each answer may take, and the pause, in ms. */
+/** Number of attempts before an external objection counts, the timeout of each, and the pause between them, in ms. */
 const outsideTries = 3;
 const outsideMs = 10_000;
 const outsidePauseMs = 2_000;
 
-/** Probers of up to so many nodes are asked to write at once, and so often it is looked whether they have, in ms. */
+/**
+ * Maximum number of nodes whose probers are asked to write at once, and the interval between polls in that case, in ms.
+ */
 const askedNodes = 20;
 const askedEveryMs = 500;
 
-/** All pages of a large cluster are not read that often. In ms. */
+/** Interval between polls, in ms. All pages of a large cluster are read less often. */
 const everyMs = 2_000;
 const largeCluster = 100;
 const everyOnLargeMs = 20_000;
 
-/** So many breaches are told one by one. */
+/** Maximum number of breaches that are listed. */
 const maxTold = 10;
 
-/** The activity that judges what was measured. */
+/** Creates the activity that evaluates the gates. */
 export function createGateActivities(clusters: Clusters) {
   return {
     /**
-     * Makes sure that no path was without an answer for longer than is tolerated, and that what is asked outside agrees.
-     * @throws GateBreached with the evidence, and with what the pattern of broken paths points to.
+     * Checks that no path was without a reply for longer than tolerated, and that the external gates agree.
+     * @throws GateBreached with the evidence, and with the likely cause of the pattern of broken paths.
      */
     checkGates: withFailures('check the gates', async (target: GateTarget): Promise<void> => {
       const { gates, nodes, sinceMs } = target;
@@ -69,15 +77,16 @@ export function createGateActivities(clusters: Clusters) {
   };
 }
 
-/** Counts for the worker's metrics how often gates held, and how often they did not. */
+/** Counts passed and breached gates for the worker's metrics. */
 function countVerdict(cluster: string, verdict: 'pass' | 'breach'): void {
   const { metricMeter } = Context.current();
   metricMeter.createCounter('cni_migration_gates', undefined, 'gates that were looked at').add(1, { cluster, verdict });
 }
 
 /**
- * Waits until the probers of the nodes have written down what they saw until now; tells which have not. Of some nodes, only
- * their own pages are read, and in the end those of their neighbours: a large cluster's are many.
+ * Waits until the probers of the nodes have written their current results, and returns the nodes whose probers have
+ * not. When nodes are given, reads only their own pages, and at the end their neighbours' pages, because a large
+ * cluster has many pages.
  */
 async function untilWritten(
   connection: ClusterConnection,
@@ -108,7 +117,7 @@ async function untilWritten(
   return { pages: nodes === undefined ? await read() : await readPagesAround(connection, nodes), silent };
 }
 
-/** Nodes that are there and have pages: those that have left, or are away, say nothing any more. */
+/** Returns the Ready nodes that have pages. Nodes that left or are not Ready no longer write. */
 async function presentOf(connection: ClusterConnection, pages: readonly LedgerPage[]): Promise<string[]> {
   const known = new Set(pages.map(({ node }) => node));
   const nodes = await listNodes(connection);
@@ -117,13 +126,16 @@ async function presentOf(connection: ClusterConnection, pages: readonly LedgerPa
     .map(({ metadata }) => metadata?.name ?? '');
 }
 
-/** How long probers may take to write, which depends on how many they are, in ms. */
+/** Returns the maximum time that probers may take to write, in ms; it depends on the number of nodes. */
 async function longestMs({ core }: ClusterConnection): Promise<number> {
   const { items, metadata } = await core.listNode({ limit: largeCluster });
   return items.length + (metadata?.remainingItemCount ?? 0) > largeCluster ? writtenMs : writtenOnSmallMs;
 }
 
-/** @returns what Prometheus and other services object to. */
+/**
+ * Evaluates the external gates.
+ * @returns the objections of Prometheus and other services.
+ */
 async function askOutside({ prometheus, http }: Gates): Promise<string[]> {
   const asked = [
     ...prometheus.map(
@@ -149,7 +161,10 @@ async function severalTimes(ask: () => Promise<string | undefined>): Promise<str
   }
 }
 
-/** Asks Prometheus' HTTP API for the query's value now. @returns why it objects; undefined when it does not. */
+/**
+ * Queries Prometheus' HTTP API for the current value.
+ * @returns the objection; undefined when the value is within the limit.
+ */
 async function objectionOfPrometheus(url: string, query: string, max: number): Promise<string | undefined> {
   const address = new URL('api/v1/query', url.endsWith('/') ? url : `${url}/`);
   address.searchParams.set('query', query);

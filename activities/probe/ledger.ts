@@ -17,36 +17,36 @@ import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { askedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 
-/** ConfigMap with what was known at the end of each stage. */
+/** ConfigMap with the snapshots at the end of each stage. */
 const marksName = 'ledger-marks';
 
-/** Label of the probers' own ConfigMaps, one a node; images/prober/kube.go. */
+/** Label of the probers' ConfigMaps, one per node; images/prober/kube.go. */
 const pageLabel = 'app=ledger';
 const pagePrefix = 'ledger-';
 
-/** Probers write down what they know every few seconds; after this long, in ms, each has done so in peace. */
+/** Time in ms after which each prober has written its results at least once; probers write every few seconds. */
 const settleMs = 6_000;
 
-/** So many pages are read at a time. */
+/** Maximum number of pages that are read in parallel. */
 const pagesAtOnce = 10;
 
-/** What is kept of a stage that is over: everything until then, and the lines that it ended with. */
+/** Snapshot at the end of a stage: the totals until then, and the stage's final rows. */
 export interface Mark extends Snapshot {
-  /** When the stage began (Unix, ms). */
+  /** Start of the stage (Unix, ms). */
   fromMs: number;
   rows: LedgerRow[];
 }
 
-/** Marks by stage. */
+/** Snapshots by stage. */
 export type Marks = Partial<Record<LedgerStage, Mark>>;
 
-/** The activities on the ledger. */
+/** Creates the activities on the ledger. */
 export function createLedgerActivities(clusters: Clusters) {
   return {
     /**
-     * Ends a stage of the ledger, after having waited for a while. A stage that is ended already stays as it is: what was
-     * before a migration cannot be measured once it has begun.
-     * @returns the lines of the stage.
+     * Ends a stage of the ledger after a period of sampling. A stage that has already ended stays unchanged: the
+     * baseline of a migration cannot be measured once the migration has started.
+     * @returns the rows of the stage.
      */
     markLedger: withFailures(
       'write the ledger down',
@@ -55,9 +55,9 @@ export function createLedgerActivities(clusters: Clusters) {
         const connection = await clusters.connect(cluster);
         const known = (await readMarks(connection))[stage];
         if (known !== undefined) return known.rows;
-        // The last step of an earlier run has begun to remove the probers: nothing measures any more.
+        // The last step of an earlier run has started to remove the probers: nothing is measured any more.
         if (!(await canWrite(connection))) return [];
-        // What is lost while services learn of the probers is nobody's fault.
+        // Losses while services discover the probers are not caused by the network.
         if (stage === 'before') await Context.current().sleep(settleMs);
         const settled: Snapshot | undefined =
           stage === 'before' ? { atMs: Date.now(), totals: totalsOf(await readPages(connection)) } : undefined;
@@ -77,7 +77,7 @@ export function createLedgerActivities(clusters: Clusters) {
       }
     ),
 
-    /** Reads the lines of the stage that goes on; none where no probers run. */
+    /** Reads the rows of the current stage; none when no probers run. */
     readLedger: withFailures('read the ledger', async ({ cluster }: { cluster: string }): Promise<LedgerRow[]> => {
       const connection = await clusters.connect(cluster);
       const [pages, marks] = [await readPages(connection), await readMarks(connection)];
@@ -87,7 +87,7 @@ export function createLedgerActivities(clusters: Clusters) {
   };
 }
 
-/** Whether our namespace is there, and not about to go. */
+/** Returns true when our namespace exists and is not terminating. */
 async function canWrite({ core }: ClusterConnection): Promise<boolean> {
   const found = await ifFound(core.readNamespace({ name: namespace }));
   return found !== undefined && found.metadata?.deletionTimestamp === undefined;
@@ -98,7 +98,7 @@ function previousMark(marks: Marks, stage: LedgerStage): Mark | undefined {
   return earlier.map((one) => marks[one]).findLast((mark) => mark !== undefined);
 }
 
-/** Reads what the probers of all nodes have written down. */
+/** Reads the pages of all nodes. */
 export async function readPages({ core }: ClusterConnection): Promise<LedgerPage[]> {
   const maps = await allPages((which) =>
     core.listNamespacedConfigMap({ namespace, labelSelector: pageLabel, ...which })
@@ -107,8 +107,8 @@ export async function readPages({ core }: ClusterConnection): Promise<LedgerPage
 }
 
 /**
- * Reads what the probers of some nodes have written down, and those that sample them: neighbours sample each other
- * (images/prober/mesh.go), so that they are in the nodes' own pages.
+ * Reads the pages of some nodes and of the nodes that sample them. Neighbours sample each other
+ * (images/prober/mesh.go), so the nodes' own pages name them.
  */
 export async function readPagesAround(connection: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
   const own = await readPagesOf(connection, nodes);
@@ -119,7 +119,7 @@ export async function readPagesAround(connection: ClusterConnection, nodes: read
   return [...own, ...(await readPagesOf(connection, others))];
 }
 
-/** Reads what the probers of some nodes have written down. */
+/** Reads the pages of some nodes. */
 export async function readPagesOf({ core }: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
   const maps = await mapLimit(pagesAtOnce, nodes, (node) =>
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
@@ -127,10 +127,10 @@ export async function readPagesOf({ core }: ClusterConnection, nodes: readonly s
   return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
 }
 
-/** So long after they were asked, probers have written, if they can (0.9 s, images/prober/probe.go). In ms. */
+/** Time in ms after a request by which a working prober has written its page (0.9 s, images/prober/probe.go). */
 export const writtenAfterMs = 2_000;
 
-/** Has the probers of some nodes write down soon what they saw until now; those that have no page yet are not asked. */
+/** Asks the probers of some nodes to write their current results soon. Nodes without a page are skipped. */
 export async function askForPages({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
@@ -148,7 +148,7 @@ function pagesIn({ metadata, data = {} }: V1ConfigMap): LedgerPage[] {
 }
 
 function pageOf(node: string, role: LedgerPage['role'], text: string): LedgerPage {
-  // Go writes empty lists as null.
+  // Go encodes empty lists as null.
   const { atMs, records, latency } = JSON.parse(text) as {
     atMs: number;
     records: LedgerPage['records'] | null;
@@ -157,7 +157,7 @@ function pageOf(node: string, role: LedgerPage['role'], text: string): LedgerPag
   return { node, role, atMs, records: records ?? [], latency: latency ?? [] };
 }
 
-/** Reads what was known at the end of each stage that is over. */
+/** Reads the snapshots of all stages that have ended. */
 export async function readMarks({ core }: ClusterConnection): Promise<Marks> {
   const found = await ifFound(core.readNamespacedConfigMap({ name: marksName, namespace }));
   const entries = Object.entries(found?.data ?? {}).map(([stage, text]) => [stage, JSON.parse(text) as Mark]);

@@ -22,39 +22,43 @@ import { prober } from '../helpers/prober-ports.ts';
 export interface VerifyTarget extends NodeTarget {
   targetPodCidr: string;
   proberImage: string;
-  /** The network that new pods of the node have to get their address of. */
+  /** Network from which new pods of the node must get an address. */
   expected: 'target' | 'source';
 }
 
-/** For this long a new pod may still get an address of the source network: the runtime has to see the new CNI file. */
+/**
+ * Time in ms during which a new pod may still get an address of the source network, until the runtime has read the new
+ * CNI file.
+ */
 const wrongNetworkToleranceMs = 60_000;
 
-/** How often the checks are made again that failed because the pods that they are about have changed meanwhile. */
+/** Maximum number of attempts of failed checks whose peers have changed in the meantime. */
 const maxAttempts = 3;
 
 /**
- * Other nodes of a wave have their probers made anew meanwhile. Checks of one that is gone are not waited for: for so long,
- * others take their place, as soon as a look at the probers tells, so many ms apart.
+ * Time in ms during which checks are replaced when their peer is gone, and the interval between polls of the peers, in
+ * ms. Other nodes of a wave recreate their probers at the same time, and waiting for a deleted prober would be useless.
  */
 const beginAnewForMs = 90_000;
 const lookEveryMs = 3_000;
 
-/** From so many nodes on, not all probers are read for the few that are talked to, but those of so many nodes of each kind. */
+/** Number of nodes above which only some probers are read, and the number of nodes of each kind that are then used. */
 const largeCluster = 100;
 const nodesOfEach = 5;
 
-/** Seconds that the prober gives each check. */
+/** Timeout of the prober for each check, in seconds. */
 const checkSeconds = 30;
 
-/** The activities that verify. */
+/** Creates the activities that verify. */
 export function createProbeActivities(clusters: Clusters) {
   return {
     /**
-     * Starts a pod on the node and has it check the network from inside: its own address, API server, DNS, a service, and
-     * pods of both networks in both directions.
-     * @returns the outcome of each check.
-     * @throws WrongNetwork when the pod gets an address of the other network; VerificationFailed naming each check
-     * that failed. A node that was taken back may fail where Cilium's overlay is blocked, which is no fault of its own.
+     * Starts a pod on the node that checks the network from inside: its own address, the API server, DNS, a service,
+     * and pods of both networks in both directions.
+     * @returns the outcome of each check. After a rollback, failed checks are returned and not thrown when Cilium's
+     * overlay is blocked, because the node does not cause them.
+     * @throws WrongNetwork when the pod gets an address of the other network.
+     * @throws VerificationFailed naming each check that failed.
      */
     verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
       const connection = await clusters.connect(target.cluster);
@@ -71,15 +75,15 @@ export function createProbeActivities(clusters: Clusters) {
         if (results === undefined) continue;
         const failed = results.filter((result) => !result.ok);
         if (failed.length === 0) return results;
-        // After a reboot, the API server shows pods for a while as they were before it.
+        // After a reboot, the API server may still show the pods' earlier state for a while.
         const outdated = addressesOf(await listPeers(connection)) !== addressesOf(peers);
         if (outdated && attempt++ < maxAttempts) continue;
-        // On a large cluster, they may have been written a minute ago.
+        // On a large cluster, the pages may be a minute old.
         await askForPages(connection, [target.node]);
         await Context.current().sleep(writtenAfterMs);
         const cause = tunnelSuspicion(await readPages(connection), await tunnelPortOf(connection), Date.now());
-        // A node that was taken back is as it was. Where the overlay is blocked, it cannot reach the nodes that are on it, and
-        // keeping it cordoned would not change that.
+        // A node that was rolled back is in its original state. While the overlay is blocked, it cannot reach nodes on
+        // Cilium, and keeping it cordoned would not change that.
         if (target.expected === 'source' && cause !== undefined) return results;
         const lines = failed.map((result) => `${result.name}: ${result.error ?? 'failed'}`);
         throw failure(
@@ -90,7 +94,7 @@ export function createProbeActivities(clusters: Clusters) {
     }),
 
     /**
-     * Makes sure that no pod is left on the source network.
+     * Checks that no pod is left on the source network.
      * @throws WrongNetwork naming the pods that are.
      */
     requireAllPodsOnTarget: withFailures(
@@ -116,7 +120,10 @@ export function createProbeActivities(clusters: Clusters) {
   };
 }
 
-/** The probers that new pods talk to: all of them, or in a large cluster those of some nodes that are flipped and some that are not. */
+/**
+ * Returns the probers that new pods contact: all of them or, in a large cluster, those of some flipped and some other
+ * nodes.
+ */
 async function listPeers(connection: ClusterConnection): Promise<PodFacts[]> {
   const { core } = connection;
   const isPeer = (pod: PodFacts): boolean => pod.labels['app'] === prober;
@@ -138,7 +145,7 @@ function addressesOf(peers: readonly PodFacts[]): string {
     .join();
 }
 
-/** Whether one of these pods is not what it was, or about to go. */
+/** Returns true when one of these pods is terminating, gone or changed. */
 async function isAnyGone({ core }: ClusterConnection, pods: readonly PodFacts[]): Promise<boolean> {
   const found = await Promise.all(pods.map(({ name }) => ifFound(core.readNamespacedPod({ name, namespace }))));
   return pods.some(({ uid, ip }, index) => {
@@ -147,7 +154,10 @@ async function isAnyGone({ core }: ClusterConnection, pods: readonly PodFacts[])
   });
 }
 
-/** @returns their outcome; undefined when they were outdated before all were done. */
+/**
+ * Runs the checks in a verification pod.
+ * @returns their outcome; undefined when they became outdated before all were done.
+ */
 async function runChecks(
   connection: ClusterConnection,
   target: VerifyTarget,
@@ -169,7 +179,10 @@ async function runChecks(
   }
 }
 
-/** Runs a verification pod on a node. @throws WrongNetwork when new pods go on getting addresses of the other network. */
+/**
+ * Runs a verification pod on a node.
+ * @throws WrongNetwork when new pods keep getting addresses of the other network.
+ */
 async function placePod(
   connection: ClusterConnection,
   name: string,
@@ -180,7 +193,7 @@ async function placePod(
   const pod = verificationPod(name, target, checks);
   const giveUpAt = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
-    // What an attempt before this one left.
+    // A pod that an earlier attempt left.
     await removeOwnPod(connection, name);
     await applyObject(connection, pod);
     const address = await waitForAddress(connection, name, node);
@@ -206,7 +219,7 @@ async function waitForAddress({ core }: ClusterConnection, name: string, node: s
   );
 }
 
-/** What the pod says in the end; undefined when its checks were outdated before. */
+/** Waits for the pod's termination message; returns undefined when its checks became outdated before. */
 async function waitForOutcome(
   { core }: ClusterConnection,
   name: string,
@@ -243,7 +256,7 @@ function verificationPod(
     kind: 'Pod',
     metadata: { name, namespace, labels: { app: 'verify', ...ownedLabels } },
     spec: {
-      // Past the scheduler: the node is cordoned.
+      // Bypasses the scheduler: the node is cordoned.
       nodeName: node,
       restartPolicy: 'Never',
       automountServiceAccountToken: false,

@@ -2,10 +2,10 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Words of the names and images of programs that add and remove nodes. */
+/** Parts of the names and images of programs that add and remove nodes. */
 const words = ['cluster-autoscaler', 'karpenter'];
 
-/** Whether a program may remove a node in the middle of its migration. */
+/** Checks that no program may remove a node in the middle of its migration. */
 export const autoscaler: PreflightCheck = {
   ensures: 'No autoscaler of nodes runs: neither cluster-autoscaler nor Karpenter.',
   verdicts: 'Blocks when one runs in the cluster. One that runs outside is not seen.',

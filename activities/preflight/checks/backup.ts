@@ -1,6 +1,6 @@
 import { block, pass, warn, type PreflightCheck } from '../check.ts';
 
-/** Whether somebody has said where the backup is. */
+/** Checks that the input names the location of the backup. */
 export const backup: PreflightCheck = {
   ensures:
     'The input says where a backup of the cluster’s state is. What it says is kept in the plan, and not verified.',

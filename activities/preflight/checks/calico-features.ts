@@ -14,12 +14,15 @@ type BgpConfiguration = KubernetesObject & {
   spec?: { serviceClusterIPs?: unknown[]; serviceLoadBalancerIPs?: unknown[]; serviceExternalIPs?: unknown[] };
 };
 
-/** Annotations by which a pod asks Calico for an address (docs.tigera.io, "Use a specific IP address with a pod"). */
+/**
+ * Annotations with which a pod requests an address from Calico (docs.tigera.io, "Use a specific IP address with a
+ * pod").
+ */
 const addressAnnotations = ['ipAddrs', 'ipAddrsNoIpam', 'floatingIPs', 'ipv4pools'].map(
   (name) => `cni.projectcalico.org/${name}`
 );
 
-/** Whether something of Calico is used that Cilium, as it is set up here, has no equal of. */
+/** Checks that no Calico feature is in use that has no equivalent in Cilium as configured here. */
 export const calicoFeatures: PreflightCheck = {
   ensures:
     'Nothing of Calico is in use that would end with it: BGP, IPIP, WireGuard, eBPF, host endpoints, fixed addresses.',

@@ -3,7 +3,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { expectedConfig } from '../../../model/helm-values.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
-/** Whether the chart makes what the migration needs of the values. */
+/** Checks that the chart renders the values to the configuration that the migration needs. */
 export const chart: PreflightCheck = {
   ensures:
     'Cilium’s chart can be fetched and rendered, for this version of Kubernetes, and makes the configuration that the migration needs.',

@@ -5,7 +5,7 @@ import { pass, unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Whether a Cilium is there that is not this migration's. */
+/** Checks that Cilium is not installed, unless this migration installed it. */
 export const ciliumLeftovers: PreflightCheck = {
   ensures: 'No Cilium of an earlier attempt is left: no agents, release, definitions, CNI files or links.',
   verdicts: 'Blocks for each trace, unless an earlier run of this migration put Cilium there.',
@@ -23,7 +23,7 @@ async function traces({ connection, daemonSets, hosts }: ClusterReader): Promise
     spec?.template.spec?.containers.some(({ name }) => name === 'cilium-agent')
   );
   if (agents.length > 0) found.push(`DaemonSets ${summarizeList(agents.map(keyOf))}`);
-  // Helm's own record (helm.sh/helm pkg/storage/driver/secrets.go); its labels tell enough.
+  // Helm's own record (helm.sh/helm pkg/storage/driver/secrets.go); its labels contain enough.
   const releases = await connection.core.listNamespacedSecret({
     namespace: ciliumNamespace,
     labelSelector: 'owner=helm,name=cilium',

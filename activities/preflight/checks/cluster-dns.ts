@@ -1,7 +1,7 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, type PreflightCheck } from '../check.ts';
 
-/** Whether the cluster's DNS will be there while its pods move. */
+/** Checks that the cluster's DNS stays available while its pods move. */
 export const clusterDns: PreflightCheck = {
   ensures: 'The cluster’s DNS has at least two pods that are ready, on different nodes.',
   verdicts: 'Blocks when none is ready; warns when there is one, or when all are on one node.',

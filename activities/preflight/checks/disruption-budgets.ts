@@ -5,7 +5,7 @@ import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Whether every pod can be evicted at some time. */
+/** Checks that every pod can eventually be evicted. */
 export const disruptionBudgets: PreflightCheck = {
   ensures: 'No PodDisruptionBudget forbids an eviction for ever, and no pod has two of them.',
   verdicts:
@@ -38,7 +38,7 @@ function podsOf({ metadata, spec }: V1PodDisruptionBudget, pods: readonly PodFac
   return pods.filter((pod) => pod.namespace === metadata?.namespace && selects(spec?.selector, pod.labels));
 }
 
-/** Whether a budget would allow nothing even with every pod healthy. */
+/** Returns true when a budget would allow no disruption even with every pod healthy. */
 function neverAllows({ spec, status }: V1PodDisruptionBudget, pods: readonly PodFacts[]): boolean {
   if (pods.length === 0) return false;
   const expected = Math.max(status?.expectedPods ?? 0, pods.length);

@@ -2,10 +2,10 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { cniChain } from '../../canal/cni-chain.ts';
 
-/** Annotations by which a pod's bandwidth is limited (kubernetes.io, "Support traffic shaping"). */
+/** Annotations that limit a pod's bandwidth (kubernetes.io, "Support traffic shaping"). */
 const bandwidthAnnotations = ['kubernetes.io/ingress-bandwidth', 'kubernetes.io/egress-bandwidth'];
 
-/** Whether host ports and bandwidth limits go on working. */
+/** Checks that host ports and bandwidth limits keep working. */
 export const hostPorts: PreflightCheck = {
   ensures:
     'Where pods have host ports or bandwidth limits, Canal’s CNI file chains portmap and bandwidth, which Cilium’s takes over.',

@@ -33,7 +33,7 @@ import { unmanagedPods } from './unmanaged-pods.ts';
 import { versionSkew } from './version-skew.ts';
 import { webhooks } from './webhooks.ts';
 
-/** Every check, by its name. */
+/** All checks, by name. */
 export const checks: Readonly<Record<CheckName, PreflightCheck>> = {
   'source-network': sourceNetwork,
   'calico-features': calicoFeatures,

@@ -2,7 +2,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Whether pods have IPv4 addresses alone. */
+/** Checks that pods have IPv4 addresses only. */
 export const ipFamily: PreflightCheck = {
   ensures: 'Pods and services have IPv4 addresses alone.',
   verdicts: 'Blocks when a node has an IPv6 pod CIDR or a service an IPv6 address.',

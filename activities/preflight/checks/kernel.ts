@@ -1,7 +1,7 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
-/** Whether every kernel can run Cilium's programs. */
+/** Checks that every kernel can run Cilium's programs. */
 export const kernel: PreflightCheck = {
   ensures: 'Every node runs Linux 5.10 or newer (or RHEL 8’s 4.18) on amd64 or arm64, with type information for BPF.',
   verdicts: 'Blocks for an older kernel, another system or architecture; warns where BTF is missing.',
@@ -35,7 +35,7 @@ export const kernel: PreflightCheck = {
   },
 };
 
-/** Whether Cilium runs on a kernel of that version. */
+/** Returns true when Cilium supports the kernel version. */
 export function isSupported(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
   if (/^4\.18\..*\.el8/.test(version)) return true;

@@ -5,10 +5,10 @@ import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace as namespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, type Finding, type PreflightCheck } from '../check.ts';
 
-/** Name of kube-proxy's DaemonSet and ConfigMap, as kubeadm has them. */
+/** Name of kube-proxy's DaemonSet and ConfigMap, as in kubeadm. */
 const name = 'kube-proxy';
 
-/** Whether services will work the same on both networks. */
+/** Checks that services work the same on both networks. */
 export const kubeProxy: PreflightCheck = {
   ensures:
     'kube-proxy runs, which serves node ports until and after the migration, and takes pods of the new CIDR for pods of the cluster.',

@@ -7,7 +7,7 @@ type Volume = KubernetesObject & {
   spec?: { local?: object; hostPath?: object; claimRef?: { namespace?: string; name?: string } };
 };
 
-/** Whether data lies on a node that a pod would leave. */
+/** Checks that no pod would lose data on its node by moving. */
 export const localData: PreflightCheck = {
   ensures:
     'No pod that has to move keeps data in an emptyDir without consent, or on a disk of its node without a way back.',

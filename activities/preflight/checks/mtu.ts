@@ -7,7 +7,7 @@ import { internalAddress } from '../host-facts.ts';
 /** Bytes that VXLAN over IPv4 adds to a packet. */
 const vxlanBytes = 50;
 
-/** Whether packets of both overlays fit through the network below. */
+/** Checks that packets of both overlays fit through the underlying network. */
 export const mtu: PreflightCheck = {
   ensures: 'All nodes have the same MTU, Flannel leaves room for its header, and a value for MTU does too.',
   verdicts:
@@ -40,7 +40,7 @@ export const mtu: PreflightCheck = {
   },
 };
 
-/** MTU of the interface that has the node's address, by node. */
+/** Returns, by node, the MTU of the interface that has the node's address. */
 async function uplinkMtus(
   { nodes }: ClusterReader,
   facts: NonNullable<Awaited<ReturnType<ClusterReader['hosts']>>>

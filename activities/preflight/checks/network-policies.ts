@@ -2,10 +2,10 @@ import { differentPolicies } from '../../../model/policies.ts';
 import { compared } from '../../policy/policy-activities.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
-/** So many policies are told one by one. */
+/** Maximum number of policies that are listed. */
 const maxTold = 10;
 
-/** Which policies there are, and whether Cilium judges as Calico does. */
+/** Checks that Cilium evaluates the cluster's policies as Calico does. */
 export const networkPolicies: PreflightCheck = {
   ensures: 'Every policy says the same on Cilium: Kubernetes’ NetworkPolicies, and Calico’s own in their translation.',
   verdicts:

@@ -3,7 +3,7 @@ import { contains } from '../../../model/networks.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { internalAddress } from '../host-facts.ts';
 
-/** Whether each node's address stays its own once Cilium adds an interface. */
+/** Checks that each node keeps its address when Cilium adds an interface. */
 export const nodeAddress: PreflightCheck = {
   ensures:
     'Calico will not take an address of Cilium’s interface for a node’s own, and each InternalIP is on an interface.',
@@ -15,7 +15,7 @@ export const nodeAddress: PreflightCheck = {
     const containers = (await canal())?.daemonSet.spec?.template.spec?.containers ?? [];
     const env = containers.find(({ name }) => name === 'calico-node')?.env ?? [];
     const value = (name: string): string | undefined => env.find((one) => one.name === name)?.value;
-    // Canal's manifest turns Calico's own routing off, and with it the detection (calico node/pkg/lifecycle/startup).
+    // Canal's manifest disables Calico's own routing, and with it the detection (calico node/pkg/lifecycle/startup).
     const detects = value('CALICO_NETWORKING_BACKEND') !== 'none' && value('IP') === 'autodetect';
     const method = value('IP_AUTODETECTION_METHOD') ?? 'first-found';
     const unsafe = detects && !/^kubernetes-internal-ip|^skip-interface=.*cilium|^cidr=|^interface=/.test(method);

@@ -7,7 +7,7 @@ import { keyOf } from '../../kubernetes/object-key.ts';
 /** Conditions that must be False. */
 const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
 
-/** Whether the nodes are well. */
+/** Checks that the nodes are healthy. */
 export const nodeHealth: PreflightCheck = {
   ensures: 'Every node is Ready and under no pressure.',
   verdicts:

@@ -6,10 +6,10 @@ import { unlessEmpty, type PreflightCheck } from '../check.ts';
 interface Peer {
   ipBlock?: { cidr: string };
 }
-/** The client library writes `from` so. */
+/** The client library names the field `from` so. */
 type Policy = KubernetesObject & { spec?: { ingress?: { _from?: Peer[] }[]; egress?: { to?: Peer[] }[] } };
 
-/** Whether something names the addresses that pods will leave. */
+/** Checks that nothing refers to the addresses that pods will leave. */
 export const oldPodCidr: PreflightCheck = {
   ensures: 'No NetworkPolicy and no service names a part of the old pod CIDR.',
   verdicts:
@@ -20,7 +20,7 @@ export const oldPodCidr: PreflightCheck = {
     const source = await canal();
     if (source === undefined) return unlessEmpty('block', [], 'there is no Canal');
     const { podCidr } = source.facts;
-    // A block that holds the whole of it, as 0.0.0.0/0 does, means more than pods.
+    // A block that contains the whole CIDR, as 0.0.0.0/0 does, covers more than pods.
     const within = (cidr: string): boolean =>
       overlapping(podCidr, [{ cidr, owner: '' }]).length > 0 && (cidr === podCidr || !contains(cidr, podCidr));
     const found: string[] = [];

@@ -2,7 +2,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Programs that put files or plugins of their own into the CNI folder, by a word of their image or name. */
+/** Programs that write files or plugins into the CNI folder, by a part of their image or name. */
 const others = [
   'multus',
   'istio-cni',
@@ -18,10 +18,10 @@ const others = [
   'azure-cni',
 ];
 
-/** Plugins of Canal, of Cilium and of what they chain. */
+/** Plugins of Canal and Cilium, and plugins that they chain. */
 const known = ['calico', 'flannel', 'host-local', 'portmap', 'bandwidth', 'tuning', 'loopback', 'cilium-cni'];
 
-/** Whether somebody else works on the CNI folder. */
+/** Checks that no other program writes to the CNI folder. */
 export const otherCni: PreflightCheck = {
   ensures:
     'No other program has a CNI file or a plugin on the nodes: Multus, the CNI of Istio or Linkerd, and the like.',
@@ -32,7 +32,7 @@ export const otherCni: PreflightCheck = {
     const own = (await canal())?.name;
     const found = (await daemonSets()).filter(({ metadata, spec }) => {
       const containers = [...(spec?.template.spec?.containers ?? []), ...(spec?.template.spec?.initContainers ?? [])];
-      // Canal's own init container is called install-cni.
+      // Container names are excluded: Canal's own init container is called install-cni.
       const words = [metadata?.name ?? '', ...containers.map(({ image = '' }) => image)];
       return metadata?.name !== own && words.some((word) => others.some((other) => word.includes(other)));
     });

@@ -5,7 +5,7 @@ import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Keys of labels and annotations by which something says that it will put an object back as it was. */
+/** Keys of labels and annotations that mark objects which another tool reconciles. */
 const owners: readonly { prefix: string; who: string }[] = [
   { prefix: 'addonmanager.kubernetes.io/mode', who: 'the add-on manager' },
   { prefix: 'argocd.argoproj.io/', who: 'Argo CD' },
@@ -16,14 +16,14 @@ const owners: readonly { prefix: string; who: string }[] = [
   { prefix: 'addon.kops.k8s.io/', who: 'kOps' },
 ];
 
-/** Objects that mean that an operator runs the network. */
+/** Objects that show that an operator manages the network. */
 const operators: readonly { apiVersion: string; kind: string; who: string }[] = [
   { apiVersion: 'operator.tigera.io/v1', kind: 'Installation', who: 'the Tigera operator' },
   { apiVersion: 'helm.cattle.io/v1', kind: 'HelmChartConfig', who: 'RKE2 or K3s' },
   { apiVersion: 'helm.cattle.io/v1', kind: 'HelmChart', who: 'RKE2 or K3s' },
 ];
 
-/** Whether somebody would undo what the migration does. */
+/** Checks that no other tool would revert the migration's changes. */
 export const objectOwners: PreflightCheck = {
   ensures: 'No GitOps tool, add-on manager or operator puts Canal, kube-proxy or CoreDNS back as they were.',
   verdicts:

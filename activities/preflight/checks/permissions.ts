@@ -2,7 +2,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { missingPermissions } from '../../permissions.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
-/** Whether the worker may do what it will have to do. */
+/** Checks that the worker has all the permissions that it needs. */
 export const permissions: PreflightCheck = {
   ensures: 'The worker has every right that the migration needs, to its last step: the API server is asked about each.',
   verdicts: 'Blocks for each right that is missing.',

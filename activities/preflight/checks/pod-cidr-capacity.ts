@@ -6,10 +6,10 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 
 type CiliumNode = KubernetesObject & { spec?: { ipam?: { podCIDRs?: string[] } } };
 
-/** Addresses of a node's range that no pod gets: network, broadcast, cilium_host, health check. */
+/** Number of addresses in a node's range that no pod gets: network, broadcast, cilium_host, health check. */
 const reserved = 4;
 
-/** Whether the new pod CIDR has room. */
+/** Checks that the new pod CIDR is large enough. */
 export const podCidrCapacity: PreflightCheck = {
   ensures:
     'The new pod CIDR has a range for every node, and each range an address for every pod that the node may have.',

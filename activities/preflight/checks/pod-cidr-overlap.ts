@@ -3,7 +3,7 @@ import { contains, overlapping, type NamedNetwork } from '../../../model/network
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 
-/** Whether the new pod CIDR is free. */
+/** Checks that the new pod CIDR does not overlap with other networks. */
 export const podCidrOverlap: PreflightCheck = {
   ensures: 'The new pod CIDR overlaps with nothing in use: pods, services, nodes, IPPools, the nodes’ own routes.',
   verdicts: 'Blocks for each network that it shares an address with.',
@@ -27,7 +27,7 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
   const ranges = (await list<ServiceCidr>('networking.k8s.io/v1', 'ServiceCIDR')).flatMap(
     (one) => one.spec?.cidrs ?? []
   );
-  // Their addresses one by one, where the API server tells no range.
+  // Single addresses, for API servers that do not publish the range.
   const single = (await services()).flatMap(({ metadata, spec }) =>
     [...(spec?.clusterIPs ?? []), ...(spec?.externalIPs ?? [])]
       .filter((address) => address !== 'None' && !ranges.some((range) => contains(range, address)))
@@ -52,7 +52,10 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
   ];
 }
 
-/** What the nodes have routes to, but for the one to everywhere and those of a Cilium that this migration put there. */
+/**
+ * Returns the networks to which the nodes have routes, without the default route and without routes of a Cilium that
+ * this migration installed.
+ */
 async function routedNetworks({ hosts, ciliumIsOurs }: ClusterReader): Promise<NamedNetwork[]> {
   const ours = await ciliumIsOurs();
   return [...((await hosts()) ?? [])].flatMap(([node, { routes }]) =>

@@ -5,7 +5,7 @@ import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** Whether something is being rolled out. */
+/** Checks that no rollout is in progress. */
 export const rollouts: PreflightCheck = {
   ensures: 'Canal runs on every node in its current version, and nothing of the system is in the middle of a rollout.',
   verdicts: 'Blocks when Canal is not rolled out; warns for other DaemonSets and Deployments of kube-system.',

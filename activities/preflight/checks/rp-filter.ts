@@ -1,7 +1,10 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { pass, warn, worst, block, type PreflightCheck } from '../check.ts';
 
-/** Whether the reverse path filter would drop what comes by one overlay and goes by the other. */
+/**
+ * Checks that the reverse path filter does not drop traffic that arrives through one overlay and leaves through the
+ * other.
+ */
 export const rpFilter: PreflightCheck = {
   ensures: 'The reverse path filter is not strict on any node.',
   verdicts:
@@ -11,7 +14,7 @@ export const rpFilter: PreflightCheck = {
   run: async ({ hosts }) => {
     const facts = await hosts();
     if (facts === undefined) return warn('not looked at: nodePods is off');
-    // The higher one of "all" and the interface's own counts (Linux: Documentation/networking/ip-sysctl.rst).
+    // The higher value of "all" and the interface applies (Linux: Documentation/networking/ip-sysctl.rst).
     const strict = (key: 'all' | 'default') =>
       [...facts].filter(([, host]) => host.rpFilter[key] === 1).map(([node]) => node);
     const [all, byDefault] = [strict('all'), strict('default')];

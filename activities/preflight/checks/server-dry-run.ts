@@ -9,10 +9,10 @@ import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
 
-/** So many objects are tried at a time. */
+/** Maximum number of objects that are tried in parallel. */
 const atOnce = 8;
 
-/** Whether the API server would take every object. */
+/** Checks that the API server would accept every object. */
 export const serverDryRun: PreflightCheck = {
   ensures:
     'The API server, with all its admission, would take every object of the chart and of ours: each is applied with dryRun.',
@@ -27,7 +27,7 @@ export const serverDryRun: PreflightCheck = {
       try {
         await applyDry(cluster.connection, object as NamedObject);
       } catch (error) {
-        // Cilium's operator defines its own kinds.
+        // Cilium's operator creates the CRDs of its own kinds.
         if (isUnknownKind(error)) return;
         const said = `${object.kind} ${keyOf(object)}: ${messageOf(error).slice(0, 300)}`;
         if (statusOf(error) === undefined) throw error;
@@ -47,13 +47,13 @@ export const serverDryRun: PreflightCheck = {
 async function wanted(cluster: ClusterReader): Promise<KubernetesObject[]> {
   const { input } = cluster;
   const source = await cluster.canal();
-  // Without a chart, the check about it tells.
+  // A chart that cannot be rendered is reported by its own check.
   const rendered = await cluster.chart().then(
     ({ objects }) => objects,
     () => []
   );
   const ours = ownObjects(input, source?.facts.podCidr ?? '');
-  // Namespaces that the migration makes: what goes into them is tried where there is one.
+  // Namespaces that the migration creates do not exist yet: their objects are tried in an existing namespace.
   const made = [
     helperNamespace,
     ...rendered.flatMap(({ kind, metadata }) => (kind === 'Namespace' ? [metadata?.name] : [])),

@@ -7,7 +7,7 @@ type IpPool = KubernetesObject & {
   spec?: { cidr?: string; ipipMode?: string; vxlanMode?: string; natOutgoing?: boolean; disabled?: boolean };
 };
 
-/** Whether the network is one that can be migrated, and what it is like. */
+/** Checks that the source network can be migrated, and reports its facts. */
 export const sourceNetwork: PreflightCheck = {
   ensures: 'The network is Canal – Flannel on VXLAN, and Calico for policy – and its configuration can be read.',
   verdicts: 'Blocks when there is no Canal; warns when an IPPool of Calico is another one than Flannel’s network.',

@@ -3,21 +3,21 @@ import { quantity, type PodFacts } from '../../kubernetes/pods.ts';
 import { isReady } from '../../kubernetes/conditions.ts';
 import { block, pass, warn, type Finding, type PreflightCheck } from '../check.ts';
 
-/** A cluster that would be fuller than this without the nodes of a wave is worth a look. */
+/** Share of used capacity, without the nodes of a wave, above which the check warns. */
 const fullShare = 0.9;
 
 interface Room {
   name: string;
-  /** What its pods that can move ask for. */
+  /** Requests of its pods that can move. */
   moving: Record<Resource, number>;
-  /** What is left of what it has. */
+  /** Allocatable resources minus the requests of all its pods. */
   free: Record<Resource, number>;
 }
 
 const resources = ['cpu', 'memory', 'pods'] as const;
 type Resource = (typeof resources)[number];
 
-/** Whether the pods of a wave's nodes find room elsewhere. */
+/** Checks that the pods of a wave's nodes fit on the other nodes. */
 export const spareCapacity: PreflightCheck = {
   ensures:
     'The pods of the largest nodes of a wave find room on the others: cores, memory and number of pods, by their requests.',
@@ -49,7 +49,7 @@ async function roomOf({ metadata, status }: V1Node, pods: () => Promise<PodFacts
   return { name, moving: sum(moving), free };
 }
 
-/** Takes the nodes away whose pods ask for most of a resource, for each resource by itself. */
+/** Compares demand and free capacity without the nodes whose pods request the most, for each resource separately. */
 function judge(rooms: readonly Room[], size: number): Finding {
   const texts: string[] = [];
   let verdict: Finding['verdict'] = 'pass';

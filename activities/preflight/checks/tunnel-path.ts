@@ -1,7 +1,7 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
-/** Whether packets to the new overlay's port get from node to node. */
+/** Checks that packets to the new overlay's port reach the other nodes. */
 export const tunnelPath: PreflightCheck = {
   ensures: 'UDP packets to the port of the new overlay get from every node to every other one: real packets are sent.',
   verdicts:
@@ -12,7 +12,8 @@ export const tunnelPath: PreflightCheck = {
     const facts = await hosts();
     if (facts === undefined) return warn('not looked at: nodePods is off');
     const unread = [...facts].flatMap(([node, { unread: why }]) => (why === undefined ? [] : [`${node}: ${why}`]));
-    // Once Cilium has the port, nothing else can listen on it; each node's own verification sends packets then.
+    // Once Cilium uses the port, nothing else can listen on it; from then on, each node's own verification sends
+    // packets.
     if ((await ciliumIsOurs()) && [...facts.values()].some(({ portTaken }) => portTaken !== undefined))
       return pass(
         `Cilium uses UDP port ${input.tunnelPort} already; every node is verified with packets when it is migrated`

@@ -5,7 +5,7 @@ import type { HostFacts } from '../host-facts.ts';
 
 type FelixConfiguration = KubernetesObject & { spec?: { vxlanPort?: number; wireguardListeningPort?: number } };
 
-/** Whether the port of the new overlay is free on every node. */
+/** Checks that the new overlay's port is free on every node. */
 export const tunnelPort: PreflightCheck = {
   ensures:
     'Nothing else uses the UDP port of the new overlay: not Flannel, not Calico, no other link and no program of a node.',
@@ -31,7 +31,10 @@ async function users({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader)
   return found;
 }
 
-/** @param ours whether Cilium is there because of an earlier run, so that its link may have the port. */
+/**
+ * Returns the users of the port on a node.
+ * @param ours true when an earlier run installed Cilium, so that its link may use the port.
+ */
 function usersOnNode({ links, portTaken }: HostFacts, port: number, ours: boolean): string[] {
   const isCilium = ({ name }: { name: string }): boolean => ours && name === 'cilium_vxlan';
   const taken = links.filter((link) => link.kind === 'vxlan' && link.port === port && !isCilium(link));

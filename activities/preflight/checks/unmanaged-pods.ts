@@ -2,7 +2,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { consents } from '../../node/drain-rules.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
-/** Whether every pod would be made anew after its eviction. */
+/** Checks that every pod would be recreated after its eviction. */
 export const unmanagedPods: PreflightCheck = {
   ensures: 'Every pod that has to move has a controller that makes it anew, or there is consent that it goes.',
   verdicts: 'Blocks for pods without a controller and without consent.',

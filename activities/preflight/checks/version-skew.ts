@@ -1,10 +1,13 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
-/** A kubelet may be so many minor versions older than the API server (kubernetes.io/releases/version-skew-policy). */
+/**
+ * Maximum number of minor versions that a kubelet may be older than the API server
+ * (kubernetes.io/releases/version-skew-policy).
+ */
 const mostBehind = 3;
 
-/** Whether kubelets and API server are of versions that go together. */
+/** Checks that the versions of kubelets and API server are compatible. */
 export const versionSkew: PreflightCheck = {
   ensures: 'No kubelet is newer than the API server, or more than three minor versions older.',
   verdicts: 'Blocks when one is.',

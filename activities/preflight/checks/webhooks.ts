@@ -11,7 +11,7 @@ interface Webhook {
 }
 type Configuration = KubernetesObject & { webhooks?: Webhook[] };
 
-/** Whether admission webhooks go on answering while their pods move. */
+/** Checks that admission webhooks stay available while their pods move. */
 export const webhooks: PreflightCheck = {
   ensures: 'Webhooks that must answer, or nothing is admitted, are served by pods on two nodes.',
   verdicts:
@@ -51,7 +51,7 @@ function isPods(resource: string): boolean {
   return ['*', '*/*', 'pods', 'pods/*'].includes(resource);
 }
 
-/** Nodes on which the service has pods that are ready. */
+/** Returns the nodes with ready pods of the service. */
 function nodesOf(slices: readonly V1EndpointSlice[], namespace: string, service: string): Set<string> {
   const own = slices.filter(
     ({ metadata }) => metadata?.namespace === namespace && metadata.labels?.['kubernetes.io/service-name'] === service
