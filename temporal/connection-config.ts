@@ -1,13 +1,13 @@
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
 
-/** What may be said of Temporal on a command line; each goes before the environment. */
+/** Command-line options for the connection to Temporal; each takes precedence over the environment. */
 export interface TemporalOptions {
   address?: string | undefined;
   namespace?: string | undefined;
   profile?: string | undefined;
 }
 
-/** Temporal does not answer. */
+/** Error for a Temporal server that does not answer. */
 export class TemporalUnreachable extends Error {
   override name = 'TemporalUnreachable';
 
@@ -18,8 +18,9 @@ export class TemporalUnreachable extends Error {
 }
 
 /**
- * How Temporal is reached: from the same variables (`TEMPORAL_ADDRESS`, `TEMPORAL_PROFILE`, `TEMPORAL_TLS_…`) and the same
- * file as the Temporal CLI. @throws Error when these make no sense.
+ * Reads the configuration of the connection to Temporal: from the same variables (`TEMPORAL_ADDRESS`,
+ * `TEMPORAL_PROFILE`, `TEMPORAL_TLS_…`) and the same file as the Temporal CLI.
+ * @throws Error when these are not valid.
  */
 export function temporalConfig(
   env: NodeJS.ProcessEnv,

@@ -3,13 +3,16 @@ import type { DataConverter } from '@temporalio/common';
 import { EncryptionCodec } from './encryption.ts';
 import type { EncryptionKeys } from './keys.ts';
 
-/** The module with the payload converter, which workers, their bundles and clients load. */
+/** Path of the module with the payload converter, which workers, their bundles and clients load. */
 export const payloadConverterPath = path.join(import.meta.dirname, 'payload-converter.ts');
 
-/** The module with the failure converter of those that encrypt. */
+/** Path of the module with the failure converter for encrypted payloads. */
 export const failureConverterPath = path.join(import.meta.dirname, 'failure-converter.ts');
 
-/** How payloads are written and read. @param keys that they are encrypted with; without, they are plain. */
+/**
+ * Returns the data converter of workers and clients.
+ * @param keys encryption keys; when undefined, payloads are not encrypted.
+ */
 export function dataConverter(keys: EncryptionKeys | undefined): DataConverter {
   return {
     payloadConverterPath,

@@ -10,9 +10,9 @@ const tagBytes = 16;
 const { Payload: PayloadProto } = proto.temporal.api.common.v1;
 
 /**
- * Encrypts payloads – inputs, results, messages, summaries, details – with AES-256-GCM before they leave this process, so
- * that Temporal stores what it cannot read. What is not encrypted, such as a signal that was sent without keys, is read all
- * the same.
+ * Encrypts payloads – inputs, results, messages, summaries, details – with AES-256-GCM before they leave this process,
+ * so that Temporal cannot read what it stores. Payloads without encryption, such as a signal sent without keys, are
+ * read unchanged.
  */
 export class EncryptionCodec implements PayloadCodec {
   private readonly keys: EncryptionKeys;
@@ -33,7 +33,7 @@ export class EncryptionCodec implements PayloadCodec {
     const { current, keys } = this.keys;
     const iv = randomBytes(ivBytes);
     const encrypting = createCipheriv(cipher, keyOf(keys, current), iv);
-    // The key's ID is not secret, but must be the one that was written.
+    // The key's ID is not secret, but it is authenticated, so that nobody can change it.
     encrypting.setAAD(Buffer.from(current));
     const text = Buffer.concat([encrypting.update(PayloadProto.encode(payload).finish()), encrypting.final()]);
     return {

@@ -1,4 +1,7 @@
 import { DefaultFailureConverter } from '@temporalio/common';
 
-/** Puts messages and stack traces of failures into payloads, so that a codec encrypts them too. The SDK looks for this name. */
+/**
+ * Puts the messages and stack traces of failures into payloads, so that a codec encrypts them. The SDK requires this
+ * name.
+ */
 export const failureConverter = new DefaultFailureConverter({ encodeCommonAttributes: true });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { parse } from 'yaml';
 import { problemsOf } from '../model/problems.ts';
 
-/** Keys for payloads: new ones are encrypted with `current`, old ones decrypted with whatever they were encrypted with. */
+/** Encryption keys for payloads: new payloads use `current`, old ones the key with which they were encrypted. */
 export interface EncryptionKeys {
   current: string;
   keys: ReadonlyMap<string, Buffer>;
@@ -16,16 +16,22 @@ const keysSchema = z
   })
   .refine(({ current, keys }) => current in keys, { path: ['current'], message: 'names none of the keys' });
 
-/** Bytes of an AES-256 key. */
+/** Length of an AES-256 key, in bytes. */
 const keyBytes = 32;
 
-/** The keys whose file the variable `CNI_MIGRATION_KEYS` names; undefined without it. @throws Error that quotes no key. */
+/**
+ * Reads the keys from the file in the variable `CNI_MIGRATION_KEYS`; undefined when it is not set.
+ * @throws Error that quotes no key.
+ */
 export async function keysFrom(env: NodeJS.ProcessEnv): Promise<EncryptionKeys | undefined> {
   const file = env['CNI_MIGRATION_KEYS'];
   return file === undefined ? undefined : readKeys(file);
 }
 
-/** Reads the file of keys, `{current: id, keys: {id: base64 of 32 bytes}}`. @throws Error that quotes no key. */
+/**
+ * Reads a file of keys, `{current: id, keys: {id: base64 of 32 bytes}}`.
+ * @throws Error that quotes no key.
+ */
 export async function readKeys(file: string): Promise<EncryptionKeys> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new Error(`the keys in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
@@ -34,7 +40,7 @@ export async function readKeys(file: string): Promise<EncryptionKeys> {
   try {
     raw = parse(text);
   } catch {
-    // The parser's message quotes what it reads.
+    // The parser's message would quote the content of the file.
     throw new Error(`the file of keys ${file} is no YAML`);
   }
   const result = keysSchema.safeParse(raw);

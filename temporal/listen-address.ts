@@ -4,7 +4,10 @@ export interface ListenAddress {
   port: number;
 }
 
-/** @throws Error unless it is `host:port` or `[host]:port`. */
+/**
+ * Reads an address to listen on from a variable; undefined when it is not set.
+ * @throws Error unless it is `host:port` or `[host]:port`.
+ */
 export function listenAddress(env: NodeJS.ProcessEnv, name: string): ListenAddress | undefined {
   const text = env[name];
   if (text === undefined) return undefined;

@@ -8,8 +8,8 @@ import {
 import type { MalformedPayload } from '../model/malformed-payload.ts';
 
 /**
- * Reads JSON, and gives {@link MalformedPayload} for what claims to be and is not. The SDK's own converter throws, which
- * fails the workflow task again and again: a mistyped message would hold up a migration for ever.
+ * Parses JSON, and returns {@link MalformedPayload} for a JSON payload that is not valid. The SDK's own converter
+ * throws, which fails the workflow task repeatedly: a mistyped message would block a migration indefinitely.
  */
 class TolerantJsonConverter extends JsonPayloadConverter {
   override fromPayload<T>(content: Payload): T {
@@ -21,7 +21,7 @@ class TolerantJsonConverter extends JsonPayloadConverter {
   }
 }
 
-/** The converter of workers and of clients; the SDK looks for it by this name. */
+/** Payload converter of workers and clients; the SDK requires this name. */
 export const payloadConverter = new CompositePayloadConverter(
   new UndefinedPayloadConverter(),
   new BinaryPayloadConverter(),

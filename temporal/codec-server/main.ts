@@ -3,7 +3,7 @@ import { listenAddress } from '../listen-address.ts';
 import { keysFrom } from '../keys.ts';
 import { createCodecServer } from './server.ts';
 
-/** The codec server as a program: `npm run codec-server`. */
+/** Runs the codec server as a program: `npm run codec-server`. */
 async function main(): Promise<void> {
   const { env } = process;
   const keys = await keysFrom(env);

@@ -5,16 +5,22 @@ import type { Payload } from '@temporalio/common';
 import { EncryptionCodec } from '../encryption.ts';
 import type { EncryptionKeys } from '../keys.ts';
 
-/** Who may ask a codec server. */
+/** Options of a codec server: its keys and its permitted clients. */
 export interface CodecServerOptions {
   keys: EncryptionKeys;
-  /** Origins of Web UIs that may, such as `http://localhost:8080`. @default none */
+  /**
+   * Permitted origins of Web UIs, such as `http://localhost:8080`.
+   * @default none
+   */
   origins: readonly string[];
-  /** Has to be sent as `Authorization: Bearer …`. @default everybody who reaches it may */
+  /**
+   * Token that clients must send as `Authorization: Bearer …`.
+   * @default no authentication
+   */
   token?: string | undefined;
 }
 
-/** Largest body that is read, in bytes; Temporal's own limit for one payload is 2 MB. */
+/** Maximum size of a request body in bytes; Temporal's own limit for one payload is 2 MB. */
 const maxBody = 16 * 1024 * 1024;
 
 const bodySchema = z.object({
@@ -23,7 +29,10 @@ const bodySchema = z.object({
     .default([]),
 });
 
-/** A server that encrypts and decrypts payloads for the Temporal CLI and the Web UI: `POST /encode`, `POST /decode`. */
+/**
+ * Creates a server that encrypts and decrypts payloads for the Temporal CLI and the Web UI: `POST /encode`, `POST
+ * /decode`.
+ */
 export function createCodecServer({ keys, origins, token }: CodecServerOptions): Server {
   const codec = new EncryptionCodec(keys);
   return createServer((request, response) => {
@@ -36,9 +45,9 @@ export function createCodecServer({ keys, origins, token }: CodecServerOptions):
       response.setHeader('Vary', 'Origin');
     }
     answer(request, response, codec, token).catch((error: unknown) => {
-      // What was wrong with a payload is told; what was in it is not.
+      // The response describes the problem of a payload, but never quotes its content.
       const refused = error instanceof Refused;
-      // What is left of the request is not read.
+      // The rest of the request is not read.
       if (!request.complete) response.setHeader('Connection', 'close');
       send(response, refused ? error.status : 400, error instanceof Error ? error.message : 'refused');
     });
@@ -88,7 +97,7 @@ async function read(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** Payloads as the API's JSON has them: bytes in base64. */
+/** Parses payloads in the API's JSON format: bytes in base64. */
 function parseBody(text: string): Payload[] {
   let raw: unknown;
   try {
