@@ -1,6 +1,6 @@
 import { writeBundles } from './bundle.ts';
 
-/** Prebuilds the workflows' bundles: `npm run bundle -- FOLDER`. */
+/** Builds the workflow bundles in advance: `npm run bundle -- FOLDER`. */
 const [folder] = process.argv.slice(2);
 if (folder === undefined) {
   console.error('usage: npm run bundle -- FOLDER');

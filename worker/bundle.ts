@@ -4,21 +4,21 @@ import path from 'node:path';
 import { DefaultLogger, bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
 import { failureConverterPath, payloadConverterPath } from '../temporal/data-converter.ts';
 
-/** The module that holds every workflow: what a worker bundles. */
+/** Path of the module with all workflows, the entry point of the bundle. */
 export const workflowsPath = path.resolve(import.meta.dirname, '..', 'workflows', 'index.ts');
 
-/** What a bundle is made for. */
+/** Features that a bundle is built for. */
 export interface BundleFeatures {
-  /** Messages of failures are payloads, which codecs encrypt. */
+  /** True when failure messages are payloads, which codecs encrypt. */
   encrypted: boolean;
-  /** Workflows take part in traces. */
+  /** True when workflows take part in traces. */
   traced: boolean;
 }
 
-/** A bundle as most tests and labs want it. */
+/** Features of the bundle that most tests and labs use. */
 export const plain: BundleFeatures = { encrypted: false, traced: false };
 
-/** What a worker, or whoever bundles for it, needs beside the workflows. */
+/** Returns the bundler options that a worker needs in addition to the workflows, for these features. */
 export function bundleOptions({ encrypted, traced }: BundleFeatures): BundleOptions {
   const tracing = createRequire(import.meta.url).resolve(
     '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'
@@ -31,14 +31,15 @@ export function bundleOptions({ encrypted, traced }: BundleFeatures): BundleOpti
   };
 }
 
-/** Name of the prebuilt bundle for certain features. */
+/** Returns the file name of the prebuilt bundle for these features. */
 export function bundleFile({ encrypted, traced }: BundleFeatures): string {
   return ['workflows', ...(encrypted ? ['encrypted'] : []), ...(traced ? ['traced'] : [])].join('-') + '.js';
 }
 
 /**
- * Writes a bundle for each combination of features into a folder, for workers that shall start fast.
- * @param more changes what goes into each, as a test does. @default nothing
+ * Writes a bundle for each combination of features into a folder, for workers that start quickly.
+ * @param more changes the options of each bundle, for tests.
+ * @default no change
  */
 export async function writeBundles(
   dir: string,

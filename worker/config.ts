@@ -9,33 +9,69 @@ import { keysFrom, type EncryptionKeys } from '../temporal/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
 import { listenAddress, type ListenAddress } from '../temporal/listen-address.ts';
 
-/** How a worker is set up. */
+/** Configuration of a worker. */
 export interface WorkerConfig extends WorkerSettings {
-  /** How Temporal is reached, from the same variables and the same file as the Temporal CLI. @default localhost:7233 */
+  /**
+   * Connection to Temporal, from the same variables and the same file as the Temporal CLI.
+   * @default localhost:7233
+   */
   connection: ClientConnectConfig['connectionOptions'];
-  /** Temporal's namespace. `TEMPORAL_NAMESPACE`, or the profile's. @default default */
+  /**
+   * Namespace of Temporal. Set by `TEMPORAL_NAMESPACE` or the profile.
+   * @default default
+   */
   namespace: string;
-  /** `CNI_MIGRATION_TASK_QUEUE`. @default cni-migration */
+  /**
+   * Task queue. Set by `CNI_MIGRATION_TASK_QUEUE`.
+   * @default cni-migration
+   */
   taskQueue: string;
-  /** Helm's binary. `HELM`. @default helm, from PATH */
+  /**
+   * Path of Helm's binary. Set by `HELM`.
+   * @default helm, from PATH
+   */
   helm: string;
-  /** Node that the worker runs on, where that is one of the cluster that it migrates. `NODE_NAME`. @default none */
+  /**
+   * Node on which the worker runs, when it is a node of the cluster to migrate. Set by `NODE_NAME`.
+   * @default none
+   */
   node: string | undefined;
-  /** Folder with prebuilt bundles (`npm run bundle`). `CNI_MIGRATION_BUNDLES`. @default bundled at the start */
+  /**
+   * Folder with prebuilt bundles (`npm run bundle`). Set by `CNI_MIGRATION_BUNDLES`.
+   * @default none: the workflows are bundled at startup
+   */
   bundles: string | undefined;
-  /** Keys that payloads are encrypted with. `CNI_MIGRATION_KEYS` names their file. @default none: plain payloads */
+  /**
+   * Encryption keys for payloads, from the file in `CNI_MIGRATION_KEYS`.
+   * @default none: payloads are not encrypted
+   */
   keys: EncryptionKeys | undefined;
-  /** Where /livez and /readyz are answered. `CNI_MIGRATION_HEALTH_ADDRESS`. @default nowhere */
+  /**
+   * Address of /livez and /readyz. Set by `CNI_MIGRATION_HEALTH_ADDRESS`.
+   * @default none: no health server
+   */
   health: ListenAddress | undefined;
-  /** Where Prometheus reads metrics, `/metrics`. `CNI_MIGRATION_METRICS_ADDRESS`. @default nowhere */
+  /**
+   * Address of `/metrics` for Prometheus. Set by `CNI_MIGRATION_METRICS_ADDRESS`.
+   * @default none: no metrics
+   */
   metrics: ListenAddress | undefined;
-  /** Log lines for programs or for people. `CNI_MIGRATION_LOG`. @default json, or text on a terminal */
+  /**
+   * Format of log lines, for programs or for people. Set by `CNI_MIGRATION_LOG`.
+   * @default json, or text on a terminal
+   */
   log: 'json' | 'text';
-  /** Where traces are sent (OTLP over HTTP). `OTEL_EXPORTER_OTLP_ENDPOINT`. @default none are made */
+  /**
+   * Endpoint that receives traces (OTLP over HTTP). Set by `OTEL_EXPORTER_OTLP_ENDPOINT`.
+   * @default none: no traces
+   */
   traces: string | undefined;
 }
 
-/** Reads the worker's environment. @throws Error when a variable makes no sense. */
+/**
+ * Reads the worker's configuration from the environment.
+ * @throws Error when a variable is not valid.
+ */
 export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerConfig> {
   const { connectionOptions, namespace } = temporalConfig(env);
   return {
@@ -65,7 +101,10 @@ async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
   return { clusters: kubeconfigClusters(path.resolve(kubeconfig), options), charts: undefined };
 }
 
-/** Requests a second that each API server gets at most. @throws Error unless it is a number of at least 1. */
+/**
+ * Parses the maximum number of requests per second to each API server.
+ * @throws Error unless it is a number of at least 1.
+ */
 function requestsPerSecond(text: string | undefined): number {
   if (text === undefined) return defaultRequestsPerSecond;
   const number = Number(text);

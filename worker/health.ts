@@ -2,8 +2,9 @@ import { createServer, type Server } from 'node:http';
 import type { ListenAddress } from '../temporal/listen-address.ts';
 
 /**
- * Answers `/livez` (this process runs) and `/readyz` (it takes work), each with 200 or 503 and a line that says why.
- * @param notReady why it takes no work just now; undefined when it does.
+ * Serves `/livez` (the process runs) and `/readyz` (the worker accepts work), each with 200 or 503 and one line with
+ * the reason.
+ * @param notReady returns the reason why the worker accepts no work; undefined when it does.
  */
 export async function serveHealth(
   address: ListenAddress,

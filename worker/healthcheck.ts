@@ -1,4 +1,4 @@
-/** Ends with code 0 when an address answers with success, for containers without curl: `node healthcheck.ts URL`. */
+/** Exits with code 0 when a URL answers with success, for containers without curl: `node healthcheck.ts URL`. */
 const [url = ''] = process.argv.slice(2);
 const answered = await fetch(url, { signal: AbortSignal.timeout(4_000) }).then(
   (response) => response.ok,

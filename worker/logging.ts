@@ -1,6 +1,9 @@
 import { DefaultLogger, type LogEntry } from '@temporalio/worker';
 
-/** A logger for the worker and for the code of workflows and activities: one line of JSON each, or text for people. */
+/**
+ * Creates a logger for the worker and for the code of workflows and activities: one line of JSON per entry, or text for
+ * people.
+ */
 export function createLogger(format: 'json' | 'text', write: (line: string) => void = toStandardError): DefaultLogger {
   return format === 'text' ? new DefaultLogger('INFO') : new DefaultLogger('INFO', (entry) => write(jsonLine(entry)));
 }
@@ -9,7 +12,7 @@ function toStandardError(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-/** A log entry as one line: time, level and message first, then whatever else belongs to it. */
+/** Formats a log entry as one line of JSON: time, level and message first, then its other attributes. */
 export function jsonLine({ timestampNanos, level, message, meta = {} }: LogEntry): string {
   const time = new Date(Number(timestampNanos / 1_000_000n)).toISOString();
   return JSON.stringify({ time, level, message, ...meta }, (_key, value: unknown) => {

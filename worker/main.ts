@@ -3,7 +3,7 @@ import { readWorkerConfig } from './config.ts';
 import { runWorker } from './run.ts';
 import { installTelemetry } from './telemetry.ts';
 
-/** The worker as a program: `npm run worker`. With --check it only looks for what is missing. */
+/** Runs the worker as a program: `npm run worker`. With --check it only runs the startup checks. */
 async function main(): Promise<void> {
   const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
   const config = await readWorkerConfig(process.env);
@@ -17,5 +17,5 @@ main()
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;
   })
-  // The look at clusters that do not answer takes its time, and must not hold up the end.
+  // Checks of clusters that do not answer take long, and must not delay the exit.
   .finally(() => process.exit());

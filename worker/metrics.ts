@@ -11,7 +11,7 @@ export interface Sample {
   value: number;
 }
 
-/** The gauges, and what each means. */
+/** Names and descriptions of the gauges. */
 export const gauges = {
   cni_migration_phase: '1 for the phase that a cluster is in',
   cni_migration_nodes: 'nodes of a cluster by the state they are in',
@@ -23,7 +23,10 @@ export const gauges = {
 
 type GaugeName = keyof typeof gauges;
 
-/** What is told of one migration. @param nowMs Unix ms. */
+/**
+ * Returns the samples of one migration.
+ * @param nowMs Unix ms.
+ */
 export function samplesOf(status: MigrationStatus, ledger: Ledger, nowMs: number): Sample[] {
   const { cluster, phase, waiting, paused } = status;
   const nodes = new Map<string, number>();
@@ -44,14 +47,14 @@ export function samplesOf(status: MigrationStatus, ledger: Ledger, nowMs: number
 }
 
 /**
- * Keeps gauges of every open migration in step, by asking the migrations themselves: whichever worker is asked, it tells
- * the same, so of several workers any one, or the maximum, is right.
+ * Keeps the gauges of all open migrations in sync, with queries to the migrations. Every worker reads the same values,
+ * so with several workers the value of any one, or the maximum, is correct.
  */
 export class MigrationMetrics {
   private readonly client: Client;
   private readonly meter: MetricMeter;
   private readonly made = new Map<GaugeName, MetricGauge>();
-  /** What was told last, to be told to be nothing once it is over. */
+  /** Last samples, which are set to 0 once they are no longer reported. */
   private told = new Map<string, Sample>();
 
   constructor(client: Client, meter: MetricMeter) {
@@ -59,7 +62,10 @@ export class MigrationMetrics {
     this.meter = meter;
   }
 
-  /** Looks at every open migration once. Those that give no answer within some seconds are left as they were told. */
+  /**
+   * Reads the status of every open migration once. A migration that does not answer within 5 s has no samples in this
+   * round.
+   */
   async update(): Promise<void> {
     const now = new Map<string, Sample>();
     const query = 'WorkflowType = "clusterMigration" AND ExecutionStatus = "Running"';
@@ -78,7 +84,7 @@ export class MigrationMetrics {
         samplesOf(await handle.query(statusQuery), await handle.query(ledgerQuery), Date.now())
       );
     } catch {
-      // It has just ended, or its worker is busy: the next look tells.
+      // The migration has just ended, or its worker is busy: the next update reads it again.
       return [];
     }
   }

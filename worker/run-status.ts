@@ -1,7 +1,10 @@
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 import type { IsOpen } from '../activities/cluster/lock.ts';
 
-/** Asks Temporal whether a run is open. A run that was continued as a new one is: the ID's newest run counts then. */
+/**
+ * Returns a function that asks Temporal whether a run is open; undefined for an unknown run. After continue-as-new, the
+ * newest run of the ID counts.
+ */
 export function openRuns(client: Client): IsOpen {
   return async (workflowId, runId) => {
     try {

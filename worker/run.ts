@@ -13,26 +13,35 @@ import { MigrationMetrics } from './metrics.ts';
 import { openRuns } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
 
-/** How often the gauges are brought up to date, in ms. */
+/** Interval of the gauges' updates, in ms. */
 const metricsMs = 15_000;
 
-/** How old an answer of Temporal may be for the worker to be ready, in ms. */
+/** Maximum age of Temporal's last answer for the worker to be ready, in ms. */
 const answerMs = 5_000;
 
 /** Options of {@link runWorker}. */
 export interface RunOptions {
-  /** Changes the activities, as a test does that has the process die in their middle. @default unchanged */
+  /**
+   * Wraps the activities, for tests that make the process crash during one.
+   * @default no change
+   */
   wrap?: (activities: Activities) => Activities;
-  /** Intervals of Temporal's worker, for tests that do not wait as long as clusters do. @default the SDK's */
+  /**
+   * Intervals of Temporal's worker, for tests with shorter waits than real clusters need.
+   * @default those of the SDK
+   */
   timing?: Pick<WorkerOptions, 'maxHeartbeatThrottleInterval' | 'stickyQueueScheduleToStartTimeout'>;
-  /** Looks for what is missing, and ends. @default false */
+  /**
+   * Runs the startup checks only.
+   * @default false
+   */
   checkOnly?: boolean;
 }
 
 /**
- * Runs a worker until it is told to end (SIGINT, SIGTERM): then no new work is taken, and activities are told to stop and
- * given a moment to do so in order.
- * @throws Error when something is missing without which no migration could run.
+ * Runs a worker until SIGINT or SIGTERM. Then it accepts no new work, cancels its activities, and gives them a moment
+ * for a graceful end.
+ * @throws Error when something is missing without which no migration can run.
  */
 export async function runWorker(config: WorkerConfig, options: RunOptions = {}): Promise<void> {
   const { wrap, timing, checkOnly = false } = options;
@@ -61,7 +70,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       dataConverter: converter,
       activities: wrap?.(activities) ?? activities,
       ...(tracing && { plugins: [tracing.plugin] }),
-      // Activities are told to stop and have this long to do so in order; what they had done is found again.
+      // Time for a graceful end of cancelled activities. A retry detects what they had already done.
       shutdownGraceTime: '10 seconds',
       ...timing,
     });
@@ -82,9 +91,10 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
 }
 
 /**
- * @param logger that of the worker: asked for after the worker's end, `Runtime.instance()` would begin a runtime anew, and
- *   with it a process that never ends.
- * @throws Error when something is missing without which no migration could run.
+ * Runs the startup checks and logs their warnings.
+ * @param logger the worker's logger: after the worker's end, `Runtime.instance()` would create another runtime, which
+ * never lets the process exit.
+ * @throws Error when something is missing without which no migration can run.
  */
 async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boolean, logger: Logger): Promise<void> {
   const warn = (lacks: readonly Lack[]): void => {
@@ -94,15 +104,18 @@ async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boo
   warn(lacks);
   const fatal = lacks.filter(({ kind }) => kind === 'fatal').map(({ text }) => text);
   if (fatal.length > 0) throw new Error(fatal.join('\n'));
-  // A worker does not wait for a cluster that does not answer.
+  // The start of a worker does not wait for clusters that do not answer.
   const clusters = checkClusters(config).then(warn);
   if (checkOnly) await clusters;
   else clusters.catch(() => undefined);
 }
 
-/** The prebuilt bundle where there is one; otherwise the workflows are bundled now, which takes some seconds. */
+/**
+ * Returns the prebuilt bundle where there is one; otherwise the path of the workflows, which are then bundled at
+ * startup, within some seconds.
+ */
 async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures): Promise<Partial<WorkerOptions>> {
-  // The plugin adds the interceptors of traces by itself.
+  // The tracing plugin adds its interceptors automatically.
   if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
   const codePath = path.join(bundles, bundleFile(features));
   await access(codePath).catch((error: unknown) => {
@@ -113,7 +126,10 @@ async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures)
   return { workflowBundle: { codePath } };
 }
 
-/** @returns what ends it. */
+/**
+ * Starts the health server, if configured.
+ * @returns a function that stops it.
+ */
 async function serve({ health }: WorkerConfig, connection: NativeConnection, worker: Worker): Promise<() => void> {
   if (health === undefined) return () => undefined;
   let answeredAt = 0;
@@ -135,7 +151,10 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
   };
 }
 
-/** @returns what ends it, once a look that is under way is over. */
+/**
+ * Updates the gauges at a fixed interval.
+ * @returns a function that stops the updates, and waits for a running one.
+ */
 function keepMetrics(client: Client): () => Promise<void> {
   const metrics = new MigrationMetrics(client, Runtime.instance().metricMeter);
   let look: Promise<void> = Promise.resolve();

@@ -13,34 +13,40 @@ import { problemsOf } from '../model/problems.ts';
 
 const clusterSchema = z.union([
   z.strictObject({
-    /** A kubeconfig file; relative to the folder of this file. */
+    /** Path of a kubeconfig file, relative to the folder of this file. */
     kubeconfig: z.string().min(1),
-    /** Its context. @default its current one */
+    /**
+     * Context of the kubeconfig.
+     * @default its current context
+     */
     context: z.string().min(1).optional(),
   }),
-  /** The cluster that the worker itself runs in, with the identity of its pod. */
+  /** The cluster in which the worker itself runs, with the identity of its pod. */
   z.strictObject({ inCluster: z.literal(true) }),
 ]);
 
 const settingsSchema = z.strictObject({
-  /** Name of a cluster, as migrations name it in `cluster`, to its credentials. */
+  /** Credentials by the name of the cluster, as in a migration's `cluster`. */
   clusters: z.record(z.string(), clusterSchema).refine((clusters) => Object.keys(clusters).length > 0, 'names none'),
   /**
-   * Where Cilium's chart may come from: `oci://` references and folders, each with what is below it.
-   * @default anywhere that an input can name
+   * Permitted sources of Cilium's chart: `oci://` references and folders, each with everything below it.
+   * @default every source that an input can name
    */
   charts: z
     .array(z.string().regex(/^(oci:\/\/|\/)[\w./@:-]+[^/]$/, 'must be an oci:// reference or an absolute path'))
     .optional(),
 });
 
-/** What a worker's own file settles: which clusters it knows, and where charts come from. */
+/** Settings in a worker's own file: its clusters, and the permitted sources of charts. */
 export interface WorkerSettings {
   clusters: Clusters;
   charts: readonly string[] | undefined;
 }
 
-/** Reads the file that `CNI_MIGRATION_CONFIG` names. @throws Error that names each thing that is wrong with it. */
+/**
+ * Reads the settings file that `CNI_MIGRATION_CONFIG` names.
+ * @throws Error with every problem of the file.
+ */
 export async function readSettingsFile(file: string, options: ConnectionOptions = {}): Promise<WorkerSettings> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new Error(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
@@ -72,7 +78,11 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
 
 const serviceAccountDir = '/var/run/secrets/kubernetes.io/serviceaccount';
 
-/** A kubeconfig for Helm that names the pod's own token, which is renewed in place, and holds no secret itself. */
+/**
+ * Writes a kubeconfig for Helm that references the pod's own token, which is renewed in place, and contains no secret
+ * itself.
+ * @returns path of the file.
+ */
 async function inClusterKubeconfig(env: NodeJS.ProcessEnv): Promise<string> {
   const host = env['KUBERNETES_SERVICE_HOST'];
   const port = env['KUBERNETES_SERVICE_PORT'] ?? '443';

@@ -6,20 +6,23 @@ import { missingPermissions } from '../activities/permissions.ts';
 import { searchAttributes } from '../workflows/search-attributes.ts';
 import type { WorkerConfig } from './config.ts';
 
-/** What a worker lacks. */
+/** A problem found at startup. */
 export interface Lack {
-  /** `fatal`: no migration could run; `warning`: some could. */
+  /** `fatal`: no migration can run; `warning`: some can. */
   kind: 'fatal' | 'warning';
-  /** What, and what to do. */
+  /** Text with the problem and its remedy. */
   text: string;
 }
 
-/** gRPC's numbers of the answers that are told apart. */
+/** gRPC status codes with separate handling. */
 const notFound = 5;
 const permissionDenied = 7;
 const unimplemented = 12;
 
-/** Looks for what a worker needs whatever it migrates: Temporal's namespace with its search attributes, Helm, clusters. */
+/**
+ * Checks what a worker needs for any migration: Temporal's namespace with its search attributes, Helm, and the list of
+ * clusters.
+ */
 export async function bootCheck(client: Client, { namespace, helm, clusters }: WorkerConfig): Promise<Lack[]> {
   const named = clusters.names().then(
     (): Lack[] => [],
@@ -56,7 +59,7 @@ async function checkSearchAttributes(client: Client, namespace: string): Promise
     const text = `the namespace "${namespace}" lacks search attributes: ${missing.join(', ')}. To make them: ${command}`;
     return [{ kind: 'fatal', text }];
   } catch (error) {
-    // Temporal Cloud has another API for them.
+    // Temporal Cloud has a different API for search attributes.
     if (![permissionDenied, unimplemented].includes(codeOf(error) ?? -1)) throw error;
     const text = `whether the search attributes ${names.join(', ')} (Keyword) are there could not be seen: ${words(error)}`;
     return [{ kind: 'warning', text }];
@@ -76,8 +79,8 @@ async function checkHelm(helm: string): Promise<Lack[]> {
 }
 
 /**
- * Looks whether each cluster can be reached and gives the worker its rights. One that does not is no reason not to migrate the
- * others; one that does not answer takes its time.
+ * Checks that each cluster can be reached and grants the worker its permissions. A cluster that fails the check does
+ * not prevent migrations of the others; one that does not answer takes long to check.
  */
 export async function checkClusters({ clusters }: WorkerConfig): Promise<Lack[]> {
   const found = await Promise.all(
@@ -99,7 +102,7 @@ function codeOf(error: unknown): number | undefined {
   return isGrpcServiceError(error) ? (error as ServiceError & { code: number }).code : undefined;
 }
 
-/** An error in words, without what a response may quote. */
+/** Formats an error without any content that a response may quote. */
 function words(error: unknown): string {
   if (error instanceof ApplicationFailure) return error.message;
   if (isGrpcServiceError(error)) return error.details;

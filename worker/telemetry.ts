@@ -6,13 +6,13 @@ import { Runtime } from '@temporalio/worker';
 import type { WorkerConfig } from './config.ts';
 import { createLogger } from './logging.ts';
 
-/** Sets up logs and metrics of this process. To be called once, before anything of the SDK is used. */
+/** Installs logs and metrics of this process. Call it once, before any use of the SDK. */
 export function installTelemetry({ log, metrics }: Pick<WorkerConfig, 'log' | 'metrics'>): void {
   const host = metrics?.host.includes(':') === true ? `[${metrics.host}]` : metrics?.host;
   Runtime.install({
     logger: createLogger(log),
     telemetryOptions: {
-      // What the SDK's core says goes through the same logger.
+      // Log entries of the SDK's core go through the same logger.
       logging: { filter: { core: 'WARN', other: 'ERROR' }, forward: {} },
       ...(metrics && {
         metrics: {
@@ -31,19 +31,19 @@ export function installTelemetry({ log, metrics }: Pick<WorkerConfig, 'log' | 'm
 /** Traces of workflows and activities. */
 export interface Tracing {
   plugin: OpenTelemetryPlugin;
-  /** Sends what has not been sent. */
+  /** Sends the remaining traces. */
   stop: () => Promise<void>;
 }
 
 /**
- * Traces that go where the environment says: OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and the other variables that
+ * Creates tracing to the target in the environment: OTEL_EXPORTER_OTLP_ENDPOINT, _HEADERS and the other variables that
  * OpenTelemetry documents for exporters.
  */
 export function createTracing(): Tracing {
   const resource = Resource.default().merge(new Resource({ 'service.name': 'cni-live-migration' }));
   const spanProcessor = new BatchSpanProcessor(new OTLPTraceExporter());
   const provider = new BasicTracerProvider({ resource, spanProcessors: [spanProcessor] });
-  // Also what carries a trace from a workflow to its activities.
+  // Also registers the context propagation from workflows to their activities.
   provider.register();
   const tracer = provider.getTracer('cni-live-migration');
   return {
