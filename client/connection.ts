@@ -3,7 +3,7 @@ import { dataConverter } from '../temporal/data-converter.ts';
 import { keysFrom } from '../temporal/keys.ts';
 import { temporalConfig, type TemporalOptions, TemporalUnreachable } from '../temporal/connection-config.ts';
 
-/** A client of Temporal. To be closed with `connection.close()`. */
+/** Connects a client to Temporal. Close it with `connection.close()`. */
 export async function connect(env: NodeJS.ProcessEnv, options: TemporalOptions = {}): Promise<Client> {
   const { connectionOptions, namespace } = temporalConfig(env, options);
   const connection = await Connection.connect({ connectTimeout: '10s', ...connectionOptions }).catch(

@@ -20,13 +20,13 @@ import type { Plan } from '../model/plan.ts';
 import type { CheckOutcome, PreflightReport } from '../model/preflight.ts';
 import type { Blocker, MigrationReport, MigrationStatus } from '../model/status.ts';
 
-/** A cluster's migration, started or to be started. Everything here can be done with the Temporal CLI too. */
+/** A cluster's migration, started or not. The Temporal CLI can do everything that this class does. */
 export class Migration {
   private readonly client: Client;
   readonly cluster: string;
   readonly workflowId: string;
 
-  /** @param workflowId of its run, where that is another, as of one that a schedule began. */
+  /** @param workflowId workflow ID when it differs from the default, such as that of a run started by a schedule. */
   constructor(client: Client, cluster: string, workflowId = migrationWorkflowId(cluster)) {
     this.client = client;
     this.cluster = cluster;
@@ -38,7 +38,7 @@ export class Migration {
   }
 
   /**
-   * Starts it.
+   * Starts the migration.
    * @throws WorkflowExecutionAlreadyStartedError while another run for the cluster is open.
    */
   async start(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<void> {
@@ -51,7 +51,7 @@ export class Migration {
     });
   }
 
-  /** Runs the checks alone, changing nothing, and waits for their outcome. */
+  /** Runs only the checks, without any change, and waits for their outcomes. */
   check(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<PreflightReport> {
     return this.client.workflow.execute<typeof clusterPreflight>('clusterPreflight', {
       taskQueue,
@@ -62,7 +62,7 @@ export class Migration {
     });
   }
 
-  /** Compares how policies are judged by both networks, changing nothing. */
+  /** Compares the policy verdicts of both networks, without any change. */
   policyReport(
     request: Omit<MigrationRequest, 'cluster'> = {},
     taskQueue = defaultTaskQueue
@@ -76,41 +76,44 @@ export class Migration {
     });
   }
 
-  /** Where it is. Needs a worker that runs. */
+  /** Returns the status. Needs a running worker. */
   status(): Promise<MigrationStatus> {
     return this.handle.query(statusQuery);
   }
 
-  /** What it is going to do; undefined until it knows. */
+  /** Returns the plan; undefined until it is computed. */
   plan(): Promise<Plan | undefined> {
     return this.handle.query(planQuery);
   }
 
-  /** Outcomes of the checks that it began with; undefined until they have run. */
+  /** Returns the outcomes of the preflight checks; undefined until they have run. */
   preflight(): Promise<CheckOutcome[] | undefined> {
     return this.handle.query(preflightQuery);
   }
 
-  /** What was measured on every kind of path, by stage. */
+  /** Returns the measurements of every kind of path, by stage. */
   ledger(): Promise<Ledger> {
     return this.handle.query(ledgerQuery);
   }
 
-  /** What holds up the nodes that are under way. */
+  /** Returns the blockers of the nodes in progress. */
   blockers(): Promise<(Blocker & { node: string })[]> {
     return this.handle.query(blockersQuery);
   }
 
   /**
    * Sends a message and waits for the answer.
-   * @returns what was done, in words.
-   * @throws WorkflowUpdateFailedError with the reason when it makes no sense now.
+   * @returns text with the effect of the message.
+   * @throws WorkflowUpdateFailedError with the reason when the message is refused.
    */
   send<Name extends MessageName>(name: Name, message: Messages[Name]): Promise<string> {
     return this.handle.executeUpdate(update(name), { args: [message] });
   }
 
-  /** Waits for its end. @throws WorkflowFailedError when it fails; the cause has the type and the message. */
+  /**
+   * Waits for the end of the migration.
+   * @throws WorkflowFailedError when it fails; the cause has the type and the message.
+   */
   result(): Promise<MigrationReport> {
     return this.handle.result();
   }

@@ -1,12 +1,12 @@
 import type { Command } from 'commander';
 
-/** The shells that completion is made for. */
+/** Shells with completion. */
 export const shells = ['bash', 'zsh', 'fish'] as const;
 
 /** One of {@link shells}. */
 export type Shell = (typeof shells)[number];
 
-/** A script that a shell reads to complete the commands and options of a program. */
+/** Returns a shell script that completes the commands and options of a program. */
 export function completionScript(program: Command, shell: Shell): string {
   const name = program.name();
   const commands = program.commands.map((command) => ({

@@ -8,23 +8,23 @@ import {
   isGrpcServiceError,
 } from '@temporalio/client';
 
-/** What the command ends with. Scripts rely on these. */
+/** Exit codes of the command. Scripts rely on these. */
 export const exitCodes = {
-  /** Done. */
+  /** Success. */
   ok: 0,
-  /** The migration failed, or something nobody thought of. */
+  /** The migration failed, or an unexpected error occurred. */
   failed: 1,
-  /** The command line makes no sense. */
+  /** Invalid usage. */
   usage: 2,
   /** A message was refused, a check blocks, or another run is open; nothing was changed. */
   refused: 3,
-  /** There is no such migration. */
+  /** The migration does not exist. */
   notFound: 4,
-  /** Temporal, or a worker that answers, cannot be reached. */
+  /** Temporal is unreachable, or no worker answers. */
   unreachable: 5,
 } as const;
 
-/** An end of the command with a code of its own. */
+/** An error with an exit code of its own. */
 export class Exit extends Error {
   readonly code: number;
 
@@ -34,7 +34,7 @@ export class Exit extends Error {
   }
 }
 
-/** What an error means to whoever typed the command, and the code that tells it to scripts. */
+/** Returns the text of an error for the user of the command, and the exit code for scripts. */
 export function explain(error: unknown, cluster: string): { message: string; code: number } {
   if (error instanceof Exit) return { message: error.message, code: error.code };
   if (error instanceof WorkflowNotFoundError) {
@@ -58,7 +58,7 @@ export function explain(error: unknown, cluster: string): { message: string; cod
   return { message, code: error instanceof TemporalUnreachable ? exitCodes.unreachable : exitCodes.failed };
 }
 
-/** What the workflow said; of other errors, what the client's library says. */
+/** Returns the workflow's message; for other errors, the message of the client library. */
 function messageOf(error: WorkflowUpdateFailedError | WorkflowFailedError): string {
   return error.cause?.message ?? error.message;
 }

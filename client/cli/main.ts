@@ -21,7 +21,7 @@ import { TemporalCommand } from './temporal-command.ts';
 import { policyText, preflightText, screenOf, statusText, type Screen } from './text.ts';
 import { answersOf, follow } from './watch.ts';
 
-/** Where the input of a run comes from, for those commands that begin one. */
+/** Options for the input of a run, for commands that start one. */
 interface InputSource {
   input?: string;
   inputFile?: string;
@@ -32,9 +32,9 @@ interface InputSource {
 interface CommonOptions extends TemporalOptions, InputSource {
   json: boolean;
   color: boolean;
-  /** ID of the migration's run, where that is another than usual. */
+  /** Workflow ID of the migration, when it differs from the default. */
   workflowId?: string;
-  /** Only print the Temporal CLI's command. */
+  /** True to print only the Temporal CLI's command. */
   print: boolean;
   quiet: boolean;
 }
@@ -48,13 +48,13 @@ interface SenderOptions extends CommonOptions {
   reason?: string;
 }
 
-/** What commands work with. */
+/** Context of a command. */
 interface Context {
   cluster: string;
   options: CommonOptions;
   temporal: TemporalCommand;
   screen: Screen;
-  /** The input, read once. @throws Exit when it makes no sense. */
+  /** Reads the input once. @throws Exit when it is not valid. */
   input: () => Promise<Record<string, unknown>>;
 }
 
@@ -99,7 +99,7 @@ const withSender = (made: Command): Command =>
     .option('--by <name>', 'who you are, for the record', userInfo().username)
     .option('--reason <text>', 'why, for the record');
 
-/** Runs a command's work: connects, prints, and turns errors into words and exit codes. */
+/** Runs a command: connects, prints, and converts errors into messages and exit codes. */
 function run<Options extends CommonOptions>(
   work: (client: Client, context: Context, options: Options) => Promise<void>,
   words: (context: Context, options: Options) => Promise<string[]> | string[]
@@ -207,7 +207,7 @@ command('status', 'where the migration is, and what ends its wait')
     )
   );
 
-/** A command that asks the migration one of its queries. */
+/** Adds a command that sends a query to the migration. */
 function query<Answer>(
   name: string,
   does: string,
@@ -292,7 +292,7 @@ async function main(): Promise<void> {
     await program.parseAsync();
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    // Commander has said what is wrong; asking for help is not wrong.
+    // Commander has printed the message already; a request for help is not an error.
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   }
 }

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, Option } from 'commander';
 import type { MessageName } from '../../model/message-schemas.ts';
 
-/** The command that sends a message. */
+/** Returns the name of the command that sends a message. */
 export function commandName(message: string): string {
   return message.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
@@ -19,7 +19,7 @@ const subjectOptions = [
 ];
 const nodeOption = [new Option('--node <name>', 'which node').makeOptionMandatory()];
 
-/** Every message: what it does, and its options, which are the fields of the message. */
+/** Every message: its description, and its options, which are the fields of the message. */
 export const messages: readonly { message: MessageName; does: string; options: readonly Option[] }[] = [
   {
     message: 'approve',

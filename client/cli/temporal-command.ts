@@ -2,20 +2,20 @@ import { migrationWorkflowId, policyReportWorkflowId, preflightWorkflowId } from
 import type { MessageName } from '../../model/message-schemas.ts';
 import type { TemporalOptions } from '../../temporal/connection-config.ts';
 
-/** The Temporal CLI's command lines that do what this one does, word by word. */
+/** Command lines of the Temporal CLI that are equivalent to this program's commands, as lists of words. */
 export class TemporalCommand {
   private readonly connection: readonly string[];
 
   private readonly workflowId: string | undefined;
 
-  /** @param options how Temporal is reached, and the ID of the migration's run, where that is another than usual. */
+  /** @param options connection to Temporal, and the workflow ID of the migration when it differs from the default. */
   constructor({ address, namespace, profile, workflowId }: TemporalOptions & { workflowId?: string | undefined }) {
     this.workflowId = workflowId;
     const flag = (name: string, value: string | undefined): string[] => (value === undefined ? [] : [name, value]);
     this.connection = [...flag('--address', address), ...flag('--namespace', namespace), ...flag('--profile', profile)];
   }
 
-  /** Starts a workflow with an input. */
+  /** Returns the command that starts a workflow with an input. */
   start(
     workflow: 'clusterMigration' | 'clusterPreflight' | 'clusterPolicyReport',
     cluster: string,
@@ -31,7 +31,7 @@ export class TemporalCommand {
     return this.workflow('start', ...type, '--id-conflict-policy', 'Fail', '--input', JSON.stringify(input));
   }
 
-  /** Sends a message and waits for the answer. */
+  /** Returns the command that sends a message and waits for the answer. */
   update(cluster: string, name: MessageName, message: object): string[] {
     const what = ['--name', name, '--input', JSON.stringify(message)];
     return this.workflow('update', 'execute', '--workflow-id', this.idOf(cluster), ...what);

@@ -3,9 +3,9 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
 import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../model/status.ts';
 
-/** How text is shown. */
+/** Properties of the terminal for text output. */
 export interface Screen {
-  /** Characters a line has room for. */
+  /** Characters per line. */
   columns: number;
   color: boolean;
 }
@@ -22,10 +22,13 @@ const nodeStyles: Readonly<Partial<Record<NodeState, Style>>> = {
 
 const verdictStyles: Readonly<Record<Verdict, Style>> = { pass: 'green', warn: 'yellow', block: 'red' };
 
-/** Less room than this is no help to anybody. */
+/** Minimum width: text is unreadable on narrower lines. */
 const minColumns = 30;
 
-/** The screen of an output stream. @param noColor as asked for, beside the variable NO_COLOR. */
+/**
+ * Returns the screen of an output stream.
+ * @param noColor option of the user, in addition to the variable NO_COLOR.
+ */
 export function screenOf(
   stream: { isTTY?: boolean; columns?: number },
   noColor: boolean,
@@ -36,7 +39,7 @@ export function screenOf(
   return { columns: Math.max(minColumns, columns), color: !plain };
 }
 
-/** Breaks text into lines of at most so many characters; words that are longer stay whole. */
+/** Wraps text into lines of at most `columns` characters; longer words stay whole. */
 export function wrap(text: string, columns: number, indent = ''): string[] {
   return text.split('\n').flatMap((paragraph) => {
     const lines: string[] = [];
@@ -51,7 +54,10 @@ export function wrap(text: string, columns: number, indent = ''): string[] {
   });
 }
 
-/** The status for a terminal: what matters most first. @param commands that end the wait, by what they do. */
+/**
+ * Formats the status for a terminal: the most important parts first.
+ * @param commands commands that end the wait, with the effect of each.
+ */
 export function statusText(
   status: MigrationStatus,
   { columns, color }: Screen,
@@ -69,7 +75,7 @@ export function statusText(
     lines.push(...wrap(`Waiting for ${status.waitingFor}`, columns).map((line) => paint('yellow', line)));
     if (status.waiting !== undefined) lines.push(`  since ${status.waiting.since}`);
   }
-  // Not wrapped: they are there to be copied.
+  // Not wrapped, so that they can be copied.
   for (const { does, command } of commands) lines.push(...wrap(`To ${does}:`, columns, '  '), `    ${command}`);
   if (status.nodes.length > 0) lines.push('', ...nodeLines(status.nodes, columns, paint));
   if (status.notes.length > 0) {
@@ -90,7 +96,7 @@ function nodeLines(nodes: readonly NodeStatus[], columns: number, paint: Painter
   });
 }
 
-/** Outcomes of checks for a terminal: what blocks and warns, then how many pass. */
+/** Formats the outcomes of checks for a terminal: those that block or warn, then the number that pass. */
 export function preflightText(outcomes: readonly CheckOutcome[], { columns, color }: Screen): string {
   const paint = painter(color);
   const lines: string[] = [];
@@ -107,7 +113,7 @@ export function preflightText(outcomes: readonly CheckOutcome[], { columns, colo
   return lines.join('\n');
 }
 
-/** What changed between two looks at a status, a line each. */
+/** Returns the changes between two reads of a status, one per line. */
 export function changes(before: MigrationStatus | undefined, now: MigrationStatus): string[] {
   const lines: string[] = [];
   if (before?.phase !== now.phase) lines.push(now.phase);
@@ -128,7 +134,7 @@ function painter(color: boolean): Painter {
   return (style, text) => (color ? styleText(style, text, { validateStream: false }) : text);
 }
 
-/** What becomes of policies, as lines. */
+/** Formats the result of a policy comparison as lines. */
 export function policyText({ counts, flows, equal, policies, more }: PolicyReport): string {
   const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
   const lines = [

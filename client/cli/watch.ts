@@ -4,7 +4,7 @@ import { commandName } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { changes } from './text.ts';
 
-/** The commands of this program that end the wait. */
+/** Returns the commands of this program that end the wait. */
 export function answersOf(status: MigrationStatus, cluster: string): { does: string; command: string }[] {
   return (status.waiting?.answers ?? []).map(({ does, message, input }) => {
     const flags = Object.entries(input).flatMap(([name, value]) =>
@@ -14,17 +14,20 @@ export function answersOf(status: MigrationStatus, cluster: string): { does: str
   });
 }
 
-/** Tells what changes, until the end. @throws what the migration failed with. */
+/**
+ * Reports the changes of a migration until its end.
+ * @throws the failure of the migration.
+ */
 export async function follow(migration: Migration, tell: (line: string) => void, asJson: boolean): Promise<void> {
   let ended = false;
   const result = migration.result().finally(() => {
     ended = true;
   });
-  // It is waited for below; until then its failure is nobody's.
+  // Awaited below; until then, its rejection must not count as unhandled.
   result.catch(() => undefined);
   let before: MigrationStatus | undefined;
   while (!ended) {
-    // While no worker runs there is no answer; the next look may bring one.
+    // No worker runs and answers: the next read may succeed.
     const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
     for (const line of told(before, now, migration.cluster, asJson)) tell(line);
     before = now ?? before;

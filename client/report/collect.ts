@@ -3,10 +3,7 @@ import type { clusterMigration } from '../../workflows/index.ts';
 import { ledgerQuery, policiesQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
 import type { ReportData } from './data.ts';
 
-/**
- * Collects what a report of a migration is made of. One that has ended well needs no worker for it; the
- * others are asked.
- */
+/** Collects the data of a migration's report. A completed migration needs no worker for it; others are queried. */
 export async function collectReport(client: Client, workflowId: string, now = new Date()): Promise<ReportData> {
   const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
   const { status: execution } = await handle.describe();

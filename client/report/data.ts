@@ -11,21 +11,21 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { Decision, MigrationStatus, NodeStatus } from '../../model/status.ts';
 
-/** All that a report is made of. */
+/** Data of a report. */
 export interface ReportData {
   status: MigrationStatus;
   preflight: readonly CheckOutcome[];
-  /** What became of the policies, once they were looked at. */
+  /** Result of the policy comparison, once there was one. */
   policies?: PolicyReport | undefined;
   ledger: Ledger;
-  /** The workflow that it is about, and how far it is: `RUNNING`, `COMPLETED`, `FAILED`, … */
+  /** Workflow ID of the migration, and its status: `RUNNING`, `COMPLETED`, `FAILED`, … */
   workflowId: string;
   outcome: string;
-  /** Why it failed, if it did. */
+  /** Cause of its failure, if it failed. */
   failure?: string | undefined;
-  /** Where Calico's objects were exported to. */
+  /** ConfigMaps with the export of Calico's objects. */
   calicoExport: readonly string[];
-  /** When the report was made (ISO 8601, UTC). */
+  /** Creation time of the report (ISO 8601, UTC). */
   madeAt: string;
 }
 
@@ -34,11 +34,11 @@ export interface Bar {
   label: string;
   fromMs: number;
   toMs: number;
-  /** What decides its colour. */
+  /** State that determines the colour. */
   state: string;
 }
 
-/** The phases, as bars. What goes on lasts until now. */
+/** Returns the phases as bars. The current phase ends now. */
 export function phaseBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt'>): Bar[] {
   return status.timeline
     .filter(({ phase }) => phase !== 'done' && phase !== 'rolled-back')
@@ -53,7 +53,7 @@ export function phaseBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeA
     });
 }
 
-/** The nodes that were begun with, wave by wave, as bars. */
+/** Returns the nodes whose migration has started as bars, wave by wave. */
 export function nodeBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt'>): Bar[] {
   return status.nodes
     .filter((node): node is NodeStatus & { startedAt: string } => node.startedAt !== undefined)
@@ -66,14 +66,14 @@ export function nodeBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt
     }));
 }
 
-/** What was measured of one kind of path, by stage. */
+/** Measurements of one kind of path, by stage. */
 export interface PathLine {
   kind: PathKind;
   meaning: string;
   stages: Partial<Record<LedgerStage, LedgerRow>>;
 }
 
-/** The ledger with all networks together, in the order of the kinds. */
+/** Combines the ledger across networks, in the order of the kinds. */
 export function pathLines(ledger: Ledger): PathLine[] {
   const sums = new Map(ledgerStages.map((stage) => [stage, byKind(ledger[stage] ?? [])]));
   return (Object.keys(pathKinds) as PathKind[]).flatMap((kind) => {
@@ -86,7 +86,7 @@ export function pathLines(ledger: Ledger): PathLine[] {
   });
 }
 
-/** Who decided what, in the order of time. */
+/** Returns the decisions with their subjects, in chronological order. */
 export function decisions({ status }: Pick<ReportData, 'status'>): [what: string, decision: Decision][] {
   const found: [string, Decision | undefined][] = [
     ['plan', status.approvals.plan],

@@ -2,7 +2,7 @@ import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import { decisions, nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
 
-/** Colours that stay apart for those who see colours differently, too. */
+/** Colours that people with colour blindness can distinguish too. */
 const stateColours: Readonly<Record<string, string>> = {
   phase: '#4477aa',
   migrated: '#228833',
@@ -17,7 +17,7 @@ const width = 900;
 const labelWidth = 240;
 const rowHeight = 22;
 
-/** The report of a migration, as one HTML file that needs nothing else: no script, no font, no network. */
+/** Renders the report of a migration as one self-contained HTML file: no scripts, fonts or network requests. */
 export function htmlReport(data: ReportData): string {
   const { status, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
   const title = `Migration of ${status.cluster} from Canal to Cilium`;
@@ -88,7 +88,7 @@ svg { width: 100%; height: auto; font: 12px system-ui, sans-serif }
 .failed { border-left: 4px solid #ee6677; padding-left: .8rem; white-space: pre-wrap }
 `;
 
-/** Bars over one axis of time, which begins with the first. */
+/** Renders bars over a common time axis, which starts with the first bar. */
 function gantt(title: string, bars: readonly Bar[]): string {
   if (bars.length === 0) return '';
   const from = Math.min(...bars.map(({ fromMs }) => fromMs));
@@ -107,7 +107,7 @@ function gantt(title: string, bars: readonly Bar[]): string {
   return svg(title, 30 + bars.length * rowHeight, rows.join(''));
 }
 
-/** Per kind of path and stage, what was lost; and the same as numbers. */
+/** Renders the losses per kind of path and stage, as a chart and as numbers. */
 function measured(lines: readonly PathLine[]): string {
   if (lines.length === 0) return '<p>Nothing yet.</p>';
   const rows = lines.flatMap(({ kind, stages }) =>
@@ -118,7 +118,7 @@ function measured(lines: readonly PathLine[]): string {
       return [[kind, stage, ...numbers]];
     })
   );
-  // What is forbidden is beside the point: of it, an answer is the loss.
+  // Forbidden paths are left out of the chart: for them, an answer counts as a loss.
   const drawn = lines.filter(({ kind }) => kind !== 'pod-pod/denied');
   return (
     plot('Milliseconds without an answer, all paths of a kind together', drawn, 'lostMs') +

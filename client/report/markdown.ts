@@ -4,7 +4,7 @@ import { preflightMarkdown } from '../../model/markdown/preflight.ts';
 import { cell, tableHeader, tableRow } from '../../model/markdown/table.ts';
 import { decisions, nodeBars, phaseBars, type Bar, type ReportData } from './data.ts';
 
-/** The report of a migration, as Markdown. */
+/** Renders the report of a migration as Markdown. */
 export function markdownReport(data: ReportData): string {
   const { status, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
   const lines = [
