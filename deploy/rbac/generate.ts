@@ -4,7 +4,7 @@ import { stringify } from 'yaml';
 import { helperNamespace } from '../../activities/kubernetes/names.ts';
 import { permissions, type Permission } from '../../activities/permissions.ts';
 
-/** Name of the worker's account, of its namespace, and of its roles. */
+/** Name of the worker's account and of its roles; the namespace of the account. */
 const name = 'cni-migration-worker';
 const namespace = 'cni-migration';
 
@@ -15,7 +15,7 @@ const header = `# The rights of the worker in a cluster that it migrates: what i
 # migration is over: kubectl delete -f deploy/rbac/worker.yaml
 `;
 
-/** The worker's account and rights, as YAML. */
+/** Returns the worker's account and permissions as YAML. */
 export function workerRbac(): string {
   const labels = { 'app.kubernetes.io/name': 'cni-live-migration' };
   const metadata = { name, labels };
@@ -53,7 +53,10 @@ export function workerRbac(): string {
   return header + objects.map((object) => `---\n${stringify(object)}`).join('');
 }
 
-/** The helpers' namespace comes and goes with every migration, so that no role can be kept in it. */
+/**
+ * True for permissions in a ClusterRole. The helpers' namespace is created and deleted with every migration, so no role
+ * can be kept in it.
+ */
 function isClusterWide({ namespace: where }: Permission): boolean {
   return where === undefined || where === helperNamespace;
 }
