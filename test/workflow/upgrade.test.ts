@@ -27,16 +27,17 @@ afterAll(async () => {
 
 const here = { workflowsPath, payloadConverterPath };
 
-/** Another build: the workflows with one line more, before some line of the cluster's. */
+/** Another build: the workflows with one more line, which precedes a given line of the cluster's workflow. */
 async function build(name: string, before: string, more: string): Promise<typeof here> {
   const copy = path.join(folder, name);
-  await cp(path.dirname(workflowsPath), copy, { recursive: true });
-  const file = path.join(copy, 'cluster-migration.ts');
+  for (const source of ['workflows', 'model', 'temporal'])
+    await cp(path.join(projectDir, source), path.join(copy, source), { recursive: true });
+  const file = path.join(copy, 'workflows', 'cluster', 'cluster-migration.ts');
   const text = await readFile(file, 'utf8');
   if (text.split(before).length !== 2) throw new Error(`"${before}" is not there once`);
   const imported = text.replace('  allHandlersFinished,', '  allHandlersFinished,\n  patched,');
   await writeFile(file, imported.replace(before, `${more}\n${before}`));
-  return { ...here, workflowsPath: path.join(copy, 'index.ts') };
+  return { ...here, workflowsPath: path.join(copy, 'workflows', 'index.ts') };
 }
 
 async function withBuild(paths: typeof here, cluster: ReturnType<typeof fakeCluster>, work: () => Promise<void>) {
