@@ -28,7 +28,7 @@ export type PathKind = keyof typeof pathKinds;
 /** Network at one end of a path; empty when unknown. */
 export type PathNetwork = 'canal' | 'cilium' | 'host' | '';
 
-/** What is sampled: a kind of path between two networks. */
+/** Kind of path between two networks, for which samples are counted together. */
 export interface PathClass {
   kind: PathKind;
   from: PathNetwork;
