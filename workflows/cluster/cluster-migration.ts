@@ -87,8 +87,7 @@ class ClusterMigration {
     try {
       return await this.locked(facts);
     } finally {
-      // The next run needs the lock, whatever the result of this one. Continue-as-new keeps it: the first run's ID is
-      // unchanged.
+      // The next run needs the lock, also after a failure. Continue-as-new keeps it: the first run's ID is unchanged.
       if (!this.state.handingOver) {
         await CancellationScope.nonCancellable(() =>
           quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])

@@ -50,8 +50,8 @@ export async function inRounds({ what, drain, round, report, onLooked, version, 
     try {
       result = await scope.run(() => round(Math.min(seconds, untilDeadline)));
     } catch (error) {
-      // After a new decision the next round decides, whatever ended this one: its worker may have died before the
-      // cancellation.
+      // After a new decision only the next round counts, even when this one failed: its worker may have died before it
+      // received the cancellation.
       if (version() === seen) throw error;
       continue;
     }
