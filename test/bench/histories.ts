@@ -2,14 +2,14 @@ import type { Client } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
 import { rounded } from './results.ts';
 
-/** What a migration was for Temporal. */
+/** Load of a migration on Temporal. */
 export interface HistoryFigures {
-  /** How often the cluster's workflow handed over to a new run, and one. */
+  /** Number of runs of the cluster's workflow: the first one, and one for each continue-as-new. */
   runs: number;
-  /** Of the largest of these. */
+  /** Size of the largest of these runs. */
   largestEvents: number;
   largestKiB: number;
-  /** Events of the largest of the nodes' workflows. */
+  /** Events of the largest workflow of a node. */
   nodeEvents: number;
   /** Temporal's actions: workflows, activities, timers, signals, search attributes. */
   actionsPerNode: number;
@@ -37,7 +37,7 @@ export async function readHistories(client: Client, workflowId: string, nodes: n
   return { figures, childIds: children.map((one) => one.workflowId) };
 }
 
-/** Every run of a migration's workflow, or of its nodes'. */
+/** Returns every run of a migration's workflow, or of its nodes' workflows. */
 async function histories(client: Client, workflowId: string, type: string): Promise<History[]> {
   const found: History[] = [];
   const query = `WorkflowType = '${type}' AND WorkflowId STARTS_WITH '${workflowId}'`;
@@ -49,7 +49,7 @@ async function histories(client: Client, workflowId: string, type: string): Prom
   return found;
 }
 
-/** What Temporal Cloud counts as an action, as far as these workflows have it. */
+/** True for an action as Temporal Cloud counts them, as far as these workflows have such actions. */
 function isAction(event: temporal.api.history.v1.IHistoryEvent): boolean {
   return [
     event.workflowExecutionStartedEventAttributes,

@@ -11,9 +11,9 @@ import { rounded } from './results.ts';
 import { withLab } from './with-lab.ts';
 
 /**
- * What the identity bridge costs: a lab of one node in coexistence, to which pods are added that are on Canal as far as the
- * API tells (on a node without a machine). Measured: how long the bridge takes from its start until every pod has its
- * endpoint, its memory, the API server's requests, and the memory of a Cilium agent that knows all of them.
+ * Measures the cost of the identity bridge: in a lab of one node in coexistence, pods are added that are on Canal as
+ * far as the API shows (on a node without a machine). Measured: the time from the bridge's start until every pod has
+ * its endpoint, its memory, the API server's requests, and the memory of a Cilium agent that knows all of the pods.
  */
 async function bench(): Promise<void> {
   const { values } = parseArgs({
@@ -32,7 +32,7 @@ async function bench(): Promise<void> {
     });
     await new Promise((resolve) => setTimeout(resolve, 10_000));
     const agentBefore = await memoryOf(lab, 'cilium-agent');
-    // Stopped while the pods come: it is measured from its start.
+    // Stopped while the pods are created: the bridge is measured from its start.
     await lab.kubectl('-n', 'cni-live-migration', 'scale', 'deployment/identity-bridge', '--replicas=0');
     await until('the bridge to end', async () => (await memoryOf(lab, 'coexistence identities')) === 0, {
       timeoutMs: 60_000,
@@ -65,14 +65,19 @@ async function bench(): Promise<void> {
   });
 }
 
-/** Resident memory in MiB of the node's processes whose command line has some words; 0 when there is none. */
+/**
+ * Returns the resident memory in MiB of the node's processes whose command line contains a text; 0 when there is none.
+ */
 async function memoryOf(lab: Lab, words: string): Promise<number> {
   const list = await runInside(lab.layout.machineDir('node1'), ['ps', '-eo', 'rss=,args=']);
   const lines = list.split('\n').filter((line) => line.includes(words) && !line.includes('ps -eo'));
   return Math.round(Math.max(0, ...lines.map((line) => Number(line.trim().split(/\s+/)[0]))) / 1_024);
 }
 
-/** How many requests for CiliumEndpoints and CiliumIdentities the API server has answered, but for watches. */
+/**
+ * Returns the number of requests for CiliumEndpoints and CiliumIdentities that the API server has answered, without
+ * watches.
+ */
 async function bridgeRequests(lab: Lab): Promise<number> {
   const metrics = await lab.kubectl('get', '--raw', '/metrics');
   return metrics
@@ -90,7 +95,7 @@ async function endpoints(lab: Lab): Promise<number> {
   return items.length + (metadata.remainingItemCount ?? 0);
 }
 
-/** Pods with an address of Canal on a node without a kubelet. */
+/** Creates pods with an address of Canal on a node without a kubelet. */
 async function makePods(lab: Lab, pods: number, labelSets: number): Promise<void> {
   const config = new KubeConfig();
   config.loadFromFile(lab.layout.kubeconfig);

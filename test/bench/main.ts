@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 
-/** Everything that is measured, one after the other: each wants the machine to itself. Then docs/performance.md. */
+/**
+ * All benches, one after the other, because each needs the whole machine. docs/performance.md is written afterwards.
+ */
 const benches: readonly (readonly string[])[] = [
   ['peer/main.ts', '--nodes', '3', '--waves', '1', '--pairs', '3'],
   ['peer/main.ts', '--nodes', '5', '--waves', '2', '--pairs', '3'],
@@ -18,6 +20,6 @@ const benches: readonly (readonly string[])[] = [
 for (const [script = '', ...args] of benches) {
   const child = spawn(process.execPath, [path.join(import.meta.dirname, script), ...args], { stdio: 'inherit' });
   const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
-  // What became worse is told at the end too; the rest is measured all the same.
+  // A regression also shows in the exit code; the other benches still run.
   if (code !== 0) process.exitCode = 1;
 }

@@ -4,7 +4,7 @@ import type { RecoveryResult } from './recovery/result.ts';
 import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
 
-/** What docs/performance.md says: everything in it is from test/bench/results. */
+/** Returns the text of docs/performance.md: all of its content is from test/bench/results. */
 export async function performanceText(): Promise<string> {
   const parts = [
     '# Performance',
@@ -23,7 +23,7 @@ export async function performanceText(): Promise<string> {
   return `${parts.join('\n')}\n`;
 }
 
-/** The phases in which both do the same kind of work, and what only the service does. */
+/** Phases in which both do the same kind of work, and work that only the service does. */
 const sameWork: readonly { what: string; byHand: readonly string[]; service: readonly string[] }[] = [
   { what: 'checks and plan', byHand: [], service: ['preflight', 'plan'] },
   { what: 'Cilium beside Canal (with the baseline of the ledger)', byHand: ['install'], service: ['coexistence'] },
@@ -98,14 +98,14 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   ];
 }
 
-/** What the service does and nobody does by hand. */
+/** Activities of the service that have no counterpart by hand. */
 const onlyOurs: readonly string[] = [
   ...['runPreflight', 'removeInspectors', 'planDetails', 'deployProbers', 'markLedger', 'deployNatExemption'],
   ...['deployIdentityBridge', 'removeIdentityBridge', 'applyTranslations', 'verifyNode', 'checkGates', 'readLedger'],
   ...['exportCalico', 'cleanHost', 'removeCanalTraces', 'removeHelpers'],
 ];
 
-/** How much of the service's time is for what has no counterpart by hand. */
+/** Returns the share of the service's time for work that has no counterpart by hand. */
 function whyLonger(runs: readonly Migrated[]): string {
   const run = middleOf(runs);
   const own = Object.entries(run?.activities ?? {}).filter(([type]) => onlyOurs.includes(type));
@@ -117,7 +117,7 @@ function whyLonger(runs: readonly Migrated[]): string {
   );
 }
 
-/** What the machine was busy with, where it was measured: nothing gains from going on side by side where no processor is idle. */
+/** Returns the machine's processor use where it was measured: parallel work gains nothing when no processor is idle. */
 function whatTookProcessors(pairs: readonly Pair[]): string[] {
   const [byHand, service] = [middleOf(pairs.map((pair) => pair.byHand)), middleOf(pairs.map((pair) => pair.service))];
   const [hand, own] = [byHand?.processors, service?.processors];
@@ -139,7 +139,7 @@ function whatTookProcessors(pairs: readonly Pair[]): string[] {
   ];
 }
 
-/** Why a pod is made anew more than once. */
+/** Returns why a pod is recreated more than once. */
 function whyAnew(restarts: number): string {
   return (
     `${restarts.toFixed(2)} pods were made anew for each pod, where 1.00 is wanted: what is evicted from the first nodes has nowhere to go but to nodes that are ` +
@@ -147,12 +147,12 @@ function whyAnew(restarts: number): string {
   );
 }
 
-/** The run whose time is in the middle. */
+/** Returns the run with the median time. */
 function middleOf(runs: readonly Migrated[]): Migrated | undefined {
   return [...runs].sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)];
 }
 
-/** The kinds of activities of the middle run, those with the most seconds first. */
+/** Returns the types of activities of the median run, sorted by their seconds in descending order. */
 function profileOf(runs: readonly Migrated[]): (string | number)[][] {
   return Object.entries(middleOf(runs)?.activities ?? {})
     .sort(([, a], [, b]) => b.seconds - a.seconds)
@@ -215,10 +215,13 @@ async function scalePart(): Promise<string[]> {
   ];
 }
 
-/** Until then (UTC), probers of 100 nodes wrote their ledgers twice, and those of 1,000 three times as often as they do now. */
+/**
+ * Until then (UTC), probers of 100 nodes wrote their ledgers twice as often as now, and those of 1,000 three times as
+ * often.
+ */
 const fewerWritesSince = '2026-11-26T23:45';
 
-/** Which runs were measured with more of the ledgers' writes than there are now. */
+/** Returns which runs were measured with more ledger writes than there are now. */
 function withMoreWrites(runs: readonly (ScaleRun & Measured)[]): string[] {
   const nodes = runs.filter(({ measuredAt }) => measuredAt < fewerWritesSince).map((run) => run.nodes);
   if (nodes.length === 0) return [];
@@ -230,13 +233,13 @@ function withMoreWrites(runs: readonly (ScaleRun & Measured)[]): string[] {
   ];
 }
 
-/** Seen at 1,000 nodes with vmstat and with the API server's own metrics. */
+/** Measured at 1,000 nodes with vmstat and with the API server's own metrics. */
 const whyBusy =
   'Where more than that was measured, the machine had no core left: API server, etcd, scheduler, controllers, the simulator, Temporal and the worker ' +
   'share what there is, an eviction took more than a second, and a drain that waits looks once a second. A smaller rate ' +
   '(`CNI_MIGRATION_REQUESTS_PER_SECOND`) or smaller waves leave more to others.';
 
-/** What a size that has no result would take. */
+/** Returns an estimate for a size without a result. */
 function notMeasured(nodes: number, { seconds, nodes: measured }: ScaleRun): string {
   const hours = rounded((seconds / measured) * (nodes / 3_600));
   return (
@@ -245,7 +248,7 @@ function notMeasured(nodes: number, { seconds, nodes: measured }: ScaleRun): str
   );
 }
 
-/** The sizes that are measured. */
+/** Sizes that are measured. */
 const scaleSizes = [100, 1_000, 5_000];
 
 async function workersPart(): Promise<string[]> {
@@ -318,7 +321,7 @@ async function recoveryPart(): Promise<string[]> {
   ];
 }
 
-/** What `test/bench/results/identity-bridge.json` holds. */
+/** Content of `test/bench/results/identity-bridge.json`. */
 interface BridgeResult {
   pods: number;
   labelSets: number;

@@ -1,15 +1,15 @@
 import { readResult, writeResult } from './results.ts';
 
 /**
- * What is compared with the result that was there before: never times, which differ between machines and days, but how two
- * things of one run relate, and what is counted. The smaller the better. What only one of two results has is not compared.
+ * Figures that are compared with the previous result: never times, which differ between machines and days, but ratios
+ * of two figures of one run, and counts. Smaller is better. A figure that only one of two results has is not compared.
  */
 export type Ratios = Readonly<Record<string, number>>;
 
-/** A ratio may be so much larger than before: runs on the same machine differ by as much. */
+/** A ratio may be larger than before by this factor: runs on the same machine differ by as much. */
 const tolerance = 1.15;
 
-/** What has become worse, one line each. */
+/** Returns the regressions, one line each. */
 export function regressions(before: Ratios, now: Ratios): string[] {
   return Object.entries(now).flatMap(([name, value]) => {
     const was = before[name];
@@ -19,14 +19,14 @@ export function regressions(before: Ratios, now: Ratios): string[] {
   });
 }
 
-/** Tells what has become worse than before, and has the process end with an error then. */
+/** Reports regressions, and sets the exit code of the process to 1 when there are any. */
 export function tellRegressions(before: Ratios | undefined, now: Ratios): void {
   const worse = before === undefined ? [] : regressions(before, now);
   for (const line of worse) console.error(line);
   if (worse.length > 0) process.exitCode = 1;
 }
 
-/** Writes a result down in the place of the one before, and tells what has become worse. */
+/** Replaces the previous result by a new one, and reports regressions. */
 export async function recordResult<T extends object>(
   name: string,
   result: T,

@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import path from 'node:path';
 
-/** What a figure was measured on. */
+/** Machine on which a figure was measured. */
 export interface MachineFacts {
   cores: number;
   cpu: string;
@@ -11,9 +11,9 @@ export interface MachineFacts {
   node: string;
 }
 
-/** What every result has beside its own. */
+/** Common part of every result. */
 export interface Measured {
-  /** When it was written down (ISO 8601, UTC). */
+  /** Time of the measurement (ISO 8601, UTC). */
   measuredAt: string;
   machine: MachineFacts;
 }
@@ -30,7 +30,7 @@ function machineFacts(): MachineFacts {
   };
 }
 
-/** Writes a result down under its name, with when and on what it was measured. */
+/** Stores a result under its name, with the time and the machine. */
 export async function writeResult(name: string, result: object): Promise<void> {
   const measured: Measured = { measuredAt: new Date().toISOString(), machine: machineFacts() };
   await mkdir(folder, { recursive: true });
@@ -43,12 +43,12 @@ export async function readResult<T>(name: string): Promise<(T & Measured) | unde
   return text === undefined ? undefined : (JSON.parse(text) as T & Measured);
 }
 
-/** A number with so many digits after the point. */
+/** Rounds a number to the given number of decimal places. */
 export function rounded(value: number, digits = 1): number {
   return Number(value.toFixed(digits));
 }
 
-/** The middle of some numbers; of an even count, the mean of the two. */
+/** Returns the median of numbers; for an even count, the mean of the two middle ones. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = Math.floor(sorted.length / 2);

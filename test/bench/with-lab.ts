@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { labDown } from '../../lab/cluster/lab.ts';
 import { interrupt } from '../../lab/process.ts';
 
-/** Has something else end before the lab is removed. */
+/** Registers a function that runs before the lab is removed. */
 export type AtEnd = (end: () => Promise<void>) => void;
 
-/** Gives a bench the name of a lab of its own, and removes that lab whatever the bench ends with, Ctrl-C too. */
+/** Runs a bench with the name of its own lab, and removes that lab after any end of the bench, including Ctrl-C. */
 export async function withLab<T>(work: (name: string, atEnd: AtEnd) => Promise<T>): Promise<T> {
   const name = `bench-${randomBytes(3).toString('hex')}`;
   let removal: Promise<void> | undefined;
@@ -19,7 +19,7 @@ export async function withLab<T>(work: (name: string, atEnd: AtEnd) => Promise<T
   };
   const remove = (): Promise<void> => (removal ??= removeAll());
   const end = (): void => {
-    // What is under way would be done on a lab that is not there any more. Whoever asks again while it is removed has to wait.
+    // Pending work would continue on a removed lab. A second request during the removal has to wait.
     if (removal === undefined) interrupt();
     void remove().finally(() => process.exit(130));
   };

@@ -2,15 +2,15 @@ import type { Lab } from '../../../lab/cluster/lab.ts';
 import { labMigrationRequest, targetPodCidr } from '../../../lab/migration-request.ts';
 import { run } from '../../../lab/process.ts';
 
-/** A step of a migration, and when it ended (ms since the migration's begin). */
+/** A step of a migration, and its end (ms since the start of the migration). */
 export interface Lap {
   step: string;
   endMs: number;
 }
 
 /**
- * What Cilium is installed with, as in its guide to migrating a cluster
- * (Documentation/installation/k8s-install-migration.rst of v1.20.2), and what the lab needs.
+ * Returns the Helm values with which Cilium is installed: those of its guide to migrating a cluster
+ * (Documentation/installation/k8s-install-migration.rst of v1.20.2), and those that the lab requires.
  */
 function guideValues(lab: Lab): object {
   const { values = {} } = labMigrationRequest(lab);
@@ -29,7 +29,7 @@ function guideValues(lab: Lab): object {
   };
 }
 
-/** The guide's own names. */
+/** Names as in the guide. */
 const nodeConfig = {
   apiVersion: 'cilium.io/v2',
   kind: 'CiliumNodeConfig',
@@ -46,8 +46,8 @@ const nodeConfig = {
 };
 
 /**
- * Migrates a lab as Cilium's guide says: by hand, one node after the other, with kubectl and Helm; pods that a drain leaves
- * are deleted where the guide reboots the node. Nothing is waited for longer than a person who watches would.
+ * Migrates a lab as Cilium's guide describes: by hand, one node after the other, with kubectl and Helm. Pods that a
+ * drain leaves are deleted where the guide reboots the node. No wait is longer than that of a person who watches.
  */
 export async function migrateByHand(lab: Lab): Promise<Lap[]> {
   const { kubectl, catalogue, layout } = lab;

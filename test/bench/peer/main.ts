@@ -16,8 +16,8 @@ import { ProcessorWatch } from './processor-use.ts';
 import { fullLoadUpTo, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
 
 /**
- * The whole migration of a lab by this service, every check of it on, beside the procedure by hand: alternating, each time
- * on a fresh lab of the same kind.
+ * Compares the whole migration of a lab by this service, with every check enabled, with the procedure by hand:
+ * alternating, each time on a fresh lab of the same kind.
  */
 async function bench(): Promise<void> {
   const { values } = parseArgs({
@@ -25,7 +25,7 @@ async function bench(): Promise<void> {
       nodes: { type: 'string', default: '3' },
       waves: { type: 'string', default: '1' },
       pairs: { type: 'string', default: '3' },
-      /** Only this service: to look where its time goes. */
+      /** Run only this service, to see where its time is spent. */
       only: { type: 'boolean', default: false },
     },
   });
@@ -34,7 +34,7 @@ async function bench(): Promise<void> {
   const before = await readResult<PeerResult>(name);
   const pairs: Pair[] = [];
   for (let pair = 0; pair < count; pair++) {
-    // Whatever the second of a pair gains from the first is given to each in turn.
+    // The order alternates, so that an advantage of the second run of a pair benefits both equally.
     const byHandFirst = pair % 2 === 0;
     const first = byHandFirst && !values.only ? await onLab(nodes, byHand) : undefined;
     const service = await onLab(nodes, (lab) => byService(lab, waveSize));
@@ -55,7 +55,10 @@ async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): P
   });
 }
 
-/** The machine that carries all nodes is not to be busy with the application's requests, two a second to each target from each node. */
+/**
+ * Reduces the application's requests, two a second to each target from each node: the machine that carries all nodes
+ * must not be busy with them.
+ */
 async function callLess(lab: Lab): Promise<void> {
   await lab.kubectl('-n', 'shop', 'set', 'env', 'daemonset/client', 'INTERVAL_MS=1500');
   await lab.kubectl('-n', 'shop', 'rollout', 'status', 'daemonset/client', '--timeout=300s');
@@ -76,7 +79,7 @@ async function byHand(lab: Lab): Promise<Migrated> {
   };
 }
 
-/** Does something with a lab, and tells what users of its application saw, and what the machine was busy with. */
+/** Runs work on a lab, and returns what users of its application saw, and what the machine was busy with. */
 async function watched<T>(
   lab: Lab,
   work: () => Promise<T>
@@ -96,9 +99,9 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   await startWorker(lab, temporal.address);
   const request: MigrationRequest = labMigrationRequest(lab, 'none', {
     waves: { size: waveSize },
-    // Nobody is there to answer a migration that pauses.
+    // Nobody is there to resume a migration that pauses.
     onFailure: 'stop',
-    // As many agents that start at once take all of the machine for half a minute, the API server's part too.
+    // So many agents that start at once use the whole machine for half a minute, including the API server's share.
     ...(lab.layout.nodeNames.length > fullLoadUpTo && { gates: { toleranceMs: 120_000 } }),
   });
   const cluster = lab.layout.context;
@@ -129,7 +132,7 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   }
 }
 
-/** Where the time goes: the activities of the cluster's and the nodes' workflows, by their kind. */
+/** Returns where the time is spent: the activities of the cluster's and the nodes' workflows, by type. */
 async function activitySeconds(
   client: Client,
   workflowId: string,

@@ -1,16 +1,16 @@
 import { forbiddenTarget, readLedger } from '../../../lab/app/ledger.ts';
 import type { Lab } from '../../../lab/cluster/lab.ts';
 
-/** What users of the sample application saw of a migration, whoever made it. */
+/** Effects of a migration on users of the sample application, by the service or by hand. */
 export interface Seen {
-  /** Requests that its clients sent where they may, and those that failed. */
+  /** Requests that its clients sent to permitted targets, and those that failed. */
   requests: number;
   lost: number;
-  /** The same as time: the share that failed of each client's second at each target, together, in ms. */
+  /** The failed requests as time: the sum of the failed share of each client's second at each target, in ms. */
   lostMs: number;
-  /** For how long, in the same way, it was let through what a NetworkPolicy forbids, in ms. */
+  /** Time during which traffic that a NetworkPolicy forbids got through, computed in the same way, in ms. */
   wrongVerdictMs: number;
-  /** Pods of the application that were made anew, for each pod that it has. */
+  /** Recreated pods of the application, per pod. */
   restartsPerPod: number;
 }
 
@@ -30,13 +30,13 @@ export class Observer {
   async start(): Promise<void> {
     await this.look();
     this.first = this.known.size;
-    // A pod lives longer than that.
+    // Every pod lives longer than this interval.
     this.timer = setInterval(() => {
       this.looking = this.looking.then(() => this.look()).catch(() => undefined);
     }, 3_000);
   }
 
-  /** Ends the watch, some seconds after the migration's end. */
+  /** Stops watching, some seconds after the end of the migration. */
   async stop(): Promise<Seen> {
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     clearInterval(this.timer);

@@ -2,18 +2,21 @@ import { readdir, readFile } from 'node:fs/promises';
 import { readProcessStat } from '../../../lab/process.ts';
 import { median, rounded } from '../results.ts';
 
-/** What the machine's processors did for a while. Shares are of the time of all of them, 0 to 1. */
+/** Use of the machine's processors over a period. Shares are of the time of all processors, 0 to 1. */
 export interface ProcessorUse {
   idle: number;
-  /** In the kernel, for packets mostly. */
+  /** Share in the kernel, mostly for packets. */
   kernel: number;
-  /** How many processes ran or waited for a processor: the middle of all looks. */
+  /** Number of processes that ran or waited for a processor: the median of all samples. */
   runnable: number;
-  /** By program, as the kernel names it; `(compilers)` are what Cilium's agents start when they make their programs. */
+  /**
+   * Share by program, as the kernel names it; `(compilers)` are the processes that Cilium's agents start to compile
+   * programs.
+   */
   programs: Record<string, number>;
 }
 
-/** What was seen of the processors until now, in ticks of the kernel's clock. */
+/** Processor time so far, in ticks of the kernel's clock. */
 interface Ticks {
   all: number;
   idle: number;
@@ -25,19 +28,19 @@ const compilers = ['clang', 'llc', 'ld.lld'];
 const agent = 'cilium-agent';
 const compiling = '(compilers)';
 
-/** What Node.js calls itself: the worker and the bench. */
+/** Names of Node.js processes: the worker and the bench. */
 const nodeNames = ['MainThread', 'node'];
 
 const lookEveryMs = 3_000;
 
-/** At most so many programs are told, those with the largest shares. */
+/** Maximum number of reported programs, those with the largest shares. */
 const maxPrograms = 10;
 
-/** Watches what the machine's processors do. */
+/** Measures the use of the machine's processors. */
 export class ProcessorWatch {
   private begun: Ticks | undefined;
   private readonly runnable: number[] = [];
-  /** Last seen ticks of each process, and those that it had when it was first seen or began. */
+  /** Latest ticks of each process, and its ticks when it was first seen or started. */
   private readonly processes = new Map<string, { program: string; first: number; last: number }>();
   private looking: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
@@ -74,7 +77,7 @@ export class ProcessorWatch {
     };
   }
 
-  /** @param first whether what processes did until now does not count. */
+  /** @param first true when the time that processes used until now does not count. */
   private async look(first: boolean): Promise<void> {
     this.runnable.push((await readMachine()).runnable);
     const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
@@ -90,7 +93,7 @@ export class ProcessorWatch {
   private see(key: string, program: string, ticks: number, first: boolean): void {
     if (compilers.some((name) => program.startsWith(name))) return;
     const known = this.processes.get(key);
-    // A program may take another one's place in its process, as that of a container does.
+    // Another program may replace a program in the same process, for example when a container starts.
     if (known !== undefined) Object.assign(known, { program, last: ticks });
     else this.processes.set(key, { program, first: first ? ticks : 0, last: ticks });
   }

@@ -6,51 +6,53 @@ import type { ProcessorUse } from './processor-use.ts';
 /** One whole migration. */
 export interface Migrated extends Seen {
   seconds: number;
-  /** Seconds of each phase, or step of the procedure by hand. */
+  /** Seconds of each phase, or of each step of the procedure by hand. */
   phases: Record<string, number>;
   /** Seconds of each node. */
   nodes: Record<string, number>;
-  /** Of the service: how often each kind of activity was done, and the seconds of all together. */
+  /** Of the service only: number of runs of each type of activity, and their total seconds. */
   activities?: Record<string, { count: number; seconds: number }>;
-  /** What the machine that carries everything was busy with. */
+  /** Processor use of the machine that carries everything. */
   processors?: ProcessorUse;
-  /** Seconds that an agent compiled each of its programs, at the end. */
+  /** Seconds in which an agent compiled each of its programs, at the end. */
   compileSeconds?: Record<string, number>;
 }
 
-/** One pair: both on a lab of their own, one after the other, on the same machine. */
+/** One pair: each on its own lab, one after the other, on the same machine. */
 export interface Pair {
   byHand: Migrated;
   service: Migrated;
 }
 
-/** What `test/bench/results/peer-*.json` holds. */
+/** Content of `test/bench/results/peer-*.json`. */
 export interface PeerResult {
-  /** Nodes of each lab, and of a wave of the service's. */
+  /** Number of nodes of each lab, and of a wave of the service. */
   nodes: number;
   waveSize: number;
   pairs: Pair[];
 }
 
-/** Name of a result. */
+/** Returns the name of a result. */
 export function peerName(nodes: number, waveSize: number): string {
   return `peer-${nodes}-nodes-waves-of-${waveSize}`;
 }
 
-/** With more nodes than that, one machine carries them only if the application and the probers leave it room. */
+/**
+ * Maximum number of nodes under full load; one machine carries more only when the application and the probers use less.
+ */
 export const fullLoadUpTo = 3;
 
-/** How the service relates to the procedure by hand. */
+/** Ratios of the service to the procedure by hand. */
 export interface PeerRatios extends Ratios {
-  /** Time of the service's migration to that of the procedure by hand: the middle of all pairs. */
+  /** Duration of the service's migration divided by that of the procedure by hand: the median of all pairs. */
   total: number;
   /** The same for one node. */
   node: number;
-  /** Pods that the service made anew, for each pod. */
+  /** Pods that the service recreated, per pod. */
   restarts: number;
 }
 
-/** The ratios of some pairs. */
+/** Returns the ratios of pairs. */
 export function peerRatios(pairs: readonly Pair[]): PeerRatios {
   const mean = (nodes: Record<string, number>): number => {
     const seconds = Object.values(nodes);

@@ -13,7 +13,7 @@ import { recoveryRatios, type RecoveryResult } from './result.ts';
 
 const tries = 3;
 
-/** How long it takes until work goes on after something was killed, with real workers and a real Temporal. */
+/** Measures the time until work continues after a process was killed, with real workers and a real Temporal. */
 async function bench(): Promise<void> {
   await withLab(async (name) => {
     const lab = await labUp({ name, nodes: 0, ephemeral: true });
@@ -66,7 +66,7 @@ async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: numbe
     };
     await until('the activity', begun, { timeoutMs: 60_000 });
     const second = await worker(lab, temporal, `goes-on-${attempt}`);
-    // It has begun to listen, and the first has beaten once more.
+    // By now, the second worker polls, and the first has sent one more heartbeat.
     await new Promise((resolve) => setTimeout(resolve, 8_000));
     const seconds = await timed(first, () => run.result());
     await end(second);
@@ -106,7 +106,7 @@ async function killServer(lab: Lab, temporal: TemporalServer, attempt: number) {
   return { temporal: again, answers, actedOn };
 }
 
-/** A workflow that waits for a message, and is in its worker's memory. */
+/** Starts a workflow that waits for a message, and is cached in its worker's memory. */
 async function waitingFleet(client: Client, workflowId: string): Promise<WorkflowHandle<typeof fleetMigration>> {
   const run = await client.workflow.start<typeof fleetMigration>('fleetMigration', {
     taskQueue: defaultTaskQueue,
@@ -119,7 +119,10 @@ async function waitingFleet(client: Client, workflowId: string): Promise<Workflo
   return run;
 }
 
-/** Kills a worker. @returns how long the work takes from then on, in seconds. */
+/**
+ * Kills a worker.
+ * @returns the time that the work takes from then on, in seconds.
+ */
 async function timed(victim: ChildProcess, work: () => Promise<unknown>): Promise<number> {
   const begin = Date.now();
   victim.kill('SIGKILL');
@@ -127,9 +130,9 @@ async function timed(victim: ChildProcess, work: () => Promise<unknown>): Promis
   return rounded((Date.now() - begin) / 1_000);
 }
 
-/** Ends a process, in order unless told otherwise, and waits for its end. */
+/** Ends a process, gracefully by default, and waits for its end. */
 async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
-  // Processes of a lab do not keep this one alive; the wait for their end has to.
+  // Processes of a lab do not keep this process alive; the wait for their end has to.
   child.ref();
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill(signal);

@@ -3,8 +3,8 @@ import { readWorkerConfig } from '../../../worker/config.ts';
 import { runWorker } from '../../../worker/run.ts';
 
 /**
- * This project's worker, but that comparing policies takes for ever, with heartbeats, in the one that has HANG set, and no
- * time in any other. It asks no cluster.
+ * This project's worker, except for the comparison of policies: it never ends, with heartbeats, in a worker that has
+ * HANG set, and takes no time in any other. The worker uses no cluster.
  */
 await runWorker(await readWorkerConfig(process.env), {
   wrap: (activities) => ({

@@ -12,14 +12,14 @@ import { loadCatalogue } from '../../../lab/tools/catalogue.ts';
 import { buildGo } from '../../../lab/tools/go-build.ts';
 import { apply, ciliumDefinition } from '../../support/objects.ts';
 
-/** Where the simulator's pods have their addresses (simulator/machines.go): a /24 a node. */
+/** Pod CIDR of the simulator's pods (simulator/machines.go): a /24 per node. */
 const sourcePodCidr = '10.0.0.0/11';
 export const targetPodCidr = '10.32.0.0/11';
 
-/** How many pods one Deployment of the workload has at most. */
+/** Maximum number of pods of one Deployment of the workload. */
 const replicas = 100;
 
-/** What is asked for. */
+/** Options of {@link simulatedCluster}. */
 export interface SimulationOptions {
   name: string;
   nodes: number;
@@ -28,8 +28,8 @@ export interface SimulationOptions {
 }
 
 /**
- * A cluster for benches: etcd, API server, controllers and scheduler are real, as are Canal's manifest and the workload's
- * Deployments; nodes are kwok's, and what runs on them is the simulator's.
+ * Creates a cluster for benches: etcd, API server, controllers and scheduler are real, as are Canal's manifest and the
+ * workload's Deployments; kwok simulates the nodes, and the simulator simulates what runs on them.
  */
 export async function simulatedCluster({ name, nodes, podsPerNode, log }: SimulationOptions): Promise<Lab> {
   const catalogue = await loadCatalogue();
@@ -54,27 +54,30 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
   return lab;
 }
 
-/** Kubernetes' own clients hold themselves to rates that are meant for smaller clusters. */
+/** Returns higher limits: Kubernetes' own clients limit themselves to request rates for smaller clusters. */
 function flagsFor(nodes: number): ControlPlaneFlags {
   const rate = { 'kube-api-qps': '1000', 'kube-api-burst': '2000' };
   const together = { 'concurrent-deployment-syncs': '20', 'concurrent-replicaset-syncs': '20' };
   return {
     etcd: { 'quota-backend-bytes': String(8 * 2 ** 30), 'snapshot-count': '50000' },
-    // Nodes have their addresses for pods from the simulator; logs are asked for at its own address.
+    // Nodes get their pod addresses from the simulator; requests for logs go to the simulator's own address.
     'kube-apiserver': { 'kubelet-preferred-address-types': 'ExternalIP' },
     'kube-controller-manager': {
       ...rate,
       ...together,
       'cluster-cidr': sourcePodCidr,
       'allocate-node-cidrs': 'false',
-      // Leases are renewed less often the more nodes there are, on so small a machine.
+      // On such a small machine, leases are renewed less often the more nodes there are.
       'node-monitor-grace-period': `${leaseSeconds(nodes) * 2}s`,
     },
     'kube-scheduler': rate,
   };
 }
 
-/** Kubelets renew their lease of 40 s four times as often. On two cores, a thousand of these come late, and are what is measured. */
+/**
+ * Returns the duration of a node's lease. Kubelets renew their lease of 40 s four times as often. On two cores, the
+ * renewals of a thousand nodes come late, and would dominate the measurement.
+ */
 function leaseSeconds(nodes: number): number {
   return nodes >= 1_000 ? 240 : 40;
 }
@@ -111,7 +114,7 @@ async function readyNodes({ kubectl }: Lab): Promise<number> {
     .length;
 }
 
-/** Canal and CoreDNS as in a lab, but for the size of the network. */
+/** Installs Canal and CoreDNS as in a lab, except for the size of the network. */
 async function installNetwork(lab: Lab): Promise<void> {
   const manifest = await readFile(lab.catalogue.canalManifest, 'utf8');
   const file = path.join(lab.layout.dir, 'canal.yaml');
@@ -120,7 +123,7 @@ async function installNetwork(lab: Lab): Promise<void> {
   await lab.kubectl('apply', '--server-side', '-f', file, '-f', coredns);
 }
 
-/** Does what Cilium's operator does first, once its Deployment is there: makes its definitions. */
+/** Acts as Cilium's operator once its Deployment exists: creates its CRDs. */
 export async function actAsOperator(lab: Lab): Promise<void> {
   const apps = appsOf(lab);
   const installed = (): Promise<boolean> =>
@@ -137,7 +140,7 @@ export async function actAsOperator(lab: Lab): Promise<void> {
   );
 }
 
-/** Deployments with disruption budgets, until all of their pods run. */
+/** Creates Deployments with disruption budgets, and waits until all of their pods run. */
 async function startWorkload(lab: Lab, pods: number, log: (line: string) => void): Promise<void> {
   const count = Math.ceil(pods / replicas);
   const namespaces = [...new Set(Array.from({ length: count }, (_, index) => namespaceOf(index)))];

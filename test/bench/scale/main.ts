@@ -28,10 +28,10 @@ async function bench(): Promise<void> {
     options: {
       nodes: { type: 'string', default: '100' },
       'pods-per-node': { type: 'string', default: '30' },
-      /** @default the most there is, or a quarter of the nodes */
+      /** @default the largest allowed size, or a quarter of the nodes */
       'wave-size': { type: 'string' },
       workers: { type: 'string', default: '1' },
-      /** Kill one worker that often, in seconds, and start another in its place. */
+      /** Interval in seconds at which one worker is killed and replaced by a new one. */
       'kill-every': { type: 'string' },
       postgresql: { type: 'boolean', default: false },
     },
@@ -63,7 +63,7 @@ async function migrate(name: string, plan: Plan, atEnd: AtEnd): Promise<ScaleRun
   const { nodes, podsPerNode } = plan;
   const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
   const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
-  // The dev server ends with the lab.
+  // The dev server is stopped with the lab.
   const address = plan.postgresql ? await startStack(lab, log, atEnd) : (await startTemporal(lab)).address;
   return measure(lab, address, plan, log);
 }
@@ -119,13 +119,16 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
     meter.stop();
     await bystander.stop();
     workers.stop();
-    // A query that outlived its connection would end this program.
+    // A query after the end of its connection would end this program.
     await phases?.stop();
     await connection.close();
   }
 }
 
-/** Starts the server as docker-compose.yml has it. @returns its address. */
+/**
+ * Starts the server as in docker-compose.yml.
+ * @returns its address.
+ */
 async function startStack({ catalogue }: Lab, log: (line: string) => void, atEnd: AtEnd): Promise<string> {
   await buildMissing(catalogue.testArtefacts, log);
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bench-'));
@@ -146,7 +149,7 @@ function requestFor(cluster: string, chart: string, waveSize: number): Migration
     podCidr: targetPodCidr,
     chart,
     waves: { size: waveSize },
-    // Who is told that all is well by a simulator learns nothing from policies.
+    // A simulator that reports success in any case tests no policies.
     policyMode: 'off',
     backup: 'a simulated cluster',
     values: { operator: { replicas: 1 }, envoy: { enabled: false }, hubble: { enabled: false } },
@@ -154,12 +157,12 @@ function requestFor(cluster: string, chart: string, waveSize: number): Migration
   };
 }
 
-/** Notes when a migration came to each of its phases. */
+/** Records when a migration enters each of its phases. */
 class PhaseClock {
   private readonly begins: [phase: string, ms: number][] = [];
   private readonly timer: NodeJS.Timeout;
   private told = '';
-  /** One after the other, so that none is under way once it is stopped. */
+  /** Queries run one after the other, so that none is pending after the stop. */
   private look: Promise<void> = Promise.resolve();
 
   constructor(status: () => Promise<MigrationStatus>, log: (line: string) => void) {
@@ -178,13 +181,13 @@ class PhaseClock {
     this.told = text;
   }
 
-  /** Waits for what is under way. */
+  /** Waits for the pending query. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
     await this.look;
   }
 
-  /** Seconds of each phase, the last one until now. */
+  /** Returns the seconds of each phase, of the last one until now. */
   seconds(): Record<string, number> {
     const ends = [...this.begins.slice(1).map(([, ms]) => ms), Date.now()];
     return Object.fromEntries(

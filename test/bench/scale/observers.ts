@@ -5,7 +5,7 @@ import type { Lab } from '../../../lab/cluster/lab.ts';
 import { readProcessStat } from '../../../lab/process.ts';
 import { rounded } from '../results.ts';
 
-/** Somebody else who reads one object again and again, over one connection, and notes how long each read takes. */
+/** Another client that repeatedly reads one object over one connection, and records the duration of each read. */
 export class Bystander {
   private readonly times: number[] = [];
   private failed = 0;
@@ -49,7 +49,10 @@ export class Bystander {
     }
   }
 
-  /** Begins anew. @returns what was seen until now. */
+  /**
+   * Resets the statistics.
+   * @returns the statistics until now.
+   */
   turn(): { requests: number; p50Ms: number; p99Ms: number; maxMs: number; failed: number } {
     const times = this.times.splice(0).sort((a, b) => a - b);
     const at = (share: number): number => rounded(times[Math.floor(times.length * share)] ?? NaN);
@@ -64,13 +67,13 @@ export class Bystander {
   }
 }
 
-/** What processes take of the machine, asked for every second. */
+/** Resource use of processes, sampled every second. */
 export class ProcessMeter {
   private readonly seconds = new Map<number, number>();
   private largest = 0;
   private readonly timer: NodeJS.Timeout;
 
-  /** @param pids of the processes that are there just now. */
+  /** @param pids returns the IDs of the current processes. */
   constructor(pids: () => readonly number[]) {
     this.timer = setInterval(() => {
       for (const pid of pids()) void this.look(pid);
@@ -87,7 +90,7 @@ export class ProcessMeter {
     this.largest = Math.max(this.largest, Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1_024);
   }
 
-  /** @returns seconds of a core of all of them together, and the most memory that one of them had, in MiB. */
+  /** @returns the total CPU time of all of them in seconds, and the largest memory of one of them, in MiB. */
   stop(): { cpuSeconds: number; memoryMiB: number } {
     clearInterval(this.timer);
     const cpuSeconds = [...this.seconds.values()].reduce((sum, one) => sum + one, 0);

@@ -8,27 +8,30 @@ export interface ScaleRun extends HistoryFigures {
   waveSize: number;
   /** Temporal's server: the dev server with SQLite, or the one of docker-compose.yml with PostgreSQL. */
   temporal: 'dev server' | 'PostgreSQL';
-  /** Workers that were there at a time, and how many of them were killed on the way. */
+  /** Workers at the same time, and how many of them were killed during the migration. */
   workers: number;
   killed: number;
-  /** From the start of the workflow to its end, and what its phases took. */
+  /** Duration from the start of the workflow to its end, and durations of its phases. */
   seconds: number;
   phaseSeconds: Record<string, number>;
-  /** Of a core, of all workers together, and the largest one's memory at its largest. */
+  /** CPU time of all workers together, and the peak memory of the largest one. */
   workerCpuSeconds: number;
   workerMemoryMiB: number;
-  /** Requests of the workers to the API server; Helm's, and the last seconds' of workers that were killed, are not among them. */
+  /** Requests of the workers to the API server, without Helm's and those of the last seconds of killed workers. */
   requestsPerNode: number;
-  /** How long somebody else's GET of one object took meanwhile, in ms. */
+  /** Duration of another client's GET of one object meanwhile, in ms. */
   bystander: { requests: number; p50Ms: number; p99Ms: number; maxMs: number; failed: number };
   /** The same in the minute before the migration. */
   bystanderBefore: { p50Ms: number; p99Ms: number };
-  /** Nodes whose workflow was started more than once, and nodes that were not migrated in the end. */
+  /** Nodes whose workflow was started more than once, and nodes that were not migrated at the end. */
   twice: number;
   lost: number;
 }
 
-/** What is compared with the result before; requests and histories only when as many were migrated at a time. */
+/**
+ * Returns the figures for the comparison with the previous result; requests and histories compare only with the same
+ * number of nodes at a time.
+ */
 export function scaleRatios(run: ScaleRun): Ratios {
   const alike = `${run.podsPerNode} pods a node, waves of ${run.waveSize}, ${run.workers} workers`;
   return {

@@ -5,17 +5,17 @@ import { freePort, startWorker } from '../../../lab/cluster/temporal.ts';
 interface Running {
   process: ChildProcess;
   metrics: string;
-  /** Requests that it told of last. */
+  /** Requests according to its latest metrics. */
   requests: number;
 }
 
-/** Workers that come and go, and what they asked of the API server. */
+/** Workers that are started and killed, and their requests to the API server. */
 export class Workers {
   private readonly lab: Lab;
   private readonly address: string;
   private readonly all: Running[] = [];
   private readonly timers: NodeJS.Timeout[];
-  /** How many were killed. */
+  /** Number of killed workers. */
   killed = 0;
 
   constructor(lab: Lab, address: string) {
@@ -39,7 +39,7 @@ export class Workers {
     return this.running().flatMap(({ process: { pid } }) => pid ?? []);
   }
 
-  /** How many requests all of them have made; of one that was killed, until some seconds before its end. */
+  /** Returns the number of requests of all workers; for a killed worker, until some seconds before its end. */
   async requests(): Promise<number> {
     await Promise.all(
       this.running().map(async (one) => {
@@ -55,7 +55,7 @@ export class Workers {
     return this.all.reduce((sum, { requests }) => sum + requests, 0);
   }
 
-  /** Kills the oldest again and again, without time to end in order, and adds another one. */
+  /** Repeatedly kills the oldest worker, without time for a graceful stop, and adds another one. */
   killEvery(seconds: number, log: (line: string) => void): void {
     const kill = (): void => {
       const [oldest] = this.running();
@@ -68,7 +68,7 @@ export class Workers {
     this.timers.push(setInterval(kill, seconds * 1_000));
   }
 
-  /** Neither asks nor kills any more. The workers end with the lab. */
+  /** Stops reading metrics and killing workers. The workers are stopped with the lab. */
   stop(): void {
     for (const timer of this.timers) clearInterval(timer);
   }

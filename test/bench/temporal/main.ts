@@ -9,8 +9,9 @@ import { rounded } from '../results.ts';
 import { temporalRatios, type TemporalRun } from './result.ts';
 
 /**
- * What whole migrations of large clusters are for Temporal: the workflows as they are, on a real server with one worker. The
- * cluster is the one of the workflows' tests: its activities answer at once, so that nothing here says how long nodes take.
+ * Measures the load of whole migrations of large clusters on Temporal: the real workflows, on a real server with one
+ * worker. The cluster is that of the workflows' tests: its activities answer at once, so the result does not show how
+ * long nodes take.
  */
 async function bench(): Promise<void> {
   const { values } = parseArgs({ options: { nodes: { type: 'string', default: '100,1000,5000' } } });

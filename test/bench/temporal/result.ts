@@ -1,22 +1,22 @@
 import type { HistoryFigures } from '../histories.ts';
 import type { Ratios } from '../regressions.ts';
 
-/** One whole migration of a cluster that is only there for the workflows. */
+/** One whole migration of a cluster that exists only for the workflows. */
 export interface TemporalRun extends HistoryFigures {
   nodes: number;
   seconds: number;
-  /** Seconds of a core that the worker took, the cluster's stand-in included. */
+  /** CPU time of the worker in seconds, including the cluster's fake. */
   workerCpuSeconds: number;
   memoryMiB: number;
 }
 
-/** What `test/bench/results/temporal-scale.json` holds. */
+/** Content of `test/bench/results/temporal-scale.json`. */
 export interface TemporalScaleResult {
   waveSize: number;
   runs: TemporalRun[];
 }
 
-/** What is compared with the result before. */
+/** Returns the figures for the comparison with the previous result. */
 export function temporalRatios({ waveSize, runs }: TemporalScaleResult): Ratios {
   return Object.fromEntries(
     runs.flatMap(({ nodes, actionsPerNode, nodeEvents, largestEvents }) => [
