@@ -10,7 +10,10 @@ function status(phase: Phase, more: Partial<MigrationStatus> = {}): MigrationSta
   return { cluster: 'prod', phase, concurrency: 1, waves: 1, nodes, approvals: {}, timeline: [], notes: [], ...more };
 }
 
-/** @returns what was done, or `no:` and why not. */
+/**
+ * Sends a message.
+ * @returns the answer, or `no:` and the reason.
+ */
 function send(
   name: MessageName,
   raw: unknown,

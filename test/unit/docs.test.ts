@@ -11,7 +11,7 @@ import { commandsOf, pages } from '../support/docs.ts';
 
 const page = (file: string): Promise<string> => readFile(path.join(projectDir, file), 'utf8');
 
-/** The anchor that a heading gets. */
+/** Returns the anchor of a heading. */
 const anchor = (heading: string): string =>
   heading
     .toLowerCase()

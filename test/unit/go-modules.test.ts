@@ -8,8 +8,8 @@ import { builtVersions, corednsImage, flannelImage } from '../../lab/tools/node-
 const ofTools = (name: string): string => `lab/tools/go/${name}`;
 
 /**
- * What each leaves to itself, because its code does not compile with the others' version. Modules that are small, or
- * that nothing else needs, are not here.
+ * Modules whose versions may differ in each folder, because its code does not compile with the others' version. Small
+ * modules, and those that nothing else needs, are not listed.
  */
 const apart: Readonly<Record<string, RegExp>> = {
   [ofTools('kubernetes')]: /^$/,
@@ -22,17 +22,17 @@ const apart: Readonly<Record<string, RegExp>> = {
   'images/coexistence': /^$/,
   'test/bench/scale/simulator': /^$/,
   [ofTools('cilium')]: /^go\.uber\.org\/dig$/,
-  // Calico's code, and the libraries of Kubernetes 1.29 that it needs, compile with no newer ones of these.
+  // Calico's code, and its libraries of Kubernetes 1.29, do not compile with newer versions of these.
   [ofTools('calico')]:
     /^(k8s\.io\/|sigs\.k8s\.io\/knftables$|github\.com\/(vishvananda\/netlink|containernetworking\/plugins|google\/gnostic-models)$)/,
   [ofTools('temporal-server')]: /^go\.opentelemetry\.io\//,
   [ofTools('temporal')]: /^(go\.opentelemetry\.io|go\.temporal\.io|github\.com\/(temporalio|nexus-rpc))\//,
 };
 
-/** Small, and imported by next to nothing. */
+/** Small modules that almost nothing imports. */
 const leaves = /^github\.com\/(cpuguy83|golang\/mock|mailru\/easyjson|mattn)(\/|$)/;
 
-/** Modules of a go.mod and the versions that count. */
+/** Returns the modules of a go.mod and the versions that apply. */
 async function versionsOf(folder: string): Promise<Map<string, string>> {
   const text = await readFile(path.join(projectDir, folder, 'go.mod'), 'utf8');
   const found = new Map<string, string>();

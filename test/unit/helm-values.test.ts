@@ -34,7 +34,7 @@ it('ends with Cilium owning the CNI and enforcing policy, and changes nothing el
     devices: ['!flannel+', '!cali+', '!veth+'],
     forceDeviceDetection: true,
   };
-  // The agents' template is the same in all three, so that no agent is replaced but by the migration.
+  // The agents' template is the same in all three, so that only the migration replaces agents.
   expect(cutOverValues(input({}))).toEqual({ ...before, ...ownership });
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } };
   expect(after).toEqual({ ...before, ...ownership, updateStrategy });

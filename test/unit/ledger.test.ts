@@ -64,7 +64,7 @@ it('takes what was before from what a stage is told', () => {
     ),
   ];
   const [row] = rowsOf(later, begin, []);
-  // The gap began 100 ms before the stage did.
+  // The gap began 100 ms before the stage.
   expect(row).toMatchObject({ sent: 200, lost: 10, lostMs: 600, longestMs: 500 });
   expect(row?.p50Ms).toBeCloseTo(latencyBound(1), 1);
 });

@@ -164,7 +164,7 @@ describe('Calico’s own policies', () => {
     const { verdicts, objects } = compare(own);
     expect(verdicts.some(({ verdict }) => verdict === 'different')).toBe(true);
     expect(verdicts.flatMap(({ reasons }) => reasons).join('\n')).toMatch(reason);
-    // What differs is not translated.
+    // Policies that differ are not translated.
     const different = verdicts.filter(({ verdict }) => verdict === 'different').map(({ objects: made }) => made.length);
     expect(different.every((made) => made === 0)).toBe(true);
     expect(objects).toHaveLength(verdicts.filter(({ verdict }) => verdict !== 'different').length);
@@ -216,7 +216,7 @@ describe('Kubernetes’ NetworkPolicies', () => {
     const { verdicts, objects } = compare([], [policy]);
     expect(verdicts.map(({ verdict, reasons }) => ({ verdict, reasons }))).toEqual([{ verdict: 'equal', reasons: [] }]);
     expect(objects).toHaveLength(added);
-    // It closes nothing by itself.
+    // The added policies alone do not enable default deny.
     for (const { spec } of objects) expect(spec.enableDefaultDeny).toEqual({ ingress: false, egress: false });
   });
 
@@ -238,7 +238,7 @@ describe('Kubernetes’ NetworkPolicies', () => {
     });
     expect(compare([first], [open]).verdicts.map(({ verdict }) => verdict)).toEqual(['equal', 'equal']);
     const last = { ...first, spec: { ...first.spec, order: 2_000 } };
-    // One that comes too late says nothing, and is left out.
+    // A Deny that comes too late has no effect, and is left out.
     const { verdicts, objects } = compare([last], [open]);
     expect(verdicts[0]).toMatchObject({ verdict: 'equal' });
     expect(objects[0]?.spec.ingressDeny).toBeUndefined();

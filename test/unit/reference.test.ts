@@ -6,7 +6,7 @@ import { performanceText } from '../bench/performance-text.ts';
 import { preflightReference } from '../../docs/reference/generate.ts';
 import { checkNames } from '../../model/preflight.ts';
 
-/** Whatever Prettier makes of tables. */
+/** Returns the text without the layout that Prettier gives to tables. */
 const words = (markdown: string): string => markdown.replaceAll(/[\s|:-]+/g, ' ').trim();
 
 const file = path.resolve(import.meta.dirname, '..', '..', 'docs', 'reference', 'preflight.md');

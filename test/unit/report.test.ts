@@ -66,7 +66,7 @@ it('makes a page that needs nothing else, and in which nothing is more than text
   expect(html).not.toContain('<script');
   expect(html).not.toMatch(/(src|href)=/);
   expect(html).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
-  // Every element that is opened is closed, and in the right order.
+  // Every opened element is closed, in the right order.
   const open: string[] = [];
   for (const [, closing, name = '', attributes = ''] of html.matchAll(/<(\/?)([a-z][a-z0-9]*)([^>]*)>/g)) {
     if (['meta', 'rect'].includes(name) && (name === 'meta' || attributes.endsWith('/'))) continue;
@@ -80,7 +80,7 @@ it('draws each wave where it was, and each kind of path with what it lost', () =
   const html = htmlReport(data);
   expect(html.indexOf('wave 1: a')).toBeLessThan(html.indexOf('wave 2: b'));
   expect(html).toContain('wave 1: a: migrated, 40.0 s');
-  // What has not ended lasts until the report.
+  // An activity that has not ended lasts until the report.
   expect(html).toContain('wave 2: b: failed, 60.0 s');
   expect(html).toContain('pod-pod/small, during: 300');
   expect(html).toContain('pod-pod/small, before: 0');

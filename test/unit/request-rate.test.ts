@@ -3,7 +3,7 @@ import { RequestRate, requestsAtOnce } from '../../activities/kubernetes/request
 
 const answered = () => Promise.resolve();
 
-/** A rate whose first slot is used up: what comes now has to wait. */
+/** Returns a rate whose first slot is used up: further requests have to wait. */
 async function usedUp(perSecond: number, slot: number): Promise<RequestRate> {
   const rate = new RequestRate(perSecond);
   await Promise.all(Array.from({ length: slot }, () => rate.turn('GET', undefined, answered)));
@@ -14,7 +14,7 @@ it('lets no more through than were asked for', async () => {
   const rate = new RequestRate(100);
   const begin = performance.now();
   await Promise.all(Array.from({ length: 35 }, () => rate.turn('GET', undefined, answered)));
-  // Ten at once, and ten in each slot of 100 ms after it.
+  // Ten at once, and ten in each following slot of 100 ms.
   expect(performance.now() - begin).toBeGreaterThan(250);
 });
 

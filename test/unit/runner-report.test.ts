@@ -11,7 +11,7 @@ import { readReport, reportVariable } from '../runner/report-file.ts';
 const dir = mkdtempSync(path.join(tmpdir(), 'cni-report-'));
 afterAll(() => rmSync(dir, { recursive: true }));
 
-/** Test files that end in every way there is. */
+/** Test files with every kind of outcome. */
 const files: Record<string, string> = {
   'a.test.js': `it('passes', () => {}); it('fails', () => { expect(1).toBe(2); }); it.skip('is skipped', () => {});`,
   'b.test.js': `throw new Error('does not load');`,

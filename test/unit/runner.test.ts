@@ -12,7 +12,7 @@ let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(path.join(tmpdir(), 'cni-runner-'));
 });
-/** Ends a runner that did not end by itself, so that a failed test leaves none. */
+/** Ends a runner that is still running, so that a failed test leaves none behind. */
 let endRunner = (): boolean => true;
 afterEach(async () => {
   endRunner();
@@ -24,7 +24,10 @@ interface Run {
   lines: readonly string[];
 }
 
-/** Starts the runner with a plan. @param env variables beside those of this process. @default none */
+/**
+ * Starts the runner with a plan.
+ * @param env variables in addition to those of this process. @default none
+ */
 async function start(plan: Plan, env: NodeJS.ProcessEnv = {}): Promise<{ runner: ChildProcess; ended: Promise<Run> }> {
   const file = path.join(dir, 'plan.json');
   await writeFile(file, JSON.stringify(plan));
@@ -44,7 +47,7 @@ async function start(plan: Plan, env: NodeJS.ProcessEnv = {}): Promise<{ runner:
 
 const run = async (plan: Plan): Promise<Run> => (await start(plan)).ended;
 
-/** A step that is a shell script; its deadline is far away. */
+/** Returns a step that is a shell script; its deadline is far away. */
 const step = (name: string, script: string, more: Partial<Step> = {}): Step => ({
   name,
   kind: 'suite',
@@ -55,8 +58,8 @@ const step = (name: string, script: string, more: Partial<Step> = {}): Step => (
 });
 
 /**
- * A step that never ends. Nor do a child of it, an orphan in its process group, and a child in a session of its own. The
- * file "pids" has the ids of all four.
+ * Returns a step that never ends. Nor do a child of it, an orphan in its process group, and a child in its own session.
+ * The file "pids" has the IDs of all four.
  */
 const hanging = (more: Partial<Step> = {}): Step =>
   step(
@@ -65,7 +68,7 @@ const hanging = (more: Partial<Step> = {}): Step =>
     more
   );
 
-/** Wants none of the processes in the file "pids" to run. */
+/** Expects that none of the processes in the file "pids" runs. */
 async function expectNoneRuns(count: number): Promise<void> {
   const pids = (await readFile(path.join(dir, 'pids'), 'utf8')).trim().split(/\s+/).map(Number);
   expect(pids).toHaveLength(count);

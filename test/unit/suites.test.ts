@@ -53,7 +53,7 @@ it('builds tools once, before the first suite that needs them, and scales deadli
 describe('the map of paths to suites', () => {
   const keys = Object.keys(suitesByPath);
 
-  /** Whether there is a file or folder with a path that starts like this. */
+  /** True when a file or folder exists whose path starts like this. */
   const exists = (start: string): boolean => {
     const { dir, base } = path.parse(path.join(projectDir, start));
     return existsSync(dir) && readdirSync(dir).some((name) => name.startsWith(base));

@@ -12,7 +12,10 @@ interface Package {
 const read = (file: string): Promise<string> => readFile(path.join(projectDir, file), 'utf8');
 const readPackage = async (): Promise<Package> => JSON.parse(await read('package.json')) as Package;
 
-/** Versions that guides ask for, such as "20" of "Node.js 20 or newer". Decisions and the changelog describe the past. */
+/**
+ * Returns the versions that guides require, such as "20" of "Node.js 20 or newer". Decisions and the changelog describe
+ * the past.
+ */
 async function askedFor(program: string): Promise<Set<string>> {
   const pattern = new RegExp(`${program.replaceAll('.', '\\.')}\\s+([0-9.]*\\d)\\s+or\\s+newer`, 'g');
   const guides = (await pages()).filter(({ file }) => !/^(docs\/decisions\/|CHANGELOG)/.test(file));
