@@ -9,12 +9,12 @@ import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /**
- * Random messages in random order, and activities that fail at random, against the rules that must hold whatever comes.
- * The same scenarios each time, unless PROPERTY_SEED says otherwise; PROPERTY_RUNS tries more of them.
+ * Sends random messages in random order, with activities that fail at random, and checks the rules that must always
+ * hold. The scenarios are the same each time unless PROPERTY_SEED is set; PROPERTY_RUNS increases their number.
  */
 const seed = Number(process.env['PROPERTY_SEED'] ?? 20_261_124);
 const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 2);
-/** So many scenarios run side by side: most of the time they wait for the server. */
+/** Maximum number of scenarios in parallel: most of the time they wait for the server. */
 const atOnce = 8;
 
 const server = new WorkflowServer();
@@ -43,7 +43,7 @@ const message: fc.Arbitrary<{ name: MessageName; input: Record<string, unknown> 
     input: fc.integer({ min: 1, max: 3 }).map((concurrency) => ({ concurrency })),
   }),
   fc.record({ name: fc.constant('forcePod' as const), input: fc.constant({ pod: 'shop/web-1' }) }),
-  // Rare, for they end the run.
+  // Rare, because they end the run.
   fc.record({ name: fc.constantFrom('pause' as const, 'pause' as const, 'abort' as const), input: fc.constant({}) }),
   fc.record({
     name: fc.constant('rollback' as const),
@@ -83,7 +83,7 @@ async function play(
   } of messages) {
     await new Promise((resolve) => setTimeout(resolve, afterMs));
     cluster.sent(name, input);
-    // A run that has ended takes no more.
+    // A run that has ended accepts no messages.
     await run.signal(name, input).catch(() => undefined);
   }
   cluster.mend();
@@ -91,7 +91,7 @@ async function play(
   cluster.check(await run.query(statusQuery));
 }
 
-/** Answers whatever is waited for, as a human would who wants it to be over. */
+/** Answers every wait, like a human who wants the migration to end. */
 async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promise<void> {
   const deadline = Date.now() + timeLimits.shortTest;
   for (;;) {
@@ -108,7 +108,7 @@ async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promis
   }
 }
 
-/** A cluster that knows what was sent, and looks whether each step was allowed. */
+/** Returns a cluster that knows the messages sent, and checks whether each step was allowed. */
 function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scenario) {
   const approved = { nodes: new Set<string>(), waves: new Set<number>(), plan: approval === 'none', cleanup: false };
   let mostAtOnce = size;
@@ -179,7 +179,7 @@ function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scen
         );
         expect(cluster.system).toMatchObject({ canal: true, installed: false });
       }
-      // A failure of a node may leave that one cordoned; nothing else may.
+      // A failure of a node may leave that node cordoned, and no other.
       const failed = new Set(status.nodes.filter(({ state }) => state === 'failed').map(({ name }) => name));
       expect(
         nodes.filter(({ cordoned, name }) => cordoned === 'by us' && !failed.has(name)).map(({ name }) => name)

@@ -26,11 +26,11 @@ afterAll(async () => {
 interface Answer {
   code: number;
   out: string;
-  /** The Temporal CLI's command, or what went wrong. */
+  /** The Temporal CLI's command, or the error. */
   err: string;
 }
 
-/** Runs cni-migrate. What it prints for people is on standard output, the rest on standard error. */
+/** Runs cni-migrate. Text for people is on standard output, everything else on standard error. */
 async function cli(...args: string[]): Promise<Answer> {
   return shell(`"${projectDir}/cni-migrate" "$@"`, args);
 }
@@ -76,7 +76,7 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
     const status = await cli('status', 'prod');
     expect(status.out).toContain('cni-migrate approve prod --plan');
     expect(status.out).not.toContain('\u001b');
-    // The command that it prints is what a shell can run.
+    // A shell can run the printed command.
     const printed = await cli('approve', 'prod', '--plan', '--by', "Ann O'Hara", '--reason', 'tested; go', '--print');
     expect((await shell(printed.out)).out).toContain('approved');
     await untilSays('approval of node a', 'status', 'prod');
@@ -104,7 +104,7 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
     expect(seen.out).toContain('clean-up');
     expect(seen.out.trim().endsWith('done')).toBe(true);
   });
-  // Its end needs no worker any more.
+  // The end of the run requires no worker.
   const report = await cli('report', 'prod');
   expect(report.out).toContain("| plan | Ann O'Hara | tested; go |");
   const file = path.join(dir, 'report.html');

@@ -20,7 +20,7 @@ it('starts a migration once, steers it, and waits for its end', async () => {
       (plan) => plan !== undefined
     );
     expect(await migration.status()).toMatchObject({ cluster: 'prod', phase: 'plan' });
-    // What the Web UI shows as current details.
+    // The text that the Web UI shows as current details.
     const handle = client.workflow.getHandle(migrationWorkflowId('prod'));
     await untilQueried(
       () => migration.status(),

@@ -37,7 +37,7 @@ const cleanUp = (...nodes: string[]): string[] => [
   ...nodes.map((node) => `cleanHost ${node}`),
   ...['removeCanalTraces', 'ledger during', 'ledger after', 'removeHelpers', 'releaseLock'],
 ];
-/** Looks at the nodes come again and again, and change nothing. */
+/** Returns the calls without the repeated reads, which change nothing. */
 const withoutLooks = (calls: readonly string[]): string[] =>
   calls.filter((call) => !['observeNodes', 'readLedger'].includes(call));
 
@@ -52,7 +52,7 @@ it('migrates node by node, each step after the one before', async () => {
       ...['preflight', 'plan', 'coexistence', 'migrate', 'cut-over', 'clean-up', 'done'],
     ]);
   });
-  // Some things go on side by side: each is once there, and the others are in order.
+  // Some steps run in parallel: each occurs once, and the others are in order.
   expect(withoutLooks(cluster.calls).sort()).toEqual(
     [
       ...preflight,

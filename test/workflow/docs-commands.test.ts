@@ -4,13 +4,13 @@ import { run } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { commandsOf, pages } from '../support/docs.ts';
 
-/** The commands of the documentation, as far as the programs themselves can say whether they know them. */
+/** Checks the commands of the documentation, as far as the programs themselves report whether they know them. */
 
 async function commands(program: RegExp): Promise<string[]> {
   return (await pages()).flatMap(commandsOf).filter((line) => program.test(line));
 }
 
-/** The words that a shell makes of a command line. */
+/** Splits a command line into words as a shell does. */
 async function words(line: string): Promise<string[]> {
   return (await run('bash', ['-c', `printf '%s\\0' ${line}`])).split('\0').slice(0, -1);
 }
@@ -28,7 +28,7 @@ it('has commands of the Temporal CLI that it knows, with options that it has', a
     const key = command.join(' ');
     const help = helps.get(key) ?? (await run(bin('temporal'), [...command, '--help']));
     helps.set(key, help);
-    // A command that is not known shows the help of the one above it.
+    // For an unknown command, the CLI shows the help of the parent command.
     if (!help.includes(`temporal ${key}`)) wrong.push(`${line}: no such command`);
     for (const option of all.slice(command.length).filter((word) => /^--[a-z]/.test(word))) {
       if (!help.includes(option)) wrong.push(`${line}: ${option}`);

@@ -148,7 +148,7 @@ it('has its clusters give back what is under way when it is cancelled', async ()
         if (activity !== 'flipNode') return;
         flipping = true;
         await untilCancelled();
-        // A request that is on its way is not called back.
+        // A request that is already on its way is not cancelled.
         await new Promise((resolve) => setTimeout(resolve, 500));
       },
     },

@@ -13,7 +13,7 @@ afterAll(() => server.stop());
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
 
-/** Has an activity of a node stay where it is until the node is taken back. */
+/** Blocks an activity of a node until it is cancelled, when the node is rolled back. */
 function held(step: string, node?: string) {
   let reached = false;
   return {
@@ -27,7 +27,7 @@ function held(step: string, node?: string) {
   };
 }
 
-/** An activity that fails until it is mended. */
+/** Returns an activity that fails until it is repaired. */
 function failing(step: string, node: string): { mend: () => void; before: (activity: string, on?: string) => void } {
   let broken = true;
   return {
@@ -235,7 +235,7 @@ describe('abort', () => {
   it('gives back a node whose worker died before it heard of it', async () => {
     let die: (() => void) | undefined;
     const cluster = fakeCluster({
-      // Without a heartbeat, as of a worker that is no more.
+      // Without a heartbeat, like the activity of a dead worker.
       before: (activity) =>
         activity === 'flipNode' && die === undefined ? new Promise<void>((resolve) => (die = resolve)) : undefined,
     });
@@ -403,7 +403,7 @@ describe('what holds up a drain', () => {
     const cluster = fakeCluster({
       nodes: ['a'],
       left: (_, forced) => (forced.includes('shop/web-1') ? [] : [budget]),
-      // Rounds of an hour, in this test: the message ends one in its middle.
+      // In this test, rounds take an hour: the message ends one before its time.
       pass: async () => {
         if (++rounds > 1) await new Promise(() => setInterval(() => heartbeat(), 50).unref());
       },

@@ -21,7 +21,7 @@ it(
         if (activity === 'observeNodes') waves++;
         const last = cluster.nodes.get('n229');
         if (last === undefined) return;
-        // Some looks later than the first, a node joins and another is not Ready for a while.
+        // Some observations after the first one, a node joins and another is not Ready for a while.
         if (waves === 4) cluster.add({ name: 'new' });
         last.ready = waves < 4 || waves > 5;
       },
@@ -45,7 +45,7 @@ it(
           : []
       );
       expect(sizes.length).toBeGreaterThan(5);
-      // All nodes the first time; then those of the parts in which something changed.
+      // The first observation returns all nodes; later ones return only the parts in which something changed.
       expect(Math.min(...sizes)).toBeLessThan(100);
       expect(sizes.slice(2).every((size) => size < 1_000)).toBe(true);
     });

@@ -11,7 +11,7 @@ import { approvePlan, failureOf, startRun, untilQueried, untilStatus, untilWaiti
 import { retriesFaster, skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-/** What takes minutes to days. Time passes when a test skips it: no wait ends because the machine is slow. */
+/** Waits of minutes to days. Time passes when a test skips it: no wait ends because the machine is slow. */
 const server = new WorkflowServer({ skipsTime: true });
 beforeAll(() => server.start());
 afterAll(() => server.stop());
@@ -79,7 +79,7 @@ it('reminds of what it waits for once a day, and costs little history meanwhile'
       expect((await run.query(statusQuery)).waiting?.reminders).toBe(days);
     }
     const added = (await eventsOf(run)).slice(before.length);
-    // Where a timer fires by itself, it has an event and a workflow task of its own: five events a day.
+    // A timer that fires without a skip has its own event and workflow task: five events a day.
     const own = added.filter((event) => !isOfSkip(event));
     expect(own.map((event) => tsToMs(event.timerStartedEventAttributes?.startToFireTimeout))).toEqual(
       Array.from({ length: 10 }, () => dayMs)
@@ -89,7 +89,9 @@ it('reminds of what it waits for once a day, and costs little history meanwhile'
   });
 });
 
-/** Whether a test that skips time has made this event: an update with its workflow tasks, a timer that it has ended. */
+/**
+ * True when a test that skips time created this event: an update with its workflow tasks, or a timer that it cancelled.
+ */
 function isOfSkip(event: HistoryEvent): boolean {
   return (
     event.workflowTaskScheduledEventAttributes != null ||
@@ -116,7 +118,7 @@ it('pauses, rather than fails, when an approval is not given in time; and goes o
     expect(paused?.reason).toContain('approval of node a was not given in 3600 s');
     await run.signal(signal('resume'), { by: 'ann' });
     await untilWaiting(run, 'approval of node a');
-    // The deadline has begun again.
+    // The deadline has started again.
     expect(await skipTime(run, almostMs)).toBe(0);
     await run.signal(signal('approve'), { node: 'a' });
     expect(await run.result()).toMatchObject({ phase: 'done' });
@@ -208,7 +210,7 @@ it('waits for a node that an earlier run is still giving back', async () => {
   expect(cluster.cordoned()).toEqual([]);
 });
 
-/** Whether the last child was refused, because one of that name runs, and a timer was started since. */
+/** True when the last child was refused, because one with that name runs, and a timer was started since then. */
 function waitsAfterRefusal(events: readonly HistoryEvent[]): boolean {
   const refused = events.findIndex((event) => event.startChildWorkflowExecutionFailedEventAttributes != null);
   return refused !== -1 && events.slice(refused).some((event) => event.timerStartedEventAttributes != null);
@@ -216,7 +218,7 @@ function waitsAfterRefusal(events: readonly HistoryEvent[]): boolean {
 
 describe('an API server that is down', () => {
   it('is outlasted in the middle of a migration, by every activity', async () => {
-    // More often than any activity that gives up is tried.
+    // More attempts than any activity with a limit makes.
     const failures = 10;
     let down = 0;
     const cluster = fakeCluster({
@@ -233,7 +235,7 @@ describe('an API server that is down', () => {
       const ofNode = client.workflow.getHandle(`${run.workflowId}/node/a`);
       const policies = [...retriesIn(await eventsOf(run)), ...retriesIn(await eventsOf(ofNode))];
       const bounded = policies.filter(({ maximumAttempts }) => maximumAttempts > 0);
-      // These two give up: the next test.
+      // These two have a limit, which the next test covers.
       expect(new Set(bounded.map(({ activity }) => activity))).toEqual(new Set(['inspectCluster', 'applyHelmRelease']));
       for (const policy of policies) expect(policy).toMatchObject({ firstMs: 1_000, longestMs: 15_000 });
     });
@@ -261,7 +263,7 @@ describe('an API server that is down', () => {
   });
 });
 
-/** How activities are retried, with the pauses that the product asks for. */
+/** Returns how activities are retried, with the pauses that the product requests. */
 function retriesIn(events: readonly HistoryEvent[]) {
   return events.flatMap(({ activityTaskScheduledEventAttributes: task }) =>
     task?.retryPolicy == null

@@ -38,7 +38,7 @@ it('waits when a policy comes in the middle that is judged otherwise, and goes o
     expect(status.paused?.reason).toContain('NetworkPolicy shop/new (it has the action Pass)');
     expect(await run.query(policiesQuery)).toEqual(now);
     await run.signal(signal('resume'), {});
-    // It is told once.
+    // It is reported only once.
     expect(states(await run.result())).toEqual(['migrated', 'migrated', 'migrated']);
     expect((await run.result()).policies).toEqual(now);
   });

@@ -22,7 +22,7 @@ const blocked: CheckOutcome = {
   ms: 9,
 };
 
-/** What a run may do that changes nothing. */
+/** Activities that a run without changes may call. */
 const reading = [
   ...[
     'inspectCluster',
@@ -180,7 +180,7 @@ describe('a gate that does not hold', () => {
       expect(status.paused?.reason).toContain('pod-pod/udp: 9000 ms');
       expect(cluster.calls).not.toContain('cordonNode a');
       await run.signal(signal('resume'), { by: 'ann' });
-      // The cut-over has its gate too.
+      // The cutover has its gate too.
       await untilWaiting(run, 'somebody to resume it');
       await run.signal(signal('resume'), { by: 'ann' });
       expect((await run.result()).phase).toBe('done');

@@ -14,7 +14,7 @@ interface Recorded {
 
 let bundle: WorkflowBundle;
 beforeAll(async () => {
-  // It warns of what it is to find.
+  // The runtime logs warnings about the failures that this test has to find.
   Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
   bundle = await plainBundle();
 });

@@ -21,7 +21,7 @@ async function runsOf(schedule: string): Promise<string[]> {
   return found.map(({ execution }) => execution.workflowId);
 }
 
-/** How often a schedule has begun nothing because its last run is open. */
+/** Returns how often a schedule started nothing because its last run was open. */
 async function skippedBy(schedule: string): Promise<number> {
   const description = JSON.parse(await temporal('schedule', 'describe', '--schedule-id', schedule, '-o', 'json')) as {
     info: { overlapSkipped?: string };
@@ -46,7 +46,7 @@ it('begins a migration when a window opens, once however often it opens, and che
     const [migration = ''] = await runsOf('window');
     const [checks = ''] = await runsOf('night');
     expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayBegin: true });
-    // Open still: it waits for its plan to be approved.
+    // Still open: it waits for the approval of its plan.
     await temporal('schedule', 'trigger', '--schedule-id', 'window');
     await until('the schedule to skip it', async () => (await skippedBy('window')) === 1, {
       timeoutMs: timeLimits.workflowState,

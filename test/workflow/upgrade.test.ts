@@ -11,13 +11,13 @@ import { approvePlan, startRun, untilWaiting } from '../support/migration-run.ts
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-/** A worker is replaced by that of a newer build while a migration waits, as `docs/operating.md` has it. */
+/** A worker is replaced by one of a newer build while a migration waits, as `docs/operating.md` describes. */
 const server = new WorkflowServer();
 const taskQueue = 'upgrade';
 let folder: string;
 beforeAll(async () => {
   await server.start();
-  // Within the project, so that what it imports is found.
+  // Within the project, so that imports resolve.
   folder = await mkdtemp(path.join(projectDir, 'upgrade-'));
 });
 afterAll(async () => {
@@ -27,7 +27,7 @@ afterAll(async () => {
 
 const here = { workflowsPath, payloadConverterPath };
 
-/** Another build: the workflows with one more line, which precedes a given line of the cluster's workflow. */
+/** Creates another build: the workflows with one more line, which precedes a given line of the cluster's workflow. */
 async function build(name: string, before: string, more: string): Promise<typeof here> {
   const copy = path.join(folder, name);
   for (const source of ['workflows', 'model', 'temporal'])
@@ -64,7 +64,7 @@ it('is taken over by a newer build that keeps to the rules, and ends', async () 
     await run.signal(signal('approve'), { node: 'a' });
     await untilWaiting(run, 'approval of node b');
   });
-  // Nobody works; what is sent now is waited for.
+  // No worker runs; messages that are sent now wait.
   await run.signal(signal('approve'), { node: 'b', by: 'ann' });
   await withBuild(newer, cluster, async () => {
     expect(await run.result()).toMatchObject({ phase: 'done' });

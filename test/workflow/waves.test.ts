@@ -14,8 +14,8 @@ afterAll(() => server.stop());
 const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
 /**
- * A cluster that notes which nodes are between their cordon and their uncordon at the same time. A node's drain waits for
- * the others of its wave.
+ * Returns a cluster that records which nodes are between their cordon and their uncordon at the same time. A node's
+ * drain waits for the others of its wave.
  * @param expected names of the nodes of each wave, separated by spaces.
  */
 function inWaves(expected: readonly string[], options: Parameters<typeof fakeCluster>[0] = {}) {
@@ -178,7 +178,7 @@ describe('modes of a node', () => {
       await (await startRun(client, taskQueue, { ...alone, drain: { mode: 'recycle' } })).result();
     });
     const steps = cluster.calls.filter((call) => call.endsWith(' a') && !call.startsWith('renew')).slice(0, 10);
-    // These two go on side by side.
+    // These two run in parallel.
     expect(steps.slice(7, 9).sort()).toEqual(['checkGates a', 'verify target a']);
     expect(steps.toSpliced(7, 2)).toEqual([
       ...[
