@@ -13,7 +13,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(scratch, { recursive: true, force: true }));
 
-/** Makes a folder that has what root file systems have. */
+/** Creates a folder with every kind of entry of a root file system. */
 async function makeRootfs(dir: string): Promise<void> {
   await mkdir(path.join(dir, 'dev'), { recursive: true });
   await mkdir(path.join(dir, 'usr', 'bin'), { recursive: true });

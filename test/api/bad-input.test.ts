@@ -23,7 +23,7 @@ beforeAll(async () => {
   await startWorker(lab(), temporal.address);
 });
 
-/** What is there that a migration could have changed. */
+/** Returns the names of the objects that a migration could have changed. */
 async function traces(): Promise<string> {
   return lab().kubectl('get', 'namespaces,daemonsets,deployments,configmaps,secrets,crds', '-A', '-o', 'name');
 }

@@ -42,7 +42,7 @@ describe('the export', () => {
   const pool = (index: number) => ({
     apiVersion: 'crd.projectcalico.org/v1',
     kind: 'GlobalNetworkSet',
-    // Random, so that it cannot be packed into one ConfigMap.
+    // Random, so that the sets do not compress into one ConfigMap.
     metadata: { name: `set-${index}`, annotations: { blob: randomBytes(60_000).toString('base64') } },
     spec: { nets: ['192.0.2.0/24'] },
   });
@@ -75,7 +75,7 @@ describe('the export', () => {
   });
 });
 
-/** The shell command of a document that has a word in it. */
+/** Returns the shell command of a document that contains a word. */
 async function documentedCommand(file: string, word: string): Promise<string> {
   const text = await readFile(path.join(projectDir, file), 'utf8');
   const blocks = [...text.matchAll(/```sh\n([^`]*)```/g)].map(([, block = '']) => block);
@@ -117,7 +117,7 @@ it("removes Canal's workloads and permissions, and nothing that somebody else us
     'clusterrole.rbac.authorization.k8s.io/flannel',
     'clusterrolebinding.rbac.authorization.k8s.io/somebody-else',
   ]);
-  // They hold the operator's policies.
+  // The CRDs hold the operator's policies.
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
 });
 
@@ -132,7 +132,7 @@ it('removes what is left of Canal in the API, and keeps the export as it was', a
   const { exportCalico, removeCanalTraces } = activitiesOf(lab());
   const exported = await exportCalico(cluster());
   const before = await readExport(exported);
-  // As when the removal was cut short.
+  // As after an interrupted removal.
   await lab().kubectl('delete', 'crd', 'globalnetworksets.crd.projectcalico.org');
   expect(await exportCalico(cluster())).toEqual(exported);
   expect(await readExport(exported)).toEqual(before);
@@ -157,9 +157,9 @@ it("does not remove Calico's definitions before their objects are exported", asy
   });
   await expect(activitiesOf(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'ExportFailed' });
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
-  // Where there is nothing to export, there is no export to wait for.
+  // Without objects to export, there is no export to wait for.
   await lab().kubectl('delete', 'globalnetworksets.crd.projectcalico.org', 'offices');
-  // Canal's workloads are there again, so that it is not all that is left.
+  // Canal's workloads exist again, so the removal is reported as incomplete.
   await expect(activitiesOf(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'CleanUpIncomplete' });
   expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
 });

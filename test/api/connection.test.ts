@@ -35,7 +35,7 @@ async function listenOn(server: Server): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** A kubeconfig of the lab's administrator that goes to another address. */
+/** Returns a kubeconfig of the lab's administrator for another address. */
 async function kubeconfigTo(server: string, name: string): Promise<string> {
   const file = path.join(scratch, name);
   await writeKubeconfig(file, lab().layout.pki, 'admin', server, lab().layout.context);
@@ -66,7 +66,7 @@ it('shares a small pool of connections among all requests', async () => {
 it('limits the rate of activities, and does not have them wait for what a worker asks as it starts', async () => {
   const clusters = kubeconfigClusters(lab().layout.kubeconfig, { requestsPerSecond: 2 });
   const { core } = await clusters.connect(lab().layout.context);
-  // The clock of the rate stands still; sockets do not need it.
+  // The clock of the request rate is stopped; sockets do not need it.
   jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'queueMicrotask', 'performance'] });
   try {
     await Promise.all(Array.from({ length: 50 }, () => core.listNamespace({})));
@@ -75,7 +75,7 @@ it('limits the rate of activities, and does not have them wait for what a worker
       Promise.all(Array.from({ length: 3 }, () => core.listNamespace({}).then(() => answered++)));
     const asking = new MockActivityEnvironment().run(three);
     while (answered < 2) await core.listNamespace({});
-    // The third would be answered before the later of these.
+    // The third request would be answered before the later of these.
     for (let round = 0; round < 3; round++) await core.listNamespace({});
     expect(answered).toBe(2);
     await jest.advanceTimersByTimeAsync(1_000);
@@ -87,13 +87,13 @@ it('limits the rate of activities, and does not have them wait for what a worker
 });
 
 it('ends a request that is not answered when its activity is cancelled', async () => {
-  // Without its time limit, nothing but the cancellation ends a request.
+  // Without its time limit, only the cancellation ends a request.
   const limit = jest.spyOn(AbortSignal, 'timeout').mockReturnValue(new AbortController().signal);
   const { layout } = lab();
   const [key, cert] = await Promise.all(
     ['key', 'crt'].map((end) => readFile(path.join(layout.pki, `apiserver.${end}`)))
   );
-  // An API server that takes a request and never answers.
+  // An API server that accepts a request and never answers.
   let [asked, closed] = [0, 0];
   const silent = createTlsServer({ key, cert }, (socket) => {
     socket.once('data', () => asked++);

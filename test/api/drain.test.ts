@@ -8,10 +8,10 @@ import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
-/** There is no kubelet: this ends pods that were told to end, as one would. */
+/** There is no kubelet: this loop ends terminating pods, as a kubelet would. */
 let kubelet: Promise<void> | undefined;
 let stopKubelet = false;
-// Before the lab's own: it needs the API server.
+// Before the lab's own hook: it needs the API server.
 afterAll(async () => {
   stopKubelet = true;
   await kubelet;
@@ -26,7 +26,7 @@ const options: DrainOptions = {
   evictUnmanagedPods: true,
 };
 
-/** One round over the node. */
+/** Runs one round over the node. */
 const round = (node: string, more: Partial<DrainTarget> = {}): Promise<DrainRound> =>
   activitiesOf(lab()).movePods({
     cluster: lab().layout.context,
@@ -100,7 +100,7 @@ it('evicts nothing at all while a consent is missing, and names pods and consent
   expect(await podsOn('consent')).toEqual([]);
 });
 
-/** A pod that counts as healthy, under as many budgets as given, none of which it may leave. */
+/** Creates a pod that counts as healthy, under the given number of budgets, none of which allows its eviction. */
 async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
   const labels = { app: node };
   const objects = budgets.map((name) => ({
@@ -113,7 +113,7 @@ async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
   await apply(lab(), bareNode(node), barePod(namespace, pod, node, { labels }), ...objects);
   const status = JSON.stringify({ status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } });
   await lab().kubectl('-n', namespace, 'patch', 'pod', pod, '--subresource=status', '--type=merge', '-p', status);
-  // Of several, the controller counts it for one.
+  // With several budgets, the controller counts the pod for one of them.
   const counted = async (): Promise<boolean> => {
     const found = await Promise.all(
       budgets.map((name) => get<V1PodDisruptionBudget>(lab(), 'pdb', '-n', namespace, name))
@@ -155,7 +155,7 @@ it('shows a pod that is stuck, and what holds it', async () => {
   const patch = JSON.stringify({ metadata: { finalizers: ['example.com/hold'] } });
   await lab().kubectl('-n', namespace, 'patch', 'pod', 'held', '--type=merge', '-p', patch);
   const { left } = await round('stuck', { roundSeconds: 3 });
-  // Its time is not over yet: the other half is in test/unit/drain-rules.test.ts.
+  // Its grace period is not over yet: the other half is in test/unit/drain-rules.test.ts.
   expect(left).toMatchObject([{ pod: 'shop/held', kind: 'ends' }]);
   const free = JSON.stringify({ metadata: { finalizers: null } });
   await lab().kubectl('-n', namespace, 'patch', 'pod', 'held', '--type=merge', '-p', free);

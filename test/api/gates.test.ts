@@ -17,13 +17,13 @@ afterAll(() => {
   for (const server of servers) server.close();
 });
 
-/** How far the probers' clocks are ahead of this machine's. */
+/** Time by which the probers' clocks are ahead of this machine's, in ms. */
 let aheadMs = 0;
 afterEach(() => {
   aheadMs = 0;
 });
 
-/** What the probers of two nodes would have written down. */
+/** Writes ledgers as the probers of nodes would. */
 async function write(records: PathRecord[], nodes = ['n1', 'n2']): Promise<void> {
   const page = (some: PathRecord[]): string =>
     JSON.stringify({
@@ -56,20 +56,20 @@ beforeAll(async () => {
   await write([record()]);
 });
 
-/** When the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
+/** Returns when the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
 async function askedAt(node: string): Promise<string | undefined> {
   const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
   return metadata?.annotations?.['cni-live-migration/asked-at'];
 }
 
-/** When the stage before the migration ended; now, where it has not. */
+/** Returns the end of the stage before the migration; the current time when it has not ended. */
 async function markedAt(): Promise<number> {
   const marks = ['-n', namespace, 'configmap', 'ledger-marks', '--ignore-not-found', '-o', 'jsonpath={.data.before}'];
   const text = await lab().kubectl('get', ...marks);
   return text === '' ? Date.now() : (JSON.parse(text) as { atMs: number }).atMs;
 }
 
-/** Activities that do not sleep: `during` takes the place of the n-th sleep of one call. */
+/** Returns activities that do not sleep: the n-th function of `during` replaces the n-th sleep of one call. */
 function awake(...during: (() => Promise<void>)[]): { activities: Activities; sleptMs: number[] } {
   const sleptMs: number[] = [];
   const sleep = async (ms: number): Promise<void> => {
@@ -83,7 +83,7 @@ function gateTarget(gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}):
   return { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, nodes: ['n1'], ...more };
 }
 
-/** Asks the gates. The probers write again when they are asked to, while the activity waits for them. */
+/** Asks the gates. The probers write again on request, while the activity waits for them. */
 async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): Promise<void> {
   await write(records);
   const before = await askedAt('n1');
@@ -97,7 +97,7 @@ async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Part
 it('keeps what was before, however often it is asked, and measures a stage from its begin', async () => {
   await write([record({ lost: 1, lostMs: 50 })]);
   const { activities, sleptMs } = awake(
-    // While the probers settle: what is lost meanwhile does not count.
+    // While the probers settle: losses meanwhile do not count.
     () => write([record({ sent: 150, lost: 2, lostMs: 80 })]),
     () => write([record({ sent: 350, lost: 3, lostMs: 180 })])
   );
@@ -118,7 +118,7 @@ it('holds where every path was answered', async () => {
 });
 
 it('does not hold where a path was silent for too long, and tells which, how long and why', async () => {
-  // After what was marked, in which nothing was lost, and before the probers write.
+  // After the snapshot, in which nothing was lost, and before the probers write.
   const fromMs = await markedAt();
   aheadMs = 30_000;
   const gaps: PathRecord['gaps'] = [[fromMs + 1_000, 7_000, 140]];
@@ -135,12 +135,12 @@ it('does not hold where a path was silent for too long, and tells which, how lon
 
 it('does not hold where the probers of a node are silent themselves', async () => {
   await write([record()]);
-  // The clock goes forward when the activity sleeps.
+  // The clock advances when the activity sleeps.
   let sleptMs = 0;
   const realNow = Date.now.bind(Date);
   const clock = jest.spyOn(Date, 'now').mockImplementation(() => realNow() + sleptMs);
   const sleep = async (ms: number): Promise<void> => {
-    // The probers on n1 write again; there are none on n3.
+    // The probers on n1 write again; n3 has no probers.
     if (sleptMs === 0) await write([record()]);
     sleptMs += ms;
   };
@@ -148,7 +148,7 @@ it('does not hold where the probers of a node are silent themselves', async () =
     const { checkGates } = activitiesOf(lab(), undefined, undefined, sleep);
     await expect(checkGates(gateTarget({}, { nodes: ['n1', 'n3'] }))).rejects.toMatchObject({
       type: 'GateBreached',
-      // Nothing else: those on n1 have written.
+      // No other node: those on n1 have written.
       message: expect.stringMatching(/^.*the probers on n3 do not write their ledger any more$/) as string,
     });
   } finally {
@@ -156,7 +156,10 @@ it('does not hold where the probers of a node are silent themselves', async () =
   }
 });
 
-/** Answers with a status and a body, and counts. A Prometheus is not to be had here: this speaks its documented format. */
+/**
+ * Serves responses with a status and a body. No real Prometheus is available here: this server uses its documented
+ * format.
+ */
 async function serve(answer: () => { status: number; body?: object }): Promise<string> {
   const server = createServer((_, response) => {
     const { status, body } = answer();

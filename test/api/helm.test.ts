@@ -44,7 +44,7 @@ it('tells what Helm said when it fails', async () => {
 });
 
 describe('a release that a dead Helm left pending', () => {
-  /** What Helm has written when it is killed: its record says that it is at work, since a while ago. */
+  /** Creates the record that Helm leaves when it is killed: an operation in progress, started some time ago. */
   async function leavePending(status: string, revision: number): Promise<void> {
     const name = `sh.helm.release.v1.cilium.v${revision}`;
     const secret = await get<V1Secret>(lab(), 'secret', '-n', 'kube-system', name);

@@ -9,14 +9,15 @@ import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /**
- * What somebody types by mistake, or on purpose, through the Temporal CLI: each is answered with a type and a reason, and
- * nothing is changed. At last everything that Temporal and the worker have kept is searched for what is nobody's business.
+ * Input that somebody enters by mistake or on purpose, through the Temporal CLI: each is rejected with a type and a
+ * reason, and nothing is changed. At the end, all data that Temporal and the worker have stored is searched for
+ * confidential values.
  */
 const lab = useLab({ nodes: 0 });
 let temporal: TemporalServer;
 let before: string;
 
-/** A Secret of the cluster that no answer may hold. */
+/** A Secret of the cluster that no answer may contain. */
 const clusterSecret = 'c1uster-secret-va1ue';
 
 beforeAll(async () => {
@@ -27,7 +28,7 @@ beforeAll(async () => {
   before = await settled(everything);
 });
 
-/** What is there that a migration could have changed. */
+/** Returns the names of the objects that a migration could have changed. */
 function everything(): Promise<string> {
   const kinds = 'namespaces,nodes,daemonsets,deployments,configmaps,secrets,crds,clusterroles,serviceaccounts';
   return lab().kubectl(
@@ -44,7 +45,7 @@ const key = '-----BEGIN RSA PRIVATE KEY-----\nMIIEvq1w2e3\n-----END RSA PRIVATE 
 const token = 'eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJzeXN0ZW06bm9kZTphIn0.c2lnbmF0dXJlLXBhcnQ';
 const nested = (depth: number): unknown => JSON.parse(`${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`) as unknown;
 
-/** What it is, the input, and what the answer names. All of it is refused as InvalidInput unless said otherwise. */
+/** Description, input, and text of the answer. All inputs are rejected as InvalidInput unless another type is given. */
 const inputs: [what: string, input: () => unknown, named: string | RegExp, type?: string][] = [
   ['null', () => null, 'the input'],
   ['a number', () => 7, 'the input'],
@@ -168,7 +169,7 @@ it.each(inputs)('refuses %s', async (_what, input, named, type = 'InvalidInput')
     type: type === 'any' ? (expect.any(String) as string) : type,
   });
   expect(failure?.message).toMatch(named);
-  // However much was sent.
+  // Regardless of the size of the input.
   expect(failure?.message.length).toBeLessThan(20_000);
 });
 
@@ -179,7 +180,7 @@ it('refuses what is too large for Temporal itself', async () => {
   await expect(temporal.cli(...start, '--workflow-id', 'huge', '--input-file', file)).rejects.toThrow(/size|larger/i);
 });
 
-/** Signals are taken by a migration that runs; this one waits for an API server that never answers. */
+/** A running migration accepts signals; this one waits for an API server that never answers. */
 it('takes every message that makes no sense without harm, and never shows what looks like a secret', async () => {
   const id = 'hostile/messages';
   const blocked = JSON.stringify({ cluster: 'nowhere' });
@@ -230,7 +231,7 @@ it('has kept nothing of a kubeconfig, and no secret, beyond what was sent to Tem
     const { events } = JSON.parse(shown) as { events: Event[] };
     const plain = (part: unknown): string => withPayloads(JSON.stringify(part));
     for (const secret of secrets) expect(plain(events)).not.toContain(secret);
-    // What somebody sent is in the event that brought it; it must be in no other.
+    // The sent text is in the event of its message; it must be in no other event.
     const ours = events.filter(
       (event) =>
         event.workflowExecutionStartedEventAttributes === undefined &&
@@ -243,7 +244,8 @@ it('has kept nothing of a kubeconfig, and no secret, beyond what was sent to Tem
 });
 
 it('shows neither in details, nor in answers to queries', async () => {
-  // A run that goes on: the plan's approval is out of reach without nodes, so it is one that is started and asked at once.
+  // A running migration: without nodes it never waits for the plan's approval, so this one is started and queried at
+  // once.
   const id = 'hostile/details';
   const start = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', 'cni-migration'];
   const signal = ['--signal-name', 'approve', '--signal-input', JSON.stringify({ node: token })];

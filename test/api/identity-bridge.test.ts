@@ -59,7 +59,7 @@ async function startBridge(name: string): Promise<void> {
   });
 }
 
-/** Makes a pod that runs, with an address, as the kubelet would tell it. */
+/** Creates a running pod with an address, as a kubelet would report it. */
 async function runPod(name: string, ip: string, more: Parameters<typeof barePod>[3] = {}): Promise<V1Pod> {
   await apply(lab(), barePod('shop', name, 'n1', more));
   await setStatus(name, { phase: 'Running', hostIP: '192.168.1.1', podIP: ip, podIPs: [{ ip }] });
@@ -161,7 +161,7 @@ it('takes an identity that is there, gives pods with the same labels the same on
   }
   expect(ids.slice(0, 2)).toEqual([4711, 4711]);
   expect(ids[2]).not.toBe(4711);
-  // What was marked for deletion is in use again.
+  // The identity that was marked for deletion is in use again.
   expect((await identity(4711)).metadata?.annotations?.['io.cilium.heartbeat']).toBeUndefined();
 });
 
@@ -186,7 +186,7 @@ it('makes again what somebody removes, and removes what is not needed any more',
   await setStatus('store', { phase: 'Succeeded' });
   await untilEndpoint(pod, isGone);
   const web = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'web');
-  // Calico's plugin says so when it takes the pod's network away.
+  // Calico's plugin sets this annotation when it removes the pod's network.
   await lab().kubectl('-n', 'shop', 'annotate', 'pod', 'web', 'cni.projectcalico.org/podIP=');
   await untilEndpoint(web, isGone);
   const api = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'api-1');
@@ -199,7 +199,7 @@ it('leaves alone pods on Cilium and on the host’s network, and tells Calico th
   const onHost = await runPod('host', '192.168.1.1', { spec: { hostNetwork: true } });
   await apply(lab(), barePod('shop', 'fresh', 'n1'));
   const fresh = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'fresh');
-  // As its agent makes it, before the kubelet knows the address.
+  // As its agent creates it, before the kubelet knows the address.
   await apply(lab(), {
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumEndpoint',
@@ -223,7 +223,7 @@ it('leaves alone pods on Cilium and on the host’s network, and tells Calico th
 it('goes on when the one that acts is killed, before its lease ends', async () => {
   await startBridge('second');
   bridges[0]?.kill('SIGKILL');
-  // The lease never ends: it is renewed in the name of the one that was killed.
+  // The lease never expires: it is renewed in the name of the killed process.
   const renewed = async (): Promise<string> => {
     const lease = ['-n', 'cni-live-migration', 'lease', 'identity-bridge'];
     const renewTime = new Date().toISOString().replace('Z', '000Z');
@@ -248,6 +248,6 @@ it('is removed with all that it made, and with nothing else', async () => {
   expect(items.map(({ metadata }) => metadata?.name)).toEqual(['fresh']);
   const annotation = async (name: string): Promise<string | undefined> =>
     (await get<V1Pod>(lab(), 'pod', '-n', 'shop', name)).metadata?.annotations?.['cni.projectcalico.org/podIP'];
-  // Canal's own stay with its pods.
+  // Canal's own annotations stay on its pods.
   expect([await annotation('fresh'), await annotation('late')]).toEqual([undefined, '10.244.1.50/32']);
 });

@@ -52,6 +52,6 @@ it('is taken over from a holder that has ended, by one of two', async () => {
   const outcomes = await Promise.allSettled([acquireLock(holder('2')), acquireLock(holder('3', 'cni-migration/b'))]);
   expect(outcomes.some(({ status }) => status === 'fulfilled')).toBe(true);
   const winners = outcomes.filter(({ status }) => status === 'fulfilled').length;
-  // The later one may have come when the first was there already, which "has ended" here.
+  // The later one may have come after the first one took the lock; here, that holder "has ended" too.
   expect(await held()).toMatch(winners === 2 ? /[23]$/ : /^cni-migration\/[ab] [23]$/);
 });

@@ -49,7 +49,7 @@ it('tells of all nodes, or only of those that are not as the caller knows them',
     { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-4', labels: label } }
   );
   await untilAccount(lab(), 'default');
-  // A pod on Canal, on each of the flipped nodes.
+  // A pod on Canal on each of the flipped nodes.
   for (const name of ['seen-3', 'seen-4']) {
     await apply(lab(), barePod('default', `on-${name}`, name));
     const status = { phase: 'Running', podIP: '10.244.7.7', podIPs: [{ ip: '10.244.7.7' }] };
@@ -70,7 +70,7 @@ it('tells of all nodes, or only of those that are not as the caller knows them',
   ]);
   const known = digestOf(all);
   expect(await observeNodes({ ...request, known, pods: ['seen-3', 'seen-4'] })).toEqual({ groups: [], buckets: [] });
-  // Pods of nodes that the caller does not ask about are not looked at.
+  // Pods of nodes that the caller does not ask for are not read.
   const some = await observeNodes({ ...request, pods: ['seen-3'] });
   expect(seen(ungrouped(some.groups)).slice(2)).toEqual([
     ['seen-3', true, 1],

@@ -45,7 +45,7 @@ const digestOfList = async (): Promise<string> =>
     .update(await readFile(path.join(bundle, listFile)))
     .digest('hex');
 
-/** Makes the two tools in a process of its own. */
+/** Creates the two tools in a process of its own. */
 async function makeTools(location: string, variables: Readonly<Record<string, string>> = {}): Promise<SampleOutcome> {
   const env = {
     ...process.env,
@@ -58,11 +58,11 @@ async function makeTools(location: string, variables: Readonly<Record<string, st
   return JSON.parse(await run('node', [script, key, 'first', 'second'], { env })) as SampleOutcome;
 }
 
-/** What is reported beside the start and the end of each tool. */
+/** Returns the reported lines except the start and the end of each tool. */
 const problemsOf = ({ lines }: SampleOutcome): string[] =>
   lines.filter((line) => !/^\s+\d+:\d\d {2}|^(building|unpacking) \d/.test(line));
 
-/** What is reported of a tool that was begun with and given up, beside its start and its end. */
+/** Returns the reported lines about a tool that was started and given up, except its start and its end. */
 const reasonsOf = ({ lines }: SampleOutcome, name: string): string[] =>
   lines.filter((line) => line.includes(name) && !/: (started|built in|unpacked in|NOT unpacked)/.test(line));
 

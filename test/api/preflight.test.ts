@@ -13,7 +13,7 @@ const lab = useLab({ nodes: 0 });
 const nodes = ['n1', 'n2', 'n3'];
 const namespace = 'shop';
 
-/** Runs one check as the administrator, without pods on nodes: those that need them are tested in test/lab. */
+/** Runs one check as the administrator, without pods on nodes: checks that need such pods are tested in test/lab. */
 async function check(name: CheckName, more: Partial<MigrationRequest> = {}): Promise<CheckOutcome> {
   const request = labMigrationRequest(lab(), 'every-node', { nodePods: false, ...more });
   const parsed = parseInput(request);
@@ -27,7 +27,7 @@ const nodeInfo = { operatingSystem: 'linux', architecture: 'amd64', kernelVersio
 
 async function setNode(name: string, status: object = {}): Promise<void> {
   const whole = {
-    // A heartbeat that does not move for 50 s is one that a kubelet stopped to send.
+    // A heartbeat that does not change for 50 s means that the kubelet no longer sends it.
     conditions: [
       { type: 'Ready', status: 'True', reason: 'x', message: 'x', lastHeartbeatTime: new Date().toISOString() },
     ],
@@ -61,11 +61,11 @@ async function patchStatus(kind: string, name: string, status: object, ...where:
   );
 }
 
-/** Says of every pod what its kubelet would: there is none. */
+/** Sets the status of every pod as its kubelet would: there is no kubelet. */
 async function allReady(): Promise<void> {
   for (const { metadata } of (await get<V1PodList>(lab(), 'pods', '-A')).items) {
     const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
-    // One that has gone meanwhile needs nothing said of it.
+    // A pod that has been deleted meanwhile needs no status.
     await patchStatus('pod', metadata?.name ?? '', status, '-n', metadata?.namespace ?? '').catch((error: unknown) => {
       if (!(error instanceof Error) || !error.message.includes('NotFound')) throw error;
     });
@@ -83,7 +83,7 @@ beforeAll(async () => {
   }
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   await lab().kubectl('wait', '--for=condition=Established', 'crd/ippools.crd.projectcalico.org', '--timeout=60s');
-  // Without these, no pod is admitted.
+  // Without these service accounts, no pod is admitted.
   for (const one of ['kube-system', namespace]) {
     await lab().kubectl('wait', '--for=create', 'serviceaccount/default', '-n', one, '--timeout=60s');
   }
@@ -97,7 +97,7 @@ beforeAll(async () => {
   await allReady();
 });
 
-// There is no kubelet that would say so.
+// There is no kubelet that would set the status.
 beforeEach(async () => {
   for (const name of nodes) await setNode(name);
 });
@@ -139,7 +139,7 @@ const budget = (name: string, spec: object) => ({
   metadata: { name, namespace },
   spec: { selector: { matchLabels: { app: 'web' } }, ...spec },
 });
-/** A pod that a controller is said to own, so that it could be evicted. */
+/** Returns a pod that a controller seems to own, so that it could be evicted. */
 const ownedPod = (name: string, spec: object = {}, extra: object = {}) => {
   const pod = barePod(namespace, name, 'n1', { labels: { app: 'web' }, spec }) as { metadata: object };
   const owner = { apiVersion: 'apps/v1', kind: 'StatefulSet', name: 'x', uid: 'no-such-uid', controller: true };
@@ -163,7 +163,7 @@ const webhook = (resource: string) => ({
       admissionReviewVersions: ['v1'],
       clientConfig: { service: { name: 'guard', namespace } },
       rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['DELETE'], resources: [resource] }],
-      // Not of any namespace that there is: it must not get in the way of this test.
+      // No existing namespace: the policy must not affect this test.
       namespaceSelector: { matchLabels: { nowhere: 'x' } },
     },
   ],
@@ -185,7 +185,7 @@ interface Case {
   what: string;
   /** Objects that make it block; removed afterwards. */
   objects?: object[];
-  /** Or whatever else makes it block, and how that is undone. */
+  /** Another way to make it block, and how that is undone. */
   make?: () => Promise<unknown>;
   undo?: () => Promise<unknown>;
   input?: Partial<MigrationRequest>;
@@ -492,7 +492,7 @@ const cases: Case[] = [
   },
 ];
 
-/** Has every pod of Canal made anew, which takes a kubelet otherwise. */
+/** Has every pod of Canal recreated, which otherwise takes a kubelet. */
 async function untilCanalIsBack(): Promise<void> {
   const deadline = Date.now() + timeLimits.clusterChange;
   for (;;) {
@@ -508,7 +508,7 @@ async function untilCanalIsBack(): Promise<void> {
   }
 }
 
-/** What the API server takes a moment to notice. */
+/** Repeats a check until it has a verdict: the API server notices some changes with a delay. */
 async function until(name: CheckName, verdict: string, input?: Partial<MigrationRequest>): Promise<CheckOutcome> {
   const deadline = Date.now() + timeLimits.clusterChange;
   for (;;) {
@@ -573,7 +573,7 @@ it('permissions: blocks for a user who lacks rights, and passes for an administr
   const [rights, other] = await activitiesOf(lab(), kubeconfig).runPreflight({ input: input.input, only });
   expect(rights).toMatchObject({ verdict: 'block' });
   expect(rights?.evidence[0]).toContain('patch nodes');
-  // A check that the worker may not make blocks too, and says why.
+  // A check that lacks a permission of the worker blocks too, and says why.
   expect(other).toMatchObject({ verdict: 'block' });
   expect(other?.evidence[0]).toContain('give the worker this permission');
 });

@@ -16,7 +16,7 @@ it('builds a tool from nothing that has the digest in the committed list', async
       await run('node', [script, path.join(scratch, 'bundle'), 'cni-plugins'], { env })
     ) as PackedBundle;
 
-    // After a change of that tool, its new entry belongs into lab/tools/prebuilt.json: it is what was received here.
+    // After a change of that tool, copy its new entry into lab/tools/prebuilt.json: it is the received value.
     expect(archives).toEqual((await readCommittedList()).filter(({ name }) => name === 'cni-plugins'));
   } finally {
     await rm(scratch, { recursive: true, force: true });

@@ -12,8 +12,8 @@ import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /**
- * docker-compose.yml, without containers: each service's program, with the environment and the command that the file gives
- * it, in the file's order. Only addresses and ports differ.
+ * docker-compose.yml without containers: each service's program, with the environment and the command that the file
+ * specifies, in the file's order. Only addresses and ports differ.
  */
 const lab = useLab({ nodes: 0 });
 
@@ -80,7 +80,7 @@ it('sets the schema up, and finds it so the next time', async () => {
   await stack.runOnce('temporal-schema');
   const versions = async (): Promise<string> => stack.psql('SELECT curr_version FROM schema_version');
   const query = 'SELECT count(*) FROM pg_database WHERE datname LIKE $$temporal%$$';
-  // The database that is called like its user is there from the start.
+  // The database with the name of its user exists from the start.
   expect((await stack.psql(query)).trim()).toBe('2');
   const before = await versions();
   expect(before.trim()).toMatch(/^\d+\.\d+$/);

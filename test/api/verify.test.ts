@@ -7,7 +7,7 @@ import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
-/** There is no kubelet: the tests say what one would. */
+/** There is no kubelet: the tests set the status as one would. */
 const lab = useSharedControlPlane();
 const name = 'verify-one';
 
@@ -23,7 +23,10 @@ async function startProber(pod: string, ip: string): Promise<void> {
   await tell(pod, { phase: 'Running', ...at(ip) });
 }
 
-/** Waits for a pod that checks, other than an earlier one. @returns its uid and its checks. */
+/**
+ * Waits for a pod that runs checks, other than an earlier one.
+ * @returns its uid and its checks.
+ */
 async function untilChecking(not?: string): Promise<{ uid: string | undefined; checks: string }> {
   let pod: V1Pod | undefined;
   const there = async (): Promise<boolean> => {

@@ -10,8 +10,8 @@ import { WorkflowServer } from '../support/workflow-server.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /**
- * What an operator sees of a migration in Temporal's own Web UI, in a real browser. With SCREENSHOTS=folder it keeps what it
- * sees: `npm run docs:screenshots` makes those of the documentation.
+ * The view that an operator has of a migration in Temporal's own Web UI, in a real browser. With SCREENSHOTS=folder the
+ * test keeps screenshots: `npm run docs:screenshots` creates those of the documentation.
  */
 const server = new WorkflowServer({ uiPort: freePort });
 let browser: TestBrowser;
@@ -38,7 +38,7 @@ const workflows = (query: string): string =>
   `${server.webUi}/namespaces/default/workflows?query=${encodeURIComponent(query)}`;
 const open = (url: string) => page.goto(url, { waitUntil: 'networkidle2', timeout: timeLimits.serviceStart });
 
-/** Clicks what is called so. */
+/** Clicks the button with this name. */
 async function click(name: string): Promise<void> {
   await page.locator(`::-p-aria([name="${name}"][role="button"])`).click();
 }
@@ -70,7 +70,7 @@ it('shows where a migration is, what it waits for, and the command that ends the
     await untilShows(page, 'prod: Canal to Cilium');
     await untilShows(page, 'Waiting for approval of node node2');
     await untilShows(page, `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve`);
-    // As a table, not as the characters that Markdown writes it with.
+    // As a table, not as the characters of its Markdown source.
     expect(await textOf(page)).not.toContain('|---|');
     await screenshot('details');
 

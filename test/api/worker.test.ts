@@ -17,7 +17,7 @@ const lab = useLab({ nodes: 0 });
 let temporal: TemporalServer;
 beforeAll(async () => {
   temporal = await startTemporal(lab());
-  // Canal without nodes: a migration comes as far as its checks.
+  // Canal without nodes: a migration gets as far as its checks.
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
 });
 
@@ -46,7 +46,7 @@ describe('when it boots', () => {
     expect(first).toMatch(/no namespace "ops".*\n?code 1/s);
     const commandIn = (said: string): string[] => /temporal (operator .*)/.exec(said)?.[1]?.split(' ') ?? [];
     await temporal.cli(...commandIn(first));
-    // A server caches which namespaces there are.
+    // A server caches the existing namespaces.
     let second = '';
     const lacks = async (): Promise<boolean> => {
       second = await checkOnly(inNew);
@@ -91,7 +91,7 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
   const { hostname, port } = new URL(apiServer);
   const scratch = path.join(processesDir, 'scratch');
   await mkdir(scratch);
-  // What a pod finds, in a mount namespace of its own. The checkout may be anywhere else, under /tmp too.
+  // The files of a pod, in its own mount namespace. The checkout may be anywhere else, under /tmp too.
   const script = `mount -t tmpfs tmpfs /run && d=/run/secrets/kubernetes.io/serviceaccount && mkdir -p $d
     mount --bind "$0" $d && "$1" "$2" --check 2>&1 && "$3" list --kubeconfig "$TMPDIR"/cni-migration-*/kubeconfig --namespace kube-system`;
   const main = path.join(projectDir, 'worker', 'main.ts');
@@ -151,7 +151,7 @@ describe('traces', () => {
   let collector: Server;
   const bodies: Buffer[] = [];
   beforeAll(async () => {
-    // Speaks enough of OTLP over HTTP: it takes everything.
+    // Implements enough of OTLP over HTTP: it accepts everything.
     collector = createServer((request, response) => {
       request.on('data', (chunk: Buffer) => bodies.push(chunk));
       request.on('end', () => response.writeHead(200, { 'Content-Type': 'application/json' }).end('{}'));
