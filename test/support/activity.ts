@@ -5,12 +5,12 @@ import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import type { IsOpen } from '../../activities/cluster/lock.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 
-// Failures are what many of these tests are about.
+// Failures are the subject of many of these tests.
 const logger = new DefaultLogger('ERROR');
 
 /**
- * The real activities on a lab's cluster, each call in an activity environment of its own.
- * @param sleep what happens when an activity sleeps, in place of the time that passes. @default it sleeps
+ * Returns the real activities on a lab's cluster, each call in its own activity environment.
+ * @param sleep replaces the sleeps of activities. @default they sleep
  */
 export function activitiesOf(
   lab: Lab,

@@ -9,7 +9,7 @@ import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { DebianRoot } from './debian-root.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** A real Chromium without a window, in a root file system of its own. */
+/** A real Chromium without a window, in its own root file system. */
 export class TestBrowser {
   private readonly dir: string;
   private readonly browser: Browser;
@@ -48,7 +48,7 @@ export class TestBrowser {
   }
 }
 
-/** The text that a page shows, that of its frames included: Temporal's Web UI shows Markdown in one. */
+/** Returns the text that a page shows, including that of its frames: Temporal's Web UI shows Markdown in one. */
 export async function textOf(page: Page): Promise<string> {
   const texts = await Promise.all(
     page
@@ -60,7 +60,7 @@ export async function textOf(page: Page): Promise<string> {
   return texts.join('\n');
 }
 
-/** Waits until a page shows some words. */
+/** Waits until a page shows a text. */
 export async function untilShows(page: Page, words: string): Promise<void> {
   await until(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), {
     timeoutMs: timeLimits.localChange,

@@ -4,7 +4,7 @@ import { readText } from './reads.ts';
 
 const kinds = 'namespaces,pods,daemonsets,services,configmaps,secrets,serviceaccounts,leases,crds,clusterroles,roles';
 
-/** What a test could leave behind in a cluster and on its nodes: names of objects, and traces of networks. */
+/** Returns what a test could leave behind in a cluster and on its nodes: names of objects, and remains of networks. */
 export async function clusterState(lab: Lab): Promise<string[]> {
   const objects = (await readText(lab, 'get', kinds, '-A', '-o', 'name')).split('\n').filter(Boolean).sort();
   const { layout } = lab;

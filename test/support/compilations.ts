@@ -1,14 +1,14 @@
 import { runInside } from '../../lab/machine/machine.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 
-/** How often the agents of a lab found a program compiled, and how often they compiled one. */
+/** How often the agents of a lab found a program that was already compiled, and how often they compiled one. */
 export interface Compilations {
   found: number;
   compiled: number;
 }
 
 /**
- * Reads what the compilers of the lab's own nodes have logged (ccache's CCACHE_STATSLOG, lab/images/cilium-clang.sh). The
+ * Reads the logs of the compilers on the lab's own nodes (ccache's CCACHE_STATSLOG, lab/images/cilium-clang.sh). The
  * statistics of the compiled folder itself count all labs of the machine.
  */
 export async function compilationsOf({ layout }: Lab): Promise<Compilations> {

@@ -11,7 +11,7 @@ import type { Catalogue } from '../../lab/tools/catalogue.ts';
 import { DebianRoot } from './debian-root.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** What a service of docker-compose.yml is given. */
+/** Settings of a service in docker-compose.yml. */
 export interface ComposeService {
   environment?: Record<string, string>;
   entrypoint?: string[];
@@ -22,22 +22,22 @@ export interface ComposeService {
   volumes?: { type: string; source: string; target: string; read_only?: boolean }[];
 }
 
-/** Values for what docker-compose.yml wants to be told. */
+/** Values of the variables that docker-compose.yml requires. */
 export const composeEnvironment = { POSTGRES_PASSWORD: 'compose-secret-1', WORKER_FILES: '/tmp' };
 
 /**
  * Temporal's server and its database as in docker-compose.yml, without containers: each service's program, with the
- * environment and the command that the file gives it. Only addresses and ports differ.
+ * environment and the command that the file specifies. Only addresses and ports differ.
  */
 export class ComposeStack {
   readonly services: Record<string, ComposeService>;
-  /** Where Temporal's frontend answers. */
+  /** Address of Temporal's frontend. */
   readonly address: string;
   private readonly catalogue: Catalogue;
   private readonly dir: string;
   private readonly database: DebianRoot;
   private readonly dbPort: string;
-  /** The server's own ports, which are no business of anybody else. */
+  /** Ports that only the server itself uses. */
   private readonly serverPorts: Record<string, string>;
 
   private constructor(
@@ -56,7 +56,10 @@ export class ComposeStack {
     this.database = new DebianRoot(path.join(dir, 'db'), catalogue.postgresqlLayers, 'postgres:postgres');
   }
 
-  /** Reads the file; nothing runs yet. @param dir for what its programs write. */
+  /**
+   * Reads the file; nothing runs yet.
+   * @param dir folder for the output of its programs.
+   */
   static async read(catalogue: Catalogue, dir: string): Promise<ComposeStack> {
     const text = await readCompose(catalogue, composeEnvironment);
     const { services } = JSON.parse(text) as { services: Record<string, ComposeService> };
@@ -69,7 +72,7 @@ export class ComposeStack {
     return new ComposeStack(catalogue, dir, services, await freePort(), serverPorts);
   }
 
-  /** What a service is given, with the addresses of here in the place of those of its network. */
+  /** Returns the environment of a service, with local addresses instead of those of the service's network. */
   environmentOf(service: string): Record<string, string> {
     const given = this.services[service]?.environment ?? {};
     const here = Object.entries(given).map(([name, value]) => [
@@ -92,7 +95,7 @@ export class ComposeStack {
     await database.run(`${bin}/initdb`, '-D', '/tmp/data', '--username', user, '--auth', 'trust');
     const options = ['-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories='];
     await database.start('postgresql', `${bin}/postgres`, '-D', '/tmp/data', '-p', dbPort, ...options);
-    // The file's own health check.
+    // The health check of the file.
     const check = ['pg_isready', '--host', '127.0.0.1', '--port', dbPort, '--username', 'temporal'];
     const answers = (): Promise<boolean> =>
       database.run(...check).then(
@@ -124,7 +127,7 @@ export class ComposeStack {
     return child;
   }
 
-  /** Starts all of it in the file's order, but for its worker. */
+  /** Starts all services in the file's order, except its worker. */
   async start(): Promise<void> {
     await this.startDatabase();
     await this.runOnce('temporal-schema');
@@ -132,7 +135,7 @@ export class ComposeStack {
     await this.runOnce('temporal-namespace');
   }
 
-  /** Asks the database. */
+  /** Runs a query on the database. */
   psql(query: string): Promise<string> {
     return this.database.run('psql', '--host', '127.0.0.1', '--port', this.dbPort, '-U', 'temporal', '-Atc', query);
   }
@@ -142,14 +145,14 @@ export class ComposeStack {
     return run(this.catalogue.bin('temporal'), ['--address', this.address, ...args]);
   }
 
-  /** Ends what runs. */
+  /** Stops all running services. */
   async stop(): Promise<void> {
     await stopProcesses(this.dir);
     await stopProcesses(path.join(this.dir, 'db'));
   }
 }
 
-/** A Compose file as the reference implementation of the Compose specification reads it, as JSON. */
+/** Returns a Compose file as JSON, as the reference implementation of the Compose specification reads it. */
 export function readCompose(
   catalogue: Catalogue,
   env: NodeJS.ProcessEnv,
@@ -161,7 +164,9 @@ export function readCompose(
   });
 }
 
-/** A free port that PostgreSQL's schema of Temporal has room for: its servers' ports are signed numbers of 16 bits. */
+/**
+ * Returns a free port that fits into PostgreSQL's schema of Temporal: its servers' ports are signed numbers of 16 bits.
+ */
 async function lowPort(): Promise<string> {
   for (;;) {
     const port = randomInt(20_000, 32_000);

@@ -5,13 +5,13 @@ import { run } from '../../lab/process.ts';
 
 const script = path.join(import.meta.dirname, 'debian-root.sh');
 
-/** Debian packages that no test may leave on this machine: programs of them run in a root file system of their own. */
+/** Debian packages that no test may leave on this machine: their programs run in a separate root file system. */
 export class DebianRoot {
   private readonly dir: string;
   private readonly layers: readonly string[];
   private readonly user: string;
 
-  /** @param dir of this root: what its programs write stays there; `share` in it is their `/share`. */
+  /** @param dir folder of this root: its programs write only there; `share` in it is their `/share`. */
   constructor(dir: string, layers: readonly string[], user: string) {
     this.dir = dir;
     this.layers = layers;

@@ -7,13 +7,13 @@ import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** A Temporal dev server for one test file: the server that people run, with its data in memory. */
+/** A Temporal dev server for one test file: a real server, with its data in memory. */
 export interface DevServer {
   address: string;
   stop: () => Promise<void>;
 }
 
-/** So many ports are tried: another process may take a free port before the server does. */
+/** Maximum number of ports to try: another process may take a free port before the server does. */
 const maxStarts = 3;
 
 /**
@@ -78,7 +78,7 @@ async function answersOrEnded(address: string, child: ChildProcess): Promise<boo
 async function stop(child: ChildProcess): Promise<void> {
   if (hasEnded(child)) return;
   const ended = once(child, 'exit');
-  // Its data is in memory: there is nothing to end in order.
+  // Its data is in memory: a graceful stop is unnecessary.
   child.kill('SIGKILL');
   await ended;
 }

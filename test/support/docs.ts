@@ -9,7 +9,7 @@ export interface Page {
   text: string;
 }
 
-/** Every page that people read. */
+/** Returns every page of the documentation. */
 export async function pages(): Promise<Page[]> {
   const inDocs = (await readdir(path.join(projectDir, 'docs'), { recursive: true })).map((file) =>
     path.join('docs', file)
@@ -18,7 +18,7 @@ export async function pages(): Promise<Page[]> {
   return Promise.all(files.map(async (file) => ({ file, text: await readFile(path.join(projectDir, file), 'utf8') })));
 }
 
-/** The command lines that a page tells readers to type, each on one line. */
+/** Returns the command lines that a page asks readers to type, each on one line. */
 export function commandsOf({ text }: Page): string[] {
   return [...text.matchAll(/^ *```sh\n([\s\S]*?)^ *```$/gm)].flatMap(([, block = '']) =>
     block

@@ -11,7 +11,7 @@ import { runWorker } from '../../worker/run.ts';
  */
 const deaths = process.env['DEATHS'] ?? '';
 
-/** Between two heartbeats, in ms: several of them fit into the heartbeat timeout of impatient-workflows.ts. */
+/** Interval between two heartbeats, in ms: several of them fit into the heartbeat timeout of impatient-workflows.ts. */
 const heartbeatEveryMs = 400;
 
 function dieAround(activities: Activities): Activities {
@@ -25,7 +25,7 @@ function dieAround(activities: Activities): Activities {
         const beats = setInterval(() => context.heartbeat(), heartbeatEveryMs);
         try {
           const result = await run(...args);
-          // Not when it failed: then there is no effect to die after.
+          // Not when the activity failed: then it has no effect after which to die.
           dieOnce(`after ${name}`);
           return result;
         } finally {
@@ -37,10 +37,10 @@ function dieAround(activities: Activities): Activities {
   return Object.fromEntries(wrapped) as Activities;
 }
 
-/** Dies, unless a worker has died here before. */
+/** Ends the process with SIGKILL unless a worker has already died here. */
 function dieOnce(where: string): void {
   try {
-    // Of several workers that come here at the same time, one alone creates the file.
+    // When several workers come here at the same time, only one creates the file.
     closeSync(openSync(path.join(deaths, where), 'wx'));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
@@ -54,7 +54,7 @@ await runWorker(await readWorkerConfig(process.env), {
   wrap: dieAround,
   timing: {
     maxHeartbeatThrottleInterval: `${heartbeatEveryMs} ms`,
-    // Workflow tasks of a dead worker go to the other one.
+    // Workflow tasks of a dead worker are given to the other one.
     stickyQueueScheduleToStartTimeout: '1 second',
   },
 });

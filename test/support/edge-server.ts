@@ -42,10 +42,10 @@ export async function waitForEdgeServers(lab: Lab): Promise<void> {
   await lab.kubectl('-n', 'edge', 'rollout', 'status', 'daemonset/edge', '--timeout=300s');
 }
 
-/** What an edge server with its host port and its bandwidth limit looks like from outside. */
+/** State of an edge server whose host port and bandwidth limit work, as seen from outside. */
 export const servingEdge = { answer: '200', shaped: true };
 
-/** Calls the host port of a node from another machine, and looks for the bandwidth limit of its pod. */
+/** Calls the host port of a node from another machine, and checks the bandwidth limit of its pod. */
 export async function edgeOf(lab: Lab, node: string): Promise<typeof servingEdge> {
   const { layout } = lab;
   const other = layout.nodeNames.find((name) => name !== node) ?? '';

@@ -17,35 +17,35 @@ export interface FakeNode {
   ready: boolean;
   cordoned: false | 'by us' | 'by others';
   flipped: boolean;
-  /** Which network its pods are on. */
+  /** Network of its pods. */
   pods: 'source' | 'target';
-  /** Which network its new pods get. */
+  /** Network of its new pods. */
   cni: 'source' | 'target';
   bootId: number;
 }
 
-/** What a test makes of the fake. */
+/** Options of {@link fakeCluster}. */
 interface FakeOptions {
   nodes?: (string | (Partial<FakeNode> & { name: string }))[];
   facts?: Partial<ClusterFacts>;
   /** Outcomes of the checks. */
   checks?: CheckOutcome[];
-  /** What becomes of policies. */
+  /** Returns the report about policies. */
   policies?: () => PolicyReport;
   /** Called before an activity takes effect; may throw, or take time. */
   before?: (activity: string, node: string | undefined) => void | Promise<void>;
-  /** What a round of a drain leaves. */
+  /** Returns the pods that a round of a drain leaves. */
   left?: (node: string, forcedPods: readonly string[]) => Blocker[];
-  /** Has a round that leaves something take its time. */
+  /** Lets time pass in a round that leaves pods. */
   pass?: (seconds: number) => Promise<unknown>;
 }
 
 const noPolicies: PolicyReport = { counts: {}, flows: 0, equal: 0, policies: [], more: 0 };
 
 /**
- * A cluster as far as workflows see it: which calls came, in which order, and what nodes look like after them. It stands
- * in for the activities in tests of the workflows' own logic; the activities are tested against a real API server. It
- * refuses what must never happen, so that every test of a workflow looks for that too.
+ * Returns a cluster as far as workflows see it: the received calls, their order, and the resulting state of the nodes.
+ * It replaces the activities in tests of the workflows' own logic; the activities are tested against a real API server.
+ * It records violations of rules that must always hold, so that every test of a workflow checks those too.
  */
 export function fakeCluster({
   nodes = ['a', 'b', 'c'],
@@ -252,7 +252,7 @@ export function fakeCluster({
       await call(`${daemonSets ? 'recycle' : 'drain'} to ${to}`, name);
       const node = get(name);
       must(node.cordoned !== false || daemonSets, 'drained without a cordon');
-      // Pods that are on the right network already are no matter of a drain.
+      // Pods that are already on the right network do not concern a drain.
       const blockers = node.pods === to ? [] : (left?.(name, forcedPods) ?? []);
       if (blockers.length > 0 && roundSeconds > 0) await beating(Promise.resolve(pass?.(roundSeconds)));
       if (blockers.length === 0 && daemonSets) node.pods = node.cni;
@@ -307,23 +307,23 @@ export function fakeCluster({
     };
   }
 
-  /** Nodes that are cordoned, by whomever. */
+  /** Returns the names of cordoned nodes, regardless of who cordoned them. */
   const cordoned = (): string[] =>
     [...state.values()].filter((node) => node.cordoned !== false).map(({ name }) => name);
   return { activities, calls, broken, nodes: state, system, add, cordoned };
 }
 
-/** Waits as an activity does that watches something, until it is cancelled. */
+/** Waits until a condition holds or the activity is cancelled, like an activity that watches something. */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await beating(new Promise((resolve) => setTimeout(resolve, 20)));
 }
 
-/** Waits as an activity does until it hears of its cancellation. */
+/** Waits until the activity is cancelled. */
 export async function untilCancelled(): Promise<void> {
   await beating(new Promise(() => undefined)).catch(() => undefined);
 }
 
-/** Waits as an activity does: with heartbeats, by which it hears of its cancellation. */
+/** Waits as an activity does: with heartbeats, which deliver its cancellation. */
 async function beating<T>(work: Promise<T>): Promise<T> {
   heartbeat();
   const beat = setInterval(() => heartbeat(), 50);
@@ -334,7 +334,7 @@ async function beating<T>(work: Promise<T>): Promise<T> {
   }
 }
 
-/** A failure as an activity throws it. */
+/** Returns a failure as an activity throws it. */
 export function permanent(type: string, message: string): ApplicationFailure {
   return ApplicationFailure.nonRetryable(message, type);
 }

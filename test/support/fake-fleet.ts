@@ -3,7 +3,7 @@ import { fakeCluster } from './fake-cluster.ts';
 
 type FakeOptions = Parameters<typeof fakeCluster>[0];
 
-/** Several fakes of clusters behind one set of activities: each call goes to the cluster that it names. */
+/** Combines several fake clusters behind one set of activities: each call goes to the cluster that it names. */
 export function fakeFleet(options: Record<string, FakeOptions>) {
   const clusters = Object.fromEntries(Object.entries(options).map(([name, some]) => [name, fakeCluster(some)]));
   type Fake = ReturnType<typeof fakeCluster>;
@@ -13,7 +13,7 @@ export function fakeFleet(options: Record<string, FakeOptions>) {
       activity,
       (argument: { cluster?: string; input?: { cluster: string } }) => {
         const name = argument.cluster ?? argument.input?.cluster;
-        // What is about no cluster, such as maintenance windows, any of them does.
+        // Any fake answers calls about no cluster, such as those about maintenance windows.
         const fake = (name === undefined ? any : clusters[name]) ?? any;
         return (fake.activities as Record<string, (argument: unknown) => unknown>)[activity]?.(argument);
       },

@@ -9,13 +9,13 @@ import { untilQueried } from './migration-run.ts';
 /** A run of a fleet's migration in a test. */
 export type FleetRun = WorkflowHandle<typeof fleetMigration>;
 
-/** Names of clusters that no other test uses: they are workflow IDs. */
+/** Returns names of clusters that no other test uses: they become workflow IDs. */
 export function clusterNames<N extends string>(...wanted: N[]): Record<N, string> {
   const end = randomUUID().slice(0, 8);
   return Object.fromEntries(wanted.map((name) => [name, `${name}-${end}`])) as Record<N, string>;
 }
 
-/** Defaults under which a cluster's migration asks nobody. */
+/** Defaults with which a cluster's migration runs without approvals. */
 export const unattended = { approval: 'none', cleanUp: 'automatic' } as const;
 
 /** Starts a fleet's migration. */
@@ -27,7 +27,7 @@ export function startFleet(client: Client, taskQueue: string, request: unknown):
   });
 }
 
-/** The request for a fleet of such clusters, which asks nobody. */
+/** Returns the request for a fleet of such clusters, which runs without approvals. */
 export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): FleetRequest {
   return {
     fleet: 'eu',
@@ -38,12 +38,12 @@ export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): F
   };
 }
 
-/** Waits until the fleet's status is as wanted. */
+/** Waits until the fleet's status satisfies a condition. */
 export function untilFleet(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
   return untilQueried(() => run.query(fleetStatusQuery), wanted);
 }
 
-/** States of the clusters, by the first part of their names. */
+/** Returns the states of the clusters, by the first part of their names. */
 export function fleetStates({ clusters }: FleetStatus): Record<string, string> {
   return Object.fromEntries(clusters.map(({ cluster, state }) => [cluster.split('-')[0] ?? '', state]));
 }

@@ -6,7 +6,7 @@ import { podsOf } from './pod-networks.ts';
 import type { TemporalCli } from './temporal-cli.ts';
 import { underWayAt, type WorkflowHistory } from './workflow-history.ts';
 
-/** What the probers have written down of every path, by the prober's ConfigMap and role. */
+/** Returns the probers' records of every path, by the prober's ConfigMap and role. */
 export async function readLedgerRecords(lab: Lab): Promise<{ prober: string; records: PathRecord[] }[]> {
   const maps = await read<V1ConfigMapList>(lab, 'configmaps', '-n', 'cni-live-migration', '-l', 'app=ledger');
   return maps.items.flatMap(({ metadata, data = {} }) =>
@@ -18,8 +18,8 @@ export async function readLedgerRecords(lab: Lab): Promise<{ prober: string; rec
 }
 
 /**
- * The flows that a policy forbids and that were answered: which one, when, for how long, and what judges it: what the
- * migration was doing then, and since when the probers of both ends ran.
+ * Returns the flows that a policy forbids and that were answered: the flow, the start, the duration, and facts for the
+ * diagnosis: what the migration was doing then, and since when the probers of both ends ran.
  * @returns a line for each time; none when policies always held.
  */
 export async function answeredForbiddenFlows(lab: Lab, cli: TemporalCli): Promise<string[]> {
@@ -52,7 +52,7 @@ export async function answeredForbiddenFlows(lab: Lab, cli: TemporalCli): Promis
   });
 }
 
-/** Histories of the migration and of all its nodes' workflows, there and back. */
+/** Returns the histories of the migration and of all its nodes' workflows, including rollbacks. */
 async function allHistories(cli: TemporalCli): Promise<{ workflow: string; history: WorkflowHistory }[]> {
   const cluster = await cli.history();
   const nodes = cluster.children.map(async ({ workflowId, runId }) => ({

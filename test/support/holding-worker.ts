@@ -6,8 +6,8 @@ import { runWorker } from '../../worker/run.ts';
 import { heldFile, holdFile, holdsVariable } from './holds.ts';
 
 /**
- * A worker that holds steps on request (see holds.ts): the activity does what it always does, and does not end before the
- * test releases it or it is cancelled.
+ * A worker that holds steps on request (see holds.ts): the activity works as usual, and does not end before the test
+ * releases it or it is cancelled.
  */
 const dir = process.env[holdsVariable] ?? '';
 
@@ -27,7 +27,7 @@ function holdSteps(activities: Activities): Activities {
   return Object.fromEntries(wrapped) as Activities;
 }
 
-/** @returns the file that holds this run of the activity, if a test has asked for it. */
+/** @returns the file that holds this run of the activity, when a test has requested it. */
 function claim(name: string, [input]: readonly unknown[]): string | undefined {
   const { node, daemonSets } = (input ?? {}) as { node?: string; daemonSets?: boolean };
   if (node === undefined) return undefined;
@@ -41,7 +41,10 @@ function claim(name: string, [input]: readonly unknown[]): string | undefined {
   }
 }
 
-/** @throws CancelledFailure when the activity is cancelled meanwhile. */
+/**
+ * Waits until the test releases the step.
+ * @throws CancelledFailure when the activity is cancelled meanwhile.
+ */
 async function waitForRelease(file: string): Promise<void> {
   const context = Context.current();
   while (existsSync(file)) {

@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import { listLabs } from '../../lab/cluster/lab.ts';
 import { run } from '../../lab/process.ts';
 
-/** Settings of the whole host that Kubernetes, Cilium or Canal would like otherwise. */
+/** Settings of the whole host that Kubernetes, Cilium or Canal would set to other values. */
 const kernelSettings = [
   'kernel/panic',
   'kernel/panic_on_oops',
@@ -18,8 +18,8 @@ const kernelSettings = [
 ];
 
 /**
- * Everything on this machine that a lab could leave behind, as lists to compare. What belongs to labs other than `own`
- * is left out: another run's may come and go meanwhile.
+ * Returns everything on this machine that a lab could leave behind, as lists to compare. State of labs other than `own`
+ * is left out: labs of another run may be created and removed meanwhile.
  */
 export async function hostState(own: readonly string[]): Promise<Record<string, string[]>> {
   const others = (await listLabs()).filter((lab) => !own.includes(lab.name));
@@ -56,7 +56,7 @@ export async function hostState(own: readonly string[]): Promise<Record<string, 
   };
 }
 
-/** Processes that only labs have, in whatever namespace. */
+/** Returns the processes that only labs have, in any namespace. */
 async function labProcesses(ours: (text: string) => boolean): Promise<string[]> {
   const names =
     /^(kube-.*|kubelet|etcd|containerd.*|cilium.*|calico.*|flanneld|coredns|supervise\.sh|temporal|main\.ts)$/;
@@ -68,9 +68,9 @@ async function labProcesses(ours: (text: string) => boolean): Promise<string[]> 
     const words = command.split('\0').map((word) => word.split('/').at(-1) ?? '');
     const program = words.find((word) => names.test(word));
     if (program === undefined) continue;
-    // A machine's processes are known by their control group, those on the host by the lab's folder.
+    // Processes of a machine are identified by their control group, those on the host by the lab's folder.
     const traces = [command, await read('environ'), await read('cgroup')].join('\n');
-    // Temporal servers are started by tests of workflows too, without a lab.
+    // Tests of workflows start Temporal servers too, without a lab.
     const ofALab = /\/labs\/|cni-lab/.test(traces);
     if (ofALab && ours(traces)) found.push(`${pid} ${program}`);
   }

@@ -5,7 +5,7 @@ import { podsOf } from './pod-networks.ts';
 import type { Mistake } from './policy-matrix.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** From when agents were killed to when their successors were seen to know all their pods (Unix, ms). */
+/** Period from the kill of agents until their successors are seen to know all their pods (Unix, ms). */
 export interface Absence {
   fromMs: number;
   toMs: number;
@@ -36,8 +36,8 @@ export async function killAgents(lab: Lab, network: 'canal' | 'cilium'): Promise
 }
 
 /**
- * Whether a flow began to be judged wrongly while agents were away. That it is over by the end of its stage needs no clock:
- * otherwise it is among the mistakes of the next stage, too.
+ * True when a flow started to be evaluated wrongly while agents were absent. That this is over by the end of its stage
+ * needs no clock: otherwise it is among the mistakes of the next stage, too.
  */
 export function beganWithin({ at }: Mistake, { fromMs, toMs }: Absence): boolean {
   return Date.parse(at) >= fromMs && Date.parse(at) <= toMs;

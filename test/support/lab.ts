@@ -1,12 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { labDown, labUp, type Lab, type UpOptions } from '../../lab/cluster/lab.ts';
 
-/** A name that no other run on this machine uses. */
+/** Returns a name that no other run on this machine uses. */
 export function uniqueLabName(prefix: string): string {
   return `${prefix}-${randomBytes(3).toString('hex')}`;
 }
 
-/** Makes a lab for one test file, and removes it after its last test. The lab itself is there once the tests run. */
+/**
+ * Creates a lab for one test file, and removes it after its last test.
+ * @returns the lab, which exists once the tests run.
+ */
 export function useLab(options: Omit<UpOptions, 'name' | 'ephemeral'>): () => Lab {
   const name = uniqueLabName('test');
   let lab: Lab | undefined;

@@ -3,19 +3,22 @@ import { coexistenceImage, proberImage } from '../../lab/tools/node-images.ts';
 import { podsOf } from './pod-networks.ts';
 import { readText } from './reads.ts';
 
-/** Kinds of which Canal or a migration makes objects. */
+/** Kinds of objects that Canal or a migration creates. */
 const kinds = [
   ...['crds', 'clusterroles', 'clusterrolebindings', 'roles', 'rolebindings', 'leases', 'serviceaccounts'],
   ...['configmaps', 'secrets', 'services', 'endpointslices', 'deployments', 'daemonsets', 'networkpolicies'],
 ];
 
-/** Objects of Canal, or of a migration's helpers, by their names; the export that a clean-up makes is among them. */
+/**
+ * Returns objects of Canal, or of a migration's helpers, by their names; the export that a cleanup creates is among
+ * them.
+ */
 export async function objectsOfCanalOrOurs(lab: Lab): Promise<string[]> {
   const names = (await readText(lab, 'get', kinds.join(','), '-A', '-o', 'name')).split('\n');
   return names.filter((name) => /cali|flannel|canal|cni-live-migration|prober|identity-bridge/.test(name));
 }
 
-/** Pods of a migration's helpers in any namespace, by label and by image. */
+/** Returns the pods of a migration's helpers in any namespace, by label and by image. */
 export async function helperPods(lab: Lab): Promise<string[]> {
   const helpers = (await podsOf(lab, '-A')).filter(({ metadata, spec }) => {
     const images = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ image }) => image);
@@ -25,7 +28,7 @@ export async function helperPods(lab: Lab): Promise<string[]> {
   return helpers.map(({ metadata }) => `${metadata?.namespace}/${metadata?.name}`);
 }
 
-/** Names of all namespaces but the one that Cilium's chart has. */
+/** Returns the names of all namespaces except the one that Cilium's chart creates. */
 export async function namespacesOf(lab: Lab): Promise<string[]> {
   const names = (await readText(lab, 'get', 'namespaces', '-o', 'name')).trim().split('\n');
   return names.filter((name) => name !== 'namespace/cilium-secrets');

@@ -9,7 +9,10 @@ import { timeLimits } from './time-limits.ts';
 /** A run of a cluster's migration in a test. */
 export type Run = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
 
-/** Starts a migration. @param carried as from a run before it. */
+/**
+ * Starts a migration.
+ * @param carried state as from a previous run.
+ */
 export function startRun(client: Client, taskQueue: string, input: unknown, carried?: object): Promise<Run> {
   return client.workflow.start<typeof clusterMigration>('clusterMigration', {
     taskQueue,
@@ -18,7 +21,7 @@ export function startRun(client: Client, taskQueue: string, input: unknown, carr
   });
 }
 
-/** The failure that a run ends with, as an operator sees it. */
+/** Returns the failure with which a run ends, as an operator sees it. */
 export async function failureOf(run: { result: () => Promise<unknown> }): Promise<ApplicationFailure> {
   const error: unknown = await run.result().catch((thrown: unknown) => thrown);
   if (!(error instanceof WorkflowFailedError) || !(error.cause instanceof ApplicationFailure)) {
@@ -27,12 +30,12 @@ export async function failureOf(run: { result: () => Promise<unknown> }): Promis
   return error.cause;
 }
 
-/** Waits, in real time, until the status is as wanted. */
+/** Waits, in real time, until the status satisfies a condition. */
 export function untilStatus(run: Run, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
   return untilQueried(() => run.query(statusQuery), wanted);
 }
 
-/** The same of whatever a query answers. */
+/** Waits in the same way for the answer of any query. */
 export async function untilQueried<Status>(
   query: () => Promise<Status>,
   wanted: (status: Status) => boolean
@@ -48,18 +51,18 @@ export async function untilQueried<Status>(
   }
 }
 
-/** Waits until the migration waits for something whose words begin so. */
+/** Waits until the migration waits for something whose description starts with this text. */
 export function untilWaiting(run: Run, what: string): Promise<MigrationStatus> {
   return untilStatus(run, ({ waitingFor }) => waitingFor?.startsWith(what) === true);
 }
 
-/** Waits for the approval of the plan, and gives it. */
+/** Waits until the plan awaits approval, and approves it. */
 export async function approvePlan(run: Run): Promise<void> {
   await untilWaiting(run, 'approval of the plan');
   await run.signal(signal('approve'), { plan: true, by: 'ann' });
 }
 
-/** States of the nodes, in order of their names. */
+/** Returns the states of the nodes, sorted by node name. */
 export function states(status: MigrationStatus): NodeState[] {
   return [...status.nodes].sort((a, b) => (a.name < b.name ? -1 : 1)).map((node) => node.state);
 }

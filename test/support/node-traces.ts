@@ -1,20 +1,20 @@
 import { runInside } from '../../lab/machine/machine.ts';
 
 /**
- * What a network has on a node, as lines: chains and the rules that lead to them, sets, links, routes, routing rules,
- * files and eBPF pins. What belongs to single pods is left out, for pods come and go.
+ * Returns the state of a network on a node, as lines: chains and the rules that lead to them, sets, links, routes,
+ * routing rules, files and eBPF pins. State of single pods is left out, because pods are created and deleted meanwhile.
  */
 export async function nodeTraces(machineDir: string): Promise<string[]> {
   const text = await runInside(machineDir, ['bash', '-c', script]);
   return [...new Set(text.split('\n').filter(Boolean))].sort();
 }
 
-/** Those lines that are of Canal, or of this project. */
+/** Returns the lines about Canal or this project. */
 export function ofCanalOrOurs(traces: readonly string[]): string[] {
   return traces.filter((line) => /cali|flannel|canal|k8s-pod-network|cni-migration|cni-live/i.test(line));
 }
 
-// Written without a look at the scripts that clean: it searches by pattern where they go by list.
+// Written independently of the cleanup scripts: it searches by pattern, while they use lists.
 const script = `
 for save in iptables-nft-save iptables-legacy-save ip6tables-nft-save ip6tables-legacy-save; do
   $save 2>/dev/null | grep -E '^:|^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) ' | sed -E "s/ \\[[0-9:]+\\]$//; s/^/$save /"

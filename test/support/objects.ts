@@ -14,7 +14,7 @@ export async function get<T>(lab: Lab, ...what: string[]): Promise<T> {
   return JSON.parse(await lab.kubectl('get', ...what, '-o', 'json')) as T;
 }
 
-/** Waits until a namespace has its default service account, without which it takes no pods. */
+/** Waits until a namespace has its default service account, without which it accepts no pods. */
 export async function untilAccount(lab: Lab, namespace: string): Promise<void> {
   const args = ['--kubeconfig', lab.layout.kubeconfig, '-n', namespace, 'get', 'serviceaccount', 'default'];
   await until(`the default service account of ${namespace}`, () => succeeds(lab.catalogue.bin('kubectl'), args), {
@@ -22,12 +22,12 @@ export async function untilAccount(lab: Lab, namespace: string): Promise<void> {
   });
 }
 
-/** A node object without a machine behind it. */
+/** Returns a node object without a machine behind it. */
 export function bareNode(name: string): object {
   return { apiVersion: 'v1', kind: 'Node', metadata: { name } };
 }
 
-/** A pod that runs nowhere: bound to a node without a kubelet. */
+/** Returns a pod that runs nowhere: it is bound to a node without a kubelet. */
 export function barePod(
   namespace: string,
   name: string,
@@ -48,7 +48,7 @@ export function barePod(
   };
 }
 
-/** The definition of a kind of Cilium's, as far as the API server is concerned: Cilium's operator makes the real one. */
+/** Returns the CRD of a Cilium kind, as far as the API server needs it: Cilium's operator creates the real one. */
 export function ciliumDefinition(kind: string, plural: string, scope: 'Namespaced' | 'Cluster'): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',

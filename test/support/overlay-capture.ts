@@ -6,20 +6,23 @@ import { timeLimits } from './time-limits.ts';
 /** UDP port of each overlay. */
 export const overlayPorts = { canal: 8472, cilium: 8473 } as const;
 
-/** A capture of what one node sends over either overlay. */
+/** A capture of the packets that one node sends over either overlay. */
 export interface OverlayCapture {
-  /** What was captured so far: one line for each outer packet, one for the inner. */
+  /** Returns the capture so far: one line for each outer packet, one for the inner packet. */
   text: () => string;
-  /** Ends the capture. @returns all of it. */
+  /**
+   * Stops the capture.
+   * @returns all of it.
+   */
   stop: () => Promise<string>;
 }
 
-/** Starts to capture what a machine sends over the overlays. Resolves when packets are captured. */
+/** Starts a capture of the packets that a machine sends over the overlays. Resolves when packets are captured. */
 export async function captureOverlays(machineDir: string): Promise<OverlayCapture> {
   const filter = `udp and (dst port ${overlayPorts.canal} or dst port ${overlayPorts.cilium})`;
   // Without "-T vxlan", tcpdump decodes only the packets of the usual port.
   const tcpdump = ['tcpdump', '-nn', '-l', '--immediate-mode', '-T', 'vxlan', '-Q', 'out', '-i', 'eth0', filter];
-  // The shell ends tcpdump when its input is closed: it runs in a PID namespace that signals from outside do not name.
+  // The shell ends tcpdump when its input is closed: it runs in a PID namespace that signals from outside do not reach.
   const script = '"$@" & capture=$!; read -r _; kill -TERM $capture; wait $capture';
   const [file = '', ...args] = await inside(machineDir, ['bash', '-c', script, 'capture', ...tcpdump]);
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -42,7 +45,7 @@ export async function captureOverlays(machineDir: string): Promise<OverlayCaptur
   };
 }
 
-/** One packet that is looked for: from a pod to a port of another, in a packet of an overlay to a node. */
+/** A packet to find: from a pod to a port of another pod, in a packet of an overlay to a node. */
 export interface OverlayPacket {
   toNodeAddress: string;
   overlay: keyof typeof overlayPorts;

@@ -2,8 +2,8 @@ import { buildMissing } from '../../lab/tools/build.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { packBundle } from '../../lab/tools/pack.ts';
 
-// Builds tools where they are missing, and packs them into the folder that the command line names before them. Prints
-// the bundle's archives and the digest of their list, as JSON. The environment says where the tools are.
+// Builds missing tools, and packs them into the folder that the command line names before them. Prints the bundle's
+// archives and the digest of their list as JSON. The environment says where the tools are.
 const [out = '', ...names] = process.argv.slice(2);
 const { artefacts } = await loadCatalogue();
 const chosen = artefacts.filter(({ name }) => names.includes(name));

@@ -1,6 +1,6 @@
 import type { PodFacts } from '../../activities/kubernetes/pods.ts';
 
-/** A pod of a Deployment that runs, for tests of rules; a test names what matters to it. */
+/** Returns a running pod of a Deployment, for tests of rules; a test sets only the facts that it needs. */
 export function podFacts(key: string, more: Partial<PodFacts> = {}): PodFacts {
   const [namespace = '', name = ''] = key.split('/');
   return {

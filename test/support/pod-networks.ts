@@ -10,19 +10,19 @@ export async function podsOf(lab: Lab, ...selector: string[]): Promise<V1Pod[]> 
   return (await read<V1PodList>(lab, 'pods', ...selector)).items;
 }
 
-/** True when Cilium has given the pod its address. */
+/** True when Cilium assigned the pod's address. */
 export function onCilium(pod: V1Pod): boolean {
   return contains(targetPodCidr, pod.status?.podIP);
 }
 
-/** Which network the pods of a node are on, and what its CNI folder holds. */
+/** Networks of the pods of a node, and the content of its CNI folder. */
 export interface NodeNetwork {
   networks: string[];
   files: string[];
   cordoned: boolean;
 }
 
-/** A node that Canal alone serves. */
+/** A node that only Canal serves. */
 export const canalNode: NodeNetwork = {
   networks: ['Canal'],
   files: ['10-canal.conflist', 'calico-kubeconfig'],
@@ -32,7 +32,7 @@ export const canalNode: NodeNetwork = {
 /** CNI files of a node whose new pods start on Cilium. */
 export const flippedFiles = ['05-cilium.conflist', '10-canal.conflist.cilium_bak', 'calico-kubeconfig'];
 
-/** Reads the {@link NodeNetwork} of a node. Pods that are about to end do not count. */
+/** Reads the {@link NodeNetwork} of a node. Terminating pods do not count. */
 export async function networkOf(lab: Lab, node: string): Promise<NodeNetwork> {
   const running = await podsOf(lab, '-A', '--field-selector', `spec.nodeName=${node},status.phase=Running`);
   const networks = running

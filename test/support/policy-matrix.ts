@@ -13,7 +13,7 @@ import { pauseImage } from '../../lab/tools/node-images.ts';
 import { timeLimits } from './time-limits.ts';
 import { controlPort, groups, matrixNamespaces, namedPorts, type Group, type MatrixCheck } from './policy-shapes.ts';
 
-/** A flow that was judged wrongly for a while. */
+/** A flow that was evaluated wrongly for a while. */
 export interface Mistake {
   check: string;
   from: string;
@@ -21,11 +21,11 @@ export interface Mistake {
   want: string;
   at: string;
   ms: number;
-  /** How old the younger of both pods was. */
+  /** Age of the younger one of both pods, in ms. */
   ageMs: number;
 }
 
-/** What was seen in one stage; the fields are those of test/policy-matrix/book.go. */
+/** Results of one stage; the fields are those of test/policy-matrix/book.go. */
 export interface MatrixStage {
   stage: string;
   seconds: number;
@@ -41,19 +41,19 @@ export interface MatrixStage {
     newMs: number;
   }[];
   mistakes: Mistake[] | null;
-  /** Flows that were never judged wrongly, and all. */
+  /** Number of flows that were never evaluated wrongly, and of all flows. */
   Right: number;
   All: number;
   checks: number;
 }
 
-/** How things are just now; the fields are those of test/policy-matrix/book.go. */
+/** Current state; the fields are those of test/policy-matrix/book.go. */
 export interface MatrixGlance {
-  /** Flows of the last mark that are still there, and how often the one was judged that was judged least often. */
+  /** Flows of the last mark that still exist, and the number of samples of the flow with the fewest. */
   marked: number;
   fewest: number;
   which: string;
-  /** Flows that are judged wrongly, and those of them that are let in by a pod on Cilium although they must not be. */
+  /** Flows that are evaluated wrongly, and those of them that a pod on Cilium lets in although they are forbidden. */
   wrong: number;
   letIn: number;
 }
@@ -62,7 +62,7 @@ export interface MatrixGlance {
 export class PolicyMatrix {
   private readonly process: ChildProcess;
   private readonly lines: AsyncIterator<string>;
-  /** All stages that are over. */
+  /** All stages that have ended. */
   readonly stages: MatrixStage[] = [];
 
   private constructor(child: ChildProcess) {
@@ -71,7 +71,10 @@ export class PolicyMatrix {
     this.lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** Builds and starts it. @param intervalMs between two samples of a flow. */
+  /**
+   * Builds and starts the prober.
+   * @param intervalMs time between two samples of a flow.
+   */
   static async start(lab: Lab, checks: readonly MatrixCheck[], intervalMs: number): Promise<PolicyMatrix> {
     const { layout } = lab;
     const binary = path.join(layout.dir, 'matrix');
@@ -95,26 +98,32 @@ export class PolicyMatrix {
     return new PolicyMatrix(spawn(binary, [spec], { stdio: ['pipe', 'pipe', 'inherit'] }));
   }
 
-  /** Ends the stage that goes on, and begins another. @returns what was seen in the one that is over. */
+  /**
+   * Ends the current stage and starts another one.
+   * @returns the results of the ended stage.
+   */
   async stage(name: string): Promise<MatrixStage> {
     const stage = await this.command<MatrixStage>(`stage ${name}`);
     this.stages.push(stage);
     return stage;
   }
 
-  /** Waits until every flow that there is now was judged so many more times, while its ends live. */
+  /** Waits until every current flow was sampled this many more times, while both of its pods live. */
   async waitForSamples(times: number): Promise<void> {
     await this.command('mark');
     await this.waitFor(`${times} samples of every flow`, ({ fewest }) => fewest >= times);
   }
 
-  /** Waits until every flow that there is now was judged twice more, and none is judged wrongly. */
+  /** Waits until every current flow was sampled twice more, and none is evaluated wrongly. */
   async waitUntilRight(): Promise<void> {
     await this.command('mark');
     await this.waitFor('every flow to be judged rightly', ({ fewest, wrong }) => fewest >= 2 && wrong === 0);
   }
 
-  /** Waits until things are as wanted. @throws Error with how they are instead. */
+  /**
+   * Waits until the current state satisfies a condition.
+   * @throws Error with the current state instead.
+   */
   async waitFor(
     what: string,
     wanted: (glance: MatrixGlance) => boolean,
@@ -127,7 +136,7 @@ export class PolicyMatrix {
     });
   }
 
-  /** One at a time: answers come in the order of the commands. */
+  /** One command at a time: answers come in the order of the commands. */
   private async command<Answer>(line: string): Promise<Answer> {
     this.process.stdin?.write(`${line}\n`);
     const next: IteratorResult<string> = await this.lines.next();
@@ -143,12 +152,12 @@ export class PolicyMatrix {
   }
 }
 
-/** Sum of one number over all cells of a stage. */
+/** Returns the sum of one number over all cells of a stage. */
 export function total(stage: MatrixStage, field: 'samples' | 'lost' | 'wrong' | 'wrongMs' | 'newMs'): number {
   return stage.counts.reduce((sum, count) => sum + count[field], 0);
 }
 
-/** The stages as a table. */
+/** Returns the stages as a table. */
 export function matrixTable(stages: readonly MatrixStage[]): string {
   const header = ['stage', 's', 'shapes', 'flows', 'wrong', 'samples', 'lost', 'new ms', 'wrong ms'];
   const rows = stages.map((stage) => [
@@ -172,7 +181,7 @@ export function matrixTable(stages: readonly MatrixStage[]): string {
     .join('\n');
 }
 
-/** The namespaces and pods of the matrix: every group on every node. */
+/** Returns the namespaces and pods of the matrix: every group on every node. */
 export function matrixObjects(): object[] {
   return [
     ...Object.entries(matrixNamespaces).map(([name, labels]) => ({
@@ -206,7 +215,10 @@ export function matrixObjects(): object[] {
   ];
 }
 
-/** Pods of some groups on one node, whatever a scheduler would say: beside those that are still on the other network. */
+/**
+ * Returns pods of some groups on one node, bound without the scheduler: in addition to those that are still on the
+ * other network.
+ */
 export function matrixPodsOn(node: string, ...names: string[]): object[] {
   return groups
     .filter(({ name }) => names.includes(name))
@@ -229,7 +241,7 @@ function matrixPod({ name, labels }: Group, set: string): object {
       automountServiceAccountToken: false,
       containers: [
         {
-          // Does nothing: the matrix sends and answers in its network namespace.
+          // This container is idle: the matrix sends and answers in its network namespace.
           name: 'idle',
           image: pauseImage,
           imagePullPolicy: 'IfNotPresent',

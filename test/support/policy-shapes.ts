@@ -6,7 +6,7 @@ import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/pol
 
 import type { PolicyVerdict } from '../../model/policies.ts';
 
-/** A group of pods, one on each node, that policies can tell from others. */
+/** A group of pods, one on each node, that policies can distinguish from others. */
 export interface Group {
   name: string;
   namespace: string;
@@ -25,7 +25,7 @@ const group = (name: string, namespace: string, labels: Record<string, string>):
   labels: { app: name, ...labels },
 });
 
-/** Who is there. Shapes of ingress are about `server`, those of egress about `sender`, Calico's about `vault`. */
+/** All groups. Shapes of ingress are about `server`, those of egress about `sender`, Calico's about `vault`. */
 export const groups: readonly Group[] = [
   group('server', 'blue', { tier: 'front' }),
   group('vault', 'blue', { tier: 'back' }),
@@ -42,16 +42,16 @@ export interface Shape {
   name: string;
   port: number;
   protocol: 'tcp' | 'udp';
-  /** Groups that send, and groups that are sent to. */
+  /** Groups that send, and groups that receive. */
   from: readonly string[];
   to: readonly string[];
   policies: readonly (NetworkPolicy | CalicoPolicy)[];
 }
 
-/** Port that every policy lets through. */
+/** Port that every policy allows. */
 export const controlPort = 7_999;
 
-/** Ports of containers that have names. */
+/** Container ports with names. */
 export const namedPorts = [
   { name: 'named-tcp', protocol: 'TCP', port: 9_900 },
   { name: 'named-udp', protocol: 'UDP', port: 9_901 },
@@ -59,7 +59,7 @@ export const namedPorts = [
   { name: 'calico-named', protocol: 'TCP', port: 9_903 },
 ];
 
-/** What the lab is like, as far as policies by address go. */
+/** Networks of the lab that policies by address refer to. */
 export interface Networks {
   podCidrs: readonly [source: string, target: string];
   /** A machine outside the cluster. */
@@ -68,7 +68,7 @@ export interface Networks {
 
 const clients = ['client', 'other', 'away'];
 
-/** Every shape, each on a port of its own, so that all of them may be there at once. */
+/** Returns every shape, each on its own port, so that all of them can exist at the same time. */
 export function shapes({ podCidrs, world }: Networks): Shape[] {
   const found: Shape[] = [];
   let port = 9_000;
@@ -84,7 +84,7 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     const list = ports?.(at) ?? [{ protocol: protocol.toUpperCase(), port: at }];
     const inward = direction === 'ingress';
     const rule = { ports: list, ...(peers !== undefined && { [inward ? 'from' : 'to']: peers }) };
-    // A node's own packets are tried where rules differ most for them.
+    // Packets of a node itself are tested where rules differ most for them.
     const hosts = /^(label|anybody|everything|a network|all pods)/.test(name) ? ['host'] : [];
     const [from, to] = inward ? [[...clients, ...hosts], ['server']] : [['sender'], ['target', 'other', 'away']];
     found.push({
@@ -212,7 +212,7 @@ function networkPolicy(name: string, app: string, spec: Omit<NetworkPolicy['spec
 
 const bothProtocols: PolicyPort[] = ['TCP', 'UDP'].map((protocol) => ({ protocol, port: controlPort }));
 
-/** What lets the control port through, where policies close pods. */
+/** Policies that allow the control port where other policies isolate pods. */
 export const controlPolicies: readonly NetworkPolicy[] = [
   ...['server', 'vault'].map((app) =>
     networkPolicy(`control-${app}`, app, { policyTypes: ['Ingress'], ingress: [{ ports: bothProtocols }] })
@@ -220,7 +220,7 @@ export const controlPolicies: readonly NetworkPolicy[] = [
   networkPolicy('control-sender', 'sender', { policyTypes: ['Egress'], egress: [{ ports: bothProtocols }] }),
 ];
 
-/** Shapes of Calico's own policies, about `vault`. */
+/** Returns shapes of Calico's own policies, about `vault`. */
 function calicoShapes(nextPort: () => number): Shape[] {
   const vault = "app == 'vault'";
   const make = (
@@ -312,7 +312,7 @@ function calicoShapes(nextPort: () => number): Shape[] {
   ];
 }
 
-/** Numbers from 0 to 1 that follow from a seed. */
+/** Returns a generator of numbers from 0 to 1 that are determined by a seed. */
 function randomFrom(seed: number): () => number {
   let state = seed;
   return () => {
@@ -336,8 +336,9 @@ const someSelectors = [
 const someNamespaces = ["team == 'red'", "team != 'red'", 'all()', 'has(team)', ''];
 
 /**
- * Policies of Calico's as they come: one to three of them, in any order, with rules that allow and deny. They compare the
- * evaluator with what both networks do; those that both cannot judge the same are for the evaluator's own tests.
+ * Returns random Calico policies: one to three of them, in any order, with rules that allow and deny. They compare the
+ * evaluator with the behaviour of both networks; policies that the two cannot evaluate alike are left to the
+ * evaluator's own tests.
  */
 export function randomShapes(seed: number, count: number, firstPort: number): Shape[] {
   const random = randomFrom(seed);
@@ -377,16 +378,16 @@ export interface MatrixCheck {
   port: number;
   allowedSame: boolean;
   allowedOther: boolean;
-  /** Whether what is denied is denied by the destination's rules only. */
+  /** True when denied traffic is denied only by the rules of the destination. */
   byDestination: boolean;
 }
 
-/** Whether a policy is one of Calico's own. */
+/** True when a policy is one of Calico's own. */
 export function isCalico(policy: NetworkPolicy | CalicoPolicy): policy is CalicoPolicy {
   return policy.apiVersion === 'crd.projectcalico.org/v1';
 }
 
-/** What becomes of policies by themselves, in a cluster of these groups. */
+/** Returns the verdicts on policies alone, in a cluster of these groups. */
 export function verdictsOf(
   policies: readonly (NetworkPolicy | CalicoPolicy)[],
   { podCidrs }: Networks
@@ -413,7 +414,10 @@ export function verdictsOf(
   ).verdicts;
 }
 
-/** Every flow of the shapes, with what policies as specified say of it: the sender's and the receiver's. */
+/**
+ * Returns every flow of the shapes, with its verdicts according to the specified policies: the sender's and the
+ * receiver's.
+ */
 export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixCheck[] {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
   const { judge } = calicoJudge({

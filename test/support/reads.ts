@@ -2,13 +2,13 @@ import type { Lab } from '../../lab/cluster/lab.ts';
 import { CommandFailed, until } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** What kubectl prints when it was not answered: no state of the cluster follows from that. */
+/** Messages of kubectl when it got no answer: they say nothing about the state of the cluster. */
 const unanswered =
   /TLS handshake timeout|connection lost|connection refused|connection reset|i\/o timeout|EOF|deadline/i;
 
 /**
- * Reads with kubectl as an administrator. While the API server does not answer, as on a machine without an idle processor,
- * it is asked again; an answer is final, whatever it says.
+ * Reads with kubectl as an administrator. Repeats the read while the API server does not answer, as on a machine
+ * without an idle processor; any answer is final.
  * @throws CommandFailed when kubectl fails for another reason, or when the limit is over.
  */
 export async function readText({ kubectl }: Lab, ...args: string[]): Promise<string> {

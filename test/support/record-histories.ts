@@ -9,8 +9,8 @@ import { startRun, untilWaiting, type Run } from './migration-run.ts';
 import { WorkflowServer } from './workflow-server.ts';
 
 /**
- * Records the histories that every test run replays, on the fake cluster, so that nothing of a machine is in them. To be
- * run once for each release; histories of earlier ones stay, for their runs may still be open.
+ * Records the histories that every test run replays, on the fake cluster, so that they contain nothing of a machine.
+ * Run it once for each release; histories of earlier releases stay, because their runs may still be open.
  *
  * usage: node test/support/record-histories.ts FOLDER
  */
@@ -69,7 +69,7 @@ const scenarios: Record<string, Scenario> = {
 async function record(file: string, workflowId: string): Promise<void> {
   const show = ['--address', server.env.address, 'workflow', 'show', '--workflow-id', workflowId, '-o', 'json'];
   const history: unknown = JSON.parse(await runCommand((await loadCatalogue()).bin('temporal'), show));
-  // Who polled, and from which queue of its own, is of no interest, and names a machine.
+  // The identity of the worker and its own queue are not relevant, and name a machine.
   const text = JSON.stringify({ workflowId, history }, (key, value: unknown) => {
     if (/identity|workerVersion/i.test(key)) return undefined;
     if (typeof value !== 'string') return value;
@@ -88,7 +88,7 @@ for (const [name, { input, options, play }] of Object.entries(scenarios)) {
     await play?.(run);
     await run.result();
     await record(name, run.workflowId);
-    // The last workflow of a node: there, or back.
+    // The last workflow of a node: a migration or a rollback.
     await record(`${name}-node`, `${run.workflowId}/node/a`);
   });
 }

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { artefactDir, type Artefact } from '../../lab/tools/artefact.ts';
 import { buildMissing } from '../../lab/tools/build.ts';
 
-/** What this program prints, as JSON. */
+/** Output of this program, as JSON. */
 export interface SampleOutcome {
-  /** Content of the tools' only file: "built", or what a bundle had. */
+  /** Content of the tools' only file: "built", or the content from a bundle. */
   made: Record<string, string>;
-  /** What was reported. */
+  /** Reported lines. */
   lines: string[];
 }
 
@@ -16,7 +16,7 @@ function sampleTool(name: string, key: string): Artefact {
   return { name, key, needs: [], build: (dir) => writeFile(path.join(dir, 'how'), 'built') };
 }
 
-// Makes the tools that the command line names after their key, in the folder and from the bundle that the environment
+// Creates the tools that the command line names after their key, in the folder and from the bundle that the environment
 // names.
 const [key = '', ...names] = process.argv.slice(2);
 const tools = names.map((name) => sampleTool(name, key));

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { until } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** How long a state has to stay the same to count as settled, in ms. */
+/** Time for which a state has to stay the same to count as settled, in ms. */
 const quietMs = 3_000;
 
 /**

@@ -1,24 +1,24 @@
 import { labDown, labUp, type Lab } from '../../lab/cluster/lab.ts';
 import { uniqueLabName } from './lab.ts';
 
-/** Hands the name of the shared control plane from Jest's global setup on to the test files. */
+/** Environment variable with the name of the shared control plane: Jest's global setup sets it for the test files. */
 const variable = 'CNI_TEST_CONTROL_PLANE';
 
-/** Chooses the name of the control plane that test files share. To be called in Jest's global setup. */
+/** Chooses the name of the control plane that test files share. Call it in Jest's global setup. */
 export function nameSharedControlPlane(): void {
   process.env[variable] = uniqueLabName('shared');
 }
 
-/** Removes the shared control plane, if a test file has started it. To be called in Jest's global teardown. */
+/** Removes the shared control plane, if a test file has started it. Call it in Jest's global teardown. */
 export async function removeSharedControlPlane(): Promise<void> {
   const name = process.env[variable];
   if (name !== undefined) await labDown(name);
 }
 
 /**
- * A control plane without nodes that several test files share: the first one starts it. A file may use it when it needs
- * nothing that others leave behind, and leaves nothing behind that changes what others see: objects have names that no other
- * file uses, and the API server keeps running.
+ * Returns access to a control plane without nodes that several test files share: the first one starts it. A file may
+ * use it when it needs nothing that others leave behind, and leaves nothing behind that changes the results of others:
+ * objects have names that no other file uses, and the API server keeps running.
  */
 export function useSharedControlPlane(): () => Lab {
   const name = process.env[variable];

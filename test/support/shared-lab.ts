@@ -11,7 +11,7 @@ export interface RunningLab {
   temporal: TemporalServer;
 }
 
-/** A lab that several groups of tests use one after another, as long as each leaves it as it found it. */
+/** A lab that several groups of tests use one after another, as long as each restores its initial state. */
 export class SharedLab {
   private readonly options: Omit<UpOptions, 'name' | 'ephemeral'>;
   private name: string | undefined;
@@ -35,7 +35,7 @@ export class SharedLab {
     return this.running;
   }
 
-  /** Removes the lab, if there is one, half made or not. */
+  /** Removes the lab, if it exists, complete or not. */
   async remove(): Promise<void> {
     this.running = undefined;
     if (this.name !== undefined) await labDown(this.name);

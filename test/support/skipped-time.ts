@@ -1,9 +1,10 @@
 /**
- * Interceptors for workflows whose time a test controls. They are part of the bundle, so they run in the workflows' sandbox.
+ * Interceptors for workflows whose time a test controls. They are part of the bundle, so they run in the workflows'
+ * sandbox.
  *
- * Every timer is started on the server with its real duration. A test skips time with an update of the workflow: its clock
- * goes forward, and a timer that is due by then fires. Clock and timers depend on the history alone, so replays see the same.
- * Real time passes between two skips. A run that continues as new starts with the server's clock again.
+ * Every timer is started on the server with its real duration. A test skips time with an update of the workflow: its
+ * clock advances, and a timer that is due by then fires. Clock and timers depend on the history alone, so replays see
+ * the same. Real time passes between two skips. A run that continues as new starts with the server's clock again.
  */
 import type { Duration, RetryPolicy } from '@temporalio/common';
 import { msToNumber } from '@temporalio/common/lib/time.js';
@@ -28,7 +29,7 @@ class SkippedTime {
   private skippedMs = 0;
   private readonly timers = new Set<Timer>();
 
-  /** To be called when the SDK has set the clock to the server's time. */
+  /** Adds the skipped time to the clock. Call it after the SDK has set the clock to the server's time. */
   adjust(): void {
     getActivator().now += this.skippedMs;
   }
@@ -64,13 +65,13 @@ class SkippedTime {
   }
 }
 
-/** Conditions are looked at when no promise is left that could go on: the workflow has reacted by then. */
+/** Waits until the workflow has reacted: conditions are evaluated when no promise is left that could continue. */
 async function untilWorkflowIsIdle(): Promise<void> {
   let looks = 0;
   await condition(() => looks++ > 1);
 }
 
-/** The server waits between two attempts by its own clock. */
+/** Returns a policy with shorter pauses: the server waits between two attempts by its own clock. */
 function fasterRetries(policy: RetryPolicy = {}): RetryPolicy {
   const faster = (duration: Duration): number => msToNumber(duration) / retriesFaster;
   return {
@@ -104,7 +105,7 @@ export function interceptors(): WorkflowInterceptors {
     internals: [
       {
         activate: (input, next) => {
-          // Queries come alone, and the SDK does not set the clock for them.
+          // Queries arrive alone, and the SDK does not set the clock for them.
           const isQuery = input.activation.jobs?.some(({ queryWorkflow }) => queryWorkflow != null) === true;
           if (input.batchIndex === 0 && !isQuery) time.adjust();
           next(input);

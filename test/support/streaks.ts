@@ -1,6 +1,6 @@
 /**
- * Streaks of answers: how many samples in a row something has answered. On a machine without an idle processor single
- * samples wait for longer than they may; what is broken never has a long streak.
+ * Streaks of answers: numbers of successful samples in a row. On a machine without an idle processor, single samples
+ * wait longer than they may; something broken never has a long streak.
  */
 import { readLedger, forbiddenTarget, type LedgerLine } from '../../lab/app/ledger.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
@@ -8,31 +8,34 @@ import { until } from '../../lab/process.ts';
 import type { PathRecord } from '../../model/ledger.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** Samples of a prober on one path since the last one that was lost, as far as the ledger has them. */
+/** Samples of a prober on one path since the last lost one, as far as the ledger has them. */
 export class PathStreaks {
   private readonly since = new Map<string, { sent: number; lost: number }>();
 
-  /** Takes a look at the ledger. @returns each path with its streak. */
+  /**
+   * Updates the streaks from the ledger.
+   * @returns each path with its streak.
+   */
   update(records: readonly PathRecord[]): { path: string; streak: number }[] {
     return records.map((record) => {
       const { kind, from, to = '', peer = '', sent, lost = 0 } = record;
       const path = `${kind} ${from}>${to} ${peer}`;
       const before = this.since.get(path);
-      // A loss is somewhere between two looks: only what was sent after the look that shows it is in a row.
+      // A loss is somewhere between two updates: only samples sent after the update that shows it are in a row.
       if (before?.lost !== lost) this.since.set(path, { sent, lost });
       return { path, streak: sent - (this.since.get(path)?.sent ?? sent) };
     });
   }
 }
 
-/** What one client of the sample application saw of one target. */
+/** Streak of one client of the sample application at one target. */
 interface ClientStreak {
   client: string;
-  /** Samples in a row that went as they have to: answered, or not answered where a policy forbids it. */
+  /** Samples in a row with the expected result: answered, or not answered where a policy forbids it. */
   streak: number;
 }
 
-/** Samples in a row, the latest of each client and target, that went as they have to. */
+/** Returns the latest streak of each client and target. */
 export function clientStreaks(lines: readonly LedgerLine[]): ClientStreak[] {
   const streaks = new Map<string, number>();
   for (const { pod, target, sent, failed } of lines) {
@@ -44,8 +47,8 @@ export function clientStreaks(lines: readonly LedgerLine[]): ClientStreak[] {
 }
 
 /**
- * Lines that no lack of processor time explains: a request that was refused instead of answered late, or an answer that a
- * policy forbids.
+ * Returns the lines that a lack of processor time does not explain: a request that was refused instead of answered
+ * late, or an answer that a policy forbids.
  */
 export function wrongLines(lines: readonly LedgerLine[]): LedgerLine[] {
   return lines.filter(({ target, sent, failed, error = '' }) =>
@@ -56,14 +59,15 @@ export function wrongLines(lines: readonly LedgerLine[]): LedgerLine[] {
 /**
  * Waits until every client of the sample application has seen a streak of each of its targets since now.
  * @param clients names of its pods, and what each of them calls.
- * @returns all lines since. @throws Error with the streaks when the limit is over.
+ * @returns all lines since.
+ * @throws Error with the streaks when the limit is over.
  */
 export async function waitForClientStreaks(
   lab: Lab,
   clients: readonly { pod: string; targets: readonly string[] }[],
   { answers, refusals }: { answers: number; refusals: number }
 ): Promise<LedgerLine[]> {
-  // A line begins before what it counts.
+  // A line starts before the samples that it counts.
   const since = new Date();
   const expected = clients.flatMap(({ pod, targets }) =>
     targets.map((target) => ({ client: `${pod} to ${target}`, least: target === forbiddenTarget ? refusals : answers }))

@@ -6,23 +6,26 @@ import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { timeLimits } from './time-limits.ts';
 import { parseHistory, type WorkflowHistory } from './workflow-history.ts';
 
-/** A history in JSON with the text of its payloads instead of their base64. */
+/** Returns a history in JSON with the text of its payloads instead of their base64. */
 export function withPayloads(json: string): string {
   return json.replaceAll(/"data": *"([^"]*)"/g, (_all, data: string) => Buffer.from(data, 'base64').toString());
 }
 
-/** What an operator does with a cluster's migration, with nothing but the Temporal CLI. */
+/** Actions of an operator on a cluster's migration, only with the Temporal CLI. */
 export class TemporalCli {
   private readonly server: Pick<TemporalServer, 'cli'>;
   private readonly workflowId: string;
 
-  /** @param workflowId of another workflow than the cluster's migration. */
+  /** @param workflowId another workflow than the cluster's migration. */
   constructor(server: Pick<TemporalServer, 'cli'>, cluster: string, workflowId = migrationWorkflowId(cluster)) {
     this.server = server;
     this.workflowId = workflowId;
   }
 
-  /** @param flags of `temporal workflow start`, beside the usual ones. */
+  /**
+   * Starts a workflow.
+   * @param flags additional flags of `temporal workflow start`.
+   */
   async start(input: string, workflow = 'clusterMigration', ...flags: string[]): Promise<void> {
     const type = ['--type', workflow, '--task-queue', 'cni-migration', '--id-conflict-policy', 'Fail', ...flags];
     await this.server.cli('workflow', 'start', ...type, '--workflow-id', this.workflowId, '--input', input);
@@ -33,7 +36,10 @@ export class TemporalCli {
     await this.server.cli('workflow', 'signal', ...this.message(name, message));
   }
 
-  /** Sends a message as an update. @returns what the CLI says. */
+  /**
+   * Sends a message as an update.
+   * @returns the output of the CLI.
+   */
   ask(name: MessageName, message: object): Promise<string> {
     return this.server.cli('workflow', 'update', 'execute', ...this.message(name, message));
   }
@@ -42,16 +48,17 @@ export class TemporalCli {
     return this.send('approve', { node, by: 'tester' });
   }
 
-  /** Waits for the approval of the plan, and gives it. */
+  /** Waits until the plan awaits approval, and approves it. */
   async approvePlan(): Promise<void> {
     await this.waitForStatus('the plan', ({ phase }) => phase === 'plan', timeLimits.preflight);
     await this.send('approve', { plan: true, by: 'tester' });
   }
 
   /**
-   * Waits until the status is as wanted. No answer, as while no worker runs, is no error.
-   * @param timeoutMs how long to wait. @default timeLimits.wholeMigration
-   * @returns that status. @throws Error with the latest status when the time is over.
+   * Waits until the status satisfies a condition. A missing answer, as while no worker runs, is no error.
+   * @param timeoutMs time limit in ms. @default timeLimits.wholeMigration
+   * @returns that status.
+   * @throws Error with the latest status when the time is over.
    */
   async waitForStatus(
     what: string,
@@ -72,14 +79,20 @@ export class TemporalCli {
     return latest;
   }
 
-  /** Waits until a node is in one of these states. @throws Error with the status instead. */
+  /**
+   * Waits until a node is in one of these states.
+   * @throws Error with the status instead.
+   */
   async waitForNode(name: string, ...states: string[]): Promise<void> {
     const reached = ({ nodes }: MigrationStatus): boolean =>
       states.includes(nodes.find((node) => node.name === name)?.state ?? '');
     await this.waitForStatus(`${name} to be ${states.join(' or ')}`, reached, timeLimits.wholeNode);
   }
 
-  /** Waits until the clean-up waits for its approval. @returns the status. */
+  /**
+   * Waits until the cleanup awaits its approval.
+   * @returns the status.
+   */
   waitForCleanUp(): Promise<MigrationStatus> {
     return this.waitForStatus(
       'the clean-up to wait',
@@ -87,7 +100,7 @@ export class TemporalCli {
     );
   }
 
-  /** Waits until a node's workflow has begun an activity of this type since a moment. */
+  /** Waits until a node's workflow has started an activity of this type since a moment. */
   async waitForActivity(node: string, type: string, since: Date): Promise<void> {
     const begun = async (): Promise<boolean> => {
       const { activities } = await this.nodeHistory(node);
@@ -96,13 +109,13 @@ export class TemporalCli {
     await until(`${type} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
   }
 
-  /** History of the latest workflow of a node, there or back; empty when there was none. */
+  /** Returns the history of the latest migration or rollback of a node; empty when there was none. */
   nodeHistory(node: string): Promise<WorkflowHistory> {
     return this.history(`${this.workflowId}/node/${node}`).catch(() => ({ activities: [], children: [] }));
   }
 
   /**
-   * History of a workflow.
+   * Returns the history of a workflow.
    * @param workflowId @default the cluster's migration
    * @param runId @default the latest run
    */
@@ -131,9 +144,12 @@ export class TemporalCli {
     return { ...status, nodes: status.nodes ?? [] };
   }
 
-  /** Waits for the end. @returns its status, and the result or the failure. */
+  /**
+   * Waits for the end of the migration.
+   * @returns its status, and the result or the failure.
+   */
   async end(): Promise<{ status: string; result?: unknown; failure?: { message: string; type: string | undefined } }> {
-    // The command's exit code tells a failure too; what it says is asked for below.
+    // The command's exit code also reports a failure; its details are read below.
     await this.server.cli('workflow', 'result', '--workflow-id', this.workflowId).catch(() => '');
     const shown = await this.server.cli('workflow', 'show', '--workflow-id', this.workflowId, '-o', 'json');
     interface Event {

@@ -1,31 +1,31 @@
-/** The environment variable that hands the machine's factor on to the processes of a run. */
+/** Environment variable that passes the machine's factor to the processes of a run. */
 export const timeFactorVariable = 'CNI_TEST_TIME_FACTOR';
 
 /**
- * How many times longer than on the reference machine things may take: at least 1. It is measured once, when a run of
+ * Factor by which this machine may be slower than the reference machine: at least 1. It is measured once, when a run of
  * tests starts (`test/runner/machine-factor.ts`); without a measurement it is 1.
  */
 export const timeFactor = parseFactor(process.env[timeFactorVariable]);
 
-/** A limit of so many ms on the reference machine, in ms on this one. */
+/** Converts a limit in ms on the reference machine to ms on this one. */
 export function scaleMs(ms: number): number {
   return Math.ceil(ms * timeFactor);
 }
 
 /**
- * Limits in ms on the reference machine: two idle cores. A limit ends a wait that went wrong; it never decides whether
- * a behaviour is right. So each is several times what the awaited state usually takes.
+ * Limits in ms on the reference machine: two idle cores. A limit ends a wait that failed; it never decides whether a
+ * behaviour is right. Therefore each is several times the usual time until the awaited state.
  */
 const referenceLimits = {
   /** One test of the projects "unit" and "workflow". */
   shortTest: 120_000,
   /** One test or hook of the projects "api" and "lab". */
   longTest: 600_000,
-  /** A state of a process or a file that a program of this machine is about to reach. */
+  /** A process or a file of this machine reaches an expected state. */
   localChange: 30_000,
   /** A started program answers its first request. */
   serviceStart: 60_000,
-  /** A workflow with quick activities comes to the next state that a test waits for. */
+  /** A workflow with quick activities reaches the next state that a test waits for. */
   workflowState: 60_000,
   /** A program that was asked to end has ended. */
   serviceStop: 30_000,
@@ -35,13 +35,13 @@ const referenceLimits = {
   podsReady: 300_000,
   /** All preflight checks of a lab have answered. */
   preflight: 300_000,
-  /** Every flow of the policy matrix is judged several more times. */
+  /** Every flow of the policy matrix is sampled several more times. */
   policySamples: 300_000,
-  /** A migration comes to the next step of a node. */
+  /** A migration reaches the next step of a node. */
   nodeStep: 300_000,
-  /** A node is migrated or taken back. */
+  /** A node is migrated or rolled back. */
   wholeNode: 600_000,
-  /** A cluster of a few nodes is migrated, taken back or cleaned up. */
+  /** A cluster of a few nodes is migrated, rolled back or cleaned up. */
   wholeMigration: 1_800_000,
 } as const;
 

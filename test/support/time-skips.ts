@@ -1,23 +1,23 @@
 import type { WorkflowHandle } from '@temporalio/client';
 
-/** The update by which time is skipped in a workflow; `skipped-time.ts` handles it. */
+/** Name of the update that skips time in a workflow; `skipped-time.ts` handles it. */
 export const skipTimeName = 'skipTime';
 
-/** Activities are retried so many times faster than the product asks for. */
+/** Factor by which activities are retried faster than the product requests. */
 export const retriesFaster = 500;
 
-/** What came of one step of a skip. */
+/** Result of one step of a skip. */
 export interface Skipped {
-  /** Whether a timer has fired, which ends a step. */
+  /** True when a timer has fired, which ends a step. */
   fired: boolean;
-  /** What is left to skip. */
+  /** Remaining time to skip. */
   leftMs: number;
 }
 
 /**
- * Lets time pass for a workflow on a server with `skipsTime`. Timers fire in order; the workflow reacts to each before the
+ * Skips time for a workflow on a server with `skipsTime`. Timers fire in order; the workflow reacts to each before the
  * next one fires.
- * @returns how many timers have fired.
+ * @returns the number of timers that have fired.
  */
 export async function skipTime(run: Pick<WorkflowHandle, 'executeUpdate'>, ms: number): Promise<number> {
   for (let [timers, restMs] = [0, ms]; ; timers++) {

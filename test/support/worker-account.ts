@@ -3,13 +3,13 @@ import path from 'node:path';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { projectDir } from '../../lab/paths.ts';
 
-/** What a pod of the worker's account has; the certificate is that of the API server's authority, in base64. */
+/** Credentials of a pod with the worker's account; the certificate is that of the API server's authority, in base64. */
 interface AccountCredentials {
   token: string;
   certificate: string;
 }
 
-/** Makes the worker's account, with the rights of deploy/rbac/worker.yaml and nothing else. */
+/** Creates the worker's account, with exactly the permissions of deploy/rbac/worker.yaml. */
 export async function accountCredentials(lab: Lab): Promise<AccountCredentials> {
   await lab.kubectl('apply', '--server-side', '-f', path.join(projectDir, 'deploy', 'rbac', 'worker.yaml'));
   const account = ['--namespace', 'cni-migration', 'cni-migration-worker'];
@@ -19,7 +19,10 @@ export async function accountCredentials(lab: Lab): Promise<AccountCredentials> 
   return { token, certificate: clusters[0].cluster['certificate-authority-data'] };
 }
 
-/** A kubeconfig with the worker's account. @returns its path. */
+/**
+ * Writes a kubeconfig with the worker's account.
+ * @returns its path.
+ */
 export async function workerAccount(lab: Lab): Promise<string> {
   const { apiServer, context, dir } = lab.layout;
   const { token, certificate } = await accountCredentials(lab);

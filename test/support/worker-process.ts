@@ -8,7 +8,7 @@ import { projectDir } from '../../lab/paths.ts';
 import { until } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** A worker of this project as a process of its own, with health and metrics, for the lab's cluster as `prod`. */
+/** A worker of this project in its own process, with health and metrics, for the lab's cluster as `prod`. */
 export class WorkerProcess {
   readonly dir: string;
   readonly health: string;
@@ -22,7 +22,7 @@ export class WorkerProcess {
     this.process = child;
   }
 
-  /** Starts one. `name` tells workers of one lab apart. */
+  /** Starts a worker. `name` distinguishes workers of one lab. */
   static async start(lab: Lab, address: string, name: string, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
     const dir = path.join(lab.layout.processesDir, name);
     await mkdir(dir, { recursive: true });
@@ -45,7 +45,7 @@ export class WorkerProcess {
     return new WorkerProcess(dir, `http://${health}`, `http://${metrics}/metrics`, child);
   }
 
-  /** What it has logged. */
+  /** Returns its log. */
   log(): Promise<string> {
     return readFile(`${this.dir}.log`, 'utf8');
   }
@@ -63,7 +63,11 @@ export class WorkerProcess {
     });
   }
 
-  /** Ends it in order. @returns its exit code. @throws Error when it goes on for longer than its activities get to stop in. */
+  /**
+   * Stops it gracefully.
+   * @returns its exit code.
+   * @throws Error when it still runs after the time that its activities get to stop.
+   */
   async stop(): Promise<number | null> {
     this.process.kill('SIGTERM');
     const { process: child } = this;

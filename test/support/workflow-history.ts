@@ -1,13 +1,13 @@
 /** How an activity of a history ended. */
 export type ActivityOutcome = 'completed' | 'failed' | 'timed-out' | 'canceled';
 
-/** An activity as a workflow's history shows it. Times are Unix ms. */
+/** An activity in a workflow's history. Times are Unix ms. */
 export interface HistoryActivity {
   name: string;
   scheduledMs: number;
   /** Number of the latest attempt, from 1; undefined before the history shows one. */
   attempt?: number;
-  /** Both undefined while the activity is under way. */
+  /** Both undefined while the activity is running. */
   endedMs?: number;
   outcome?: ActivityOutcome;
 }
@@ -18,15 +18,15 @@ export interface HistoryChild {
   runId: string;
 }
 
-/** What tests read of a workflow's history. */
+/** Part of a workflow's history that tests read. */
 export interface WorkflowHistory {
   activities: HistoryActivity[];
   children: HistoryChild[];
-  /** When the workflow was asked to cancel, if it was. */
+  /** Time at which cancellation of the workflow was requested, if it was. */
   cancelRequestedMs?: number;
 }
 
-/** One event of `temporal workflow show -o json`, as far as it is read here. */
+/** One event of `temporal workflow show -o json`, with the fields that are read here. */
 interface HistoryEvent {
   eventId: string;
   eventTime: string;
@@ -41,7 +41,7 @@ const outcomes: Readonly<Record<string, ActivityOutcome>> = {
   EVENT_TYPE_ACTIVITY_TASK_CANCELED: 'canceled',
 };
 
-/** Reads what `temporal workflow show -o json` prints. */
+/** Parses the output of `temporal workflow show -o json`. */
 export function parseHistory(json: string): WorkflowHistory {
   const { events } = JSON.parse(json) as { events: HistoryEvent[] };
   const scheduled = new Map<string, HistoryActivity>();
@@ -74,7 +74,7 @@ export function parseHistory(json: string): WorkflowHistory {
   return history;
 }
 
-/** The activities that were under way at a moment (Unix, ms). */
+/** Returns the activities that were running at a moment (Unix, ms). */
 export function underWayAt({ activities }: WorkflowHistory, timeMs: number): HistoryActivity[] {
   return activities.filter(({ scheduledMs, endedMs = Infinity }) => scheduledMs <= timeMs && timeMs < endedMs);
 }

@@ -11,18 +11,24 @@ import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
 import { startDevServer, type DevServer } from './dev-server.ts';
 import { timeLimits } from './time-limits.ts';
 
-/** Has workflows let a test skip time. */
+/** Workflow interceptors with which a test can skip time. */
 const skippedTime = path.join(import.meta.dirname, 'skipped-time.ts');
 
-/** What a test file wants of its server. */
+/** Options of a {@link WorkflowServer}. */
 export interface WorkflowServerOptions {
-  /** Tests skip time with `skipTime` of `time-skips.ts`. @default false */
+  /**
+   * Tests skip time with `skipTime` of `time-skips.ts`.
+   * @default false
+   */
   skipsTime?: boolean;
-  /** Gives the port of the Web UI. @default no Web UI */
+  /**
+   * Returns the port of the Web UI.
+   * @default no Web UI
+   */
   uiPort?: () => Promise<string>;
 }
 
-/** A Temporal server as people run it, with a worker on it, for one test file. */
+/** A real Temporal server, with a worker on it, for one test file. */
 export class WorkflowServer {
   private readonly options: WorkflowServerOptions;
   private devServer: DevServer | undefined;
@@ -30,16 +36,16 @@ export class WorkflowServer {
   /** Address of the Web UI; empty without one. */
   webUi = '';
   private bundle: WorkflowBundle | undefined;
-  /** A test that has not come to its end. */
+  /** A test that has not ended. */
   private current: Promise<void> | undefined;
-  /** Nothing is measured unless Jest runs with --coverage. */
+  /** Measures only when Jest runs with --coverage. */
   private readonly coverage = new WorkflowCoverage();
 
   constructor(options: WorkflowServerOptions = {}) {
     this.options = options;
   }
 
-  /** To be called in `beforeAll`. */
+  /** Starts the server. Call it in `beforeAll`. */
   async start(): Promise<void> {
     installRuntime();
     const uiPort = await this.options.uiPort?.();
@@ -54,11 +60,11 @@ export class WorkflowServer {
     this.bundle = isPlain ? await plainBundle() : await bundleWorkflowCode(measured);
   }
 
-  /** To be called after that. */
+  /** Stops the server. Call it in `afterAll`. */
   async stop(): Promise<void> {
     await this.endLeftOver();
     this.coverage.mergeIntoGlobalCoverage();
-    // It leaves an object of its own there; Jest wants plain data.
+    // The library leaves its own object there; Jest requires plain data.
     const measured = globalThis as { __coverage__?: unknown };
     if ('__coverage__' in measured) measured.__coverage__ = JSON.parse(JSON.stringify(measured.__coverage__));
     await this.environment?.teardown();
@@ -86,7 +92,7 @@ export class WorkflowServer {
         workflowBundle: this.bundle,
         activities,
         dataConverter: { payloadConverterPath },
-        // Activities hear of their cancellation with a heartbeat, and tests do not wait for it as long as clusters do.
+        // A heartbeat delivers the cancellation of an activity, and tests do not wait for it as long as clusters do.
         maxHeartbeatThrottleInterval: '100 ms',
       })
     );
@@ -98,7 +104,7 @@ export class WorkflowServer {
     }
   }
 
-  /** Ends the workflows of a test that ran out of its time, and with them the test. */
+  /** Ends the workflows of a test that exceeded its time limit, and with them the test. */
   private async endLeftOver(): Promise<void> {
     if (this.current === undefined) return;
     const ended = this.current.catch(() => undefined);
@@ -115,13 +121,13 @@ export class WorkflowServer {
 const logger = new DefaultLogger('ERROR');
 let installed = false;
 
-/** Has the SDK's core report errors alone, once in a test file. */
+/** Limits the SDK's core to error messages, once in a test file. */
 function installRuntime(): void {
   if (!installed) Runtime.install({ logger, telemetryOptions: { logging: { filter: 'ERROR' } } });
   installed = true;
 }
 
-/** The workflows as this test run has bundled them; outside a test run, as they are now. */
+/** Returns the workflows as this test run has bundled them; outside a test run, bundles their current code. */
 export async function plainBundle(): Promise<WorkflowBundle> {
   const dir = process.env['CNI_MIGRATION_BUNDLES'];
   if (dir === undefined) {
