@@ -15,7 +15,7 @@ const processorLanes = 2;
 /** Maximum number of tasks in parallel that wait for the network: they leave the processors to the builds. */
 const networkLanes = 2;
 
-/** How {@link buildMissing} builds. */
+/** Options of {@link buildMissing}. */
 export interface BuildOptions {
   /**
    * Remove Go's build cache after the build; tests compile with it.

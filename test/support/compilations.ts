@@ -1,7 +1,7 @@
 import { runInside } from '../../lab/machine/machine.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 
-/** How often the agents of a lab found a program that was already compiled, and how often they compiled one. */
+/** Numbers of programs that the agents of a lab found already compiled, and that they compiled. */
 export interface Compilations {
   found: number;
   compiled: number;

@@ -17,8 +17,8 @@ export interface DevServer {
 const maxStarts = 3;
 
 /**
- * Starts a Temporal dev server and waits until it answers. The SDK's own helper gives up after five seconds, which is too
- * early on a machine that starts several servers at once.
+ * Starts a Temporal dev server and waits until it answers. The SDK's own helper gives up after five seconds, which is
+ * too early on a machine that starts several servers at once.
  * @param uiPort port of the Web UI. @default no Web UI
  * @throws Error with the server's output when it ends, or does not answer in time.
  */

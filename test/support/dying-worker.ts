@@ -6,8 +6,8 @@ import { readWorkerConfig } from '../../worker/config.ts';
 import { runWorker } from '../../worker/run.ts';
 
 /**
- * A worker that dies by SIGKILL, once just before each kind of activity takes effect and once just after, before Temporal
- * hears of it. The folder DEATHS, which several workers share, has a file for each death that there has been.
+ * A worker that kills itself with SIGKILL, once just before each type of activity takes effect and once just after,
+ * before Temporal is informed. Several workers share the folder DEATHS, which has a file for each death so far.
  */
 const deaths = process.env['DEATHS'] ?? '';
 

@@ -13,7 +13,8 @@ export interface Absence {
 
 /**
  * Deletes the agents of a network on all nodes, as a crash would, and waits until their successors know all their pods.
- * Calico's agent is ready once it has programmed the node, Cilium's before it has regenerated the endpoints that it found.
+ * Calico's agent is ready once it has programmed the node, Cilium's before it has regenerated the endpoints that it
+ * found.
  */
 export async function killAgents(lab: Lab, network: 'canal' | 'cilium'): Promise<Absence> {
   const selector = ['-n', 'kube-system', '-l', `k8s-app=${network}`];

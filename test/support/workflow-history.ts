@@ -1,4 +1,4 @@
-/** How an activity of a history ended. */
+/** Outcome of an activity in a history. */
 export type ActivityOutcome = 'completed' | 'failed' | 'timed-out' | 'canceled';
 
 /** An activity in a workflow's history. Times are Unix ms. */
