@@ -68,7 +68,7 @@ export function createAgentActivities(clusters: Clusters) {
     waitForAgents: withFailures('wait for the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
       for (const node of await nodesOfOutdated(connection)) await renew(connection, node);
-      await agentsReady(connection);
+      await waitForAgents(connection);
     }),
 
     /**
@@ -223,7 +223,7 @@ export async function agentImage({ apps, core }: ClusterConnection): Promise<str
   return image;
 }
 
-async function agentsReady(connection: ClusterConnection): Promise<void> {
+async function waitForAgents(connection: ClusterConnection): Promise<void> {
   await poll(() => lookAtAgents(connection), {
     timeoutMs: agentsTimeoutMs,
     onTimeout: 'AgentNotReady',

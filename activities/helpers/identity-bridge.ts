@@ -44,8 +44,8 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
         const connection = await clusters.connect(cluster);
         await applyNamespace(connection);
         for (const object of bridgeObjects(target, await configOf(connection))) await applyObject(connection, object);
-        await bridgeRuns(connection, 'every');
-        await inStep(connection, target.targetPodCidr);
+        await waitForIdentityBridge(connection, 'every');
+        await waitForEndpointsInSync(connection, target.targetPodCidr);
       }
     ),
 
@@ -54,7 +54,7 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
      * @throws AgentNotReady on timeout.
      */
     requireIdentityBridge: withFailures('look at the identity bridge', async ({ cluster }: NodeTarget): Promise<void> =>
-      bridgeRuns(await clusters.connect(cluster), 'one')
+      waitForIdentityBridge(await clusters.connect(cluster), 'one')
     ),
 
     /**
@@ -111,7 +111,7 @@ async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> 
   return (await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind)).filter(isOurs);
 }
 
-async function bridgeRuns({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
+async function waitForIdentityBridge({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
   await poll(
     async () => {
       const found = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
@@ -143,7 +143,7 @@ function readyReplicas({ metadata, status = {} }: V1Deployment, updated?: number
  * Waits until every pod on Canal has its CiliumEndpoint. Reads the cluster itself, and does not rely on the bridge's
  * report.
  */
-async function inStep(connection: ClusterConnection, targetPodCidr: string): Promise<void> {
+async function waitForEndpointsInSync(connection: ClusterConnection, targetPodCidr: string): Promise<void> {
   await poll(
     async () => {
       const pods = (await listPods(connection)).filter(
