@@ -4,7 +4,7 @@ import path from 'node:path';
 import { compiledDir, labsDir, toolsDir } from '../paths.ts';
 import { identifyProcess, interruptionSignal, isRunning, run, succeeds, until } from '../process.ts';
 import { startMachine, stopMachine, type MachineSpec } from '../machine/machine.ts';
-import { lock } from '../tools/artefact.ts';
+import { acquireFileLock } from '../tools/artefact.ts';
 import { buildMissing } from '../tools/build.ts';
 import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
 import { copyByLinks } from '../tools/node-images.ts';
@@ -85,7 +85,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
     await work();
     log(`${what} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
   };
-  await step('keys and network made', () => Promise.all([makeKeys(layout), makeNetwork(layout)]));
+  await step('keys and network made', () => Promise.all([makeKeys(layout), createNetwork(layout)]));
   await step('control plane up', async () => {
     await startMachine(controlPlaneMachine(lab, options.controlPlaneFlags));
     await until(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
@@ -165,7 +165,7 @@ async function writeRecord(record: LabRecord): Promise<void> {
 /** Assigns the lab a number that no other lab on this machine has, or returns the existing record. */
 async function claimRecord(name: string, nodes: number, ephemeral: boolean): Promise<LabRecord> {
   await mkdir(labsDir, { recursive: true });
-  const release = await lock(path.join(labsDir, '.lock'), () => undefined);
+  const release = await acquireFileLock(path.join(labsDir, '.lock'), () => undefined);
   try {
     const existing = await readRecord(name);
     const owner = ephemeral ? await identifyProcess(process.pid) : undefined;
@@ -193,7 +193,7 @@ async function freeIndex(): Promise<number> {
 export async function removeAbandonedLabs(log: (line: string) => void): Promise<void> {
   await mkdir(labsDir, { recursive: true });
   // One process at a time: two processes that start a lab would interfere with each other.
-  const release = await lock(path.join(labsDir, '.abandoned.lock'), () => undefined);
+  const release = await acquireFileLock(path.join(labsDir, '.abandoned.lock'), () => undefined);
   try {
     for (const record of await listLabs()) {
       if (record.owner === undefined || (await isRunning(record.owner))) continue;
@@ -229,7 +229,7 @@ async function makeKeys(layout: LabLayout): Promise<void> {
  * Creates a bridge in its own namespace, so that the host's packet filters do not affect the lab, and one link to the
  * host.
  */
-async function makeNetwork({ switchNetns, hostLink, hostAddress }: LabLayout): Promise<void> {
+async function createNetwork({ switchNetns, hostLink, hostAddress }: LabLayout): Promise<void> {
   if (!(await succeeds('ip', ['-n', switchNetns, 'link', 'show', 'br0']))) {
     await run('ip', ['netns', 'del', switchNetns]).catch(() => '');
     await run('ip', ['netns', 'add', switchNetns]);

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { identifyProcess, isRunning, signalProcess, type ProcessId } from '../process.ts';
 
 /** Time that a process gets for a graceful stop, in ms. */
-const endInOrderMs = 15_000;
+const gracefulStopMs = 15_000;
 
 /**
  * Starts a process on the host that belongs to a lab, so that any removal of the lab stops it. Its output is written to
@@ -44,7 +44,7 @@ export async function stopProcesses(dir: string): Promise<void> {
 /** Stops one process and waits for its end. A process that has already ended is no error. */
 export async function stopProcess(id: ProcessId): Promise<void> {
   await signalProcess(id, 'SIGTERM');
-  const deadline = Date.now() + endInOrderMs;
+  const deadline = Date.now() + gracefulStopMs;
   while (await isRunning(id)) {
     if (Date.now() > deadline) await signalProcess(id, 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 100));

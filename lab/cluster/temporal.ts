@@ -23,12 +23,14 @@ export interface TemporalServer {
 /**
  * Starts Temporal for a lab, on free ports of this machine's loopback interface. Reuses the data of an earlier server
  * of the lab.
- * @param again server whose ports are reused, for example after its crash.
+ * @param previous server whose ports are reused, for example after its crash.
  */
-export async function startTemporal(lab: Lab, again?: TemporalServer): Promise<TemporalServer> {
+export async function startTemporal(lab: Lab, previous?: TemporalServer): Promise<TemporalServer> {
   const dir = lab.layout.processesDir;
   const binary = lab.catalogue.bin('temporal');
-  const [port, uiPort] = again ? [portOf(again.address), portOf(again.webUi)] : [await freePort(), await freePort()];
+  const [port, uiPort] = previous
+    ? [portOf(previous.address), portOf(previous.webUi)]
+    : [await freePort(), await freePort()];
   const address = `127.0.0.1:${port}`;
   const flags = [
     '--db-filename',

@@ -56,10 +56,10 @@ export async function isBuilt(artefact: Artefact): Promise<boolean> {
  * Creates one artefact in a temporary folder and moves it into place when it is complete, so that neither a crash nor a
  * second builder leaves an incomplete one. When two clones build at the same time, the second waits for the first.
  */
-export async function makeArtefact(artefact: Artefact, say: Say, fill = artefact.build): Promise<void> {
+export async function createArtefact(artefact: Artefact, say: Say, fill = artefact.build): Promise<void> {
   const target = artefactDir(artefact);
   await mkdir(toolsDir, { recursive: true });
-  const release = await lock(`${target}.lock`, say);
+  const release = await acquireFileLock(`${target}.lock`, say);
   const partial = `${target}.partial-${randomBytes(4).toString('hex')}`;
   try {
     if (await isBuilt(artefact)) return;
@@ -76,9 +76,9 @@ export async function makeArtefact(artefact: Artefact, say: Say, fill = artefact
  * Acquires a lock file that names its owner, so that the lock of a process that has ended is taken over.
  * @returns the function that releases the lock.
  */
-export async function lock(file: string, say: Say): Promise<() => Promise<void>> {
+export async function acquireFileLock(file: string, say: Say): Promise<() => Promise<void>> {
   const self = await identifyProcess(process.pid);
-  const take = async (): Promise<boolean> => {
+  const tryLock = async (): Promise<boolean> => {
     try {
       const handle = await open(file, 'wx');
       await handle.writeFile(JSON.stringify(self));
@@ -101,6 +101,6 @@ export async function lock(file: string, say: Say): Promise<() => Promise<void>>
     else say('waiting for another build of it');
     return false;
   };
-  await until(`the lock ${file}`, take, { timeoutMs: 3_600_000, everyMs: 500 });
+  await until(`the lock ${file}`, tryLock, { timeoutMs: 3_600_000, everyMs: 500 });
   return () => rm(file, { force: true });
 }

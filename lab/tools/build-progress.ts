@@ -22,7 +22,7 @@ export interface BuildState {
 }
 
 /** Number of packages up to which their times do not predict the others. */
-const fewPackages = 20;
+const minPackages = 20;
 
 /** Returns the state in one line. */
 export function formatState({ elapsedMs, done, total, remainingMs, running }: BuildState): string {
@@ -34,15 +34,15 @@ export function formatState({ elapsedMs, done, total, remainingMs, running }: Bu
 export function formatTool({ name, doing, elapsedMs, count, countingMs }: RunningTool): string {
   const what = doing === '' || doing === name ? name : `${name}: ${doing}`;
   if (count === undefined || count.total === 0) return `${what}, ${formatClock(elapsedMs).trim()}`;
-  const remaining = formatRemaining(remainingOf(count, countingMs ?? 0));
+  const remaining = formatRemaining(estimateRemainingMs(count, countingMs ?? 0));
   return `${what} ${count.done} of ${count.total} packages, ${formatClock(elapsedMs).trim()}, ${remaining}`;
 }
 
 /**
  * Estimates the time for the remaining packages from the compiled ones, in ms; undefined while too few are compiled.
  */
-export function remainingOf({ done, total }: PackageCount, countingMs: number): number | undefined {
-  if (done < Math.min(fewPackages, total)) return undefined;
+export function estimateRemainingMs({ done, total }: PackageCount, countingMs: number): number | undefined {
+  if (done < Math.min(minPackages, total)) return undefined;
   return (countingMs * (total - done)) / Math.max(done, 1);
 }
 
@@ -53,16 +53,16 @@ export interface Work {
 }
 
 /** Minimum work that shows the speed of this machine, in seconds. */
-const tellingSeconds = 60;
+const minWorkSeconds = 60;
 
 /** Rate of a machine with two processors, of which a build uses both most of the time. */
-const usualRate = 1.8;
+const defaultRate = 1.8;
 
 /**
  * Estimates the remaining time in ms: at the speed so far, or at first at the speed of the machine of {@link costOf}.
  */
-export function remainingOfWork({ doneSeconds, leftSeconds }: Work, elapsedMs: number): number {
-  const rate = doneSeconds < tellingSeconds ? usualRate : doneSeconds / (elapsedMs / 1000);
+export function estimateWorkMs({ doneSeconds, leftSeconds }: Work, elapsedMs: number): number {
+  const rate = doneSeconds < minWorkSeconds ? defaultRate : doneSeconds / (elapsedMs / 1000);
   return (leftSeconds / rate) * 1000;
 }
 

@@ -1,7 +1,7 @@
 import { formatClock } from '../clock.ts';
 import type { PackageCount, Say } from './artefact.ts';
 import { costOf } from './build-costs.ts';
-import { formatState, remainingOfWork, type BuildState, type RunningTool } from './build-progress.ts';
+import { formatState, estimateWorkMs, type BuildState, type RunningTool } from './build-progress.ts';
 
 /** Output of a reporter. */
 export interface ReportOutput {
@@ -138,7 +138,7 @@ export class BuildReporter {
       leftSeconds += seconds * (1 - share);
     }
     const elapsedMs = now - this.#beganMs;
-    const remainingMs = remainingOfWork({ doneSeconds, leftSeconds }, elapsedMs);
+    const remainingMs = estimateWorkMs({ doneSeconds, leftSeconds }, elapsedMs);
     return { elapsedMs, done: this.#done.size, total: this.#names.length, remainingMs, running };
   }
 }

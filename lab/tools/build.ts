@@ -1,6 +1,6 @@
 import PQueue from 'p-queue';
 import { interruptionSignal } from '../process.ts';
-import { isBuilt, makeArtefact, type Artefact } from './artefact.ts';
+import { isBuilt, createArtefact, type Artefact } from './artefact.ts';
 import { BuildReporter } from './build-reporter.ts';
 import { spaceNeeds } from './disk-space.ts';
 import { removeGoCache } from './go-cache.ts';
@@ -39,12 +39,12 @@ export async function buildMissing(
   log: (line: string) => void,
   options: BuildOptions = {}
 ): Promise<void> {
-  const missing = await missingOf(artefacts);
+  const missing = await findMissingArtefacts(artefacts);
   if (missing.length === 0) {
     await checkPrerequisites({ building: [], space: [] }, log);
     return;
   }
-  const bundle = await openWantedBundle(options.bundle ?? bundleLocation(), missing, log);
+  const bundle = await openConfiguredBundle(options.bundle ?? bundleLocation(), missing, log);
   const unpacking = missing.filter((one) => bundle !== undefined && findArchive(bundle.archives, one) !== undefined);
   const building = missing.filter((one) => !unpacking.includes(one));
   const space = await spaceNeeds(building, unpacking, bundle?.archives ?? []);
@@ -55,7 +55,7 @@ export async function buildMissing(
 }
 
 /** Returns the artefacts that are not built yet, in the same order. */
-export async function missingOf(artefacts: readonly Artefact[]): Promise<Artefact[]> {
+export async function findMissingArtefacts(artefacts: readonly Artefact[]): Promise<Artefact[]> {
   const built = await Promise.all(artefacts.map(isBuilt));
   return artefacts.filter((_, index) => built[index] !== true);
 }
@@ -73,7 +73,7 @@ function startLine(
 }
 
 /** Opens the bundle that the user configured; reports an unusable one in one line. */
-async function openWantedBundle(
+async function openConfiguredBundle(
   location: BuildOptions['bundle'],
   missing: readonly Artefact[],
   log: (line: string) => void
@@ -122,22 +122,22 @@ class Build {
   /** @throws the error of the first artefact that failed, after the others are done. */
   async run(): Promise<void> {
     this.#reporter.start();
-    const made = new Map<Artefact, Promise<void>>();
+    const created = new Map<Artefact, Promise<void>>();
     for (const artefact of this.#missing) {
       // Needs come earlier in the given order, so their promises exist.
-      const needs = artefact.needs.flatMap((need) => made.get(need) ?? []);
-      const promise = this.#make(artefact, needs);
+      const needs = artefact.needs.flatMap((need) => created.get(need) ?? []);
+      const promise = this.#create(artefact, needs);
       // Awaited below; the failure of one must not end the process during the other builds.
       promise.catch(() => undefined);
-      made.set(artefact, promise);
+      created.set(artefact, promise);
     }
-    const outcomes = await Promise.allSettled(made.values());
+    const outcomes = await Promise.allSettled(created.values());
     this.#reporter.stop();
     const failure = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failure !== undefined) throw failure.reason;
   }
 
-  async #make(artefact: Artefact, needs: readonly Promise<void>[]): Promise<void> {
+  async #create(artefact: Artefact, needs: readonly Promise<void>[]): Promise<void> {
     if (await this.#takeFromBundle(artefact)) return;
     const { name, prepare } = artefact;
     if (prepare !== undefined) {
@@ -145,7 +145,7 @@ class Build {
     }
     await Promise.all(needs);
     const lane = artefact.buildsWith === 'debootstrap' ? this.#network : this.#processor;
-    await this.#queue(lane, artefact, () => this.#reporter.run(name, 'built', (say) => makeArtefact(artefact, say)));
+    await this.#queue(lane, artefact, () => this.#reporter.run(name, 'built', (say) => createArtefact(artefact, say)));
   }
 
   /**
@@ -159,7 +159,7 @@ class Build {
     try {
       await this.#queue(this.#network, artefact, () =>
         this.#reporter.run(artefact.name, 'unpacked', (say) =>
-          makeArtefact(artefact, say, (dir) => bundle.unpack(archive, dir))
+          createArtefact(artefact, say, (dir) => bundle.unpack(archive, dir))
         )
       );
       return true;

@@ -64,11 +64,11 @@ export async function spaceNeeds(
 /** Returns the file systems that have less free space than all needs on them together. */
 export async function findShortages(
   needs: readonly SpaceNeed[],
-  look: (folder: string) => Promise<FileSystem> = fileSystemOf
+  readFileSystem: (folder: string) => Promise<FileSystem> = fileSystemOf
 ): Promise<SpaceShortage[]> {
   const byFileSystem = new Map<number, SpaceShortage>();
   for (const { what, folder, bytes } of needs) {
-    const { id, freeBytes } = await look(folder);
+    const { id, freeBytes } = await readFileSystem(folder);
     const { folders = [], neededBytes = 0 } = byFileSystem.get(id) ?? {};
     byFileSystem.set(id, {
       folders: [...folders, `${folder} (${what})`],

@@ -1,5 +1,5 @@
 import { median, readResult, rounded, type Measured } from './results.ts';
-import { fullLoadUpTo, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './peer/result.ts';
+import { fullLoadUpTo, peerName, peerRatios, type MigrationResult, type Pair, type PeerResult } from './peer/result.ts';
 import type { RecoveryResult } from './recovery/result.ts';
 import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
@@ -24,7 +24,7 @@ export async function performanceText(): Promise<string> {
 }
 
 /** Phases in which both do the same kind of work, and work that only the service does. */
-const sameWork: readonly { what: string; byHand: readonly string[]; service: readonly string[] }[] = [
+const comparablePhases: readonly { what: string; byHand: readonly string[]; service: readonly string[] }[] = [
   { what: 'checks and plan', byHand: [], service: ['preflight', 'plan'] },
   { what: 'Cilium beside Canal (with the baseline of the ledger)', byHand: ['install'], service: ['coexistence'] },
   { what: 'nodes', byHand: ['nodes'], service: ['migrate'] },
@@ -32,7 +32,7 @@ const sameWork: readonly { what: string; byHand: readonly string[]; service: rea
   { what: 'Canal removed (and looked for on every node)', byHand: ['Canal removed'], service: ['clean-up'] },
 ];
 
-const lessLoad =
+const reducedLoadText =
   "So that one machine carries so many nodes, the application's clients send each target a request every 1.5 s (0.5 s on three nodes), probers sample every path once a second, and gates tolerate 120 s (20 s), because agents that start together take the whole machine.";
 
 async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
@@ -40,12 +40,12 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   if (result === undefined) return [];
   const { pairs } = result;
   const ratios = peerRatios(pairs);
-  const both = (of: (one: Migrated) => number): [byHand: number, service: number] => [
+  const both = (of: (one: MigrationResult) => number): [byHand: number, service: number] => [
     rounded(median(pairs.map(({ byHand }) => of(byHand)))),
     rounded(median(pairs.map(({ service }) => of(service)))),
   ];
-  const row = (what: string, of: (one: Migrated) => number): (string | number)[] => [what, ...both(of)];
-  const sumOf = (one: Migrated, names: readonly string[]): number =>
+  const row = (what: string, of: (one: MigrationResult) => number): (string | number)[] => [what, ...both(of)];
+  const sumOf = (one: MigrationResult, names: readonly string[]): number =>
     names
       .map((name) =>
         name === 'nodes' ? Object.values(one.nodes).reduce((sum, seconds) => sum + seconds, 0) : (one.phases[name] ?? 0)
@@ -58,12 +58,15 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     '',
     `${pairs.length} pairs of whole migrations, alternating, each on a fresh lab with the sample application: by hand as Cilium's guide says (\`test/bench/peer/hand-procedure.ts\`,`,
     `one node after the other), and by this service with every check on. ${measuredOn(result)}`,
-    ...(nodes > fullLoadUpTo ? [lessLoad] : []),
+    ...(nodes > fullLoadUpTo ? [reducedLoadText] : []),
     '',
     table([
       ['middle of all pairs', 'by hand', 'service'],
       row('seconds in all', ({ seconds }) => seconds),
-      row('seconds a node', ({ nodes: each }) => sumOf({ nodes: each, phases: {} } as Migrated, ['nodes']) / nodes),
+      row(
+        'seconds a node',
+        ({ nodes: each }) => sumOf({ nodes: each, phases: {} } as MigrationResult, ['nodes']) / nodes
+      ),
       row('pods made anew, for each pod', ({ restartsPerPod }) => restartsPerPod),
       row('requests lost', ({ lost }) => lost),
       row('lost ms, of all clients together', ({ lostMs }) => lostMs),
@@ -74,7 +77,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     '',
     table([
       ['seconds', 'by hand', 'service'],
-      ...sameWork.map(({ what, byHand, service }) => [
+      ...comparablePhases.map(({ what, byHand, service }) => [
         what,
         byHand.length === 0 ? '–' : rounded(median(pairs.map((pair) => sumOf(pair.byHand, byHand)))),
         rounded(median(pairs.map((pair) => sumOf(pair.service, service)))),
@@ -88,10 +91,10 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     `  bar [${pairs.flatMap(({ byHand, service }) => [byHand.seconds, service.seconds]).join(', ')}]`,
     '```',
     '',
-    whyLonger(pairs.map(({ service }) => service)),
+    extraTimeText(pairs.map(({ service }) => service)),
     '',
-    ...whatTookProcessors(pairs),
-    ...(ratios.restarts > 1 ? [whyAnew(ratios.restarts), ''] : []),
+    ...processorUseText(pairs),
+    ...(ratios.restarts > 1 ? [recreationReason(ratios.restarts), ''] : []),
     "Where the service's time goes: its kinds of activities, with the most seconds first. Some go on side by side.",
     '',
     table([['activity', 'times', 'seconds'], ...profileOf(pairs.map(({ service }) => service))]),
@@ -99,16 +102,16 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
 }
 
 /** Activities of the service that have no counterpart by hand. */
-const onlyOurs: readonly string[] = [
+const serviceOnlyActivities: readonly string[] = [
   ...['runPreflight', 'removeInspectors', 'planDetails', 'deployProbers', 'markLedger', 'deployNatExemption'],
   ...['deployIdentityBridge', 'removeIdentityBridge', 'applyTranslations', 'verifyNode', 'checkGates', 'readLedger'],
   ...['exportCalico', 'cleanHost', 'removeCanalTraces', 'removeHelpers'],
 ];
 
 /** Returns the share of the service's time for work that has no counterpart by hand. */
-function whyLonger(runs: readonly Migrated[]): string {
-  const run = middleOf(runs);
-  const own = Object.entries(run?.activities ?? {}).filter(([type]) => onlyOurs.includes(type));
+function extraTimeText(runs: readonly MigrationResult[]): string {
+  const run = medianRun(runs);
+  const own = Object.entries(run?.activities ?? {}).filter(([type]) => serviceOnlyActivities.includes(type));
   const seconds = own.reduce((sum, [, one]) => sum + one.seconds, 0);
   const most = own.sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
   return (
@@ -118,8 +121,8 @@ function whyLonger(runs: readonly Migrated[]): string {
 }
 
 /** Returns the machine's processor use where it was measured: parallel work gains nothing when no processor is idle. */
-function whatTookProcessors(pairs: readonly Pair[]): string[] {
-  const [byHand, service] = [middleOf(pairs.map((pair) => pair.byHand)), middleOf(pairs.map((pair) => pair.service))];
+function processorUseText(pairs: readonly Pair[]): string[] {
+  const [byHand, service] = [medianRun(pairs.map((pair) => pair.byHand)), medianRun(pairs.map((pair) => pair.service))];
   const [hand, own] = [byHand?.processors, service?.processors];
   if (hand === undefined || own === undefined) return [];
   const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
@@ -140,7 +143,7 @@ function whatTookProcessors(pairs: readonly Pair[]): string[] {
 }
 
 /** Returns why a pod is recreated more than once. */
-function whyAnew(restarts: number): string {
+function recreationReason(restarts: number): string {
   return (
     `${restarts.toFixed(2)} pods were made anew for each pod, where 1.00 is wanted: what is evicted from the first nodes has nowhere to go but to nodes that are ` +
     'not migrated yet, and moves again with them. Only a node more than the pods need, migrated first and empty until then, would avoid it.'
@@ -148,13 +151,13 @@ function whyAnew(restarts: number): string {
 }
 
 /** Returns the run with the median time. */
-function middleOf(runs: readonly Migrated[]): Migrated | undefined {
+function medianRun(runs: readonly MigrationResult[]): MigrationResult | undefined {
   return [...runs].sort((a, b) => a.seconds - b.seconds)[Math.floor(runs.length / 2)];
 }
 
 /** Returns the types of activities of the median run, sorted by their seconds in descending order. */
-function profileOf(runs: readonly Migrated[]): (string | number)[][] {
-  return Object.entries(middleOf(runs)?.activities ?? {})
+function profileOf(runs: readonly MigrationResult[]): (string | number)[][] {
+  return Object.entries(medianRun(runs)?.activities ?? {})
     .sort(([, a], [, b]) => b.seconds - a.seconds)
     .slice(0, 12)
     .map(([type, { count, seconds }]) => [`\`${type}\``, count, seconds]);
@@ -207,11 +210,11 @@ async function scalePart(): Promise<string[]> {
     '',
     `From ${first.nodes} to ${last.nodes} nodes (at most 10 % is wanted): actions a node ${growth((run) => run.actionsPerNode)}, requests a node ` +
       `${growth((run) => run.requestsPerNode)}, the worker's seconds of a core a node ${growth((run) => run.workerCpuSeconds / run.nodes)}.`,
-    ...withMoreWrites(runs),
-    ...(last.bystander.p99Ms < 1_000 && last.requestsPerNode < 1.1 * first.requestsPerNode ? [] : ['', whyBusy]),
+    ...olderWritesText(runs),
+    ...(last.bystander.p99Ms < 1_000 && last.requestsPerNode < 1.1 * first.requestsPerNode ? [] : ['', overloadText]),
     ...scaleSizes
       .filter((nodes) => !runs.some((run) => run.nodes === nodes))
-      .flatMap((nodes) => ['', notMeasured(nodes, last)]),
+      .flatMap((nodes) => ['', estimateText(nodes, last)]),
   ];
 }
 
@@ -222,7 +225,7 @@ async function scalePart(): Promise<string[]> {
 const fewerWritesSince = '2026-11-26T23:45';
 
 /** Returns which runs were measured with more ledger writes than there are now. */
-function withMoreWrites(runs: readonly (ScaleRun & Measured)[]): string[] {
+function olderWritesText(runs: readonly (ScaleRun & Measured)[]): string[] {
   const nodes = runs.filter(({ measuredAt }) => measuredAt < fewerWritesSince).map((run) => run.nodes);
   if (nodes.length === 0) return [];
   const which = nodes.map((count) => count.toLocaleString('en')).join(' and ');
@@ -234,13 +237,13 @@ function withMoreWrites(runs: readonly (ScaleRun & Measured)[]): string[] {
 }
 
 /** Measured at 1,000 nodes with vmstat and with the API server's own metrics. */
-const whyBusy =
+const overloadText =
   'Where more than that was measured, the machine had no core left: API server, etcd, scheduler, controllers, the simulator, Temporal and the worker ' +
   'share what there is, an eviction took more than a second, and a drain that waits looks once a second. A smaller rate ' +
   '(`CNI_MIGRATION_REQUESTS_PER_SECOND`) or smaller waves leave more to others.';
 
 /** Returns an estimate for a size without a result. */
-function notMeasured(nodes: number, { seconds, nodes: measured }: ScaleRun): string {
+function estimateText(nodes: number, { seconds, nodes: measured }: ScaleRun): string {
   const hours = rounded((seconds / measured) * (nodes / 3_600));
   return (
     `${nodes.toLocaleString('en')} nodes were not measured with a real API server: at the pace of ${measured.toLocaleString('en')}, the migration ` +

@@ -20,7 +20,7 @@ export function regressions(before: Ratios, now: Ratios): string[] {
 }
 
 /** Reports regressions, and sets the exit code of the process to 1 when there are any. */
-export function tellRegressions(before: Ratios | undefined, now: Ratios): void {
+export function reportRegressions(before: Ratios | undefined, now: Ratios): void {
   const worse = before === undefined ? [] : regressions(before, now);
   for (const line of worse) console.error(line);
   if (worse.length > 0) process.exitCode = 1;
@@ -34,5 +34,5 @@ export async function recordResult<T extends object>(
 ): Promise<void> {
   const before = await readResult<T>(name);
   await writeResult(name, result);
-  tellRegressions(before && ratiosOf(before), ratiosOf(result));
+  reportRegressions(before && ratiosOf(before), ratiosOf(result));
 }

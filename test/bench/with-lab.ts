@@ -3,10 +3,10 @@ import { labDown } from '../../lab/cluster/lab.ts';
 import { interrupt } from '../../lab/process.ts';
 
 /** Registers a function that runs before the lab is removed. */
-export type AtEnd = (end: () => Promise<void>) => void;
+export type OnEnd = (end: () => Promise<void>) => void;
 
 /** Runs a bench with the name of its own lab, and removes that lab after any end of the bench, including Ctrl-C. */
-export async function withLab<T>(work: (name: string, atEnd: AtEnd) => Promise<T>): Promise<T> {
+export async function withLab<T>(work: (name: string, atEnd: OnEnd) => Promise<T>): Promise<T> {
   const name = `bench-${randomBytes(3).toString('hex')}`;
   let removal: Promise<void> | undefined;
   const others: (() => Promise<void>)[] = [];

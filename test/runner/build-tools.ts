@@ -1,5 +1,5 @@
 import type { Artefact } from '../../lab/tools/artefact.ts';
-import { buildMissing, missingOf } from '../../lab/tools/build.ts';
+import { buildMissing, findMissingArtefacts } from '../../lab/tools/build.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { reportLine } from './report-file.ts';
 import { toolGroups, type ToolGroup } from './suites.ts';
@@ -13,7 +13,7 @@ async function main(): Promise<void> {
     console.log(line);
     reportLine({ event: 'progress', text: line });
   }).catch(async (error: unknown) => {
-    const missing = (await missingOf(artefacts)).map(({ name }) => name).join(', ');
+    const missing = (await findMissingArtefacts(artefacts)).map(({ name }) => name).join(', ');
     reportLine({ event: 'progress', text: `not built: ${missing}` });
     throw error;
   });

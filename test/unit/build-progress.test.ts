@@ -1,6 +1,6 @@
 import { BuildReporter } from '../../lab/tools/build-reporter.ts';
 import { costOf } from '../../lab/tools/build-costs.ts';
-import { formatState, formatTool, remainingOf, remainingOfWork } from '../../lab/tools/build-progress.ts';
+import { formatState, formatTool, estimateRemainingMs, estimateWorkMs } from '../../lab/tools/build-progress.ts';
 import { PackageCounter } from '../../lab/tools/go-build.ts';
 import type { PackageCount, Say } from '../../lab/tools/artefact.ts';
 
@@ -37,17 +37,17 @@ describe('one line', () => {
   });
 
   it('does not guess from a few packages', () => {
-    expect(remainingOf({ done: 3, total: 200 }, 1_000)).toBeUndefined();
-    expect(remainingOf({ done: 50, total: 200 }, 10_000)).toBe(30_000);
-    expect(remainingOf({ done: 200, total: 200 }, 10_000)).toBe(0);
+    expect(estimateRemainingMs({ done: 3, total: 200 }, 1_000)).toBeUndefined();
+    expect(estimateRemainingMs({ done: 50, total: 200 }, 10_000)).toBe(30_000);
+    expect(estimateRemainingMs({ done: 200, total: 200 }, 10_000)).toBe(0);
     expect(formatTool({ name: 'a', doing: '', elapsedMs: 0, count: { done: 0, total: 9 }, countingMs: 0 })).toContain(
       'not known yet'
     );
   });
 
   it('takes the speed so far for that of the rest, once enough is done', () => {
-    expect(remainingOfWork({ doneSeconds: 100, leftSeconds: 300 }, 200_000)).toBe(600_000);
-    expect(remainingOfWork({ doneSeconds: 0, leftSeconds: 180 }, 5_000)).toBe(100_000);
+    expect(estimateWorkMs({ doneSeconds: 100, leftSeconds: 300 }, 200_000)).toBe(600_000);
+    expect(estimateWorkMs({ doneSeconds: 0, leftSeconds: 180 }, 5_000)).toBe(100_000);
   });
 });
 

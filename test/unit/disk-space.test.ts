@@ -50,10 +50,10 @@ it('adds up what lies on one file system, and looks at each', async () => {
     { what: 'cache', folder: '/b', bytes: 50 },
     { what: 'modules', folder: '/c', bytes: 70 },
   ];
-  const look = (folder: string): Promise<{ id: number; freeBytes: number }> =>
+  const readFileSystem = (folder: string): Promise<{ id: number; freeBytes: number }> =>
     Promise.resolve(folder === '/c' ? { id: 2, freeBytes: 80 } : { id: 1, freeBytes: 100 });
 
-  expect(await findShortages(needs, look)).toEqual([
+  expect(await findShortages(needs, readFileSystem)).toEqual([
     { folders: ['/a (tools)', '/b (cache)'], neededBytes: 110, freeBytes: 100 },
   ]);
 });

@@ -1,6 +1,6 @@
-import { peerRatios, type Migrated } from '../bench/peer/result.ts';
+import { peerRatios, type MigrationResult } from '../bench/peer/result.ts';
 
-const run = (seconds: number, node: number, restartsPerPod = 1): Migrated => ({
+const run = (seconds: number, node: number, restartsPerPod = 1): MigrationResult => ({
   ...{ seconds, phases: {}, nodes: { a: node, b: node }, requests: 0, lost: 0, lostMs: 0, wrongVerdictMs: 0 },
   restartsPerPod,
 });

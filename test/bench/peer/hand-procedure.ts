@@ -3,7 +3,7 @@ import { labMigrationRequest, targetPodCidr } from '../../../lab/migration-reque
 import { run } from '../../../lab/process.ts';
 
 /** A step of a migration, and its end (ms since the start of the migration). */
-export interface Lap {
+export interface ProcedureStep {
   step: string;
   endMs: number;
 }
@@ -49,11 +49,11 @@ const nodeConfig = {
  * Migrates a lab as Cilium's guide describes: by hand, one node after the other, with kubectl and Helm. Pods that a
  * drain leaves are deleted where the guide reboots the node. No wait is longer than that of a person who watches.
  */
-export async function migrateByHand(lab: Lab): Promise<Lap[]> {
+export async function migrateByHand(lab: Lab): Promise<ProcedureStep[]> {
   const { kubectl, catalogue, layout } = lab;
   const begin = Date.now();
-  const laps: Lap[] = [];
-  const lap = (step: string): void => void laps.push({ step, endMs: Date.now() - begin });
+  const steps: ProcedureStep[] = [];
+  const recordStep = (step: string): void => void steps.push({ step, endMs: Date.now() - begin });
   const values = guideValues(lab);
   const helm = (changes: object): Promise<string> =>
     run(
@@ -70,7 +70,7 @@ export async function migrateByHand(lab: Lab): Promise<Lap[]> {
   await helm({});
   await rolledOut();
   await applyText(lab, nodeConfig);
-  lap('install');
+  recordStep('install');
   for (const node of layout.nodeNames) {
     await kubectl('cordon', node);
     await kubectl('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=600s');
@@ -82,7 +82,7 @@ export async function migrateByHand(lab: Lab): Promise<Lap[]> {
       (await podsOffHostNetwork(lab, node)).map(([namespace, name]) => kubectl('-n', namespace, 'delete', 'pod', name))
     );
     await kubectl('uncordon', node);
-    lap(node);
+    recordStep(node);
   }
   await helm({
     operator: { ...(values as { operator: object }).operator, unmanagedPodWatcher: { restart: true } },
@@ -91,11 +91,11 @@ export async function migrateByHand(lab: Lab): Promise<Lap[]> {
   });
   await kubectl('-n', 'kube-system', 'rollout', 'restart', 'daemonset/cilium');
   await rolledOut();
-  lap('final values');
+  recordStep('final values');
   await kubectl('-n', 'kube-system', 'delete', 'ciliumnodeconfig', 'cilium-default');
   await kubectl('-n', 'kube-system', 'delete', 'daemonset', 'canal');
-  lap('Canal removed');
-  return laps;
+  recordStep('Canal removed');
+  return steps;
 }
 
 async function applyText({ catalogue, layout }: Lab, object: object): Promise<void> {

@@ -6,14 +6,14 @@ import { labMigrationRequest } from '../../../lab/migration-request.ts';
 import { Migration } from '../../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../../workflows/messages.ts';
 import type { MigrationRequest } from '../../../model/input.ts';
-import { tellRegressions } from '../regressions.ts';
+import { reportRegressions } from '../regressions.ts';
 import { readResult, rounded, writeResult } from '../results.ts';
 import { withLab } from '../with-lab.ts';
 import { migrateByHand } from './hand-procedure.ts';
 import { compileSeconds } from './compilations.ts';
-import { Observer, type Seen } from './observer.ts';
+import { Observer, type UserImpact } from './observer.ts';
 import { ProcessorWatch } from './processor-use.ts';
-import { fullLoadUpTo, peerName, peerRatios, type Migrated, type Pair, type PeerResult } from './result.ts';
+import { fullLoadUpTo, peerName, peerRatios, type MigrationResult, type Pair, type PeerResult } from './result.ts';
 
 /**
  * Compares the whole migration of a lab by this service, with every check enabled, with the procedure by hand:
@@ -42,13 +42,13 @@ async function bench(): Promise<void> {
     pairs.push({ byHand: first ?? (await onLab(nodes, byHand)), service });
     await writeResult(name, { nodes, waveSize, pairs } satisfies PeerResult);
   }
-  if (pairs.length > 0) tellRegressions(before && peerRatios(before.pairs), peerRatios(pairs));
+  if (pairs.length > 0) reportRegressions(before && peerRatios(before.pairs), peerRatios(pairs));
 }
 
-async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): Promise<Migrated> {
+async function onLab(nodes: number, migrate: (lab: Lab) => Promise<MigrationResult>): Promise<MigrationResult> {
   return withLab(async (name) => {
     const lab = await labUp({ name, nodes, ephemeral: true });
-    if (nodes > fullLoadUpTo) await callLess(lab);
+    if (nodes > fullLoadUpTo) await reduceLoad(lab);
     const migrated = await migrate(lab);
     console.error(JSON.stringify(migrated));
     return migrated;
@@ -59,31 +59,31 @@ async function onLab(nodes: number, migrate: (lab: Lab) => Promise<Migrated>): P
  * Reduces the application's requests, two a second to each target from each node: the machine that carries all nodes
  * must not be busy with them.
  */
-async function callLess(lab: Lab): Promise<void> {
+async function reduceLoad(lab: Lab): Promise<void> {
   await lab.kubectl('-n', 'shop', 'set', 'env', 'daemonset/client', 'INTERVAL_MS=1500');
   await lab.kubectl('-n', 'shop', 'rollout', 'status', 'daemonset/client', '--timeout=300s');
 }
 
-async function byHand(lab: Lab): Promise<Migrated> {
-  const [laps, seen] = await watched(lab, () => migrateByHand(lab));
-  const steps = laps.map(({ step, endMs }, index) => {
-    const seconds = rounded((endMs - (laps[index - 1]?.endMs ?? 0)) / 1_000);
+async function byHand(lab: Lab): Promise<MigrationResult> {
+  const [steps, seen] = await observeWork(lab, () => migrateByHand(lab));
+  const durations = steps.map(({ step, endMs }, index) => {
+    const seconds = rounded((endMs - (steps[index - 1]?.endMs ?? 0)) / 1_000);
     return [step, seconds] as const;
   });
   const isNode = ([step]: readonly [string, number]): boolean => lab.layout.nodeNames.includes(step);
   return {
-    seconds: rounded((laps.at(-1)?.endMs ?? 0) / 1_000),
-    phases: Object.fromEntries(steps.filter((step) => !isNode(step))),
-    nodes: Object.fromEntries(steps.filter(isNode)),
+    seconds: rounded((steps.at(-1)?.endMs ?? 0) / 1_000),
+    phases: Object.fromEntries(durations.filter((step) => !isNode(step))),
+    nodes: Object.fromEntries(durations.filter(isNode)),
     ...seen,
   };
 }
 
 /** Runs work on a lab, and returns what users of its application saw, and what the machine was busy with. */
-async function watched<T>(
+async function observeWork<T>(
   lab: Lab,
   work: () => Promise<T>
-): Promise<[done: T, seen: Seen & Pick<Migrated, 'processors' | 'compileSeconds'>]> {
+): Promise<[done: T, seen: UserImpact & Pick<MigrationResult, 'processors' | 'compileSeconds'>]> {
   const observer = new Observer(lab);
   const watch = new ProcessorWatch();
   await observer.start();
@@ -94,7 +94,7 @@ async function watched<T>(
   return [done, { ...seen, processors, compileSeconds: await compileSeconds(lab) }];
 }
 
-async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
+async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
   const temporal = await startTemporal(lab);
   await startWorker(lab, temporal.address);
   const request: MigrationRequest = labMigrationRequest(lab, 'none', {
@@ -108,7 +108,7 @@ async function byService(lab: Lab, waveSize: number): Promise<Migrated> {
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
   try {
-    const [report, seen] = await watched(lab, async () => {
+    const [report, seen] = await observeWork(lab, async () => {
       await client.workflow.start('clusterMigration', {
         taskQueue: defaultTaskQueue,
         workflowId: migrationWorkflowId(cluster),
@@ -137,8 +137,8 @@ async function activitySeconds(
   client: Client,
   workflowId: string,
   nodes: readonly string[]
-): Promise<NonNullable<Migrated['activities']>> {
-  const sums: NonNullable<Migrated['activities']> = {};
+): Promise<NonNullable<MigrationResult['activities']>> {
+  const sums: NonNullable<MigrationResult['activities']> = {};
   const secondsOf = (time: { seconds?: unknown; nanos?: number | null } | null | undefined): number =>
     Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
   for (const id of [workflowId, ...nodes.map((node) => `${workflowId}/node/${node}`)]) {

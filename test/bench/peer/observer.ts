@@ -2,7 +2,7 @@ import { forbiddenTarget, readLedger } from '../../../lab/app/ledger.ts';
 import type { Lab } from '../../../lab/cluster/lab.ts';
 
 /** Effects of a migration on users of the sample application, by the service or by hand. */
-export interface Seen {
+export interface UserImpact {
   /** Requests that its clients sent to permitted targets, and those that failed. */
   requests: number;
   lost: number;
@@ -18,9 +18,9 @@ export interface Seen {
 export class Observer {
   private readonly lab: Lab;
   private readonly since = new Date();
-  private readonly known = new Set<string>();
-  private first = 0;
-  private looking: Promise<void> = Promise.resolve();
+  private readonly podUids = new Set<string>();
+  private initialPods = 0;
+  private sampling: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
 
   constructor(lab: Lab) {
@@ -28,19 +28,19 @@ export class Observer {
   }
 
   async start(): Promise<void> {
-    await this.look();
-    this.first = this.known.size;
+    await this.sample();
+    this.initialPods = this.podUids.size;
     // Every pod lives longer than this interval.
     this.timer = setInterval(() => {
-      this.looking = this.looking.then(() => this.look()).catch(() => undefined);
+      this.sampling = this.sampling.then(() => this.sample()).catch(() => undefined);
     }, 3_000);
   }
 
   /** Stops watching, some seconds after the end of the migration. */
-  async stop(): Promise<Seen> {
+  async stop(): Promise<UserImpact> {
     await new Promise((resolve) => setTimeout(resolve, 3_000));
     clearInterval(this.timer);
-    await this.looking;
+    await this.sampling;
     const lines = await readLedger(this.lab, this.since);
     const sum = (forbidden: boolean, of: (line: { sent: number; failed: number }) => number): number =>
       lines
@@ -51,12 +51,12 @@ export class Observer {
       lost: sum(false, ({ failed }) => failed),
       lostMs: Math.round(sum(false, ({ sent, failed }) => (1_000 * failed) / sent)),
       wrongVerdictMs: Math.round(sum(true, ({ sent, failed }) => (1_000 * (sent - failed)) / sent)),
-      restartsPerPod: (this.known.size - this.first) / this.first,
+      restartsPerPod: (this.podUids.size - this.initialPods) / this.initialPods,
     };
   }
 
-  private async look(): Promise<void> {
+  private async sample(): Promise<void> {
     const uids = await this.lab.kubectl('-n', 'shop', 'get', 'pods', '-o', 'jsonpath={.items[*].metadata.uid}');
-    for (const uid of uids.split(' ').filter(Boolean)) this.known.add(uid);
+    for (const uid of uids.split(' ').filter(Boolean)) this.podUids.add(uid);
   }
 }

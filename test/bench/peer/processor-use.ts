@@ -31,7 +31,7 @@ const compiling = '(compilers)';
 /** Names of Node.js processes: the worker and the bench. */
 const nodeNames = ['MainThread', 'node'];
 
-const lookEveryMs = 3_000;
+const sampleIntervalMs = 3_000;
 
 /** Maximum number of reported programs, those with the largest shares. */
 const maxPrograms = 10;
@@ -42,21 +42,21 @@ export class ProcessorWatch {
   private readonly runnable: number[] = [];
   /** Latest ticks of each process, and its ticks when it was first seen or started. */
   private readonly processes = new Map<string, { program: string; first: number; last: number }>();
-  private looking: Promise<void> = Promise.resolve();
+  private sampling: Promise<void> = Promise.resolve();
   private timer: NodeJS.Timeout | undefined;
 
   async start(): Promise<void> {
     this.begun = (await readMachine()).ticks;
-    await this.look(true);
+    await this.sample(true);
     this.timer = setInterval(() => {
-      this.looking = this.looking.then(() => this.look(false));
-    }, lookEveryMs);
+      this.sampling = this.sampling.then(() => this.sample(false));
+    }, sampleIntervalMs);
   }
 
   async stop(): Promise<ProcessorUse> {
     clearInterval(this.timer);
-    await this.looking;
-    await this.look(false);
+    await this.sampling;
+    await this.sample(false);
     const { ticks } = await readMachine();
     const since = (of: (ticks: Ticks) => number): number => of(ticks) - (this.begun === undefined ? 0 : of(this.begun));
     const all = since((one) => one.all);
@@ -78,19 +78,19 @@ export class ProcessorWatch {
   }
 
   /** @param first true when the time that processes used until now does not count. */
-  private async look(first: boolean): Promise<void> {
+  private async sample(first: boolean): Promise<void> {
     this.runnable.push((await readMachine()).runnable);
     const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
     for (const id of ids) {
       const one = await readProcessStat(Number(id));
       if (one === undefined) continue;
       const program = nodeNames.includes(one.program) ? 'node' : one.program;
-      this.see(`${id} ${one.startTicks}`, program, one.ownTicks, first);
-      if (program === agent) this.see(`${id} ${one.startTicks} children`, compiling, one.childTicks, first);
+      this.record(`${id} ${one.startTicks}`, program, one.ownTicks, first);
+      if (program === agent) this.record(`${id} ${one.startTicks} children`, compiling, one.childTicks, first);
     }
   }
 
-  private see(key: string, program: string, ticks: number, first: boolean): void {
+  private record(key: string, program: string, ticks: number, first: boolean): void {
     if (compilers.some((name) => program.startsWith(name))) return;
     const known = this.processes.get(key);
     // Another program may replace a program in the same process, for example when a container starts.

@@ -1,10 +1,10 @@
 import type { Ratios } from '../regressions.ts';
 import { median } from '../results.ts';
-import type { Seen } from './observer.ts';
+import type { UserImpact } from './observer.ts';
 import type { ProcessorUse } from './processor-use.ts';
 
 /** One whole migration. */
-export interface Migrated extends Seen {
+export interface MigrationResult extends UserImpact {
   seconds: number;
   /** Seconds of each phase, or of each step of the procedure by hand. */
   phases: Record<string, number>;
@@ -20,8 +20,8 @@ export interface Migrated extends Seen {
 
 /** One pair: each on its own lab, one after the other, on the same machine. */
 export interface Pair {
-  byHand: Migrated;
-  service: Migrated;
+  byHand: MigrationResult;
+  service: MigrationResult;
 }
 
 /** Content of `test/bench/results/peer-*.json`. */

@@ -94,16 +94,16 @@ async function killServer(lab: Lab, temporal: TemporalServer, attempt: number) {
   await withClient(temporal, (client) => waitingFleet(client, `server-${attempt}`));
   const begin = Date.now();
   await end(temporal.process, 'SIGKILL');
-  const again = await startTemporal(lab, temporal);
+  const restarted = await startTemporal(lab, temporal);
   const answers = rounded((Date.now() - begin) / 1_000);
-  const actedOn = await withClient(again, async (client) => {
+  const actedOn = await withClient(restarted, async (client) => {
     const run = client.workflow.getHandle(`server-${attempt}`);
     await run.signal('skip', { cluster: 'any' });
     await run.result();
     return rounded((Date.now() - begin) / 1_000);
   });
   await end(only);
-  return { temporal: again, answers, actedOn };
+  return { temporal: restarted, answers, actedOn };
 }
 
 /** Starts a workflow that waits for a message, and is cached in its worker's memory. */

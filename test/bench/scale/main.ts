@@ -13,11 +13,11 @@ import type { MigrationReport, MigrationStatus } from '../../../model/status.ts'
 import { readHistories } from '../histories.ts';
 import { recordResult } from '../regressions.ts';
 import { rounded } from '../results.ts';
-import { withLab, type AtEnd } from '../with-lab.ts';
+import { withLab, type OnEnd } from '../with-lab.ts';
 import { actAsOperator, simulatedCluster, targetPodCidr } from './cluster.ts';
 import { Bystander, ProcessMeter } from './observers.ts';
 import { scaleRatios, type ScaleRun } from './result.ts';
-import { Workers } from './workers.ts';
+import { WorkerPool } from './workers.ts';
 
 /**
  * Migrates a large cluster whose API server, etcd, scheduler and controllers are real, with real workers and a real
@@ -59,7 +59,7 @@ interface Plan {
   postgresql: boolean;
 }
 
-async function migrate(name: string, plan: Plan, atEnd: AtEnd): Promise<ScaleRun> {
+async function migrate(name: string, plan: Plan, atEnd: OnEnd): Promise<ScaleRun> {
   const { nodes, podsPerNode } = plan;
   const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
   const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
@@ -71,16 +71,16 @@ async function migrate(name: string, plan: Plan, atEnd: AtEnd): Promise<ScaleRun
 async function measure(lab: Lab, address: string, plan: Plan, log: (line: string) => void): Promise<ScaleRun> {
   const { nodes, podsPerNode, waveSize } = plan;
   const bystander = await Bystander.start(lab);
-  const workers = new Workers(lab, address);
+  const workers = new WorkerPool(lab, address);
   for (let index = 0; index < plan.workers; index++) await workers.add();
   const meter = new ProcessMeter(() => workers.pids());
   const connection = await Connection.connect({ address });
   let phases: PhaseClock | undefined;
   try {
     const client = new Client({ connection });
-    bystander.turn();
+    bystander.reset();
     await new Promise((resolve) => setTimeout(resolve, 60_000));
-    const before = bystander.turn();
+    const before = bystander.reset();
     const begin = Date.now();
     const workflowId = migrationWorkflowId(lab.layout.context);
     const handle = await client.workflow.start('clusterMigration', {
@@ -109,7 +109,7 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
       workerCpuSeconds: cpuSeconds,
       workerMemoryMiB: memoryMiB,
       requestsPerNode: rounded(requests / nodes),
-      bystander: bystander.turn(),
+      bystander: bystander.reset(),
       bystanderBefore: { p50Ms: before.p50Ms, p99Ms: before.p99Ms },
       ...figures,
       twice: childIds.length - new Set(childIds).size,
@@ -129,7 +129,7 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
  * Starts the server as in docker-compose.yml.
  * @returns its address.
  */
-async function startStack({ catalogue }: Lab, log: (line: string) => void, atEnd: AtEnd): Promise<string> {
+async function startStack({ catalogue }: Lab, log: (line: string) => void, atEnd: OnEnd): Promise<string> {
   await buildMissing(catalogue.testArtefacts, log);
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bench-'));
   const stack = await ComposeStack.read(catalogue, dir);
@@ -161,13 +161,13 @@ function requestFor(cluster: string, chart: string, waveSize: number): Migration
 class PhaseClock {
   private readonly begins: [phase: string, ms: number][] = [];
   private readonly timer: NodeJS.Timeout;
-  private told = '';
+  private lastLine = '';
   /** Queries run one after the other, so that none is pending after the stop. */
-  private look: Promise<void> = Promise.resolve();
+  private query: Promise<void> = Promise.resolve();
 
   constructor(status: () => Promise<MigrationStatus>, log: (line: string) => void) {
     this.timer = setInterval(() => {
-      this.look = this.look.then(() => status().then((one) => this.note(one, log))).catch(() => undefined);
+      this.query = this.query.then(() => status().then((one) => this.note(one, log))).catch(() => undefined);
     }, 5_000);
   }
 
@@ -177,14 +177,14 @@ class PhaseClock {
     for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
     const counts = [...states].map(([state, count]) => `${count} ${state}`).join(', ');
     const text = `${phase}: ${counts} ${waiting === undefined ? '' : JSON.stringify(waiting)}`;
-    if (text !== this.told) log(text);
-    this.told = text;
+    if (text !== this.lastLine) log(text);
+    this.lastLine = text;
   }
 
   /** Waits for the pending query. */
   async stop(): Promise<void> {
     clearInterval(this.timer);
-    await this.look;
+    await this.query;
   }
 
   /** Returns the seconds of each phase, of the last one until now. */

@@ -9,11 +9,11 @@ import { rounded } from '../results.ts';
 export class Bystander {
   private readonly times: number[] = [];
   private failed = 0;
-  private over = false;
-  private readonly going: Promise<void>;
+  private stopped = false;
+  private readonly loop: Promise<void>;
 
   private constructor(read: () => Promise<number>) {
-    this.going = this.watch(read);
+    this.loop = this.watch(read);
   }
 
   static async start({ layout }: Lab): Promise<Bystander> {
@@ -39,7 +39,7 @@ export class Bystander {
   }
 
   private async watch(read: () => Promise<number>): Promise<void> {
-    while (!this.over) {
+    while (!this.stopped) {
       try {
         this.times.push(await read());
       } catch {
@@ -53,7 +53,7 @@ export class Bystander {
    * Resets the statistics.
    * @returns the statistics until now.
    */
-  turn(): { requests: number; p50Ms: number; p99Ms: number; maxMs: number; failed: number } {
+  reset(): { requests: number; p50Ms: number; p99Ms: number; maxMs: number; failed: number } {
     const times = this.times.splice(0).sort((a, b) => a - b);
     const at = (share: number): number => rounded(times[Math.floor(times.length * share)] ?? NaN);
     const seen = { requests: times.length, p50Ms: at(0.5), p99Ms: at(0.99), maxMs: at(1 - 1e-9), failed: this.failed };
@@ -62,8 +62,8 @@ export class Bystander {
   }
 
   async stop(): Promise<void> {
-    this.over = true;
-    await this.going;
+    this.stopped = true;
+    await this.loop;
   }
 }
 
@@ -76,11 +76,11 @@ export class ProcessMeter {
   /** @param pids returns the IDs of the current processes. */
   constructor(pids: () => readonly number[]) {
     this.timer = setInterval(() => {
-      for (const pid of pids()) void this.look(pid);
+      for (const pid of pids()) void this.sample(pid);
     }, 1_000);
   }
 
-  private async look(pid: number): Promise<void> {
+  private async sample(pid: number): Promise<void> {
     const [stat, status] = await Promise.all([
       readProcessStat(pid),
       readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import type { Lab } from '../../../lab/cluster/lab.ts';
 import { freePort, startWorker } from '../../../lab/cluster/temporal.ts';
 
-interface Running {
+interface RunningWorker {
   process: ChildProcess;
   metrics: string;
   /** Requests according to its latest metrics. */
@@ -10,10 +10,10 @@ interface Running {
 }
 
 /** Workers that are started and killed, and their requests to the API server. */
-export class Workers {
+export class WorkerPool {
   private readonly lab: Lab;
   private readonly address: string;
-  private readonly all: Running[] = [];
+  private readonly all: RunningWorker[] = [];
   private readonly timers: NodeJS.Timeout[];
   /** Number of killed workers. */
   killed = 0;
@@ -31,7 +31,7 @@ export class Workers {
     this.all.push({ process: await startWorker(this.lab, this.address, { name, env }), metrics, requests: 0 });
   }
 
-  private running(): Running[] {
+  private running(): RunningWorker[] {
     return this.all.filter(({ process: { exitCode, signalCode } }) => exitCode === null && signalCode === null);
   }
 
