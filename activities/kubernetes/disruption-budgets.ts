@@ -3,9 +3,9 @@ import { matchesSelector } from './label-selectors.ts';
 import type { PodFacts } from './pods.ts';
 
 /** Returns those of a namespace's budgets that select the pod. */
-export function budgetsOf(pod: PodFacts, budgets: readonly V1PodDisruptionBudget[]): V1PodDisruptionBudget[] {
+export function findBudgets(pod: PodFacts, budgets: readonly V1PodDisruptionBudget[]): V1PodDisruptionBudget[] {
   return budgets.filter(
-    ({ metadata, spec }) => metadata?.namespace === pod.namespace && selects(spec?.selector, pod.labels)
+    ({ metadata, spec }) => metadata?.namespace === pod.namespace && optionalSelectorMatches(spec?.selector, pod.labels)
   );
 }
 
@@ -22,6 +22,9 @@ export function budgetText({ metadata, status }: V1PodDisruptionBudget): string 
  * Returns true when the selector of a budget or a webhook matches. A missing selector matches nothing (k8s.io/api
  * policy/v1 PodDisruptionBudgetSpec).
  */
-export function selects(selector: V1LabelSelector | undefined, labels: Readonly<Record<string, string>>): boolean {
+export function optionalSelectorMatches(
+  selector: V1LabelSelector | undefined,
+  labels: Readonly<Record<string, string>>
+): boolean {
   return selector !== undefined && matchesSelector(selector, labels);
 }

@@ -5,7 +5,7 @@ import { mapLimit } from '../support/map-limit.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { budgetText, budgetsOf } from '../kubernetes/disruption-budgets.ts';
+import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { drainVerdict, endingOf, isOverdue, type DrainRules } from './drain-rules.ts';
 import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from '../kubernetes/errors.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
@@ -202,7 +202,7 @@ async function budgetsFor(
   const status = statusOf(error);
   if (status !== 429 && status !== 500) return [];
   const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace }));
-  return budgetsOf(pod, list?.items ?? []);
+  return findBudgets(pod, list?.items ?? []);
 }
 
 function retryAfterMs(error: unknown): number {

@@ -9,7 +9,7 @@ import type { HelmSettings } from '../helm/command.ts';
 import { rehearseRelease } from '../helm/release.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { definitionsOf } from '../kubernetes/crds.ts';
-import { budgetText, budgetsOf } from '../kubernetes/disruption-budgets.ts';
+import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { requestEviction } from '../node/drain.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
 import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
@@ -119,7 +119,7 @@ async function tryEviction(connection: ClusterConnection, pod: PodFacts): Promis
     if (status === 404 || status === 409) return undefined;
     if (status === undefined) throw error;
     const list = await connection.policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace });
-    const budgets = budgetsOf(pod, list.items);
+    const budgets = findBudgets(pod, list.items);
     return budgets.map(budgetText).join('; ') || messageOf(error);
   }
 }

@@ -1,5 +1,5 @@
 import type { CalicoPolicy, CalicoRule } from '../../activities/policy/evaluation/calico-policy.ts';
-import { calicoJudge } from '../../activities/policy/evaluation/calico.ts';
+import { createCalicoEvaluator } from '../../activities/policy/evaluation/calico.ts';
 import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { Flow, PodEnd } from '../../activities/policy/evaluation/flows.ts';
 import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/evaluation/kubernetes.ts';
@@ -420,7 +420,7 @@ export function verdictsOf(
  */
 export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixCheck[] {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
-  const { judge } = calicoJudge({
+  const { evaluate: judge } = createCalicoEvaluator({
     own: policies.filter(isCalico),
     kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
     sets: [],

@@ -1,4 +1,4 @@
-import { budgetText, budgetsOf, selects } from '../../activities/kubernetes/disruption-budgets.ts';
+import { budgetText, findBudgets, optionalSelectorMatches } from '../../activities/kubernetes/disruption-budgets.ts';
 import { drainVerdict, endingOf, type DrainRules, type DrainVerdict } from '../../activities/node/drain-rules.ts';
 import type { PodFacts } from '../../activities/kubernetes/pods.ts';
 import { podFacts } from '../support/pod-facts.ts';
@@ -116,7 +116,7 @@ describe('disruption budgets', () => {
     ['DoesNotExist', { matchExpressions: [{ key: 'tier', operator: 'DoesNotExist' }] }, false],
     ['an operator of the future', { matchExpressions: [{ key: 'tier', operator: 'Gt' }] }, false],
   ])('selects as the API server does: %s', (_, selector, expected) => {
-    expect(selects(selector, pod.labels)).toBe(expected);
+    expect(optionalSelectorMatches(selector, pod.labels)).toBe(expected);
   });
 
   it('finds those about a pod, and says what they allow', () => {
@@ -126,7 +126,7 @@ describe('disruption budgets', () => {
       status: { disruptionsAllowed: 0, currentHealthy: 3, desiredHealthy: 3, expectedPods: 3 },
     };
     const elsewhere = { ...budget, metadata: { name: 'web', namespace: 'bank' } };
-    expect(budgetsOf(pod, [elsewhere, budget])).toEqual([budget]);
+    expect(findBudgets(pod, [elsewhere, budget])).toEqual([budget]);
     expect(budgetText(budget)).toBe(
       'PodDisruptionBudget shop/web allows 0 disruptions (3 pods are healthy, 3 are needed)'
     );

@@ -2,7 +2,7 @@ import type { CalicoPolicy, CalicoRule, NetworkSet } from '../../activities/poli
 import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { PolicyCluster } from '../../activities/policy/evaluation/domain.ts';
 import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';
-import { alternatives, parseSelector, selects } from '../../activities/policy/evaluation/selectors.ts';
+import { alternatives, parseSelector, expressionMatches } from '../../activities/policy/evaluation/selectors.ts';
 import { policyReport } from '../../model/policies.ts';
 import { policyMarkdown } from '../../model/markdown/policies.ts';
 
@@ -258,7 +258,7 @@ describe('selectors', () => {
     ['!has(a)', {}, true],
   ])('%s of %j is %s', (selector, labels, expected) => {
     const expression = parseSelector(selector);
-    expect(selects(expression, labels)).toBe(expected);
+    expect(expressionMatches(expression, labels)).toBe(expected);
   });
 
   it.each(["a = 'x'", "a == 'x", 'a ==', '(has(a)', "a in {'x'", 'has(a) has(b)', 'a & b'])(

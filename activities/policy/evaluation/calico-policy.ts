@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { oncePerPod } from './flows.ts';
-import { parseSelector, selects, withKeys, type Expression } from './selectors.ts';
+import { memoizePerPod } from './flows.ts';
+import { parseSelector, expressionMatches, renameKeys, type Expression } from './selectors.ts';
 
 /** One end of a Calico rule. */
 export interface EntityRule {
@@ -80,7 +80,7 @@ export function calicoTypes({ spec }: CalicoPolicy): readonly ('Ingress' | 'Egre
 }
 
 /** Labels of a pod as Calico's selectors see them. */
-export const calicoLabels = oncePerPod((pod) => {
+export const calicoLabels = memoizePerPod((pod) => {
   const labels: Record<string, string> = {
     ...pod.labels,
     [namespaceName]: pod.namespace,
@@ -101,7 +101,7 @@ export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression 
   const { namespaceSelector, serviceAccountSelector } = spec ?? {};
   if (isGiven(namespaceSelector)) parts.push(namespaces(namespaceSelector));
   if (isGiven(serviceAccountSelector)) {
-    parts.push(withKeys(parseSelector(serviceAccountSelector), (key) => accountPrefix + key));
+    parts.push(renameKeys(parseSelector(serviceAccountSelector), (key) => accountPrefix + key));
   }
   return { is: 'and', of: parts };
 }
@@ -114,7 +114,7 @@ export function entityExpression(rule: EntityRule, policyNamespace: string | und
   const parts: Expression[] = [];
   const { selector, notSelector, namespaceSelector } = rule;
   const { selector: accounts, names = [] } = rule.serviceAccounts ?? {};
-  if (isGiven(accounts)) parts.push(withKeys(parseSelector(accounts), (key) => accountPrefix + key));
+  if (isGiven(accounts)) parts.push(renameKeys(parseSelector(accounts), (key) => accountPrefix + key));
   if (names.length > 0) parts.push({ is: 'in', key: accountName, values: names });
   if (isGiven(selector)) parts.push(parseSelector(selector));
   if (parts.length === 0 && !isGiven(namespaceSelector) && !isGiven(notSelector)) return undefined;
@@ -134,7 +134,7 @@ function inNamespace(name: string): Expression {
 
 /** Parses a selector of namespaces: "all()" selects every pod, "global()" none. */
 function namespaces(selector: string): Expression {
-  const expression = withKeys(parseSelector(selector), (key) => namespacePrefix + key);
+  const expression = renameKeys(parseSelector(selector), (key) => namespacePrefix + key);
   return { is: 'and', of: [expression.is === 'global' ? { is: 'not', of: hasNamespace } : hasNamespace, expression] };
 }
 
@@ -148,6 +148,6 @@ export function netsOf(expression: Expression, sets: readonly NetworkSet[]): str
       labels[namespaceName] = metadata.namespace;
       labels[`${namespacePrefix}projectcalico.org/name`] = metadata.namespace;
     }
-    return selects(expression, labels) ? [...(spec?.nets ?? [])] : [];
+    return expressionMatches(expression, labels) ? [...(spec?.nets ?? [])] : [];
   });
 }

@@ -17,33 +17,33 @@ import {
   asSeen,
   destinationOf,
   directions,
-  perSubject,
+  memoizePerSubject,
   policyKey,
   portMatches,
   type Direction,
   type Flow,
-  type Judge,
-  type Judgement,
+  type PolicyEvaluator,
+  type Verdict,
   type Peer,
   type PodEnd,
   type Traffic,
 } from './flows.ts';
 import {
-  isAbout,
-  kubernetesPort,
-  podPeer,
-  rulesOf,
+  includesDirection,
+  policyPortMatches,
+  podMatchesPeer,
+  networkPolicyRules,
   typesOf,
   type NetworkPolicy,
   type PolicyPeer,
   type PolicyPort,
 } from './kubernetes.ts';
-import { parseSelector, selects, type Expression } from './selectors.ts';
+import { parseSelector, expressionMatches, type Expression } from './selectors.ts';
 
 /** Order that Calico gives Kubernetes' NetworkPolicies (libcalico-go conversion.go). */
 const kubernetesOrder = 1_000;
 
-interface Evaluated {
+interface CompiledPolicy {
   key: string;
   tier: string;
   order: number;
@@ -52,7 +52,7 @@ interface Evaluated {
     action: CalicoRule['action'];
     matches: (flow: Flow) => boolean;
     /** Returns true when the rule applies to this peer, for any traffic. */
-    about: (peer: Peer) => boolean;
+    matchesPeer: (peer: Peer) => boolean;
   }[];
 }
 
@@ -68,49 +68,49 @@ export interface CalicoPolicies {
  * select the pod apply in their order, and the first matching rule decides. When policies select the pod and no rule
  * matches, the flow is denied.
  */
-export function calicoJudge(policies: CalicoPolicies): Judge {
+export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator {
   const evaluated = [
-    ...policies.own.map((policy) => ownPolicy(policy, policies.sets)),
-    ...policies.kubernetes.map(kubernetesPolicy),
-  ].sort((a, b) => compare(a.tier, b.tier) || a.order - b.order || compare(a.key, b.key));
+    ...policies.own.map((policy) => compileCalicoPolicy(policy, policies.sets)),
+    ...policies.kubernetes.map(compileNetworkPolicy),
+  ].sort((a, b) => compareText(a.tier, b.tier) || a.order - b.order || compareText(a.key, b.key));
   const tiers = [...new Set(evaluated.map(({ tier }) => tier))];
-  const about = perSubject((subject, direction) =>
+  const policiesByTier = memoizePerSubject((subject, direction) =>
     tiers.map((tier) => evaluated.filter((one) => one.tier === tier && one.applies(subject, direction)))
   );
-  const judge = (asked: Flow): Judgement => {
-    const flow = asSeen(asked, 'calico');
+  const evaluate = (originalFlow: Flow): Verdict => {
+    const flow = asSeen(originalFlow, 'calico');
     // Felix allows a node to reach its own pods, regardless of policies (felix/rules: output of the host is not
     // policed).
     if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.own) return { allowed: true, by: [] };
-    for (const applying of about(flow)) {
-      if (applying.length === 0) continue;
-      const decided = firstMatch(applying, flow);
-      if (decided === undefined) return { allowed: false, by: applying.map(({ key }) => key) };
-      if (decided.action !== 'Pass') return { allowed: decided.action === 'Allow', by: [decided.key] };
+    for (const policies of policiesByTier(flow)) {
+      if (policies.length === 0) continue;
+      const match = findFirstMatch(policies, flow);
+      if (match === undefined) return { allowed: false, by: policies.map(({ key }) => key) };
+      if (match.action !== 'Pass') return { allowed: match.action === 'Allow', by: [match.key] };
     }
     return { allowed: true, by: [] };
   };
-  const any: Traffic = { protocol: '' };
-  const applying = (subject: PodEnd, direction: Direction, peer: Peer): Evaluated[] =>
-    about({ subject, direction, peer, traffic: any }).flat();
+  const anyTraffic: Traffic = { protocol: '' };
+  const applyingPolicies = (subject: PodEnd, direction: Direction, peer: Peer): CompiledPolicy[] =>
+    policiesByTier({ subject, direction, peer, traffic: anyTraffic }).flat();
   return {
-    judge,
-    subjectKey: (pod) => directions.map((one) => keys(applying(pod, one, pod))).join('/'),
+    evaluate: evaluate,
+    subjectKey: (pod) => directions.map((one) => joinKeys(applyingPolicies(pod, one, pod))).join('/'),
     peerKey: (subject, direction, peer) => {
-      const { peer: seen } = asSeen({ subject, direction, peer, traffic: any }, 'calico');
-      return applying(subject, direction, peer)
-        .flatMap(({ rules }) => rules(direction).map((rule) => (rule.about(seen) ? '1' : '0')))
+      const { peer: seen } = asSeen({ subject, direction, peer, traffic: anyTraffic }, 'calico');
+      return applyingPolicies(subject, direction, peer)
+        .flatMap(({ rules }) => rules(direction).map((rule) => (rule.matchesPeer(seen) ? '1' : '0')))
         .join('');
     },
   };
 }
 
-function keys(policies: readonly Evaluated[]): string {
+function joinKeys(policies: readonly CompiledPolicy[]): string {
   return policies.map(({ key }) => key).join(',');
 }
 
-function firstMatch(
-  policies: readonly Evaluated[],
+function findFirstMatch(
+  policies: readonly CompiledPolicy[],
   flow: Flow
 ): { key: string; action: CalicoRule['action'] } | undefined {
   for (const { key, rules } of policies) {
@@ -120,37 +120,37 @@ function firstMatch(
   return undefined;
 }
 
-function compare(a: string, b: string): number {
+function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function ownPolicy(policy: CalicoPolicy, sets: readonly NetworkSet[]): Evaluated {
+function compileCalicoPolicy(policy: CalicoPolicy, sets: readonly NetworkSet[]): CompiledPolicy {
   const { metadata, spec } = policy;
   const subject = subjectExpression(policy);
   const types = calicoTypes(policy);
-  const compiled = (direction: Direction) =>
+  const compileRules = (direction: Direction) =>
     (spec?.[direction] ?? []).map((rule) => ({
       action: rule.action,
-      ...ruleMatcher(rule, direction, metadata?.namespace, sets),
+      ...createRuleMatcher(rule, direction, metadata?.namespace, sets),
     }));
-  const rules = { ingress: compiled('ingress'), egress: compiled('egress') };
+  const rules = { ingress: compileRules('ingress'), egress: compileRules('egress') };
   return {
     key: policyKey(policy),
     tier: spec?.tier ?? 'default',
     order: spec?.order ?? Infinity,
-    applies: (pod, direction) => isAbout(types, direction) && selects(subject, calicoLabels(pod)),
+    applies: (pod, direction) => includesDirection(types, direction) && expressionMatches(subject, calicoLabels(pod)),
     rules: (direction) => rules[direction],
   };
 }
 
-function ruleMatcher(
+function createRuleMatcher(
   rule: CalicoRule,
   direction: Direction,
   namespace: string | undefined,
   sets: readonly NetworkSet[]
-): { matches: (flow: Flow) => boolean; about: (peer: Peer) => boolean } {
-  const source = endMatcher(rule.source ?? {}, namespace, sets);
-  const destination = endMatcher(rule.destination ?? {}, namespace, sets);
+): { matches: (flow: Flow) => boolean; matchesPeer: (peer: Peer) => boolean } {
+  const source = createEndpointMatcher(rule.source ?? {}, namespace, sets);
+  const destination = createEndpointMatcher(rule.destination ?? {}, namespace, sets);
   const matches = (flow: Flow): boolean => {
     const to = destinationOf(flow);
     const from = to === flow.peer ? flow.subject : flow.peer;
@@ -162,7 +162,7 @@ function ruleMatcher(
       destination(to)
     );
   };
-  return { matches, about: direction === 'ingress' ? source : destination };
+  return { matches, matchesPeer: direction === 'ingress' ? source : destination };
 }
 
 function protocolMatches({ protocol, notProtocol, icmp, notICMP }: CalicoRule, traffic: Traffic): boolean {
@@ -177,7 +177,7 @@ function portsMatch({ ports = [], notPorts = [] }: EntityRule, traffic: Traffic,
   return !notPorts.some((port) => portMatches(port, traffic, to));
 }
 
-function endMatcher(
+function createEndpointMatcher(
   rule: EntityRule,
   namespace: string | undefined,
   sets: readonly NetworkSet[]
@@ -186,11 +186,12 @@ function endMatcher(
   const not = isGiven(rule.notSelector) ? parseSelector(rule.notSelector) : undefined;
   const nets = expression === undefined ? [] : netsOf(expression, sets);
   const notNets = not === undefined ? [] : netsOf(not, sets);
-  const labelled = (end: Peer, by: Expression, members: readonly string[]): boolean =>
-    (end.kind === 'pod' && selects(by, calicoLabels(end))) || members.some((cidr) => contains(cidr, end.address));
+  const matchesLabels = (end: Peer, by: Expression, members: readonly string[]): boolean =>
+    (end.kind === 'pod' && expressionMatches(by, calicoLabels(end))) ||
+    members.some((cidr) => contains(cidr, end.address));
   return (end) => {
-    if (expression !== undefined && !labelled(end, expression, nets)) return false;
-    if (not !== undefined && labelled(end, not, notNets)) return false;
+    if (expression !== undefined && !matchesLabels(end, expression, nets)) return false;
+    if (not !== undefined && matchesLabels(end, not, notNets)) return false;
     if ((rule.nets ?? []).length > 0 && rule.nets?.some((cidr) => contains(cidr, end.address)) !== true) return false;
     return rule.notNets?.some((cidr) => contains(cidr, end.address)) !== true;
   };
@@ -200,38 +201,40 @@ function endMatcher(
  * Converts a NetworkPolicy as Calico does (libcalico-go conversion.go, K8sNetworkPolicyToCalico): an ipBlock matches
  * any address.
  */
-function kubernetesPolicy(policy: NetworkPolicy): Evaluated {
+function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = typesOf(policy);
-  const compiled = (peers: readonly PolicyPeer[], ports: readonly PolicyPort[]) => {
-    const about = (end: Peer): boolean =>
-      peers.length === 0 || peers.some((peer) => kubernetesPeer(peer, namespace, end));
+  const compileRule = (peers: readonly PolicyPeer[], ports: readonly PolicyPort[]) => {
+    const matchesPeer = (end: Peer): boolean =>
+      peers.length === 0 || peers.some((peer) => policyPeerMatches(peer, namespace, end));
     return {
       action: 'Allow' as const,
       matches: (flow: Flow) =>
-        (ports.length === 0 || ports.some((port) => kubernetesPort(port, flow))) && about(flow.peer),
-      about,
+        (ports.length === 0 || ports.some((port) => policyPortMatches(port, flow))) && matchesPeer(flow.peer),
+      matchesPeer: matchesPeer,
     };
   };
-  const compiledOf = (direction: Direction) =>
-    rulesOf(policy, direction).map(({ peers, ports }) => compiled(peers, ports));
-  const rules = { ingress: compiledOf('ingress'), egress: compiledOf('egress') };
+  const compileRules = (direction: Direction) =>
+    networkPolicyRules(policy, direction).map(({ peers, ports }) => compileRule(peers, ports));
+  const rules = { ingress: compileRules('ingress'), egress: compileRules('egress') };
   return {
     key: policyKey(policy),
     tier: 'default',
     order: kubernetesOrder,
     applies: (pod, direction) =>
-      isAbout(types, direction) && pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, pod.labels),
+      includesDirection(types, direction) &&
+      pod.namespace === namespace &&
+      matchesSelector(spec.podSelector ?? {}, pod.labels),
     rules: (direction) => rules[direction],
   };
 }
 
-function kubernetesPeer({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, own: string, peer: Peer): boolean {
+function policyPeerMatches({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, own: string, peer: Peer): boolean {
   if (ipBlock !== undefined) {
     return (
       contains(ipBlock.cidr, peer.address) && ipBlock.except?.some((cidr) => contains(cidr, peer.address)) !== true
     );
   }
-  return peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, own, peer);
+  return peer.kind === 'pod' && podMatchesPeer(podSelector, namespaceSelector, own, peer);
 }

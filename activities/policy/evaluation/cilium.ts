@@ -4,23 +4,23 @@ import { matchesSelector, type LabelSelector } from '../../kubernetes/label-sele
 import {
   asSeen,
   destinationOf,
-  oncePerPod,
-  perSubject,
+  memoizePerPod,
+  memoizePerSubject,
   policyKey,
   portMatches,
   type Direction,
   type Flow,
-  type Judge,
-  type Judgement,
+  type PolicyEvaluator,
+  type Verdict,
   type Peer,
   type PodEnd,
 } from './flows.ts';
 import { isIdentityLabel } from './identity-labels.ts';
 import {
-  isAbout,
-  kubernetesPort,
-  podPeer,
-  rulesOf,
+  includesDirection,
+  policyPortMatches,
+  podMatchesPeer,
+  networkPolicyRules,
   typesOf,
   type NetworkPolicy,
   type PolicyPeer,
@@ -76,16 +76,16 @@ export interface CiliumPolicies {
 }
 
 /** The CIDR of all addresses. */
-export const everything = '0.0.0.0/0';
+export const allAddresses = '0.0.0.0/0';
 
-interface Evaluated {
+interface CompiledPolicy {
   key: string;
   applies: (pod: PodEnd) => boolean;
   /** Returns true when the policy enables default deny for the direction. */
-  closes: (direction: Direction) => boolean;
+  enablesDefaultDeny: (direction: Direction) => boolean;
   matches: (flow: Flow, verdict: 'allow' | 'deny') => boolean;
   /** Returns, for each rule of the policy, true when the rule applies to this peer, for any traffic. */
-  about: (direction: Direction, peer: Peer) => boolean[];
+  peerMatches: (direction: Direction, peer: Peer) => boolean[];
 }
 
 /**
@@ -93,53 +93,53 @@ interface Evaluated {
  * policy denies is denied; otherwise, a flow that any policy allows is allowed. Other flows are denied when a policy
  * enables default deny for the pod. A node can always reach its own pods.
  */
-export function ciliumJudge(policies: CiliumPolicies): Judge {
+export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator {
   const { cidrMatchesNodes } = policies;
   const evaluated = [
-    ...policies.kubernetes.map((policy) => kubernetesPolicy(policy, cidrMatchesNodes)),
-    ...policies.own.map((policy) => ownPolicy(policy, cidrMatchesNodes)),
+    ...policies.kubernetes.map((policy) => compileNetworkPolicy(policy, cidrMatchesNodes)),
+    ...policies.own.map((policy) => compileCiliumPolicy(policy, cidrMatchesNodes)),
   ];
-  const about = perSubject((subject) => evaluated.filter((one) => one.applies(subject)));
-  const judge = (asked: Flow): Judgement => {
-    const flow = asSeen(asked, 'cilium');
+  const policiesFor = memoizePerSubject((subject) => evaluated.filter((one) => one.applies(subject)));
+  const evaluate = (originalFlow: Flow): Verdict => {
+    const flow = asSeen(originalFlow, 'cilium');
     const { direction, peer } = flow;
     if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
-    const applying = about(flow);
-    const of = (list: readonly Evaluated[]): string[] => list.map(({ key }) => key);
+    const applying = policiesFor(flow);
+    const keysOf = (list: readonly CompiledPolicy[]): string[] => list.map(({ key }) => key);
     const denying = applying.filter((one) => one.matches(flow, 'deny'));
-    if (denying.length > 0) return { allowed: false, by: of(denying) };
+    if (denying.length > 0) return { allowed: false, by: keysOf(denying) };
     const allowing = applying.filter((one) => one.matches(flow, 'allow'));
-    if (allowing.length > 0) return { allowed: true, by: of(allowing) };
-    const closing = applying.filter((one) => one.closes(direction));
-    return { allowed: closing.length === 0, by: of(closing) };
+    if (allowing.length > 0) return { allowed: true, by: keysOf(allowing) };
+    const denyingByDefault = applying.filter((one) => one.enablesDefaultDeny(direction));
+    return { allowed: denyingByDefault.length === 0, by: keysOf(denyingByDefault) };
   };
-  const asked = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
+  const buildFlow = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
     asSeen({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
   return {
-    judge,
+    evaluate: evaluate,
     subjectKey: (pod) =>
-      about(asked(pod, 'ingress', pod))
+      policiesFor(buildFlow(pod, 'ingress', pod))
         .map(({ key }) => key)
         .join(','),
     peerKey: (subject, direction, peer) => {
-      const flow = asked(subject, direction, peer);
-      return about(flow)
-        .flatMap((one) => one.about(direction, flow.peer).map((is) => (is ? '1' : '0')))
+      const flow = buildFlow(subject, direction, peer);
+      return policiesFor(flow)
+        .flatMap((one) => one.peerMatches(direction, flow.peer).map((is) => (is ? '1' : '0')))
         .join('');
     },
   };
 }
 
 /** Returns a pod with only those labels that are part of its Cilium identity. */
-const identityOf = oncePerPod((pod): PodEnd => ({
+const withIdentityLabels = memoizePerPod((pod): PodEnd => ({
   ...pod,
   labels: Object.fromEntries(Object.entries(pod.labels).filter(([key]) => isIdentityLabel(key))),
 }));
 
 /** Returns the labels of a pod as Cilium's selectors see them. */
-export const ciliumLabels = oncePerPod((pod) => {
+export const ciliumLabels = memoizePerPod((pod) => {
   const labels: Record<string, string> = {
-    ...identityOf(pod).labels,
+    ...withIdentityLabels(pod).labels,
     [podNamespaceLabel]: pod.namespace,
     [serviceAccountLabel]: pod.serviceAccount,
   };
@@ -149,23 +149,23 @@ export const ciliumLabels = oncePerPod((pod) => {
   return labels;
 });
 
-function ownPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): Evaluated {
+function compileCiliumPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): CompiledPolicy {
   const { metadata, spec } = policy;
   const { namespace } = metadata ?? {};
-  const written = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
+  const rulesWith = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
     (verdict === 'allow' ? spec[direction] : spec[`${direction}Deny`]) ?? [];
   return {
     key: policyKey(policy),
     applies: (pod) =>
       (namespace === undefined || pod.namespace === namespace) && endpointMatches(spec.endpointSelector, pod),
-    closes: (direction) =>
+    enablesDefaultDeny: (direction) =>
       (spec.enableDefaultDeny?.[direction] ?? true) &&
-      [...written(direction, 'allow'), ...written(direction, 'deny')].length > 0,
+      [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].length > 0,
     matches: (flow, verdict) =>
-      written(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
-    about: (direction, peer) =>
-      [...written(direction, 'allow'), ...written(direction, 'deny')].map((rule) =>
-        isAboutPeer(rule, peer, namespace, cidrMatchesNodes)
+      rulesWith(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
+    peerMatches: (direction, peer) =>
+      [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].map((rule) =>
+        ruleMatchesPeer(rule, peer, namespace, cidrMatchesNodes)
       ),
   };
 }
@@ -178,31 +178,36 @@ function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined
       if (protocol !== traffic.protocol && protocol !== 'ANY') return false;
       if (port === '0') return true;
       const number = Number(port);
-      const wanted = Number.isInteger(number) ? (endPort === undefined ? number : `${port}:${endPort}`) : port;
-      return portMatches(wanted, traffic, destination);
+      const portRange = Number.isInteger(number) ? (endPort === undefined ? number : `${port}:${endPort}`) : port;
+      return portMatches(portRange, traffic, destination);
     })
   );
   const icmps = rule.icmps?.some(({ fields }) =>
     fields.some(({ type }) => traffic.protocol === 'ICMP' && type === traffic.icmpType)
   );
-  return (ports ?? true) && (icmps ?? true) && isAboutPeer(rule, peer, namespace, cidrMatchesNodes);
+  return (ports ?? true) && (icmps ?? true) && ruleMatchesPeer(rule, peer, namespace, cidrMatchesNodes);
 }
 
-function isAboutPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
-  const { endpoints, entities, cidrs } = endsOf(rule);
+function ruleMatchesPeer(
+  rule: CiliumRule,
+  peer: Peer,
+  namespace: string | undefined,
+  cidrMatchesNodes: boolean
+): boolean {
+  const { endpoints, entities, cidrs } = rulePeers(rule);
   // An empty rule matches nothing and only enables default deny; a rule with ports only matches any peer.
   if ([endpoints, entities, cidrs].every((end) => end === undefined)) {
     return rule.toPorts !== undefined || rule.icmps !== undefined;
   }
   return (
-    (endpoints?.some((selector) => peer.kind === 'pod' && inScope(selector, peer, namespace)) ?? false) ||
+    (endpoints?.some((selector) => peer.kind === 'pod' && selectorMatchesPod(selector, peer, namespace)) ?? false) ||
     (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
-    (cidrs?.some(({ cidr, except = [] }) => byCidr(cidr, except, peer, cidrMatchesNodes)) ?? false)
+    (cidrs?.some(({ cidr, except = [] }) => cidrMatches(cidr, except, peer, cidrMatchesNodes)) ?? false)
   );
 }
 
 /** Returns the peers that a rule names, for either direction. */
-function endsOf(rule: CiliumRule) {
+function rulePeers(rule: CiliumRule) {
   return {
     endpoints: rule.fromEndpoints ?? rule.toEndpoints,
     entities: rule.fromEntities ?? rule.toEntities,
@@ -213,7 +218,7 @@ function endsOf(rule: CiliumRule) {
 /**
  * Returns true when the selector matches the pod, within the policy's own namespace unless the selector names another.
  */
-function inScope(selector: LabelSelector, pod: PodEnd, namespace: string | undefined): boolean {
+function selectorMatchesPod(selector: LabelSelector, pod: PodEnd, namespace: string | undefined): boolean {
   const keys = [
     ...Object.keys(selector.matchLabels ?? {}),
     ...(selector.matchExpressions ?? []).map(({ key }) => key),
@@ -252,35 +257,37 @@ function isEntity(entity: Entity, peer: Peer): boolean {
  * Returns true when a CIDR matches the peer. CIDRs match the world, match nodes when Cilium is configured so, and never
  * match pods (layer3.rst, "CIDR based"). 0.0.0.0/0 never matches nodes (cilium/cilium#47827).
  */
-function byCidr(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
+function cidrMatches(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
   if (peer.kind === 'pod') return false;
-  if (peer.kind === 'node' && (!matchesNodes || cidr === everything)) return false;
+  if (peer.kind === 'node' && (!matchesNodes || cidr === allAddresses)) return false;
   return contains(cidr, peer.address) && !except.some((one) => contains(one, peer.address));
 }
 
-function kubernetesPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): Evaluated {
+function compileNetworkPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): CompiledPolicy {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = typesOf(policy);
-  const about = (direction: Direction): boolean => isAbout(types, direction);
-  const isPeer = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
+  const appliesTo = (direction: Direction): boolean => includesDirection(types, direction);
+  const policyPeerMatches = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
     ipBlock === undefined
-      ? peer.kind === 'pod' && podPeer(podSelector, namespaceSelector, namespace, identityOf(peer))
-      : byCidr(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
-  const isOf = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
-    peers.length === 0 || peers.some((one) => isPeer(one, peer));
+      ? peer.kind === 'pod' && podMatchesPeer(podSelector, namespaceSelector, namespace, withIdentityLabels(peer))
+      : cidrMatches(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
+  const anyPeerMatches = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
+    peers.length === 0 || peers.some((one) => policyPeerMatches(one, peer));
   return {
     key: policyKey(policy),
-    applies: (pod) => pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, identityOf(pod).labels),
-    closes: about,
+    applies: (pod) =>
+      pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, withIdentityLabels(pod).labels),
+    enablesDefaultDeny: appliesTo,
     matches: (flow, verdict) =>
       verdict === 'allow' &&
-      about(flow.direction) &&
-      rulesOf(policy, flow.direction).some(
+      appliesTo(flow.direction) &&
+      networkPolicyRules(policy, flow.direction).some(
         (rule) =>
-          (rule.ports.length === 0 || rule.ports.some((port) => kubernetesPort(port, flow))) &&
-          isOf(rule.peers, flow.peer)
+          (rule.ports.length === 0 || rule.ports.some((port) => policyPortMatches(port, flow))) &&
+          anyPeerMatches(rule.peers, flow.peer)
       ),
-    about: (direction, peer) => rulesOf(policy, direction).map(({ peers }) => isOf(peers, peer)),
+    peerMatches: (direction, peer) =>
+      networkPolicyRules(policy, direction).map(({ peers }) => anyPeerMatches(peers, peer)),
   };
 }

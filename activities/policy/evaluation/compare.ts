@@ -1,19 +1,19 @@
 import type { PolicyVerdict } from '../../../model/policies.ts';
 import type { CalicoPolicy } from './calico-policy.ts';
-import { calicoJudge, type CalicoPolicies } from './calico.ts';
-import { ciliumJudge, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
+import { createCalicoEvaluator, type CalicoPolicies } from './calico.ts';
+import { createCiliumEvaluator, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
 import { domainOf, type Domain, type PolicyCluster } from './domain.ts';
-import { directions, flowText, policyKey, type Flow, type Judge, type Judgement, type Peer } from './flows.ts';
+import { directions, flowText, policyKey, type Flow, type PolicyEvaluator, type Verdict, type Peer } from './flows.ts';
 import { BadSelector } from './selectors.ts';
-import { supplement } from './supplement.ts';
+import { buildSupplement } from './supplement.ts';
 import type { TranslationContext } from './translate-peers.ts';
 import { denyForms, translatePolicy, type DenyForm, type Translation } from './translate.ts';
 
 /** A flow with different verdicts on the two networks. */
 export interface Difference {
   flow: Flow;
-  calico: Judgement;
-  cilium: Judgement;
+  calico: Verdict;
+  cilium: Verdict;
 }
 
 /** Comparison of all policies of a cluster. */
@@ -62,7 +62,7 @@ class Comparison {
   private readonly policies: CalicoPolicies;
   private readonly context: TranslationContext;
   private readonly domain: Domain;
-  private readonly calico: Judge;
+  private readonly calico: PolicyEvaluator;
   private readonly cidrMatchesNodes: boolean;
   /** Additional policies that Kubernetes' NetworkPolicies need, by their keys. */
   private readonly supplements: ReadonlyMap<string, CiliumPolicy>;
@@ -85,14 +85,14 @@ class Comparison {
     this.domain = domainOf(policies, cluster);
     this.supplements = new Map(
       policies.kubernetes.flatMap((policy) => {
-        const object = supplement(policy, this.context);
+        const object = buildSupplement(policy, this.context);
         return object === undefined ? [] : [[policyKey(policy), object] as const];
       })
     );
     this.forms = new Map(policies.own.map((policy) => [policyKey(policy), 'all']));
     this.aside = new Map(unreadable);
     for (const { of, problems } of this.translate()) if (problems.length > 0) this.aside.set(of, problems);
-    this.calico = calicoJudge(policies);
+    this.calico = createCalicoEvaluator(policies);
   }
 
   /**
@@ -180,7 +180,7 @@ class Comparison {
 
   private differences(): Differences {
     const translations = this.translate();
-    const cilium = ciliumJudge({
+    const cilium = createCiliumEvaluator({
       own: this.objectsOf(translations),
       kubernetes: this.policies.kubernetes,
       cidrMatchesNodes: this.cidrMatchesNodes,
@@ -200,7 +200,7 @@ function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy)
 /** Returns the policy with its error when Calico could not parse its selector either; such a policy is not enforced. */
 function unreadableOf(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
   try {
-    calicoJudge({ own: [policy], kubernetes: [], sets });
+    createCalicoEvaluator({ own: [policy], kubernetes: [], sets });
     return [];
   } catch (error) {
     if (!(error instanceof BadSelector)) throw error;
@@ -208,7 +208,7 @@ function unreadableOf(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [stri
   }
 }
 
-function word({ allowed, by }: Judgement): string {
+function word({ allowed, by }: Verdict): string {
   const verdict = allowed ? 'allowed' : 'denied';
   return by.length === 0 ? verdict : `${verdict} by ${by.slice(0, 3).join(', ')}`;
 }
@@ -233,8 +233,8 @@ function culprits(
  * one.
  */
 function differ(
-  calico: Judge,
-  cilium: Judge,
+  calico: PolicyEvaluator,
+  cilium: PolicyEvaluator,
   { pods, outside, traffic }: Domain
 ): { found: Difference[]; flows: number; complete: boolean } {
   const all: Peer[] = [...pods, ...outside];
@@ -243,8 +243,8 @@ function differ(
   let flows = 0;
   const attempt = (flow: Flow): void => {
     flows++;
-    const left = calico.judge(flow);
-    const right = cilium.judge(flow);
+    const left = calico.evaluate(flow);
+    const right = cilium.evaluate(flow);
     if (left.allowed !== right.allowed && found.length < maxDifferences)
       found.push({ flow, calico: left, cilium: right });
   };

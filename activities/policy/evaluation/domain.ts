@@ -12,7 +12,7 @@ import {
 } from './calico-policy.ts';
 import type { CalicoPolicies } from './calico.ts';
 import { directions, type NamedPort, type Peer, type PodEnd, type Traffic } from './flows.ts';
-import { isAbout, requirementsOf, rulesOf, typesOf, type NetworkPolicy } from './kubernetes.ts';
+import { includesDirection, requirementsOf, networkPolicyRules, typesOf, type NetworkPolicy } from './kubernetes.ts';
 import { keysOf, parseSelector, type Expression } from './selectors.ts';
 
 /** The cluster that the policies apply to. */
@@ -215,7 +215,9 @@ function mentionKubernetes(mentions: Mentions, policy: NetworkPolicy): void {
   };
   labels(spec.podSelector, 'pod');
   const types = typesOf(policy);
-  const rules = directions.filter((one) => isAbout(types, one)).flatMap((one) => rulesOf(policy, one));
+  const rules = directions
+    .filter((one) => includesDirection(types, one))
+    .flatMap((one) => networkPolicyRules(policy, one));
   for (const { peers, ports } of rules) {
     for (const { podSelector, namespaceSelector, ipBlock } of peers) {
       labels(podSelector, 'pod');

@@ -66,7 +66,7 @@ export interface Flow {
 }
 
 /** Verdict of the policies on a flow. */
-export interface Judgement {
+export interface Verdict {
   allowed: boolean;
   /** The policies that decided: those that matched or, when none matched, those that enable default deny. */
   by: string[];
@@ -83,8 +83,8 @@ export function asSeen(flow: Flow, network: Network): Flow {
 }
 
 /** Evaluator of one network's policies. */
-export interface Judge {
-  judge: (flow: Flow) => Judgement;
+export interface PolicyEvaluator {
+  evaluate: (flow: Flow) => Verdict;
   /** Returns the same text for pods whose flows all have the same verdicts. */
   subjectKey: (pod: PodEnd) => string;
   /** Returns the same text for peers that the pod's policies cannot distinguish. */
@@ -97,12 +97,12 @@ export function destinationOf({ direction, subject, peer }: Flow): Peer {
 }
 
 /** Caches a function's result for each pod, because pods are evaluated repeatedly. */
-export function oncePerPod<T>(find: (pod: PodEnd) => T): (pod: PodEnd) => T {
-  const known = new WeakMap<PodEnd, { found: T }>();
+export function memoizePerPod<T>(compute: (pod: PodEnd) => T): (pod: PodEnd) => T {
+  const results = new WeakMap<PodEnd, { value: T }>();
   return (pod) => {
-    const existing = known.get(pod) ?? { found: find(pod) };
-    known.set(pod, existing);
-    return existing.found;
+    const existing = results.get(pod) ?? { value: compute(pod) };
+    results.set(pod, existing);
+    return existing.value;
   };
 }
 
@@ -113,12 +113,12 @@ export function policyKey({ kind, metadata }: KubernetesObject): string {
 }
 
 /** Caches a function's result for each pod and direction. */
-export function perSubject<T>(find: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
-  const known = {
-    ingress: oncePerPod((pod) => find(pod, 'ingress')),
-    egress: oncePerPod((pod) => find(pod, 'egress')),
+export function memoizePerSubject<T>(compute: (subject: PodEnd, direction: Direction) => T): (flow: Flow) => T {
+  const byDirection = {
+    ingress: memoizePerPod((pod) => compute(pod, 'ingress')),
+    egress: memoizePerPod((pod) => compute(pod, 'egress')),
   };
-  return ({ subject, direction }) => known[direction](subject);
+  return ({ subject, direction }) => byDirection[direction](subject);
 }
 
 /** Returns true when a port, a range `from:to` or a name matches the destination port of a flow. */

@@ -44,12 +44,12 @@ export function typesOf({ spec }: NetworkPolicy): readonly string[] {
 }
 
 /** Returns true when a list of types, of a Kubernetes or Calico policy, contains a direction. */
-export function isAbout(types: readonly string[], direction: Direction): boolean {
+export function includesDirection(types: readonly string[], direction: Direction): boolean {
   return types.includes(direction === 'ingress' ? 'Ingress' : 'Egress');
 }
 
 /** Returns the rules of one direction, with one name for the peers of either direction. */
-export function rulesOf(
+export function networkPolicyRules(
   { spec }: NetworkPolicy,
   direction: Direction
 ): { peers: readonly PolicyPeer[]; ports: readonly PolicyPort[] }[] {
@@ -71,23 +71,23 @@ export function requirementsOf({ matchLabels = {}, matchExpressions = [] }: Labe
 }
 
 /** Returns true when the label selectors of a NetworkPolicy's rule match the pod. */
-export function podPeer(
+export function podMatchesPeer(
   podSelector: LabelSelector | undefined,
   namespaceSelector: LabelSelector | undefined,
   own: string,
   pod: PodEnd
 ): boolean {
-  const there =
+  const inNamespace =
     namespaceSelector === undefined
       ? pod.namespace === own
       : matchesSelector(namespaceSelector, { 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels });
-  return there && matchesSelector(podSelector ?? {}, pod.labels);
+  return inNamespace && matchesSelector(podSelector ?? {}, pod.labels);
 }
 
 /** Returns true when a port of a NetworkPolicy's rule matches the flow. */
-export function kubernetesPort({ protocol = 'TCP', port, endPort }: PolicyPort, flow: Flow): boolean {
+export function policyPortMatches({ protocol = 'TCP', port, endPort }: PolicyPort, flow: Flow): boolean {
   if (protocol !== flow.traffic.protocol) return false;
   if (port === undefined) return true;
-  const wanted = endPort === undefined ? port : `${port}:${endPort}`;
-  return portMatches(wanted, flow.traffic, destinationOf(flow));
+  const portRange = endPort === undefined ? port : `${port}:${endPort}`;
+  return portMatches(portRange, flow.traffic, destinationOf(flow));
 }

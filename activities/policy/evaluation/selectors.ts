@@ -23,14 +23,14 @@ interface Token {
 }
 
 function tokenize(selector: string): Token[] {
-  const found: Token[] = [];
+  const tokenList: Token[] = [];
   tokens.lastIndex = 0;
   while (tokens.lastIndex < selector.trimEnd().length) {
     const match = tokens.exec(selector);
     if (match === null) throw new BadSelector(`cannot read the selector ${selector}`);
     const [, symbol, double, single, , has, call, word] = match;
     const text = double ?? single;
-    found.push({
+    tokenList.push({
       ...(symbol !== undefined && { symbol }),
       ...(text !== undefined && { text }),
       ...(has !== undefined && { has }),
@@ -38,7 +38,7 @@ function tokenize(selector: string): Token[] {
       ...(word !== undefined && { word }),
     });
   }
-  return found;
+  return tokenList;
 }
 
 /**
@@ -62,91 +62,93 @@ class SelectorParser {
 
   parse(): Expression {
     if (this.rest.length === 0) return { is: 'all' };
-    const whole = this.either();
-    return this.rest.length === 0 ? whole : this.bad();
+    const whole = this.parseOr();
+    return this.rest.length === 0 ? whole : this.fail();
   }
 
-  private either(): Expression {
-    return this.chain('or', '||', () => this.both());
+  private parseOr(): Expression {
+    return this.parseChain('or', '||', () => this.parseAnd());
   }
 
-  private both(): Expression {
-    return this.chain('and', '&&', () => this.operation());
+  private parseAnd(): Expression {
+    return this.parseChain('and', '&&', () => this.parseOperation());
   }
 
-  private chain(is: 'and' | 'or', symbol: string, next: () => Expression): Expression {
+  private parseChain(operator: 'and' | 'or', symbol: string, next: () => Expression): Expression {
     const first = next();
     const of = [first];
-    while (this.take(symbol)) of.push(next());
-    return of.length === 1 ? first : { is, of };
+    while (this.consume(symbol)) of.push(next());
+    return of.length === 1 ? first : { is: operator, of };
   }
 
-  private operation(): Expression {
-    if (this.take('!')) return { is: 'not', of: this.operation() };
-    if (this.take('(')) {
-      const inner = this.either();
-      if (!this.take(')')) this.bad();
+  private parseOperation(): Expression {
+    if (this.consume('!')) return { is: 'not', of: this.parseOperation() };
+    if (this.consume('(')) {
+      const inner = this.parseOr();
+      if (!this.consume(')')) this.fail();
       return inner;
     }
     const token = this.rest.shift();
     if (token?.has !== undefined) return { is: 'has', key: token.has };
     if (token?.call === 'all') return { is: 'all' };
     if (token?.call === 'global') return { is: 'global' };
-    return token?.word === undefined ? this.bad() : this.comparison(token.word);
+    return token?.word === undefined ? this.fail() : this.parseComparison(token.word);
   }
 
-  private comparison(key: string): Expression {
-    if (this.take('==')) return { is: 'in', key, values: [this.text()] };
-    if (this.take('!=')) return { is: 'not-in', key, values: [this.text()] };
+  private parseComparison(key: string): Expression {
+    if (this.consume('==')) return { is: 'in', key, values: [this.parseText()] };
+    if (this.consume('!=')) return { is: 'not-in', key, values: [this.parseText()] };
     const word = this.rest.shift()?.word;
     switch (word) {
       case 'in':
-        return { is: 'in', key, values: this.set() };
+        return { is: 'in', key, values: this.parseSet() };
       case 'not':
-        return this.takeWord('in') ? { is: 'not-in', key, values: this.set() } : this.bad();
+        return this.consumeWord('in') ? { is: 'not-in', key, values: this.parseSet() } : this.fail();
       case 'contains':
-        return { is: 'text', key, how: 'contains', value: this.text() };
+        return { is: 'text', key, how: 'contains', value: this.parseText() };
       case 'starts':
       case 'ends':
-        return this.takeWord('with') ? { is: 'text', key, how: `${word} with`, value: this.text() } : this.bad();
+        return this.consumeWord('with')
+          ? { is: 'text', key, how: `${word} with`, value: this.parseText() }
+          : this.fail();
       default:
-        return this.bad();
+        return this.fail();
     }
   }
 
-  private set(): string[] {
+  private parseSet(): string[] {
     const values: string[] = [];
-    if (!this.take('{')) this.bad();
-    while (!this.take('}')) {
-      values.push(this.text());
-      if (!this.take(',') && this.rest[0]?.symbol !== '}') this.bad();
+    if (!this.consume('{')) this.fail();
+    while (!this.consume('}')) {
+      values.push(this.parseText());
+      if (!this.consume(',') && this.rest[0]?.symbol !== '}') this.fail();
     }
     return values;
   }
 
-  private text(): string {
-    return this.rest.shift()?.text ?? this.bad();
+  private parseText(): string {
+    return this.rest.shift()?.text ?? this.fail();
   }
 
-  private take(symbol: string): boolean {
+  private consume(symbol: string): boolean {
     if (this.rest[0]?.symbol !== symbol) return false;
     this.rest.shift();
     return true;
   }
 
-  private takeWord(word: string): boolean {
+  private consumeWord(word: string): boolean {
     if (this.rest[0]?.word !== word) return false;
     this.rest.shift();
     return true;
   }
 
-  private bad(): never {
+  private fail(): never {
     throw new BadSelector(`cannot read the selector ${this.selector}`);
   }
 }
 
 /** Returns true when the expression matches the labels. Exclusions match a missing label. */
-export function selects(expression: Expression, labels: Readonly<Record<string, string>>): boolean {
+export function expressionMatches(expression: Expression, labels: Readonly<Record<string, string>>): boolean {
   switch (expression.is) {
     case 'all':
       return true;
@@ -165,25 +167,25 @@ export function selects(expression: Expression, labels: Readonly<Record<string, 
       return expression.how === 'starts with' ? value.startsWith(expression.value) : value.endsWith(expression.value);
     }
     case 'not':
-      return !selects(expression.of, labels);
+      return !expressionMatches(expression.of, labels);
     case 'and':
-      return expression.of.every((one) => selects(one, labels));
+      return expression.of.every((one) => expressionMatches(one, labels));
     case 'or':
-      return expression.of.some((one) => selects(one, labels));
+      return expression.of.some((one) => expressionMatches(one, labels));
   }
 }
 
 /** Returns the same expression with renamed keys. */
-export function withKeys(expression: Expression, rename: (key: string) => string): Expression {
+export function renameKeys(expression: Expression, rename: (key: string) => string): Expression {
   switch (expression.is) {
     case 'all':
     case 'global':
       return expression;
     case 'not':
-      return { is: 'not', of: withKeys(expression.of, rename) };
+      return { is: 'not', of: renameKeys(expression.of, rename) };
     case 'and':
     case 'or':
-      return { is: expression.is, of: expression.of.map((one) => withKeys(one, rename)) };
+      return { is: expression.is, of: expression.of.map((one) => renameKeys(one, rename)) };
     default:
       return { ...expression, key: rename(expression.key) };
   }
@@ -246,16 +248,16 @@ export function alternatives(expression: Expression, negated = false): Requireme
     case 'or': {
       const parts = expression.of.map((one) => alternatives(one, negated));
       if (parts.some((part) => part === undefined)) return undefined;
-      const known = parts as Requirement[][][];
-      if ((expression.is === 'or') !== negated) return limited(known.flat());
-      return known.reduce<Requirement[][] | undefined>(
-        (sums, part) => sums && limited(sums.flatMap((left) => part.map((right) => [...left, ...right]))),
+      const sets = parts as Requirement[][][];
+      if ((expression.is === 'or') !== negated) return limitAlternatives(sets.flat());
+      return sets.reduce<Requirement[][] | undefined>(
+        (sums, part) => sums && limitAlternatives(sums.flatMap((left) => part.map((right) => [...left, ...right]))),
         [[]]
       );
     }
   }
 }
 
-function limited(found: Requirement[][]): Requirement[][] | undefined {
-  return found.length > maxAlternatives ? undefined : found;
+function limitAlternatives(requirementSets: Requirement[][]): Requirement[][] | undefined {
+  return requirementSets.length > maxAlternatives ? undefined : requirementSets;
 }

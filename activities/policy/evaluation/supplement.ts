@@ -1,9 +1,9 @@
 import { sourcePrefix, type CiliumPolicy, type CiliumRule } from './cilium.ts';
 import type { LabelSelector } from '../../kubernetes/label-selectors.ts';
 import { policyKey, type Direction } from './flows.ts';
-import { rulesOf, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
+import { networkPolicyRules, type NetworkPolicy, type PolicyPeer } from './kubernetes.ts';
 import { policyName } from './policy-name.ts';
-import { insiders, type Networks, type Who } from './translate-peers.ts';
+import { clusterPeers, type Networks, type Peers } from './translate-peers.ts';
 import { portLists } from './translate-traffic.ts';
 
 /**
@@ -11,9 +11,9 @@ import { portLists } from './translate-traffic.ts';
  * Calico. It allows only what the NetworkPolicy itself allows, and is deleted with it.
  * @returns undefined when no addition is needed.
  */
-export function supplement(policy: NetworkPolicy, networks: Networks): CiliumPolicy | undefined {
+export function buildSupplement(policy: NetworkPolicy, networks: Networks): CiliumPolicy | undefined {
   const { metadata = {}, spec } = policy;
-  const [ingress, egress] = [added(policy, 'ingress', networks), added(policy, 'egress', networks)];
+  const [ingress, egress] = [supplementRules(policy, 'ingress', networks), supplementRules(policy, 'egress', networks)];
   if (ingress.length === 0 && egress.length === 0) return undefined;
   const { name = '', namespace = '', uid } = metadata;
   const owner = { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', name };
@@ -27,7 +27,7 @@ export function supplement(policy: NetworkPolicy, networks: Networks): CiliumPol
     },
     spec: {
       description: `pods and nodes within the ipBlocks of ${policyKey(policy)}`,
-      endpointSelector: prefixed(spec.podSelector ?? {}),
+      endpointSelector: withSourcePrefix(spec.podSelector ?? {}),
       enableDefaultDeny: { ingress: false, egress: false },
       ...(ingress.length > 0 && { ingress }),
       ...(egress.length > 0 && { egress }),
@@ -36,8 +36,8 @@ export function supplement(policy: NetworkPolicy, networks: Networks): CiliumPol
 }
 
 /** Builds the rules of one direction that are needed in addition to the policy's own. */
-function added(policy: NetworkPolicy, direction: Direction, networks: Networks): CiliumRule[] {
-  return rulesOf(policy, direction).flatMap(({ peers, ports }) => {
+function supplementRules(policy: NetworkPolicy, direction: Direction, networks: Networks): CiliumRule[] {
+  return networkPolicyRules(policy, direction).flatMap(({ peers, ports }) => {
     const toPorts = portLists(
       ports.map(({ protocol = 'TCP', port = 0, endPort }) => ({
         port: String(port),
@@ -45,20 +45,20 @@ function added(policy: NetworkPolicy, direction: Direction, networks: Networks):
         ...(endPort !== undefined && { endPort }),
       }))
     );
-    const who = peers.flatMap((peer) => besides(peer, direction, networks));
-    return who.map((one) => ({ ...one, ...(toPorts.length > 0 && { toPorts }) }));
+    const rulePeers = peers.flatMap((peer) => supplementPeers(peer, direction, networks));
+    return rulePeers.map((one) => ({ ...one, ...(toPorts.length > 0 && { toPorts }) }));
   });
 }
 
 /** Converts a selector of Kubernetes labels to Cilium's form. */
-function prefixed({ matchLabels = {}, matchExpressions = [] }: LabelSelector): LabelSelector {
+function withSourcePrefix({ matchLabels = {}, matchExpressions = [] }: LabelSelector): LabelSelector {
   return {
     matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [sourcePrefix + key, value])),
     matchExpressions: matchExpressions.map((one) => ({ ...one, key: sourcePrefix + one.key })),
   };
 }
 
-function besides({ ipBlock }: PolicyPeer, direction: Direction, networks: Networks): Who[] {
+function supplementPeers({ ipBlock }: PolicyPeer, direction: Direction, networks: Networks): Peers[] {
   if (ipBlock === undefined || ipBlock.cidr.includes(':')) return [];
-  return insiders([ipBlock.cidr], ipBlock.except ?? [], direction, networks);
+  return clusterPeers([ipBlock.cidr], ipBlock.except ?? [], direction, networks);
 }

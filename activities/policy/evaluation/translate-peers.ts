@@ -2,7 +2,7 @@ import type { LabelSelector } from '../../kubernetes/label-selectors.ts';
 import { covers, overlap } from './addresses.ts';
 import { entityExpression, isGiven, netsOf, type EntityRule, type NetworkSet } from './calico-policy.ts';
 import {
-  everything,
+  allAddresses,
   namespaceLabelPrefix,
   podNamespaceLabel,
   sourcePrefix,
@@ -27,7 +27,7 @@ const allPods: LabelSelector = {
 };
 
 /** The peers of a Cilium rule. */
-export type Who = Pick<
+export type Peers = Pick<
   CiliumRule,
   'fromEndpoints' | 'toEndpoints' | 'fromEntities' | 'toEntities' | 'fromCIDRSet' | 'toCIDRSet'
 >;
@@ -35,16 +35,16 @@ export type Who = Pick<
 /**
  * Returns builders for the peers of a rule. Each result is a rule of its own: Cilium accepts one kind of peer per rule.
  */
-function ends(direction: Direction): {
-  endpoints: (list: LabelSelector[]) => Who;
-  entities: (list: Entity[]) => Who;
-  cidrs: (list: { cidr: string; except?: string[] }[]) => Who;
+function peerBuilders(direction: Direction): {
+  endpoints: (list: LabelSelector[]) => Peers;
+  entities: (list: Entity[]) => Peers;
+  cidrs: (list: { cidr: string; except?: string[] }[]) => Peers;
 } {
-  const inward = direction === 'ingress';
+  const ingress = direction === 'ingress';
   return {
-    endpoints: (list) => (inward ? { fromEndpoints: list } : { toEndpoints: list }),
-    entities: (list) => (inward ? { fromEntities: list } : { toEntities: list }),
-    cidrs: (list) => (inward ? { fromCIDRSet: list } : { toCIDRSet: list }),
+    endpoints: (list) => (ingress ? { fromEndpoints: list } : { toEndpoints: list }),
+    entities: (list) => (ingress ? { fromEntities: list } : { toEntities: list }),
+    cidrs: (list) => (ingress ? { fromCIDRSet: list } : { toCIDRSet: list }),
   };
 }
 
@@ -59,23 +59,23 @@ export function translatePeer(
   namespace: string | undefined,
   context: TranslationContext,
   conditions: string[]
-): Who[] {
+): Peers[] {
   const expression = entityExpression(peer, namespace);
   const not = isGiven(peer.notSelector) ? parseSelector(peer.notSelector) : undefined;
   const { nets = [], notNets = [] } = peer;
   const byLabels = expression !== undefined || not !== undefined;
   const byAddress = nets.length > 0 || notNets.length > 0;
   if (byLabels && byAddress) throw new Untranslatable('a rule is about labels and addresses at once');
-  if (byAddress) return byNetworks(nets, notNets, direction, context);
-  if (!byLabels) return [ends(direction).entities(['all'])];
+  if (byAddress) return cidrPeers(nets, notNets, direction, context);
+  if (!byLabels) return [peerBuilders(direction).entities(['all'])];
   return [
-    ...podsOf(expression, not, direction),
-    ...networkSetsOf(expression, direction, context, conditions),
-    ...othersThan(not, expression, direction, context),
+    ...podPeers(expression, not, direction),
+    ...networkSetPeers(expression, direction, context, conditions),
+    ...nonPodPeers(not, expression, direction, context),
   ];
 }
 
-function podsOf(expression: Expression | undefined, not: Expression | undefined, direction: Direction): Who[] {
+function podPeers(expression: Expression | undefined, not: Expression | undefined, direction: Direction): Peers[] {
   const pods: Expression = {
     is: 'and',
     of: [
@@ -86,36 +86,36 @@ function podsOf(expression: Expression | undefined, not: Expression | undefined,
   const selectors = translateSelector(pods, 'a rule').map((selector) =>
     // A rule without a namespace matches pods of every namespace. Cilium's namespaced policies need an explicit
     // selector for that.
-    hasNamespace(selector) ? selector : { matchExpressions: [...(selector.matchExpressions ?? []), ...exists] }
+    hasNamespace(selector) ? selector : { matchExpressions: [...(selector.matchExpressions ?? []), ...hasAnyNamespace] }
   );
-  return selectors.length > 0 ? [ends(direction).endpoints(selectors)] : [];
+  return selectors.length > 0 ? [peerBuilders(direction).endpoints(selectors)] : [];
 }
 
-function networkSetsOf(
+function networkSetPeers(
   expression: Expression | undefined,
   direction: Direction,
   { sets, ...networks }: TranslationContext,
   conditions: string[]
-): Who[] {
+): Peers[] {
   const members = expression === undefined ? [] : netsOf(expression, sets);
   if (members.length === 0) return [];
   conditions.push('the NetworkSets that it selects stay as they are');
-  return byNetworks(members, [], direction, networks);
+  return cidrPeers(members, [], direction, networks);
 }
 
 /** Returns the peers other than pods: an exclusion by labels never excludes them. */
-function othersThan(
+function nonPodPeers(
   not: Expression | undefined,
   expression: Expression | undefined,
   direction: Direction,
   { sets }: TranslationContext
-): Who[] {
+): Peers[] {
   if (not === undefined) return [];
   if (netsOf(not, sets).length > 0) throw new Untranslatable('a rule is about all but a NetworkSet');
-  return expression === undefined ? [ends(direction).entities(['world', 'host', 'remote-node'])] : [];
+  return expression === undefined ? [peerBuilders(direction).entities(['world', 'host', 'remote-node'])] : [];
 }
 
-const exists = allPods.matchExpressions ?? [];
+const hasAnyNamespace = allPods.matchExpressions ?? [];
 
 function hasNamespace({ matchExpressions = [] }: LabelSelector): boolean {
   return matchExpressions.some(
@@ -127,40 +127,40 @@ function hasNamespace({ matchExpressions = [] }: LabelSelector): boolean {
  * Translates networks to CIDRs, which never match pods in Cilium. When a network contains all pods, the pods are added
  * as peers. When it contains some of them, Cilium has no equivalent, and the comparison reports the difference.
  */
-function byNetworks(
+function cidrPeers(
   nets: readonly string[],
   notNets: readonly string[],
   direction: Direction,
   networks: Networks
-): Who[] {
-  const { cidrs } = ends(direction);
-  const list = nets.length === 0 ? [everything] : nets.filter((cidr) => !cidr.includes(':'));
+): Peers[] {
+  const { cidrs } = peerBuilders(direction);
+  const list = nets.length === 0 ? [allAddresses] : nets.filter((cidr) => !cidr.includes(':'));
   const sets = list.map((cidr) => {
     const except = notNets.filter((one) => covers(cidr, one));
     return { cidr, ...(except.length > 0 && { except }) };
   });
-  const gone = notNets.some((one) => list.some((cidr) => overlap(cidr, one) && !covers(cidr, one)));
-  if (gone) throw new Untranslatable('a rule excludes more than it includes');
-  return [cidrs(sets), ...insiders(list, notNets, direction, networks)];
+  const hasPartialOverlap = notNets.some((one) => list.some((cidr) => overlap(cidr, one) && !covers(cidr, one)));
+  if (hasPartialOverlap) throw new Untranslatable('a rule excludes more than it includes');
+  return [cidrs(sets), ...clusterPeers(list, notNets, direction, networks)];
 }
 
 /** The cluster's own networks. */
 export type Networks = Omit<TranslationContext, 'sets'>;
 
 /** Returns the peers for pods and nodes that are fully inside the networks, but that Cilium's CIDRs do not match. */
-export function insiders(
+export function clusterPeers(
   nets: readonly string[],
   notNets: readonly string[],
   direction: Direction,
   { podCidrs, nodeAddresses }: Networks
-): Who[] {
-  const { endpoints, entities } = ends(direction);
-  const whole = (network: string): boolean =>
+): Peers[] {
+  const { endpoints, entities } = peerBuilders(direction);
+  const isIncluded = (network: string): boolean =>
     nets.some((cidr) => covers(cidr, network)) && !notNets.some((cidr) => overlap(cidr, network));
   return [
-    ...(podCidrs.every(whole) ? [endpoints([allPods])] : []),
+    ...(podCidrs.every(isIncluded) ? [endpoints([allPods])] : []),
     // Traffic of nodes comes from overlay addresses, which are pod addresses.
-    ...(nets.includes(everything) && (direction === 'ingress' ? podCidrs : nodeAddresses).every(whole)
+    ...(nets.includes(allAddresses) && (direction === 'ingress' ? podCidrs : nodeAddresses).every(isIncluded)
       ? [entities(['host', 'remote-node'])]
       : []),
   ];

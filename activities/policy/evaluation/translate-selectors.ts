@@ -4,7 +4,7 @@ import { alternatives, type Expression, type Requirement } from './selectors.ts'
 import { Untranslatable } from './untranslatable.ts';
 
 /** Returns a Calico label in the form of Cilium's selectors. */
-function ciliumKey(key: string): string {
+function toCiliumKey(key: string): string {
   if (key === 'projectcalico.org/namespace' || key === 'pcns.projectcalico.org/name')
     return sourcePrefix + podNamespaceLabel;
   if (key === 'projectcalico.org/serviceaccount' || key === 'pcsa.projectcalico.org/name') {
@@ -18,18 +18,22 @@ function ciliumKey(key: string): string {
 
 /**
  * Translates a Calico expression to Cilium selectors, of which one has to match.
- * @param what name of the expression's place, for messages.
- * @param own namespace that the selectors need not name.
+ * @param subjectName name of the expression's place, for messages.
+ * @param ownNamespace namespace that the selectors need not name.
  * @throws Untranslatable when Cilium has no equivalent.
  */
-export function translateSelector(expression: Expression, what: string, own?: string): LabelSelector[] {
-  const found = alternatives(expression);
-  if (found === undefined) throw new Untranslatable(`${what} compares parts of values, or has too many alternatives`);
-  return found.map((requirements) => {
-    const written = requirements.map(({ key, ...rest }) => ({ ...rest, key: ciliumKey(key) }));
+export function translateSelector(expression: Expression, subjectName: string, ownNamespace?: string): LabelSelector[] {
+  const requirementSets = alternatives(expression);
+  if (requirementSets === undefined)
+    throw new Untranslatable(`${subjectName} compares parts of values, or has too many alternatives`);
+  return requirementSets.map((requirements) => {
+    const ciliumRequirements = requirements.map(({ key, ...rest }) => ({ ...rest, key: toCiliumKey(key) }));
     const isOwn = ({ key, operator, values }: Requirement): boolean =>
-      own !== undefined && key === sourcePrefix + podNamespaceLabel && operator === 'In' && values?.[0] === own;
-    const selector = written.filter((requirement) => !isOwn(requirement));
+      ownNamespace !== undefined &&
+      key === sourcePrefix + podNamespaceLabel &&
+      operator === 'In' &&
+      values?.[0] === ownNamespace;
+    const selector = ciliumRequirements.filter((requirement) => !isOwn(requirement));
     return selector.length === 0 ? {} : { matchExpressions: selector };
   });
 }

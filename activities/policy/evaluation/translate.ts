@@ -39,7 +39,7 @@ export function translatePolicy(policy: CalicoPolicy, context: TranslationContex
   };
   const { namespace, name = '' } = policy.metadata ?? {};
   const expression = () => translateSelector(subjectExpression(policy), 'its selector', namespace);
-  const subjects = attempt(translation, expression) ?? [];
+  const subjects = translateOrRecord(translation, expression) ?? [];
   const rules = Object.assign(
     {},
     ...calicoTypes(policy).map((type) =>
@@ -70,7 +70,7 @@ function hostProblems({ spec = {} }: CalicoPolicy): string[] {
 }
 
 /** Returns the result of the work; undefined when Cilium has no equivalent. Adds the problem to the translation. */
-function attempt<T>({ problems }: Translation, work: () => T): T | undefined {
+function translateOrRecord<T>({ problems }: Translation, work: () => T): T | undefined {
   try {
     return work();
   } catch (error) {
@@ -87,17 +87,17 @@ function translateDirection(
   denies: DenyForm,
   translation: Translation
 ): DirectionRules {
-  const own = spec?.[direction] ?? [];
-  const lastAllow = own.findLastIndex(({ action }) => action === 'Allow');
+  const rules = spec?.[direction] ?? [];
+  const lastAllow = rules.findLastIndex(({ action }) => action === 'Allow');
   const allowed: CiliumRule[] = [];
   const denied: CiliumRule[] = [];
-  own.forEach((rule, index) => {
+  rules.forEach((rule, index) => {
     if (rule.action === 'Log') return;
     if (rule.action === 'Deny' && (denies === 'none' || (denies === 'not the last' && index > lastAllow))) return;
-    const written = attempt(translation, () =>
+    const translated = translateOrRecord(translation, () =>
       translateRule(rule, direction, metadata?.namespace, context, translation.conditions)
     );
-    (rule.action === 'Deny' ? denied : allowed).push(...(written ?? []));
+    (rule.action === 'Deny' ? denied : allowed).push(...(translated ?? []));
   });
   return {
     // An empty rule matches nothing and enables default deny.
@@ -118,7 +118,7 @@ function translateRule(
   requireTranslatable(rule, direction);
   const traffic = translateTraffic(rule);
   const peer = (direction === 'ingress' ? rule.source : rule.destination) ?? {};
-  return translatePeer(peer, direction, namespace, context, conditions).map((who) => ({ ...who, ...traffic }));
+  return translatePeer(peer, direction, namespace, context, conditions).map((peers) => ({ ...peers, ...traffic }));
 }
 
 /**
@@ -131,6 +131,6 @@ function requireTranslatable({ http, source = {}, destination = {} }: CalicoRule
   if (source.services !== undefined || destination.services !== undefined) {
     throw new Untranslatable('it has rules about services');
   }
-  const { ports: _, notPorts: __, ...about } = direction === 'ingress' ? destination : source;
-  if (Object.keys(about).length > 0) throw new Untranslatable('a rule says whom of its own pods it is about');
+  const { ports: _, notPorts: __, ...restrictions } = direction === 'ingress' ? destination : source;
+  if (Object.keys(restrictions).length > 0) throw new Untranslatable('a rule says whom of its own pods it is about');
 }

@@ -1,6 +1,6 @@
 import type { V1PodDisruptionBudget } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
-import { budgetText, budgetsOf, selects } from '../../kubernetes/disruption-budgets.ts';
+import { budgetText, findBudgets, optionalSelectorMatches } from '../../kubernetes/disruption-budgets.ts';
 import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { keyOf } from '../../kubernetes/object-key.ts';
@@ -21,7 +21,7 @@ export const disruptionBudgets: PreflightCheck = {
         !never.includes(budget) && podsOf(budget, moving).length > 0 && budget.status?.disruptionsAllowed === 0
     );
     const twice = moving.flatMap((pod) => {
-      const own = budgetsOf(pod, all);
+      const own = findBudgets(pod, all);
       return own.length > 1 ? [`${pod.key} (${own.map(keyOf).join(', ')})`] : [];
     });
     return worst(
@@ -35,7 +35,9 @@ export const disruptionBudgets: PreflightCheck = {
 };
 
 function podsOf({ metadata, spec }: V1PodDisruptionBudget, pods: readonly PodFacts[]): PodFacts[] {
-  return pods.filter((pod) => pod.namespace === metadata?.namespace && selects(spec?.selector, pod.labels));
+  return pods.filter(
+    (pod) => pod.namespace === metadata?.namespace && optionalSelectorMatches(spec?.selector, pod.labels)
+  );
 }
 
 /** Returns true when a budget would allow no disruption even with every pod healthy. */
