@@ -158,7 +158,7 @@ export async function signalProcess(id: ProcessId, signal: NodeJS.Signals): Prom
  * Polls a condition until it holds.
  * @throws Error that names the condition when the time is over, or when interrupted.
  */
-export async function until(
+export async function waitFor(
   what: string,
   condition: () => Promise<boolean>,
   { timeoutMs, everyMs = 200 }: { timeoutMs: number; everyMs?: number }

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { compiledDir, labsDir, toolsDir } from '../paths.ts';
-import { identifyProcess, interruptionSignal, isRunning, run, succeeds, until } from '../process.ts';
+import { identifyProcess, interruptionSignal, isRunning, run, succeeds, waitFor } from '../process.ts';
 import { startMachine, stopMachine, type MachineSpec } from '../machine/machine.ts';
 import { acquireFileLock } from '../tools/artefact.ts';
 import { buildMissing } from '../tools/build.ts';
@@ -88,7 +88,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
   await step('keys and network made', () => Promise.all([makeKeys(layout), createNetwork(layout)]));
   await step('control plane up', async () => {
     await startMachine(controlPlaneMachine(lab, options.controlPlaneFlags));
-    await until(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
+    await waitFor(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
   });
   await step(`${nodes} nodes started`, () => Promise.all(layout.nodeNames.map((node) => startNode(lab, node))));
   if (network) {
@@ -310,7 +310,7 @@ async function installNetwork(lab: Lab): Promise<void> {
   await writeCanalManifest(catalogue.canalManifest, canal);
   const files = [path.join(manifests, 'kubeadm-config.yaml'), canal, path.join(manifests, 'coredns.yaml')];
   await kubectl('apply', '--server-side', '--force-conflicts', ...files.flatMap((file) => ['-f', file]));
-  await until(
+  await waitFor(
     `the nodes ${layout.nodeNames.join(', ')} to register`,
     async () =>
       (await kubectl('get', 'nodes', '-o', 'name')).split('\n').filter(Boolean).length >= layout.nodeNames.length,

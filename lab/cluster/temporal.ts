@@ -5,7 +5,7 @@ import path from 'node:path';
 import { plain, writeBundles } from '../../worker/bundle.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { projectDir } from '../paths.ts';
-import { run, succeeds, until } from '../process.ts';
+import { run, succeeds, waitFor } from '../process.ts';
 import type { Lab } from './lab.ts';
 import { startProcess } from './processes.ts';
 
@@ -46,7 +46,7 @@ export async function startTemporal(lab: Lab, previous?: TemporalServer): Promis
   const child = await startProcess(dir, 'temporal', [binary, 'server', 'start-dev', ...flags]);
   const command = [binary, '--address', address];
   const cli = (...args: string[]): Promise<string> => run(binary, ['--address', address, ...args]);
-  await until('Temporal to answer', () => succeeds(binary, ['--address', address, 'operator', 'cluster', 'health']), {
+  await waitFor('Temporal to answer', () => succeeds(binary, ['--address', address, 'operator', 'cluster', 'health']), {
     timeoutMs: 60_000,
   });
   return { address, webUi: `http://127.0.0.1:${uiPort}`, command, cli, process: child };

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync } from 'node:fs';
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { shellQuote } from '../../model/shell.ts';
-import { identifyProcess, isRunning, run, signalProcess, until, type ProcessId } from '../process.ts';
+import { identifyProcess, isRunning, run, signalProcess, waitFor, type ProcessId } from '../process.ts';
 
 /** A machine of a lab: namespaces with a root file system, an address, and services that a supervisor keeps running. */
 export interface MachineSpec {
@@ -108,7 +108,7 @@ export async function rebootMachine(dir: string): Promise<void> {
   const before = await runningOf(dir);
   if (before === undefined) throw new Error(`the machine in ${dir} does not run`);
   await signalProcess(before, 'SIGKILL');
-  await until(
+  await waitFor(
     'the machine to boot again',
     async () => {
       const now = await runningOf(dir);

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { toolsDir } from '../paths.ts';
-import { identifyProcess, isRunning, until, type ProcessId } from '../process.ts';
+import { identifyProcess, isRunning, waitFor, type ProcessId } from '../process.ts';
 
 /** Number of packages that a build has compiled, and of all packages that it has to compile. */
 export interface PackageCount {
@@ -101,6 +101,6 @@ export async function acquireFileLock(file: string, say: Say): Promise<() => Pro
     else say('waiting for another build of it');
     return false;
   };
-  await until(`the lock ${file}`, tryLock, { timeoutMs: 3_600_000, everyMs: 500 });
+  await waitFor(`the lock ${file}`, tryLock, { timeoutMs: 3_600_000, everyMs: 500 });
   return () => rm(file, { force: true });
 }

@@ -3,7 +3,7 @@ import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/pr
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { keyOf } from '../paths.ts';
-import { run, succeeds, until } from '../process.ts';
+import { run, succeeds, waitFor } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { clangLayer, debianBase } from './debian-layers.ts';
 import { packImages, type ImageSpec } from './image-archive.ts';
@@ -239,7 +239,7 @@ async function importImages(
     daemon.once('error', () => resolve());
   });
   try {
-    await until('containerd to answer', () => succeeds(bin('ctr'), ['-a', socket, 'version']), { timeoutMs: 30_000 });
+    await waitFor('containerd to answer', () => succeeds(bin('ctr'), ['-a', socket, 'version']), { timeoutMs: 30_000 });
     await run(bin('ctr'), ['-a', socket, '-n', 'k8s.io', 'images', 'import', '--local', archive]);
   } finally {
     daemon.kill('SIGTERM');

@@ -7,7 +7,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { createInspectionActivities } from '../../activities/cluster/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -106,10 +106,10 @@ it('ends a request that is not answered when its activity is cancelled', async (
   const { inspectCluster } = createInspectionActivities(clusters);
   const outcome = environment.run(inspectCluster, { cluster: layout.context }).catch((error: unknown) => error);
   const waiting = { timeoutMs: timeLimits.localChange, everyMs: 20 };
-  await until('the request', () => Promise.resolve(asked > 0), waiting);
+  await waitFor('the request', () => Promise.resolve(asked > 0), waiting);
   environment.cancel('CANCELLED');
   expect(await outcome).toMatchObject({ name: 'CancelledFailure' });
-  await until('the end of the request', () => Promise.resolve(closed > 0), waiting);
+  await waitFor('the end of the request', () => Promise.resolve(closed > 0), waiting);
   limit.mockRestore();
 });
 

@@ -1,10 +1,10 @@
 import type { V1PodDisruptionBudget, V1PodList } from '@kubernetes/client-node';
 import type { DrainTarget } from '../../activities/node/drain.ts';
 import type { DrainRound } from '../../model/drain-round.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import type { DrainOptions } from '../../model/input.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
@@ -47,7 +47,7 @@ const podsOn = async (node: string): Promise<string[]> =>
 
 beforeAll(async () => {
   await lab().kubectl('create', 'namespace', namespace);
-  await untilAccount(lab(), namespace);
+  await waitForServiceAccount(lab(), namespace);
   kubelet = (async () => {
     while (!stopKubelet) {
       const { items } = await get<V1PodList>(lab(), 'pods', '-n', namespace);
@@ -120,7 +120,7 @@ async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
     );
     return found.some(({ status: state }) => state?.currentHealthy === 1);
   };
-  await until('the budget to count its pod', counted, { timeoutMs: timeLimits.clusterChange });
+  await waitFor('the budget to count its pod', counted, { timeoutMs: timeLimits.clusterChange });
   return pod;
 }
 
@@ -165,7 +165,7 @@ it('shows a pod that is stuck, and what holds it', async () => {
 it('does not evict another pod of the same name', async () => {
   await apply(lab(), bareNode('again'), barePod(namespace, 'web-0', 'again'));
   const rounds = round('again', { roundSeconds: 30 });
-  await until('the first to go', async () => (await podsOn('again')).length === 0, {
+  await waitFor('the first to go', async () => (await podsOn('again')).length === 0, {
     timeoutMs: timeLimits.clusterChange,
     everyMs: 50,
   });

@@ -18,16 +18,16 @@ afterAll(() => {
 });
 
 /** Time by which the probers' clocks are ahead of this machine's, in ms. */
-let aheadMs = 0;
+let clockOffsetMs = 0;
 afterEach(() => {
-  aheadMs = 0;
+  clockOffsetMs = 0;
 });
 
 /** Writes ledgers as the probers of nodes would. */
 async function write(records: PathRecord[], nodes = ['n1', 'n2']): Promise<void> {
   const page = (some: PathRecord[]): string =>
     JSON.stringify({
-      atMs: Date.now() + aheadMs,
+      atMs: Date.now() + clockOffsetMs,
       pod: 'x',
       records: some,
       latency: [{ kind: 'pod-pod/udp', from: 'canal', to: 'canal', counts: [9, 1] }],
@@ -57,20 +57,20 @@ beforeAll(async () => {
 });
 
 /** Returns when the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
-async function askedAt(node: string): Promise<string | undefined> {
+async function flushRequestedAt(node: string): Promise<string | undefined> {
   const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
   return metadata?.annotations?.['cni-live-migration/asked-at'];
 }
 
 /** Returns the end of the stage before the migration; the current time when it has not ended. */
-async function markedAt(): Promise<number> {
+async function snapshotAt(): Promise<number> {
   const marks = ['-n', namespace, 'configmap', 'ledger-marks', '--ignore-not-found', '-o', 'jsonpath={.data.before}'];
   const text = await lab().kubectl('get', ...marks);
   return text === '' ? Date.now() : (JSON.parse(text) as { atMs: number }).atMs;
 }
 
 /** Returns activities that do not sleep: the n-th function of `during` replaces the n-th sleep of one call. */
-function awake(...during: (() => Promise<void>)[]): { activities: Activities; sleptMs: number[] } {
+function withoutSleeps(...during: (() => Promise<void>)[]): { activities: Activities; sleptMs: number[] } {
   const sleptMs: number[] = [];
   const sleep = async (ms: number): Promise<void> => {
     await during[sleptMs.push(ms) - 1]?.();
@@ -84,11 +84,15 @@ function gateTarget(gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}):
 }
 
 /** Asks the gates. The probers write again on request, while the activity waits for them. */
-async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): Promise<void> {
+async function evaluateGates(
+  records: PathRecord[],
+  gates: Partial<Gates> = {},
+  more: Partial<GateTarget> = {}
+): Promise<void> {
   await write(records);
-  const before = await askedAt('n1');
-  const { activities } = awake(async () => {
-    if ((await askedAt('n1')) === before) throw new Error('the probers were not asked');
+  const before = await flushRequestedAt('n1');
+  const { activities } = withoutSleeps(async () => {
+    if ((await flushRequestedAt('n1')) === before) throw new Error('the probers were not asked');
     await write(records);
   });
   await activities.checkGates(gateTarget(gates, more));
@@ -96,7 +100,7 @@ async function ask(records: PathRecord[], gates: Partial<Gates> = {}, more: Part
 
 it('keeps what was before, however often it is asked, and measures a stage from its begin', async () => {
   await write([record({ lost: 1, lostMs: 50 })]);
-  const { activities, sleptMs } = awake(
+  const { activities, sleptMs } = withoutSleeps(
     // While the probers settle: losses meanwhile do not count.
     () => write([record({ sent: 150, lost: 2, lostMs: 80 })]),
     () => write([record({ sent: 350, lost: 3, lostMs: 180 })])
@@ -114,23 +118,23 @@ it('keeps what was before, however often it is asked, and measures a stage from 
 });
 
 it('holds where every path was answered', async () => {
-  await ask([record()]);
+  await evaluateGates([record()]);
 });
 
 it('does not hold where a path was silent for too long, and tells which, how long and why', async () => {
   // After the snapshot, in which nothing was lost, and before the probers write.
-  const fromMs = await markedAt();
-  aheadMs = 30_000;
+  const fromMs = await snapshotAt();
+  clockOffsetMs = 30_000;
   const gaps: PathRecord['gaps'] = [[fromMs + 1_000, 7_000, 140]];
-  const asked = ask([record({ gaps, lastError: 'no answer within 900 ms' })], {}, { sinceMs: fromMs });
+  const asked = evaluateGates([record({ gaps, lastError: 'no answer within 900 ms' })], {}, { sinceMs: fromMs });
   await expect(asked).rejects.toMatchObject({
     type: 'GateBreached',
     message: expect.stringContaining(
       'pod-pod/udp from n1 to n2 (canal to canal) was without an answer for 7000 ms, 1000 are tolerated: no answer within 900 ms'
     ) as string,
   });
-  await ask([record({ gaps })], { paths: { 'pod-pod/udp': 10_000 } }, { sinceMs: fromMs });
-  await ask([record({ gaps })], {}, { sinceMs: fromMs + 8_000 });
+  await evaluateGates([record({ gaps })], { paths: { 'pod-pod/udp': 10_000 } }, { sinceMs: fromMs });
+  await evaluateGates([record({ gaps })], {}, { sinceMs: fromMs + 8_000 });
 });
 
 it('does not hold where the probers of a node are silent themselves', async () => {
@@ -193,7 +197,7 @@ describe('what is asked outside', () => {
     ['an error', { status: 503 }, 'with status 503'],
   ])('Prometheus: %s', async (_, answer, words) => {
     const url = await serve(() => answer);
-    const asked = ask([record()], { prometheus: [{ url, query: 'errors', max: 1 }] });
+    const asked = evaluateGates([record()], { prometheus: [{ url, query: 'errors', max: 1 }] });
     if (words === undefined) await asked;
     else
       await expect(asked).rejects.toMatchObject({
@@ -203,18 +207,18 @@ describe('what is asked outside', () => {
   });
 
   it('a service that answers badly, or not at all', async () => {
-    await ask([record()], { http: [{ url: await serve(() => ({ status: 204 })) }] });
-    const bad = ask([record()], { http: [{ url: `${await serve(() => ({ status: 500 }))}/health` }] });
+    await evaluateGates([record()], { http: [{ url: await serve(() => ({ status: 204 })) }] });
+    const bad = evaluateGates([record()], { http: [{ url: `${await serve(() => ({ status: 500 }))}/health` }] });
     await expect(bad).rejects.toMatchObject({
       message: expect.stringContaining('/health answers with status 500') as string,
     });
-    const gone = ask([record()], { http: [{ url: 'http://127.0.0.1:1/' }] });
+    const gone = evaluateGates([record()], { http: [{ url: 'http://127.0.0.1:1/' }] });
     await expect(gone).rejects.toMatchObject({ message: expect.stringContaining('ECONNREFUSED') as string });
   });
 
   it('once more, where the first answer was bad', async () => {
     let asked = 0;
-    await ask([record()], { http: [{ url: await serve(() => ({ status: asked++ === 0 ? 500 : 200 })) }] });
+    await evaluateGates([record()], { http: [{ url: await serve(() => ({ status: asked++ === 0 ? 500 : 200 })) }] });
     expect(asked).toBe(2);
   });
 });

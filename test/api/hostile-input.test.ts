@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { messageNames } from '../../model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
 import { settled } from '../support/settled.ts';
@@ -262,7 +262,7 @@ it('shows neither in details, nor in answers to queries', async () => {
   await new TemporalCli(temporal, '', id).end();
   const answers = async (): Promise<string> =>
     temporal.cli('workflow', 'query', '--workflow-id', id, '--name', 'status');
-  await until('an answer', async () => (await answers().catch(() => '')).includes('ignored'), {
+  await waitFor('an answer', async () => (await answers().catch(() => '')).includes('ignored'), {
     timeoutMs: timeLimits.localChange,
   });
   expect(await answers()).not.toContain(token);

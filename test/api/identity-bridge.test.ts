@@ -4,11 +4,11 @@ import path from 'node:path';
 import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, ciliumDefinition, get, untilAccount } from '../support/objects.ts';
+import { apply, bareNode, barePod, ciliumCrd, get, waitForServiceAccount } from '../support/objects.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 const lab = useLab({ nodes: 0 });
@@ -29,8 +29,8 @@ beforeAll(async () => {
   await buildGo(path.join(projectDir, 'images', 'coexistence'), binary);
   await apply(
     lab(),
-    ciliumDefinition('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
-    ciliumDefinition('CiliumIdentity', 'ciliumidentities', 'Cluster'),
+    ciliumCrd('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
+    ciliumCrd('CiliumIdentity', 'ciliumidentities', 'Cluster'),
     bareNode('n1'),
     ...['shop', 'cni-live-migration'].map((name) => ({
       apiVersion: 'v1',
@@ -41,7 +41,7 @@ beforeAll(async () => {
       },
     }))
   );
-  await untilAccount(lab(), 'shop');
+  await waitForServiceAccount(lab(), 'shop');
 });
 
 async function startBridge(name: string): Promise<void> {
@@ -54,7 +54,7 @@ async function startBridge(name: string): Promise<void> {
     READY_FILE: ready,
   };
   bridges.push(await startProcess(lab().layout.processesDir, name, [binary, 'identities'], env));
-  await until(`${name} to be in step`, () => Promise.resolve(existsSync(ready)), {
+  await waitFor(`${name} to be in step`, () => Promise.resolve(existsSync(ready)), {
     timeoutMs: timeLimits.serviceStart,
   });
 }
@@ -85,12 +85,12 @@ async function endpointOf(pod: V1Pod): Promise<Endpoint | undefined> {
   return items.find(({ metadata }) => metadata?.name === `canal-${pod.metadata?.uid}`);
 }
 
-async function untilEndpoint(
+async function waitForEndpoint(
   pod: V1Pod,
   wanted: (endpoint: Endpoint | undefined) => boolean
 ): Promise<Endpoint | undefined> {
   let found: Endpoint | undefined;
-  await until(
+  await waitFor(
     `the endpoint of ${pod.metadata?.name}`,
     async () => {
       found = await endpointOf(pod);
@@ -114,7 +114,7 @@ it('gives every pod on Canal an endpoint with an identity, those that were there
     spec: { containers: [{ name: 'c', image: 'none', ports: [{ name: 'http', containerPort: 8080 }] }] },
   });
   await startBridge('first');
-  const endpoint = await untilEndpoint(web, is);
+  const endpoint = await waitForEndpoint(web, is);
   expect(endpoint?.metadata?.ownerReferences).toEqual([
     { apiVersion: 'v1', kind: 'Pod', name: 'web', uid: web.metadata?.uid },
   ]);
@@ -157,7 +157,7 @@ it('takes an identity that is there, gives pods with the same labels the same on
     ['store', 'store'],
   ] as const) {
     const pod = await runPod(name, `10.244.1.${10 + ids.length}`, { labels: { app } });
-    ids.push((await untilEndpoint(pod, is))?.status.identity.id);
+    ids.push((await waitForEndpoint(pod, is))?.status.identity.id);
   }
   expect(ids.slice(0, 2)).toEqual([4711, 4711]);
   expect(ids[2]).not.toBe(4711);
@@ -170,28 +170,28 @@ it('follows labels of pods and of their namespace', async () => {
   const has = (label: string) => (endpoint: Endpoint | undefined) =>
     endpoint?.status.identity.labels.includes(label) === true;
   await lab().kubectl('-n', 'shop', 'label', 'pod', 'store', 'app=moved', '--overwrite');
-  await untilEndpoint(pod, has('k8s:app=moved'));
+  await waitForEndpoint(pod, has('k8s:app=moved'));
   await lab().kubectl('label', 'namespace', 'shop', 'team=red', '--overwrite');
-  await untilEndpoint(pod, has('k8s:io.cilium.k8s.namespace.labels.team=red'));
+  await waitForEndpoint(pod, has('k8s:io.cilium.k8s.namespace.labels.team=red'));
 });
 
 it('makes again what somebody removes, and removes what is not needed any more', async () => {
   const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
-  const before = await untilEndpoint(pod, is);
+  const before = await waitForEndpoint(pod, is);
   await lab().kubectl('-n', 'shop', 'delete', 'ciliumendpoint', before?.metadata?.name ?? '');
-  await untilEndpoint(pod, (now) => now !== undefined && now.metadata?.uid !== before?.metadata?.uid);
+  await waitForEndpoint(pod, (now) => now !== undefined && now.metadata?.uid !== before?.metadata?.uid);
   await lab().kubectl('delete', 'ciliumidentity', String(before?.status.identity.id));
-  await untilEndpoint(pod, (now) => now !== undefined && now.status.identity.id !== before?.status.identity.id);
+  await waitForEndpoint(pod, (now) => now !== undefined && now.status.identity.id !== before?.status.identity.id);
 
   await setStatus('store', { phase: 'Succeeded' });
-  await untilEndpoint(pod, isGone);
+  await waitForEndpoint(pod, isGone);
   const web = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'web');
   // Calico's plugin sets this annotation when it removes the pod's network.
   await lab().kubectl('-n', 'shop', 'annotate', 'pod', 'web', 'cni.projectcalico.org/podIP=');
-  await untilEndpoint(web, isGone);
+  await waitForEndpoint(web, isGone);
   const api = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'api-1');
   await lab().kubectl('-n', 'shop', 'delete', 'pod', 'api-1', '--grace-period=0', '--force');
-  await untilEndpoint(api, isGone);
+  await waitForEndpoint(api, isGone);
 });
 
 it('leaves alone pods on Cilium and on the host’s network, and tells Calico the address of a new one', async () => {
@@ -210,7 +210,7 @@ it('leaves alone pods on Cilium and on the host’s network, and tells Calico th
     },
     status: { networking: { addressing: [{ ipv4: '10.245.1.9' }], node: '192.168.1.1' }, state: 'ready' },
   });
-  await until(
+  await waitFor(
     'the annotation',
     async () =>
       (await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'fresh')).metadata?.annotations?.['cni.projectcalico.org/podIP'] ===
@@ -235,7 +235,7 @@ it('goes on when the one that acts is killed, before its lease ends', async () =
     expect(await renewed()).toBe('first');
     return is(await endpointOf(pod));
   };
-  await until('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
+  await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
 });
 
 it('is removed with all that it made, and with nothing else', async () => {

@@ -2,7 +2,7 @@ import type { V1Node } from '@kubernetes/client-node';
 import { bucketOf, digestOf } from '../../model/node-digest.ts';
 import { ungrouped, type NodeFacts } from '../../model/nodes.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
 const lab = useSharedControlPlane();
@@ -48,7 +48,7 @@ it('tells of all nodes, or only of those that are not as the caller knows them',
     { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-3', labels: label } },
     { apiVersion: 'v1', kind: 'Node', metadata: { name: 'seen-4', labels: label } }
   );
-  await untilAccount(lab(), 'default');
+  await waitForServiceAccount(lab(), 'default');
   // A pod on Canal on each of the flipped nodes.
   for (const name of ['seen-3', 'seen-4']) {
     await apply(lab(), barePod('default', `on-${name}`, name));

@@ -62,7 +62,7 @@ async function patchStatus(kind: string, name: string, status: object, ...where:
 }
 
 /** Sets the status of every pod as its kubelet would: there is no kubelet. */
-async function allReady(): Promise<void> {
+async function setAllReady(): Promise<void> {
   for (const { metadata } of (await get<V1PodList>(lab(), 'pods', '-A')).items) {
     const status = { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] };
     // A pod that has been deleted meanwhile needs no status.
@@ -94,7 +94,7 @@ beforeAll(async () => {
     data: { 'config.conf': 'clusterCIDR: 10.244.0.0/15\nmode: iptables\n' },
   });
   await apply(lab(), barePod('kube-system', 'kube-proxy-x', 'n1', { spec: { hostNetwork: true } }));
-  await allReady();
+  await setAllReady();
 });
 
 // There is no kubelet that would set the status.
@@ -297,7 +297,7 @@ const cases: Case[] = [
     what: 'one that is not ready',
     make: () =>
       patchStatus('pod', 'kube-proxy-x', { conditions: [{ type: 'Ready', status: 'False' }] }, '-n', 'kube-system'),
-    undo: allReady,
+    undo: setAllReady,
     words: 'kube-system/kube-proxy-x on n1',
   },
   {
@@ -340,7 +340,7 @@ const cases: Case[] = [
     make: canalEnv('ANY=thing'),
     undo: async () => {
       await canalEnv('ANY-')();
-      await untilCanalIsBack();
+      await waitForCanalPods();
     },
     words: 'kube-system/canal is not rolled out',
   },
@@ -493,11 +493,11 @@ const cases: Case[] = [
 ];
 
 /** Has every pod of Canal recreated, which otherwise takes a kubelet. */
-async function untilCanalIsBack(): Promise<void> {
+async function waitForCanalPods(): Promise<void> {
   const deadline = Date.now() + timeLimits.clusterChange;
   for (;;) {
     for (const name of nodes) await setNode(name);
-    await allReady();
+    await setAllReady();
     const { verdict } = await check('rollouts');
     if (verdict === 'pass' || Date.now() > deadline) return;
     const { items } = await get<V1PodList>(lab(), 'pods', '-n', 'kube-system', '-l', 'k8s-app=canal');
@@ -509,7 +509,11 @@ async function untilCanalIsBack(): Promise<void> {
 }
 
 /** Repeats a check until it has a verdict: the API server notices some changes with a delay. */
-async function until(name: CheckName, verdict: string, input?: Partial<MigrationRequest>): Promise<CheckOutcome> {
+async function waitForVerdict(
+  name: CheckName,
+  verdict: string,
+  input?: Partial<MigrationRequest>
+): Promise<CheckOutcome> {
   const deadline = Date.now() + timeLimits.clusterChange;
   for (;;) {
     const outcome = await check(name, input);
@@ -522,12 +526,12 @@ describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, 
   it('blocks, says what it saw, and passes again without', async () => {
     const withoutNodes: CheckName[] = ['other-cni'];
     const good = withoutNodes.includes(name) ? 'warn' : 'pass';
-    if (name === 'rollouts') await untilCanalIsBack();
-    expect(await until(name, good)).toMatchObject({ verdict: good });
+    if (name === 'rollouts') await waitForCanalPods();
+    expect(await waitForVerdict(name, good)).toMatchObject({ verdict: good });
     if (objects.length > 0) await apply(lab(), ...objects);
     await make?.();
     try {
-      const outcome = await until(name, 'block', input);
+      const outcome = await waitForVerdict(name, 'block', input);
       expect(outcome).toMatchObject({ check: name, verdict: 'block' });
       expect(outcome.evidence.join('\n')).toContain(words);
       expect(outcome.fix?.length).toBeGreaterThan(10);
@@ -536,7 +540,7 @@ describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, 
       if (objects.length > 0) await remove(objects);
     }
     for (const node of nodes) await setNode(node);
-    expect(await until(name, good)).toMatchObject({ verdict: good });
+    expect(await waitForVerdict(name, good)).toMatchObject({ verdict: good });
   });
 });
 
@@ -581,7 +585,7 @@ it('permissions: blocks for a user who lacks rights, and passes for an administr
 it('warns where nothing can be looked at, and never blocks a sound cluster', async () => {
   const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
   if ('problems' in parsed) throw new Error(parsed.problems.join());
-  await untilCanalIsBack();
+  await waitForCanalPods();
   const outcomes = await activitiesOf(lab()).runPreflight({ input: parsed.input });
   expect(outcomes.map((outcome) => outcome.check)).toEqual(checkNames);
   expect(outcomes.filter(({ verdict }) => verdict === 'block')).toEqual([]);

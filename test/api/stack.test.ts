@@ -5,7 +5,7 @@ import path from 'node:path';
 import { freePort } from '../../lab/cluster/temporal.ts';
 import { startProcess, stopProcesses } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { identifyProcess, isRunning, run, succeeds, until } from '../../lab/process.ts';
+import { identifyProcess, isRunning, run, succeeds, waitFor } from '../../lab/process.ts';
 import { ComposeStack, composeEnvironment, readCompose } from '../support/compose-stack.ts';
 import { useLab } from '../support/lab.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
@@ -122,7 +122,7 @@ it('runs the worker, healthy as the file would have it', async () => {
     'http://127.0.0.1:8090/readyz',
   ]);
   const check = [path.join(worker, 'healthcheck.ts'), `http://127.0.0.1:${healthPort}/readyz`];
-  await until('the worker', () => succeeds(process.execPath, check), { timeoutMs: timeLimits.serviceStart });
+  await waitFor('the worker', () => succeeds(process.execPath, check), { timeoutMs: timeLimits.serviceStart });
 });
 
 it('has an image whose steps can be taken, and whose worker finds all it needs', async () => {
@@ -156,7 +156,7 @@ it('answers a migration, and still knows it when the server was killed', async (
   expect(await cli.end()).toMatchObject({ failure: { type: 'SourceNotFound' } });
   const killed = await identifyProcess(server.pid ?? 0);
   server.kill('SIGKILL');
-  await until('its end', async () => killed === undefined || !(await isRunning(killed)), {
+  await waitFor('its end', async () => killed === undefined || !(await isRunning(killed)), {
     timeoutMs: timeLimits.serviceStop,
   });
   server = await stack.startServer();

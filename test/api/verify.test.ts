@@ -1,9 +1,9 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { helperNamespace as namespace } from '../../activities/kubernetes/names.ts';
 import { prober } from '../../activities/helpers/prober-ports.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { activitiesOf } from '../support/activity.ts';
-import { apply, bareNode, barePod, get, untilAccount } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
@@ -27,31 +27,31 @@ async function startProber(pod: string, ip: string): Promise<void> {
  * Waits for a pod that runs checks, other than an earlier one.
  * @returns its uid and its checks.
  */
-async function untilChecking(not?: string): Promise<{ uid: string | undefined; checks: string }> {
+async function waitForCheckPod(not?: string): Promise<{ uid: string | undefined; checks: string }> {
   let pod: V1Pod | undefined;
   const there = async (): Promise<boolean> => {
     pod = await get<V1Pod>(lab(), 'pod', '-n', namespace, name).catch(() => undefined);
     return pod !== undefined && pod.metadata?.uid !== not;
   };
-  await until('a pod that checks', there, { timeoutMs: timeLimits.clusterChange });
+  await waitFor('a pod that checks', there, { timeoutMs: timeLimits.clusterChange });
   const checks = pod?.spec?.containers[0]?.env?.find((one) => one.name === 'CHECKS')?.value ?? '';
   return { uid: pod?.metadata?.uid, checks };
 }
 
 it('does not wait for the answers of a prober that is gone, and asks the one in its place', async () => {
   await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, bareNode('one'));
-  await untilAccount(lab(), namespace);
+  await waitForServiceAccount(lab(), namespace);
   await startProber('first', '10.244.0.1');
 
   const target = { cluster: lab().layout.context, node: 'one', targetPodCidr: '10.245.0.0/16' };
   const verified = activitiesOf(lab()).verifyNode({ ...target, proberImage: 'prober:1', expected: 'target' });
-  const before = await untilChecking();
+  const before = await waitForCheckPod();
   expect(before.checks).toContain('10.244.0.1:');
   await tell(name, { phase: 'Running', ...at('10.245.0.9') });
 
   await startProber('second', '10.244.0.2');
   await lab().kubectl('delete', 'pod', 'first', '-n', namespace, '--force', '--grace-period=0');
-  const after = await untilChecking(before.uid);
+  const after = await waitForCheckPod(before.uid);
   expect(after.checks).toContain('10.244.0.2:');
   expect(after.checks).not.toContain('10.244.0.1:');
 

@@ -3,8 +3,8 @@ import path from 'node:path';
 import type { Page } from 'puppeteer-core';
 import { Migration } from '../../client/migration.ts';
 import { freePort } from '../../lab/cluster/temporal.ts';
-import { until } from '../../lab/process.ts';
-import { TestBrowser, textOf, untilShows } from '../support/browser.ts';
+import { waitFor } from '../../lab/process.ts';
+import { TestBrowser, textOf, waitForText } from '../support/browser.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -47,57 +47,57 @@ it('shows where a migration is, what it waits for, and the command that ends the
   const cluster = fakeCluster({ nodes: ['node1', 'node2', 'node3'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const [prod, staging] = [new Migration(client, 'prod'), new Migration(client, 'staging')];
-    const waitsFor = (migration: Migration, what: string): Promise<void> =>
-      until(what, async () => (await migration.status()).waitingFor?.startsWith(what) === true, {
+    const waitForPendingWait = (migration: Migration, what: string): Promise<void> =>
+      waitFor(what, async () => (await migration.status()).waitingFor?.startsWith(what) === true, {
         timeoutMs: timeLimits.workflowState,
       });
     await prod.start({}, taskQueue);
-    await waitsFor(prod, 'approval of the plan');
+    await waitForPendingWait(prod, 'approval of the plan');
     await prod.send('approve', { plan: true, by: 'ann' });
-    await waitsFor(prod, 'approval of node node1');
+    await waitForPendingWait(prod, 'approval of node node1');
     await prod.send('approve', { node: 'node1', by: 'ann' });
-    await waitsFor(prod, 'approval of node node2');
+    await waitForPendingWait(prod, 'approval of node node2');
     await staging.start({}, taskQueue);
-    await waitsFor(staging, 'approval of the plan');
+    await waitForPendingWait(staging, 'approval of the plan');
 
     const at = `${server.webUi}/namespaces/default/workflows/${encodeURIComponent('cni-migration/prod')}`;
     await open(at);
-    await untilShows(page, 'node1: Canal to Cilium');
-    await untilShows(page, 'waiting for approval of node node2');
+    await waitForText(page, 'node1: Canal to Cilium');
+    await waitForText(page, 'waiting for approval of node node2');
     await screenshot('timeline');
 
     await open(page.url().replace(/history$/, 'user-metadata'));
-    await untilShows(page, 'prod: Canal to Cilium');
-    await untilShows(page, 'Waiting for approval of node node2');
-    await untilShows(page, `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve`);
+    await waitForText(page, 'prod: Canal to Cilium');
+    await waitForText(page, 'Waiting for approval of node node2');
+    await waitForText(page, `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve`);
     // As a table, not as the characters of its Markdown source.
     expect(await textOf(page)).not.toContain('|---|');
     await screenshot('details');
 
     await open(workflows('CniWaitingFor STARTS_WITH "approval"'));
-    await untilShows(page, 'cni-migration/staging');
-    await untilShows(page, 'cni-migration/prod');
+    await waitForText(page, 'cni-migration/staging');
+    await waitForText(page, 'cni-migration/prod');
     await open(workflows('CniPhase = "migrate" AND ExecutionStatus = "Running"'));
-    await untilShows(page, 'cni-migration/prod');
+    await waitForText(page, 'cni-migration/prod');
     expect(await textOf(page)).not.toContain('cni-migration/staging');
     await open(workflows('CniCluster = "prod"'));
-    await untilShows(page, 'cni-migration/prod/node/node1');
+    await waitForText(page, 'cni-migration/prod/node/node1');
     expect(await textOf(page)).not.toContain('cni-migration/staging');
 
     // Saved as a view, it is one click away.
     await open(workflows('CniWaitingFor STARTS_WITH "approval"'));
-    await untilShows(page, 'cni-migration/staging');
+    await waitForText(page, 'cni-migration/staging');
     await click('Save as New');
     await page.locator('input#view-name').fill('Waits for a human');
     await click('Save');
-    await untilShows(page, 'Waits for a human');
+    await waitForText(page, 'Waits for a human');
     await open(`${server.webUi}/namespaces/default/workflows`);
-    await untilShows(page, 'Waits for a human');
+    await waitForText(page, 'Waits for a human');
     await page.locator('::-p-text(Waits for a human)').click();
-    await until('the view', () => Promise.resolve(decodeURIComponent(page.url()).includes('CniWaitingFor')), {
+    await waitFor('the view', () => Promise.resolve(decodeURIComponent(page.url()).includes('CniWaitingFor')), {
       timeoutMs: timeLimits.localChange,
     });
-    await untilShows(page, 'cni-migration/staging');
+    await waitForText(page, 'cni-migration/staging');
     await screenshot('views');
     for (const name of ['prod', 'staging']) await client.workflow.getHandle(`cni-migration/${name}`).terminate();
   });

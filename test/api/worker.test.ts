@@ -6,7 +6,7 @@ import path from 'node:path';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { freePort, startTemporal, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { run, until } from '../../lab/process.ts';
+import { run, waitFor } from '../../lab/process.ts';
 import { useLab } from '../support/lab.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 import { accountCredentials, workerAccount } from '../support/worker-account.ts';
@@ -52,11 +52,11 @@ describe('when it boots', () => {
       second = await checkOnly(inNew);
       return second.includes('lacks search attributes');
     };
-    await until('the namespace', lacks, { timeoutMs: timeLimits.clusterChange });
+    await waitFor('the namespace', lacks, { timeoutMs: timeLimits.clusterChange });
     expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
     await temporal.cli(...commandIn(second));
     const finds = async (): Promise<boolean> => (await checkOnly(inNew)).includes('nothing is missing');
-    await until('the search attributes', finds, { timeoutMs: timeLimits.clusterChange });
+    await waitFor('the search attributes', finds, { timeoutMs: timeLimits.clusterChange });
   });
 
   it('says that Helm, Temporal or a cluster is not to be had', async () => {
@@ -142,7 +142,7 @@ it('has metrics of the SDK', async () => {
   const text = async (): Promise<string> => (await fetch(metrics)).text();
   const counted = async (): Promise<boolean> =>
     /temporal_activity_execution_latency.*inspectCluster/.test(await text());
-  await until('the metrics', counted, { timeoutMs: timeLimits.serviceStart });
+  await waitFor('the metrics', counted, { timeoutMs: timeLimits.serviceStart });
   expect(await text()).toContain('temporal_worker_task_slots_available');
   await worker.stop();
 });
@@ -201,7 +201,7 @@ describe('with encryption', () => {
         () => true,
         () => false
       );
-    await until('the codec server', answers, { timeoutMs: timeLimits.serviceStart });
+    await waitFor('the codec server', answers, { timeoutMs: timeLimits.serviceStart });
   });
 
   it('keeps inputs, details and failures from Temporal, and shows them through the codec server alone', async () => {

@@ -4,7 +4,7 @@ import { labUp, type Lab } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { recordResult } from './regressions.ts';
 import { rounded } from './results.ts';
@@ -27,14 +27,14 @@ async function bench(): Promise<void> {
     const cli = new TemporalCli(temporal, lab.layout.context);
     await cli.start(JSON.stringify(labMigrationRequest(lab, 'every-node')));
     await cli.approvePlan();
-    await until('coexistence', async () => (await cli.status().catch(() => undefined))?.phase === 'migrate', {
+    await waitFor('coexistence', async () => (await cli.status().catch(() => undefined))?.phase === 'migrate', {
       timeoutMs: 300_000,
     });
     await new Promise((resolve) => setTimeout(resolve, 10_000));
     const agentBefore = await memoryOf(lab, 'cilium-agent');
     // Stopped while the pods are created: the bridge is measured from its start.
     await lab.kubectl('-n', 'cni-live-migration', 'scale', 'deployment/identity-bridge', '--replicas=0');
-    await until('the bridge to end', async () => (await memoryOf(lab, 'coexistence identities')) === 0, {
+    await waitFor('the bridge to end', async () => (await memoryOf(lab, 'coexistence identities')) === 0, {
       timeoutMs: 60_000,
     });
     console.error(`making ${pods} pods`);
@@ -42,7 +42,7 @@ async function bench(): Promise<void> {
     const requestsBefore = await bridgeRequests(lab);
     const started = Date.now();
     await lab.kubectl('-n', 'cni-live-migration', 'scale', 'deployment/identity-bridge', '--replicas=1');
-    await until('every pod to have its endpoint', async () => (await endpoints(lab)) >= pods, {
+    await waitFor('every pod to have its endpoint', async () => (await endpoints(lab)) >= pods, {
       timeoutMs: 900_000,
       everyMs: 500,
     });
@@ -103,7 +103,7 @@ async function makePods(lab: Lab, pods: number, labelSets: number): Promise<void
   const namespace = 'bench';
   await core.createNamespace({ body: { metadata: { name: namespace } } });
   await core.createNode({ body: { metadata: { name: 'nowhere' }, spec: { unschedulable: true } } });
-  await until(
+  await waitFor(
     'the account',
     () =>
       core.readNamespacedServiceAccount({ name: 'default', namespace }).then(

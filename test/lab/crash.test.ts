@@ -6,12 +6,12 @@ import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { plain, writeBundles } from '../../worker/bundle.ts';
 import { ledgerStages } from '../../model/ledger.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { useLab } from '../support/lab.ts';
-import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
+import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
 import { expectEventually, settled } from '../support/settled.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -115,7 +115,7 @@ async function deathLog(): Promise<string[]> {
 /** Waits until a worker has died at this place. It stays true, so that no moment can be missed. */
 async function waitForDeath(where: string): Promise<void> {
   const died = async (): Promise<boolean> => (await deathLog()).includes(where);
-  await until(`a worker to die ${where}`, died, { timeoutMs: timeLimits.wholeMigration });
+  await waitFor(`a worker to die ${where}`, died, { timeoutMs: timeLimits.wholeMigration });
 }
 
 /** Waits until a node's migration has begun. It stays true, so that no moment can be missed. */
@@ -208,7 +208,7 @@ it(
     // The export stays: it is the operator's.
     const left = async (): Promise<string[]> =>
       Object.values(await stateOf()).flatMap((lines) =>
-        ofCanalOrOurs(lines).filter((line) => !line.includes('configmap/calico-export'))
+        canalOrProjectLines(lines).filter((line) => !line.includes('configmap/calico-export'))
       );
     await expectEventually('nothing of Canal and nothing of ours', left, []);
     // Reboots and failing nodes have tests of their own; a node that changes while nothing else goes on is only waited for.

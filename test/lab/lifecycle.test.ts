@@ -5,7 +5,7 @@ import type { V1Node } from '@kubernetes/client-node';
 import { labDown, labUp } from '../../lab/cluster/lab.ts';
 import { rebootMachine, runInside } from '../../lab/machine/machine.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { hostState } from '../support/host-state.ts';
 import { uniqueLabName } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
@@ -54,13 +54,13 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
     const ready = status?.conditions?.find((condition) => condition.type === 'Ready')?.status === 'True';
     return ready && status?.nodeInfo?.bootID !== bootId;
   };
-  await until('node1 to be Ready again', readyAgain, { timeoutMs: timeLimits.clusterChange });
+  await waitFor('node1 to be Ready again', readyAgain, { timeoutMs: timeLimits.clusterChange });
   await lab.kubectl('-n', 'kube-system', 'rollout', 'status', 'daemonset/canal', '--timeout=300s');
   const podsAreBack = async (): Promise<boolean> => {
     const lines = (await lab.kubectl('-n', 'kube-system', 'get', 'pods', '--no-headers')).trim().split('\n');
     return lines.every((line) => / (1\/1|2\/2) /.test(line));
   };
-  await until('pods to be back', podsAreBack, { timeoutMs: timeLimits.podsReady });
+  await waitFor('pods to be back', podsAreBack, { timeoutMs: timeLimits.podsReady });
 
   await labDown(first);
   await labDown(second);

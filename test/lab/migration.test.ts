@@ -5,7 +5,7 @@ import { labDown } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import {
   byKind,
   ledgerStages,
@@ -22,8 +22,8 @@ import { answeredForbiddenFlows } from '../support/forbidden-flows.ts';
 import { Holds } from '../support/holds.ts';
 import { hostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
-import { helperPods, namespacesOf, objectsOfCanalOrOurs } from '../support/leftovers.ts';
-import { nodeTraces, ofCanalOrOurs } from '../support/node-traces.ts';
+import { helperPods, namespacesOf, canalOrProjectObjects } from '../support/leftovers.ts';
+import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
 import { read, readText } from '../support/reads.ts';
 import { captureOverlays, hasPacket, type OverlayPacket } from '../support/overlay-capture.ts';
 import { canalNode, flippedFiles, networkOf, onCilium, podsOf } from '../support/pod-networks.ts';
@@ -134,7 +134,7 @@ it('carries real packets on both overlays, both ways, with the pods’ own addre
       expected.every((one) => hasPacket(captures[index]?.text() ?? '', one))
     );
   const limit = { timeoutMs: timeLimits.localChange };
-  await until('the packets to be captured', () => Promise.resolve(seen()), limit).catch(() => undefined);
+  await waitFor('the packets to be captured', () => Promise.resolve(seen()), limit).catch(() => undefined);
   const [text1 = '', text2 = ''] = await Promise.all(captures.map((capture) => capture.stop()));
 
   expect(fromNode1.filter((one) => !hasPacket(text1, one))).toEqual([]);
@@ -155,7 +155,7 @@ it('reaches node ports through a migrated node, whose pods are on either network
     return streaks.update(records).filter(({ streak }) => streak >= enough).length === 3;
   };
   const limit = { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 };
-  await until(`${enough} answers in a row through each node port`, reached, limit).catch((error: unknown) => {
+  await waitFor(`${enough} answers in a row through each node port`, reached, limit).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${JSON.stringify(records)}`, { cause: error });
   });
   expect(records.map(({ peer }) => peer).sort()).toEqual(['node1', 'node2', 'node3']);
@@ -249,13 +249,13 @@ it('leaves every pod on Cilium, Canal gone, and nodes as they were', async () =>
   }
   for (const node of lab().layout.nodeNames) {
     const traces = await nodeTraces(lab().layout.machineDir(node));
-    expect({ node, left: ofCanalOrOurs(traces) }).toEqual({ node, left: [] });
+    expect({ node, left: canalOrProjectLines(traces) }).toEqual({ node, left: [] });
     // The search does find what it looks for.
     expect({ node, cilium: traces.filter((line) => line.includes('CILIUM_POST_nat')).length }).toEqual({
       node,
       cilium: 2,
     });
-    expect(ofCanalOrOurs(tracesBefore.get(node) ?? []).length).toBeGreaterThan(20);
+    expect(canalOrProjectLines(tracesBefore.get(node) ?? []).length).toBeGreaterThan(20);
     expect(await edgeOf(lab(), node)).toEqual(servingEdge);
   }
 });
@@ -267,7 +267,7 @@ it('leaves no object of Canal and none of its own helpers', async () => {
   expect(deployments.sort()).toEqual(['api', 'cilium-operator', 'coredns', 'intruder', 'web']);
   expect(await helperPods(lab())).toEqual([]);
   // The export stays: it is the operator's.
-  expect(await objectsOfCanalOrOurs(lab())).toEqual(['configmap/calico-export-0']);
+  expect(await canalOrProjectObjects(lab())).toEqual(['configmap/calico-export-0']);
   expect(await namespacesOf(lab())).toEqual(namespaces);
   expect(await readText(lab(), 'get', 'ciliumnodeconfigs', '-A', '--ignore-not-found')).toBe('');
   expect(await readText(lab(), 'get', 'networkpolicies', '-n', 'shop', '-o', 'name')).toContain('servers-from-client');

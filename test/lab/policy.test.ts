@@ -14,7 +14,7 @@ import {
   matrixTable,
   PolicyMatrix,
   total,
-  type MatrixGlance,
+  type MatrixState,
   type Mistake,
 } from '../support/policy-matrix.ts';
 import { controlPolicies, groups, matrixChecks, randomShapes, shapes, verdictsOf } from '../support/policy-shapes.ts';
@@ -88,7 +88,7 @@ beforeAll(async () => {
   matrix = await PolicyMatrix.start(lab(), matrixChecks(all, networks), intervalMs);
   stopChurn = churn();
   // Until Calico has all policies.
-  await matrix.waitUntilRight();
+  await matrix.waitUntilCorrect();
 });
 
 /** Restarts and scales a Deployment, again and again. */
@@ -162,13 +162,13 @@ it(
     await matrix.stage(byHand);
     await cli.approve('node1');
     // Whom policies forbid is let in by pods that were migrated. Once that is seen, the node need not go on.
-    const seen = ({ letIn }: MatrixGlance): boolean => letIn > 100;
+    const seen = ({ letIn }: MatrixState): boolean => letIn > 100;
     await matrix.waitFor('a hundred flows to be let in wrongly', seen, timeLimits.wholeNode);
     await cli.send('rollback', { all: true });
     expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
     const { All: all, Right: right } = await matrix.stage('back on Canal');
     expect(all - right).toBeGreaterThan(100);
-    await matrix.waitUntilRight();
+    await matrix.waitUntilCorrect();
   },
   timeLimits.wholeMigration
 );

@@ -4,7 +4,7 @@ import path from 'node:path';
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 import { stopProcesses } from '../../lab/cluster/processes.ts';
 import { freePort } from '../../lab/cluster/temporal.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { DebianRoot } from './debian-root.ts';
 import { timeLimits } from './time-limits.ts';
@@ -32,7 +32,7 @@ export class TestBrowser {
         .catch(() => undefined);
       return browser !== undefined;
     };
-    await until('Chromium', connected, { timeoutMs: timeLimits.serviceStart });
+    await waitFor('Chromium', connected, { timeoutMs: timeLimits.serviceStart });
     if (browser === undefined) throw new Error('unreachable');
     return new TestBrowser(dir, browser);
   }
@@ -61,8 +61,8 @@ export async function textOf(page: Page): Promise<string> {
 }
 
 /** Waits until a page shows a text. */
-export async function untilShows(page: Page, words: string): Promise<void> {
-  await until(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), {
+export async function waitForText(page: Page, words: string): Promise<void> {
+  await waitFor(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), {
     timeoutMs: timeLimits.localChange,
   });
 }

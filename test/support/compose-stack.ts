@@ -6,7 +6,7 @@ import path from 'node:path';
 import { startProcess, stopProcesses } from '../../lab/cluster/processes.ts';
 import { freePort } from '../../lab/cluster/temporal.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { run, succeeds, until } from '../../lab/process.ts';
+import { run, succeeds, waitFor } from '../../lab/process.ts';
 import type { Catalogue } from '../../lab/tools/catalogue.ts';
 import { DebianRoot } from './debian-root.ts';
 import { timeLimits } from './time-limits.ts';
@@ -102,7 +102,7 @@ export class ComposeStack {
         () => true,
         () => false
       );
-    await until('PostgreSQL', answers, { timeoutMs: timeLimits.serviceStart });
+    await waitFor('PostgreSQL', answers, { timeoutMs: timeLimits.serviceStart });
   }
 
   /** Runs a service that ends. */
@@ -121,7 +121,7 @@ export class ComposeStack {
     const command = [this.catalogue.bin('temporal-server'), '--allow-no-auth', 'start'];
     const child = await startProcess(this.dir, 'temporal', command, env);
     const health = ['--address', this.address, 'operator', 'cluster', 'health'];
-    await until('Temporal', () => succeeds(this.catalogue.bin('temporal'), health), {
+    await waitFor('Temporal', () => succeeds(this.catalogue.bin('temporal'), health), {
       timeoutMs: timeLimits.serviceStart,
     });
     return child;

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { Connection } from '@temporalio/client';
 import { freePort } from '../../lab/cluster/temporal.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { timeLimits } from './time-limits.ts';
@@ -28,7 +28,7 @@ export async function startDevServer(uiPort?: string): Promise<DevServer> {
     const address = `127.0.0.1:${port}`;
     const server = await spawnServer(port, uiPort);
     try {
-      await until('Temporal to answer', () => answersOrEnded(address, server.child), {
+      await waitFor('Temporal to answer', () => answersOrEnded(address, server.child), {
         timeoutMs: timeLimits.serviceStart,
         everyMs: 50,
       });

@@ -12,21 +12,21 @@ import { runWorker } from '../../worker/run.ts';
 const deaths = process.env['DEATHS'] ?? '';
 
 /** Interval between two heartbeats, in ms: several of them fit into the heartbeat timeout of impatient-workflows.ts. */
-const heartbeatEveryMs = 400;
+const heartbeatIntervalMs = 400;
 
-function dieAround(activities: Activities): Activities {
+function crashAround(activities: Activities): Activities {
   const wrapped = Object.entries(activities).map(([name, activity]) => {
     const run = activity as (...args: unknown[]) => Promise<unknown>;
     return [
       name,
       async (...args: unknown[]): Promise<unknown> => {
-        dieOnce(`before ${name}`);
+        crashOnce(`before ${name}`);
         const context = Context.current();
-        const beats = setInterval(() => context.heartbeat(), heartbeatEveryMs);
+        const beats = setInterval(() => context.heartbeat(), heartbeatIntervalMs);
         try {
           const result = await run(...args);
           // Not when the activity failed: then it has no effect after which to die.
-          dieOnce(`after ${name}`);
+          crashOnce(`after ${name}`);
           return result;
         } finally {
           clearInterval(beats);
@@ -38,7 +38,7 @@ function dieAround(activities: Activities): Activities {
 }
 
 /** Ends the process with SIGKILL unless a worker has already died here. */
-function dieOnce(where: string): void {
+function crashOnce(where: string): void {
   try {
     // When several workers come here at the same time, only one creates the file.
     closeSync(openSync(path.join(deaths, where), 'wx'));
@@ -51,9 +51,9 @@ function dieOnce(where: string): void {
 
 mkdirSync(deaths, { recursive: true });
 await runWorker(await readWorkerConfig(process.env), {
-  wrap: dieAround,
+  wrap: crashAround,
   timing: {
-    maxHeartbeatThrottleInterval: `${heartbeatEveryMs} ms`,
+    maxHeartbeatThrottleInterval: `${heartbeatIntervalMs} ms`,
     // Workflow tasks of a dead worker are given to the other one.
     stickyQueueScheduleToStartTimeout: '1 second',
   },

@@ -236,11 +236,11 @@ export function fakeCluster({
       await call('waitForNodeChange');
       const text = (list: { name: string; ready: boolean }[]): string =>
         JSON.stringify(list.map(({ name, ready }) => ({ name, ready })));
-      await until(() => text([...state.values()]) !== text(known));
+      await waitForCondition(() => text([...state.values()]) !== text(known));
     },
     waitForReboot: async ({ node }) => {
       await call('waitForReboot', node);
-      await until(() => get(node).bootId > 1);
+      await waitForCondition(() => get(node).bootId > 1);
     },
     cordonNode: onNode('cordonNode', (node) => {
       node.cordoned ||= 'by us';
@@ -254,7 +254,7 @@ export function fakeCluster({
       must(node.cordoned !== false || daemonSets, 'drained without a cordon');
       // Pods that are already on the right network do not concern a drain.
       const blockers = node.pods === to ? [] : (left?.(name, forcedPods) ?? []);
-      if (blockers.length > 0 && roundSeconds > 0) await beating(Promise.resolve(pass?.(roundSeconds)));
+      if (blockers.length > 0 && roundSeconds > 0) await withHeartbeats(Promise.resolve(pass?.(roundSeconds)));
       if (blockers.length === 0 && daemonSets) node.pods = node.cni;
       if (daemonSets) must(node.cni === to || blockers.length > 0, 'recycled onto the wrong network');
       return { left: blockers };
@@ -314,17 +314,17 @@ export function fakeCluster({
 }
 
 /** Waits until a condition holds or the activity is cancelled, like an activity that watches something. */
-async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await beating(new Promise((resolve) => setTimeout(resolve, 20)));
+async function waitForCondition(holds: () => boolean): Promise<void> {
+  while (!holds()) await withHeartbeats(new Promise((resolve) => setTimeout(resolve, 20)));
 }
 
 /** Waits until the activity is cancelled. */
-export async function untilCancelled(): Promise<void> {
-  await beating(new Promise(() => undefined)).catch(() => undefined);
+export async function waitForCancellation(): Promise<void> {
+  await withHeartbeats(new Promise(() => undefined)).catch(() => undefined);
 }
 
 /** Waits as an activity does: with heartbeats, which deliver its cancellation. */
-async function beating<T>(work: Promise<T>): Promise<T> {
+async function withHeartbeats<T>(work: Promise<T>): Promise<T> {
   heartbeat();
   const beat = setInterval(() => heartbeat(), 50);
   try {

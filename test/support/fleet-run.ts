@@ -4,7 +4,7 @@ import type { fleetMigration } from '../../workflows/index.ts';
 import { fleetStatusQuery, fleetWorkflowId } from '../../workflows/messages.ts';
 import type { FleetRequest } from '../../model/fleet-input.ts';
 import type { FleetStatus } from '../../model/fleet-status.ts';
-import { untilQueried } from './migration-run.ts';
+import { waitForQueryResult } from './migration-run.ts';
 
 /** A run of a fleet's migration in a test. */
 export type FleetRun = WorkflowHandle<typeof fleetMigration>;
@@ -16,7 +16,7 @@ export function clusterNames<N extends string>(...wanted: N[]): Record<N, string
 }
 
 /** Defaults with which a cluster's migration runs without approvals. */
-export const unattended = { approval: 'none', cleanUp: 'automatic' } as const;
+export const unattendedDefaults = { approval: 'none', cleanUp: 'automatic' } as const;
 
 /** Starts a fleet's migration. */
 export function startFleet(client: Client, taskQueue: string, request: unknown): Promise<FleetRun> {
@@ -31,7 +31,7 @@ export function startFleet(client: Client, taskQueue: string, request: unknown):
 export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): FleetRequest {
   return {
     fleet: 'eu',
-    defaults: unattended,
+    defaults: unattendedDefaults,
     approval: 'none',
     ...more,
     clusters: clusters.map((cluster) => ({ cluster })),
@@ -39,8 +39,8 @@ export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): F
 }
 
 /** Waits until the fleet's status satisfies a condition. */
-export function untilFleet(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
-  return untilQueried(() => run.query(fleetStatusQuery), wanted);
+export function waitForFleetStatus(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
+  return waitForQueryResult(() => run.query(fleetStatusQuery), wanted);
 }
 
 /** Returns the states of the clusters, by the first part of their names. */

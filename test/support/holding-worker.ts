@@ -17,7 +17,7 @@ function holdSteps(activities: Activities): Activities {
     return [
       name,
       async (...args: unknown[]): Promise<unknown> => {
-        const held = claim(name, args);
+        const held = claimHold(name, args);
         const result = await run(...args);
         if (held !== undefined) await waitForRelease(held);
         return result;
@@ -28,7 +28,7 @@ function holdSteps(activities: Activities): Activities {
 }
 
 /** @returns the file that holds this run of the activity, when a test has requested it. */
-function claim(name: string, [input]: readonly unknown[]): string | undefined {
+function claimHold(name: string, [input]: readonly unknown[]): string | undefined {
   const { node, daemonSets } = (input ?? {}) as { node?: string; daemonSets?: boolean };
   if (node === undefined) return undefined;
   const step = name === 'movePods' && daemonSets === true ? 'recyclePods' : name;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** Environment variable with the folder in which a holding worker (holding-worker.ts) finds the steps to hold. */
@@ -45,7 +45,7 @@ export class Holds {
   /** Waits until a worker holds the step. */
   async waitUntilHeld(step: HeldStep, node: string): Promise<void> {
     const held = (): Promise<boolean> => Promise.resolve(existsSync(heldFile(this.dir, step, node)));
-    await until(`${step} of ${node} to be under way`, held, { timeoutMs: timeLimits.nodeStep });
+    await waitFor(`${step} of ${node} to be under way`, held, { timeoutMs: timeLimits.nodeStep });
   }
 
   /** Releases a held step, which then ends. */

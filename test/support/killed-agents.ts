@@ -1,6 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { podsOf } from './pod-networks.ts';
 import type { Mistake } from './policy-matrix.ts';
 import { timeLimits } from './time-limits.ts';
@@ -26,12 +26,12 @@ export async function killAgents(lab: Lab, network: 'canal' | 'cilium'): Promise
     agents = await podsOf(lab, ...selector);
     return agents.length === before.size && agents.every((pod) => !before.has(pod.metadata?.uid) && isReady(pod));
   };
-  await until(`new agents of ${network}`, replaced, { timeoutMs: timeLimits.podsReady, everyMs: 1_000 });
+  await waitFor(`new agents of ${network}`, replaced, { timeoutMs: timeLimits.podsReady, everyMs: 1_000 });
   if (network === 'cilium') {
     const names = agents.map(({ metadata }) => metadata?.name ?? '');
     const regenerated = async (): Promise<boolean> =>
       (await Promise.all(names.map((name) => endpointsAreReady(lab, name)))).every(Boolean);
-    await until('the endpoints of all agents', regenerated, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
+    await waitFor('the endpoints of all agents', regenerated, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
   }
   return { fromMs, toMs: Date.now() };
 }

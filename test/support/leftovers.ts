@@ -13,7 +13,7 @@ const kinds = [
  * Returns objects of Canal, or of a migration's helpers, by their names; the export that a cleanup creates is among
  * them.
  */
-export async function objectsOfCanalOrOurs(lab: Lab): Promise<string[]> {
+export async function canalOrProjectObjects(lab: Lab): Promise<string[]> {
   const names = (await readText(lab, 'get', kinds.join(','), '-A', '-o', 'name')).split('\n');
   return names.filter((name) => /cali|flannel|canal|cni-live-migration|prober|identity-bridge/.test(name));
 }

@@ -31,12 +31,15 @@ export async function failureOf(run: { result: () => Promise<unknown> }): Promis
 }
 
 /** Waits, in real time, until the status satisfies a condition. */
-export function untilStatus(run: Run, wanted: (status: MigrationStatus) => boolean): Promise<MigrationStatus> {
-  return untilQueried(() => run.query(statusQuery), wanted);
+export function waitForMigrationStatus(
+  run: Run,
+  wanted: (status: MigrationStatus) => boolean
+): Promise<MigrationStatus> {
+  return waitForQueryResult(() => run.query(statusQuery), wanted);
 }
 
 /** Waits in the same way for the answer of any query. */
-export async function untilQueried<Status>(
+export async function waitForQueryResult<Status>(
   query: () => Promise<Status>,
   wanted: (status: Status) => boolean
 ): Promise<Status> {
@@ -52,13 +55,13 @@ export async function untilQueried<Status>(
 }
 
 /** Waits until the migration waits for something whose description starts with this text. */
-export function untilWaiting(run: Run, what: string): Promise<MigrationStatus> {
-  return untilStatus(run, ({ waitingFor }) => waitingFor?.startsWith(what) === true);
+export function waitForPendingWait(run: Run, what: string): Promise<MigrationStatus> {
+  return waitForMigrationStatus(run, ({ waitingFor }) => waitingFor?.startsWith(what) === true);
 }
 
 /** Waits until the plan awaits approval, and approves it. */
 export async function approvePlan(run: Run): Promise<void> {
-  await untilWaiting(run, 'approval of the plan');
+  await waitForPendingWait(run, 'approval of the plan');
   await run.signal(signal('approve'), { plan: true, by: 'ann' });
 }
 

@@ -10,7 +10,7 @@ export async function nodeTraces(machineDir: string): Promise<string[]> {
 }
 
 /** Returns the lines about Canal or this project. */
-export function ofCanalOrOurs(traces: readonly string[]): string[] {
+export function canalOrProjectLines(traces: readonly string[]): string[] {
   return traces.filter((line) => /cali|flannel|canal|k8s-pod-network|cni-migration|cni-live/i.test(line));
 }
 

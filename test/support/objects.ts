@@ -1,5 +1,5 @@
 import type { Lab } from '../../lab/cluster/lab.ts';
-import { run, succeeds, until } from '../../lab/process.ts';
+import { run, succeeds, waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** Applies objects as an administrator would. */
@@ -15,9 +15,9 @@ export async function get<T>(lab: Lab, ...what: string[]): Promise<T> {
 }
 
 /** Waits until a namespace has its default service account, without which it accepts no pods. */
-export async function untilAccount(lab: Lab, namespace: string): Promise<void> {
+export async function waitForServiceAccount(lab: Lab, namespace: string): Promise<void> {
   const args = ['--kubeconfig', lab.layout.kubeconfig, '-n', namespace, 'get', 'serviceaccount', 'default'];
-  await until(`the default service account of ${namespace}`, () => succeeds(lab.catalogue.bin('kubectl'), args), {
+  await waitFor(`the default service account of ${namespace}`, () => succeeds(lab.catalogue.bin('kubectl'), args), {
     timeoutMs: timeLimits.clusterChange,
   });
 }
@@ -49,7 +49,7 @@ export function barePod(
 }
 
 /** Returns the CRD of a Cilium kind, as far as the API server needs it: Cilium's operator creates the real one. */
-export function ciliumDefinition(kind: string, plural: string, scope: 'Namespaced' | 'Cluster'): object {
+export function ciliumCrd(kind: string, plural: string, scope: 'Namespaced' | 'Cluster'): object {
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
     kind: 'CustomResourceDefinition',

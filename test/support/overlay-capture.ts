@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { inside } from '../../lab/machine/machine.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** UDP port of each overlay. */
@@ -34,7 +34,7 @@ export async function captureOverlays(machineDir: string): Promise<OverlayCaptur
     if (child.exitCode !== null) throw new Error(`tcpdump has ended: ${errors}`);
     return Promise.resolve(errors.includes('listening on'));
   };
-  await until('tcpdump to listen', listening, { timeoutMs: timeLimits.localChange, everyMs: 50 });
+  await waitFor('tcpdump to listen', listening, { timeoutMs: timeLimits.localChange, everyMs: 50 });
   return {
     text: () => output,
     stop: async () => {

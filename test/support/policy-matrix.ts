@@ -7,7 +7,7 @@ import type { Lab } from '../../lab/cluster/lab.ts';
 import { initPid } from '../../lab/machine/machine.ts';
 import { targetPodCidr } from '../../lab/migration-request.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { pauseImage } from '../../lab/tools/node-images.ts';
 import { timeLimits } from './time-limits.ts';
@@ -48,7 +48,7 @@ export interface MatrixStage {
 }
 
 /** Current state; the fields are those of test/policy-matrix/book.go. */
-export interface MatrixGlance {
+export interface MatrixState {
   /** Flows of the last mark that still exist, and the number of samples of the flow with the fewest. */
   marked: number;
   fewest: number;
@@ -115,7 +115,7 @@ export class PolicyMatrix {
   }
 
   /** Waits until every current flow was sampled twice more, and none is evaluated wrongly. */
-  async waitUntilRight(): Promise<void> {
+  async waitUntilCorrect(): Promise<void> {
     await this.command('mark');
     await this.waitFor('every flow to be judged rightly', ({ fewest, wrong }) => fewest >= 2 && wrong === 0);
   }
@@ -126,12 +126,12 @@ export class PolicyMatrix {
    */
   async waitFor(
     what: string,
-    wanted: (glance: MatrixGlance) => boolean,
+    wanted: (glance: MatrixState) => boolean,
     timeoutMs = timeLimits.policySamples
   ): Promise<void> {
-    let glance: MatrixGlance | undefined;
-    const holds = async (): Promise<boolean> => wanted((glance = await this.command<MatrixGlance>('look')));
-    await until(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+    let glance: MatrixState | undefined;
+    const holds = async (): Promise<boolean> => wanted((glance = await this.command<MatrixState>('look')));
+    await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(glance)}`, { cause: error });
     });
   }

@@ -1,5 +1,5 @@
 import type { Lab } from '../../lab/cluster/lab.ts';
-import { CommandFailed, until } from '../../lab/process.ts';
+import { CommandFailed, waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** Messages of kubectl when it got no answer: they say nothing about the state of the cluster. */
@@ -24,9 +24,11 @@ export async function readText({ kubectl }: Lab, ...args: string[]): Promise<str
       return false;
     }
   };
-  await until('the API server to answer', answered, { timeoutMs: timeLimits.serviceStart }).catch((error: unknown) => {
-    throw failure ?? error;
-  });
+  await waitFor('the API server to answer', answered, { timeoutMs: timeLimits.serviceStart }).catch(
+    (error: unknown) => {
+      throw failure ?? error;
+    }
+  );
   return text ?? '';
 }
 

@@ -5,7 +5,7 @@ import { run as runCommand } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster, permanent } from './fake-cluster.ts';
-import { startRun, untilWaiting, type Run } from './migration-run.ts';
+import { startRun, waitForPendingWait, type Run } from './migration-run.ts';
 import { WorkflowServer } from './workflow-server.ts';
 
 /**
@@ -21,11 +21,11 @@ interface Scenario {
   options?: Parameters<typeof fakeCluster>[0];
   play?: (run: Run) => Promise<unknown>;
 }
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
 let broken = true;
 const scenarios: Record<string, Scenario> = {
-  undisturbed: { input: { ...alone, waves: { size: 2 } } },
+  undisturbed: { input: { ...unattendedRequest, waves: { size: 2 } } },
   'with-people': {
     input: { cluster: 'prod', approval: 'every-wave' },
     options: {
@@ -35,32 +35,32 @@ const scenarios: Record<string, Scenario> = {
       },
     },
     play: async (run) => {
-      await untilWaiting(run, 'approval of the plan');
+      await waitForPendingWait(run, 'approval of the plan');
       await run.signal(signal('pause'), { by: 'ann' });
-      await untilWaiting(run, 'somebody to resume it');
+      await waitForPendingWait(run, 'somebody to resume it');
       await run.signal(signal('resume'), {});
       await run.signal(signal('approve'), { plan: true });
-      await untilWaiting(run, 'approval of wave 1');
+      await waitForPendingWait(run, 'approval of wave 1');
       await run.signal(signal('approve'), { wave: 1 });
-      await untilWaiting(run, 'a decision about a');
+      await waitForPendingWait(run, 'a decision about a');
       await run.signal(signal('rollback'), { node: 'a' });
-      await untilWaiting(run, 'approval of wave 2');
+      await waitForPendingWait(run, 'approval of wave 2');
       await run.signal(signal('skip'), { node: 'b' });
       broken = false;
       await run.signal(signal('retry'), { node: 'a' });
       await run.signal(signal('approve'), { wave: 2 });
-      await untilWaiting(run, 'a decision about b');
+      await waitForPendingWait(run, 'a decision about b');
       await run.signal(signal('retry'), { node: 'b' });
       await run.signal(signal('approve'), { wave: 3 });
-      await untilWaiting(run, 'approval of the clean-up');
+      await waitForPendingWait(run, 'approval of the clean-up');
       await run.signal(signal('approve'), { cleanup: true });
     },
   },
   'rolled-back': {
-    input: { ...alone, cleanUp: 'approve' },
+    input: { ...unattendedRequest, cleanUp: 'approve' },
     options: { nodes: ['a'] },
     play: async (run) => {
-      await untilWaiting(run, 'approval of the clean-up');
+      await waitForPendingWait(run, 'approval of the clean-up');
       await run.signal(signal('rollback'), { all: true });
     },
   },

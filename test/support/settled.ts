@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** Time for which a state has to stay the same to count as settled, in ms. */
@@ -17,7 +17,7 @@ export async function settled<T>(read: () => Promise<T>): Promise<T> {
     state = await read();
     return isDeepStrictEqual(state, before);
   };
-  await until('the cluster to settle', same, { timeoutMs: timeLimits.clusterChange });
+  await waitFor('the cluster to settle', same, { timeoutMs: timeLimits.clusterChange });
   return state;
 }
 
@@ -32,6 +32,6 @@ export async function expectEventually<T>(what: string, read: () => Promise<T>, 
     return isDeepStrictEqual(state, expected);
   };
   if (isDeepStrictEqual(state, expected)) return;
-  await until(what, equal, { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 }).catch(() => undefined);
+  await waitFor(what, equal, { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 }).catch(() => undefined);
   expect(state).toEqual(expected);
 }

@@ -50,13 +50,13 @@ class SkippedTime {
   /** Skips time, up to the next timer that is due by then. */
   async skip(ms: number): Promise<Skipped> {
     const timer = this.next;
-    const untilTimerMs = timer === undefined ? Infinity : Math.max(0, timer.dueMs - Date.now());
-    const stepMs = Math.min(ms, untilTimerMs);
+    const msUntilTimer = timer === undefined ? Infinity : Math.max(0, timer.dueMs - Date.now());
+    const stepMs = Math.min(ms, msUntilTimer);
     this.skippedMs += stepMs;
     getActivator().now += stepMs;
-    if (timer === undefined || untilTimerMs > ms) return { fired: false, leftMs: 0 };
+    if (timer === undefined || msUntilTimer > ms) return { fired: false, leftMs: 0 };
     timer.fire();
-    await untilWorkflowIsIdle();
+    await waitForIdleWorkflow();
     return { fired: true, leftMs: ms - stepMs };
   }
 
@@ -66,7 +66,7 @@ class SkippedTime {
 }
 
 /** Waits until the workflow has reacted: conditions are evaluated when no promise is left that could continue. */
-async function untilWorkflowIsIdle(): Promise<void> {
+async function waitForIdleWorkflow(): Promise<void> {
   let looks = 0;
   await condition(() => looks++ > 1);
 }

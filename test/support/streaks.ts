@@ -4,7 +4,7 @@
  */
 import { readLedger, forbiddenTarget, type LedgerLine } from '../../lab/app/ledger.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import type { PathRecord } from '../../model/ledger.ts';
 import { timeLimits } from './time-limits.ts';
 
@@ -85,7 +85,7 @@ export async function waitForClientStreaks(
     return wrongLines(lines).length > 0 || missing().length === 0;
   };
   const limit = { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 };
-  await until('every client to be served', complete, limit).catch((error: unknown) => {
+  await waitFor('every client to be served', complete, limit).catch((error: unknown) => {
     const failed = lines.filter(({ failed }) => failed > 0).slice(-5);
     throw new Error(`${String(error)}; ${missing().join(', ')}; last failures: ${JSON.stringify(failed)}`, {
       cause: error,

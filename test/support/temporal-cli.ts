@@ -1,5 +1,5 @@
 import type { TemporalServer } from '../../lab/cluster/temporal.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import type { MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
@@ -70,7 +70,7 @@ export class TemporalCli {
       latest = (await this.status().catch(() => undefined)) ?? latest;
       return latest !== undefined && wanted(latest);
     };
-    await until(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+    await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
       throw new Error(`${String(error)}; the latest status: ${JSON.stringify(latest).slice(0, 3_000)}`, {
         cause: error,
       });
@@ -106,7 +106,7 @@ export class TemporalCli {
       const { activities } = await this.nodeHistory(node);
       return activities.some(({ name, scheduledMs }) => name === type && scheduledMs >= since.getTime());
     };
-    await until(`${type} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
+    await waitFor(`${type} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
   }
 
   /** Returns the history of the latest migration or rollback of a node; empty when there was none. */

@@ -5,7 +5,7 @@ import { freePort } from '../../lab/cluster/temporal.ts';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** A worker of this project in its own process, with health and metrics, for the lab's cluster as `prod`. */
@@ -58,7 +58,7 @@ export class WorkerProcess {
   }
 
   async ready(): Promise<void> {
-    await until('the worker', async () => (await this.status('/readyz')) === 200, {
+    await waitFor('the worker', async () => (await this.status('/readyz')) === 200, {
       timeoutMs: timeLimits.serviceStart,
     });
   }
@@ -72,7 +72,7 @@ export class WorkerProcess {
     this.process.kill('SIGTERM');
     const { process: child } = this;
     const ended = (): Promise<boolean> => Promise.resolve(child.exitCode !== null || child.signalCode !== null);
-    await until('the worker to end', ended, { timeoutMs: timeLimits.serviceStop });
+    await waitFor('the worker to end', ended, { timeoutMs: timeLimits.serviceStop });
     return child.exitCode;
   }
 }

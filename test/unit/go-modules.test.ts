@@ -5,32 +5,32 @@ import { projectDir } from '../../lab/paths.ts';
 import { goSets } from '../../lab/tools/go-sets.ts';
 import { builtVersions, corednsImage, flannelImage } from '../../lab/tools/node-images.ts';
 
-const ofTools = (name: string): string => `lab/tools/go/${name}`;
+const toolFolder = (name: string): string => `lab/tools/go/${name}`;
 
 /**
  * Modules whose versions may differ in each folder, because its code does not compile with the others' version. Small
  * modules, and those that nothing else needs, are not listed.
  */
-const apart: Readonly<Record<string, RegExp>> = {
-  [ofTools('kubernetes')]: /^$/,
-  [ofTools('etcd')]: /^$/,
-  [ofTools('helm')]: /^$/,
-  [ofTools('coredns')]: /^$/,
-  [ofTools('containerd')]: /^$/,
-  [ofTools('flannel')]: /^$/,
-  [ofTools('kwok')]: /^$/,
+const versionExceptions: Readonly<Record<string, RegExp>> = {
+  [toolFolder('kubernetes')]: /^$/,
+  [toolFolder('etcd')]: /^$/,
+  [toolFolder('helm')]: /^$/,
+  [toolFolder('coredns')]: /^$/,
+  [toolFolder('containerd')]: /^$/,
+  [toolFolder('flannel')]: /^$/,
+  [toolFolder('kwok')]: /^$/,
   'images/coexistence': /^$/,
   'test/bench/scale/simulator': /^$/,
-  [ofTools('cilium')]: /^go\.uber\.org\/dig$/,
+  [toolFolder('cilium')]: /^go\.uber\.org\/dig$/,
   // Calico's code, and its libraries of Kubernetes 1.29, do not compile with newer versions of these.
-  [ofTools('calico')]:
+  [toolFolder('calico')]:
     /^(k8s\.io\/|sigs\.k8s\.io\/knftables$|github\.com\/(vishvananda\/netlink|containernetworking\/plugins|google\/gnostic-models)$)/,
-  [ofTools('temporal-server')]: /^go\.opentelemetry\.io\//,
-  [ofTools('temporal')]: /^(go\.opentelemetry\.io|go\.temporal\.io|github\.com\/(temporalio|nexus-rpc))\//,
+  [toolFolder('temporal-server')]: /^go\.opentelemetry\.io\//,
+  [toolFolder('temporal')]: /^(go\.opentelemetry\.io|go\.temporal\.io|github\.com\/(temporalio|nexus-rpc))\//,
 };
 
 /** Small modules that almost nothing imports. */
-const leaves = /^github\.com\/(cpuguy83|golang\/mock|mailru\/easyjson|mattn)(\/|$)/;
+const smallModules = /^github\.com\/(cpuguy83|golang\/mock|mailru\/easyjson|mattn)(\/|$)/;
 
 /** Returns the modules of a go.mod and the versions that apply. */
 async function versionsOf(folder: string): Promise<Map<string, string>> {
@@ -46,11 +46,11 @@ async function versionsOf(folder: string): Promise<Map<string, string>> {
 
 it('takes modules that programs share at one version, so that they are compiled once', async () => {
   const seen = new Map<string, Map<string, string[]>>();
-  for (const [folder, own] of Object.entries(apart)) {
+  for (const [folder, own] of Object.entries(versionExceptions)) {
     const versions = await versionsOf(folder);
     expect(versions.size).toBeGreaterThan(10);
     for (const [name, version] of versions) {
-      if (own.test(name) || leaves.test(name)) continue;
+      if (own.test(name) || smallModules.test(name)) continue;
       const of = seen.get(name) ?? new Map<string, string[]>();
       seen.set(name, of.set(version, [...(of.get(version) ?? []), folder]));
     }
@@ -67,7 +67,7 @@ describe('versions in image names', () => {
   };
 
   it.each(Object.entries(modules))('are those that %s is built from', async (name, module) => {
-    const pinned = (await versionsOf(ofTools(name))).get(module);
+    const pinned = (await versionsOf(toolFolder(name))).get(module);
     expect(`v${builtVersions[name as keyof typeof modules]}`).toBe(pinned);
   });
 
@@ -79,7 +79,7 @@ describe('versions in image names', () => {
   });
 
   it('are those that Kubernetes reports', async () => {
-    const pinned = (await versionsOf(ofTools('kubernetes'))).get('k8s.io/kubernetes') ?? '';
+    const pinned = (await versionsOf(toolFolder('kubernetes'))).get('k8s.io/kubernetes') ?? '';
     const flags = goSets.find(({ name }) => name === 'kubernetes')?.ldflags;
     expect(flags).toContain(`gitVersion=${pinned} `);
     expect(flags).toContain(`gitMinor=${pinned.split('.')[1] ?? ''}`);

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
-import { identifyProcess, until } from '../../lab/process.ts';
+import { identifyProcess, waitFor } from '../../lab/process.ts';
 import type { Plan, Step } from '../runner/plan.ts';
 import { scaleMs, timeLimits } from '../support/time-limits.ts';
 
@@ -61,7 +61,7 @@ const step = (name: string, script: string, more: Partial<Step> = {}): Step => (
  * Returns a step that never ends. Nor do a child of it, an orphan in its process group, and a child in its own session.
  * The file "pids" has the IDs of all four.
  */
-const hanging = (more: Partial<Step> = {}): Step =>
+const hangingStep = (more: Partial<Step> = {}): Step =>
   step(
     'hangs',
     'sleep 1000 & echo $$ $! >pids; (sleep 1000 & echo $! >>pids); setsid sleep 1000 & echo $! >>pids; touch started; wait',
@@ -69,15 +69,15 @@ const hanging = (more: Partial<Step> = {}): Step =>
   );
 
 /** Expects that none of the processes in the file "pids" runs. */
-async function expectNoneRuns(count: number): Promise<void> {
+async function expectNoProcessRuns(count: number): Promise<void> {
   const pids = (await readFile(path.join(dir, 'pids'), 'utf8')).trim().split(/\s+/).map(Number);
   expect(pids).toHaveLength(count);
   const running = await Promise.all(pids.map(identifyProcess));
   expect(running.filter((id) => id !== undefined)).toEqual([]);
 }
 
-const started = (): Promise<void> =>
-  until('the step', () => Promise.resolve(existsSync(path.join(dir, 'started'))), {
+const waitForStart = (): Promise<void> =>
+  waitFor('the step', () => Promise.resolve(existsSync(path.join(dir, 'started'))), {
     timeoutMs: timeLimits.localChange,
     everyMs: 20,
   });
@@ -89,17 +89,17 @@ it('counts checks and suites, and exits with 0 when all passed', async () => {
 });
 
 it('kills a suite at its deadline with all that it started, and runs the next one', async () => {
-  const { code, lines } = await run({ steps: [hanging({ deadlineMs: scaleMs(2_000) }), step('next', 'true')] });
+  const { code, lines } = await run({ steps: [hangingStep({ deadlineMs: scaleMs(2_000) }), step('next', 'true')] });
   expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '1 passed, 1 failed' });
   expect(lines).toContainEqual(expect.stringMatching(/^FAILED {2}hangs: killed at its deadline of [\d.]+ min$/));
-  await expectNoneRuns(4);
+  await expectNoProcessRuns(4);
 });
 
 it('kills what ignores SIGTERM', async () => {
   const deaf = step('deaf', "trap '' TERM; echo $$ >pids; sleep 1000", { deadlineMs: scaleMs(2_000) });
   const { lines } = await run({ steps: [deaf], graceMs: 200 });
   expect(lines.at(-1)).toBe('0 passed, 1 failed');
-  await expectNoneRuns(1);
+  await expectNoProcessRuns(1);
 });
 
 it('prints the pressure of the machine for a failed suite, at its end and in the summary', async () => {
@@ -135,23 +135,23 @@ it('fails each suite whose tools could not be built, and runs the others', async
 
 it.each(['SIGTERM', 'SIGINT'] as const)('counts what did not run as failed after %s', async (signal) => {
   const { runner, ended } = await start({
-    steps: [step('a', 'true'), hanging(), step('b', 'true'), step('c', 'true')],
+    steps: [step('a', 'true'), hangingStep(), step('b', 'true'), step('c', 'true')],
   });
-  await started();
+  await waitForStart();
   runner.kill(signal);
   const { code, lines } = await ended;
   expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '1 passed, 3 failed' });
   expect(lines).toContain(`FAILED  hangs: killed, because the run got ${signal}`);
   expect(lines).toContain(`FAILED  b: not run, because the run got ${signal}`);
-  await expectNoneRuns(4);
+  await expectNoProcessRuns(4);
 });
 
 it('stops at the limit of the whole run, and counts what did not run as failed', async () => {
-  const { code, lines } = await run({ steps: [hanging(), step('b', 'true')], stopAfterMs: scaleMs(4_000) });
+  const { code, lines } = await run({ steps: [hangingStep(), step('b', 'true')], stopAfterMs: scaleMs(4_000) });
   expect({ code, last: lines.at(-1) }).toEqual({ code: 1, last: '0 passed, 2 failed' });
   const reason = 'hangs: killed, because the run reached its limit';
   expect(lines).toContainEqual(expect.stringContaining(reason));
-  await expectNoneRuns(4);
+  await expectNoProcessRuns(4);
 });
 
 it('counts the time since continuous integration began, and hands it on to no other run', async () => {
@@ -166,7 +166,7 @@ it('counts the time since continuous integration began, and hands it on to no ot
 it('counts checks that a stop prevented', async () => {
   const check = (name: string): Step => step(name, 'touch started; sleep 1000', { kind: 'check' });
   const { runner, ended } = await start({ steps: [check('x'), check('y'), check('z')] });
-  await started();
+  await waitForStart();
   runner.kill('SIGTERM');
   expect((await ended).lines.at(-1)).toBe('0 passed, 3 failed');
 });

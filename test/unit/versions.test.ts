@@ -16,7 +16,7 @@ const readPackage = async (): Promise<Package> => JSON.parse(await read('package
  * Returns the versions that guides require, such as "20" of "Node.js 20 or newer". Decisions and the changelog describe
  * the past.
  */
-async function askedFor(program: string): Promise<Set<string>> {
+async function requiredVersions(program: string): Promise<Set<string>> {
   const pattern = new RegExp(`${program.replaceAll('.', '\\.')}\\s+([0-9.]*\\d)\\s+or\\s+newer`, 'g');
   const guides = (await pages()).filter(({ file }) => !/^(docs\/decisions\/|CHANGELOG)/.test(file));
   return new Set(guides.flatMap(({ text }) => [...text.matchAll(pattern)].map(([, version = '']) => version)));
@@ -33,7 +33,7 @@ it('asks for one version of Node.js everywhere', async () => {
 
   expect(minimum).not.toBe('');
   expect(locked.packages['']?.engines).toEqual(engines);
-  expect([...(await askedFor('Node.js'))]).toEqual([minimum]);
+  expect([...(await requiredVersions('Node.js'))]).toEqual([minimum]);
 });
 
 it('runs with one version of Node.js everywhere: the one that it brings', async () => {
@@ -49,7 +49,7 @@ it('runs with one version of Node.js everywhere: the one that it brings', async 
 });
 
 it('asks for one version of Go everywhere', async () => {
-  expect([...(await askedFor('Go'))]).toEqual([minimumGo.join('.')]);
+  expect([...(await requiredVersions('Go'))]).toEqual([minimumGo.join('.')]);
 });
 
 it('compiles with a Go that all its modules accept', async () => {

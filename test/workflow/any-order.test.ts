@@ -15,7 +15,7 @@ import { WorkflowServer } from '../support/workflow-server.ts';
 const seed = Number(process.env['PROPERTY_SEED'] ?? 20_261_124);
 const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 2);
 /** Maximum number of scenarios in parallel: most of the time they wait for the server. */
-const atOnce = 8;
+const parallelScenarios = 8;
 
 const server = new WorkflowServer();
 beforeAll(() => server.start());
@@ -69,13 +69,13 @@ const scenario = fc.record({
 });
 type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 
-async function play(
+async function runScenario(
   client: Client,
   taskQueue: string,
-  play: Scenario,
-  cluster: ReturnType<typeof stage>
+  example: Scenario,
+  cluster: ReturnType<typeof createScenarioCluster>
 ): Promise<void> {
-  const { approval, onFailure, size, messages } = play;
+  const { approval, onFailure, size, messages } = example;
   const run = await startRun(client, taskQueue, { cluster: 'prod', approval, onFailure, waves: { size } });
   for (const {
     afterMs,
@@ -87,12 +87,12 @@ async function play(
     await run.signal(name, input).catch(() => undefined);
   }
   cluster.mend();
-  await bringToAnEnd(run, cluster);
+  await answerAllWaits(run, cluster);
   cluster.check(await run.query(statusQuery));
 }
 
 /** Answers every wait, like a human who wants the migration to end. */
-async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promise<void> {
+async function answerAllWaits(run: Run, cluster: ReturnType<typeof createScenarioCluster>): Promise<void> {
   const deadline = Date.now() + timeLimits.shortTest;
   for (;;) {
     const { status } = await run.describe();
@@ -109,10 +109,10 @@ async function bringToAnEnd(run: Run, cluster: ReturnType<typeof stage>): Promis
 }
 
 /** Returns a cluster that knows the messages sent, and checks whether each step was allowed. */
-function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scenario) {
+function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, failures }: Scenario) {
   const approved = { nodes: new Set<string>(), waves: new Set<number>(), plan: approval === 'none', cleanup: false };
-  let mostAtOnce = size;
-  let mended = false;
+  let maxConcurrency = size;
+  let failuresStopped = false;
   const busy = new Map<string, number>();
   const broken: string[] = [];
   const cluster = fakeCluster({
@@ -140,7 +140,7 @@ function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scen
         broken.push(`flipped ${name} without an approval of its wave`);
       if (name === undefined) return;
       busy.set(name, (busy.get(name) ?? 0) + 1);
-      if (!activity.startsWith('cleanHost') && busy.size > mostAtOnce)
+      if (!activity.startsWith('cleanHost') && busy.size > maxConcurrency)
         broken.push(`${busy.size} nodes at once: ${[...busy.keys()].join()}`);
       if ([...busy.keys()].filter((one) => controlPlanes.includes(one)).length > 1 && !activity.startsWith('cleanHost'))
         broken.push('two control planes at once');
@@ -148,15 +148,15 @@ function stage({ approval, size, controlPlanes, cordonedBefore, failures }: Scen
       const left = (busy.get(name) ?? 1) - 1;
       if (left === 0) busy.delete(name);
       else busy.set(name, left);
-      if (!mended && failures.some((one) => one.step === activity && one.node === name))
+      if (!failuresStopped && failures.some((one) => one.step === activity && one.node === name))
         throw permanent('VerificationFailed', `${activity} fails on ${name}`);
     },
   });
   return {
     activities: cluster.activities,
-    mend: () => (mended = true),
+    mend: () => (failuresStopped = true),
     sent: (name: MessageName, input: Readonly<Record<string, unknown>>): void => {
-      if (name === 'setConcurrency') mostAtOnce = Math.max(mostAtOnce, input['concurrency'] as number);
+      if (name === 'setConcurrency') maxConcurrency = Math.max(maxConcurrency, input['concurrency'] as number);
       if (name !== 'approve') return;
       if (typeof input['node'] === 'string') approved.nodes.add(input['node']);
       if (typeof input['wave'] === 'number') approved.waves.add(input['wave']);
@@ -192,12 +192,14 @@ it(
   'keeps its rules and comes to an end, whatever is sent and whatever fails',
   async () => {
     const property = fc.asyncProperty(
-      fc.array(scenario, { minLength: atOnce, maxLength: atOnce }),
+      fc.array(scenario, { minLength: parallelScenarios, maxLength: parallelScenarios }),
       async (scenarios) => {
         const outcomes = await Promise.allSettled(
           scenarios.map(async (one) => {
-            const cluster = stage(one);
-            await server.withWorker(cluster.activities, (client, taskQueue) => play(client, taskQueue, one, cluster));
+            const cluster = createScenarioCluster(one);
+            await server.withWorker(cluster.activities, (client, taskQueue) =>
+              runScenario(client, taskQueue, one, cluster)
+            );
           })
         );
         const failed = outcomes.flatMap((outcome, index) =>

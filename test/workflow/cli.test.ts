@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { CommandFailed, run, until } from '../../lab/process.ts';
+import { CommandFailed, run, waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
@@ -54,8 +54,8 @@ async function shell(script: string, args: string[] = [], more: NodeJS.ProcessEn
   }
 }
 
-const untilSays = (words: string, ...args: string[]): Promise<void> =>
-  until(words, async () => (await cli(...args)).out.includes(words), {
+const waitForOutput = (words: string, ...args: string[]): Promise<void> =>
+  waitFor(words, async () => (await cli(...args)).out.includes(words), {
     timeoutMs: timeLimits.workflowState,
     everyMs: 100,
   });
@@ -72,17 +72,17 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
     expect(started.err).toMatch(/^# temporal workflow start .*"approval":"every-node"/);
     expect(await cli('start', 'prod', '--task-queue', taskQueue)).toMatchObject({ code: 3 });
 
-    await untilSays('approval of the plan', 'status', 'prod');
+    await waitForOutput('approval of the plan', 'status', 'prod');
     const status = await cli('status', 'prod');
     expect(status.out).toContain('cni-migrate approve prod --plan');
     expect(status.out).not.toContain('\u001b');
     // A shell can run the printed command.
     const printed = await cli('approve', 'prod', '--plan', '--by', "Ann O'Hara", '--reason', 'tested; go', '--print');
     expect((await shell(printed.out)).out).toContain('approved');
-    await untilSays('approval of node a', 'status', 'prod');
+    await waitForOutput('approval of node a', 'status', 'prod');
 
     expect(await cli('approve', 'prod', '--node', 'a', '--by', 'ann')).toMatchObject({ code: 0 });
-    await untilSays('approval of node b', 'status', 'prod');
+    await waitForOutput('approval of node b', 'status', 'prod');
     expect(await cli('pause', 'prod')).toMatchObject({ code: 0 });
     expect(await cli('resume', 'prod', '--json')).toMatchObject({
       code: 0,
@@ -97,7 +97,7 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
 
     const watched = cli('status', 'prod', '--watch');
     await cli('approve', 'prod', '--wave', '2');
-    await untilSays('approval of the clean-up', 'status', 'prod');
+    await waitForOutput('approval of the clean-up', 'status', 'prod');
     await cli('approve', 'prod', '--cleanup');
     const seen = await watched;
     expect(seen.out).toContain('b: migrated');
@@ -145,7 +145,7 @@ it('tells scripts by its exit code what went wrong', async () => {
 it('refuses a message that makes no sense, with the reason', async () => {
   await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
     await cli('start', 'one', '--task-queue', taskQueue);
-    await untilSays('approval of the plan', 'status', 'one');
+    await waitForOutput('approval of the plan', 'status', 'one');
     expect(await cli('approve', 'one')).toMatchObject({
       code: 3,
       err: expect.stringContaining('must name exactly one') as string,

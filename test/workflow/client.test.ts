@@ -2,7 +2,7 @@ import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from 
 import { Migration } from '../../client/migration.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { untilQueried } from '../support/migration-run.ts';
+import { waitForQueryResult } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -15,14 +15,14 @@ it('starts a migration once, steers it, and waits for its end', async () => {
     const migration = new Migration(client, 'prod');
     await migration.start({ approval: 'every-wave' }, taskQueue);
     await expect(migration.start({}, taskQueue)).rejects.toThrow(WorkflowExecutionAlreadyStartedError);
-    await untilQueried(
+    await waitForQueryResult(
       () => migration.plan(),
       (plan) => plan !== undefined
     );
     expect(await migration.status()).toMatchObject({ cluster: 'prod', phase: 'plan' });
     // The text that the Web UI shows as current details.
     const handle = client.workflow.getHandle(migrationWorkflowId('prod'));
-    await untilQueried(
+    await waitForQueryResult(
       () => migration.status(),
       ({ waitingFor }) => waitingFor !== undefined
     );
@@ -35,7 +35,7 @@ it('starts a migration once, steers it, and waits for its end', async () => {
     expect(await migration.send('approve', { plan: true, by: 'ann' })).toBe('the plan is approved');
     expect(await migration.send('approve', { wave: 1 })).toBe('wave 1 is approved');
     expect(await migration.blockers()).toEqual([]);
-    await untilQueried(
+    await waitForQueryResult(
       () => migration.status(),
       ({ phase }) => phase === 'clean-up'
     );

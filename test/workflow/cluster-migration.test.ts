@@ -4,7 +4,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { signal, statusQuery } from '../../workflows/messages.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, untilWaiting } from '../support/migration-run.ts';
+import { failureOf, startRun, states, waitForPendingWait } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -12,7 +12,7 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 /** Without people. */
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
 const begin = ['inspectCluster', 'acquireLock'];
 const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
@@ -38,13 +38,13 @@ const cleanUp = (...nodes: string[]): string[] => [
   ...['removeCanalTraces', 'ledger during', 'ledger after', 'removeHelpers', 'releaseLock'],
 ];
 /** Returns the calls without the repeated reads, which change nothing. */
-const withoutLooks = (calls: readonly string[]): string[] =>
+const withoutReads = (calls: readonly string[]): string[] =>
   calls.filter((call) => !['observeNodes', 'readLedger'].includes(call));
 
 it('migrates node by node, each step after the one before', async () => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const report = await (await startRun(client, taskQueue, alone)).result();
+    const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
     expect(report).toMatchObject({ changed: true, cluster: 'prod', phase: 'done', waves: 3 });
     expect(states(report)).toEqual(['migrated', 'migrated', 'migrated']);
     expect(report.calicoExport).toEqual(['kube-system/calico-export-0']);
@@ -53,7 +53,7 @@ it('migrates node by node, each step after the one before', async () => {
     ]);
   });
   // Some steps run in parallel: each occurs once, and the others are in order.
-  expect(withoutLooks(cluster.calls).sort()).toEqual(
+  expect(withoutReads(cluster.calls).sort()).toEqual(
     [
       ...preflight,
       ...coexistence,
@@ -64,7 +64,7 @@ it('migrates node by node, each step after the one before', async () => {
   );
   const inOrder = (calls: readonly string[]): string[] =>
     calls.filter((call) => !/^(cleanHost|renewAgent|deployNatExemption|checkGates .)|^verify target [bc]/.test(call));
-  expect(inOrder(withoutLooks(cluster.calls))).toEqual(
+  expect(inOrder(withoutReads(cluster.calls))).toEqual(
     inOrder([
       ...preflight,
       ...coexistence,
@@ -143,8 +143,8 @@ describe('a payload that is no JSON, as a client of another language could send 
   it('is noted as a message, and holds up nothing', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
-      await untilWaiting(run, 'approval of the clean-up');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
+      await waitForPendingWait(run, 'approval of the clean-up');
       await client.workflowService.signalWorkflowExecution({
         namespace: 'default',
         workflowExecution: { workflowId: run.workflowId },
@@ -158,7 +158,7 @@ describe('a payload that is no JSON, as a client of another language could send 
 });
 
 describe('with onFailure "stop"', () => {
-  const stop = { ...alone, onFailure: 'stop' };
+  const stop = { ...unattendedRequest, onFailure: 'stop' };
 
   it('gives a node back when its drain fails, and stops there', async () => {
     const cluster = fakeCluster({
@@ -213,7 +213,7 @@ it.each([
     },
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, alone);
+    const run = await startRun(client, taskQueue, unattendedRequest);
     await reached;
     await run.cancel();
     await expect(run.result()).rejects.toThrow(WorkflowFailedError);
@@ -230,7 +230,7 @@ it('takes up from the state of the cluster after a run that did not finish', asy
   const migrated = ['a', 'b'].map((name) => ({ name, flipped: true }));
   const cluster = fakeCluster({ nodes: [...migrated, 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const report = await (await startRun(client, taskQueue, alone)).result();
+    const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
     expect(states(report)).toEqual(['migrated', 'migrated', 'migrated']);
     expect(report.notes).toEqual(expect.arrayContaining(['a had been migrated before', 'b had been migrated before']));
   });
@@ -240,7 +240,7 @@ it('takes up from the state of the cluster after a run that did not finish', asy
 it('takes up a node that was terminated in its middle', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true, cordoned: 'by us', pods: 'source' }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    expect(await (await startRun(client, taskQueue, alone)).result()).toMatchObject({ phase: 'done' });
+    expect(await (await startRun(client, taskQueue, unattendedRequest)).result()).toMatchObject({ phase: 'done' });
   });
   expect(cluster.cordoned()).toEqual([]);
 });
@@ -248,7 +248,7 @@ it('takes up a node that was terminated in its middle', async () => {
 it('leaves a node cordoned that others had cordoned before', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', cordoned: 'by others' }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    await (await startRun(client, taskQueue, alone)).result();
+    await (await startRun(client, taskQueue, unattendedRequest)).result();
   });
   expect(cluster.cordoned()).toEqual(['a']);
 });
@@ -256,16 +256,16 @@ it('leaves a node cordoned that others had cordoned before', async () => {
 it('does not go back to coexistence after the cut-over', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    await (await startRun(client, taskQueue, alone)).result();
+    await (await startRun(client, taskQueue, unattendedRequest)).result();
   });
-  expect(withoutLooks(cluster.calls)).toEqual([...begin, ...cutOver('a'), ...cleanUp('a')]);
+  expect(withoutReads(cluster.calls)).toEqual([...begin, ...cutOver('a'), ...cleanUp('a')]);
 });
 
 it('goes on with a clean-up that was cut short', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   Object.assign(cluster.system, { canal: false, helpers: true });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const report = await (await startRun(client, taskQueue, alone)).result();
+    const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
     expect(report).toMatchObject({ changed: true, phase: 'done' });
   });
   expect(cluster.calls).toEqual([...begin, ...cleanUp('a')]);
@@ -275,7 +275,7 @@ it('has nothing to do when Canal is gone', async () => {
   const cluster = fakeCluster({ facts: { ciliumOwnsCni: true } });
   cluster.system.canal = false;
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const report = await (await startRun(client, taskQueue, alone)).result();
+    const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
     expect(report).toMatchObject({ changed: false, phase: 'done' });
   });
   expect(cluster.calls).toEqual(['inspectCluster']);
@@ -286,12 +286,12 @@ it('hands over to a new run when its history is long, and forgets nothing', asyn
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const input = { cluster: 'prod', approval: 'every-wave', waves: { size: 2 } };
     const run = await startRun(client, taskQueue, input, { historyLimit: 150 });
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     await run.signal(signal('setConcurrency'), { concurrency: 3 });
     await run.signal(signal('approve'), { plan: true, by: 'ann' });
     await run.signal(signal('approve'), { wave: 1, by: 'bob' });
     await run.signal(signal('approve'), { wave: 2, by: 'cid', reason: 'at night' });
-    await untilWaiting(run, 'approval of the clean-up');
+    await waitForPendingWait(run, 'approval of the clean-up');
     await run.signal(signal('approve'), { cleanup: true });
     const report = await run.result();
     expect(report).toMatchObject({ phase: 'done', waves: 2, concurrency: 3, approvals: { plan: { by: 'ann' } } });

@@ -1,7 +1,14 @@
 import { migrationWorkflowId } from '../../workflows/messages.ts';
-import { permanent, untilCancelled } from '../support/fake-cluster.ts';
+import { permanent, waitForCancellation } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
-import { clusterNames, fleetOf, fleetStates, startFleet, unattended, untilFleet } from '../support/fleet-run.ts';
+import {
+  clusterNames,
+  fleetOf,
+  fleetStates,
+  startFleet,
+  unattendedDefaults,
+  waitForFleetStatus,
+} from '../support/fleet-run.ts';
 import { failureOf } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -45,22 +52,25 @@ it('lets a cluster begin when a human says so, and shows where each is', async (
   const { a, b } = clusterNames('a', 'b');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1', 'n2'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const request = fleetOf([a, b], { approval: 'every-cluster', defaults: { ...unattended, cleanUp: 'approve' } });
+    const request = fleetOf([a, b], {
+      approval: 'every-cluster',
+      defaults: { ...unattendedDefaults, cleanUp: 'approve' },
+    });
     const run = await startFleet(client, taskQueue, request);
-    const waiting = await untilFleet(run, ({ waitingFor }) => waitingFor !== undefined);
+    const waiting = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor !== undefined);
     expect(waiting).toMatchObject({
       waitingFor: `approval of ${a}`,
       answers: [{ message: 'approve', input: { cluster: a } }],
     });
     await run.signal('approve', { cluster: a, by: 'ann' });
-    const shown = await untilFleet(run, ({ clusters }) => clusters[0]?.progress?.phase === 'clean-up');
+    const shown = await waitForFleetStatus(run, ({ clusters }) => clusters[0]?.progress?.phase === 'clean-up');
     expect(shown.clusters[0]).toMatchObject({ state: 'migrating', progress: { migrated: 2, nodes: 2 } });
-    await untilFleet(
+    await waitForFleetStatus(
       run,
       ({ clusters }) => clusters[0]?.progress?.waitingFor?.startsWith('approval of the clean-up') === true
     );
     await client.workflow.getHandle(migrationWorkflowId(a)).signal('approve', { cleanup: true, by: 'ann' });
-    await untilFleet(run, ({ waitingFor }) => waitingFor === `approval of ${b}`);
+    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor === `approval of ${b}`);
     await run.signal('skip', { cluster: b, by: 'bob', reason: 'later' });
     const status = await run.result();
     expect(fleetStates(status)).toEqual({ a: 'migrated', b: 'skipped' });
@@ -80,7 +90,7 @@ it('begins no other after a failure, until a human has decided', async () => {
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: fails, [c]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, fleetOf([a, b, c]));
-    const stopped = await untilFleet(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
+    const stopped = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
     expect(fleetStates(stopped)).toEqual({ a: 'migrated', b: 'failed', c: 'pending' });
     expect(stopped.clusters[1]?.failure).toEqual({ type: 'SourceNotFound', message: 'no Canal here' });
     expect(clusters[c]?.calls).toEqual([]);
@@ -107,12 +117,12 @@ it('goes on with the others after a failure when told so, but not after a canary
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, fleetOf([a, b, c], { onFailure: 'continue' }));
     const wanted = { a: 'migrated', b: 'failed', c: 'migrated' };
-    await untilFleet(run, (status) => JSON.stringify(fleetStates(status)) === JSON.stringify(wanted));
+    await waitForFleetStatus(run, (status) => JSON.stringify(fleetStates(status)) === JSON.stringify(wanted));
     await run.signal('abort', { by: 'ann' });
     expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
     const before = clusters[c]?.calls.length;
     const canary = await startFleet(client, taskQueue, fleetOf([d, c], { onFailure: 'continue' }));
-    await untilFleet(canary, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
+    await waitForFleetStatus(canary, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
     expect(clusters[c]?.calls.length).toBe(before);
     await canary.signal('abort', {});
     await failureOf(canary);
@@ -129,7 +139,7 @@ it('says of a cluster that somebody else migrates already', async () => {
       args: [{ cluster: a, cleanUp: 'automatic' }],
     });
     const run = await startFleet(client, taskQueue, fleetOf([a]));
-    const status = await untilFleet(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
+    const status = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
     expect(status.clusters[0]?.failure?.type).toBe('MigrationRunning');
     await other.signal('abort', {});
     await failureOf(other);
@@ -147,7 +157,7 @@ it('has its clusters give back what is under way when it is cancelled', async ()
       before: async (activity) => {
         if (activity !== 'flipNode') return;
         flipping = true;
-        await untilCancelled();
+        await waitForCancellation();
         // A request that is already on its way is not cancelled.
         await new Promise((resolve) => setTimeout(resolve, 500));
       },
@@ -156,7 +166,7 @@ it('has its clusters give back what is under way when it is cancelled', async ()
   });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, fleetOf([a, b]));
-    await untilFleet(run, () => flipping);
+    await waitForFleetStatus(run, () => flipping);
     await run.cancel();
     await expect(run.result()).rejects.toThrow();
   });
@@ -194,11 +204,11 @@ it('notes or refuses messages that make no sense', async () => {
   const { activities } = fakeFleet({ [a]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, fleetOf([a], { approval: 'every-cluster' }));
-    await untilFleet(run, ({ waitingFor }) => waitingFor !== undefined);
+    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor !== undefined);
     await run.signal('approve', { cluster: 'nobody' });
     await run.signal('retry', { cluster: a });
     await run.signal('approve', 'yes');
-    const { notes } = await untilFleet(run, ({ notes: some }) => some.length === 3);
+    const { notes } = await waitForFleetStatus(run, ({ notes: some }) => some.length === 3);
     expect(notes[0]).toBe('approve was ignored: the fleet has no cluster nobody');
     expect(notes[1]).toBe(`retry was ignored: ${a} is pending`);
     await expect(run.executeUpdate('approve', { args: [{ cluster: 'nobody' }] })).rejects.toThrow();

@@ -3,14 +3,21 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { nodeQuery, signal, statusQuery, update, blockersQuery } from '../../workflows/messages.ts';
 import { messageNames, type MessageName } from '../../model/message-schemas.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { approvePlan, failureOf, startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import {
+  approvePlan,
+  failureOf,
+  startRun,
+  states,
+  waitForMigrationStatus,
+  waitForPendingWait,
+} from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
 
 /** Blocks an activity of a node until it is cancelled, when the node is rolled back. */
@@ -59,7 +66,7 @@ it('asks for the first wave only, or for every wave', async () => {
       const run = await startRun(client, taskQueue, { ...perNode, approval, waves: { size: 2 } });
       await approvePlan(run);
       for (const wave of asked) {
-        await untilWaiting(run, `approval of wave ${wave}`);
+        await waitForPendingWait(run, `approval of wave ${wave}`);
         await run.signal(signal('approve'), { wave, by: 'ann' });
       }
       const { nodes } = await run.result();
@@ -77,9 +84,9 @@ it.each([
 ])('ends without harm when the %s is rejected', async (subject, words, never) => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const input = subject === 'plan' ? perNode : { ...alone, cleanUp: 'approve' };
+    const input = subject === 'plan' ? perNode : { ...unattendedRequest, cleanUp: 'approve' };
     const run = await startRun(client, taskQueue, input);
-    await untilWaiting(run, `approval of the ${subject === 'plan' ? 'plan' : 'clean-up'}`);
+    await waitForPendingWait(run, `approval of the ${subject === 'plan' ? 'plan' : 'clean-up'}`);
     await run.signal(signal('reject'), { [subject]: true, by: 'ann', reason: 'not today' });
     const failure = await failureOf(run);
     expect(failure).toMatchObject({ type: 'Rejected' });
@@ -95,14 +102,14 @@ it('pauses before the next wave and goes on when it is resumed', async () => {
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...perNode, approval: 'every-wave' });
     await approvePlan(run);
-    await untilWaiting(run, 'approval of wave 1');
+    await waitForPendingWait(run, 'approval of wave 1');
     await run.signal(signal('pause'), { by: 'ann', reason: 'an incident' });
     await run.signal(signal('approve'), { wave: 1 });
-    await untilWaiting(run, 'somebody to resume it (paused by ann)');
+    await waitForPendingWait(run, 'somebody to resume it (paused by ann)');
     expect(cluster.calls).not.toContain('cordonNode a');
     expect((await run.query(statusQuery)).paused).toMatchObject({ by: 'ann', reason: 'an incident' });
     await run.signal(signal('resume'), {});
-    await untilWaiting(run, 'approval of wave 2');
+    await waitForPendingWait(run, 'approval of wave 2');
     expect(cluster.calls).toContain('uncordonNode a');
     await run.terminate();
   });
@@ -113,10 +120,10 @@ it('skips a node, goes on with the others, and waits for a decision about it at 
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
     await approvePlan(run);
-    await untilWaiting(run, 'approval of node a');
+    await waitForPendingWait(run, 'approval of node a');
     await run.signal(signal('skip'), { node: 'a', by: 'ann', reason: 'hardware' });
     for (const node of ['b', 'c']) await run.signal(signal('approve'), { node });
-    const status = await untilWaiting(run, 'a decision about a (skipped)');
+    const status = await waitForPendingWait(run, 'a decision about a (skipped)');
     expect(states(status)).toEqual(['skipped', 'migrated', 'migrated']);
     expect(status.nodes[0]?.decision).toMatchObject({ by: 'ann', reason: 'hardware' });
     expect(status.waiting?.answers).toContainEqual({ does: 'take up a again', message: 'retry', input: { node: 'a' } });
@@ -132,8 +139,8 @@ describe('a node that fails', () => {
     const dns = failing('verify target', 'a');
     const cluster = fakeCluster(dns);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      const status = await untilWaiting(run, 'a decision about a (VerificationFailed)');
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      const status = await waitForPendingWait(run, 'a decision about a (VerificationFailed)');
       expect(status.nodes[0]).toMatchObject({ state: 'failed', failure: { type: 'VerificationFailed' } });
       expect(cluster.calls).not.toContain('cordonNode b');
       expect(cluster.cordoned()).toEqual(['a']);
@@ -148,10 +155,10 @@ describe('a node that fails', () => {
     const dns = failing('verify target', 'a');
     const cluster = fakeCluster({ nodes: ['a', 'b'], ...dns });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      await untilWaiting(run, 'a decision about a');
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      await waitForPendingWait(run, 'a decision about a');
       expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('a goes back to Canal');
-      await untilWaiting(run, 'a decision about a (rolled-back)');
+      await waitForPendingWait(run, 'a decision about a (rolled-back)');
       expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
       expect(cluster.nodes.get('b')).toMatchObject({ pods: 'target' });
       dns.mend();
@@ -164,13 +171,13 @@ describe('a node that fails', () => {
   it('is taken back by itself with onFailure "roll-back", and skipped when a human says so', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'], ...failing('verify target', 'a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'roll-back' });
-      const status = await untilWaiting(run, 'a decision about a (VerificationFailed)');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'roll-back' });
+      const status = await waitForPendingWait(run, 'a decision about a (VerificationFailed)');
       expect(status.nodes[0]).toMatchObject({ state: 'rolled-back', failure: { type: 'VerificationFailed' } });
       expect(cluster.cordoned()).toEqual([]);
       expect(cluster.calls).not.toContain('cordonNode b');
       await run.signal(signal('skip'), { node: 'a' });
-      await untilWaiting(run, 'a decision about a (skipped)');
+      await waitForPendingWait(run, 'a decision about a (skipped)');
       expect(cluster.nodes.get('b')).toMatchObject({ pods: 'target' });
       await run.terminate();
     });
@@ -185,8 +192,8 @@ describe('a node that fails', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'roll-back' });
-      const status = await untilWaiting(run, 'a decision about a (NodeNotReady)');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'roll-back' });
+      const status = await waitForPendingWait(run, 'a decision about a (NodeNotReady)');
       expect(status.nodes[0]?.failure?.message).toBe('roll-back of node a: no kubelet');
       await run.terminate();
     });
@@ -198,12 +205,12 @@ it('takes a node back in its middle, and another that is migrated', async () => 
   const hold = held('verify target', 'b');
   const cluster = fakeCluster({ nodes: ['a', 'b'], ...hold });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, alone);
-    await untilStatus(run, hold.reached);
+    const run = await startRun(client, taskQueue, unattendedRequest);
+    await waitForMigrationStatus(run, hold.reached);
     await run.signal(signal('rollback'), { node: 'b' });
-    await untilStatus(run, ({ nodes }) => nodes[1]?.state === 'rolled-back');
+    await waitForMigrationStatus(run, ({ nodes }) => nodes[1]?.state === 'rolled-back');
     await run.signal(signal('rollback'), { node: 'a' });
-    const status = await untilWaiting(run, 'a decision about a (rolled-back), b (rolled-back)');
+    const status = await waitForPendingWait(run, 'a decision about a (rolled-back), b (rolled-back)');
     expect(states(status)).toEqual(['rolled-back', 'rolled-back']);
     await run.terminate();
   });
@@ -217,8 +224,8 @@ describe('abort', () => {
     const hold = held('recycle to target', 'b');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      await untilStatus(run, hold.reached);
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      await waitForMigrationStatus(run, hold.reached);
       await run.signal(signal('abort'), { by: 'ann', reason: 'an incident' });
       const failure = await failureOf(run);
       expect(failure).toMatchObject({ type: 'Aborted' });
@@ -240,8 +247,8 @@ describe('abort', () => {
         activity === 'flipNode' && die === undefined ? new Promise<void>((resolve) => (die = resolve)) : undefined,
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      await untilStatus(run, () => die !== undefined);
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      await waitForMigrationStatus(run, () => die !== undefined);
       await run.signal(signal('abort'), {});
       expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
       expect(cluster.calls).toContain('unflipNode a');
@@ -254,8 +261,8 @@ describe('abort', () => {
     const hold = held('waitForAgents');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      await untilStatus(run, hold.reached);
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      await waitForMigrationStatus(run, hold.reached);
       await run.signal(signal('abort'), {});
       expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
     });
@@ -269,8 +276,8 @@ describe('rollback of all', () => {
     const hold = held('drain to target', 'c');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      await untilStatus(run, hold.reached);
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      await waitForMigrationStatus(run, hold.reached);
       await run.signal(signal('rollback'), { all: true, by: 'ann' });
       expect(await run.result()).toMatchObject({ phase: 'rolled-back', changed: true });
     });
@@ -290,8 +297,8 @@ describe('rollback of all', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      await untilWaiting(run, 'a decision about a');
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      await waitForPendingWait(run, 'a decision about a');
       await run.signal(signal('rollback'), { all: true });
       expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
     });
@@ -303,8 +310,8 @@ describe('rollback of all', () => {
   it('goes back over the cut-over, up to the point of no return', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
-      await untilWaiting(run, 'approval of the clean-up');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
+      await waitForPendingWait(run, 'approval of the clean-up');
       await run.signal(signal('rollback'), { all: true });
       expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
     });
@@ -325,8 +332,8 @@ describe('rollback of all', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const first = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
-      await untilWaiting(first, 'approval of the clean-up');
+      const first = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
+      await waitForPendingWait(first, 'approval of the clean-up');
       await first.signal(signal('rollback'), { all: true });
       const failure = await failureOf(first);
       expect(failure).toMatchObject({ type: 'NodeNotReady' });
@@ -347,7 +354,7 @@ describe('an answer to an update', () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, perNode);
-      await untilWaiting(run, 'approval of the plan');
+      await waitForPendingWait(run, 'approval of the plan');
       const send = (name: MessageName, message: object): Promise<unknown> =>
         run
           .executeUpdate(name, { args: [message] })
@@ -370,7 +377,7 @@ it('notes messages that make no sense, and goes on', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     for (const name of messageNames) await run.signal(name, { nonsense: 7 });
     await approvePlan(run);
     await run.signal(signal('approve'), { node: 'a' });
@@ -384,7 +391,7 @@ it('keeps the last fifty notes', async () => {
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
     for (let index = 0; index < 60; index++) await run.signal('approve', { node: index });
-    const { notes } = await untilStatus(run, (status) => status.notes.length === 50);
+    const { notes } = await waitForMigrationStatus(run, (status) => status.notes.length === 50);
     expect(notes[0]).toContain('{"node":10}');
     await run.terminate();
   });
@@ -409,8 +416,8 @@ describe('what holds up a drain', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, drain: { timeoutSeconds: 86_400 } });
-      await untilStatus(run, ({ nodes }) => nodes[0]?.blockers?.length === 1);
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, drain: { timeoutSeconds: 86_400 } });
+      await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.blockers?.length === 1);
       expect(await run.query(blockersQuery)).toEqual([{ node: 'a', ...budget }]);
       expect(await run.query(nodeQuery, 'a')).toMatchObject({ state: 'migrating', blockers: [budget] });
       expect(await run.query(nodeQuery, 'zzz')).toBeUndefined();
@@ -432,11 +439,11 @@ describe('what holds up a drain', () => {
       const run = await startRun(client, taskQueue, { ...perNode, approval: 'canary-only' });
       await approvePlan(run);
       await run.signal(signal('approve'), { wave: 1 });
-      await untilStatus(run, ({ nodes }) => nodes[0]?.state === 'migrated');
+      await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.state === 'migrated');
       await run.signal(signal('rollback'), { node: 'a' });
-      await untilStatus(run, ({ nodes }) => nodes[0]?.blockers?.length === 1);
+      await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.blockers?.length === 1);
       await run.signal(signal('forcePod'), { pod: 'shop/web-1' });
-      await untilStatus(run, ({ nodes }) => nodes[0]?.state === 'rolled-back');
+      await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.state === 'rolled-back');
       await run.terminate();
     });
     expect(cluster.nodes.get('a')).toMatchObject({ pods: 'source', cordoned: false });
@@ -445,7 +452,11 @@ describe('what holds up a drain', () => {
   it('fails the node when the time is over, which is given back', async () => {
     const cluster = fakeCluster({ nodes: ['a'], left: () => [budget], pass });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'stop', drain: { timeoutSeconds: 10 } });
+      const run = await startRun(client, taskQueue, {
+        ...unattendedRequest,
+        onFailure: 'stop',
+        drain: { timeoutSeconds: 10 },
+      });
       const failure = await failureOf(run);
       expect(failure).toMatchObject({ type: 'DrainBlocked' });
       expect(failure.message).toContain('pod shop/web-1: PodDisruptionBudget shop/web allows 0 disruptions');
@@ -462,7 +473,7 @@ describe('what holds up a drain', () => {
       left: () => (rounds++ < 20 ? [{ pod: 'shop/db-0', kind: 'ends', reason: 'it ends' }] : []),
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, drain: { timeoutSeconds: 10 } });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, drain: { timeoutSeconds: 10 } });
       expect(await run.result()).toMatchObject({ phase: 'done' });
     });
     expect(rounds).toBeGreaterThan(20);

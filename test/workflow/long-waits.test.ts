@@ -6,8 +6,15 @@ import type { temporal } from '@temporalio/proto';
 import { fleetStatusQuery, planQuery, signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
-import { clusterNames, fleetOf, fleetStates, startFleet, untilFleet } from '../support/fleet-run.ts';
-import { approvePlan, failureOf, startRun, untilQueried, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { clusterNames, fleetOf, fleetStates, startFleet, waitForFleetStatus } from '../support/fleet-run.ts';
+import {
+  approvePlan,
+  failureOf,
+  startRun,
+  waitForQueryResult,
+  waitForMigrationStatus,
+  waitForPendingWait,
+} from '../support/migration-run.ts';
 import { retriesFaster, skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -18,7 +25,7 @@ afterAll(() => server.stop());
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
 
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
@@ -31,7 +38,7 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     expect(await skipTime(run, 3 * dayMs)).toBe(3);
     expect(await run.query(statusQuery)).toMatchObject({
       phase: 'plan',
@@ -46,12 +53,12 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
     });
     expect(cluster.calls).not.toContain('applyHelmRelease');
     await approvePlan(run);
-    await untilWaiting(run, 'approval of node a');
+    await waitForPendingWait(run, 'approval of node a');
     expect(await skipTime(run, 3 * dayMs)).toBe(3);
     expect(await run.query(statusQuery)).toMatchObject({ phase: 'migrate', waitingFor: 'approval of node a' });
     expect(cluster.calls).not.toContain('cordonNode a');
     await run.signal(signal('approve'), { node: 'a', approver: 'ann', reason: 'window' });
-    const status = await untilWaiting(run, 'approval of node b');
+    const status = await waitForPendingWait(run, 'approval of node b');
     expect(status).toMatchObject({
       waitingFor: 'approval of node b',
       waiting: { answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }] },
@@ -71,7 +78,7 @@ it('reminds of what it waits for once a day, and costs little history meanwhile'
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     const calls = cluster.calls.length;
     const before = await eventsOf(run);
     for (let days = 1; days <= 10; days++) {
@@ -80,7 +87,7 @@ it('reminds of what it waits for once a day, and costs little history meanwhile'
     }
     const added = (await eventsOf(run)).slice(before.length);
     // A timer that fires without a skip has its own event and workflow task: five events a day.
-    const own = added.filter((event) => !isOfSkip(event));
+    const own = added.filter((event) => !isCausedBySkip(event));
     expect(own.map((event) => tsToMs(event.timerStartedEventAttributes?.startToFireTimeout))).toEqual(
       Array.from({ length: 10 }, () => dayMs)
     );
@@ -92,7 +99,7 @@ it('reminds of what it waits for once a day, and costs little history meanwhile'
 /**
  * True when a test that skips time created this event: an update with its workflow tasks, or a timer that it cancelled.
  */
-function isOfSkip(event: HistoryEvent): boolean {
+function isCausedBySkip(event: HistoryEvent): boolean {
   return (
     event.workflowTaskScheduledEventAttributes != null ||
     event.workflowTaskStartedEventAttributes != null ||
@@ -108,16 +115,16 @@ it('pauses, rather than fails, when an approval is not given in time; and goes o
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...perNode, approvalDeadlineSeconds: 3_600 });
     await approvePlan(run);
-    await untilWaiting(run, 'approval of node a');
+    await waitForPendingWait(run, 'approval of node a');
     const almostMs = 55 * minuteMs;
     expect(await skipTime(run, almostMs)).toBe(0);
     expect(await run.query(statusQuery)).toMatchObject({ waitingFor: 'approval of node a' });
     expect(await skipTime(run, 5 * minuteMs)).toBe(1);
-    const { paused } = await untilWaiting(run, 'somebody to resume it');
+    const { paused } = await waitForPendingWait(run, 'somebody to resume it');
     expect(paused).toMatchObject({ by: 'cni-live-migration' });
     expect(paused?.reason).toContain('approval of node a was not given in 3600 s');
     await run.signal(signal('resume'), { by: 'ann' });
-    await untilWaiting(run, 'approval of node a');
+    await waitForPendingWait(run, 'approval of node a');
     // The deadline has started again.
     expect(await skipTime(run, almostMs)).toBe(0);
     await run.signal(signal('approve'), { node: 'a' });
@@ -128,8 +135,8 @@ it('pauses, rather than fails, when an approval is not given in time; and goes o
 it('lets each wave soak before the next', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...alone, waves: { soakSeconds: 3_600 } });
-    await untilWaiting(run, 'wave 1 to soak');
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { soakSeconds: 3_600 } });
+    await waitForPendingWait(run, 'wave 1 to soak');
     await skipTime(run, 55 * minuteMs);
     expect(await run.query(statusQuery)).toMatchObject({
       waitingFor: expect.stringContaining('wave 1 to soak') as string,
@@ -146,7 +153,7 @@ it('begins no other cluster while the fleet is paused or the canaries soak', asy
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, fleetOf([a, b], { soakSeconds: 3_600 }));
     const isSoaking = expect.stringContaining('the canaries to soak') as string;
-    await untilFleet(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
+    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
     await skipTime(run, 55 * minuteMs);
     const soaking = await run.query(fleetStatusQuery);
     expect(soaking).toMatchObject({ waitingFor: isSoaking });
@@ -167,7 +174,7 @@ it('begins the other clusters when the canaries have soaked', async () => {
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, fleetOf([a, b], { soakSeconds: 3_600 }));
-    await untilFleet(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
+    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
     expect(clusters[b]?.calls).toEqual([]);
     expect(await skipTime(run, 60 * minuteMs)).toBe(1);
     expect(fleetStates(await run.result())).toEqual({ a: 'migrated', b: 'migrated' });
@@ -189,10 +196,10 @@ it('waits for a node that an earlier run is still giving back', async () => {
     },
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const first = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
-    await untilStatus(first, () => cluster.calls.includes('verify target a'));
+    const first = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'stop' });
+    await waitForMigrationStatus(first, () => cluster.calls.includes('verify target a'));
     await first.terminate();
-    await untilQueried(
+    await waitForQueryResult(
       () => Promise.resolve(isHeld),
       (held) => held
     );
@@ -200,8 +207,12 @@ it('waits for a node that an earlier run is still giving back', async () => {
     const { workflowId } = first;
     const ofNode = client.workflow.getHandle(`${workflowId}/node/a`);
     const earlier = client.workflow.getHandle(ofNode.workflowId, (await ofNode.describe()).runId);
-    const second = await client.workflow.start('clusterMigration', { taskQueue, workflowId, args: [alone] });
-    await untilQueried(() => eventsOf(second), waitsAfterRefusal);
+    const second = await client.workflow.start('clusterMigration', {
+      taskQueue,
+      workflowId,
+      args: [unattendedRequest],
+    });
+    await waitForQueryResult(() => eventsOf(second), hasTimerAfterRefusal);
     release();
     await earlier.result().catch(() => undefined);
     expect(await skipTime(second, 10_000)).toBe(1);
@@ -211,7 +222,7 @@ it('waits for a node that an earlier run is still giving back', async () => {
 });
 
 /** True when the last child was refused, because one with that name runs, and a timer was started since then. */
-function waitsAfterRefusal(events: readonly HistoryEvent[]): boolean {
+function hasTimerAfterRefusal(events: readonly HistoryEvent[]): boolean {
   const refused = events.findIndex((event) => event.startChildWorkflowExecutionFailedEventAttributes != null);
   return refused !== -1 && events.slice(refused).some((event) => event.timerStartedEventAttributes != null);
 }
@@ -230,7 +241,7 @@ describe('an API server that is down', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
+      const run = await startRun(client, taskQueue, unattendedRequest);
       expect(await run.result()).toMatchObject({ phase: 'done' });
       const ofNode = client.workflow.getHandle(`${run.workflowId}/node/a`);
       const policies = [...retriesIn(await eventsOf(run)), ...retriesIn(await eventsOf(ofNode))];
@@ -255,7 +266,7 @@ describe('an API server that is down', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
+      const run = await startRun(client, taskQueue, unattendedRequest);
       expect(await failureOf(run)).toMatchObject({ type, message: 'the reason' });
     });
     expect(attempts).toBe(expected);

@@ -1,7 +1,7 @@
 import type { MetricMeter } from '@temporalio/common';
 import { MigrationMetrics } from '../../worker/metrics.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun, untilWaiting } from '../support/migration-run.ts';
+import { startRun, waitForPendingWait } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -18,7 +18,7 @@ it('tells of every migration that is open, and takes back what is over', async (
   await server.withWorker(fakeCluster({ nodes: ['a', 'b'] }).activities, async (client, taskQueue) => {
     const metrics = new MigrationMetrics(client, meter);
     const run = await startRun(client, taskQueue, { cluster: 'prod' });
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     // Visibility may lag behind.
     while (told.size === 0) await metrics.update();
     expect(told.get('cni_migration_phase prod plan')).toBe(1);

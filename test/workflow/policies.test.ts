@@ -1,7 +1,7 @@
 import type { PolicyReport } from '../../model/policies.ts';
 import { policiesQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { startRun, states, waitForMigrationStatus, waitForPendingWait } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -9,8 +9,8 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 /** Without people. */
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
-const waived = { ...alone, waivers: [{ check: 'network-policies', reason: 'known' }] };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const waived = { ...unattendedRequest, waivers: [{ check: 'network-policies', reason: 'known' }] };
 
 function report(...different: string[]): PolicyReport {
   const policies = different.map((policy) => ({
@@ -32,8 +32,8 @@ it('waits when a policy comes in the middle that is judged otherwise, and goes o
     },
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, alone);
-    const status = await untilWaiting(run, 'somebody to resume it');
+    const run = await startRun(client, taskQueue, unattendedRequest);
+    const status = await waitForPendingWait(run, 'somebody to resume it');
     expect(states(status)).toEqual(['migrated', 'awaiting-approval', 'pending']);
     expect(status.paused?.reason).toContain('NetworkPolicy shop/new (it has the action Pass)');
     expect(await run.query(policiesQuery)).toEqual(now);
@@ -55,7 +55,7 @@ it('does not wait for what was waived', async () => {
 it('bridges no identities and translates nothing until the cut-over when policies are off', async () => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    await (await startRun(client, taskQueue, { ...alone, policyMode: 'off' })).result();
+    await (await startRun(client, taskQueue, { ...unattendedRequest, policyMode: 'off' })).result();
   });
   const about = (call: string): boolean => /Bridge|Translations|cut-over values/.test(call);
   expect(cluster.calls.filter(about)).toEqual(['applyTranslations', 'removeIdentityBridge', 'cut-over values']);
@@ -64,8 +64,8 @@ it('bridges no identities and translates nothing until the cut-over when policie
 it('bridges identities again on the way back from the cut-over, before a pod is on Canal', async () => {
   const cluster = fakeCluster({ facts: { ciliumOwnsCni: true }, nodes: [{ name: 'a', flipped: true }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...alone, cleanUp: 'approve' });
-    await untilStatus(run, ({ phase }) => phase === 'clean-up');
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
+    await waitForMigrationStatus(run, ({ phase }) => phase === 'clean-up');
     await run.signal(signal('rollback'), { all: true });
     expect((await run.result()).phase).toBe('rolled-back');
   });

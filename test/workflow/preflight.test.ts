@@ -4,14 +4,14 @@ import type { clusterPreflight } from '../../workflows/index.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, untilQueried, untilWaiting } from '../support/migration-run.ts';
+import { failureOf, startRun, states, waitForQueryResult, waitForPendingWait } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const passed: CheckOutcome = { check: 'kernel', verdict: 'pass', evidence: ['6.1'], ms: 3 };
 const warned: CheckOutcome = { check: 'backup', verdict: 'warn', evidence: ['none named'], fix: 'name one', ms: 1 };
 const blocked: CheckOutcome = {
@@ -23,7 +23,7 @@ const blocked: CheckOutcome = {
 };
 
 /** Activities that a run without changes may call. */
-const reading = [
+const readOnlyActivities = [
   ...[
     'inspectCluster',
     'acquireLock',
@@ -39,14 +39,14 @@ describe('a migration whose checks block it', () => {
   it('ends before anything is changed, with the evidence, the fix and the way past it', async () => {
     const cluster = fakeCluster({ checks: [passed, warned, blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
+      const run = await startRun(client, taskQueue, unattendedRequest);
       const failure = await failureOf(run);
       expect(failure).toMatchObject({ type: 'PreflightBlocked', details: [[blocked]] });
       expect(failure.message).toContain('tunnel-path: node2 to node3 is not answered\n  Let the port through.');
       expect(failure.message).toContain('"waivers": [{"check": "tunnel-path", "reason": "…"}]');
       expect(await run.query(preflightQuery)).toEqual([passed, warned, blocked]);
     });
-    expect(cluster.calls.filter((call) => !reading.includes(call))).toEqual([]);
+    expect(cluster.calls.filter((call) => !readOnlyActivities.includes(call))).toEqual([]);
     expect(cluster.calls).toContain('releaseLock');
   });
 
@@ -54,7 +54,7 @@ describe('a migration whose checks block it', () => {
     const cluster = fakeCluster({ nodes: ['a'], checks: [passed, blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const waivers = [{ check: 'tunnel-path', reason: 'the probe is filtered, VXLAN is not' }];
-      const run = await startRun(client, taskQueue, { ...alone, waivers });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, waivers });
       const report = await run.result();
       expect(report.phase).toBe('done');
       expect(report.preflight?.[1]).toMatchObject({ check: 'tunnel-path', waived: waivers[0]?.reason });
@@ -65,7 +65,10 @@ describe('a migration whose checks block it', () => {
   it('is not helped by the waiver of another check', async () => {
     const cluster = fakeCluster({ checks: [blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, waivers: [{ check: 'mtu', reason: 'known' }] });
+      const run = await startRun(client, taskQueue, {
+        ...unattendedRequest,
+        waivers: [{ check: 'mtu', reason: 'known' }],
+      });
       expect(await failureOf(run)).toMatchObject({ type: 'PreflightBlocked' });
     });
   });
@@ -105,7 +108,7 @@ describe('the checks by themselves', () => {
         ((await run.describe()).raw.pendingActivities ?? []).some(
           ({ activityType, lastHeartbeatTime }) => activityType?.name === 'runPreflight' && lastHeartbeatTime !== null
         );
-      await untilQueried(begun, (has) => has);
+      await waitForQueryResult(begun, (has) => has);
       await run.cancel();
       await expect(run.result()).rejects.toThrow();
     });
@@ -142,16 +145,16 @@ it('goes through the whole migration in a dry run, and changes nothing', async (
     ]);
   });
   const asked = ['rehearseRelease', 'rehearseNode a', 'rehearseNode b', 'rehearseCleanUp'];
-  expect(cluster.calls.filter((call) => ![...reading, ...asked].includes(call))).toEqual([]);
+  expect(cluster.calls.filter((call) => ![...readOnlyActivities, ...asked].includes(call))).toEqual([]);
 });
 
 it('changes nothing in a dry run after the cut-over either', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const report = await (await startRun(client, taskQueue, { ...alone, dryRun: true })).result();
+    const report = await (await startRun(client, taskQueue, { ...unattendedRequest, dryRun: true })).result();
     expect(report).toMatchObject({ changed: false, rehearsal: [{ step: 'clean-up' }] });
   });
-  expect(cluster.calls.filter((call) => ![...reading, 'rehearseCleanUp'].includes(call))).toEqual([]);
+  expect(cluster.calls.filter((call) => ![...readOnlyActivities, 'rehearseCleanUp'].includes(call))).toEqual([]);
 });
 
 describe('a gate that does not hold', () => {
@@ -162,8 +165,8 @@ describe('a gate that does not hold', () => {
   it('sets a node aside and takes it back, with the evidence', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'], before: breach('a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'roll-back' });
-      const status = await untilWaiting(run, 'a decision about a');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'roll-back' });
+      const status = await waitForPendingWait(run, 'a decision about a');
       expect(status.nodes[0]).toMatchObject({ state: 'rolled-back' });
       expect(status.nodes[0]?.failure).toMatchObject({ type: 'GateBreached' });
       await run.terminate();
@@ -175,13 +178,13 @@ describe('a gate that does not hold', () => {
   it('pauses the migration after Cilium was installed, and goes on when a human resumes it', async () => {
     const cluster = fakeCluster({ nodes: ['a'], before: breach() });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, alone);
-      const status = await untilWaiting(run, 'somebody to resume it');
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      const status = await waitForPendingWait(run, 'somebody to resume it');
       expect(status.paused?.reason).toContain('pod-pod/udp: 9000 ms');
       expect(cluster.calls).not.toContain('cordonNode a');
       await run.signal(signal('resume'), { by: 'ann' });
       // The cutover has its gate too.
-      await untilWaiting(run, 'somebody to resume it');
+      await waitForPendingWait(run, 'somebody to resume it');
       await run.signal(signal('resume'), { by: 'ann' });
       expect((await run.result()).phase).toBe('done');
       expect(await run.query(ledgerQuery)).toEqual({ before: [], during: [], after: [] });
@@ -191,7 +194,7 @@ describe('a gate that does not hold', () => {
   it('ends the run where failures shall', async () => {
     const cluster = fakeCluster({ nodes: ['a'], before: breach() });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, onFailure: 'stop' });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'stop' });
       expect(await failureOf(run)).toMatchObject({ type: 'GateBreached' });
     });
   });

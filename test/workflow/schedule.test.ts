@@ -1,4 +1,4 @@
-import { run as runCommand, until } from '../../lab/process.ts';
+import { run as runCommand, waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -39,7 +39,7 @@ it('begins a migration when a window opens, once however often it opens, and che
     await temporal('schedule', 'create', ...night, ...action, ...skip, '--cron', '0 3 * * *');
     for (const schedule of ['window', 'night']) {
       await temporal('schedule', 'trigger', '--schedule-id', schedule);
-      await until('its run', async () => (await runsOf(schedule)).length === 1, {
+      await waitFor('its run', async () => (await runsOf(schedule)).length === 1, {
         timeoutMs: timeLimits.workflowState,
       });
     }
@@ -48,7 +48,7 @@ it('begins a migration when a window opens, once however often it opens, and che
     expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayBegin: true });
     // Still open: it waits for the approval of its plan.
     await temporal('schedule', 'trigger', '--schedule-id', 'window');
-    await until('the schedule to skip it', async () => (await skippedBy('window')) === 1, {
+    await waitFor('the schedule to skip it', async () => (await skippedBy('window')) === 1, {
       timeoutMs: timeLimits.workflowState,
     });
     expect(await runsOf('window')).toEqual([migration]);

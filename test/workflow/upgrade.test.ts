@@ -3,11 +3,11 @@ import path from 'node:path';
 import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { workflowsPath } from '../../worker/bundle.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { approvePlan, startRun, untilWaiting } from '../support/migration-run.ts';
+import { approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -60,9 +60,9 @@ it('is taken over by a newer build that keeps to the rules, and ends', async () 
   const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanUp: 'automatic' });
   await withBuild(here, cluster, async () => {
     await approvePlan(run);
-    await untilWaiting(run, 'approval of node a');
+    await waitForPendingWait(run, 'approval of node a');
     await run.signal(signal('approve'), { node: 'a' });
-    await untilWaiting(run, 'approval of node b');
+    await waitForPendingWait(run, 'approval of node b');
   });
   // No worker runs; messages that are sent now wait.
   await run.signal(signal('approve'), { node: 'b', by: 'ann' });
@@ -80,14 +80,14 @@ it('stands still under a build that breaks them, harms nothing, and goes on with
   const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanUp: 'automatic' });
   await withBuild(here, cluster, async () => {
     await approvePlan(run);
-    await untilWaiting(run, 'approval of node a');
+    await waitForPendingWait(run, 'approval of node a');
   });
   const calls = cluster.calls.length;
   await run.signal(signal('approve'), { node: 'a' });
   await withBuild(broken, cluster, async () => {
     const failed = async (): Promise<boolean> =>
       ((await run.fetchHistory()).events ?? []).some(({ workflowTaskFailedEventAttributes: task }) => task != null);
-    await until('the workflow task to fail', failed, { timeoutMs: timeLimits.workflowState });
+    await waitFor('the workflow task to fail', failed, { timeoutMs: timeLimits.workflowState });
   });
   expect((await run.describe()).status.name).toBe('RUNNING');
   expect(cluster.calls.length).toBe(calls);

@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from '@temporalio/worker';
-import { until } from '../../lab/process.ts';
+import { waitFor } from '../../lab/process.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun, states, untilStatus, untilWaiting } from '../support/migration-run.ts';
+import { startRun, states, waitForMigrationStatus, waitForPendingWait } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -11,7 +11,7 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-const alone = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
 /**
  * Returns a cluster that records which nodes are between their cordon and their uncordon at the same time. A node's
@@ -33,7 +33,7 @@ function inWaves(expected: readonly string[], options: Parameters<typeof fakeClu
       }
       if (activity === 'drain to target') {
         const together = (): Promise<boolean> => Promise.resolve(othersOf(node).every((other) => wave.has(other)));
-        await until(`the other nodes of ${node}'s wave`, together, {
+        await waitFor(`the other nodes of ${node}'s wave`, together, {
           timeoutMs: timeLimits.workflowState,
           everyMs: 20,
         });
@@ -58,7 +58,7 @@ it('takes a canary, then workers side by side, control planes one at a time, and
   const expected = ['w1', 'w2 w3 w4', 'cp1', 'cp2', 'w0-own'];
   const { cluster, waves } = inWaves(expected, { nodes: [...others, ...nodes] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...alone, waves: { size: 3 } });
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { size: 3 } });
     expect(await run.result()).toMatchObject({ phase: 'done', waves: 5 });
   });
   expect(waves).toEqual(expected);
@@ -80,8 +80,8 @@ it('finishes the others of a wave when one fails', async () => {
     }
   )(cluster.activities);
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...alone, waves: { size: 3 } });
-    const status = await untilWaiting(run, 'a decision about b (DrainBlocked)');
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { size: 3 } });
+    const status = await waitForPendingWait(run, 'a decision about b (DrainBlocked)');
     expect(states(status)).toEqual(['migrated', 'failed', 'migrated', 'migrated']);
     await run.terminate();
   });
@@ -91,15 +91,15 @@ it('takes up nodes that join, and forgets those that leave', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanUp: 'automatic' });
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     await run.signal(signal('approve'), { plan: true });
-    await untilWaiting(run, 'approval of wave 1');
+    await waitForPendingWait(run, 'approval of wave 1');
     cluster.add({ name: 'new' });
     cluster.nodes.delete('b');
     await run.signal(signal('approve'), { wave: 1 });
-    await untilWaiting(run, 'approval of wave 2 (c)');
+    await waitForPendingWait(run, 'approval of wave 2 (c)');
     await run.signal(signal('approve'), { wave: 2 });
-    await untilWaiting(run, 'approval of wave 3 (new)');
+    await waitForPendingWait(run, 'approval of wave 3 (new)');
     await run.signal(signal('approve'), { wave: 3 });
     const report = await run.result();
     expect(states(report)).toEqual(['migrated', 'gone', 'migrated', 'migrated']);
@@ -110,8 +110,8 @@ it('takes up nodes that join, and forgets those that leave', async () => {
 it('sets nodes aside that are not Ready, and takes them up by itself when they are', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', ready: false }, 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, alone);
-    const status = await untilWaiting(run, 'a decision about a (not-ready)');
+    const run = await startRun(client, taskQueue, unattendedRequest);
+    const status = await waitForPendingWait(run, 'a decision about a (not-ready)');
     expect(states(status)).toEqual(['not-ready', 'migrated']);
     const node = cluster.nodes.get('a');
     if (node !== undefined) node.ready = true;
@@ -123,11 +123,11 @@ it('migrates a node again that is made anew under the same name', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanUp: 'automatic' });
-    await untilWaiting(run, 'approval of the plan');
+    await waitForPendingWait(run, 'approval of the plan');
     await run.signal(signal('approve'), { plan: true });
-    await untilWaiting(run, 'approval of wave 1');
+    await waitForPendingWait(run, 'approval of wave 1');
     await run.signal(signal('approve'), { wave: 1 });
-    await untilWaiting(run, 'approval of wave 2');
+    await waitForPendingWait(run, 'approval of wave 2');
     cluster.add({ name: 'a' });
     for (const wave of [2, 3]) await run.signal(signal('approve'), { wave });
     const { notes } = await run.result();
@@ -150,8 +150,8 @@ it('waits for a maintenance window before each wave', async () => {
   )(cluster.activities);
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const windows = [{ start: '22:00', end: '05:00', timeZone: 'Europe/Berlin' }];
-    const run = await startRun(client, taskQueue, { ...alone, windows });
-    const status = await untilWaiting(run, 'the maintenance window that opens at ');
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, windows });
+    const status = await waitForPendingWait(run, 'the maintenance window that opens at ');
     expect(status.nodes[0]).toMatchObject({ state: 'awaiting-approval' });
     expect(begun).toEqual([]);
     open = true;
@@ -164,7 +164,7 @@ it('takes the new size of waves from the next one on', async () => {
   const expected = ['a', 'b c', 'd'];
   const { cluster, waves } = inWaves(expected, { nodes: ['a', 'b', 'c', 'd'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, alone);
+    const run = await startRun(client, taskQueue, unattendedRequest);
     await run.signal(signal('setConcurrency'), { concurrency: 2 });
     await run.result();
   });
@@ -175,7 +175,7 @@ describe('modes of a node', () => {
   it('recycles pods on a node that is flipped and schedulable already', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      await (await startRun(client, taskQueue, { ...alone, drain: { mode: 'recycle' } })).result();
+      await (await startRun(client, taskQueue, { ...unattendedRequest, drain: { mode: 'recycle' } })).result();
     });
     const steps = cluster.calls.filter((call) => call.endsWith(' a') && !call.startsWith('renew')).slice(0, 10);
     // These two run in parallel.
@@ -196,8 +196,8 @@ describe('modes of a node', () => {
   it('waits for a human to reboot the node, and says so', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...alone, reboot: { mode: 'wait-for-human' } });
-      const status = await untilStatus(run, ({ nodes }) => nodes[0]?.waitingFor !== undefined);
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, reboot: { mode: 'wait-for-human' } });
+      const status = await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.waitingFor !== undefined);
       expect(status.nodes[0]?.waitingFor).toBe('somebody to reboot a');
       const node = cluster.nodes.get('a');
       if (node !== undefined) node.bootId++;
@@ -218,7 +218,10 @@ describe('modes of a node', () => {
     const hook = await Worker.create({ connection, taskQueue: hookQueue, activities: { rebootNode } });
     await hook.runUntil(
       server.withWorker(cluster.activities, async (client, taskQueue) => {
-        const run = await startRun(client, taskQueue, { ...alone, reboot: { mode: 'hook', taskQueue: hookQueue } });
+        const run = await startRun(client, taskQueue, {
+          ...unattendedRequest,
+          reboot: { mode: 'hook', taskQueue: hookQueue },
+        });
         expect(await run.result()).toMatchObject({ phase: 'done' });
       })
     );

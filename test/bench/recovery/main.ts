@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { labUp, type Lab } from '../../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../../lab/cluster/temporal.ts';
-import { until } from '../../../lab/process.ts';
+import { waitFor } from '../../../lab/process.ts';
 import type { fleetMigration } from '../../../workflows/index.ts';
 import { defaultTaskQueue, fleetStatusQuery } from '../../../workflows/messages.ts';
 import { recordResult } from '../regressions.ts';
@@ -64,7 +64,7 @@ async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: numbe
       const { raw } = await run.describe();
       return raw.pendingActivities?.some((one) => one.lastStartedTime) ?? false;
     };
-    await until('the activity', begun, { timeoutMs: 60_000 });
+    await waitFor('the activity', begun, { timeoutMs: 60_000 });
     const second = await worker(lab, temporal, `goes-on-${attempt}`);
     // By now, the second worker polls, and the first has sent one more heartbeat.
     await new Promise((resolve) => setTimeout(resolve, 8_000));
@@ -113,7 +113,7 @@ async function waitingFleet(client: Client, workflowId: string): Promise<Workflo
     workflowId,
     args: [{ fleet: 'bench', clusters: [{ cluster: 'any' }] }],
   });
-  await until('the wait', async () => (await run.query(fleetStatusQuery)).waitingFor !== undefined, {
+  await waitFor('the wait', async () => (await run.query(fleetStatusQuery)).waitingFor !== undefined, {
     timeoutMs: 60_000,
   });
   return run;

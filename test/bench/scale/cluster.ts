@@ -6,11 +6,11 @@ import { labUp, type Lab } from '../../../lab/cluster/lab.ts';
 import type { ControlPlaneFlags } from '../../../lab/cluster/control-plane.ts';
 import { podCidr } from '../../../lab/cluster/layout.ts';
 import { projectDir } from '../../../lab/paths.ts';
-import { until } from '../../../lab/process.ts';
+import { waitFor } from '../../../lab/process.ts';
 import { buildMissing } from '../../../lab/tools/build.ts';
 import { loadCatalogue } from '../../../lab/tools/catalogue.ts';
 import { buildGo } from '../../../lab/tools/go-build.ts';
-import { apply, ciliumDefinition } from '../../support/objects.ts';
+import { apply, ciliumCrd } from '../../support/objects.ts';
 
 /** Pod CIDR of the simulator's pods (simulator/machines.go): a /24 per node. */
 const sourcePodCidr = '10.0.0.0/11';
@@ -37,7 +37,7 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
   const lab = await labUp({ name, nodes: 0, ephemeral: true, controlPlaneFlags: flagsFor(nodes), log });
   await startMachines(lab, nodes);
   log(`${nodes} nodes made`);
-  await until('the nodes to be Ready', async () => (await readyNodes(lab)) === nodes, {
+  await waitFor('the nodes to be Ready', async () => (await readyNodes(lab)) === nodes, {
     timeoutMs: 600_000,
     everyMs: 2_000,
   });
@@ -45,7 +45,7 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
   const apps = appsOf(lab);
   const canals = async (): Promise<number> =>
     (await apps.readNamespacedDaemonSet({ name: 'canal', namespace: 'kube-system' })).status?.numberAvailable ?? 0;
-  await until('Canal on every node', async () => (await canals()) === nodes, {
+  await waitFor('Canal on every node', async () => (await canals()) === nodes, {
     timeoutMs: 900_000,
     everyMs: 2_000,
   });
@@ -97,7 +97,7 @@ async function startMachines({ layout, catalogue }: Lab, nodes: number): Promise
     ...['--certificate', path.join(pki, 'apiserver.crt'), '--key', path.join(pki, 'apiserver.key')],
   ]);
   const said = () => readFile(path.join(processesDir, 'simulator.log'), 'utf8');
-  await until('the simulator to have made all nodes', async () => (await said()).includes('ready\n'), {
+  await waitFor('the simulator to have made all nodes', async () => (await said()).includes('ready\n'), {
     timeoutMs: 600_000,
   });
 }
@@ -131,12 +131,12 @@ export async function actAsOperator(lab: Lab): Promise<void> {
       () => true,
       () => false
     );
-  await until('Cilium to be installed', installed, { timeoutMs: 3_600_000, everyMs: 1_000 });
+  await waitFor('Cilium to be installed', installed, { timeoutMs: 3_600_000, everyMs: 1_000 });
   await apply(
     lab,
-    ciliumDefinition('CiliumNodeConfig', 'ciliumnodeconfigs', 'Namespaced'),
-    ciliumDefinition('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
-    ciliumDefinition('CiliumIdentity', 'ciliumidentities', 'Cluster')
+    ciliumCrd('CiliumNodeConfig', 'ciliumnodeconfigs', 'Namespaced'),
+    ciliumCrd('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
+    ciliumCrd('CiliumIdentity', 'ciliumidentities', 'Cluster')
   );
 }
 
@@ -155,7 +155,7 @@ async function startWorkload(lab: Lab, pods: number, log: (line: string) => void
     const text = await lab.kubectl('get', 'deployments', '-A', '-l', 'part-of=workload', '-o', query);
     return text.split('\n').reduce((sum, line) => sum + Number(line), 0);
   };
-  await until(
+  await waitFor(
     `${pods} pods to run`,
     async () => {
       const now = await running();

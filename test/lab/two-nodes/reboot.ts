@@ -1,7 +1,7 @@
 import type { V1Node, V1PodList } from '@kubernetes/client-node';
 import { rebootMachine } from '../../../lab/machine/machine.ts';
 import { labMigrationRequest, targetPodCidr } from '../../../lab/migration-request.ts';
-import { until } from '../../../lab/process.ts';
+import { waitFor } from '../../../lab/process.ts';
 import { contains } from '../../../model/networks.ts';
 import type { MigrationStatus } from '../../../model/status.ts';
 import { apply } from '../../support/objects.ts';
@@ -47,7 +47,7 @@ export function describeReboot(shared: SharedLab): void {
           (await read<V1Node>(lab, 'node', name)).status?.nodeInfo?.bootID;
         const before = await bootId();
         await rebootMachine(lab.layout.machineDir(name));
-        await until(`${name} to have another boot ID`, async () => (await bootId()) !== before, {
+        await waitFor(`${name} to have another boot ID`, async () => (await bootId()) !== before, {
           timeoutMs: timeLimits.clusterChange,
         });
       }
