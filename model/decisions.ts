@@ -6,7 +6,7 @@ import type { MessageName, Messages } from './message-schemas.ts';
 import type { Decision, MigrationStatus, NodeState, NodeStatus } from './status.ts';
 
 /** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
-export interface Control {
+export interface Decisions {
   approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
   /** Nodes to roll back to Canal. */
   rollBacks: string[];
@@ -18,29 +18,33 @@ export interface Control {
 }
 
 /** Returns an empty set of decisions. */
-export function emptyControl(): Control {
+export function noDecisions(): Decisions {
   return { approvals: { nodes: {}, waves: {} }, rollBacks: [], forcedPods: [] };
 }
 
 /** State that a message is checked against and applied to. The status changes too, where it shows the decision. */
-export interface Judged {
-  control: Control;
+export interface MessageContext {
+  control: Decisions;
   status: MigrationStatus;
 }
 
 type Outcome = { problem: string } | { done: string };
-type Handler<Name extends MessageName> = (message: Messages[Name], judged: Judged, decision: Decision) => Outcome;
+type Handler<Name extends MessageName> = (
+  message: Messages[Name],
+  context: MessageContext,
+  decision: Decision
+) => Outcome;
 
-const setAside: readonly NodeState[] = ['failed', 'skipped', 'not-ready', 'rolled-back'];
+const sidelinedStates: readonly NodeState[] = ['failed', 'skipped', 'not-ready', 'rolled-back'];
 
 /**
  * Applies a message.
  * @returns the reason for a refusal, with nothing changed; or the effect of the message.
  */
-export function receive<Name extends MessageName>(
+export function applyMessage<Name extends MessageName>(
   name: Name,
   message: Messages[Name],
-  judged: Judged,
+  context: MessageContext,
   at: string
 ): Outcome {
   const decision: Decision = {
@@ -48,16 +52,16 @@ export function receive<Name extends MessageName>(
     reason: message.reason ?? '',
     at,
   };
-  const { phase } = judged.status;
+  const { phase } = context.status;
   if (phase === 'done' || phase === 'rolled-back') return { problem: 'the migration is over' };
-  return handlers[name](message, judged, decision);
+  return handlers[name](message, context, decision);
 }
 
 const handlers: { [Name in MessageName]: Handler<Name> } = {
-  approve: ({ node, wave, plan, cleanup }, judged, decision) => {
-    const { status } = judged;
-    if (node !== undefined) return approveNode(node, judged, decision);
-    if (wave !== undefined) return approveWave(wave, judged, decision);
+  approve: ({ node, wave, plan, cleanup }, context, decision) => {
+    const { status } = context;
+    if (node !== undefined) return approveNode(node, context, decision);
+    if (wave !== undefined) return approveWave(wave, context, decision);
     if (plan === true) {
       if (status.phase !== 'plan') return { problem: 'the plan does not wait for an approval' };
       status.approvals.plan ??= decision;
@@ -69,21 +73,23 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: 'the clean-up is approved' };
   },
 
-  reject: ({ node, wave, plan }, judged, decision) => {
-    const { control, status } = judged;
-    if (node !== undefined) return setNodeAside(node, judged, decision);
+  reject: ({ node, wave, plan }, context, decision) => {
+    const { control, status } = context;
+    if (node !== undefined) return skipNode(node, context, decision);
     if (wave !== undefined) {
-      const waiting = status.nodes.filter((one) => one.wave === wave && one.state === 'awaiting-approval');
+      const waiting = status.nodes.filter(
+        (candidate) => candidate.wave === wave && candidate.state === 'awaiting-approval'
+      );
       if (waiting.length === 0) return { problem: `wave ${wave} does not wait for an approval` };
-      for (const one of waiting) setNodeAside(one.name, judged, decision);
-      return { done: `${waiting.map((one) => one.name).join(', ')} skipped` };
+      for (const candidate of waiting) skipNode(candidate.name, context, decision);
+      return { done: `${waiting.map((candidate) => candidate.name).join(', ')} skipped` };
     }
-    const what = plan === true ? 'plan' : 'clean-up';
+    const subject = plan === true ? 'plan' : 'clean-up';
     const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
-    if (status.phase !== what || approved !== undefined)
-      return { problem: `the ${what} does not wait for an approval` };
+    if (status.phase !== subject || approved !== undefined)
+      return { problem: `the ${subject} does not wait for an approval` };
     control.rejected = decision;
-    return { done: `the ${what} is rejected` };
+    return { done: `the ${subject} is rejected` };
   },
 
   pause: (_, { status }, decision) => {
@@ -97,38 +103,40 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: 'resumed' };
   },
 
-  skip: ({ node }, judged, decision) => setNodeAside(node, judged, decision),
+  skip: ({ node }, context, decision) => skipNode(node, context, decision),
 
   retry: ({ node }, { status }, decision) => {
-    const found = find(status, node);
-    if (found === 'unknown' || found === undefined) return noSuchNode(node);
-    if (!setAside.includes(found.state)) return { problem: `${node} is ${found.state}; there is nothing to retry` };
-    found.state = 'pending';
-    found.decision = decision;
-    delete found.failure;
+    const nodeStatus = findNode(status, node);
+    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node);
+    if (!sidelinedStates.includes(nodeStatus.state))
+      return { problem: `${node} is ${nodeStatus.state}; there is nothing to retry` };
+    nodeStatus.state = 'pending';
+    nodeStatus.decision = decision;
+    delete nodeStatus.failure;
     return { done: `${node} is taken up again` };
   },
 
   rollback: ({ node }, { control, status }, decision) => {
-    const barred = noWayBack(status);
-    if (barred !== undefined) return { problem: barred };
+    const refusal = rollbackRefusal(status);
+    if (refusal !== undefined) return { problem: refusal };
     if (node === undefined) {
       control.rollBackAll ??= decision;
       return { done: 'everything is rolled back' };
     }
     if (status.phase !== 'migrate')
       return { problem: 'a single node can be rolled back while nodes are migrated only' };
-    const found = find(status, node);
-    if (found === 'unknown' || found === undefined) return noSuchNode(node);
-    if (!['migrating', 'migrated', 'failed'].includes(found.state)) return { problem: `${node} is ${found.state}` };
-    found.decision = decision;
+    const nodeStatus = findNode(status, node);
+    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node);
+    if (!['migrating', 'migrated', 'failed'].includes(nodeStatus.state))
+      return { problem: `${node} is ${nodeStatus.state}` };
+    nodeStatus.decision = decision;
     if (!control.rollBacks.includes(node)) control.rollBacks.push(node);
     return { done: `${node} goes back to Canal` };
   },
 
   abort: (_, { control, status }, decision) => {
-    const barred = noWayBack(status);
-    if (barred !== undefined) return { problem: barred };
+    const refusal = rollbackRefusal(status);
+    if (refusal !== undefined) return { problem: refusal };
     control.aborted ??= decision;
     return { done: 'the migration ends' };
   },
@@ -147,34 +155,38 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
 /** Maximum number of remembered pods that may be deleted. */
 const maxForcedPods = 500;
 
-function approveNode(node: string, { control, status }: Judged, decision: Decision): Outcome {
-  const found = find(status, node);
-  if (found === 'unknown') return noSuchNode(node);
-  if (found?.state === 'migrated') return { problem: `${node} is migrated already` };
+function approveNode(node: string, { control, status }: MessageContext, decision: Decision): Outcome {
+  const nodeStatus = findNode(status, node);
+  if (nodeStatus === 'unknown') return noSuchNode(node);
+  if (nodeStatus?.state === 'migrated') return { problem: `${node} is migrated already` };
   control.approvals.nodes[node] ??= decision;
   return { done: `${node} is approved` };
 }
 
-function approveWave(wave: number, { control, status }: Judged, decision: Decision): Outcome {
+function approveWave(wave: number, { control, status }: MessageContext, decision: Decision): Outcome {
   if (wave <= status.waves) return { problem: `wave ${wave} has begun already` };
   control.approvals.waves[String(wave)] ??= decision;
   return { done: `wave ${wave} is approved` };
 }
 
-function setNodeAside(node: string, { status }: Judged, decision: Decision): Outcome {
-  const found = find(status, node);
-  if (found === 'unknown' || found === undefined) return noSuchNode(node);
-  if (found.state !== 'pending' && found.state !== 'awaiting-approval' && !setAside.includes(found.state)) {
-    return { problem: `${node} is ${found.state}; roll it back instead` };
+function skipNode(node: string, { status }: MessageContext, decision: Decision): Outcome {
+  const nodeStatus = findNode(status, node);
+  if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node);
+  if (
+    nodeStatus.state !== 'pending' &&
+    nodeStatus.state !== 'awaiting-approval' &&
+    !sidelinedStates.includes(nodeStatus.state)
+  ) {
+    return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
   }
-  found.state = 'skipped';
-  found.decision = decision;
-  delete found.failure;
+  nodeStatus.state = 'skipped';
+  nodeStatus.decision = decision;
+  delete nodeStatus.failure;
   return { done: `${node} is skipped` };
 }
 
 /** Returns the reason why a rollback is no longer possible; undefined when it is possible. */
-function noWayBack({ phase, approvals }: MigrationStatus): string | undefined {
+function rollbackRefusal({ phase, approvals }: MigrationStatus): string | undefined {
   if (phase === 'cut-over') return 'the cut-over is under way and lasts some minutes; ask again when it is over';
   if (phase === 'rolling-back') return 'it is rolled back already';
   if (phase === 'clean-up' && approvals.cleanup !== undefined) return 'Canal is being removed: there is no way back';
@@ -182,7 +194,7 @@ function noWayBack({ phase, approvals }: MigrationStatus): string | undefined {
 }
 
 /** Returns the node; undefined when the cluster has not been read and no node is known yet. */
-function find(status: MigrationStatus, name: string): NodeStatus | 'unknown' | undefined {
+function findNode(status: MigrationStatus, name: string): NodeStatus | 'unknown' | undefined {
   if (status.nodes.length === 0) return undefined;
   return status.nodes.find((node) => node.name === name && node.state !== 'gone') ?? 'unknown';
 }

@@ -7,16 +7,16 @@ import type { FleetCluster, FleetStatus } from './fleet-status.ts';
 import type { Decision } from './status.ts';
 
 /** States in which a cluster only waits for an operator. */
-const setAside: readonly string[] = ['failed', 'skipped', 'rolled-back'];
+const sidelinedStates: readonly string[] = ['failed', 'skipped', 'rolled-back'];
 
 /** Decisions that the status does not show. */
-export interface FleetControl {
+export interface FleetDecisions {
   aborted?: Decision;
 }
 
 /** State that a message changes. */
-export interface FleetJudged {
-  control: FleetControl;
+export interface FleetMessageContext {
+  control: FleetDecisions;
   status: FleetStatus;
 }
 
@@ -26,29 +26,29 @@ type Outcome = { problem: string } | { done: string };
  * Applies a message.
  * @returns the reason for a refusal, with nothing changed; or the effect of the message.
  */
-export function receiveFleetMessage(
+export function applyFleetMessage(
   name: FleetMessageName,
   message: FleetMessage,
-  judged: FleetJudged,
+  context: FleetMessageContext,
   at: string
 ): Outcome {
   const by = message.by ?? message.approver ?? 'unnamed';
   const decision: Decision = { by, reason: message.reason ?? '', at };
   switch (name) {
     case 'pause':
-      judged.status.paused ??= decision;
+      context.status.paused ??= decision;
       return { done: 'no other cluster begins; those under way go on' };
     case 'resume':
-      return resume(judged);
+      return resume(context);
     case 'abort':
-      judged.control.aborted ??= decision;
+      context.control.aborted ??= decision;
       return { done: 'no other cluster begins; it ends with those under way' };
     default:
-      return decideCluster(name, 'cluster' in message ? message.cluster : '', judged, decision);
+      return decideCluster(name, 'cluster' in message ? message.cluster : '', context, decision);
   }
 }
 
-function resume({ status }: FleetJudged): Outcome {
+function resume({ status }: FleetMessageContext): Outcome {
   if (status.paused === undefined) return { problem: 'it is not paused' };
   delete status.paused;
   return { done: 'it goes on' };
@@ -56,16 +56,16 @@ function resume({ status }: FleetJudged): Outcome {
 
 function decideCluster(
   name: 'approve' | 'skip' | 'retry',
-  wanted: string,
-  { status }: FleetJudged,
+  clusterName: string,
+  { status }: FleetMessageContext,
   decision: Decision
 ): Outcome {
-  const cluster = status.clusters.find((one) => one.cluster === wanted);
-  if (cluster === undefined) return { problem: `the fleet has no cluster ${wanted}` };
-  return clusterDecisions[name](cluster, decision);
+  const cluster = status.clusters.find((candidate) => candidate.cluster === clusterName);
+  if (cluster === undefined) return { problem: `the fleet has no cluster ${clusterName}` };
+  return clusterHandlers[name](cluster, decision);
 }
 
-const clusterDecisions: Record<'approve' | 'skip' | 'retry', (cluster: FleetCluster, decision: Decision) => Outcome> = {
+const clusterHandlers: Record<'approve' | 'skip' | 'retry', (cluster: FleetCluster, decision: Decision) => Outcome> = {
   approve: (cluster, decision) => {
     if (cluster.state !== 'pending') return { problem: `${cluster.cluster} is ${cluster.state}` };
     cluster.approval ??= decision;
@@ -81,7 +81,7 @@ const clusterDecisions: Record<'approve' | 'skip' | 'retry', (cluster: FleetClus
   },
 
   retry: (cluster, decision) => {
-    if (!setAside.includes(cluster.state)) return { problem: `${cluster.cluster} is ${cluster.state}` };
+    if (!sidelinedStates.includes(cluster.state)) return { problem: `${cluster.cluster} is ${cluster.state}` };
     // An operator who retries a cluster has checked it: the retry counts as an approval.
     Object.assign(cluster, { state: 'pending', decision, approval: decision });
     delete cluster.failure;

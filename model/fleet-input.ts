@@ -3,24 +3,24 @@ import { isMalformed } from './malformed-payload.ts';
 import { merge } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
 import { parseRequest } from './parse-request.ts';
-import { problemsOf } from './problems.ts';
+import { formatProblems } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
 /** Maximum number of clusters in a fleet: one run keeps the whole fleet in its history. Split larger fleets. */
 const maxClusters = 100;
 
-const part = z.record(z.string(), z.json());
+const partialInputSchema = z.record(z.string(), z.json());
 
 const fleetSchema = z.strictObject({
   /** Name of the fleet; the workflow ID ends with it. */
   fleet: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be a name of letters, digits, dots and dashes'),
   /** Clusters in the order of their migration; each is an input of `clusterMigration`. */
-  clusters: z.array(part).min(1).max(maxClusters),
+  clusters: z.array(partialInputSchema).min(1).max(maxClusters),
   /**
    * Fields that the inputs of all clusters share; the fields of a cluster take precedence.
    * @default {}
    */
-  defaults: part.default({}),
+  defaults: partialInputSchema.default({}),
   /**
    * Number of clusters at the start of the list that are migrated one after the other, before all others.
    * @default 1
@@ -72,17 +72,17 @@ export function parseFleet(raw: unknown): { input: FleetInput } | { problems: st
   const untrusted = untrustedProblems(raw);
   if (untrusted.length > 0) return { problems: untrusted };
   const result = fleetSchema.safeParse(raw);
-  if (!result.success) return { problems: problemsOf(result.error, 'the input') };
+  if (!result.success) return { problems: formatProblems(result.error, 'the input') };
   const { clusters, defaults, ...rest } = result.data;
   const problems: string[] = [];
-  const inputs = clusters.flatMap((own, index) => {
-    const parsed = parseRequest(merge(defaults, own));
+  const inputs = clusters.flatMap((clusterFields, index) => {
+    const parsed = parseRequest(merge(defaults, clusterFields));
     if ('input' in parsed) return [parsed.input];
     problems.push(...parsed.problems.map((problem) => `clusters.${index}: ${problem}`));
     return [];
   });
   const names = inputs.map(({ cluster }) => cluster);
-  const twice = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
-  problems.push(...twice.map((name) => `clusters: ${name} is there more than once`));
+  const duplicates = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
+  problems.push(...duplicates.map((name) => `clusters: ${name} is there more than once`));
   return problems.length > 0 ? { problems } : { input: { ...rest, clusters: inputs } };
 }

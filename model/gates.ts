@@ -54,7 +54,7 @@ export interface Breach {
 }
 
 /** Subject of a gate's evaluation. Times are Unix ms. */
-export interface GateQuestion {
+export interface GateScope {
   gates: Gates;
   /** Start of the evaluated period. */
   sinceMs: number;
@@ -76,8 +76,8 @@ const brokenMs = 2_000;
 
 /** Returns the tolerance of a kind of path in ms; undefined when no gate checks it. */
 export function toleranceOf(gates: Gates, kind: PathKind): number | undefined {
-  const own = gates.paths[kind];
-  if (own !== undefined) return own ?? undefined;
+  const explicitMs = gates.paths[kind];
+  if (explicitMs !== undefined) return explicitMs ?? undefined;
   return kind === 'pod-pod/denied' ? undefined : gates.toleranceMs;
 }
 
@@ -89,15 +89,15 @@ export function withPolicies(gates: Gates, enforced: boolean): Gates {
 }
 
 /** Returns the paths that exceed their tolerance, worst first. */
-export function breachesOf(pages: readonly LedgerPage[], question: GateQuestion): Breach[] {
-  const found = pages.flatMap(({ node, records }) =>
-    pathsOf(records).flatMap((parts) => breachOf(node, parts, question) ?? [])
+export function findBreaches(pages: readonly LedgerPage[], scope: GateScope): Breach[] {
+  const breaches = pages.flatMap(({ node, records }) =>
+    groupByPath(records).flatMap((parts) => findBreach(node, parts, scope) ?? [])
   );
-  return found.sort((a, b) => b.lostMs - a.lostMs);
+  return breaches.sort((a, b) => b.lostMs - a.lostMs);
 }
 
 /** Groups the records by path. The networks of a path change during its migration; it remains the same path. */
-function pathsOf(records: readonly PathRecord[]): PathRecord[][] {
+function groupByPath(records: readonly PathRecord[]): PathRecord[][] {
   const paths = new Map<string, PathRecord[]>();
   for (const record of records) {
     const key = `${record.kind} ${record.peer ?? ''}`;
@@ -107,18 +107,19 @@ function pathsOf(records: readonly PathRecord[]): PathRecord[][] {
 }
 
 /** Returns the breach of one path; undefined when there is none, or when the question does not cover the path. */
-function breachOf(node: string, parts: readonly PathRecord[], question: GateQuestion): Breach | undefined {
-  const { gates, sinceMs, untilMs, baseline, nodes } = question;
+function findBreach(node: string, parts: readonly PathRecord[], scope: GateScope): Breach | undefined {
+  const { gates, sinceMs, untilMs, baseline, nodes } = scope;
   const [{ kind, peer = '' }] = parts as [PathRecord];
   const toleratedMs = toleranceOf(gates, kind);
   if (toleratedMs === undefined) return undefined;
   if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) return undefined;
-  const sumOf = (of: (record: PathRecord) => number): number => parts.reduce((sum, record) => sum + of(record), 0);
-  const before = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
-  const usual = before / Math.max(1, baseline.toMs - baseline.fromMs);
-  if (usual > brokenShare) return undefined;
-  const lost = (record: PathRecord): number => lostWithin(withoutFound(record, sinceMs), sinceMs, untilMs);
-  const lostMs = Math.round(sumOf(lost) - usual * (untilMs - sinceMs));
+  const sumOf = (valueOf: (record: PathRecord) => number): number =>
+    parts.reduce((sum, record) => sum + valueOf(record), 0);
+  const baselineLostMs = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
+  const baselineShare = baselineLostMs / Math.max(1, baseline.toMs - baseline.fromMs);
+  if (baselineShare > brokenShare) return undefined;
+  const lost = (record: PathRecord): number => lostWithin(withoutEarlierGaps(record, sinceMs), sinceMs, untilMs);
+  const lostMs = Math.round(sumOf(lost) - baselineShare * (untilMs - sinceMs));
   if (lostMs <= toleratedMs) return undefined;
   const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
   return { node, record: worst, lostMs, toleratedMs };
@@ -129,7 +130,7 @@ function breachOf(node: string, parts: readonly PathRecord[], question: GateQues
  * caused them. TCP retransmits after increasing delays (RFC 6298), so a connection can stay silent after a blockage for
  * as long again as the blockage lasted.
  */
-function withoutFound(record: PathRecord, sinceMs: number): PathRecord {
+function withoutEarlierGaps(record: PathRecord, sinceMs: number): PathRecord {
   const { gaps = [], openMs = 0 } = record;
   return { ...record, gaps: gaps.filter(([startMs]) => startMs > sinceMs - brokenMs || startMs === openMs) };
 }
@@ -157,7 +158,8 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
  * through Cilium's overlay, the network drops the packets of the overlay. Undefined for any other pattern.
  */
 export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string, nowMs: number): string | undefined {
-  const open = (record: PathRecord): boolean => (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
+  const isBroken = (record: PathRecord): boolean =>
+    (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
   const records = pages.flatMap(({ node, records: all, atMs }) =>
     // An old report of a prober says nothing about the current state.
     nowMs - atMs > 60_000 ? [] : all.map((record) => ({ node, ...record }))
@@ -168,14 +170,15 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
       record.kind !== 'pod-pod/denied' &&
       (record.to === 'cilium' || record.from === 'cilium') &&
       record.peer !== record.node &&
-      open(record)
+      isBroken(record)
   );
   if (broken.length === 0) return undefined;
   const underlay = records.filter(({ kind }) => kind === 'host-host');
-  const sound = (a: string, b: string): boolean =>
-    underlay.some((record) => !open(record) && [record.node, record.peer].sort().join() === [a, b].sort().join());
+  const isUnderlayUp = (a: string, b: string): boolean =>
+    underlay.some((record) => !isBroken(record) && [record.node, record.peer].sort().join() === [a, b].sort().join());
   const pairs = new Map<string, [string, string]>();
-  for (const { node, peer = '' } of broken) if (sound(node, peer)) pairs.set([node, peer].sort().join(), [node, peer]);
+  for (const { node, peer = '' } of broken)
+    if (isUnderlayUp(node, peer)) pairs.set([node, peer].sort().join(), [node, peer]);
   if (pairs.size === 0) return undefined;
   // A node that all broken pairs have in common is the likely cause.
   const counts = new Map<string, number>();

@@ -16,7 +16,7 @@ const cniChainPath = `/cni-chain/${cniChainKey}`;
  * Key that controls whether a starting agent removes CiliumEndpoints of its node that it does not own (cilium
  * pkg/endpointcleanup, v1.20). The operator still collects those whose pod is gone.
  */
-const staleEndpointCleanUp = 'enable-stale-cilium-endpoint-cleanup';
+const staleEndpointCleanupKey = 'enable-stale-cilium-endpoint-cleanup';
 
 /**
  * Key that controls whether a starting agent inserts its iptables rules before all others (cilium
@@ -25,7 +25,7 @@ const staleEndpointCleanUp = 'enable-stale-cilium-endpoint-cleanup';
  * Calico's rules were first again. Without the identity bridge they must be first: answers to pods on Canal take a
  * different route from the requests, and kube-proxy's rules drop them as invalid.
  */
-const rulesFirst = 'prepend-iptables-chains';
+const prependRulesKey = 'prepend-iptables-chains';
 
 /**
  * Returns the values that Cilium is installed with next to Canal: agents and overlay run on every node, and own no pod.
@@ -46,9 +46,9 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
     },
     // Not "configMap": with "customConf" as well, the chart makes agents write the file immediately.
     cni: { customConf: true, uninstall: false },
-    extraVolumes: [...list(extraVolumes), { name: 'cni-chain', configMap: { name: cniChainName } }],
+    extraVolumes: [...asList(extraVolumes), { name: 'cni-chain', configMap: { name: cniChainName } }],
     extraVolumeMounts: [
-      ...list(extraVolumeMounts),
+      ...asList(extraVolumeMounts),
       { name: 'cni-chain', mountPath: cniChainPath.slice(0, cniChainPath.lastIndexOf('/')), readOnly: true },
     ],
     // Agents that own no pod have nothing to enforce; they enforce from their first pod on.
@@ -57,7 +57,7 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
     // The identity bridge's endpoints are CiliumEndpoints; they must survive the start of the agent on their node.
     ciliumEndpointSlice: { enabled: false },
     identityAllocationMode: 'crd',
-    extraConfig: { [staleEndpointCleanUp]: 'false', [rulesFirst]: String(input.policyMode === 'off') },
+    extraConfig: { [staleEndpointCleanupKey]: 'false', [prependRulesKey]: String(input.policyMode === 'off') },
     bpf: { hostLegacyRouting: true },
     kubeProxyReplacement: 'false',
     operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
@@ -74,7 +74,7 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
 const ignoredDevices = ['!flannel+', '!cali+', '!veth+'];
 
 /** True when the operator's values configure the devices to which agents attach their programs. */
-function namesDevices({ values }: MigrationInput): boolean {
+function hasDevices({ values }: MigrationInput): boolean {
   const { devices } = values;
   return typeof devices === 'string' ? devices !== '' : Array.isArray(devices) && devices.length > 0;
 }
@@ -84,11 +84,11 @@ function namesDevices({ values }: MigrationInput): boolean {
  */
 export function cutOverValues(input: MigrationInput): HelmValues {
   const devices = { devices: ignoredDevices, forceDeviceDetection: true };
-  return merge(merge(coexistenceValues(input), namesDevices(input) ? {} : devices), {
+  return merge(merge(coexistenceValues(input), hasDevices(input) ? {} : devices), {
     cni: { customConf: false, readCniConf: cniChainPath },
     policyEnforcementMode: 'default',
     policyAuditMode: false,
-    extraConfig: { [staleEndpointCleanUp]: 'true', [rulesFirst]: 'true' },
+    extraConfig: { [staleEndpointCleanupKey]: 'true', [prependRulesKey]: 'true' },
     operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
   });
 }
@@ -116,8 +116,8 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
     'write-cni-conf-when-ready': null,
     'enable-policy': input.policyMode === 'off' ? 'never' : 'default',
     'policy-audit-mode': String(input.policyMode === 'audit'),
-    [staleEndpointCleanUp]: 'false',
-    [rulesFirst]: String(input.policyMode === 'off'),
+    [staleEndpointCleanupKey]: 'false',
+    [prependRulesKey]: String(input.policyMode === 'off'),
     'enable-host-legacy-routing': 'true',
     'unmanaged-pod-watcher-interval': '0',
   };
@@ -132,7 +132,7 @@ export function expectedCutOverConfig(input: MigrationInput): Record<string, str
     'enable-policy': 'default',
     'policy-audit-mode': 'false',
     // Without `force-device-detection`, agents would use no device at all.
-    ...(!namesDevices(input) && { devices: ignoredDevices.join(' '), 'force-device-detection': 'true' }),
+    ...(!hasDevices(input) && { devices: ignoredDevices.join(' '), 'force-device-detection': 'true' }),
   };
 }
 
@@ -147,31 +147,31 @@ export const flippedNodeConfig: Readonly<Record<string, string>> = {
 
 /** Returns the paths of input values that conflict with values of the migration. An input with conflicts is refused. */
 export function conflictingValues(input: MigrationInput): string[] {
-  const { extraVolumes, extraVolumeMounts, ...ours } = coexistenceValues({ ...input, values: {} });
-  return conflicts(input.values, ours, '');
+  const { extraVolumes, extraVolumeMounts, ...requiredValues } = coexistenceValues({ ...input, values: {} });
+  return conflicts(input.values, requiredValues, '');
 }
 
-function conflicts(given: HelmValues, ours: HelmValues, path: string): string[] {
+function conflicts(given: HelmValues, required: HelmValues, path: string): string[] {
   return Object.entries(given).flatMap(([key, value]) => {
-    const wanted = ours[key];
-    const where = `${path}${key}`;
-    if (wanted === undefined) return [];
-    if (isObject(value) && isObject(wanted)) return conflicts(value, wanted, `${where}.`);
-    return JSON.stringify(value) === JSON.stringify(wanted) ? [] : [where];
+    const requiredValue = required[key];
+    const keyPath = `${path}${key}`;
+    if (requiredValue === undefined) return [];
+    if (isObject(value) && isObject(requiredValue)) return conflicts(value, requiredValue, `${keyPath}.`);
+    return JSON.stringify(value) === JSON.stringify(requiredValue) ? [] : [keyPath];
   });
 }
 
 /** Merges two sets of values recursively. Fields of `over` take precedence. */
-export function merge(under: HelmValues, over: HelmValues): HelmValues {
-  const merged: HelmValues = { ...under };
-  for (const [key, value] of Object.entries(over)) {
-    const below = merged[key];
-    merged[key] = isObject(below) && isObject(value) ? merge(below, value) : value;
+export function merge(base: HelmValues, overrides: HelmValues): HelmValues {
+  const merged: HelmValues = { ...base };
+  for (const [key, value] of Object.entries(overrides)) {
+    const current = merged[key];
+    merged[key] = isObject(current) && isObject(value) ? merge(current, value) : value;
   }
   return merged;
 }
 
-function list(value: Json | undefined): Json[] {
+function asList(value: Json | undefined): Json[] {
   return Array.isArray(value) ? value : [];
 }
 

@@ -10,7 +10,7 @@ const maxProblems = 20;
 const maxPath = 200;
 
 /** Names with a special meaning in JavaScript. */
-const ownNames: readonly string[] = ['__proto__', 'constructor', 'prototype'];
+const reservedKeys: readonly string[] = ['__proto__', 'constructor', 'prototype'];
 
 /**
  * Returns the problems of untrusted data, before it is parsed: exceeded limits, reserved names, and secrets. Problems
@@ -18,27 +18,27 @@ const ownNames: readonly string[] = ['__proto__', 'constructor', 'prototype'];
  */
 export function untrustedProblems(value: unknown): string[] {
   const problems: string[] = [];
-  const open: { value: unknown; path: string; depth: number }[] = [{ value, path: '', depth: 0 }];
+  const pending: { value: unknown; path: string; depth: number }[] = [{ value, path: '', depth: 0 }];
   let entries = 0;
   let characters = 0;
-  const tell = (path: string, problem: string): void => {
+  const addProblem = (path: string, problem: string): void => {
     if (problems.length < maxProblems) problems.push(`${path.slice(0, maxPath) || 'the input'}: ${problem}`);
   };
-  for (let next = open.pop(); next !== undefined; next = open.pop()) {
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { path, depth } = next;
     if (typeof next.value === 'string') {
       characters += next.value.length;
-      if (isSecret(path, next.value)) tell(path, secretAdvice);
+      if (isSecret(path, next.value)) addProblem(path, secretAdvice);
     }
-    const inside = entriesOf(next.value);
-    if (inside === undefined) continue;
+    const children = entriesOf(next.value);
+    if (children === undefined) continue;
     if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
-    for (const [key, below] of inside) {
+    for (const [key, child] of children) {
       entries++;
       characters += key.length;
-      const where = path === '' ? key : `${path}.${key}`;
-      if (ownNames.includes(key)) tell(where, 'is no name');
-      if (entries <= maxEntries) open.push({ value: below, path: where, depth: depth + 1 });
+      const childPath = path === '' ? key : `${path}.${key}`;
+      if (reservedKeys.includes(key)) addProblem(childPath, 'is no name');
+      if (entries <= maxEntries) pending.push({ value: child, path: childPath, depth: depth + 1 });
     }
     if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
   }

@@ -5,7 +5,7 @@ import { ledgerSchema } from './ledger-options.ts';
 import { checkNames } from './preflight.ts';
 import { untrustedProblems } from './input-limits.ts';
 import { windowSchema } from './maintenance-windows.ts';
-import { problemsOf } from './problems.ts';
+import { formatProblems } from './problems.ts';
 
 /** A name that Kubernetes and kubeconfig files allow, without anything that could be read as a path or an option. */
 const contextName = z
@@ -246,5 +246,5 @@ export function parseInput(raw: unknown): { input: MigrationInput } | { problems
   if (problems.length > 0) return { problems };
   const result = inputSchema.safeParse(raw);
   if (result.success) return { input: result.data };
-  return { problems: problemsOf(result.error, 'the input') };
+  return { problems: formatProblems(result.error, 'the input') };
 }

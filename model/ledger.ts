@@ -126,24 +126,24 @@ export function percentile(counts: readonly number[], share: number): number {
 }
 
 /** Sums all pages by class. */
-export function totalsOf(pages: readonly LedgerPage[]): ClassTotals[] {
+export function computeTotals(pages: readonly LedgerPage[]): ClassTotals[] {
   const sums = new Map<string, ClassTotals>();
-  const sumOf = ({ kind, from, to = '' }: PathClass): ClassTotals => {
+  const getTotals = ({ kind, from, to = '' }: PathClass): ClassTotals => {
     const key = classKey({ kind, from, to });
-    const known = sums.get(key);
-    if (known !== undefined) return known;
+    const existing = sums.get(key);
+    if (existing !== undefined) return existing;
     const empty = { kind, from, to, sent: 0, lost: 0, lostMs: 0, resets: 0, translated: 0, counts: [] };
     sums.set(key, empty);
     return empty;
   };
   for (const { records, latency } of pages) {
     for (const record of records) {
-      const sum = sumOf(record);
+      const sum = getTotals(record);
       sum.sent += record.sent;
       for (const field of ['lost', 'lostMs', 'resets', 'translated'] as const) sum[field] += record[field] ?? 0;
     }
     for (const line of latency) {
-      const sum = sumOf(line);
+      const sum = getTotals(line);
       sum.counts = line.counts.map((count, index) => count + (sum.counts[index] ?? 0));
     }
   }
@@ -151,7 +151,7 @@ export function totalsOf(pages: readonly LedgerPage[]): ClassTotals[] {
 }
 
 /** Returns the part of every class's longest gap that lies after `sinceMs`, in ms. */
-export function longestSince(pages: readonly LedgerPage[], sinceMs: number): Map<string, number> {
+export function longestGapsSince(pages: readonly LedgerPage[], sinceMs: number): Map<string, number> {
   const longest = new Map<string, number>();
   for (const record of pages.flatMap(({ records }) => records)) {
     const key = classKey(record);
@@ -164,7 +164,7 @@ export function longestSince(pages: readonly LedgerPage[], sinceMs: number): Map
 }
 
 /** Totals of a class before its first sample. */
-const nothing: Omit<ClassTotals, keyof PathClass> = {
+const zeroTotals: Omit<ClassTotals, keyof PathClass> = {
   sent: 0,
   lost: 0,
   lostMs: 0,
@@ -175,37 +175,37 @@ const nothing: Omit<ClassTotals, keyof PathClass> = {
 
 /**
  * Computes the lines of one stage.
- * @param begin totals at the start of the stage; undefined for the first stage.
+ * @param start totals at the start of the stage; undefined for the first stage.
  * @param baseline lines of the stage "before", whose share of losses the migration did not cause.
  */
-export function rowsOf(
+export function buildLedgerRows(
   pages: readonly LedgerPage[],
-  begin: Snapshot | undefined,
+  start: Snapshot | undefined,
   baseline: readonly LedgerRow[]
 ): LedgerRow[] {
-  const before = new Map((begin?.totals ?? []).map((totals) => [classKey(totals), totals]));
-  const longest = longestSince(pages, begin?.atMs ?? 0);
-  return totalsOf(pages)
+  const before = new Map((start?.totals ?? []).map((totals) => [classKey(totals), totals]));
+  const longest = longestGapsSince(pages, start?.atMs ?? 0);
+  return computeTotals(pages)
     .map((now): LedgerRow => {
-      const then = before.get(classKey(now)) ?? nothing;
-      const counts = now.counts.map((count, index) => count - (then.counts[index] ?? 0));
-      const sent = now.sent - then.sent;
-      const lostMs = now.lostMs - then.lostMs;
-      const usual = baseline.filter(({ kind }) => kind === now.kind);
-      const usualSent = usual.reduce((sum, row) => sum + row.sent, 0);
-      const usualLost = usual.reduce((sum, row) => sum + row.lostMs, 0);
-      const expected = usualSent === 0 ? 0 : (usualLost / usualSent) * sent;
+      const earlier = before.get(classKey(now)) ?? zeroTotals;
+      const counts = now.counts.map((count, index) => count - (earlier.counts[index] ?? 0));
+      const sent = now.sent - earlier.sent;
+      const lostMs = now.lostMs - earlier.lostMs;
+      const baselineRows = baseline.filter(({ kind }) => kind === now.kind);
+      const baselineSent = baselineRows.reduce((sum, row) => sum + row.sent, 0);
+      const baselineLostMs = baselineRows.reduce((sum, row) => sum + row.lostMs, 0);
+      const expected = baselineSent === 0 ? 0 : (baselineLostMs / baselineSent) * sent;
       return {
         kind: now.kind,
         from: now.from,
         to: now.to ?? '',
         sent,
-        lost: now.lost - then.lost,
+        lost: now.lost - earlier.lost,
         lostMs,
         beyondBaselineMs: Math.max(0, Math.round(lostMs - expected)),
         longestMs: longest.get(classKey(now)) ?? 0,
-        resets: now.resets - then.resets,
-        translated: now.translated - then.translated,
+        resets: now.resets - earlier.resets,
+        translated: now.translated - earlier.translated,
         p50Ms: round(percentile(counts, 0.5)),
         p99Ms: round(percentile(counts, 0.99)),
       };

@@ -49,7 +49,7 @@ export type MaintenanceWindow = z.output<typeof windowSchema>;
  * Returns the milliseconds until a window is open: 0 inside a window, or without windows. Checks every minute in local
  * time, so that the result is right on days when clocks change.
  */
-export function untilOpen(windows: readonly MaintenanceWindow[], now: Date): number {
+export function msUntilOpen(windows: readonly MaintenanceWindow[], now: Date): number {
   if (windows.length === 0 || windows.some((window) => isOpen(window, now))) return 0;
   const nextMinute = Math.floor(now.getTime() / minuteMs + 1) * minuteMs;
   for (let minutes = 0; minutes <= searchMinutes; minutes++) {
@@ -61,7 +61,7 @@ export function untilOpen(windows: readonly MaintenanceWindow[], now: Date): num
 }
 
 function isOpen({ days, start, end, timeZone }: MaintenanceWindow, moment: Date): boolean {
-  const { day, time } = local(moment, timeZone);
+  const { day, time } = toLocalTime(moment, timeZone);
   const today = days.some((name) => name === weekdays[day]);
   if (start < end) return today && time >= start && time < end;
   // The window spans midnight, or a whole day when both times are equal: the morning belongs to the previous day.
@@ -69,21 +69,21 @@ function isOpen({ days, start, end, timeZone }: MaintenanceWindow, moment: Date)
   return (today && time >= start) || (yesterday && time < end);
 }
 
-const formats = new Map<string, Intl.DateTimeFormat>();
+const formatters = new Map<string, Intl.DateTimeFormat>();
 
-function local(moment: Date, timeZone: string): { day: number; time: string } {
-  let format = formats.get(timeZone);
-  if (format === undefined) {
-    format = new Intl.DateTimeFormat('en-GB', {
+function toLocalTime(moment: Date, timeZone: string): { day: number; time: string } {
+  let formatter = formatters.get(timeZone);
+  if (formatter === undefined) {
+    formatter = new Intl.DateTimeFormat('en-GB', {
       timeZone,
       weekday: 'short',
       hour: '2-digit',
       minute: '2-digit',
       hourCycle: 'h23',
     });
-    formats.set(timeZone, format);
+    formatters.set(timeZone, formatter);
   }
-  const parts = new Map(format.formatToParts(moment).map(({ type, value }) => [type, value]));
+  const parts = new Map(formatter.formatToParts(moment).map(({ type, value }) => [type, value]));
   const day = weekdays.findIndex((name) => name === parts.get('weekday')?.toLowerCase());
   return { day, time: `${parts.get('hour')}:${parts.get('minute')}` };
 }

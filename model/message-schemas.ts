@@ -1,24 +1,24 @@
 import { z } from 'zod';
 import { isMalformed } from './malformed-payload.ts';
 import { maxWaveSize } from './input.ts';
-import { problemsOf } from './problems.ts';
+import { formatProblems } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
-const name = z.string().min(1).max(253);
+const nameSchema = z.string().min(1).max(253);
 
 /** Fields for the sender of a message and the reason, for the record. */
-export const sender = {
+export const senderFields = {
   /** @default unnamed */
-  by: name.optional(),
+  by: nameSchema.optional(),
   /** Alias of `by`. */
-  approver: name.optional(),
+  approver: nameSchema.optional(),
   /** @default none */
   reason: z.string().max(500).optional(),
 };
 
 /** Subjects of a message; exactly one must be given. */
-const subject = {
-  node: name.optional(),
+const subjectFields = {
+  node: nameSchema.optional(),
   /** Number of the wave, from 1. */
   wave: z.int().min(1).optional(),
   plan: z.literal(true).optional(),
@@ -26,48 +26,48 @@ const subject = {
   cleanup: z.literal(true).optional(),
 };
 
-const oneSubject = z
-  .strictObject({ ...subject, ...sender })
-  .refine((message) => Object.keys(subject).filter((key) => key in message).length === 1, {
+const subjectMessageSchema = z
+  .strictObject({ ...subjectFields, ...senderFields })
+  .refine((message) => Object.keys(subjectFields).filter((key) => key in message).length === 1, {
     message: 'must name exactly one of "node", "wave", "plan": true and "cleanup": true',
   });
 
-const oneNode = z.strictObject({ node: name, ...sender });
+const nodeMessageSchema = z.strictObject({ node: nameSchema, ...senderFields });
 
 /** Schema of each message. */
 export const messageSchemas = {
   /** Approves a node, a wave, the plan or the cleanup. A node or wave may be approved in advance. */
-  approve: oneSubject,
+  approve: subjectMessageSchema,
   /**
    * Rejects: a node, or the nodes of the current wave, are skipped; rejecting the plan or the cleanup ends the
    * migration.
    */
-  reject: oneSubject,
+  reject: subjectMessageSchema,
   /** Starts nothing new. Nodes in progress are finished. */
-  pause: z.strictObject(sender),
-  resume: z.strictObject(sender),
+  pause: z.strictObject(senderFields),
+  resume: z.strictObject(senderFields),
   /** Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. */
-  skip: oneNode,
+  skip: nodeMessageSchema,
   /** Retries a node that failed, was skipped or rolled back. */
-  retry: oneNode,
+  retry: nodeMessageSchema,
   /** Rolls one node back to Canal; or all nodes, and removes Cilium from the cluster. */
   rollback: z
-    .strictObject({ node: name.optional(), all: z.literal(true).optional(), ...sender })
+    .strictObject({ node: nameSchema.optional(), all: z.literal(true).optional(), ...senderFields })
     .refine((message) => (message.node === undefined) !== (message.all === undefined), {
       message: 'must name either "node" or "all": true',
     }),
   /**
    * Ends the migration. Nodes in progress are restored; migrated nodes stay migrated. A new run continues from there.
    */
-  abort: z.strictObject(sender),
+  abort: z.strictObject(senderFields),
   /** Changes the number of nodes per wave, from the next wave on. */
-  setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(maxWaveSize), ...sender }),
+  setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(maxWaveSize), ...senderFields }),
   /**
    * Deletes a pod, within its own grace period, that an eviction cannot move: without consent, or blocked by a budget.
    */
   forcePod: z.strictObject({
     pod: z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name'),
-    ...sender,
+    ...senderFields,
   }),
 } as const;
 
@@ -88,19 +88,19 @@ export function parseMessage<Name extends MessageName>(
   messageName: Name,
   raw: unknown
 ): { message: Messages[Name] } | { problem: string } {
-  return readMessage<Messages[Name]>(messageSchemas[messageName], raw);
+  return parseWithSchema<Messages[Name]>(messageSchemas[messageName], raw);
 }
 
 /**
  * Parses received data as a message with a schema.
  * @returns the message, or the problem in one line.
  */
-export function readMessage<Message>(schema: z.ZodType, raw: unknown): { message: Message } | { problem: string } {
+export function parseWithSchema<Message>(schema: z.ZodType, raw: unknown): { message: Message } | { problem: string } {
   if (isMalformed(raw)) return { problem: 'it is not valid JSON' };
   const [problem] = untrustedProblems(raw);
   if (problem !== undefined) return { problem };
   // Messages whose only fields are about their sender may have no payload.
   const result = schema.safeParse(raw ?? {});
   if (result.success) return { message: result.data as Message };
-  return { problem: problemsOf(result.error, 'it').join('; ') };
+  return { problem: formatProblems(result.error, 'it').join('; ') };
 }

@@ -12,17 +12,17 @@ export type Range = readonly [first: number, last: number];
 
 /** True when the CIDR contains the address. False for addresses of another family, and for undefined. */
 export function contains(cidr: string, address: string | undefined): boolean {
-  const range = rangeOf(cidr);
-  const point = address === undefined ? undefined : rangeOf(address);
+  const range = parseRange(cidr);
+  const point = address === undefined ? undefined : parseRange(address);
   return range !== undefined && point !== undefined && range[0] <= point[0] && point[1] <= range[1];
 }
 
 /** Returns the networks that overlap with the CIDR. IPv6 networks never do. */
 export function overlapping(cidr: string, networks: readonly NamedNetwork[]): NamedNetwork[] {
-  const range = rangeOf(cidr);
+  const range = parseRange(cidr);
   if (range === undefined) return [];
   return networks.filter((network) => {
-    const other = rangeOf(network.cidr);
+    const other = parseRange(network.cidr);
     return other !== undefined && range[0] <= other[1] && other[0] <= range[1];
   });
 }
@@ -34,7 +34,7 @@ export function blockCount(cidr: string, maskSize: number): number {
 }
 
 /** Parses an IPv4 CIDR or address as a range; undefined for anything else. */
-export function rangeOf(text: string): Range | undefined {
+export function parseRange(text: string): Range | undefined {
   const [address = '', prefix = '32'] = text.split('/');
   if (!ipaddr.IPv4.isValidFourPartDecimal(address) || !/^\d+$/.test(prefix) || Number(prefix) > 32) return undefined;
   const size = 2 ** (32 - Number(prefix));

@@ -1,43 +1,43 @@
 import { isMigrated, type NodeFacts } from './nodes.ts';
 
 /** Number of parts into which the nodes are divided, by their names. */
-const buckets = 128;
+const bucketCount = 128;
 
 /** Number of characters in the digest of one part. */
-const width = 8;
+const bucketHexDigits = 8;
 
 /**
  * Returns a digest of the nodes' state, whose length does not depend on their number. A comparison of two digests shows
  * in which parts a node has changed. It keeps the history of a large cluster's migration short: the workflow reads all
  * nodes before every wave, and receives only those that differ from its expectation.
  */
-export function digestOf(nodes: readonly NodeFacts[]): string {
-  const sums = new Uint32Array(buckets);
+export function computeDigest(nodes: readonly NodeFacts[]): string {
+  const sums = new Uint32Array(bucketCount);
   // A sum, so that the order of the nodes does not matter.
   for (const node of nodes) {
     const index = bucketOf(node.name);
-    sums[index] = ((sums[index] ?? 0) + hash(textOf(node))) >>> 0;
+    sums[index] = ((sums[index] ?? 0) + hash(serializeFacts(node))) >>> 0;
   }
-  return Array.from(sums, (sum) => sum.toString(16).padStart(width, '0')).join('');
+  return Array.from(sums, (sum) => sum.toString(16).padStart(bucketHexDigits, '0')).join('');
 }
 
 /** Returns the numbers of the parts in which two digests differ. */
-export function differences(one: string, other: string): number[] {
-  return Array.from({ length: buckets }, (_, index) => index).filter(
-    (index) => partOf(one, index) !== partOf(other, index)
+export function differingBuckets(digest: string, other: string): number[] {
+  return Array.from({ length: bucketCount }, (_, index) => index).filter(
+    (index) => bucketDigest(digest, index) !== bucketDigest(other, index)
   );
 }
 
 /** Returns the number of the part that contains a node. */
 export function bucketOf(name: string): number {
-  return hash(name) % buckets;
+  return hash(name) % bucketCount;
 }
 
-function partOf(digest: string, index: number): string {
-  return digest.slice(index * width, (index + 1) * width);
+function bucketDigest(digest: string, index: number): string {
+  return digest.slice(index * bucketHexDigits, (index + 1) * bucketHexDigits);
 }
 
-function textOf(node: NodeFacts): string {
+function serializeFacts(node: NodeFacts): string {
   const { name, controlPlane, ready, hostsWorker, flipped, cordonedByUs } = node;
   return [name, controlPlane, ready, hostsWorker, flipped, cordonedByUs, isMigrated(node)].join('\n');
 }

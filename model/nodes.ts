@@ -30,7 +30,7 @@ export interface NodesSeen {
 }
 
 /** Groups nodes that differ only in their names. */
-export function grouped(nodes: readonly NodeFacts[]): NodeGroup[] {
+export function groupNodes(nodes: readonly NodeFacts[]): NodeGroup[] {
   const groups = new Map<string, NodeGroup>();
   for (const { name, ...facts } of nodes) {
     const key = JSON.stringify(facts);
@@ -42,7 +42,7 @@ export function grouped(nodes: readonly NodeFacts[]): NodeGroup[] {
 }
 
 /** Returns the single nodes of the groups, ordered by name. */
-export function ungrouped(groups: readonly NodeGroup[]): NodeFacts[] {
+export function expandGroups(groups: readonly NodeGroup[]): NodeFacts[] {
   return groups.flatMap(({ names, ...facts }) => names.map((name) => ({ name, ...facts }))).sort(byName);
 }
 

@@ -67,14 +67,14 @@ export interface PlanDetails {
 }
 
 /** Seconds per node in addition to its pods' grace periods, used without a measurement: the slower nodes of the lab. */
-const usualNodeSeconds = 40;
+const defaultNodeSeconds = 40;
 
 /** Seconds in the lab for coexistence and cleanup together, and per node for the cutover. */
-const usualClusterSeconds = 120;
-const usualCutOverSeconds = 15;
+const defaultClusterSeconds = 120;
+const defaultCutoverSeconds = 15;
 
 /** Computes the plan. */
-export function makePlan(
+export function buildPlan(
   canal: NonNullable<ClusterFacts['canal']>,
   nodes: readonly NodeFacts[],
   input: MigrationInput,
@@ -83,16 +83,16 @@ export function makePlan(
   preflight: readonly CheckOutcome[]
 ): Plan {
   const migrated = nodes.filter(isMigrated);
-  const left = nodes.filter((node) => !isMigrated(node));
+  const remaining = nodes.filter((node) => !isMigrated(node));
   const rules = { size: input.waves.size, canary: input.waves.canary, proven: migrated.length > 0 };
   const waves = allWaves(
-    left.filter((node) => node.ready),
+    remaining.filter((node) => node.ready),
     rules
   );
   return {
     waves,
     migrated: migrated.map((node) => node.name),
-    setAside: left.filter((node) => !node.ready).map((node) => node.name),
+    setAside: remaining.filter((node) => !node.ready).map((node) => node.name),
     source: canal,
     target: {
       chart: input.chart,
@@ -116,25 +116,25 @@ export function estimate(
   input: MigrationInput,
   done: readonly { seconds?: number }[]
 ): Estimate {
-  const times = done.flatMap(({ seconds }) => seconds ?? []);
-  const measured = times.reduce((sum, seconds) => sum + seconds, 0) / times.length;
+  const durations = done.flatMap(({ seconds }) => seconds ?? []);
+  const meanSeconds = durations.reduce((sum, seconds) => sum + seconds, 0) / durations.length;
   const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
   const graceOf = (node: string): number => graces.get(node) ?? 0;
   // Measured durations already include grace periods.
-  const perNode = times.length === 0 ? usualNodeSeconds : measured;
-  const ofWave = (wave: Wave): number =>
-    Math.max(...wave.nodes.map((node) => perNode + (times.length === 0 ? graceOf(node) : 0)));
+  const perNode = durations.length === 0 ? defaultNodeSeconds : meanSeconds;
+  const waveSeconds = (wave: Wave): number =>
+    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? graceOf(node) : 0)));
   const soaks = Math.max(0, waves.length - 1) * input.waves.soakSeconds;
-  const count = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
-  const rest = usualClusterSeconds + count * usualCutOverSeconds + input.ledger.afterSeconds;
+  const nodeCount = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
+  const overheadSeconds = defaultClusterSeconds + nodeCount * defaultCutoverSeconds + input.ledger.afterSeconds;
   const baseline = done.length === 0 ? input.ledger.baselineSeconds : 0;
   return {
-    seconds: Math.round(waves.reduce((sum, wave) => sum + ofWave(wave), 0) + soaks + rest + baseline),
+    seconds: Math.round(waves.reduce((sum, wave) => sum + waveSeconds(wave), 0) + soaks + overheadSeconds + baseline),
     nodeSeconds: Math.round(perNode),
     basis:
-      times.length === 0
+      durations.length === 0
         ? 'nodes of the lab; grace periods as the pods have them'
-        : `${times.length} ${times.length === 1 ? 'node that was' : 'nodes that were'} migrated in this run`,
+        : `${durations.length} ${durations.length === 1 ? 'node that was' : 'nodes that were'} migrated in this run`,
   };
 }
 
@@ -143,7 +143,7 @@ export function estimate(
  * only.
  */
 export function valueChanges(from: HelmValues, to: HelmValues): string[] {
-  const [before, after] = [flat(from), flat(to)];
+  const [before, after] = [flatten(from), flatten(to)];
   const paths = [...new Set([...before.keys(), ...after.keys()])].sort();
   return paths.flatMap((path) => {
     const [old, now] = [before.get(path), after.get(path)];
@@ -154,13 +154,13 @@ export function valueChanges(from: HelmValues, to: HelmValues): string[] {
 }
 
 /** Returns the values by path; a list is a single value. */
-function flat(values: HelmValues, path = ''): Map<string, string> {
-  const found = new Map<string, string>();
+function flatten(values: HelmValues, path = ''): Map<string, string> {
+  const flattened = new Map<string, string>();
   for (const [key, value] of Object.entries(values)) {
-    const where = path === '' ? key : `${path}.${key}`;
+    const keyPath = path === '' ? key : `${path}.${key}`;
     if (isObject(value) && Object.keys(value).length > 0) {
-      for (const [below, text] of flat(value, where)) found.set(below, text);
-    } else found.set(where, JSON.stringify(value));
+      for (const [childPath, text] of flatten(value, keyPath)) flattened.set(childPath, text);
+    } else flattened.set(keyPath, JSON.stringify(value));
   }
-  return found;
+  return flattened;
 }

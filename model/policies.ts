@@ -23,31 +23,31 @@ export interface PolicyReport {
   flows: number;
   /** Number of policies with the same verdict for every flow. */
   equal: number;
-  /** Other policies, and those with translated objects. At most {@link maxTold}. */
+  /** Other policies, and those with translated objects. At most {@link maxListed}. */
   policies: PolicyVerdict[];
   /** Number of policies left out of `policies`. */
   more: number;
 }
 
 /** Maximum number of policies listed one by one: a report is part of a workflow's history. */
-const maxTold = 100;
+const maxListed = 100;
 
 /** Summarizes verdicts. */
-export function policyReport(
+export function buildPolicyReport(
   counts: Record<string, number>,
   flows: number,
   verdicts: readonly PolicyVerdict[]
 ): PolicyReport {
   const rank = { different: 0, 'equal-if': 1, equal: 2 };
-  const told = verdicts
+  const listed = verdicts
     .filter(({ verdict, objects }) => verdict !== 'equal' || objects.length > 0)
     .sort((a, b) => rank[a.verdict] - rank[b.verdict]);
   return {
     counts,
     flows,
     equal: verdicts.filter(({ verdict }) => verdict === 'equal').length,
-    policies: told.slice(0, maxTold),
-    more: Math.max(0, told.length - maxTold),
+    policies: listed.slice(0, maxListed),
+    more: Math.max(0, listed.length - maxListed),
   };
 }
 

@@ -79,7 +79,7 @@ export function withWaivers(outcomes: readonly CheckOutcome[], waivers: readonly
 }
 
 /** Returns the outcomes that block a migration. */
-export function blockers(outcomes: readonly CheckOutcome[]): CheckOutcome[] {
+export function blockingOutcomes(outcomes: readonly CheckOutcome[]): CheckOutcome[] {
   return outcomes.filter(({ verdict, waived }) => verdict === 'block' && waived === undefined);
 }
 
@@ -87,17 +87,17 @@ export function blockers(outcomes: readonly CheckOutcome[]): CheckOutcome[] {
 export function preflightFailure(
   outcomes: readonly CheckOutcome[]
 ): { type: FailureType; message: string } | undefined {
-  const found = blockers(outcomes);
-  if (found.length === 0) return undefined;
-  const lines = found.flatMap(({ check, evidence, fix }) => [
+  const blocking = blockingOutcomes(outcomes);
+  if (blocking.length === 0) return undefined;
+  const lines = blocking.flatMap(({ check, evidence, fix }) => [
     `${check}: ${evidence.slice(0, 5).join('; ')}`,
     ...(fix === undefined ? [] : [`  ${fix}`]),
   ]);
-  const names = found.map(({ check }) => `{"check": "${check}", "reason": "…"}`).join(', ');
+  const names = blocking.map(({ check }) => `{"check": "${check}", "reason": "…"}`).join(', ');
   return {
     type: 'PreflightBlocked',
     message:
-      `${found.length} of ${outcomes.length} checks block the migration; nothing was changed.\n${lines.join('\n')}\n` +
+      `${blocking.length} of ${outcomes.length} checks block the migration; nothing was changed.\n${lines.join('\n')}\n` +
       `Where you know better, start with "waivers": [${names}]`,
   };
 }

@@ -8,7 +8,7 @@ const secretNames =
   /(^|[-_.])(password|passwd|token|bearer|credentials?)$|(api|access|secret|private|encryption)[-_]?key$|(Password|Token)$/i;
 
 /** Formats of secrets, in a field of any name. */
-const secretTexts: readonly RegExp[] = [
+const secretPatterns: readonly RegExp[] = [
   /-----BEGIN [A-Z ]*PRIVATE KEY-----/,
   // The last of these words in base64, in each of its three alignments.
   /UFJJVkFURSBLRV|BSSVZBVEUgS0VZ|QUklWQVRFIEtFW/,
@@ -24,5 +24,5 @@ const secretTexts: readonly RegExp[] = [
  */
 export function isSecret(path: string, text: string): boolean {
   const name = path.split('.').at(-1) ?? '';
-  return (text !== '' && secretNames.test(name)) || secretTexts.some((looks) => looks.test(text));
+  return (text !== '' && secretNames.test(name)) || secretPatterns.some((pattern) => pattern.test(text));
 }

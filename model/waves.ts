@@ -28,15 +28,15 @@ export interface WaveRules {
  * time (so that etcd keeps its quorum), and last the node that runs the worker. Undefined when no node is left.
  */
 export function nextWave(left: readonly Candidate[], rules: WaveRules): Wave | undefined {
-  return waveOf(ranked(left), rules);
+  return chooseWave(sortByRank(left), rules);
 }
 
 /** Returns all remaining waves, if nothing changes. */
 export function allWaves(left: readonly Candidate[], rules: WaveRules): Wave[] {
   const waves: Wave[] = [];
-  let remaining = ranked(left);
+  let remaining = sortByRank(left);
   for (;;) {
-    const wave = waveOf(remaining, { ...rules, proven: rules.proven || waves.length > 0 });
+    const wave = chooseWave(remaining, { ...rules, proven: rules.proven || waves.length > 0 });
     if (wave === undefined) return waves;
     waves.push(wave);
     // Except for a requested canary, the nodes of a wave are the first of the remaining ones.
@@ -46,11 +46,11 @@ export function allWaves(left: readonly Candidate[], rules: WaveRules): Wave[] {
 }
 
 /** Returns the next wave of the ordered nodes. */
-function waveOf(order: readonly Candidate[], { size, canary, proven }: WaveRules): Wave | undefined {
+function chooseWave(order: readonly Candidate[], { size, canary, proven }: WaveRules): Wave | undefined {
   const [first] = order;
   if (first === undefined) return undefined;
-  const chosen = proven ? undefined : order.find((node) => node.name === canary);
-  if (chosen !== undefined) return { nodes: [chosen.name], reason: 'canary, as asked for' };
+  const requestedCanary = proven ? undefined : order.find((node) => node.name === canary);
+  if (requestedCanary !== undefined) return { nodes: [requestedCanary.name], reason: 'canary, as asked for' };
   if (!proven) return { nodes: [first.name], reason: 'canary' };
   if (first.hostsWorker) return { nodes: [first.name], reason: 'runs the worker: last' };
   if (first.controlPlane) return { nodes: [first.name], reason: 'control plane: after the workers, one at a time' };
@@ -59,7 +59,7 @@ function waveOf(order: readonly Candidate[], { size, canary, proven }: WaveRules
 }
 
 /** Sorts: workers, control planes, the node that runs the worker; each by name. */
-function ranked(left: readonly Candidate[]): Candidate[] {
+function sortByRank(left: readonly Candidate[]): Candidate[] {
   return [...left].sort((a, b) => rank(a) - rank(b) || byName(a, b));
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { parse } from 'yaml';
-import { problemsOf } from '../model/problems.ts';
+import { formatProblems } from '../model/problems.ts';
 
 /** Encryption keys for payloads: new payloads use `current`, old ones the key with which they were encrypted. */
 export interface EncryptionKeys {
@@ -44,7 +44,7 @@ export async function readKeys(file: string): Promise<EncryptionKeys> {
     throw new Error(`the file of keys ${file} is no YAML`);
   }
   const result = keysSchema.safeParse(raw);
-  if (!result.success) throw new Error(`the file of keys ${file}: ${problemsOf(result.error, 'it').join('; ')}`);
+  if (!result.success) throw new Error(`the file of keys ${file}: ${formatProblems(result.error, 'it').join('; ')}`);
   const keys = new Map(Object.entries(result.data.keys).map(([id, key]) => [id, Buffer.from(key, 'base64')]));
   for (const [id, key] of keys) {
     if (key.length !== keyBytes)

@@ -9,7 +9,7 @@ import {
   type ConnectionOptions,
   type KubeconfigContext,
 } from '../activities/kubernetes/connection.ts';
-import { problemsOf } from '../model/problems.ts';
+import { formatProblems } from '../model/problems.ts';
 
 const clusterSchema = z.union([
   z.strictObject({
@@ -60,7 +60,7 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
     });
   }
   const result = settingsSchema.safeParse(raw);
-  if (!result.success) throw new Error(`${file}: ${problemsOf(result.error, 'the file').join('; ')}`);
+  if (!result.success) throw new Error(`${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
   const clusters = new Map<string, KubeconfigContext>();
   for (const [name, cluster] of Object.entries(result.data.clusters)) {
     clusters.set(

@@ -1,4 +1,4 @@
-import { untilOpen, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
+import { msUntilOpen, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
 
 /** Creates the activity on maintenance windows. */
 export function createWindowActivities() {
@@ -8,6 +8,6 @@ export function createWindowActivities() {
      * rules come with the worker's runtime: the recorded answer stays valid when another runtime replays the history.
      */
     untilWindow: ({ windows }: { windows: readonly MaintenanceWindow[] }): Promise<{ waitMs: number }> =>
-      Promise.resolve({ waitMs: untilOpen(windows, new Date()) }),
+      Promise.resolve({ waitMs: msUntilOpen(windows, new Date()) }),
   };
 }

@@ -1,6 +1,6 @@
 import { flipLabel } from '../../model/names.ts';
-import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
-import { byName, grouped, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
+import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
+import { byName, groupNodes, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
@@ -50,9 +50,9 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
       'observe the nodes',
       async ({ cluster, targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
         const nodes = await nodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode, pods);
-        if (known === undefined) return { groups: grouped(nodes) };
-        const buckets = differences(known, digestOf(nodes));
-        return { groups: grouped(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
+        if (known === undefined) return { groups: groupNodes(nodes) };
+        const buckets = differingBuckets(known, computeDigest(nodes));
+        return { groups: groupNodes(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
       }
     ),
 

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { MigrationInput } from '../../model/input.ts';
-import { policyReport, type PolicyReport } from '../../model/policies.ts';
+import { buildPolicyReport, type PolicyReport } from '../../model/policies.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
@@ -61,7 +61,7 @@ export async function compared(
   const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
   // Compares with the configuration that the migration installs, unless the input overrides it.
   const comparison = comparePolicies(facts.policies, facts.cluster, true);
-  return { comparison, report: policyReport(facts.counts, comparison.flows, comparison.verdicts) };
+  return { comparison, report: buildPolicyReport(facts.counts, comparison.flows, comparison.verdicts) };
 }
 
 function ours(object: CiliumPolicy): NamedObject {

@@ -1,7 +1,7 @@
 import { Context } from '@temporalio/activity';
 import { request } from 'undici';
 import type { LedgerPage } from '../../model/ledger.ts';
-import { breachText, breachesOf, tunnelSuspicion, type Gates } from '../../model/gates.ts';
+import { breachText, findBreaches, tunnelSuspicion, type Gates } from '../../model/gates.ts';
 import { tunnelPortOf } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeLines, summarizeList } from '../../model/summarize.ts';
@@ -65,7 +65,7 @@ export function createGateActivities(clusters: Clusters) {
       const { before } = await readMarks(connection);
       const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
       const untilMs = Math.max(Date.now(), ...pages.map(({ atMs }) => atMs));
-      const breaches = breachesOf(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
+      const breaches = findBreaches(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
       const lines = summarizeLines(breaches.map(breachText), maxTold, 'paths');
       lines.push(...silent.map((node) => `the probers on ${node} do not write their ledger any more`));
       lines.push(...(await askOutside(gates)));

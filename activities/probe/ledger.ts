@@ -2,8 +2,8 @@ import { PatchStrategy, setHeaderOptions, type V1ConfigMap } from '@kubernetes/c
 import { Context } from '@temporalio/activity';
 import {
   ledgerStages,
-  rowsOf,
-  totalsOf,
+  buildLedgerRows,
+  computeTotals,
   type LedgerPage,
   type LedgerRow,
   type LedgerStage,
@@ -60,7 +60,7 @@ export function createLedgerActivities(clusters: Clusters) {
         // Losses while services discover the probers are not caused by the network.
         if (stage === 'before') await Context.current().sleep(settleMs);
         const settled: Snapshot | undefined =
-          stage === 'before' ? { atMs: Date.now(), totals: totalsOf(await readPages(connection)) } : undefined;
+          stage === 'before' ? { atMs: Date.now(), totals: computeTotals(await readPages(connection)) } : undefined;
         heartbeat({ waitingFor: `${seconds} s of samples for the stage "${stage}" of the ledger` });
         await Context.current().sleep(seconds * 1_000);
         const pages = await readPages(connection);
@@ -69,8 +69,8 @@ export function createLedgerActivities(clusters: Clusters) {
         const mark: Mark = {
           fromMs: previous?.atMs ?? Date.now(),
           atMs: Date.now(),
-          totals: totalsOf(pages),
-          rows: rowsOf(pages, previous, marks.before?.rows ?? []),
+          totals: computeTotals(pages),
+          rows: buildLedgerRows(pages, previous, marks.before?.rows ?? []),
         };
         await writeMark(connection, stage, mark);
         return mark.rows;
@@ -82,7 +82,7 @@ export function createLedgerActivities(clusters: Clusters) {
       const connection = await clusters.connect(cluster);
       const [pages, marks] = [await readPages(connection), await readMarks(connection)];
       const stage = ledgerStages.find((one) => marks[one] === undefined) ?? 'after';
-      return rowsOf(pages, previousMark(marks, stage), marks.before?.rows ?? []);
+      return buildLedgerRows(pages, previousMark(marks, stage), marks.before?.rows ?? []);
     }),
   };
 }

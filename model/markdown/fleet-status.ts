@@ -14,6 +14,12 @@ export function fleetMarkdown(status: FleetStatus): string {
 
 function clusterRow({ cluster, canary, state, progress, failure }: FleetCluster): string {
   const nodes = progress === undefined ? '' : `${progress.migrated} of ${progress.nodes}`;
-  const more = failure?.message ?? progress?.waitingFor ?? '';
-  return tableRow([`${cluster}${canary ? ' (canary)' : ''}`, state, progress?.phase ?? '', nodes, more.slice(0, 300)]);
+  const details = failure?.message ?? progress?.waitingFor ?? '';
+  return tableRow([
+    `${cluster}${canary ? ' (canary)' : ''}`,
+    state,
+    progress?.phase ?? '',
+    nodes,
+    details.slice(0, 300),
+  ]);
 }

@@ -8,11 +8,11 @@ export function ledgerMarkdown(ledger: Ledger): string {
   const titles = stages.flatMap((stage) => [`${stage}: lost of`, 'lost ms', 'longest ms', 'p50/p99 ms']);
   const lines = tableHeader('path', ...titles);
   for (const kind of Object.keys(pathKinds) as PathKind[]) {
-    const rows = stages.map((stage) => sums.get(stage)?.find((one) => one.kind === kind));
-    if (rows.some((row) => row !== undefined)) lines.push(tableRow([kind, ...rows.flatMap(cellsOf)]));
+    const rows = stages.map((stage) => sums.get(stage)?.find((row) => row.kind === kind));
+    if (rows.some((row) => row !== undefined)) lines.push(tableRow([kind, ...rows.flatMap(rowCells)]));
   }
   const during = ledger.during ?? [];
-  const sum = (field: 'resets' | 'translated'): number => during.reduce((all, one) => all + one[field], 0);
+  const sum = (field: 'resets' | 'translated'): number => during.reduce((all, row) => all + row[field], 0);
   lines.push(
     '',
     `During the migration ${sum('resets')} long-lived connections broke, and ${sum('translated')} samples`
@@ -21,7 +21,7 @@ export function ledgerMarkdown(ledger: Ledger): string {
   return lines.join('\n');
 }
 
-function cellsOf(row: LedgerRow | undefined): (string | number)[] {
+function rowCells(row: LedgerRow | undefined): (string | number)[] {
   if (row === undefined) return ['', '', '', ''];
   return [`${row.lost} of ${row.sent}`, row.lostMs, row.longestMs, `${row.p50Ms} / ${row.p99Ms}`];
 }

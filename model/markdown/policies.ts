@@ -1,7 +1,7 @@
 import type { PolicyReport } from '../policies.ts';
 import { cell, tableHeader } from './table.ts';
 
-const words = { equal: 'the same', 'equal-if': 'the same, if', different: '**different**' };
+const verdictTexts = { equal: 'the same', 'equal-if': 'the same, if', different: '**different**' };
 
 /** Formats the policy report as Markdown. */
 export function policyMarkdown(report: PolicyReport): string {
@@ -12,8 +12,8 @@ export function policyMarkdown(report: PolicyReport): string {
   ];
   if (policies.length > 0) lines.push('', ...tableHeader('policy', 'on Cilium', 'why', 'made for it'));
   for (const { policy, verdict, conditions, reasons, objects } of policies) {
-    const why = [...conditions, ...reasons].map(cell).join('<br>');
-    lines.push(`| ${cell(policy)} | ${words[verdict]} | ${why} | ${objects.map(cell).join('<br>')} |`);
+    const reasonCell = [...conditions, ...reasons].map(cell).join('<br>');
+    lines.push(`| ${cell(policy)} | ${verdictTexts[verdict]} | ${reasonCell} | ${objects.map(cell).join('<br>')} |`);
   }
   if (more > 0) lines.push('', `And ${more} more.`);
   return lines.join('\n');

@@ -5,7 +5,7 @@ export function preflightMarkdown(outcomes: readonly CheckOutcome[]): string {
   const passed = outcomes.filter(({ verdict }) => verdict === 'pass');
   const lines: string[] = [];
   for (const verdict of ['block', 'warn'] as const) {
-    for (const { check, evidence, fix, waived } of outcomes.filter((one) => one.verdict === verdict)) {
+    for (const { check, evidence, fix, waived } of outcomes.filter((outcome) => outcome.verdict === verdict)) {
       lines.push(`- **${waived === undefined ? verdict : 'waived'} ${check}**: ${evidence.join('; ')}`);
       if (waived !== undefined) lines.push(`  - waived: ${waived}`);
       else if (fix !== undefined) lines.push(`  - ${fix}`);

@@ -1,6 +1,6 @@
 import type { V1Node } from '@kubernetes/client-node';
-import { bucketOf, digestOf } from '../../model/node-digest.ts';
-import { ungrouped, type NodeFacts } from '../../model/nodes.ts';
+import { bucketOf, computeDigest } from '../../model/node-digest.ts';
+import { expandGroups, type NodeFacts } from '../../model/nodes.ts';
 import { activitiesOf } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
@@ -57,7 +57,7 @@ it('tells of all nodes, or only of those that are not as the caller knows them',
     await lab().kubectl(...patch, JSON.stringify({ status }));
   }
   const request = { cluster: lab().layout.context, targetPodCidr: '10.245.0.0/16' };
-  const all = ungrouped((await observeNodes(request)).groups);
+  const all = expandGroups((await observeNodes(request)).groups);
   const seen = (nodes: readonly NodeFacts[]) =>
     nodes
       .filter(({ name }) => name.startsWith('seen-'))
@@ -68,16 +68,16 @@ it('tells of all nodes, or only of those that are not as the caller knows them',
     ['seen-3', true, 1],
     ['seen-4', true, 1],
   ]);
-  const known = digestOf(all);
+  const known = computeDigest(all);
   expect(await observeNodes({ ...request, known, pods: ['seen-3', 'seen-4'] })).toEqual({ groups: [], buckets: [] });
   // Pods of nodes that the caller does not ask for are not read.
   const some = await observeNodes({ ...request, pods: ['seen-3'] });
-  expect(seen(ungrouped(some.groups)).slice(2)).toEqual([
+  expect(seen(expandGroups(some.groups)).slice(2)).toEqual([
     ['seen-3', true, 1],
     ['seen-4', true, 0],
   ]);
   await lab().kubectl('label', 'node', 'seen-1', 'io.cilium.migration/cilium-default=true');
   const { groups, buckets } = await observeNodes({ ...request, known, pods: ['seen-1', 'seen-3', 'seen-4'] });
   expect(buckets).toEqual([bucketOf('seen-1')]);
-  expect(seen(ungrouped(groups))).toContainEqual(['seen-1', true, 0]);
+  expect(seen(expandGroups(groups))).toContainEqual(['seen-1', true, 0]);
 });

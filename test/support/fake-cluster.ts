@@ -1,12 +1,12 @@
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
-import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
-import { grouped, type NodeFacts } from '../../model/nodes.ts';
+import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
+import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
-import { untilOpen } from '../../model/maintenance-windows.ts';
+import { msUntilOpen } from '../../model/maintenance-windows.ts';
 import type { Blocker } from '../../model/status.ts';
 
 /** A node of the fake. */
@@ -120,7 +120,7 @@ export function fakeCluster({
     releaseLock: onCluster('releaseLock', () => (system.lock = '')),
     untilWindow: async ({ windows }) => {
       await call('untilWindow');
-      return { waitMs: untilOpen(windows, new Date()) };
+      return { waitMs: msUntilOpen(windows, new Date()) };
     },
     applyCniChain: onCluster('applyCniChain'),
     applyHelmRelease: async ({ values }) => {
@@ -220,9 +220,9 @@ export function fakeCluster({
     observeNodes: async ({ known }) => {
       await call('observeNodes');
       const seen = [...state.values()].map(factsOf);
-      if (known === undefined) return { groups: grouped(seen) };
-      const buckets = differences(known, digestOf(seen));
-      return { groups: grouped(seen.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
+      if (known === undefined) return { groups: groupNodes(seen) };
+      const buckets = differingBuckets(known, computeDigest(seen));
+      return { groups: groupNodes(seen.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
     },
     observeNode: async ({ node }) => {
       await call('observeNode', node);

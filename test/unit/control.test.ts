@@ -1,4 +1,4 @@
-import { emptyControl, receive, type Control } from '../../model/decisions.ts';
+import { noDecisions, applyMessage, type Decisions } from '../../model/decisions.ts';
 import { messageNames, parseMessage, type MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
 
@@ -19,11 +19,11 @@ function send(
   raw: unknown,
   phase: Phase = 'migrate',
   more: Partial<MigrationStatus> = {},
-  control: Control = emptyControl()
+  control: Decisions = noDecisions()
 ): string {
   const parsed = parseMessage(name, raw);
   if ('problem' in parsed) return `no: ${parsed.problem}`;
-  const outcome = receive(name, parsed.message, { control, status: status(phase, more) }, '2026-01-01T00:00:00Z');
+  const outcome = applyMessage(name, parsed.message, { control, status: status(phase, more) }, '2026-01-01T00:00:00Z');
   return 'problem' in outcome ? `no: ${outcome.problem}` : outcome.done;
 }
 
@@ -110,7 +110,7 @@ it('bars every way back once Canal is being removed', () => {
 });
 
 it('keeps who decided first, and takes the older name of the field', () => {
-  const control = emptyControl();
+  const control = noDecisions();
   send('approve', { node: 'pending', approver: 'ann', reason: 'window 7' }, 'migrate', {}, control);
   send('approve', { node: 'pending', by: 'bob' }, 'migrate', {}, control);
   const at = '2026-01-01T00:00:00Z';
@@ -118,7 +118,7 @@ it('keeps who decided first, and takes the older name of the field', () => {
 });
 
 it('keeps an early approval for a node that is not known yet', () => {
-  const control = emptyControl();
+  const control = noDecisions();
   expect(send('approve', { node: 'a' }, 'preflight', { nodes: [] }, control)).toBe('a is approved');
   expect(control.approvals.nodes).toHaveProperty('a');
 });

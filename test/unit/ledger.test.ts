@@ -2,8 +2,8 @@ import {
   byKind,
   latencyBound,
   percentile,
-  rowsOf,
-  totalsOf,
+  buildLedgerRows,
+  computeTotals,
   type LedgerPage,
   type PathRecord,
 } from '../../model/ledger.ts';
@@ -30,7 +30,7 @@ it('adds up the paths of a class, whoever measured them', () => {
     page([path({ lost: 2, lostMs: 100 }), path({ peer: 'c', resets: 1 })], [1, 2]),
     page([path({ translated: 3 }), path({ to: 'cilium', sent: 7 })], [0, 5, 1]),
   ];
-  expect(totalsOf(pages)).toEqual([
+  expect(computeTotals(pages)).toEqual([
     expect.objectContaining({
       to: 'canal',
       sent: 300,
@@ -46,7 +46,7 @@ it('adds up the paths of a class, whoever measured them', () => {
 
 it('takes what was before from what a stage is told', () => {
   const first = [page([path({ lost: 1, lostMs: 50, gaps: [[1_000, 50, 1]] })], [100])];
-  const begin = { atMs: 5_000, totals: totalsOf(first) };
+  const begin = { atMs: 5_000, totals: computeTotals(first) };
   const later = [
     page(
       [
@@ -63,21 +63,21 @@ it('takes what was before from what a stage is told', () => {
       [100, 200]
     ),
   ];
-  const [row] = rowsOf(later, begin, []);
+  const [row] = buildLedgerRows(later, begin, []);
   // The gap began 100 ms before the stage.
   expect(row).toMatchObject({ sent: 200, lost: 10, lostMs: 600, longestMs: 500 });
   expect(row?.p50Ms).toBeCloseTo(latencyBound(1), 1);
 });
 
 it('subtracts the share that was lost before the migration', () => {
-  const before = rowsOf([page([path({ sent: 1_000, lost: 10, lostMs: 1_000 })])], undefined, []);
-  const [row] = rowsOf([page([path({ sent: 2_000, lost: 30, lostMs: 5_000 })])], undefined, before);
+  const before = buildLedgerRows([page([path({ sent: 1_000, lost: 10, lostMs: 1_000 })])], undefined, []);
+  const [row] = buildLedgerRows([page([path({ sent: 2_000, lost: 30, lostMs: 5_000 })])], undefined, before);
   expect(row).toMatchObject({ lostMs: 5_000, beyondBaselineMs: 3_000 });
 });
 
 it('leaves out what was not sampled in the stage', () => {
   const pages = [page([path({})])];
-  expect(rowsOf(pages, { atMs: 0, totals: totalsOf(pages) }, [])).toEqual([]);
+  expect(buildLedgerRows(pages, { atMs: 0, totals: computeTotals(pages) }, [])).toEqual([]);
 });
 
 it.each([
@@ -90,8 +90,8 @@ it.each([
 });
 
 it('shows one line for each kind of path, with every stage', () => {
-  const before = rowsOf([page([path({})])], undefined, []);
-  const during = rowsOf(
+  const before = buildLedgerRows([page([path({})])], undefined, []);
+  const during = buildLedgerRows(
     [page([path({ lost: 3, lostMs: 150 }), path({ to: 'cilium', sent: 50, resets: 2 })])],
     undefined,
     []

@@ -1,5 +1,5 @@
-import { bucketOf, differences, digestOf } from '../../model/node-digest.ts';
-import { grouped, ungrouped, type NodeFacts } from '../../model/nodes.ts';
+import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
+import { groupNodes, expandGroups, type NodeFacts } from '../../model/nodes.ts';
 
 const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
   ...{ name, controlPlane: false, ready: true, hostsWorker: false, flipped: false, cordonedByUs: false },
@@ -7,12 +7,12 @@ const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
   ...more,
 });
 const many = Array.from({ length: 1_000 }, (_, index) => node(`node-${index}`));
-const known = digestOf(many);
+const known = computeDigest(many);
 
 it('is of the same length, however many nodes there are, and does not depend on their order', () => {
-  expect(digestOf([])).toHaveLength(known.length);
-  expect(digestOf([...many].reverse())).toBe(known);
-  expect(differences(known, known)).toEqual([]);
+  expect(computeDigest([])).toHaveLength(known.length);
+  expect(computeDigest([...many].reverse())).toBe(known);
+  expect(differingBuckets(known, known)).toEqual([]);
 });
 
 it.each([
@@ -23,17 +23,17 @@ it.each([
   ['is flipped with pods on the source network', { flipped: true, podsOnSource: 2 }],
 ])('tells the part of a node that %s', (_, more) => {
   const now = many.map((one) => (one.name === 'node-77' ? { ...one, ...more } : one));
-  expect(differences(known, digestOf(now))).toEqual([bucketOf('node-77')]);
+  expect(differingBuckets(known, computeDigest(now))).toEqual([bucketOf('node-77')]);
 });
 
 it('tells the parts of nodes that join and leave', () => {
   const now = [...many.slice(1), node('new')];
   const parts = [bucketOf('node-0'), bucketOf('new')].sort((a, b) => a - b);
-  expect(differences(known, digestOf(now))).toEqual(parts);
+  expect(differingBuckets(known, computeDigest(now))).toEqual(parts);
 });
 
 it('tells a flipped node that is done from one with pods left, and does not mind how many', () => {
-  const flipped = (podsOnSource: number): string => digestOf([node('a', { flipped: true, podsOnSource })]);
+  const flipped = (podsOnSource: number): string => computeDigest([node('a', { flipped: true, podsOnSource })]);
   expect(flipped(0)).not.toBe(flipped(1));
   expect(flipped(1)).toBe(flipped(5));
 });
@@ -46,6 +46,6 @@ it('divides nodes evenly', () => {
 
 it('puts together nodes that are alike, and takes them apart again', () => {
   const some = [node('a'), node('b', { flipped: true }), node('c'), node('d', { flipped: true, podsOnSource: 2 })];
-  expect(grouped(some).map(({ names }) => names)).toEqual([['a', 'c'], ['b'], ['d']]);
-  expect(ungrouped(grouped(some))).toEqual(some);
+  expect(groupNodes(some).map(({ names }) => names)).toEqual([['a', 'c'], ['b'], ['d']]);
+  expect(expandGroups(groupNodes(some))).toEqual(some);
 });

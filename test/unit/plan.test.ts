@@ -1,5 +1,5 @@
 import { parseInput, type MigrationInput } from '../../model/input.ts';
-import { estimate, makePlan, valueChanges, type NodeDrain } from '../../model/plan.ts';
+import { estimate, buildPlan, valueChanges, type NodeDrain } from '../../model/plan.ts';
 import { planMarkdown } from '../../model/markdown/plan.ts';
 import { unknownValues } from '../../activities/helm/render.ts';
 import { withoutSecrets } from '../../activities/host/diagnostics.ts';
@@ -38,7 +38,7 @@ const details = {
 
 it('says in Markdown what will be done, to which pods, and from where there is no way back', () => {
   const waived = { check: 'mtu' as const, verdict: 'block' as const, evidence: [], ms: 1, waived: 'known' };
-  const plan = makePlan(canal, [node('a'), node('b')], input({ backup: 'etcd-snapshot-7' }), {}, details, [waived]);
+  const plan = buildPlan(canal, [node('a'), node('b')], input({ backup: 'etcd-snapshot-7' }), {}, details, [waived]);
   const text = planMarkdown(plan);
   for (const part of [
     'Canal v3.28.5 (10.244.0.0/16, VXLAN on UDP 8472) → Cilium 1.20.2 (10.245.0.0/16, VXLAN on UDP 8473)',

@@ -3,7 +3,7 @@ import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { PolicyCluster } from '../../activities/policy/evaluation/domain.ts';
 import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';
 import { alternatives, parseSelector, expressionMatches } from '../../activities/policy/evaluation/selectors.ts';
-import { policyReport } from '../../model/policies.ts';
+import { buildPolicyReport } from '../../model/policies.ts';
 import { policyMarkdown } from '../../model/markdown/policies.ts';
 
 const cluster: PolicyCluster = {
@@ -288,7 +288,7 @@ it('tells what differs first', () => {
     [calico({ selector: web, ingress: [{ action: 'Pass' }] }, 'x')],
     [plain({ podSelector: {}, egress: [{ to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] }] })]
   );
-  const text = policyMarkdown(policyReport({ NetworkPolicy: 1 }, flows, verdicts));
+  const text = policyMarkdown(buildPolicyReport({ NetworkPolicy: 1 }, flows, verdicts));
   expect(text).toContain('| NetworkPolicy shop/default.x | **different** | it has the action Pass');
   expect(text.indexOf('default.x')).toBeLessThan(text.indexOf('CiliumNetworkPolicy shop/ipblock-n'));
 });

@@ -1,4 +1,4 @@
-import { isTimeZone, untilOpen, weekdays, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
+import { isTimeZone, msUntilOpen, weekdays, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
 
 const minutes = (count: number): number => count * 60_000;
 const window = (more: Partial<MaintenanceWindow>): MaintenanceWindow => ({
@@ -35,18 +35,18 @@ it.each<[string, Partial<MaintenanceWindow>, string, number]>([
     minutes(150),
   ],
 ])('knows how long it is until a window opens: %s', (_, more, now, expected) => {
-  expect(untilOpen([window(more)], new Date(now))).toBe(expected);
+  expect(msUntilOpen([window(more)], new Date(now))).toBe(expected);
 });
 
 it('takes the first of several windows, and needs none', () => {
   const windows = [window({ start: '12:00', end: '13:00' }), window({ start: '10:00', end: '11:00' })];
-  expect(untilOpen(windows, new Date('2026-01-01T09:00:00Z'))).toBe(minutes(60));
-  expect(untilOpen([], new Date())).toBe(0);
+  expect(msUntilOpen(windows, new Date('2026-01-01T09:00:00Z'))).toBe(minutes(60));
+  expect(msUntilOpen([], new Date())).toBe(0);
 });
 
 it('looks again after a week that skips its only window', () => {
   const skipped = window({ days: ['sun'], start: '02:10', end: '02:50', timeZone: 'Europe/Berlin' });
-  const wait = untilOpen([skipped], new Date('2026-03-27T00:00:00Z'));
+  const wait = msUntilOpen([skipped], new Date('2026-03-27T00:00:00Z'));
   expect(wait).toBeGreaterThan(minutes(7 * 24 * 60));
   expect(wait).toBeLessThanOrEqual(minutes(10 * 24 * 60));
 });

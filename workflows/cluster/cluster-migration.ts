@@ -24,8 +24,8 @@ import {
 } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { isMigrated } from '../../model/nodes.ts';
-import { makePlan, type Plan } from '../../model/plan.ts';
-import { blockers, preflightFailure } from '../../model/preflight.ts';
+import { buildPlan, type Plan } from '../../model/plan.ts';
+import { blockingOutcomes, preflightFailure } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import type { Decision, MigrationReport } from '../../model/status.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -133,7 +133,7 @@ class ClusterMigration {
     state.show();
     const failed = preflightFailure(state.preflight);
     if (failed === undefined) return;
-    const details = [blockers(state.preflight)];
+    const details = [blockingOutcomes(state.preflight)];
     throw ApplicationFailure.create({ ...failed, nonRetryable: true, details });
   }
 
@@ -142,7 +142,7 @@ class ClusterMigration {
     const facts = await this.nodes.refresh();
     const nodes = facts.filter((node) => !isMigrated(node)).map(({ name }) => name);
     const details = await patient.planDetails.executeWithOptions({ summary: 'what would be done' }, [{ input, nodes }]);
-    state.plan = makePlan(canal, facts, input, coexistenceValues(input), details, state.preflight ?? []);
+    state.plan = buildPlan(canal, facts, input, coexistenceValues(input), details, state.preflight ?? []);
     state.show();
     return state.plan;
   }

@@ -13,8 +13,8 @@ import type { ClusterState } from './state.ts';
 import { forcePodSignal } from '../messages.ts';
 import { translatePolicies } from './policies.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import { bucketOf, digestOf } from '../../model/node-digest.ts';
-import { byName, isMigrated, ungrouped, type NodeFacts } from '../../model/nodes.ts';
+import { bucketOf, computeDigest } from '../../model/node-digest.ts';
+import { byName, isMigrated, expandGroups, type NodeFacts } from '../../model/nodes.ts';
 import { estimate } from '../../model/plan.ts';
 import type { Answer, NodeStatus } from '../../model/status.ts';
 import { allWaves, nextWave, type Wave } from '../../model/waves.ts';
@@ -120,12 +120,12 @@ export class MigratingNodes {
       this.touched.has(name) || (flipped && !done.has(name)) ? [name] : []
     );
     const seen = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
-      { cluster, targetPodCidr: podCidr, ...(large && { known: digestOf(this.facts), pods: unsure }) },
+      { cluster, targetPodCidr: podCidr, ...(large && { known: computeDigest(this.facts), pods: unsure }) },
     ]);
     this.touched.clear();
     const told = new Set(seen.buckets);
     const kept = seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !told.has(bucketOf(name)));
-    this.facts = [...kept, ...ungrouped(seen.groups)].sort(byName);
+    this.facts = [...kept, ...expandGroups(seen.groups)].sort(byName);
   }
 
   /** Reconciles the status of a node with the cluster. On conflict, the cluster wins. */

@@ -8,7 +8,7 @@ import {
 import { patient, preflight, quick } from '../activity-proxies.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
-import { blockers, withWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
+import { blockingOutcomes, withWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -39,7 +39,7 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
       );
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
-    return { cluster, mayBegin: blockers(outcomes).length === 0, outcomes };
+    return { cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes };
   } catch (error) {
     throw operatorFailure(error);
   }

@@ -24,7 +24,7 @@ import {
   statusQuery,
   update,
 } from '../messages.ts';
-import { emptyControl, receive, type Control, type Judged } from '../../model/decisions.ts';
+import { noDecisions, applyMessage, type Decisions, type MessageContext } from '../../model/decisions.ts';
 import type { ClusterProgress } from '../../model/fleet-status.ts';
 import type { Ledger } from '../../model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
@@ -51,7 +51,7 @@ export type DoneNodes = Record<'cut-over' | 'clean canal' | 'clean cilium', stri
 /** State that a run carries over to the next with continue-as-new, when its history is long. */
 export interface Carried {
   status?: MigrationStatus;
-  control?: Control;
+  control?: Decisions;
   preflight?: CheckOutcome[];
   policies?: PolicyReport;
   ledger?: Ledger;
@@ -94,7 +94,7 @@ export interface Wait {
  */
 export class ClusterState {
   readonly status: MigrationStatus;
-  readonly control: Control;
+  readonly control: Decisions;
   /** Outcomes of the checks; undefined until they have run. */
   preflight: CheckOutcome[] | undefined;
   /** Result of the latest policy comparison. */
@@ -129,7 +129,7 @@ export class ClusterState {
       timeline: [],
       notes: [],
     };
-    this.control = control ?? emptyControl();
+    this.control = control ?? noDecisions();
     this.preflight = preflight;
     this.policies = policies;
     this.ledger = ledger ?? {};
@@ -175,7 +175,7 @@ export class ClusterState {
       {
         validator: (raw) => {
           // On copies: a replay does not run validators, so their changes would be lost.
-          const judged = JSON.parse(JSON.stringify(this.judged)) as Judged;
+          const judged = JSON.parse(JSON.stringify(this.judged)) as MessageContext;
           const outcome = judge(name, raw, judged);
           if ('problem' in outcome) throw refused(outcome.problem);
         },
@@ -183,7 +183,7 @@ export class ClusterState {
     );
   }
 
-  private get judged(): Judged {
+  private get judged(): MessageContext {
     return { control: this.control, status: this.status };
   }
 
@@ -380,11 +380,11 @@ export class ClusterState {
 function judge<Name extends MessageName>(
   name: Name,
   raw: unknown,
-  judged: Judged
+  judged: MessageContext
 ): { problem: string } | { done: string; message: Messages[Name] } {
   const parsed = parseMessage(name, raw);
   if ('problem' in parsed) return parsed;
-  const outcome = receive(name, parsed.message, judged, new Date().toISOString());
+  const outcome = applyMessage(name, parsed.message, judged, new Date().toISOString());
   return 'problem' in outcome ? outcome : { ...outcome, message: parsed.message };
 }
 

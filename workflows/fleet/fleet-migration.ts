@@ -15,7 +15,7 @@ import {
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { clusterMigration } from '../cluster/cluster-migration.ts';
 import { clusterProgressSignal, fleetStatusQuery, migrationWorkflowId } from '../messages.ts';
-import { receiveFleetMessage, type FleetControl } from '../../model/fleet-decisions.ts';
+import { applyFleetMessage, type FleetDecisions } from '../../model/fleet-decisions.ts';
 import { parseFleet, type FleetInput } from '../../model/fleet-input.ts';
 import { fleetMessageNames, parseFleetMessage, type FleetMessageName } from '../../model/fleet-messages.ts';
 import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
@@ -50,7 +50,7 @@ export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
 class Fleet {
   private readonly input: FleetInput;
   readonly status: FleetStatus;
-  readonly control: FleetControl = {};
+  readonly control: FleetDecisions = {};
   /** Number of changes: a wait ends when it changes, so that its caller checks again. */
   private version = 0;
   private readonly active = new Map<string, Promise<void>>();
@@ -236,7 +236,7 @@ class Fleet {
   private take(name: FleetMessageName, raw: unknown): { problem: string } | { done: string } {
     const parsed = parseFleetMessage(name, raw);
     if ('problem' in parsed) return parsed;
-    const outcome = receiveFleetMessage(name, parsed.message, this, new Date().toISOString());
+    const outcome = applyFleetMessage(name, parsed.message, this, new Date().toISOString());
     if ('done' in outcome) this.changed();
     return outcome;
   }

@@ -1,4 +1,4 @@
-import { rangeOf, type Range } from '../../../model/networks.ts';
+import { parseRange, type Range } from '../../../model/networks.ts';
 
 const all: Range = [0, 2 ** 32 - 1];
 
@@ -9,13 +9,13 @@ export function addressText(address: number): string {
 
 /** Returns true when a CIDR contains the whole of another. */
 export function covers(cidr: string, other: string): boolean {
-  const [outer, inner] = [rangeOf(cidr), rangeOf(other)];
+  const [outer, inner] = [parseRange(cidr), parseRange(other)];
   return outer !== undefined && inner !== undefined && outer[0] <= inner[0] && inner[1] <= outer[1];
 }
 
 /** Returns true when two CIDRs share an address. */
 export function overlap(one: string, other: string): boolean {
-  const [a, b] = [rangeOf(one), rangeOf(other)];
+  const [a, b] = [parseRange(one), parseRange(other)];
   return a !== undefined && b !== undefined && a[0] <= b[1] && b[0] <= a[1];
 }
 
@@ -25,10 +25,10 @@ export function overlap(one: string, other: string): boolean {
  * @param within the network to divide; all addresses by default.
  */
 export function representatives(cidrs: readonly string[], within?: string): string[] {
-  const whole = within === undefined ? all : rangeOf(within);
+  const whole = within === undefined ? all : parseRange(within);
   if (whole === undefined) return [];
   const ranges = cidrs.flatMap((cidr) => {
-    const range = rangeOf(cidr);
+    const range = parseRange(cidr);
     return range === undefined ? [] : [range];
   });
   const bounds = new Set([whole[0]]);
