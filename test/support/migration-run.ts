@@ -9,6 +9,9 @@ import { timeLimits } from './time-limits.ts';
 /** A run of a cluster's migration in a test. */
 export type Run = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
 
+/** Input of a migration that runs without approvals. */
+export const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+
 /**
  * Starts a migration.
  * @param carried state as from a previous run.

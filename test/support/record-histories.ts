@@ -5,7 +5,7 @@ import { run as runCommand } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster, permanent } from './fake-cluster.ts';
-import { startRun, waitForPendingWait, type Run } from './migration-run.ts';
+import { startRun, unattendedRequest, waitForPendingWait, type Run } from './migration-run.ts';
 import { WorkflowServer } from './workflow-server.ts';
 
 /**
@@ -21,8 +21,6 @@ interface Scenario {
   options?: Parameters<typeof fakeCluster>[0];
   play?: (run: Run) => Promise<unknown>;
 }
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
-
 let broken = true;
 const scenarios: Record<string, Scenario> = {
   undisturbed: { input: { ...unattendedRequest, waves: { size: 2 } } },

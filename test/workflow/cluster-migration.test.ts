@@ -4,7 +4,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { signal, statusQuery } from '../../workflows/messages.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, waitForPendingWait } from '../support/migration-run.ts';
+import { failureOf, startRun, states, unattendedRequest, waitForPendingWait } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -12,8 +12,6 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 /** Without people. */
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
-
 const begin = ['inspectCluster', 'acquireLock'];
 const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [

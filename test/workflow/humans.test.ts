@@ -8,6 +8,7 @@ import {
   failureOf,
   startRun,
   states,
+  unattendedRequest,
   waitForMigrationStatus,
   waitForPendingWait,
 } from '../support/migration-run.ts';
@@ -17,7 +18,6 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
 
 /** Blocks an activity of a node until it is cancelled, when the node is rolled back. */

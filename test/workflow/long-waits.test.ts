@@ -11,6 +11,7 @@ import {
   approvePlan,
   failureOf,
   startRun,
+  unattendedRequest,
   waitForQueryResult,
   waitForMigrationStatus,
   waitForPendingWait,
@@ -25,7 +26,6 @@ afterAll(() => server.stop());
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const perNode = { cluster: 'prod', cleanUp: 'automatic' };
 
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;

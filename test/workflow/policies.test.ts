@@ -1,7 +1,13 @@
 import type { PolicyReport } from '../../model/policies.ts';
 import { policiesQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun, states, waitForMigrationStatus, waitForPendingWait } from '../support/migration-run.ts';
+import {
+  startRun,
+  states,
+  unattendedRequest,
+  waitForMigrationStatus,
+  waitForPendingWait,
+} from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -9,7 +15,6 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 /** Without people. */
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const waived = { ...unattendedRequest, waivers: [{ check: 'network-policies', reason: 'known' }] };
 
 function report(...different: string[]): PolicyReport {

@@ -4,14 +4,20 @@ import type { clusterPreflight } from '../../workflows/index.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, waitForQueryResult, waitForPendingWait } from '../support/migration-run.ts';
+import {
+  failureOf,
+  startRun,
+  states,
+  unattendedRequest,
+  waitForQueryResult,
+  waitForPendingWait,
+} from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 const passed: CheckOutcome = { check: 'kernel', verdict: 'pass', evidence: ['6.1'], ms: 3 };
 const warned: CheckOutcome = { check: 'backup', verdict: 'warn', evidence: ['none named'], fix: 'name one', ms: 1 };
 const blocked: CheckOutcome = {

@@ -3,15 +3,19 @@ import { Worker } from '@temporalio/worker';
 import { waitFor } from '../../lab/process.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun, states, waitForMigrationStatus, waitForPendingWait } from '../support/migration-run.ts';
+import {
+  startRun,
+  states,
+  unattendedRequest,
+  waitForMigrationStatus,
+  waitForPendingWait,
+} from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
-
-const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
 
 /**
  * Returns a cluster that records which nodes are between their cordon and their uncordon at the same time. A node's
