@@ -4,7 +4,7 @@ import type { NodeFacts } from '../../model/nodes.ts';
 import { allWaves, type Wave } from '../../model/waves.ts';
 
 /** Number of agents that the chart's own DaemonSet replaces in parallel (`maxUnavailable`). */
-const agentsAtOnce = 2;
+const minParallelAgents = 2;
 
 /**
  * Returns the waves in which agents get another configuration, without those that already have it: one agent first,
@@ -16,9 +16,9 @@ export function agentWaves(
   { waves }: MigrationInput,
   { done, status }: ClusterState
 ): Wave[] {
-  const have = new Set(done['cut-over']);
+  const updated = new Set(done['cut-over']);
   return allWaves(
-    facts.filter(({ name }) => !have.has(name)),
-    { size: Math.max(agentsAtOnce, status.concurrency), canary: waves.canary, proven: have.size > 0 }
+    facts.filter(({ name }) => !updated.has(name)),
+    { size: Math.max(minParallelAgents, status.concurrency), canary: waves.canary, proven: updated.size > 0 }
   );
 }

@@ -4,7 +4,7 @@ import type { MigrationInput } from '../../model/input.ts';
 import type { LedgerStage } from '../../model/ledger.ts';
 
 /** Maximum number of nodes cleaned in parallel. */
-const nodesAtOnce = 10;
+const maxParallelNodes = 10;
 
 /**
  * Removes Canal and the objects of this service, and verifies each removal. An interrupted cleanup can be repeated and
@@ -14,7 +14,7 @@ const nodesAtOnce = 10;
 export async function cleanUp({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
   const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
   await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
-  await onEveryNode(cluster, 'canal', state);
+  await cleanNodes(cluster, 'canal', state);
   await patient.removeCanalTraces.executeWithOptions({ summary: "remove Calico's definitions and annotations" }, [
     { cluster },
   ]);
@@ -31,21 +31,21 @@ export async function cleanUp({ cluster, ledger }: MigrationInput, state: Cluste
  * Cleans the nodes: links, rules, sets and files.
  * @throws CleanUpIncomplete with the names of what is left over.
  */
-export async function onEveryNode(cluster: string, traces: 'canal' | 'cilium', state: ClusterState): Promise<void> {
+export async function cleanNodes(cluster: string, traces: 'canal' | 'cilium', state: ClusterState): Promise<void> {
   const done = state.done[`clean ${traces}`];
   const names = await quick.nodeNames.executeWithOptions({ summary: 'nodes to clean' }, [{ cluster }]);
   const cleaned = new Set(done);
-  const left = names.filter((name) => !cleaned.has(name));
-  for (let from = 0; from < left.length; from += nodesAtOnce) {
+  const remaining = names.filter((name) => !cleaned.has(name));
+  for (let from = 0; from < remaining.length; from += maxParallelNodes) {
     await state.handOverWhenLong();
-    const some = left.slice(from, from + nodesAtOnce);
+    const batch = remaining.slice(from, from + maxParallelNodes);
     await Promise.all(
-      some.map((node) =>
+      batch.map((node) =>
         patient.cleanHost.executeWithOptions({ summary: `${node}: remove ${traces}'s traces` }, [
           { cluster, node, traces },
         ])
       )
     );
-    done.push(...some);
+    done.push(...batch);
   }
 }

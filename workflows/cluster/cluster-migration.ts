@@ -29,7 +29,7 @@ import { blockingOutcomes, preflightFailure } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import type { Decision, MigrationReport } from '../../model/status.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
-import { rehearse, rehearseEnd } from './dry-run.ts';
+import { dryRunMigration, dryRunCleanup } from './dry-run.ts';
 import { rollBackCluster } from './rollback.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
 
@@ -151,13 +151,13 @@ class ClusterMigration {
   private async rehearse({ canal, ciliumOwnsCni }: ClusterFacts): Promise<MigrationReport> {
     const { state, input } = this;
     if (canal === undefined || ciliumOwnsCni) {
-      const rehearsal = await rehearseEnd(input, state);
+      const rehearsal = await dryRunCleanup(input, state);
       return { ...this.report(false), rehearsal };
     }
     await this.check();
     state.enter('plan');
     const plan = await this.makePlan(canal);
-    const rehearsal = [...(await rehearse(input, state, plan)), ...(await rehearseEnd(input, state))];
+    const rehearsal = [...(await dryRunMigration(input, state, plan)), ...(await dryRunCleanup(input, state))];
     return { ...this.report(false), plan, rehearsal };
   }
 

@@ -10,9 +10,9 @@ import { operatorFailure } from '../support/operator-failure.ts';
  * Executes the dry run of every phase up to the cutover on the API server: Helm's dry run; cordon, label and evictions
  * with `dryRun`. Waits for no approval and changes nothing.
  */
-export async function rehearse(input: MigrationInput, state: ClusterState, plan: Plan): Promise<Rehearsal[]> {
+export async function dryRunMigration(input: MigrationInput, state: ClusterState, plan: Plan): Promise<Rehearsal[]> {
   const steps: Rehearsal[] = [];
-  const release = async (step: string, values: HelmValues): Promise<void> => {
+  const dryRunRelease = async (step: string, values: HelmValues): Promise<void> => {
     const problems: string[] = [];
     try {
       await helm.rehearseRelease.executeWithOptions({ summary: `dry run: ${step}` }, [{ input, values }]);
@@ -22,7 +22,7 @@ export async function rehearse(input: MigrationInput, state: ClusterState, plan:
     steps.push({ step, would: ["apply Cilium's release"], problems });
   };
   state.enter('coexistence');
-  await release('coexistence', coexistenceValues(input));
+  await dryRunRelease('coexistence', coexistenceValues(input));
   state.enter('migrate');
   for (const node of plan.waves.flatMap(({ nodes }) => nodes)) {
     steps.push(
@@ -36,12 +36,12 @@ export async function rehearse(input: MigrationInput, state: ClusterState, plan:
     );
   }
   state.enter('cut-over');
-  await release('cut-over', cutOverValues(input));
+  await dryRunRelease('cut-over', cutOverValues(input));
   return steps;
 }
 
 /** Executes the dry run of the cleanup, which may be the only step that an earlier run has left. */
-export async function rehearseEnd({ cluster }: MigrationInput, state: ClusterState): Promise<Rehearsal[]> {
+export async function dryRunCleanup({ cluster }: MigrationInput, state: ClusterState): Promise<Rehearsal[]> {
   state.enter('clean-up');
   return [await quick.rehearseCleanUp.executeWithOptions({ summary: 'dry run: clean-up' }, [{ cluster }])];
 }

@@ -92,9 +92,9 @@ export class MigratingNodes {
       delete node.failure;
       this.state.note(`${node.name} has left the cluster`);
     }
-    const known = new Map(nodes.map((node) => [node.name, node]));
+    const statusByName = new Map(nodes.map((node) => [node.name, node]));
     for (const facts of this.facts) {
-      let node = known.get(facts.name);
+      let node = statusByName.get(facts.name);
       if (node === undefined) {
         node = { name: facts.name, state: 'pending' };
         nodes.push(node);
@@ -123,9 +123,10 @@ export class MigratingNodes {
       { cluster, targetPodCidr: podCidr, ...(large && { known: computeDigest(this.facts), pods: unsure }) },
     ]);
     this.touched.clear();
-    const told = new Set(seen.buckets);
-    const kept = seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !told.has(bucketOf(name)));
-    this.facts = [...kept, ...expandGroups(seen.groups)].sort(byName);
+    const changedBuckets = new Set(seen.buckets);
+    const unchanged =
+      seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !changedBuckets.has(bucketOf(name)));
+    this.facts = [...unchanged, ...expandGroups(seen.groups)].sort(byName);
   }
 
   /** Reconciles the status of a node with the cluster. On conflict, the cluster wins. */
@@ -155,11 +156,11 @@ export class MigratingNodes {
 
   private nextWave(): Wave | undefined {
     const { status } = this.state;
-    const may = new Set(
+    const eligible = new Set(
       status.nodes.filter(({ state }) => state === 'pending' || state === 'awaiting-approval').map(({ name }) => name)
     );
     return nextWave(
-      this.facts.filter(({ name }) => may.has(name)),
+      this.facts.filter(({ name }) => eligible.has(name)),
       {
         size: status.concurrency,
         canary: this.input.waves.canary,
@@ -290,8 +291,8 @@ export class MigratingNodes {
       node.seconds = Math.round((Date.now() - start) / 1_000);
       return undefined;
     } catch (error) {
-      const asked = this.state.turnedRound || this.state.control.rollBacks.includes(name);
-      if (isCancellation(error) && !asked) throw error;
+      const requested = this.state.turnedRound || this.state.control.rollBacks.includes(name);
+      if (isCancellation(error) && !requested) throw error;
       this.forgetRollBack(name);
       if (isCancellation(error)) {
         // The node's own workflow has rolled it back.
@@ -311,7 +312,7 @@ export class MigratingNodes {
 
   /** Sets the expected state of a node after its migration, until the next read. */
   private expect(name: string): void {
-    const facts = this.facts.find((one) => one.name === name);
+    const facts = this.facts.find((node) => node.name === name);
     if (facts !== undefined) Object.assign(facts, { flipped: true, cordonedByUs: false, podsOnSource: 0 });
   }
 
@@ -361,7 +362,7 @@ export class MigratingNodes {
 
   private forgetRollBack(name: string): void {
     const { control } = this.state;
-    control.rollBacks = control.rollBacks.filter((one) => one !== name);
+    control.rollBacks = control.rollBacks.filter((rollBack) => rollBack !== name);
   }
 
   /** Runs a node's workflow, migration or rollback. */

@@ -35,11 +35,11 @@ export async function translatePolicies(input: MigrationInput, state: ClusterSta
   const report = await patient.applyTranslations.executeWithOptions({ summary: 'policies, as Cilium has them' }, [
     { input },
   ]);
-  const known = new Set(differentPolicies(state.policies ?? report).map(({ policy }) => policy));
-  const first = state.policies === undefined;
+  const knownDifferent = new Set(differentPolicies(state.policies ?? report).map(({ policy }) => policy));
+  const isFirstReport = state.policies === undefined;
   state.policies = report;
   if (input.waivers.some(({ check }) => check === 'network-policies')) return;
-  const different = differentPolicies(report).filter(({ policy }) => first || !known.has(policy));
+  const different = differentPolicies(report).filter(({ policy }) => isFirstReport || !knownDifferent.has(policy));
   if (different.length === 0) return;
   const names = different.slice(0, 5).map(({ policy, reasons }) => `${policy} (${reasons[0] ?? ''})`);
   const reason = `policies that are judged otherwise on Cilium: ${names.join('; ')}. Change them, or resume to go on all the same`;

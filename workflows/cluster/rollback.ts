@@ -1,6 +1,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import { helm, patient, quick } from '../activity-proxies.ts';
-import { onEveryNode } from './cleanup.ts';
+import { cleanNodes } from './cleanup.ts';
 import { agentWaves } from './agent-waves.ts';
 import type { ClusterState } from './state.ts';
 import { applyRelease } from '../support/helm-release.ts';
@@ -42,14 +42,14 @@ export async function rollBackCluster(
     // Needed before a pod returns to Canal.
     await bridgeIdentities(input);
   }
-  const left = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
-  for (const wave of allWaves(left, { size: state.status.concurrency, proven: true }).reverse()) {
+  const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
+  for (const wave of allWaves(remaining, { size: state.status.concurrency, proven: true }).reverse()) {
     await state.handOverWhenLong();
-    const some = wave.nodes.flatMap((name) => state.node(name) ?? []);
-    const back = await Promise.all(some.map((node) => nodes.takeBack(node)));
+    const waveNodes = wave.nodes.flatMap((name) => state.node(name) ?? []);
+    const results = await Promise.all(waveNodes.map((node) => nodes.takeBack(node)));
     // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
     // successfully.
-    const failed = some[back.indexOf(false)]?.failure;
+    const failed = waveNodes[results.indexOf(false)]?.failure;
     if (failed === undefined) continue;
     throw ApplicationFailure.nonRetryable(
       `${failed.message}; start again and send rollback {"all": true}`,
@@ -59,7 +59,7 @@ export async function rollBackCluster(
   await removeBridge(input);
   await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
   await helm.uninstallCilium.executeWithOptions({ summary: 'remove Cilium' }, [{ cluster }]);
-  await onEveryNode(cluster, 'cilium', state);
+  await cleanNodes(cluster, 'cilium', state);
   await patient.removeCiliumTraces.executeWithOptions({ summary: "remove Cilium's definitions" }, [{ cluster }]);
   await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
 }

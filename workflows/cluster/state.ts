@@ -175,8 +175,8 @@ export class ClusterState {
       {
         validator: (raw) => {
           // On copies: a replay does not run validators, so their changes would be lost.
-          const judged = JSON.parse(JSON.stringify(this.judged)) as MessageContext;
-          const outcome = judge(name, raw, judged);
+          const copy = JSON.parse(JSON.stringify(this.judged)) as MessageContext;
+          const outcome = parseAndApply(name, raw, copy);
           if ('problem' in outcome) throw refused(outcome.problem);
         },
       }
@@ -188,7 +188,7 @@ export class ClusterState {
   }
 
   private take<Name extends MessageName>(name: Name, raw: unknown): { problem: string } | { done: string } {
-    const outcome = judge(name, raw, this.judged);
+    const outcome = parseAndApply(name, raw, this.judged);
     if ('problem' in outcome) return outcome;
     this.version++;
     for (const listener of this.listeners) listener(name, outcome.message);
@@ -197,11 +197,11 @@ export class ClusterState {
   }
 
   private takeProgress({ node, blockers, waitingFor }: NodeProgress): void {
-    const found = this.node(node);
-    if (found === undefined) return;
-    found.blockers = blockers;
-    if (waitingFor === undefined) delete found.waitingFor;
-    else found.waitingFor = waitingFor;
+    const nodeStatus = this.node(node);
+    if (nodeStatus === undefined) return;
+    nodeStatus.blockers = blockers;
+    if (waitingFor === undefined) delete nodeStatus.waitingFor;
+    else nodeStatus.waitingFor = waitingFor;
     this.show();
   }
 
@@ -366,8 +366,8 @@ export class ClusterState {
     // A refused input has no cluster.
     if (cluster === '') return;
     const waitingFor = this.status.waitingFor?.slice(0, maxKeyword);
-    const told = this.found;
-    if (told.cluster === cluster && told.phase === phase && told.waitingFor === waitingFor) return;
+    const previous = this.found;
+    if (previous.cluster === cluster && previous.phase === phase && previous.waitingFor === waitingFor) return;
     this.found = { cluster, phase, ...(waitingFor !== undefined && { waitingFor }) };
     upsertSearchAttributes([
       { key: searchAttributes.cluster, value: cluster },
@@ -377,14 +377,14 @@ export class ClusterState {
   }
 }
 
-function judge<Name extends MessageName>(
+function parseAndApply<Name extends MessageName>(
   name: Name,
   raw: unknown,
-  judged: MessageContext
+  context: MessageContext
 ): { problem: string } | { done: string; message: Messages[Name] } {
   const parsed = parseMessage(name, raw);
   if ('problem' in parsed) return parsed;
-  const outcome = applyMessage(name, parsed.message, judged, new Date().toISOString());
+  const outcome = applyMessage(name, parsed.message, context, new Date().toISOString());
   return 'problem' in outcome ? outcome : { ...outcome, message: parsed.message };
 }
 

@@ -64,8 +64,8 @@ class Fleet {
     this.status = { fleet: input.fleet, clusters, answers: [], notes: [] };
     setHandler(fleetStatusQuery, () => this.status, { description: 'Where every cluster of the fleet is' });
     setHandler(clusterProgressSignal, ({ cluster, ...progress }) => {
-      const found = this.find(cluster);
-      if (found?.state === 'migrating') found.progress = progress;
+      const entry = this.find(cluster);
+      if (entry?.state === 'migrating') entry.progress = progress;
       this.show();
     });
     for (const name of fleetMessageNames) this.setMessageHandlers(name);
@@ -73,11 +73,11 @@ class Fleet {
 
   private setMessageHandlers(name: FleetMessageName): void {
     setHandler(defineSignal<[unknown]>(name), (raw) => {
-      const outcome = this.take(name, raw);
+      const outcome = this.applyMessage(name, raw);
       if ('problem' in outcome) this.note(`${name} was ignored: ${outcome.problem}`);
     });
     setHandler(defineUpdate<string, [unknown]>(name), (raw) => {
-      const outcome = this.take(name, raw);
+      const outcome = this.applyMessage(name, raw);
       if ('problem' in outcome) throw ApplicationFailure.nonRetryable(outcome.problem, 'InvalidInput');
       return outcome.done;
     });
@@ -91,10 +91,10 @@ class Fleet {
     try {
       for (;;) {
         const seen = this.version;
-        for (let next = this.next(); next !== undefined; next = this.next()) this.begin(next);
+        for (let next = this.nextCluster(); next !== undefined; next = this.nextCluster()) this.startMigration(next);
         if (this.isOver) break;
         this.showWait();
-        await this.untilChange(seen);
+        await this.waitForChange(seen);
       }
     } catch (error) {
       // On cancellation, each cluster restores its nodes in progress.
@@ -103,28 +103,28 @@ class Fleet {
     }
     this.showWait();
     if (this.control.aborted === undefined) return this.status;
-    const migrated = this.in('migrated').length;
+    const migrated = this.clustersIn('migrated').length;
     throw ApplicationFailure.nonRetryable(
       `aborted by ${this.control.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start again to go on`,
       'Aborted'
     );
   }
 
-  private in(...states: string[]): FleetCluster[] {
+  private clustersIn(...states: string[]): FleetCluster[] {
     return this.status.clusters.filter(({ state }) => states.includes(state));
   }
 
   private find(cluster: string): FleetCluster | undefined {
-    return this.status.clusters.find((one) => one.cluster === cluster);
+    return this.status.clusters.find((entry) => entry.cluster === cluster);
   }
 
   private get isOver(): boolean {
     if (this.active.size > 0) return false;
-    return this.control.aborted !== undefined || this.in('pending', 'failed', 'rolled-back').length === 0;
+    return this.control.aborted !== undefined || this.clustersIn('pending', 'failed', 'rolled-back').length === 0;
   }
 
   /** Canary clusters that are not finished: they run one by one, and the others wait for their results. */
-  private get canariesLeft(): FleetCluster[] {
+  private get remainingCanaries(): FleetCluster[] {
     return this.status.clusters.filter(({ canary, state }) => canary && state !== 'migrated' && state !== 'skipped');
   }
 
@@ -132,25 +132,25 @@ class Fleet {
   private get candidates(): FleetCluster[] {
     const { input, status } = this;
     if (status.paused !== undefined || this.control.aborted !== undefined) return [];
-    const failed = this.in('failed', 'rolled-back');
+    const failed = this.clustersIn('failed', 'rolled-back');
     if (failed.length > 0 && (input.onFailure === 'stop' || failed.some(({ canary }) => canary))) return [];
-    const [canary] = this.canariesLeft;
+    const [canary] = this.remainingCanaries;
     if (canary !== undefined) return this.active.size === 0 && canary.state === 'pending' ? [canary] : [];
-    if (this.soakMs > 0 || this.active.size >= input.concurrency) return [];
-    return this.in('pending');
+    if (this.remainingSoakMs > 0 || this.active.size >= input.concurrency) return [];
+    return this.clustersIn('pending');
   }
 
   /** Remaining soak time after the last canary, in ms. */
-  private get soakMs(): number {
+  private get remainingSoakMs(): number {
     const ends = this.status.clusters.flatMap(({ canary, state, endedAt }) =>
       canary && state === 'migrated' && endedAt !== undefined ? [Date.parse(endedAt)] : []
     );
-    if (ends.length === 0 || this.canariesLeft.length > 0 || this.in('pending').length === 0) return 0;
+    if (ends.length === 0 || this.remainingCanaries.length > 0 || this.clustersIn('pending').length === 0) return 0;
     return Math.max(0, Math.max(...ends) + this.input.soakSeconds * 1_000 - Date.now());
   }
 
-  private next(): FleetCluster | undefined {
-    return this.candidates.find((one) => one.approval !== undefined || !this.needsApproval(one));
+  private nextCluster(): FleetCluster | undefined {
+    return this.candidates.find((entry) => entry.approval !== undefined || !this.needsApproval(entry));
   }
 
   private needsApproval({ canary }: FleetCluster): boolean {
@@ -158,20 +158,20 @@ class Fleet {
     return mode === 'every-cluster' || (mode === 'canaries' && canary);
   }
 
-  private begin(cluster: FleetCluster): void {
-    const migration = this.input.clusters.find((one) => one.cluster === cluster.cluster);
+  private startMigration(cluster: FleetCluster): void {
+    const migration = this.input.clusters.find((entry) => entry.cluster === cluster.cluster);
     if (migration === undefined) return;
     cluster.state = 'migrating';
     cluster.startedAt = new Date().toISOString();
     delete cluster.endedAt;
     delete cluster.failure;
-    const work = this.migrate(cluster, migration).finally(() => {
+    const run = this.migrate(cluster, migration).finally(() => {
       cluster.endedAt = new Date().toISOString();
       delete cluster.progress;
       this.active.delete(cluster.cluster);
       this.changed();
     });
-    this.active.set(cluster.cluster, work);
+    this.active.set(cluster.cluster, run);
     this.show();
   }
 
@@ -189,17 +189,17 @@ class Fleet {
       cluster.state = report.phase === 'rolled-back' ? 'rolled-back' : 'migrated';
     } catch (error) {
       cluster.state = 'failed';
-      cluster.failure = failureOf(error, cluster);
+      cluster.failure = describeFailure(error, cluster);
     }
   }
 
-  private async untilChange(seen: number): Promise<void> {
+  private async waitForChange(seen: number): Promise<void> {
     const reminderMs = this.input.reminderSeconds * 1_000;
     for (;;) {
-      const { soakMs } = this;
+      const { remainingSoakMs: soakMs } = this;
       const ms = soakMs > 0 ? Math.min(soakMs, reminderMs) : reminderMs;
       if (await condition(() => this.version !== seen, ms)) return;
-      if (soakMs > 0 && this.soakMs === 0) return;
+      if (soakMs > 0 && this.remainingSoakMs === 0) return;
       if (this.status.waitingFor !== undefined) log.warn(`still waiting for ${this.status.waitingFor}`);
     }
   }
@@ -208,8 +208,8 @@ class Fleet {
     const { status } = this;
     delete status.waitingFor;
     status.answers = [];
-    const failed = this.in('failed', 'rolled-back');
-    const unapproved = this.candidates.filter((one) => one.approval === undefined && this.needsApproval(one));
+    const failed = this.clustersIn('failed', 'rolled-back');
+    const unapproved = this.candidates.filter((entry) => entry.approval === undefined && this.needsApproval(entry));
     if (this.control.aborted === undefined && !this.isOver) {
       if (status.paused !== undefined) {
         status.waitingFor = `somebody to resume it (paused by ${status.paused.by})`;
@@ -225,15 +225,15 @@ class Fleet {
         status.answers = unapproved.map(({ cluster }) => {
           return { does: `let ${cluster} begin`, message: 'approve', input: { cluster } };
         });
-      } else if (this.soakMs > 0) {
-        const until = new Date(Date.now() + this.soakMs).toISOString();
+      } else if (this.remainingSoakMs > 0) {
+        const until = new Date(Date.now() + this.remainingSoakMs).toISOString();
         status.waitingFor = `the canaries to soak until ${until}`;
       }
     }
     this.show();
   }
 
-  private take(name: FleetMessageName, raw: unknown): { problem: string } | { done: string } {
+  private applyMessage(name: FleetMessageName, raw: unknown): { problem: string } | { done: string } {
     const parsed = parseFleetMessage(name, raw);
     if ('problem' in parsed) return parsed;
     const outcome = applyFleetMessage(name, parsed.message, this, new Date().toISOString());
@@ -256,7 +256,7 @@ class Fleet {
   }
 }
 
-function failureOf(error: unknown, { workflowId }: FleetCluster): { type: string; message: string } {
+function describeFailure(error: unknown, { workflowId }: FleetCluster): { type: string; message: string } {
   if (error instanceof WorkflowExecutionAlreadyStartedError) {
     const message = `the workflow ${workflowId} is open already: wait for its end, then retry the cluster`;
     return { type: 'MigrationRunning', message };

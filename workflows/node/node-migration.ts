@@ -9,7 +9,7 @@ interface Progress {
   /** True once the flip has begun. */
   flipped: boolean;
   /** True when the drain failed, so that the node is restored. */
-  undrained: boolean;
+  drainFailed: boolean;
 }
 
 /**
@@ -26,7 +26,7 @@ interface Progress {
  */
 export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   const steps = new NodeSteps(input);
-  const progress: Progress = { flipped: false, undrained: false };
+  const progress: Progress = { flipped: false, drainFailed: false };
   try {
     await migrate(steps, progress);
   } catch (error) {
@@ -35,8 +35,8 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
     // Diagnostics are collected before anything is restored.
     const failure = cancelled
       ? new CancelledFailure(`migration of ${input.node} was cancelled`)
-      : await steps.diagnosed(error);
-    if (progress.flipped && !progress.undrained && !cancelled) throw failure;
+      : await steps.withDiagnostics(error);
+    if (progress.flipped && !progress.drainFailed && !cancelled) throw failure;
     await CancellationScope.nonCancellable(() => (progress.flipped ? rollBackNode(steps) : steps.uncordon()));
     throw failure;
   }
@@ -82,7 +82,7 @@ async function drainAndFlip(steps: NodeSteps, progress: Progress): Promise<void>
       await steps.drain('target', () => (mayFlip = true));
     } catch (error) {
       // False when the flip failed and the drain was only cancelled for it.
-      progress.undrained = !CancellationScope.current().consideredCancelled;
+      progress.drainFailed = !CancellationScope.current().consideredCancelled;
       throw error;
     }
   };
@@ -114,12 +114,12 @@ async function reboot(steps: NodeSteps): Promise<void> {
     await hook.rebootNode.executeWithOptions(steps.summary('reboot, by the hook'), [steps.target]);
   } else {
     steps.begin('wait for a reboot');
-    steps.waitFor(`somebody to reboot ${steps.node}`);
+    steps.setWaitingFor(`somebody to reboot ${steps.node}`);
   }
   await watching.waitForReboot.executeWithOptions(steps.summary('a new boot ID, and Ready'), [
     { ...steps.target, timeoutSeconds },
   ]);
-  steps.waitFor(undefined);
+  steps.setWaitingFor(undefined);
 }
 
 /** Activities that a user provides to reboot nodes with their own program. */

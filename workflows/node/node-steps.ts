@@ -10,7 +10,7 @@ import { forcePodSignal, progressSignal } from '../messages.ts';
 import { withPolicies } from '../../model/gates.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
-import { inRounds } from './drain-rounds.ts';
+import { drainInRounds } from './drain-rounds.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 
 /** Input of {@link nodeMigration} and {@link nodeRollback}. */
@@ -32,15 +32,15 @@ export class NodeSteps {
   private blockers: Blocker[] = [];
   private waitingFor: string | undefined;
   /** Last progress reported to the cluster's workflow. */
-  private told: string;
+  private lastReported: string;
   /** Signals are sent one after the other, so that the last one is the latest. */
-  private telling: Promise<void> = Promise.resolve();
+  private reporting: Promise<void> = Promise.resolve();
 
   constructor({ node, migration, forcedPods }: NodeWorkflowInput) {
     this.node = node;
     this.migration = migration;
     this.forcedPods = forcedPods;
-    this.told = JSON.stringify({ node, blockers: [] } satisfies NodeProgress);
+    this.lastReported = JSON.stringify({ node, blockers: [] } satisfies NodeProgress);
     setHandler(forcePodSignal, (pod) => {
       this.forcedPods = [...this.forcedPods, pod];
       this.version++;
@@ -64,7 +64,7 @@ export class NodeSteps {
   }
 
   /** Reports the action of an operator that the cluster's workflow must show; undefined when it is done. */
-  waitFor(what: string | undefined): void {
+  setWaitingFor(what: string | undefined): void {
     this.waitingFor = what;
     this.report(this.blockers);
   }
@@ -81,10 +81,10 @@ export class NodeSteps {
 
   /**
    * Evicts the pods that a drain moves, and waits until they are gone.
-   * @param onLooked called when every pod was checked once and may be evicted.
+   * @param onChecked called when every pod was checked once and may be evicted.
    */
-  async drain(to: 'target' | 'source', onLooked?: () => void): Promise<void> {
-    await this.movePods('drain', to, false, onLooked);
+  async drain(to: 'target' | 'source', onChecked?: () => void): Promise<void> {
+    await this.movePods('drain', to, false, onChecked);
   }
 
   /** Evicts all remaining pods on the other network, including those of DaemonSets. */
@@ -115,7 +115,7 @@ export class NodeSteps {
    * Collects diagnostics of a failure.
    * @returns the failure, with the location of the diagnostics.
    */
-  async diagnosed(error: unknown): Promise<unknown> {
+  async withDiagnostics(error: unknown): Promise<unknown> {
     this.begin('diagnostics');
     const failure = operatorFailure(error, `node ${this.node}`);
     if (!(failure instanceof ApplicationFailure)) return failure;
@@ -138,14 +138,14 @@ export class NodeSteps {
     what: string,
     to: 'target' | 'source',
     daemonSets: boolean,
-    onLooked?: () => void
+    onChecked?: () => void
   ): Promise<void> {
     this.begin(what);
     const { drain, podCidr } = this.migration;
-    await inRounds({
+    await drainInRounds({
       what,
       drain,
-      round: (roundSeconds) =>
+      runRound: (roundSeconds) =>
         patient.movePods.executeWithOptions(this.summary(what), [
           {
             ...this.target,
@@ -158,9 +158,9 @@ export class NodeSteps {
           },
         ]),
       report: (blockers) => this.report(blockers),
-      ...(onLooked && { onLooked }),
+      ...(onChecked && { onChecked: onChecked }),
       version: () => this.version,
-      onNews: (endRound) => (this.endRound = endRound),
+      onRoundStart: (endRound) => (this.endRound = endRound),
     });
   }
 
@@ -173,11 +173,11 @@ export class NodeSteps {
     const text = JSON.stringify(progress);
     // Unchanged progress is not reported again: a drain that waits for days adds nothing to the history of the
     // cluster's workflow.
-    if (parent === undefined || text === this.told) return;
-    this.told = text;
+    if (parent === undefined || text === this.lastReported) return;
+    this.lastReported = text;
     const handle = getExternalWorkflowHandle(parent.workflowId);
     // Errors are ignored, because a parent that has ended needs no progress.
-    this.telling = this.telling.then(() => handle.signal(progressSignal, progress).catch(() => undefined));
+    this.reporting = this.reporting.then(() => handle.signal(progressSignal, progress).catch(() => undefined));
   }
 
   private show(): void {

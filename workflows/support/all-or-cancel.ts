@@ -5,13 +5,13 @@ import { CancellationScope } from '@temporalio/workflow';
  * while the caller handles the failure.
  * @throws the first failure.
  */
-export async function allOrCancel(...works: readonly (() => Promise<unknown>)[]): Promise<void> {
+export async function allOrCancel(...tasks: readonly (() => Promise<unknown>)[]): Promise<void> {
   const scope = new CancellationScope();
   const failures: unknown[] = [];
   await scope.run(() =>
     Promise.all(
-      works.map((work) =>
-        work().catch((error: unknown) => {
+      tasks.map((task) =>
+        task().catch((error: unknown) => {
           failures.push(error);
           if (failures.length === 1) scope.cancel();
         })
