@@ -11,7 +11,6 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-/** Without people. */
 const begin = ['inspectCluster', 'acquireLock'];
 const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [

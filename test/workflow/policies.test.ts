@@ -14,7 +14,6 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-/** Without people. */
 const waived = { ...unattendedRequest, waivers: [{ check: 'network-policies', reason: 'known' }] };
 
 function report(...different: string[]): PolicyReport {
