@@ -8,7 +8,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { CiliumPolicy } from './evaluation/cilium.ts';
-import { comparePolicies, type PolicyComparison } from './evaluation/compare.ts';
+import { evaluatePolicies, type PolicyComparison } from './evaluation/compare.ts';
 import { readPolicies } from './read-policies.ts';
 
 /** Label on every policy that this service creates, in addition to the label on all of its objects. */
@@ -28,7 +28,7 @@ export function createPolicyActivities(clusters: Clusters) {
     comparePolicies: withFailures(
       'compare the policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
-        const { report } = await compared(await clusters.connect(input.cluster), input);
+        const { report } = await readAndComparePolicies(await clusters.connect(input.cluster), input);
         return report;
       }
     ),
@@ -42,9 +42,9 @@ export function createPolicyActivities(clusters: Clusters) {
       'apply the translated policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const connection = await clusters.connect(input.cluster);
-        const { report, comparison } = await compared(connection, input);
-        for (const object of comparison.objects) await applyObject(connection, ours(object));
-        await removeOthers(connection, comparison.objects);
+        const { report, comparison } = await readAndComparePolicies(connection, input);
+        for (const object of comparison.objects) await applyObject(connection, withOwnedMetadata(object));
+        await removeStaleTranslations(connection, comparison.objects);
         return report;
       }
     ),
@@ -52,7 +52,7 @@ export function createPolicyActivities(clusters: Clusters) {
 }
 
 /** Reads and compares the policies; also used by the preflight check of policies. */
-export async function compared(
+export async function readAndComparePolicies(
   connection: ClusterConnection,
   { podCidr, cluster }: Pick<MigrationInput, 'podCidr' | 'cluster'>
 ): Promise<{ report: PolicyReport; comparison: PolicyComparison }> {
@@ -60,11 +60,11 @@ export async function compared(
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
   const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
   // Compares with the configuration that the migration installs, unless the input overrides it.
-  const comparison = comparePolicies(facts.policies, facts.cluster, true);
+  const comparison = evaluatePolicies(facts.policies, facts.cluster, true);
   return { comparison, report: buildPolicyReport(facts.counts, comparison.flows, comparison.verdicts) };
 }
 
-function ours(object: CiliumPolicy): NamedObject {
+function withOwnedMetadata(object: CiliumPolicy): NamedObject {
   const { name = '', namespace, ownerReferences } = object.metadata ?? {};
   return {
     ...object,
@@ -78,10 +78,10 @@ function ours(object: CiliumPolicy): NamedObject {
   };
 }
 
-async function removeOthers(connection: ClusterConnection, wanted: readonly CiliumPolicy[]): Promise<void> {
+async function removeStaleTranslations(connection: ClusterConnection, current: readonly CiliumPolicy[]): Promise<void> {
   const key = ({ kind, metadata }: KubernetesObject): string =>
     [kind, metadata?.namespace ?? '', metadata?.name].join(' ');
-  const kept = new Set(wanted.map(key));
+  const kept = new Set(current.map(key));
   for (const kind of kinds) {
     for (const object of await listKnown(connection, 'cilium.io/v2', kind)) {
       const { name = '', namespace, labels = {} } = object.metadata ?? {};

@@ -13,7 +13,7 @@ import { asWritten } from './evaluation/kubernetes.ts';
 /**
  * Prefix under which Calico stores copies of Kubernetes' policies in some datastores; these are not users' policies.
  */
-const mirrored = 'knp.default.';
+const mirroredPrefix = 'knp.default.';
 
 /** Calico's staged kinds, which are not enforced; they only preview a policy. */
 const stagedKinds = ['StagedNetworkPolicy', 'StagedGlobalNetworkPolicy', 'StagedKubernetesNetworkPolicy'];
@@ -34,7 +34,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   const version = `${calicoGroup}/v1`;
   const calico = async <T extends KubernetesObject>(kind: string): Promise<T[]> =>
     (await listKnown<T>(connection, version, kind)).filter(
-      ({ metadata }) => metadata?.name?.startsWith(mirrored) !== true
+      ({ metadata }) => metadata?.name?.startsWith(mirroredPrefix) !== true
     );
   const [own, global, sets, globalSets, staged, kubernetes] = await Promise.all([
     calico<CalicoPolicy>('NetworkPolicy'),
@@ -45,10 +45,10 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
     listKnown(connection, 'networking.k8s.io/v1', 'NetworkPolicy'),
   ]);
   // Our own policies select only our own pods, and are removed with them.
-  const plain = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
+  const networkPolicies = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
   // Without policies, no labels have to be read.
-  const none = own.length + global.length + plain.length === 0;
-  const [namespaces, accounts, nodes, pods] = none
+  const hasNoPolicies = own.length + global.length + networkPolicies.length === 0;
+  const [namespaces, accounts, nodes, pods] = hasNoPolicies
     ? [[], [], [], []]
     : await Promise.all([
         listKnown(connection, 'v1', 'Namespace'),
@@ -58,7 +58,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
       ]);
   const counts = Object.fromEntries(
     [
-      ['NetworkPolicy', plain.length] as const,
+      ['NetworkPolicy', networkPolicies.length] as const,
       ["Calico's NetworkPolicy", own.length] as const,
       ['GlobalNetworkPolicy', global.length] as const,
       ['NetworkSet', sets.length] as const,
@@ -68,7 +68,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   );
   return {
     counts,
-    policies: { own: [...own, ...global], kubernetes: plain, sets: [...sets, ...globalSets] },
+    policies: { own: [...own, ...global], kubernetes: networkPolicies, sets: [...sets, ...globalSets] },
     cluster: {
       podCidrs,
       namespaces: namespaces.map(({ metadata }) => ({ name: metadata?.name ?? '', labels: metadata?.labels ?? {} })),

@@ -1,6 +1,6 @@
 import type { CalicoPolicy, CalicoRule } from '../../activities/policy/evaluation/calico-policy.ts';
 import { createCalicoEvaluator } from '../../activities/policy/evaluation/calico.ts';
-import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
+import { evaluatePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { Flow, PodEnd } from '../../activities/policy/evaluation/flows.ts';
 import type { NetworkPolicy, PolicyPeer, PolicyPort } from '../../activities/policy/evaluation/kubernetes.ts';
 
@@ -392,7 +392,7 @@ export function verdictsOf(
   policies: readonly (NetworkPolicy | CalicoPolicy)[],
   { podCidrs }: Networks
 ): PolicyVerdict[] {
-  return comparePolicies(
+  return evaluatePolicies(
     {
       own: policies.filter(isCalico),
       kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),

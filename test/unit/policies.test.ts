@@ -1,5 +1,5 @@
 import type { CalicoPolicy, CalicoRule, NetworkSet } from '../../activities/policy/evaluation/calico-policy.ts';
-import { comparePolicies } from '../../activities/policy/evaluation/compare.ts';
+import { evaluatePolicies } from '../../activities/policy/evaluation/compare.ts';
 import type { PolicyCluster } from '../../activities/policy/evaluation/domain.ts';
 import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';
 import { alternatives, parseSelector, expressionMatches } from '../../activities/policy/evaluation/selectors.ts';
@@ -45,7 +45,7 @@ function plain(spec: NetworkPolicy['spec'], name = 'n'): NetworkPolicy {
 }
 
 function compare(own: CalicoPolicy[], kubernetes: NetworkPolicy[] = [], sets: NetworkSet[] = []) {
-  return comparePolicies({ own, kubernetes, sets }, cluster, true);
+  return evaluatePolicies({ own, kubernetes, sets }, cluster, true);
 }
 
 const allow = (more: Omit<CalicoRule, 'action'> = {}): CalicoRule => ({ action: 'Allow', ...more });

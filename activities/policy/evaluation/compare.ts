@@ -2,7 +2,7 @@ import type { PolicyVerdict } from '../../../model/policies.ts';
 import type { CalicoPolicy } from './calico-policy.ts';
 import { createCalicoEvaluator, type CalicoPolicies } from './calico.ts';
 import { createCiliumEvaluator, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
-import { domainOf, type Domain, type PolicyCluster } from './domain.ts';
+import { buildDomain, type Domain, type PolicyCluster } from './domain.ts';
 import { directions, flowText, policyKey, type Flow, type PolicyEvaluator, type Verdict, type Peer } from './flows.ts';
 import { BadSelector } from './selectors.ts';
 import { buildSupplement } from './supplement.ts';
@@ -35,22 +35,22 @@ const maxFlows = 3_000_000;
  * Translates Calico's policies and compares the verdicts of both networks, for every kind of flow that policies can
  * distinguish. A policy that is involved in a difference is not equal, and is not translated.
  */
-export function comparePolicies(
+export function evaluatePolicies(
   all: CalicoPolicies,
   cluster: PolicyCluster,
   cidrMatchesNodes: boolean
 ): PolicyComparison {
-  const unreadable = new Map(all.own.flatMap((policy) => unreadableOf(policy, all.sets)));
+  const unreadable = new Map(all.own.flatMap((policy) => findUnreadable(policy, all.sets)));
   const policies = { ...all, own: all.own.filter((policy) => !unreadable.has(policyKey(policy))) };
   const comparison = new Comparison(policies, cluster, cidrMatchesNodes, unreadable);
   const differences = comparison.chooseDenyForms();
-  comparison.setAside(differences);
+  comparison.excludeDiffering(differences);
   return comparison.result(all.own, differences);
 }
 
 /** The flows with different verdicts, for the current translations. */
 interface Differences {
-  found: (Difference & { culprits: string[] })[];
+  differences: (Difference & { involvedPolicies: string[] })[];
   flows: number;
   complete: boolean;
 }
@@ -69,7 +69,7 @@ class Comparison {
   /** Form of the Deny rules of each Calico policy. */
   private readonly forms: Map<string, DenyForm>;
   /** Policies that are not translated, each with the reasons. */
-  private readonly aside: Map<string, string[]>;
+  private readonly excluded: Map<string, string[]>;
   /** The first differing flows of each policy that is involved in a difference. */
   private readonly flowReasons = new Map<string, string[]>();
 
@@ -82,7 +82,7 @@ class Comparison {
     this.policies = policies;
     this.cidrMatchesNodes = cidrMatchesNodes;
     this.context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
-    this.domain = domainOf(policies, cluster);
+    this.domain = buildDomain(policies, cluster);
     this.supplements = new Map(
       policies.kubernetes.flatMap((policy) => {
         const object = buildSupplement(policy, this.context);
@@ -90,8 +90,8 @@ class Comparison {
       })
     );
     this.forms = new Map(policies.own.map((policy) => [policyKey(policy), 'all']));
-    this.aside = new Map(unreadable);
-    for (const { of, problems } of this.translate()) if (problems.length > 0) this.aside.set(of, problems);
+    this.excluded = new Map(unreadable);
+    for (const { of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
     this.calico = createCalicoEvaluator(policies);
   }
 
@@ -101,34 +101,34 @@ class Comparison {
    * @returns the remaining differences.
    */
   chooseDenyForms(): Differences {
-    let now = this.differences();
+    let best = this.computeDifferences();
     for (const policy of this.policies.own) {
       const key = policyKey(policy);
-      if (this.aside.has(key) || !hasDenyRule(policy)) continue;
-      if (!now.found.some((one) => one.culprits.includes(key))) continue;
+      if (this.excluded.has(key) || !hasDenyRule(policy)) continue;
+      if (!best.differences.some((one) => one.involvedPolicies.includes(key))) continue;
       for (const form of denyForms.slice(1)) {
         const before = this.forms.get(key) ?? 'all';
         this.forms.set(key, form);
-        const next = this.differences();
-        if (next.found.length < now.found.length) now = next;
+        const next = this.computeDifferences();
+        if (next.differences.length < best.differences.length) best = next;
         else this.forms.set(key, before);
       }
     }
-    return now;
+    return best;
   }
 
   /** Excludes policies that differ in every form, so that the results of the others are independent of them. */
-  setAside({ found }: Differences): void {
-    for (const one of found) {
-      for (const key of one.culprits) {
-        const text = `${flowText(one.flow)}: ${word(one.calico)} with Calico, ${word(one.cilium)} with Cilium`;
-        const known = this.flowReasons.get(key) ?? [];
-        if (known.length < 2) this.flowReasons.set(key, [...known, text]);
+  excludeDiffering({ differences: differences }: Differences): void {
+    for (const one of differences) {
+      for (const key of one.involvedPolicies) {
+        const text = `${flowText(one.flow)}: ${verdictText(one.calico)} with Calico, ${verdictText(one.cilium)} with Cilium`;
+        const reasons = this.flowReasons.get(key) ?? [];
+        if (reasons.length < 2) this.flowReasons.set(key, [...reasons, text]);
       }
     }
     const ownKeys = new Set(this.policies.own.map(policyKey));
     for (const key of this.flowReasons.keys()) {
-      if (ownKeys.has(key) && !this.aside.has(key)) this.aside.set(key, []);
+      if (ownKeys.has(key) && !this.excluded.has(key)) this.excluded.set(key, []);
     }
   }
 
@@ -159,9 +159,9 @@ class Comparison {
     };
   }
 
-  private verdictOf(policy: string, conditions: readonly string[], made: readonly CiliumPolicy[]): PolicyVerdict {
-    const objects = made.map(policyKey);
-    const reasons = [...(this.aside.get(policy) ?? []), ...(this.flowReasons.get(policy) ?? [])];
+  private verdictOf(policy: string, conditions: readonly string[], created: readonly CiliumPolicy[]): PolicyVerdict {
+    const objects = created.map(policyKey);
+    const reasons = [...(this.excluded.get(policy) ?? []), ...(this.flowReasons.get(policy) ?? [])];
     if (reasons.length > 0) return { policy, verdict: 'different', conditions: [], reasons, objects };
     const verdict = conditions.length > 0 ? 'equal-if' : 'equal';
     return { policy, verdict, conditions: [...conditions], reasons, objects };
@@ -170,7 +170,7 @@ class Comparison {
   /** Translates the policies that are not excluded, in the forms chosen so far. */
   private translate(): Translation[] {
     return this.policies.own
-      .filter((policy) => !this.aside.has(policyKey(policy)))
+      .filter((policy) => !this.excluded.has(policyKey(policy)))
       .map((policy) => translatePolicy(policy, this.context, this.forms.get(policyKey(policy)) ?? 'all'));
   }
 
@@ -178,18 +178,24 @@ class Comparison {
     return [...translations.flatMap(({ objects }) => objects), ...this.supplements.values()];
   }
 
-  private differences(): Differences {
+  private computeDifferences(): Differences {
     const translations = this.translate();
     const cilium = createCiliumEvaluator({
       own: this.objectsOf(translations),
       kubernetes: this.policies.kubernetes,
       cidrMatchesNodes: this.cidrMatchesNodes,
     } satisfies CiliumPolicies);
-    const { found, ...rest } = differ(this.calico, cilium, this.domain);
-    const madeOf = new Map(
+    const { differences: differences, ...rest } = findDifferences(this.calico, cilium, this.domain);
+    const originals = new Map(
       translations.flatMap(({ of, objects }) => objects.map((object) => [policyKey(object), of] as const))
     );
-    return { ...rest, found: found.map((one) => ({ ...one, culprits: culprits(one, this.policies, madeOf) })) };
+    return {
+      ...rest,
+      differences: differences.map((one) => ({
+        ...one,
+        involvedPolicies: findInvolvedPolicies(one, this.policies, originals),
+      })),
+    };
   }
 }
 
@@ -198,7 +204,7 @@ function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy)
 }
 
 /** Returns the policy with its error when Calico could not parse its selector either; such a policy is not enforced. */
-function unreadableOf(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
+function findUnreadable(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
   try {
     createCalicoEvaluator({ own: [policy], kubernetes: [], sets });
     return [];
@@ -208,71 +214,71 @@ function unreadableOf(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [stri
   }
 }
 
-function word({ allowed, by }: Verdict): string {
+function verdictText({ allowed, by }: Verdict): string {
   const verdict = allowed ? 'allowed' : 'denied';
   return by.length === 0 ? verdict : `${verdict} by ${by.slice(0, 3).join(', ')}`;
 }
 
 /**
  * Returns the policies to name for a difference: Calico's own policies involved in it, or else Kubernetes'.
- * @param madeOf keys of the translations, each with the key of its original policy.
+ * @param originals keys of the translations, each with the key of its original policy.
  */
-function culprits(
+function findInvolvedPolicies(
   { calico, cilium }: Difference,
   { own }: CalicoPolicies,
-  madeOf: ReadonlyMap<string, string>
+  originals: ReadonlyMap<string, string>
 ): string[] {
   const keys = new Set(own.map(policyKey));
   const named = calico.by.filter((key) => keys.has(key));
-  const found = [...new Set([...named, ...cilium.by.flatMap((key) => madeOf.get(key) ?? [])])];
-  return found.length > 0 ? found : calico.by.length > 0 ? calico.by : cilium.by;
+  const policies = [...new Set([...named, ...cilium.by.flatMap((key) => originals.get(key) ?? [])])];
+  return policies.length > 0 ? policies : calico.by.length > 0 ? calico.by : cilium.by;
 }
 
 /**
  * Evaluates every flow of the domain for both networks. Of the flows that neither network can distinguish, evaluates
  * one.
  */
-function differ(
+function findDifferences(
   calico: PolicyEvaluator,
   cilium: PolicyEvaluator,
   { pods, outside, traffic }: Domain
-): { found: Difference[]; flows: number; complete: boolean } {
-  const all: Peer[] = [...pods, ...outside];
-  const portsOf = (peer: Peer): string => (peer.kind === 'pod' ? JSON.stringify(peer.ports) : '');
-  const found: Difference[] = [];
+): { differences: Difference[]; flows: number; complete: boolean } {
+  const allPeers: Peer[] = [...pods, ...outside];
+  const portsKey = (peer: Peer): string => (peer.kind === 'pod' ? JSON.stringify(peer.ports) : '');
+  const differences: Difference[] = [];
   let flows = 0;
-  const attempt = (flow: Flow): void => {
+  const compareFlow = (flow: Flow): void => {
     flows++;
-    const left = calico.evaluate(flow);
-    const right = cilium.evaluate(flow);
-    if (left.allowed !== right.allowed && found.length < maxDifferences)
-      found.push({ flow, calico: left, cilium: right });
+    const calicoVerdict = calico.evaluate(flow);
+    const ciliumVerdict = cilium.evaluate(flow);
+    if (calicoVerdict.allowed !== ciliumVerdict.allowed && differences.length < maxDifferences)
+      differences.push({ flow, calico: calicoVerdict, cilium: ciliumVerdict });
   };
-  const subjects = distinct(pods, (pod) => [calico.subjectKey(pod), cilium.subjectKey(pod), portsOf(pod)].join('|'));
+  const subjects = distinct(pods, (pod) => [calico.subjectKey(pod), cilium.subjectKey(pod), portsKey(pod)].join('|'));
   for (const subject of subjects) {
     for (const direction of directions) {
-      const peers = distinct(all, (peer) =>
+      const peers = distinct(allPeers, (peer) =>
         [
           peer.kind,
           peer.kind === 'node' && peer.own,
           calico.peerKey(subject, direction, peer),
           cilium.peerKey(subject, direction, peer),
-          direction === 'egress' && portsOf(peer),
+          direction === 'egress' && portsKey(peer),
         ].join('|')
       );
-      if (flows > maxFlows) return { found, flows, complete: false };
-      for (const peer of peers) traffic.forEach((one) => attempt({ direction, subject, peer, traffic: one }));
+      if (flows > maxFlows) return { differences: differences, flows, complete: false };
+      for (const peer of peers) traffic.forEach((one) => compareFlow({ direction, subject, peer, traffic: one }));
     }
   }
-  return { found, flows, complete: true };
+  return { differences: differences, flows, complete: true };
 }
 
 /** Returns the first item of each key: existing ones precede hypothetical ones. */
-function distinct<T>(list: readonly T[], keyOf: (item: T) => string): T[] {
-  const found = new Map<string, T>();
+function distinct<T>(list: readonly T[], computeKey: (item: T) => string): T[] {
+  const firstByKey = new Map<string, T>();
   for (const item of list) {
-    const key = keyOf(item);
-    if (!found.has(key)) found.set(key, item);
+    const key = computeKey(item);
+    if (!firstByKey.has(key)) firstByKey.set(key, item);
   }
-  return [...found.values()];
+  return [...firstByKey.values()];
 }

@@ -27,10 +27,10 @@ export interface PolicyCluster {
 }
 
 /** Maximum number of hypothetical kinds of pods; above it, only existing pods count. */
-const maxInvented = 2_000;
+const maxHypotheticalKinds = 2_000;
 
 /** A value that no selector names. */
-const other = 'something-else';
+const otherValue = 'something-else';
 
 /** All pods, peers and traffic that policies can distinguish. */
 export interface Domain {
@@ -42,7 +42,7 @@ export interface Domain {
 }
 
 /** Keys and values that the policies refer to. */
-interface Mentions {
+interface References {
   podKeys: Map<string, Set<string>>;
   namespaceKeys: Map<string, Set<string>>;
   namespaces: Set<string>;
@@ -59,34 +59,34 @@ interface Mentions {
  * combination of the labels in their selectors, every part into which their CIDRs divide the addresses, and every port
  * at which a verdict can change.
  */
-export function domainOf(policies: CalicoPolicies, cluster: PolicyCluster): Domain {
-  const mentions = mentionsOf(policies);
+export function buildDomain(policies: CalicoPolicies, cluster: PolicyCluster): Domain {
+  const references = collectReferences(policies);
   const conditions: string[] = [];
-  const cidrs = [...mentions.cidrs];
+  const cidrs = [...references.cidrs];
   const podAddresses = cluster.podCidrs.flatMap((cidr) => representatives(cidrs, cidr));
-  const known = new Set<string>();
+  const seenKeys = new Set<string>();
   const pods: PodEnd[] = [];
   const accounts = new Map(cluster.serviceAccounts.map((one) => [`${one.namespace}/${one.name}`, one.labels]));
-  const add = (pod: Omit<PodEnd, 'kind' | 'address' | 'serviceAccountLabels'>): void => {
-    const labels = Object.fromEntries(Object.entries(pod.labels).filter(([key]) => mentions.podKeys.has(key)));
-    const ports = pod.ports.filter(({ name }) => mentions.portNames.has(name));
+  const addPod = (pod: Omit<PodEnd, 'kind' | 'address' | 'serviceAccountLabels'>): void => {
+    const labels = Object.fromEntries(Object.entries(pod.labels).filter(([key]) => references.podKeys.has(key)));
+    const ports = pod.ports.filter(({ name }) => references.portNames.has(name));
     const key = JSON.stringify([pod.namespace, Object.entries(labels).sort(), pod.serviceAccount, ports]);
-    if (known.has(key)) return;
-    known.add(key);
+    if (seenKeys.has(key)) return;
+    seenKeys.add(key);
     const serviceAccountLabels = accounts.get(`${pod.namespace}/${pod.serviceAccount}`) ?? {};
     for (const address of podAddresses)
       pods.push({ kind: 'pod', ...pod, labels, ports, serviceAccountLabels, address });
   };
   // Existing pods come first: operators know them when they read a difference.
   const labelsOf = new Map(cluster.namespaces.map(({ name, labels }) => [name, labels]));
-  for (const pod of cluster.pods) add({ ...pod, namespaceLabels: labelsOf.get(pod.namespace) ?? {} });
-  const labelSets = combinations(mentions.podKeys);
-  const namespaces = inventedNamespaces(mentions, cluster);
-  const accountNames = ['default', ...mentions.accounts];
-  if (labelSets === undefined || labelSets.length * namespaces.length * accountNames.length > maxInvented) {
+  for (const pod of cluster.pods) addPod({ ...pod, namespaceLabels: labelsOf.get(pod.namespace) ?? {} });
+  const labelSets = combinations(references.podKeys);
+  const namespaces = listHypotheticalNamespaces(references, cluster);
+  const accountNames = ['default', ...references.accounts];
+  if (labelSets === undefined || labelSets.length * namespaces.length * accountNames.length > maxHypotheticalKinds) {
     conditions.push('new pods have labels as those have that there are now');
   } else {
-    const ports: NamedPort[] = [...mentions.portNames].map((name, index) => ({
+    const ports: NamedPort[] = [...references.portNames].map((name, index) => ({
       name,
       protocol: 'TCP',
       port: 7_001 + index,
@@ -96,9 +96,9 @@ export function domainOf(policies: CalicoPolicies, cluster: PolicyCluster): Doma
         accountNames.map((serviceAccount) => ({ namespace: name, namespaceLabels, labels, serviceAccount, ports }))
       )
     );
-    kinds.forEach(add);
+    kinds.forEach(addPod);
   }
-  const inPods = new Set(podAddresses);
+  const podAddressSet = new Set(podAddresses);
   const nodes = cluster.nodeAddresses.slice(0, 50);
   const [source, target = source] = cluster.podCidrs.map((cidr) => representatives(cidrs, cidr)[0] ?? '');
   const overlay = { calico: source ?? '', cilium: target ?? '' };
@@ -106,18 +106,18 @@ export function domainOf(policies: CalicoPolicies, cluster: PolicyCluster): Doma
     ...nodes.slice(0, 1).map((address): Peer => ({ kind: 'node', address, overlay, own: true })),
     ...nodes.map((address): Peer => ({ kind: 'node', address, overlay, own: false })),
     ...representatives([...cidrs, ...cluster.podCidrs, ...nodes])
-      .filter((address) => !inPods.has(address) && !nodes.includes(address) && !isPod(address, cluster.podCidrs))
+      .filter((address) => !podAddressSet.has(address) && !nodes.includes(address) && !isPod(address, cluster.podCidrs))
       .map((address): Peer => ({ kind: 'world', address })),
   ];
-  return { pods, outside, traffic: trafficOf(mentions, cluster), conditions };
+  return { pods, outside, traffic: listTraffic(references, cluster), conditions };
 }
 
 function isPod(address: string, podCidrs: readonly string[]): boolean {
   return podCidrs.some((cidr) => representatives([`${address}/32`], cidr).includes(address));
 }
 
-function mentionsOf({ own, kubernetes, sets }: CalicoPolicies): Mentions {
-  const mentions: Mentions = {
+function collectReferences({ own, kubernetes, sets }: CalicoPolicies): References {
+  const references: References = {
     podKeys: new Map(),
     namespaceKeys: new Map(),
     namespaces: new Set(),
@@ -128,22 +128,22 @@ function mentionsOf({ own, kubernetes, sets }: CalicoPolicies): Mentions {
     protocols: new Set(['TCP', 'UDP']),
     icmpTypes: new Set(),
   };
-  const expression = (one: Expression): void => {
-    for (const [key, values] of keysOf(one)) mention(mentions, key, values);
-    for (const cidr of netsOf(one, sets)) mentions.cidrs.add(cidr);
+  const addExpression = (expression: Expression): void => {
+    for (const [key, values] of keysOf(expression)) addReference(references, key, values);
+    for (const cidr of netsOf(expression, sets)) references.cidrs.add(cidr);
   };
   for (const policy of own) {
-    readable(() => expression(subjectExpression(policy)));
+    ignoreParseErrors(() => addExpression(subjectExpression(policy)));
     for (const rule of [...(policy.spec?.ingress ?? []), ...(policy.spec?.egress ?? [])]) {
-      mentionRule(mentions, rule, policy, expression);
+      addRuleReferences(references, rule, policy, addExpression);
     }
   }
-  for (const policy of kubernetes) mentionKubernetes(mentions, policy);
-  return mentions;
+  for (const policy of kubernetes) addNetworkPolicyReferences(references, policy);
+  return references;
 }
 
 /** Runs the work and ignores a selector that cannot be parsed: its translation reports it. */
-function readable(work: () => void): void {
+function ignoreParseErrors(work: () => void): void {
   try {
     work();
   } catch {
@@ -151,135 +151,135 @@ function readable(work: () => void): void {
   }
 }
 
-function mention(mentions: Mentions, key: string, values: readonly string[]): void {
-  const into = (map: Map<string, Set<string>>, name: string): void => {
-    const known = map.get(name) ?? new Set();
-    for (const value of values) known.add(value);
-    map.set(name, known);
+function addReference(references: References, key: string, values: readonly string[]): void {
+  const addValues = (map: Map<string, Set<string>>, name: string): void => {
+    const existing = map.get(name) ?? new Set();
+    for (const value of values) existing.add(value);
+    map.set(name, existing);
   };
   if (key === 'projectcalico.org/namespace' || key === 'pcns.projectcalico.org/name') {
-    for (const value of values) mentions.namespaces.add(value);
+    for (const value of values) references.namespaces.add(value);
   } else if (key === 'projectcalico.org/serviceaccount' || key === 'pcsa.projectcalico.org/name') {
-    for (const value of values) mentions.accounts.add(value);
-  } else if (key.startsWith('pcns.')) into(mentions.namespaceKeys, key.slice('pcns.'.length));
-  else if (!key.startsWith('pcsa.') && !key.startsWith('projectcalico.org/')) into(mentions.podKeys, key);
+    for (const value of values) references.accounts.add(value);
+  } else if (key.startsWith('pcns.')) addValues(references.namespaceKeys, key.slice('pcns.'.length));
+  else if (!key.startsWith('pcsa.') && !key.startsWith('projectcalico.org/')) addValues(references.podKeys, key);
 }
 
-function mentionPort(mentions: Mentions, port: number | string): void {
+function addPortReference(references: References, port: number | string): void {
   const [first, last] = String(port).split(':').map(Number);
   if (first === undefined || !Number.isInteger(first)) {
-    mentions.portNames.add(String(port));
+    references.portNames.add(String(port));
     return;
   }
   // The first port of the range, and the first one after it.
-  for (const bound of [first, (last ?? first) + 1]) if (bound <= 65_535) mentions.ports.add(bound);
+  for (const bound of [first, (last ?? first) + 1]) if (bound <= 65_535) references.ports.add(bound);
 }
 
-function mentionRule(
-  mentions: Mentions,
+function addRuleReferences(
+  references: References,
   rule: CalicoRule,
   { metadata }: CalicoPolicy,
-  expression: (one: Expression) => void
+  addExpression: (one: Expression) => void
 ): void {
   for (const end of [rule.source ?? {}, rule.destination ?? {}]) {
-    readable(() => {
-      const about = entityExpression(end, metadata?.namespace);
-      if (about !== undefined) expression(about);
-      if (isGiven(end.notSelector)) expression(parseSelector(end.notSelector));
+    ignoreParseErrors(() => {
+      const peerExpression = entityExpression(end, metadata?.namespace);
+      if (peerExpression !== undefined) addExpression(peerExpression);
+      if (isGiven(end.notSelector)) addExpression(parseSelector(end.notSelector));
     });
-    mentionAddresses(mentions, end);
+    addAddressReferences(references, end);
   }
   for (const protocol of [rule.protocol, rule.notProtocol]) {
-    if (protocol !== undefined) mentions.protocols.add(protocolName(protocol));
+    if (protocol !== undefined) references.protocols.add(protocolName(protocol));
   }
-  for (const icmp of [rule.icmp, rule.notICMP]) if (icmp?.type !== undefined) mentions.icmpTypes.add(icmp.type);
+  for (const icmp of [rule.icmp, rule.notICMP]) if (icmp?.type !== undefined) references.icmpTypes.add(icmp.type);
 }
 
-function mentionAddresses(
-  mentions: Mentions,
+function addAddressReferences(
+  references: References,
   { nets = [], notNets = [], ports = [], notPorts = [] }: EntityRule
 ): void {
-  for (const cidr of [...nets, ...notNets]) mentions.cidrs.add(cidr);
-  for (const port of [...ports, ...notPorts]) mentionPort(mentions, port);
+  for (const cidr of [...nets, ...notNets]) references.cidrs.add(cidr);
+  for (const port of [...ports, ...notPorts]) addPortReference(references, port);
 }
 
-function mentionKubernetes(mentions: Mentions, policy: NetworkPolicy): void {
+function addNetworkPolicyReferences(references: References, policy: NetworkPolicy): void {
   const { spec, metadata } = policy;
-  mentions.namespaces.add(metadata?.namespace ?? '');
-  const labels = (selector: LabelSelector | undefined, of: 'pod' | 'namespace'): void => {
+  references.namespaces.add(metadata?.namespace ?? '');
+  const addSelector = (selector: LabelSelector | undefined, subject: 'pod' | 'namespace'): void => {
     for (const { key, values = [] } of requirementsOf(selector ?? {})) {
-      if (of === 'pod') mention(mentions, key, values);
-      else if (key === 'kubernetes.io/metadata.name') for (const value of values) mentions.namespaces.add(value);
-      else mention(mentions, `pcns.${key}`, values);
+      if (subject === 'pod') addReference(references, key, values);
+      else if (key === 'kubernetes.io/metadata.name') for (const value of values) references.namespaces.add(value);
+      else addReference(references, `pcns.${key}`, values);
     }
   };
-  labels(spec.podSelector, 'pod');
+  addSelector(spec.podSelector, 'pod');
   const types = typesOf(policy);
   const rules = directions
     .filter((one) => includesDirection(types, one))
     .flatMap((one) => networkPolicyRules(policy, one));
   for (const { peers, ports } of rules) {
     for (const { podSelector, namespaceSelector, ipBlock } of peers) {
-      labels(podSelector, 'pod');
-      labels(namespaceSelector, 'namespace');
+      addSelector(podSelector, 'pod');
+      addSelector(namespaceSelector, 'namespace');
       for (const cidr of ipBlock === undefined ? [] : [ipBlock.cidr, ...(ipBlock.except ?? [])])
-        mentions.cidrs.add(cidr);
+        references.cidrs.add(cidr);
     }
     for (const { protocol = 'TCP', port, endPort } of ports) {
-      mentions.protocols.add(protocol);
-      if (port !== undefined) mentionPort(mentions, endPort === undefined ? port : `${port}:${endPort}`);
+      references.protocols.add(protocol);
+      if (port !== undefined) addPortReference(references, endPort === undefined ? port : `${port}:${endPort}`);
     }
   }
 }
 
 /** Returns every combination of values, including a missing and another value; undefined when there are too many. */
 function combinations(keys: ReadonlyMap<string, ReadonlySet<string>>): Record<string, string>[] | undefined {
-  let found: Record<string, string>[] = [{}];
+  let sets: Record<string, string>[] = [{}];
   for (const [key, values] of keys) {
-    if (found.length * (values.size + 2) > maxInvented) return undefined;
-    found = found.flatMap((set) => [set, ...[...values, other].map((value) => ({ ...set, [key]: value }))]);
+    if (sets.length * (values.size + 2) > maxHypotheticalKinds) return undefined;
+    sets = sets.flatMap((set) => [set, ...[...values, otherValue].map((value) => ({ ...set, [key]: value }))]);
   }
-  return found;
+  return sets;
 }
 
 /**
  * Returns the existing namespaces and, where policies select namespaces by labels, one of each kind that may be
  * created.
  */
-function inventedNamespaces(mentions: Mentions, cluster: PolicyCluster): PolicyCluster['namespaces'] {
-  const relevant = (labels: Readonly<Record<string, string>>): Record<string, string> =>
-    Object.fromEntries(Object.entries(labels).filter(([key]) => mentions.namespaceKeys.has(key)));
+function listHypotheticalNamespaces(references: References, cluster: PolicyCluster): PolicyCluster['namespaces'] {
+  const selectRelevant = (labels: Readonly<Record<string, string>>): Record<string, string> =>
+    Object.fromEntries(Object.entries(labels).filter(([key]) => references.namespaceKeys.has(key)));
   const kinds = new Map<string, PolicyCluster['namespaces'][number]>();
   for (const { name, labels } of cluster.namespaces) {
-    const kept = relevant(labels);
-    const key = mentions.namespaces.has(name) ? name : JSON.stringify(Object.entries(kept).sort());
+    const kept = selectRelevant(labels);
+    const key = references.namespaces.has(name) ? name : JSON.stringify(Object.entries(kept).sort());
     if (!kinds.has(key)) kinds.set(key, { name, labels: kept });
   }
-  const more = (combinations(mentions.namespaceKeys) ?? [{}]).map((labels, index) => ({
+  const hypothetical = (combinations(references.namespaceKeys) ?? [{}]).map((labels, index) => ({
     name: index === 0 ? 'elsewhere' : `elsewhere-${index}`,
     labels,
   }));
-  const there = [...kinds.values()];
+  const existing = [...kinds.values()];
   return [
-    ...there,
-    ...more.filter(
+    ...existing,
+    ...hypothetical.filter(
       ({ labels }) =>
-        !there.some(
+        !existing.some(
           (one) =>
-            !mentions.namespaces.has(one.name) &&
+            !references.namespaces.has(one.name) &&
             JSON.stringify(Object.entries(one.labels).sort()) === JSON.stringify(Object.entries(labels).sort())
         )
     ),
   ];
 }
 
-function trafficOf({ ports, portNames, protocols, icmpTypes }: Mentions, { pods }: PolicyCluster): Traffic[] {
+function listTraffic({ ports, portNames, protocols, icmpTypes }: References, { pods }: PolicyCluster): Traffic[] {
   const bounds = new Set([1, ...ports]);
   let index = 0;
   for (const name of portNames) {
     bounds.add(7_001 + index++);
-    const there = pods.flatMap((pod) => pod.ports.filter((one) => one.name === name));
-    for (const { port } of there) bounds.add(port);
+    const namedPorts = pods.flatMap((pod) => pod.ports.filter((one) => one.name === name));
+    for (const { port } of namedPorts) bounds.add(port);
   }
   const numbers = [...bounds].sort((a, b) => a - b);
   const icmp = icmpTypes.size === 0 ? [8] : [...new Set([8, 13, ...icmpTypes])];

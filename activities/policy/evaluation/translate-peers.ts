@@ -86,7 +86,7 @@ function podPeers(expression: Expression | undefined, not: Expression | undefine
   const selectors = translateSelector(pods, 'a rule').map((selector) =>
     // A rule without a namespace matches pods of every namespace. Cilium's namespaced policies need an explicit
     // selector for that.
-    hasNamespace(selector) ? selector : { matchExpressions: [...(selector.matchExpressions ?? []), ...hasAnyNamespace] }
+    hasNamespace(selector) ? selector : { matchExpressions: [...(selector.matchExpressions ?? []), ...anyNamespace] }
   );
   return selectors.length > 0 ? [peerBuilders(direction).endpoints(selectors)] : [];
 }
@@ -115,7 +115,7 @@ function nonPodPeers(
   return expression === undefined ? [peerBuilders(direction).entities(['world', 'host', 'remote-node'])] : [];
 }
 
-const hasAnyNamespace = allPods.matchExpressions ?? [];
+const anyNamespace = allPods.matchExpressions ?? [];
 
 function hasNamespace({ matchExpressions = [] }: LabelSelector): boolean {
   return matchExpressions.some(

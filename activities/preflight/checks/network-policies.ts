@@ -1,9 +1,9 @@
 import { differentPolicies } from '../../../model/policies.ts';
-import { compared } from '../../policy/policy-activities.ts';
+import { readAndComparePolicies } from '../../policy/policy-activities.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Maximum number of policies that are listed. */
-const maxTold = 10;
+const maxListed = 10;
 
 /** Checks that Cilium evaluates the cluster's policies as Calico does. */
 export const networkPolicies: PreflightCheck = {
@@ -14,7 +14,7 @@ export const networkPolicies: PreflightCheck = {
   why: 'Cilium does not read Calico’s objects, has no order among policies, and its CIDRs are never about pods (docs/policies.md).',
   run: async ({ connection, input, canal }) => {
     if ((await canal()) === undefined) return pass('Canal is not installed');
-    const { report } = await compared(connection, input);
+    const { report } = await readAndComparePolicies(connection, input);
     const kinds = Object.entries(report.counts).map(([kind, count]) => `${count} ${kind}`);
     const text = ({ policy, conditions, reasons }: (typeof report.policies)[number]): string =>
       `${policy}: ${[...conditions, ...reasons].slice(0, 3).join('; ')}`;
@@ -24,8 +24,8 @@ export const networkPolicies: PreflightCheck = {
       pass(
         `${kinds.join(', ') || 'no policies'}; ${report.equal} are judged the same for each of ${report.flows} kinds of flows`
       ),
-      different.length > 0 ? block(...different.slice(0, maxTold).map(text)) : pass('none is judged otherwise'),
-      conditional.length > 0 ? warn(...conditional.slice(0, maxTold).map(text)) : pass('none depends on a condition'),
+      different.length > 0 ? block(...different.slice(0, maxListed).map(text)) : pass('none is judged otherwise'),
+      conditional.length > 0 ? warn(...conditional.slice(0, maxListed).map(text)) : pass('none depends on a condition'),
       input.policyMode === 'enforce' || kinds.length === 0
         ? pass('policies are enforced throughout')
         : warn(`policies are not enforced on migrated nodes until the cut-over: policyMode is "${input.policyMode}"`)
