@@ -1,6 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { dataConverter } from '../temporal/data-converter.ts';
-import { keysFrom } from '../temporal/keys.ts';
+import { loadConfiguredKeys } from '../temporal/keys.ts';
 import { temporalConfig, type TemporalOptions, TemporalUnreachable } from '../temporal/connection-config.ts';
 
 /** Connects a client to Temporal. Close it with `connection.close()`. */
@@ -11,5 +11,5 @@ export async function connect(env: NodeJS.ProcessEnv, options: TemporalOptions =
       throw new TemporalUnreachable(connectionOptions.address, error);
     }
   );
-  return new Client({ connection, namespace, dataConverter: dataConverter(await keysFrom(env)) });
+  return new Client({ connection, namespace, dataConverter: dataConverter(await loadConfiguredKeys(env)) });
 }

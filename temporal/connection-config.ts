@@ -26,12 +26,12 @@ export function temporalConfig(
   env: NodeJS.ProcessEnv,
   { address, namespace, profile }: TemporalOptions = {}
 ): ClientConnectConfig & { namespace: string } {
-  const given = {
+  const merged = {
     ...env,
     ...(address !== undefined && { TEMPORAL_ADDRESS: address }),
     ...(namespace !== undefined && { TEMPORAL_NAMESPACE: namespace }),
   };
-  const variables = Object.fromEntries(Object.entries(given).filter((entry): entry is [string, string] => !!entry[1]));
+  const variables = Object.fromEntries(Object.entries(merged).filter((entry): entry is [string, string] => !!entry[1]));
   try {
     const config = loadClientConnectConfig({ overrideEnvVars: variables, ...(profile !== undefined && { profile }) });
     return { ...config, namespace: config.namespace ?? 'default' };

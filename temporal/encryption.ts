@@ -32,13 +32,13 @@ export class EncryptionCodec implements PayloadCodec {
   private encrypt(payload: Payload): Payload {
     const { current, keys } = this.keys;
     const iv = randomBytes(ivBytes);
-    const encrypting = createCipheriv(cipher, keyOf(keys, current), iv);
+    const encrypting = createCipheriv(cipher, findKey(keys, current), iv);
     // The key's ID is not secret, but it is authenticated, so that nobody can change it.
     encrypting.setAAD(Buffer.from(current));
-    const text = Buffer.concat([encrypting.update(PayloadProto.encode(payload).finish()), encrypting.final()]);
+    const ciphertext = Buffer.concat([encrypting.update(PayloadProto.encode(payload).finish()), encrypting.final()]);
     return {
       metadata: { encoding, 'encryption-key-id': Buffer.from(current) },
-      data: Buffer.concat([iv, encrypting.getAuthTag(), text]),
+      data: Buffer.concat([iv, encrypting.getAuthTag(), ciphertext]),
     };
   }
 
@@ -47,12 +47,12 @@ export class EncryptionCodec implements PayloadCodec {
     if (metadata?.['encoding'] === undefined || data == null || !encoding.equals(metadata['encoding'])) return payload;
     const id = Buffer.from(metadata['encryption-key-id'] ?? []).toString();
     const bytes = Buffer.from(data);
-    const decrypting = createDecipheriv(cipher, keyOf(this.keys.keys, id), bytes.subarray(0, ivBytes));
+    const decrypting = createDecipheriv(cipher, findKey(this.keys.keys, id), bytes.subarray(0, ivBytes));
     decrypting.setAAD(Buffer.from(id));
     decrypting.setAuthTag(bytes.subarray(ivBytes, ivBytes + tagBytes));
     try {
-      const text = Buffer.concat([decrypting.update(bytes.subarray(ivBytes + tagBytes)), decrypting.final()]);
-      return PayloadProto.decode(text);
+      const plaintext = Buffer.concat([decrypting.update(bytes.subarray(ivBytes + tagBytes)), decrypting.final()]);
+      return PayloadProto.decode(plaintext);
     } catch (error) {
       throw new ValueError(
         `a payload cannot be decrypted with key "${id}": it was changed, or the key is another`,
@@ -62,7 +62,7 @@ export class EncryptionCodec implements PayloadCodec {
   }
 }
 
-function keyOf(keys: ReadonlyMap<string, Buffer>, id: string): Buffer {
+function findKey(keys: ReadonlyMap<string, Buffer>, id: string): Buffer {
   const key = keys.get(id);
   if (key === undefined) throw new ValueError(`a payload needs the key "${id}", which the file of keys lacks`);
   return key;

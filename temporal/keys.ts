@@ -23,16 +23,16 @@ const keyBytes = 32;
  * Reads the keys from the file in the variable `CNI_MIGRATION_KEYS`; undefined when it is not set.
  * @throws Error that quotes no key.
  */
-export async function keysFrom(env: NodeJS.ProcessEnv): Promise<EncryptionKeys | undefined> {
+export async function loadConfiguredKeys(env: NodeJS.ProcessEnv): Promise<EncryptionKeys | undefined> {
   const file = env['CNI_MIGRATION_KEYS'];
-  return file === undefined ? undefined : readKeys(file);
+  return file === undefined ? undefined : readKeyFile(file);
 }
 
 /**
  * Reads a file of keys, `{current: id, keys: {id: base64 of 32 bytes}}`.
  * @throws Error that quotes no key.
  */
-export async function readKeys(file: string): Promise<EncryptionKeys> {
+export async function readKeyFile(file: string): Promise<EncryptionKeys> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new Error(`the keys in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
   });

@@ -38,20 +38,20 @@ export function bundleFile({ encrypted, traced }: BundleFeatures): string {
 
 /**
  * Writes a bundle for each combination of features into a folder, for workers that start quickly.
- * @param more changes the options of each bundle, for tests.
+ * @param overrides changes the options of each bundle, for tests.
  * @default no change
  */
 export async function writeBundles(
   dir: string,
-  features: readonly BundleFeatures[] = everyCombination,
-  more: Partial<BundleOptions> = {}
+  features: readonly BundleFeatures[] = allCombinations,
+  overrides: Partial<BundleOptions> = {}
 ): Promise<void> {
   await mkdir(dir, { recursive: true });
   const logger = new DefaultLogger('WARN');
-  for (const one of features) {
-    const { code } = await bundleWorkflowCode({ ...bundleOptions(one), ...more, logger });
-    await writeFile(path.join(dir, bundleFile(one)), code);
+  for (const combination of features) {
+    const { code } = await bundleWorkflowCode({ ...bundleOptions(combination), ...overrides, logger });
+    await writeFile(path.join(dir, bundleFile(combination)), code);
   }
 }
 
-const everyCombination = [false, true].flatMap((encrypted) => [false, true].map((traced) => ({ encrypted, traced })));
+const allCombinations = [false, true].flatMap((encrypted) => [false, true].map((traced) => ({ encrypted, traced })));

@@ -5,9 +5,9 @@ import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
 import { temporalConfig } from '../temporal/connection-config.ts';
-import { keysFrom, type EncryptionKeys } from '../temporal/keys.ts';
+import { loadConfiguredKeys, type EncryptionKeys } from '../temporal/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
-import { listenAddress, type ListenAddress } from '../temporal/listen-address.ts';
+import { parseListenAddress, type ListenAddress } from '../temporal/listen-address.ts';
 
 /** Configuration of a worker. */
 export interface WorkerConfig extends WorkerSettings {
@@ -82,17 +82,17 @@ export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerCo
     helm: env['HELM'] ?? 'helm',
     node: env['NODE_NAME'],
     bundles: env['CNI_MIGRATION_BUNDLES'],
-    keys: await keysFrom(env),
-    health: listenAddress(env, 'CNI_MIGRATION_HEALTH_ADDRESS'),
-    metrics: listenAddress(env, 'CNI_MIGRATION_METRICS_ADDRESS'),
-    log: logFormat(env['CNI_MIGRATION_LOG']),
+    keys: await loadConfiguredKeys(env),
+    health: parseListenAddress(env, 'CNI_MIGRATION_HEALTH_ADDRESS'),
+    metrics: parseListenAddress(env, 'CNI_MIGRATION_METRICS_ADDRESS'),
+    log: parseLogFormat(env['CNI_MIGRATION_LOG']),
     traces: env['OTEL_EXPORTER_OTLP_ENDPOINT'],
   };
 }
 
 async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
   const file = env['CNI_MIGRATION_CONFIG'];
-  const options = { requestsPerSecond: requestsPerSecond(env['CNI_MIGRATION_REQUESTS_PER_SECOND']) };
+  const options = { requestsPerSecond: parseRequestsPerSecond(env['CNI_MIGRATION_REQUESTS_PER_SECOND']) };
   if (file !== undefined) return readSettingsFile(file, options);
   const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
   if (kubeconfig.includes(path.delimiter)) {
@@ -105,7 +105,7 @@ async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
  * Parses the maximum number of requests per second to each API server.
  * @throws Error unless it is a number of at least 1.
  */
-function requestsPerSecond(text: string | undefined): number {
+function parseRequestsPerSecond(text: string | undefined): number {
   if (text === undefined) return defaultRequestsPerSecond;
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1)
@@ -113,7 +113,7 @@ function requestsPerSecond(text: string | undefined): number {
   return number;
 }
 
-function logFormat(text: string | undefined): 'json' | 'text' {
+function parseLogFormat(text: string | undefined): 'json' | 'text' {
   if (text === undefined) return process.stderr.isTTY ? 'text' : 'json';
   if (text !== 'json' && text !== 'text') throw new Error('CNI_MIGRATION_LOG must be json or text');
   return text;

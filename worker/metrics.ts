@@ -27,7 +27,7 @@ type GaugeName = keyof typeof gauges;
  * Returns the samples of one migration.
  * @param nowMs Unix ms.
  */
-export function samplesOf(status: MigrationStatus, ledger: Ledger, nowMs: number): Sample[] {
+export function buildSamples(status: MigrationStatus, ledger: Ledger, nowMs: number): Sample[] {
   const { cluster, phase, waiting, paused } = status;
   const nodes = new Map<string, number>();
   for (const { state } of status.nodes) nodes.set(state, (nodes.get(state) ?? 0) + 1);
@@ -53,9 +53,9 @@ export function samplesOf(status: MigrationStatus, ledger: Ledger, nowMs: number
 export class MigrationMetrics {
   private readonly client: Client;
   private readonly meter: MetricMeter;
-  private readonly made = new Map<GaugeName, MetricGauge>();
+  private readonly createdGauges = new Map<GaugeName, MetricGauge>();
   /** Last samples, which are set to 0 once they are no longer reported. */
-  private told = new Map<string, Sample>();
+  private reported = new Map<string, Sample>();
 
   constructor(client: Client, meter: MetricMeter) {
     this.client = client;
@@ -67,21 +67,21 @@ export class MigrationMetrics {
    * round.
    */
   async update(): Promise<void> {
-    const now = new Map<string, Sample>();
+    const current = new Map<string, Sample>();
     const query = 'WorkflowType = "clusterMigration" AND ExecutionStatus = "Running"';
     for await (const { workflowId } of this.client.workflow.list({ query })) {
-      for (const sample of await this.samples(workflowId)) now.set(keyOf(sample), sample);
+      for (const sample of await this.querySamples(workflowId)) current.set(sampleKey(sample), sample);
     }
-    for (const [key, sample] of this.told) if (!now.has(key)) this.tell({ ...sample, value: 0 });
-    for (const sample of now.values()) this.tell(sample);
-    this.told = now;
+    for (const [key, sample] of this.reported) if (!current.has(key)) this.report({ ...sample, value: 0 });
+    for (const sample of current.values()) this.report(sample);
+    this.reported = current;
   }
 
-  private async samples(workflowId: string): Promise<Sample[]> {
+  private async querySamples(workflowId: string): Promise<Sample[]> {
     const handle = this.client.workflow.getHandle(workflowId);
     try {
       return await this.client.withDeadline(Date.now() + 5_000, async () =>
-        samplesOf(await handle.query(statusQuery), await handle.query(ledgerQuery), Date.now())
+        buildSamples(await handle.query(statusQuery), await handle.query(ledgerQuery), Date.now())
       );
     } catch {
       // The migration has just ended, or its worker is busy: the next update reads it again.
@@ -89,16 +89,16 @@ export class MigrationMetrics {
     }
   }
 
-  private tell({ gauge, tags, value }: Sample): void {
-    let made = this.made.get(gauge);
-    if (made === undefined) {
-      made = this.meter.createGauge(gauge, 'float', undefined, gauges[gauge]);
-      this.made.set(gauge, made);
+  private report({ gauge, tags, value }: Sample): void {
+    let metric = this.createdGauges.get(gauge);
+    if (metric === undefined) {
+      metric = this.meter.createGauge(gauge, 'float', undefined, gauges[gauge]);
+      this.createdGauges.set(gauge, metric);
     }
-    made.set(value, tags);
+    metric.set(value, tags);
   }
 }
 
-function keyOf({ gauge, tags }: Sample): string {
+function sampleKey({ gauge, tags }: Sample): string {
   return `${gauge} ${JSON.stringify(tags)}`;
 }

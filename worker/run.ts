@@ -5,7 +5,7 @@ import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } fr
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
-import { bootCheck, checkClusters, type Lack } from './startup-check.ts';
+import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
@@ -14,10 +14,10 @@ import { openRuns } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
 
 /** Interval of the gauges' updates, in ms. */
-const metricsMs = 15_000;
+const metricsIntervalMs = 15_000;
 
 /** Maximum age of Temporal's last answer for the worker to be ready, in ms. */
-const answerMs = 5_000;
+const healthCacheMs = 5_000;
 
 /** Options of {@link runWorker}. */
 export interface RunOptions {
@@ -54,7 +54,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
     const converter = dataConverter(config.keys);
     const client = new Client({ connection, namespace: config.namespace, dataConverter: converter });
-    await lookForLacks(client, config, checkOnly, logger);
+    await runStartupChecks(client, config, checkOnly, logger);
     if (checkOnly) return;
     const activities = createActivities({
       clusters: config.clusters,
@@ -75,7 +75,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       ...timing,
     });
     const stopServing = await serve(config, connection, worker);
-    const stopMetrics = config.metrics === undefined ? undefined : keepMetrics(client);
+    const stopMetrics = config.metrics === undefined ? undefined : startMetricsUpdates(client);
     try {
       await worker.run();
     } finally {
@@ -96,18 +96,23 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
  * never lets the process exit.
  * @throws Error when something is missing without which no migration can run.
  */
-async function lookForLacks(client: Client, config: WorkerConfig, checkOnly: boolean, logger: Logger): Promise<void> {
-  const warn = (lacks: readonly Lack[]): void => {
-    for (const { kind, text } of lacks) if (kind === 'warning') logger.warn(text);
+async function runStartupChecks(
+  client: Client,
+  config: WorkerConfig,
+  checkOnly: boolean,
+  logger: Logger
+): Promise<void> {
+  const warn = (problems: readonly StartupProblem[]): void => {
+    for (const { kind, text } of problems) if (kind === 'warning') logger.warn(text);
   };
-  const lacks = await bootCheck(client, config);
-  warn(lacks);
-  const fatal = lacks.filter(({ kind }) => kind === 'fatal').map(({ text }) => text);
+  const problems = await checkStartup(client, config);
+  warn(problems);
+  const fatal = problems.filter(({ kind }) => kind === 'fatal').map(({ text }) => text);
   if (fatal.length > 0) throw new Error(fatal.join('\n'));
   // The start of a worker does not wait for clusters that do not answer.
-  const clusters = checkClusters(config).then(warn);
-  if (checkOnly) await clusters;
-  else clusters.catch(() => undefined);
+  const permissionChecks = checkClusterPermissions(config).then(warn);
+  if (checkOnly) await permissionChecks;
+  else permissionChecks.catch(() => undefined);
 }
 
 /**
@@ -136,7 +141,7 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
   const server = await serveHealth(health, async () => {
     const state = worker.getState();
     if (state !== 'RUNNING') return `the worker is ${state.toLowerCase().replaceAll('_', ' ')}`;
-    if (Date.now() - answeredAt < answerMs) return undefined;
+    if (Date.now() - answeredAt < healthCacheMs) return undefined;
     try {
       await connection.withDeadline(Date.now() + 3_000, () => connection.workflowService.getSystemInfo({}));
     } catch {
@@ -155,14 +160,14 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
  * Updates the gauges at a fixed interval.
  * @returns a function that stops the updates, and waits for a running one.
  */
-function keepMetrics(client: Client): () => Promise<void> {
+function startMetricsUpdates(client: Client): () => Promise<void> {
   const metrics = new MigrationMetrics(client, Runtime.instance().metricMeter);
-  let look: Promise<void> = Promise.resolve();
+  let lastUpdate: Promise<void> = Promise.resolve();
   const timer = setInterval(() => {
-    look = look.then(() => metrics.update()).catch(() => undefined);
-  }, metricsMs);
+    lastUpdate = lastUpdate.then(() => metrics.update()).catch(() => undefined);
+  }, metricsIntervalMs);
   return () => {
     clearInterval(timer);
-    return look;
+    return lastUpdate;
   };
 }

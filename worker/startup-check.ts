@@ -7,7 +7,7 @@ import { searchAttributes } from '../workflows/search-attributes.ts';
 import type { WorkerConfig } from './config.ts';
 
 /** A problem found at startup. */
-export interface Lack {
+export interface StartupProblem {
   /** `fatal`: no migration can run; `warning`: some can. */
   kind: 'fatal' | 'warning';
   /** Text with the problem and its remedy. */
@@ -23,31 +23,34 @@ const unimplemented = 12;
  * Checks what a worker needs for any migration: Temporal's namespace with its search attributes, Helm, and the list of
  * clusters.
  */
-export async function bootCheck(client: Client, { namespace, helm, clusters }: WorkerConfig): Promise<Lack[]> {
-  const named = clusters.names().then(
-    (): Lack[] => [],
-    (error: unknown): Lack[] => [{ kind: 'fatal', text: words(error) }]
+export async function checkStartup(
+  client: Client,
+  { namespace, helm, clusters }: WorkerConfig
+): Promise<StartupProblem[]> {
+  const clusterProblems = clusters.names().then(
+    (): StartupProblem[] => [],
+    (error: unknown): StartupProblem[] => [{ kind: 'fatal', text: errorText(error) }]
   );
-  return (await Promise.all([checkNamespace(client, namespace), checkHelm(helm), named])).flat();
+  return (await Promise.all([checkNamespace(client, namespace), checkHelm(helm), clusterProblems])).flat();
 }
 
-async function checkNamespace(client: Client, namespace: string): Promise<Lack[]> {
+async function checkNamespace(client: Client, namespace: string): Promise<StartupProblem[]> {
   try {
     await client.workflowService.describeNamespace({ namespace });
   } catch (error) {
-    if (codeOf(error) === notFound) {
+    if (grpcCode(error) === notFound) {
       const command = `temporal operator namespace create --namespace ${namespace} --retention 30d`;
       return [{ kind: 'fatal', text: `Temporal has no namespace "${namespace}". To make it: ${command}` }];
     }
-    if (codeOf(error) !== permissionDenied) throw error;
+    if (grpcCode(error) !== permissionDenied) throw error;
     return [
-      { kind: 'warning', text: `whether the namespace "${namespace}" is there could not be seen: ${words(error)}` },
+      { kind: 'warning', text: `whether the namespace "${namespace}" is there could not be seen: ${errorText(error)}` },
     ];
   }
   return checkSearchAttributes(client, namespace);
 }
 
-async function checkSearchAttributes(client: Client, namespace: string): Promise<Lack[]> {
+async function checkSearchAttributes(client: Client, namespace: string): Promise<StartupProblem[]> {
   const names = Object.values(searchAttributes).map(({ name }) => name);
   try {
     const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace });
@@ -60,13 +63,13 @@ async function checkSearchAttributes(client: Client, namespace: string): Promise
     return [{ kind: 'fatal', text }];
   } catch (error) {
     // Temporal Cloud has a different API for search attributes.
-    if (![permissionDenied, unimplemented].includes(codeOf(error) ?? -1)) throw error;
-    const text = `whether the search attributes ${names.join(', ')} (Keyword) are there could not be seen: ${words(error)}`;
+    if (![permissionDenied, unimplemented].includes(grpcCode(error) ?? -1)) throw error;
+    const text = `whether the search attributes ${names.join(', ')} (Keyword) are there could not be seen: ${errorText(error)}`;
     return [{ kind: 'warning', text }];
   }
 }
 
-async function checkHelm(helm: string): Promise<Lack[]> {
+async function checkHelm(helm: string): Promise<StartupProblem[]> {
   try {
     const { stdout } = await promisify(execFile)(helm, ['version', '--template', '{{.Version}}'], { timeout: 20_000 });
     const [major = 0, minor = 0] = /^v?(\d+)\.(\d+)/.exec(stdout)?.slice(1).map(Number) ?? [];
@@ -82,28 +85,28 @@ async function checkHelm(helm: string): Promise<Lack[]> {
  * Checks that each cluster can be reached and grants the worker its permissions. A cluster that fails the check does
  * not prevent migrations of the others; one that does not answer takes long to check.
  */
-export async function checkClusters({ clusters }: WorkerConfig): Promise<Lack[]> {
-  const found = await Promise.all(
-    (await clusters.names()).map(async (name): Promise<Lack[]> => {
+export async function checkClusterPermissions({ clusters }: WorkerConfig): Promise<StartupProblem[]> {
+  const problems = await Promise.all(
+    (await clusters.names()).map(async (name): Promise<StartupProblem[]> => {
       try {
         const { missing } = await missingPermissions(await clusters.connect(name));
         if (missing.length === 0) return [];
         const text = `cluster "${name}": the worker may not ${missing.join(', ')}; see deploy/rbac/worker.yaml`;
         return [{ kind: 'warning', text }];
       } catch (error) {
-        return [{ kind: 'warning', text: `cluster "${name}": ${words(error)}` }];
+        return [{ kind: 'warning', text: `cluster "${name}": ${errorText(error)}` }];
       }
     })
   );
-  return found.flat();
+  return problems.flat();
 }
 
-function codeOf(error: unknown): number | undefined {
+function grpcCode(error: unknown): number | undefined {
   return isGrpcServiceError(error) ? (error as ServiceError & { code: number }).code : undefined;
 }
 
 /** Formats an error without any content that a response may quote. */
-function words(error: unknown): string {
+function errorText(error: unknown): string {
   if (error instanceof ApplicationFailure) return error.message;
   if (isGrpcServiceError(error)) return error.details;
   const { code, name } = (error ?? {}) as { code?: string | number; name?: string };

@@ -12,7 +12,7 @@ export function completionScript(program: Command, shell: Shell): string {
   const commands = program.commands.map((command) => ({
     name: command.name(),
     description: command.description(),
-    subcommands: command.commands.map((one) => one.name()),
+    subcommands: command.commands.map((subcommand) => subcommand.name()),
     options: [command, ...command.commands].flatMap(({ options }) => options.flatMap(({ long }) => long ?? [])),
   }));
   if (shell === 'fish') {

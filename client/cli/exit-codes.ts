@@ -25,7 +25,7 @@ export const exitCodes = {
 } as const;
 
 /** An error with an exit code of its own. */
-export class Exit extends Error {
+export class CliError extends Error {
   readonly code: number;
 
   constructor(code: keyof typeof exitCodes, message: string) {
@@ -36,7 +36,7 @@ export class Exit extends Error {
 
 /** Returns the text of an error for the user of the command, and the exit code for scripts. */
 export function explain(error: unknown, cluster: string): { message: string; code: number } {
-  if (error instanceof Exit) return { message: error.message, code: error.code };
+  if (error instanceof CliError) return { message: error.message, code: error.code };
   if (error instanceof WorkflowNotFoundError) {
     return { message: `there is no migration of "${cluster}", or it has ended`, code: exitCodes.notFound };
   }

@@ -14,12 +14,12 @@ import { collectReport } from '../report/collect.ts';
 import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
-import { Exit, exitCodes, explain } from './exit-codes.ts';
+import { CliError, exitCodes, explain } from './exit-codes.ts';
 import { commandName, messages } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { TemporalCommand } from './temporal-command.ts';
-import { policyText, preflightText, screenOf, statusText, type Screen } from './text.ts';
-import { answersOf, follow } from './watch.ts';
+import { policyText, preflightText, detectScreen, statusText, type Screen } from './text.ts';
+import { answerCommands, follow } from './watch.ts';
 
 /** Options for the input of a run, for commands that start one. */
 interface InputSource {
@@ -58,7 +58,7 @@ interface Context {
   input: () => Promise<Record<string, unknown>>;
 }
 
-const say = (text: string): void => console.log(text);
+const print = (text: string): void => console.log(text);
 
 const program = new Command('cni-migrate')
   .description(
@@ -88,31 +88,31 @@ function command(name: string, description: string, parent: Command = program): 
     .option('--profile <name>', "profile of Temporal's configuration file");
 }
 
-const withInput = (made: Command): Command =>
-  made
+const withInput = (subcommand: Command): Command =>
+  subcommand
     .option('--input <json>', 'what the migration is started with, beside the cluster')
     .option('--input-file <file>', 'the same, in a file')
     .option('--task-queue <name>', 'task queue of the workers', defaultTaskQueue);
 
-const withSender = (made: Command): Command =>
-  made
+const withSender = (subcommand: Command): Command =>
+  subcommand
     .option('--by <name>', 'who you are, for the record', userInfo().username)
     .option('--reason <text>', 'why, for the record');
 
 /** Runs a command: connects, prints, and converts errors into messages and exit codes. */
 function run<Options extends CommonOptions>(
   work: (client: Client, context: Context, options: Options) => Promise<void>,
-  words: (context: Context, options: Options) => Promise<string[]> | string[]
+  buildCommand: (context: Context, options: Options) => Promise<string[]> | string[]
 ): (cluster: string, options: Options) => Promise<void> {
   return async (cluster, options) => {
     let client: Client | undefined;
     try {
-      const screen = screenOf(process.stdout, !options.color, process.env);
-      let read: Promise<Record<string, unknown>> | undefined;
-      const input = (): Promise<Record<string, unknown>> => (read ??= readInput(cluster, options));
+      const screen = detectScreen(process.stdout, !options.color, process.env);
+      let pendingInput: Promise<Record<string, unknown>> | undefined;
+      const input = (): Promise<Record<string, unknown>> => (pendingInput ??= readInput(cluster, options));
       const context: Context = { cluster, options, temporal: new TemporalCommand(options), screen, input };
-      const line = shellCommand(await words(context, options));
-      if (options.print) return say(line);
+      const line = shellCommand(await buildCommand(context, options));
+      if (options.print) return print(line);
       if (!options.quiet) console.error(`# ${line}`);
       client = await connect(process.env, options);
       await work(client, context, options);
@@ -128,33 +128,33 @@ function run<Options extends CommonOptions>(
 
 async function readInput(cluster: string, { input, inputFile, dryRun }: InputSource): Promise<Record<string, unknown>> {
   if (input !== undefined && inputFile !== undefined)
-    throw new Exit('usage', 'either --input or --input-file, not both');
+    throw new CliError('usage', 'either --input or --input-file, not both');
   let text = input ?? '{}';
   if (inputFile !== undefined) {
     text = await readFile(inputFile, 'utf8').catch((error: unknown) => {
-      throw new Exit('usage', `${inputFile} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+      throw new CliError('usage', `${inputFile} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
     });
   }
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
-    throw new Exit('usage', 'the input is no JSON');
+    throw new CliError('usage', 'the input is no JSON');
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new Exit('usage', 'the input must be a JSON object');
+    throw new CliError('usage', 'the input must be a JSON object');
   }
   return { ...parsed, cluster, ...(dryRun === true && { dryRun }) };
 }
 
-const json = (value: unknown): void => say(JSON.stringify(value ?? null, null, 2));
+const printJson = (value: unknown): void => print(JSON.stringify(value ?? null, null, 2));
 
 withInput(command('preflight', 'run the checks alone, changing nothing')).action(
   run<StartOptions>(
     async (client, { cluster, screen, input }, { json: asJson, taskQueue, workflowId }) => {
       const report = await new Migration(client, cluster, workflowId).check(await input(), taskQueue);
-      if (asJson) json(report);
-      else say(preflightText(report.outcomes, screen));
+      if (asJson) printJson(report);
+      else print(preflightText(report.outcomes, screen));
       if (!report.mayBegin) process.exitCode = exitCodes.refused;
     },
     async ({ cluster, temporal, input }, { taskQueue }) =>
@@ -168,8 +168,8 @@ withInput(command('report', 'compare how both networks judge, changing nothing',
   run<StartOptions>(
     async (client, { cluster, input }, { json: asJson, taskQueue, workflowId }) => {
       const report = await new Migration(client, cluster, workflowId).policyReport(await input(), taskQueue);
-      if (asJson) json(report);
-      else say(policyText(report));
+      if (asJson) printJson(report);
+      else print(policyText(report));
       if (!report.same) process.exitCode = exitCodes.refused;
     },
     async ({ cluster, temporal, input }, { taskQueue }) =>
@@ -184,8 +184,8 @@ withInput(command('start', 'start a migration, or take it up again'))
       async (client, { cluster, input }, options) => {
         const migration = new Migration(client, cluster, options.workflowId);
         await migration.start(await input(), options.taskQueue);
-        if (options.json) json({ workflowId: migration.workflowId });
-        else say(`started as workflow ${migration.workflowId}`);
+        if (options.json) printJson({ workflowId: migration.workflowId });
+        else print(`started as workflow ${migration.workflowId}`);
       },
       async ({ cluster, temporal, input }, { taskQueue }) =>
         temporal.start('clusterMigration', cluster, await input(), taskQueue)
@@ -198,10 +198,10 @@ command('status', 'where the migration is, and what ends its wait')
     run<CommonOptions & { watch: boolean }>(
       async (client, context, { watch, json: asJson }) => {
         const migration = new Migration(client, context.cluster, context.options.workflowId);
-        if (watch) return follow(migration, say, asJson);
+        if (watch) return follow(migration, print, asJson);
         const status = await migration.status();
-        if (asJson) json(status);
-        else say(statusText(status, context.screen, answersOf(status, context.cluster)));
+        if (asJson) printJson(status);
+        else print(statusText(status, context.screen, answerCommands(status, context.cluster)));
       },
       ({ cluster, temporal }) => temporal.query(cluster, 'status')
     )
@@ -210,16 +210,16 @@ command('status', 'where the migration is, and what ends its wait')
 /** Adds a command that sends a query to the migration. */
 function query<Answer>(
   name: string,
-  does: string,
-  ask: (migration: Migration) => Promise<Answer>,
-  show: (answer: Answer) => string
+  description: string,
+  runQuery: (migration: Migration) => Promise<Answer>,
+  format: (answer: Answer) => string
 ): void {
-  command(name, does).action(
+  command(name, description).action(
     run<CommonOptions>(
       async (client, { cluster, options }) => {
-        const answer = await ask(new Migration(client, cluster, options.workflowId));
-        if (options.json) json(answer);
-        else say(show(answer));
+        const answer = await runQuery(new Migration(client, cluster, options.workflowId));
+        if (options.json) printJson(answer);
+        else print(format(answer));
       },
       ({ cluster, temporal }) => temporal.query(cluster, name)
     )
@@ -237,25 +237,26 @@ query(
   'blockers',
   'what holds up the nodes that are under way',
   (migration) => migration.blockers(),
-  (blockers) => blockers.map((one) => `${one.node}: ${blockerText(one)}`).join('\n') || 'nothing holds it up'
+  (blockers) =>
+    blockers.map((blocker) => `${blocker.node}: ${blockerText(blocker)}`).join('\n') || 'nothing holds it up'
 );
 
-for (const { message, does, options: own } of messages) {
-  const made = withSender(command(commandName(message), does));
-  for (const option of own) made.addOption(option);
-  const fields = own.map((option) => option.attributeName());
+for (const { message, does, options: messageOptions } of messages) {
+  const subcommand = withSender(command(commandName(message), does));
+  for (const option of messageOptions) subcommand.addOption(option);
+  const fields = messageOptions.map((option) => option.attributeName());
   const messageOf = (options: SenderOptions): object => {
-    const given = Object.entries(options).filter(([key, value]) => fields.includes(key) && value !== undefined);
+    const fieldValues = Object.entries(options).filter(([key, value]) => fields.includes(key) && value !== undefined);
     const { by, reason } = options;
-    return { ...Object.fromEntries(given), by, ...(reason !== undefined && { reason }) };
+    return { ...Object.fromEntries(fieldValues), by, ...(reason !== undefined && { reason }) };
   };
-  made.action(
+  subcommand.action(
     run<SenderOptions>(
       async (client, { cluster }, options) => {
         const body = messageOf(options) as Messages[typeof message];
         const answer = await new Migration(client, cluster, options.workflowId).send(message, body);
-        if (options.json) json({ answer });
-        else say(answer);
+        if (options.json) printJson({ answer });
+        else print(answer);
       },
       ({ cluster, temporal }, options) => temporal.update(cluster, message, messageOf(options))
     )
@@ -269,11 +270,11 @@ command('report', 'a document about the latest migration: what was done, when, b
     run<CommonOptions & { format: 'md' | 'html' | 'json'; output?: string }>(
       async (client, { cluster }, { format, output, json: asJson, workflowId }) => {
         const data = await collectReport(client, workflowId ?? migrationWorkflowId(cluster));
-        const make = { md: markdownReport, html: htmlReport, json: (all: object) => JSON.stringify(all, null, 2) };
-        const text = make[asJson ? 'json' : format](data);
-        if (output === undefined) return say(text);
+        const renderers = { md: markdownReport, html: htmlReport, json: (all: object) => JSON.stringify(all, null, 2) };
+        const text = renderers[asJson ? 'json' : format](data);
+        if (output === undefined) return print(text);
         await writeFile(output, text);
-        say(`written to ${output}`);
+        print(`written to ${output}`);
       },
       ({ cluster, temporal }) => temporal.result(cluster)
     )

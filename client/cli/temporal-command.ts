@@ -33,8 +33,8 @@ export class TemporalCommand {
 
   /** Returns the command that sends a message and waits for the answer. */
   update(cluster: string, name: MessageName, message: object): string[] {
-    const what = ['--name', name, '--input', JSON.stringify(message)];
-    return this.workflow('update', 'execute', '--workflow-id', this.idOf(cluster), ...what);
+    const updateArgs = ['--name', name, '--input', JSON.stringify(message)];
+    return this.workflow('update', 'execute', '--workflow-id', this.idOf(cluster), ...updateArgs);
   }
 
   query(cluster: string, name: string): string[] {
@@ -49,7 +49,7 @@ export class TemporalCommand {
     return this.workflowId ?? migrationWorkflowId(cluster);
   }
 
-  private workflow(...words: string[]): string[] {
-    return ['temporal', ...this.connection, 'workflow', ...words];
+  private workflow(...args: string[]): string[] {
+    return ['temporal', ...this.connection, 'workflow', ...args];
   }
 }

@@ -29,7 +29,7 @@ const minColumns = 30;
  * Returns the screen of an output stream.
  * @param noColor option of the user, in addition to the variable NO_COLOR.
  */
-export function screenOf(
+export function detectScreen(
   stream: { isTTY?: boolean; columns?: number },
   noColor: boolean,
   env: NodeJS.ProcessEnv
@@ -89,10 +89,10 @@ function nodeLines(nodes: readonly NodeStatus[], columns: number, paint: Painter
   return nodes.flatMap((node) => {
     const seconds = node.seconds === undefined ? '' : ` ${node.seconds} s`;
     const name = node.name.length > width ? `${node.name.slice(0, width - 1)}…` : node.name.padEnd(width);
-    const more = node.failure?.message ?? node.waitingFor ?? node.blockers?.map(blockerText).join('; ') ?? '';
+    const details = node.failure?.message ?? node.waitingFor ?? node.blockers?.map(blockerText).join('; ') ?? '';
     const style = nodeStyles[node.state];
     const state = style === undefined ? node.state : paint(style, node.state);
-    return [`${name}  ${state}${seconds}`, ...(more === '' ? [] : wrap(more.slice(0, 500), columns, '    '))];
+    return [`${name}  ${state}${seconds}`, ...(details === '' ? [] : wrap(details.slice(0, 500), columns, '    '))];
   });
 }
 
@@ -101,7 +101,7 @@ export function preflightText(outcomes: readonly CheckOutcome[], { columns, colo
   const paint = painter(color);
   const lines: string[] = [];
   for (const verdict of ['block', 'warn'] as const) {
-    for (const { check, evidence, fix, waived } of outcomes.filter((one) => one.verdict === verdict)) {
+    for (const { check, evidence, fix, waived } of outcomes.filter((outcome) => outcome.verdict === verdict)) {
       lines.push(`${paint(verdictStyles[verdict], waived === undefined ? verdict : 'waived')} ${check}`);
       for (const text of evidence) lines.push(...wrap(text, columns, '  '));
       const advice = waived === undefined ? fix : `waived: ${waived}`;
@@ -141,10 +141,10 @@ export function policyText({ counts, flows, equal, policies, more }: PolicyRepor
     kinds.join(', ') || 'no policies',
     `${equal} are judged the same on Cilium, for each of ${flows} kinds of flows`,
   ];
-  const words = { equal: 'the same', 'equal-if': 'the same, if', different: 'DIFFERENT' };
+  const verdictTexts = { equal: 'the same', 'equal-if': 'the same, if', different: 'DIFFERENT' };
   for (const { policy, verdict, conditions, reasons, objects } of policies) {
-    lines.push(`${policy}: ${words[verdict]}`);
-    for (const why of [...conditions, ...reasons]) lines.push(`    ${why}`);
+    lines.push(`${policy}: ${verdictTexts[verdict]}`);
+    for (const reason of [...conditions, ...reasons]) lines.push(`    ${reason}`);
     if (objects.length > 0) lines.push(`    made for it: ${objects.join(', ')}`);
   }
   if (more > 0) lines.push(`and ${more} more`);

@@ -5,7 +5,7 @@ import { shellCommand } from '../../model/shell.ts';
 import { changes } from './text.ts';
 
 /** Returns the commands of this program that end the wait. */
-export function answersOf(status: MigrationStatus, cluster: string): { does: string; command: string }[] {
+export function answerCommands(status: MigrationStatus, cluster: string): { does: string; command: string }[] {
   return (status.waiting?.answers ?? []).map(({ does, message, input }) => {
     const flags = Object.entries(input).flatMap(([name, value]) =>
       value === true ? [`--${name}`] : [`--${name}`, String(value)]
@@ -18,7 +18,7 @@ export function answersOf(status: MigrationStatus, cluster: string): { does: str
  * Reports the changes of a migration until its end.
  * @throws the failure of the migration.
  */
-export async function follow(migration: Migration, tell: (line: string) => void, asJson: boolean): Promise<void> {
+export async function follow(migration: Migration, print: (line: string) => void, asJson: boolean): Promise<void> {
   let ended = false;
   const result = migration.result().finally(() => {
     ended = true;
@@ -29,15 +29,15 @@ export async function follow(migration: Migration, tell: (line: string) => void,
   while (!ended) {
     // No worker runs and answers: the next read may succeed.
     const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
-    for (const line of told(before, now, migration.cluster, asJson)) tell(line);
+    for (const line of describeChanges(before, now, migration.cluster, asJson)) print(line);
     before = now ?? before;
     await Promise.race([result.catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 1_000))]);
   }
   const report = await result;
-  tell(asJson ? JSON.stringify(report) : report.phase);
+  print(asJson ? JSON.stringify(report) : report.phase);
 }
 
-function told(
+function describeChanges(
   before: MigrationStatus | undefined,
   now: MigrationStatus | undefined,
   cluster: string,
@@ -47,5 +47,5 @@ function told(
   const lines = changes(before, now);
   if (asJson) return lines.length > 0 ? [JSON.stringify(now)] : [];
   if (before?.waitingFor === now.waitingFor) return lines;
-  return [...lines, ...answersOf(now, cluster).map(({ does, command }) => `    to ${does}: ${command}`)];
+  return [...lines, ...answerCommands(now, cluster).map(({ does, command }) => `    to ${does}: ${command}`)];
 }

@@ -79,7 +79,7 @@ export function pathLines(ledger: Ledger): PathLine[] {
   return (Object.keys(pathKinds) as PathKind[]).flatMap((kind) => {
     const stages: PathLine['stages'] = {};
     for (const stage of ledgerStages) {
-      const row = sums.get(stage)?.find((one) => one.kind === kind);
+      const row = sums.get(stage)?.find((candidate) => candidate.kind === kind);
       if (row !== undefined) stages[stage] = row;
     }
     return Object.keys(stages).length === 0 ? [] : [{ kind, meaning: pathKinds[kind], stages }];
@@ -88,7 +88,7 @@ export function pathLines(ledger: Ledger): PathLine[] {
 
 /** Returns the decisions with their subjects, in chronological order. */
 export function decisions({ status }: Pick<ReportData, 'status'>): [what: string, decision: Decision][] {
-  const found: [string, Decision | undefined][] = [
+  const entries: [string, Decision | undefined][] = [
     ['plan', status.approvals.plan],
     ...status.nodes.flatMap((node): [string, Decision | undefined][] => [
       [`node ${node.name}`, node.approval],
@@ -97,7 +97,7 @@ export function decisions({ status }: Pick<ReportData, 'status'>): [what: string
     ['clean-up', status.approvals.cleanup],
     ['pause', status.paused],
   ];
-  return found
-    .filter((one): one is [string, Decision] => one[1] !== undefined)
+  return entries
+    .filter((entry): entry is [string, Decision] => entry[1] !== undefined)
     .sort(([, a], [, b]) => (a.at < b.at ? -1 : 1));
 }

@@ -54,7 +54,7 @@ function tables(data: ReportData): string[] {
     ...[name, wave, state, seconds],
     failure?.message ?? '',
   ]);
-  const decided = decisions(data).map(([what, { by, reason, at }]) => [what, by, reason, at]);
+  const decisionRows = decisions(data).map(([what, { by, reason, at }]) => [what, by, reason, at]);
   const checks = preflight.map(({ check, verdict, evidence, waived }) => [
     check,
     waived === undefined ? verdict : `${verdict}, waived: ${waived}`,
@@ -62,7 +62,7 @@ function tables(data: ReportData): string[] {
   ]);
   return [
     section('Nodes', table(['node', 'wave', 'state', 'seconds', ''], nodes)),
-    section('Decisions', table(['what', 'who', 'why', 'when'], decided)),
+    section('Decisions', table(['what', 'who', 'why', 'when'], decisionRows)),
     section('Checks', table(['check', 'verdict', 'what was seen'], checks)),
     ...(policies === undefined ? [] : [section('Policies', policyTable(policies))]),
   ];
@@ -119,27 +119,27 @@ function measured(lines: readonly PathLine[]): string {
     })
   );
   // Forbidden paths are left out of the chart: for them, an answer counts as a loss.
-  const drawn = lines.filter(({ kind }) => kind !== 'pod-pod/denied');
+  const plotted = lines.filter(({ kind }) => kind !== 'pod-pod/denied');
   return (
-    plot('Milliseconds without an answer, all paths of a kind together', drawn, 'lostMs') +
-    plot('Longest gap of one path, in ms', drawn, 'longestMs') +
-    plot('99th percentile of the time to an answer, in ms', drawn, 'p99Ms') +
+    plot('Milliseconds without an answer, all paths of a kind together', plotted, 'lostMs') +
+    plot('Longest gap of one path, in ms', plotted, 'longestMs') +
+    plot('99th percentile of the time to an answer, in ms', plotted, 'p99Ms') +
     '<p>Of <code>pod-pod/denied</code>, lost is what was let through.</p>' +
     table(['path', 'stage', 'sent', 'lost', 'lost ms', 'longest ms', 'resets', 'p50 ms', 'p99 ms'], rows)
   );
 }
 
 function plot(title: string, lines: readonly PathLine[], field: 'lostMs' | 'longestMs' | 'p99Ms'): string {
-  const most = Math.max(1, ...lines.flatMap(({ stages }) => Object.values(stages).map((row) => row[field])));
+  const maxValue = Math.max(1, ...lines.flatMap(({ stages }) => Object.values(stages).map((row) => row[field])));
   const barHeight = 7;
   const groupHeight = ledgerStages.length * barHeight + 8;
   const groups = lines.map(({ kind, meaning, stages }, index) => {
     const y = 40 + index * groupHeight;
-    const bars = ledgerStages.map((stage, at) => {
+    const bars = ledgerStages.map((stage, stageIndex) => {
       const value = stages[stage]?.[field];
       if (value === undefined) return '';
-      const length = (value / most) * (width - labelWidth - 90);
-      const top = y + at * barHeight;
+      const length = (value / maxValue) * (width - labelWidth - 90);
+      const top = y + stageIndex * barHeight;
       return (
         `<rect x="${labelWidth}" y="${top}" width="${fixed(Math.max(1, length))}" height="${barHeight - 1}" fill="${stageColours[stage]}"><title>${esc(`${kind}, ${stage}: ${value}`)}</title></rect>` +
         (value > 0 ? `<text x="${fixed(labelWidth + length + 5)}" y="${top + 6}" font-size="8">${value}</text>` : '')

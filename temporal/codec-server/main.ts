@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
-import { listenAddress } from '../listen-address.ts';
-import { keysFrom } from '../keys.ts';
+import { parseListenAddress } from '../listen-address.ts';
+import { loadConfiguredKeys } from '../keys.ts';
 import { createCodecServer } from './server.ts';
 
 /** Runs the codec server as a program: `npm run codec-server`. */
 async function main(): Promise<void> {
   const { env } = process;
-  const keys = await keysFrom(env);
+  const keys = await loadConfiguredKeys(env);
   if (keys === undefined) throw new Error('CNI_MIGRATION_KEYS must name the file of keys');
   const tokenFile = env['CNI_MIGRATION_CODEC_TOKEN_FILE'];
-  const { host, port } = listenAddress(env, 'CNI_MIGRATION_CODEC_ADDRESS') ?? { host: '127.0.0.1', port: 8091 };
+  const { host, port } = parseListenAddress(env, 'CNI_MIGRATION_CODEC_ADDRESS') ?? { host: '127.0.0.1', port: 8091 };
   const server = createCodecServer({
     keys,
     origins: (env['CNI_MIGRATION_CODEC_ORIGINS'] ?? '').split(',').filter(Boolean),

@@ -44,17 +44,17 @@ export function createCodecServer({ keys, origins, token }: CodecServerOptions):
       response.setHeader('Access-Control-Allow-Credentials', 'true');
       response.setHeader('Vary', 'Origin');
     }
-    answer(request, response, codec, token).catch((error: unknown) => {
+    handleRequest(request, response, codec, token).catch((error: unknown) => {
       // The response describes the problem of a payload, but never quotes its content.
-      const refused = error instanceof Refused;
+      const isHttpError = error instanceof HttpError;
       // The rest of the request is not read.
       if (!request.complete) response.setHeader('Connection', 'close');
-      send(response, refused ? error.status : 400, error instanceof Error ? error.message : 'refused');
+      send(response, isHttpError ? error.status : 400, error instanceof Error ? error.message : 'refused');
     });
   });
 }
 
-class Refused extends Error {
+class HttpError extends Error {
   readonly status: number;
 
   constructor(status: number, message: string) {
@@ -63,35 +63,36 @@ class Refused extends Error {
   }
 }
 
-async function answer(
+async function handleRequest(
   request: IncomingMessage,
   response: ServerResponse,
   codec: EncryptionCodec,
   token: string | undefined
 ): Promise<void> {
   if (request.method === 'OPTIONS') return send(response, 204, '');
-  const way = /\/(encode|decode)$/.exec(new URL(request.url ?? '/', 'http://codec').pathname)?.[1];
-  if (way === undefined) throw new Refused(404, 'only /encode and /decode are answered');
-  if (request.method !== 'POST') throw new Refused(405, 'only POST is answered');
-  if (token !== undefined && !bears(request.headers.authorization, token)) throw new Refused(401, 'a token is needed');
-  const payloads = parseBody(await read(request));
-  const result = await (way === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
+  const operation = /\/(encode|decode)$/.exec(new URL(request.url ?? '/', 'http://codec').pathname)?.[1];
+  if (operation === undefined) throw new HttpError(404, 'only /encode and /decode are answered');
+  if (request.method !== 'POST') throw new HttpError(405, 'only POST is answered');
+  if (token !== undefined && !hasBearerToken(request.headers.authorization, token))
+    throw new HttpError(401, 'a token is needed');
+  const payloads = parseBody(await readBody(request));
+  const result = await (operation === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
   response.setHeader('Content-Type', 'application/json');
   send(response, 200, JSON.stringify({ payloads: result.map(toJson) }));
 }
 
-function bears(header: string | undefined, token: string): boolean {
-  const given = Buffer.from(header ?? '');
-  const wanted = Buffer.from(`Bearer ${token}`);
-  return given.length === wanted.length && timingSafeEqual(given, wanted);
+function hasBearerToken(header: string | undefined, token: string): boolean {
+  const actual = Buffer.from(header ?? '');
+  const expected = Buffer.from(`Bearer ${token}`);
+  return actual.length === expected.length && timingSafeEqual(actual, expected);
 }
 
-async function read(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > maxBody) throw new Refused(413, 'more than 16 MiB');
+    if (size > maxBody) throw new HttpError(413, 'more than 16 MiB');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
@@ -103,10 +104,10 @@ function parseBody(text: string): Payload[] {
   try {
     raw = JSON.parse(text);
   } catch {
-    throw new Refused(400, 'the body is no JSON');
+    throw new HttpError(400, 'the body is no JSON');
   }
   const result = bodySchema.safeParse(raw);
-  if (!result.success) throw new Refused(400, 'the body holds no payloads');
+  if (!result.success) throw new HttpError(400, 'the body holds no payloads');
   return result.data.payloads.map(({ metadata = {}, data = '' }) => ({
     metadata: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, Buffer.from(value, 'base64')])),
     data: Buffer.from(data, 'base64'),

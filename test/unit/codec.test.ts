@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { EncryptionCodec } from '../../temporal/encryption.ts';
-import { readKeys, type EncryptionKeys } from '../../temporal/keys.ts';
+import { readKeyFile, type EncryptionKeys } from '../../temporal/keys.ts';
 import { createCodecServer } from '../../temporal/codec-server/server.ts';
 
 const keys = (current: string, ...ids: string[]): EncryptionKeys => ({
@@ -60,7 +60,7 @@ it.each([
 ])('refuses a file of keys with %s, quoting none', async (_what, text, problem) => {
   const file = path.join(dir, 'keys.yaml');
   await writeFile(file, text);
-  const error = await readKeys(file).catch((thrown: unknown) => thrown as Error);
+  const error = await readKeyFile(file).catch((thrown: unknown) => thrown as Error);
   expect((error as Error).message).toMatch(problem);
   expect((error as Error).message).not.toContain('hunter2');
 });

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { completionScript, shells } from '../../client/cli/completion.ts';
 import { shellCommand } from '../../model/shell.ts';
-import { changes, preflightText, screenOf, statusText, wrap } from '../../client/cli/text.ts';
+import { changes, preflightText, detectScreen, statusText, wrap } from '../../client/cli/text.ts';
 import { run } from '../../lab/process.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 
@@ -40,11 +40,11 @@ it.each([30, 40, 80, 200])('fits a status into %i columns, but for words that ar
 
 it('has colours only for a terminal that wants them', () => {
   const tty = { isTTY: true, columns: 100 };
-  expect(screenOf(tty, false, {})).toEqual({ columns: 100, color: true });
-  expect(screenOf(tty, true, {}).color).toBe(false);
-  expect(screenOf(tty, false, { NO_COLOR: '1' }).color).toBe(false);
-  expect(screenOf(tty, false, { TERM: 'dumb' }).color).toBe(false);
-  expect(screenOf({}, false, { COLUMNS: '44' })).toEqual({ columns: 44, color: false });
+  expect(detectScreen(tty, false, {})).toEqual({ columns: 100, color: true });
+  expect(detectScreen(tty, true, {}).color).toBe(false);
+  expect(detectScreen(tty, false, { NO_COLOR: '1' }).color).toBe(false);
+  expect(detectScreen(tty, false, { TERM: 'dumb' }).color).toBe(false);
+  expect(detectScreen({}, false, { COLUMNS: '44' })).toEqual({ columns: 44, color: false });
   expect(statusText(status, { columns: 80, color: true })).toContain('\u001b[');
 });
 

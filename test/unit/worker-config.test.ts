@@ -4,7 +4,7 @@ import path from 'node:path';
 import { chartArguments } from '../../activities/helm/command.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { jsonLine } from '../../worker/logging.ts';
-import { samplesOf } from '../../worker/metrics.ts';
+import { buildSamples } from '../../worker/metrics.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -113,7 +113,7 @@ it('logs a line of JSON for each entry, whatever is in it', () => {
 
 it('tells where a migration is as gauges', () => {
   const now = Date.parse('2026-01-01T00:01:00Z');
-  const samples = samplesOf(
+  const samples = buildSamples(
     {
       cluster: 'prod',
       phase: 'migrate',
