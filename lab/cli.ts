@@ -16,7 +16,7 @@ function wholeNumber(text: string): number {
   return Number(text);
 }
 
-async function toolsOf({ tests }: { tests: boolean }): Promise<Artefact[]> {
+async function selectTools({ tests }: { tests: boolean }): Promise<Artefact[]> {
   const { artefacts, testArtefacts } = await loadCatalogue();
   return [...new Set([...artefacts, ...(tests ? testArtefacts : [])])];
 }
@@ -32,7 +32,7 @@ program
   .description('build everything the lab is made of that is not built yet')
   .option('--tests', 'build what the tests need beside labs, too', false)
   .action(async ({ tests }: { tests: boolean }) => {
-    await buildMissing(await toolsOf({ tests }), log, { removeGoCache: true });
+    await buildMissing(await selectTools({ tests }), log, { removeGoCache: true });
     log('all tools are built');
   });
 
@@ -42,7 +42,7 @@ program
   .requiredOption('--out <folder>', 'where to')
   .option('--tests', 'with what the tests need beside labs, too', false)
   .action(async ({ out, tests }: { out: string; tests: boolean }) => {
-    const artefacts = await toolsOf({ tests });
+    const artefacts = await selectTools({ tests });
     await buildMissing(artefacts, log, { removeGoCache: true });
     const { archives, listSha256 } = await packBundle(artefacts, out, log);
     const bytes = archives.reduce((sum, { size }) => sum + size, 0);
@@ -107,24 +107,24 @@ const node = program.command('node').description('act on one node');
 named(node.command('reboot'))
   .description('take a node down hard; it boots again by itself')
   .argument('<node>', 'its name, or its number')
-  .action(async (which: string, { name }: { name: string }) => {
-    await rebootMachine(await machineDir(name, which));
-    log(`${which} boots again`);
+  .action(async (machineName: string, { name }: { name: string }) => {
+    await rebootMachine(await machineDir(name, machineName));
+    log(`${machineName} boots again`);
   });
 
 named(program.command('exec'))
   .description('run a command on a node: lab exec 1 -- ip route')
   .argument('<node>', 'its name, or its number; "control-plane" for that machine')
   .argument('<command...>', 'what to run')
-  .action(async (which: string, command: string[], { name }: { name: string }) => {
-    const [file = '', ...args] = await inside(await machineDir(name, which), command);
+  .action(async (machineName: string, command: string[], { name }: { name: string }) => {
+    const [file = '', ...args] = await inside(await machineDir(name, machineName), command);
     const child = spawn(file, args, { stdio: 'inherit' });
     child.once('exit', (code, signal) => (process.exitCode = code ?? (signal === null ? 1 : 128)));
   });
 
-async function machineDir(name: string, which: string): Promise<string> {
+async function machineDir(name: string, machineName: string): Promise<string> {
   const { layout } = await findLab(name);
-  const machine = /^\d+$/.test(which) ? `node${which}` : which;
+  const machine = /^\d+$/.test(machineName) ? `node${machineName}` : machineName;
   if (!layout.machineNames.includes(machine)) {
     throw new Error(`lab ${name} has no machine ${machine}; it has ${layout.machineNames.join(', ')}`);
   }

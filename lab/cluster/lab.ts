@@ -85,7 +85,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
     await work();
     log(`${what} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
   };
-  await step('keys and network made', () => Promise.all([makeKeys(layout), createNetwork(layout)]));
+  await step('keys and network made', () => Promise.all([createKeys(layout), createNetwork(layout)]));
   await step('control plane up', async () => {
     await startMachine(controlPlaneMachine(lab, options.controlPlaneFlags));
     await waitFor(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
@@ -205,7 +205,7 @@ export async function removeAbandonedLabs(log: (line: string) => void): Promise<
   }
 }
 
-async function makeKeys(layout: LabLayout): Promise<void> {
+async function createKeys(layout: LabLayout): Promise<void> {
   await createAuthority(layout.pki);
   await createCertificate(layout.pki, 'apiserver', '/CN=kube-apiserver', layout.apiServerNames);
   const users: Record<string, string> = {

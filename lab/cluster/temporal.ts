@@ -29,7 +29,7 @@ export async function startTemporal(lab: Lab, previous?: TemporalServer): Promis
   const dir = lab.layout.processesDir;
   const binary = lab.catalogue.bin('temporal');
   const [port, uiPort] = previous
-    ? [portOf(previous.address), portOf(previous.webUi)]
+    ? [parsePort(previous.address), parsePort(previous.webUi)]
     : [await freePort(), await freePort()];
   const address = `127.0.0.1:${port}`;
   const flags = [
@@ -84,7 +84,7 @@ export async function startWorker(lab: Lab, address: string, options: WorkerOpti
   return startProcess(lab.layout.processesDir, name, [process.execPath, script], env);
 }
 
-function portOf(url: string): string {
+function parsePort(url: string): string {
   return url.split(':').at(-1) ?? '';
 }
 

@@ -24,7 +24,7 @@ interface DemoOptions {
 
 const approvalModes = ['none', 'canary-only', 'every-wave', 'every-node'] as const;
 
-const say = (line: string): void => console.log(line);
+const print = (line: string): void => console.log(line);
 
 /** Creates a lab, migrates it with progress output, and prints what the migration cost. */
 async function demo(options: DemoOptions): Promise<void> {
@@ -39,7 +39,7 @@ async function demo(options: DemoOptions): Promise<void> {
   } finally {
     // Ctrl-C removes everything, even a lab that was to be kept.
     if (!options.keep || interrupted.aborted) {
-      say(`\nlab ${name} is removed`);
+      print(`\nlab ${name} is removed`);
       await labDown(name);
     }
   }
@@ -52,11 +52,11 @@ async function demo(options: DemoOptions): Promise<void> {
  */
 async function migrateLab(name: string, options: DemoOptions, interrupted: AbortSignal): Promise<boolean> {
   const { nodes, approval, keep } = options;
-  say(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
-  const lab = await labUp({ name, nodes, ephemeral: true, log: (line) => say(`  ${line}`) });
+  print(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
+  const lab = await labUp({ name, nodes, ephemeral: true, log: (line) => print(`  ${line}`) });
   const temporal = await startTemporal(lab);
   await startWorker(lab, temporal.address);
-  say(`  Temporal and a worker run\n\nTemporal Web UI: ${temporal.webUi}\n`);
+  print(`  Temporal and a worker run\n\nTemporal Web UI: ${temporal.webUi}\n`);
 
   const request = labMigrationRequest(lab, approval);
   const input = path.join(lab.layout.dir, 'migration.json');
@@ -64,7 +64,7 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
   const cluster = lab.layout.context;
   const command = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', defaultTaskQueue];
   command.push('--workflow-id', migrationWorkflowId(cluster), '--id-conflict-policy', 'Fail', '--input-file', input);
-  say(`The migration is started with\n\n  ${shellCommand([...temporal.command, ...command])}\n`);
+  print(`The migration is started with\n\n  ${shellCommand([...temporal.command, ...command])}\n`);
   const before = await countPods(lab, targetPodCidr);
   const start = new Date();
   await temporal.cli(...command);
@@ -76,11 +76,11 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
     await follow(migration, result, temporal, interrupted);
     const report = await result;
     const after = await countPods(lab, targetPodCidr);
-    say(summary(report, before, after, totals(await readLedger(lab, start))));
+    print(summary(report, before, after, totals(await readLedger(lab, start))));
     return after.canal === 0 && report.phase === 'done';
   } catch (error) {
     if (!(error instanceof WorkflowFailedError)) throw error;
-    say(`\nThe migration failed: ${error.cause?.message ?? error.message}`);
+    print(`\nThe migration failed: ${error.cause?.message ?? error.message}`);
     return false;
   } finally {
     // A pending call fails when its connection is closed.
@@ -88,18 +88,18 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
     await connection.close();
     if (keep && !interrupted.aborted) {
       await keepLab(lab);
-      sayHowToUse(lab, temporal);
+      printUsage(lab, temporal);
     }
   }
 }
 
-function sayHowToUse({ layout }: Lab, temporal: TemporalServer): void {
+function printUsage({ layout }: Lab, temporal: TemporalServer): void {
   const lines = [
     `Everything is kept. Temporal Web UI: ${temporal.webUi}/namespaces/default/workflows`,
     `To use the cluster:  export KUBECONFIG=${layout.kubeconfig}`,
     `To remove it all:    npm run lab -- down --name ${layout.record.name}`,
   ];
-  say(`\n${lines.join('\n')}`);
+  print(`\n${lines.join('\n')}`);
 }
 
 /**
@@ -124,10 +124,10 @@ async function follow(
     interrupted.throwIfAborted();
     // A query gets no answer while no worker runs; the next one may get one.
     const status = await migration.status().catch(() => before);
-    for (const line of status === undefined ? [] : changes(before, status)) say(`${clock(begin)}  ${line}`);
+    for (const line of status === undefined ? [] : changes(before, status)) print(`${clock(begin)}  ${line}`);
     if (status?.waitingFor !== before?.waitingFor) {
       for (const answer of status?.waiting?.answers ?? [])
-        say(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);
+        print(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);
     }
     before = status;
     await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 1_000))]);
@@ -135,9 +135,9 @@ async function follow(
 }
 
 function answerHelp(cluster: string, { does, message, input }: Answer, temporal: TemporalServer): string {
-  const words = JSON.stringify({ ...input, by: process.env['USER'] ?? 'me' });
+  const inputJson = JSON.stringify({ ...input, by: process.env['USER'] ?? 'me' });
   const command = ['workflow', 'signal', '--workflow-id', migrationWorkflowId(cluster), '--name', message];
-  return `To ${does}, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command, '--input', words])}`;
+  return `To ${does}, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command, '--input', inputJson])}`;
 }
 
 /** Ends the running work at Ctrl-C; the cleanup that follows removes the lab. */
@@ -145,10 +145,10 @@ function interruptOnSignals(): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     // Only once: a second request during the removal of the lab has to wait, because nothing else would remove the
     // rest.
-    let asked = false;
+    let interruptRequested = false;
     process.on(signal, () => {
-      if (!asked) interrupt();
-      asked = true;
+      if (!interruptRequested) interrupt();
+      interruptRequested = true;
     });
   }
 }

@@ -39,7 +39,7 @@ export function netnsOf(lab: string, machine: string): string {
 
 /** Writes a machine's settings and starts its supervisor, unless it runs already. */
 export async function startMachine(spec: MachineSpec): Promise<void> {
-  if (await supervisorOf(spec.dir)) return;
+  if (await findSupervisor(spec.dir)) return;
   for (const folder of ['log', 'services', 'volumes']) await mkdir(path.join(spec.dir, folder), { recursive: true });
   await rm(path.join(spec.dir, 'stop'), { force: true });
   const settings: Record<string, string> = {
@@ -86,9 +86,9 @@ export async function stopMachine(dir: string): Promise<void> {
   if (settings === undefined) return;
   await writeFile(path.join(dir, 'stop'), '');
   const deadline = Date.now() + 30_000;
-  for (let supervisor = await supervisorOf(dir); supervisor !== undefined; supervisor = await supervisorOf(dir)) {
+  for (let supervisor = await findSupervisor(dir); supervisor !== undefined; supervisor = await findSupervisor(dir)) {
     if (Date.now() > deadline) throw new Error(`the machine in ${dir} does not stop (supervisor ${supervisor.pid})`);
-    const running = await runningOf(dir);
+    const running = await findRunningProcess(dir);
     if (running !== undefined) await signalProcess(running, 'SIGKILL');
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -105,13 +105,13 @@ export async function stopMachine(dir: string): Promise<void> {
 
 /** Kills a machine without a graceful stop; its supervisor boots it again. Resolves when its services run again. */
 export async function rebootMachine(dir: string): Promise<void> {
-  const before = await runningOf(dir);
+  const before = await findRunningProcess(dir);
   if (before === undefined) throw new Error(`the machine in ${dir} does not run`);
   await signalProcess(before, 'SIGKILL');
   await waitFor(
     'the machine to boot again',
     async () => {
-      const now = await runningOf(dir);
+      const now = await findRunningProcess(dir);
       const booted = now !== undefined && existsSync(path.join(dir, 'booted'));
       return booted && (now.pid !== before.pid || now.startTicks !== before.startTicks);
     },
@@ -124,7 +124,7 @@ export async function rebootMachine(dir: string): Promise<void> {
  * @throws Error when the machine does not run.
  */
 export async function initPid(dir: string): Promise<number> {
-  const unshare = await runningOf(dir);
+  const unshare = await findRunningProcess(dir);
   const children =
     unshare && (await readFile(`/proc/${unshare.pid}/task/${unshare.pid}/children`, 'utf8').catch(() => ''));
   const pid = Number(children?.trim().split(' ')[0]);
@@ -168,15 +168,15 @@ export async function runInside(
   return run(file, args, options);
 }
 
-async function supervisorOf(dir: string): Promise<ProcessId | undefined> {
+async function findSupervisor(dir: string): Promise<ProcessId | undefined> {
   const text = await readFile(path.join(dir, 'supervisor.json'), 'utf8').catch(() => '');
   if (text === '') return undefined;
   const id = JSON.parse(text) as ProcessId;
   return (await isRunning(id)) ? id : undefined;
 }
 
-async function runningOf(dir: string): Promise<ProcessId | undefined> {
-  const supervisor = await supervisorOf(dir);
+async function findRunningProcess(dir: string): Promise<ProcessId | undefined> {
+  const supervisor = await findSupervisor(dir);
   if (supervisor === undefined) return undefined;
   const pid = (await readFile(path.join(dir, 'running.pid'), 'utf8').catch(() => '')).trim();
   const children = await readFile(`/proc/${supervisor.pid}/task/${supervisor.pid}/children`, 'utf8').catch(() => '');

@@ -26,8 +26,8 @@ export function checkEntries(listing: string): void {
     .map(parseEntry);
   for (const { kind, name } of entries) if (kind === 'l') links.add(normalized(name));
   for (const { kind, name, target } of entries) {
-    const refuse = (why: string): never => {
-      throw new Error(`the archive's entry ${JSON.stringify(name)} ${why}`);
+    const refuse = (reason: string): never => {
+      throw new Error(`the archive's entry ${JSON.stringify(name)} ${reason}`);
     };
     if (!kinds.has(kind)) refuse(`is of a kind that no tool has (${kind})`);
     if (escapes(name)) refuse('would lie outside the folder');

@@ -53,10 +53,10 @@ export async function packFolder(dir: string, file: string): Promise<FileDigest>
   const ended = once(tar, 'close') as Promise<[number | null]>;
   const compressor = createZstdCompress(compression);
   const written = pipeline(compressor, createWriteStream(file));
-  await Promise.all([feedEvenly(tar.stdout, compressor), written]);
+  await Promise.all([writeInPieces(tar.stdout, compressor), written]);
   const [code] = await ended;
   if (code !== 0) throw new Error(`tar cannot pack ${dir}: ${(await errors).trim()}`);
-  return { size: (await stat(file)).size, sha256: await sha256Of(file) };
+  return { size: (await stat(file)).size, sha256: await computeSha256(file) };
 }
 
 /**
@@ -65,12 +65,12 @@ export async function packFolder(dir: string, file: string): Promise<FileDigest>
  * @throws Error for an entry that would be outside the folder, or whose kind no tool has, or a broken archive.
  */
 export async function unpackArchive(file: string, dir: string): Promise<void> {
-  checkEntries(await tarReading(file, ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=c']));
-  await tarReading(file, ['--extract', '-C', dir, ...unpackOptions]);
+  checkEntries(await runTar(file, ['--list', '--verbose', '--numeric-owner', '--full-time', '--quoting-style=c']));
+  await runTar(file, ['--extract', '-C', dir, ...unpackOptions]);
 }
 
 /** Returns the SHA-256 of a file, in hexadecimal. */
-export async function sha256Of(file: string): Promise<string> {
+export async function computeSha256(file: string): Promise<string> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(file), hash);
   return hash.digest('hex');
@@ -80,7 +80,7 @@ export async function sha256Of(file: string): Promise<string> {
  * Passes a stream on in pieces of one size, each after the compression of the previous one, and ends only then. A
  * compressor's bytes depend on the pieces that it gets, and those of a pipe depend on the load of the machine.
  */
-async function feedEvenly(from: AsyncIterable<Buffer>, to: Writable): Promise<void> {
+async function writeInPieces(from: AsyncIterable<Buffer>, to: Writable): Promise<void> {
   const write = (piece: Buffer): Promise<void> =>
     new Promise((resolve, reject) => to.write(piece, (error) => (error ? reject(error) : resolve())));
   let held: Buffer[] = [];
@@ -99,7 +99,7 @@ async function feedEvenly(from: AsyncIterable<Buffer>, to: Writable): Promise<vo
 }
 
 /** Runs tar on the decompressed file and returns its standard output. */
-async function tarReading(file: string, args: readonly string[]): Promise<string> {
+async function runTar(file: string, args: readonly string[]): Promise<string> {
   const env = { ...process.env, LC_ALL: 'C', TZ: 'UTC' };
   const tar = spawn('tar', [...args, '--file=-'], { env, stdio: ['pipe', 'pipe', 'pipe'] });
   const [fed, output, errors, ended] = await Promise.allSettled([
@@ -108,7 +108,7 @@ async function tarReading(file: string, args: readonly string[]): Promise<string
     text(tar.stderr),
     once(tar, 'close') as Promise<[number | null]>,
   ]);
-  const said = errors.status === 'fulfilled' ? errors.value.trim() : '';
+  const errorText = errors.status === 'fulfilled' ? errors.value.trim() : '';
   if (ended.status === 'rejected') throw ended.reason;
   const [code] = ended.value;
   // The decoder's message explains more than the end of data that tar then reports. A pipe that tar closed explains
@@ -116,7 +116,7 @@ async function tarReading(file: string, args: readonly string[]): Promise<string
   if (fed.status === 'rejected' && !isClosedPipe(fed.reason)) {
     throw new Error(`it cannot be decompressed: ${(fed.reason as Error).message}`);
   }
-  if (code !== 0) throw new Error(`tar cannot read it: ${said.split('\n')[0] ?? ''} (code ${code ?? 'none'})`);
+  if (code !== 0) throw new Error(`tar cannot read it: ${errorText.split('\n')[0] ?? ''} (code ${code ?? 'none'})`);
   if (output.status === 'rejected') throw output.reason;
   return output.value;
 }

@@ -11,7 +11,7 @@ export interface PackageCount {
 }
 
 /** Reports the current step of a build in a short phrase, with its progress where that is known. */
-export type Say = (what: string, count?: PackageCount) => void;
+export type ReportStep = (what: string, count?: PackageCount) => void;
 
 /** A folder that the lab builds once and keeps. It is complete or absent, never incomplete. */
 export interface Artefact {
@@ -34,9 +34,9 @@ export interface Artefact {
    * Downloads the requirements of the build in advance.
    * @default nothing
    */
-  prepare?: (say: Say) => Promise<void>;
+  prepare?: (reportStep: ReportStep) => Promise<void>;
   /** Fills the folder. */
-  build: (dir: string, say: Say) => Promise<void>;
+  build: (dir: string, reportStep: ReportStep) => Promise<void>;
 }
 
 /** Returns the folder of a finished artefact. */
@@ -56,15 +56,15 @@ export async function isBuilt(artefact: Artefact): Promise<boolean> {
  * Creates one artefact in a temporary folder and moves it into place when it is complete, so that neither a crash nor a
  * second builder leaves an incomplete one. When two clones build at the same time, the second waits for the first.
  */
-export async function createArtefact(artefact: Artefact, say: Say, fill = artefact.build): Promise<void> {
+export async function createArtefact(artefact: Artefact, reportStep: ReportStep, fill = artefact.build): Promise<void> {
   const target = artefactDir(artefact);
   await mkdir(toolsDir, { recursive: true });
-  const release = await acquireFileLock(`${target}.lock`, say);
+  const release = await acquireFileLock(`${target}.lock`, reportStep);
   const partial = `${target}.partial-${randomBytes(4).toString('hex')}`;
   try {
     if (await isBuilt(artefact)) return;
     await mkdir(partial, { recursive: true });
-    await fill(partial, say);
+    await fill(partial, reportStep);
     await rename(partial, target);
   } finally {
     await rm(partial, { recursive: true, force: true });
@@ -76,7 +76,7 @@ export async function createArtefact(artefact: Artefact, say: Say, fill = artefa
  * Acquires a lock file that names its owner, so that the lock of a process that has ended is taken over.
  * @returns the function that releases the lock.
  */
-export async function acquireFileLock(file: string, say: Say): Promise<() => Promise<void>> {
+export async function acquireFileLock(file: string, reportStep: ReportStep): Promise<() => Promise<void>> {
   const self = await identifyProcess(process.pid);
   const tryLock = async (): Promise<boolean> => {
     try {
@@ -98,7 +98,7 @@ export async function acquireFileLock(file: string, say: Say): Promise<() => Pro
     // An empty file is a lock that is being written: its owner gets a moment.
     const abandoned = owner === undefined ? age > 5_000 : !(await isRunning(owner));
     if (abandoned) await rm(file, { force: true });
-    else say('waiting for another build of it');
+    else reportStep('waiting for another build of it');
     return false;
   };
   await waitFor(`the lock ${file}`, tryLock, { timeoutMs: 3_600_000, everyMs: 500 });

@@ -52,6 +52,6 @@ const costs: Readonly<Record<string, BuildCost>> = {
 export const sharedCosts = { modules: 4_000, cache: 6_700 };
 
 /** Returns the cost of an artefact; a usual cost for one that was never measured. */
-export function costOf(name: string): BuildCost {
+export function getBuildCost(name: string): BuildCost {
   return costs[name] ?? cost(60, 100, 300, 400);
 }

@@ -1,6 +1,6 @@
 import { formatClock } from '../clock.ts';
-import type { PackageCount, Say } from './artefact.ts';
-import { costOf } from './build-costs.ts';
+import type { PackageCount, ReportStep } from './artefact.ts';
+import { getBuildCost } from './build-costs.ts';
 import { formatState, estimateWorkMs, type BuildState, type RunningTool } from './build-progress.ts';
 
 /** Output of a reporter. */
@@ -77,15 +77,15 @@ export class BuildReporter {
   }
 
   /** Runs the work for a tool and reports its start and its end. `verb` describes the work, such as "built". */
-  async run(name: string, verb: string, work: (say: Say) => Promise<void>): Promise<void> {
+  async run(name: string, verb: string, work: (reportStep: ReportStep) => Promise<void>): Promise<void> {
     const beganMs = this.#now();
     this.#log(`${name}: started`);
     let doing = '';
     try {
-      await this.track(name, (say) =>
+      await this.track(name, (reportStep) =>
         work((what, count) => {
           doing = what;
-          say(what, count);
+          reportStep(what, count);
         })
       );
       this.#done.add(name);
@@ -97,7 +97,7 @@ export class BuildReporter {
   }
 
   /** Shows work in the common line of all work in progress, without a line of its own. */
-  async track(name: string, work: (say: Say) => Promise<void>): Promise<void> {
+  async track(name: string, work: (reportStep: ReportStep) => Promise<void>): Promise<void> {
     const tool: Running = { name, beganMs: this.#now(), doing: '' };
     this.#running.set(name, tool);
     try {
@@ -131,7 +131,7 @@ export class BuildReporter {
     let doneSeconds = 0;
     let leftSeconds = 0;
     for (const name of this.#names) {
-      const { seconds } = costOf(name);
+      const { seconds } = getBuildCost(name);
       const count = this.#running.get(name)?.count;
       const share = this.#done.has(name) ? 1 : count === undefined ? 0 : count.done / Math.max(count.total, 1);
       doneSeconds += seconds * share;

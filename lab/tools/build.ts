@@ -88,7 +88,7 @@ async function openConfiguredBundle(
   }
   const absent = missing.filter((one) => one.assembled !== true && findArchive(bundle.archives, one) === undefined);
   const isUntrusted = (one: Artefact): boolean => findArchive(bundle.untrusted, one) !== undefined;
-  const names = (some: readonly Artefact[]): string => some.map(({ name }) => name).join(', ');
+  const names = (selected: readonly Artefact[]): string => selected.map(({ name }) => name).join(', ');
   const untrusted = names(absent.filter(isUntrusted));
   const unknown = names(absent.filter((one) => !isUntrusted(one)));
   if (unknown !== '') log(`not in the bundle as this checkout has them, so built: ${unknown}`);
@@ -145,7 +145,9 @@ class Build {
     }
     await Promise.all(needs);
     const lane = artefact.buildsWith === 'debootstrap' ? this.#network : this.#processor;
-    await this.#queue(lane, artefact, () => this.#reporter.run(name, 'built', (say) => createArtefact(artefact, say)));
+    await this.#queue(lane, artefact, () =>
+      this.#reporter.run(name, 'built', (reportStep) => createArtefact(artefact, reportStep))
+    );
   }
 
   /**
@@ -158,8 +160,8 @@ class Build {
     if (bundle === undefined || archive === undefined) return false;
     try {
       await this.#queue(this.#network, artefact, () =>
-        this.#reporter.run(artefact.name, 'unpacked', (say) =>
-          createArtefact(artefact, say, (dir) => bundle.unpack(archive, dir))
+        this.#reporter.run(artefact.name, 'unpacked', (reportStep) =>
+          createArtefact(artefact, reportStep, (dir) => bundle.unpack(archive, dir))
         )
       );
       return true;

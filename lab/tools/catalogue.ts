@@ -2,7 +2,7 @@ import path from 'node:path';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { chromiumLayer, clangLayer, debianBase, machineLayer, postgresqlLayer } from './debian-layers.ts';
 import { goArtefact } from './go-artefact.ts';
-import { goSets, programsOf } from './go-sets.ts';
+import { goSets, listPrograms } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
 import { programArtefacts } from './programs.ts';
 
@@ -58,9 +58,9 @@ export async function loadCatalogue(): Promise<Catalogue> {
     await Promise.all(goSets.map(async (set) => [set.name, await goArtefact(set)] as const))
   );
   const set = (name: string): Artefact => {
-    const found = sets[name];
-    if (found === undefined) throw new Error(`no set of Go tools is called ${name}`);
-    return found;
+    const artefact = sets[name];
+    if (artefact === undefined) throw new Error(`no set of Go tools is called ${name}`);
+    return artefact;
   };
   const system = await systemImages({
     cilium: set('cilium'),
@@ -73,7 +73,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
   const programs = await programArtefacts();
   const node = nodeImages(system, set('containerd'), programs);
   const owners = new Map<string, Artefact>(
-    goSets.flatMap((one) => programsOf(one).map((program) => [program, set(one.name)] as const))
+    goSets.flatMap((one) => listPrograms(one).map((program) => [program, set(one.name)] as const))
   );
   return {
     // Artefacts that wait for the network come first.

@@ -8,12 +8,12 @@ export type Commands = Readonly<Record<string, string>>;
 /** Returns the commands that are not on PATH. */
 export async function findMissingCommands(commands: Commands, searchPath = process.env['PATH']): Promise<string[]> {
   const folders = (searchPath ?? '').split(':').filter((folder) => folder !== '');
-  const found = await Promise.all(Object.keys(commands).map((command) => isIn(folders, command)));
-  return Object.keys(commands).filter((_, index) => found[index] !== true);
+  const present = await Promise.all(Object.keys(commands).map((command) => isIn(folders, command)));
+  return Object.keys(commands).filter((_, index) => present[index] !== true);
 }
 
 /** Returns the packages of these commands, sorted. */
-export function packagesOf(commands: Commands, names: readonly string[]): string[] {
+export function findPackages(commands: Commands, names: readonly string[]): string[] {
   return [...new Set(names.flatMap((name) => commands[name] ?? []))].sort();
 }
 

@@ -33,8 +33,8 @@ export const debianBase: Artefact = {
   key: keyOf(suite, ...basePackages, ...documentation),
   needs: [],
   buildsWith: 'debootstrap',
-  build: async (dir, say) => {
-    say('debootstrap');
+  build: async (dir, reportStep) => {
+    reportStep('debootstrap');
     const rootfs = path.join(dir, 'rootfs');
     const mirror = process.env['CNI_LAB_DEBIAN_MIRROR'];
     const target = [suite, rootfs, ...(mirror === undefined ? [] : [mirror])];
@@ -61,8 +61,8 @@ function packageLayer(name: string, packages: readonly string[]): Artefact {
     key: keyOf(debianBase.key, ...packages),
     needs: [debianBase],
     buildsWith: 'debootstrap',
-    build: async (dir, say) => {
-      say(packages.join(', '));
+    build: async (dir, reportStep) => {
+      reportStep(packages.join(', '));
       for (const folder of ['rootfs', 'work', 'merged']) await mkdir(path.join(dir, folder));
       const script = path.join(dir, 'install.sh');
       await writeFile(script, installScript);

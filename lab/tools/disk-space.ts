@@ -4,7 +4,7 @@ import path from 'node:path';
 import { toolsDir } from '../paths.ts';
 import { run } from '../process.ts';
 import type { Artefact } from './artefact.ts';
-import { costOf, sharedCosts } from './build-costs.ts';
+import { getBuildCost, sharedCosts } from './build-costs.ts';
 import { goCacheDir, goEnv } from './go-build.ts';
 import { findArchive, type PrebuiltArchive } from './prebuilt-list.ts';
 
@@ -29,10 +29,10 @@ export interface FileSystem {
   freeBytes: number;
 }
 
-const mb = 1_000_000;
+const bytesPerMb = 1_000_000;
 
 /** Size of the temporary files of a compiler and a linker while they run, in bytes. */
-const temporaryBytes = 1_000 * mb;
+const temporaryBytes = 1_000 * bytesPerMb;
 
 /**
  * Returns the disk space that the creation of the artefacts requires: the tools themselves, archives that are unpacked,
@@ -44,19 +44,19 @@ export async function spaceNeeds(
   unpacking: readonly Artefact[],
   archives: readonly PrebuiltArchive[]
 ): Promise<SpaceNeed[]> {
-  const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
-  const results = [...building, ...unpacking].map(({ name }) => costOf(name).result * mb);
+  const total = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
+  const results = [...building, ...unpacking].map(({ name }) => getBuildCost(name).result * bytesPerMb);
   // At most two archives are next to the tools at the same time.
   const copies = unpacking.map((one) => findArchive(archives, one)?.size ?? 0).sort((a, b) => b - a);
-  const needs: SpaceNeed[] = [{ what: 'tools', folder: toolsDir, bytes: sumOf(results) + sumOf(copies.slice(0, 2)) }];
-  const compiled = building.filter(({ buildsWith }) => buildsWith === 'go').map(({ name }) => costOf(name));
+  const needs: SpaceNeed[] = [{ what: 'tools', folder: toolsDir, bytes: total(results) + total(copies.slice(0, 2)) }];
+  const compiled = building.filter(({ buildsWith }) => buildsWith === 'go').map(({ name }) => getBuildCost(name));
   if (compiled.length === 0) return needs;
-  const modules = Math.min(sumOf(compiled.map((one) => one.modules)), sharedCosts.modules);
-  const cache = Math.min(sumOf(compiled.map((one) => one.cache)), sharedCosts.cache);
+  const modules = Math.min(total(compiled.map((one) => one.modules)), sharedCosts.modules);
+  const cache = Math.min(total(compiled.map((one) => one.cache)), sharedCosts.cache);
   return [
     ...needs,
-    { what: 'Go modules', folder: await moduleCache(), bytes: modules * mb },
-    { what: "Go's build cache", folder: goCacheDir, bytes: cache * mb },
+    { what: 'Go modules', folder: await moduleCache(), bytes: modules * bytesPerMb },
+    { what: "Go's build cache", folder: goCacheDir, bytes: cache * bytesPerMb },
     { what: 'temporary files', folder: tmpdir(), bytes: temporaryBytes },
   ];
 }
@@ -64,7 +64,7 @@ export async function spaceNeeds(
 /** Returns the file systems that have less free space than all needs on them together. */
 export async function findShortages(
   needs: readonly SpaceNeed[],
-  readFileSystem: (folder: string) => Promise<FileSystem> = fileSystemOf
+  readFileSystem: (folder: string) => Promise<FileSystem> = statFileSystem
 ): Promise<SpaceShortage[]> {
   const byFileSystem = new Map<number, SpaceShortage>();
   for (const { what, folder, bytes } of needs) {
@@ -80,7 +80,7 @@ export async function findShortages(
 }
 
 /** Returns the file system of a folder, or the one on which the folder will be created. */
-async function fileSystemOf(folder: string): Promise<FileSystem> {
+async function statFileSystem(folder: string): Promise<FileSystem> {
   let existing = path.resolve(folder);
   for (;;) {
     const info = await stat(existing).catch(() => undefined);

@@ -2,7 +2,7 @@ import { appendFile, cp, chmod, mkdir, readFile, readdir, rm, symlink } from 'no
 import path from 'node:path';
 import { keyOf } from '../paths.ts';
 import { run } from '../process.ts';
-import type { Artefact, Say } from './artefact.ts';
+import type { Artefact, ReportStep } from './artefact.ts';
 import { buildGo, goEnv, goVersion, listPackages, PackageCounter } from './go-build.ts';
 import type { GoSet } from './go-sets.ts';
 
@@ -18,11 +18,11 @@ export async function goArtefact(set: GoSet): Promise<Artefact> {
     key: keyOf(goVersion, ...texts, JSON.stringify(set)),
     needs: [],
     buildsWith: 'go',
-    prepare: async (say) => {
-      say('downloading modules');
+    prepare: async (reportStep) => {
+      reportStep('downloading modules');
       await packagesToBuild(set, cwd);
     },
-    build: (dir, say) => buildSet(set, cwd, dir, say),
+    build: (dir, reportStep) => buildSet(set, cwd, dir, reportStep),
   };
 }
 
@@ -34,15 +34,15 @@ export async function sourceFiles(set: GoSet): Promise<string[]> {
   return files.filter((file) => /\.(mod|sum|go)$/.test(file)).sort();
 }
 
-async function buildSet(set: GoSet, cwd: string, dir: string, say: Say): Promise<void> {
+async function buildSet(set: GoSet, cwd: string, dir: string, reportStep: ReportStep): Promise<void> {
   await mkdir(path.join(dir, 'bin'));
   const scratch = path.join(dir, 'scratch');
   const sources = set.extendedModule === undefined ? cwd : await extendModule(set.extendedModule, cwd, scratch);
   let doing = '';
-  const counter = new PackageCounter(await packagesToBuild(set, cwd), (count) => say(doing, count));
+  const counter = new PackageCounter(await packagesToBuild(set, cwd), (count) => reportStep(doing, count));
   for (const binary of set.binaries) {
     doing = binary.name;
-    say(doing);
+    reportStep(doing);
     await buildGo(sources, path.join(dir, 'bin', binary.name), { ...set, ...binary }, counter);
     for (const link of binary.links ?? []) await symlink(binary.name, path.join(dir, 'bin', link));
   }
@@ -84,10 +84,10 @@ async function packagesToBuild(set: GoSet, cwd: string): Promise<Set<string>> {
     const tags = (binary.tags ?? []).join(',');
     byTags.set(tags, [...(byTags.get(tags) ?? []), binary]);
   }
-  const found = new Set<string>();
+  const importPaths = new Set<string>();
   for (const binaries of byTags.values()) {
     const packages = binaries.map((binary) => binary.package);
-    for (const one of await listPackages(cwd, { packages, tags: binaries[0]?.tags ?? [] })) found.add(one);
+    for (const one of await listPackages(cwd, { packages, tags: binaries[0]?.tags ?? [] })) importPaths.add(one);
   }
-  return found;
+  return importPaths;
 }

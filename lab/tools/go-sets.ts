@@ -132,6 +132,6 @@ export const goSets: readonly GoSet[] = [
 ];
 
 /** Returns the names of all programs of a set. */
-export function programsOf(set: GoSet): string[] {
+export function listPrograms(set: GoSet): string[] {
   return set.binaries.flatMap(({ name, links = [] }) => [name, ...links]);
 }

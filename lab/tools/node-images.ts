@@ -42,12 +42,12 @@ export async function systemImages(
     key: keyOf(...needs.map((one) => one.key), ...scripts, JSON.stringify(builtVersions)),
     needs,
     assembled: true,
-    build: async (dir, say) => {
+    build: async (dir, reportStep) => {
       const bin = (set: keyof typeof sets, name: string): string => path.join(artefactDir(sets[set]), 'bin', name);
       const ciliumDir = artefactDir(sets.cilium);
       const layers = path.join(dir, 'layers');
       const layer = async (name: string, files: LayerFiles, links: LayerFiles = {}): Promise<string> => {
-        await layFiles(path.join(layers, name), files, links);
+        await writeLayerFiles(path.join(layers, name), files, links);
         return path.join(layers, name);
       };
       const base = path.join(artefactDir(debianBase), 'rootfs');
@@ -139,7 +139,7 @@ export async function systemImages(
           layers: [await layer('coredns', { coredns: bin('coredns', 'coredns') })],
         },
       ];
-      await importImages(images, dir, artefactDir(sets.containerd), say);
+      await importImages(images, dir, artefactDir(sets.containerd), reportStep);
       await rm(layers, { recursive: true });
     },
   };
@@ -165,15 +165,15 @@ export function nodeImages(
     key: keyOf(...needs.map((one) => one.key), JSON.stringify(programImages)),
     needs,
     assembled: true,
-    build: async (dir, say) => {
+    build: async (dir, reportStep) => {
       await copyByLinks(path.join(artefactDir(system), 'containerd'), path.join(dir, 'containerd'));
       const images: ImageSpec[] = [];
       for (const [name, program] of programImages) {
         const layer = path.join(dir, 'layers', program);
-        await layFiles(layer, { [program]: path.join(artefactDir(programs[program]), 'bin', program) }, {});
+        await writeLayerFiles(layer, { [program]: path.join(artefactDir(programs[program]), 'bin', program) }, {});
         images.push({ name, layers: [layer], entrypoint: [`/${program}`] });
       }
-      await importImages(images, dir, artefactDir(containerd), say);
+      await importImages(images, dir, artefactDir(containerd), reportStep);
       await rm(path.join(dir, 'layers'), { recursive: true });
     },
   };
@@ -198,7 +198,7 @@ export async function copyByLinks(from: string, to: string): Promise<void> {
   }
 }
 
-async function layFiles(layer: string, files: LayerFiles, links: LayerFiles): Promise<void> {
+async function writeLayerFiles(layer: string, files: LayerFiles, links: LayerFiles): Promise<void> {
   for (const [target, source] of Object.entries(files)) {
     const file = path.join(layer, target);
     await mkdir(path.dirname(file), { recursive: true });
@@ -211,12 +211,12 @@ async function importImages(
   images: readonly ImageSpec[],
   dir: string,
   containerdDir: string,
-  say: (what: string) => void
+  reportStep: (what: string) => void
 ): Promise<void> {
   const archive = path.join(dir, 'images.tar');
-  say('packing');
+  reportStep('packing');
   await packImages(images, archive, path.join(dir, 'archive'));
-  say('unpacking into containerd');
+  reportStep('unpacking into containerd');
   // Not within `dir`: a socket's path has at most 107 characters.
   const state = await mkdtemp(path.join(tmpdir(), 'cni-lab-'));
   const socket = path.join(state, 'containerd.sock');

@@ -49,8 +49,8 @@ function folderSource(dir: string): BundleSource {
 function urlSource(base: URL, idleMs: number): BundleSource {
   const request = async (file: string): Promise<Readable> => {
     const abort = new AbortController();
-    const giveUp = (): void => abort.abort(new Error(`no data for ${idleMs / 1000} s`));
-    let timer = setTimeout(giveUp, idleMs);
+    const abortRequest = (): void => abort.abort(new Error(`no data for ${idleMs / 1000} s`));
+    let timer = setTimeout(abortRequest, idleMs);
     try {
       const response = await fetch(new URL(file, base), { signal: abort.signal });
       requireSafe(new URL(response.url));
@@ -61,7 +61,7 @@ function urlSource(base: URL, idleMs: number): BundleSource {
             for await (const chunk of chunks) {
               clearTimeout(timer);
               yield chunk;
-              timer = setTimeout(giveUp, idleMs);
+              timer = setTimeout(abortRequest, idleMs);
             }
           } finally {
             clearTimeout(timer);

@@ -55,15 +55,15 @@ export async function openBundle({ location, listSha256, idleMs }: BundleLocatio
     throw new Error(`${source.name}: ${reasonOf(error)}`, { cause: error });
   });
   if (listSha256 !== undefined) {
-    const found = createHash('sha256').update(text).digest('hex');
-    if (found !== listSha256.toLowerCase()) {
-      throw new Error(`${source.name}: the SHA-256 of ${listFile} is ${found}, not CNI_LAB_PREBUILT_SHA256`);
+    const actualSha256 = createHash('sha256').update(text).digest('hex');
+    if (actualSha256 !== listSha256.toLowerCase()) {
+      throw new Error(`${source.name}: the SHA-256 of ${listFile} is ${actualSha256}, not CNI_LAB_PREBUILT_SHA256`);
     }
   }
   const listed = parsePrebuiltList(text);
-  const committed = new Set(listSha256 === undefined ? (await readCommittedList()).map(identityOf) : []);
+  const committed = new Set(listSha256 === undefined ? (await readCommittedList()).map(archiveIdentity) : []);
   const isTrusted = (archive: PrebuiltArchive): boolean =>
-    listSha256 !== undefined || committed.has(identityOf(archive));
+    listSha256 !== undefined || committed.has(archiveIdentity(archive));
   return {
     archives: listed.filter(isTrusted),
     untrusted: listed.filter((archive) => !isTrusted(archive)),
@@ -71,7 +71,7 @@ export async function openBundle({ location, listSha256, idleMs }: BundleLocatio
   };
 }
 
-function identityOf({ name, key, sha256 }: PrebuiltArchive): string {
+function archiveIdentity({ name, key, sha256 }: PrebuiltArchive): string {
   return `${name} ${key} ${sha256}`;
 }
 
@@ -109,6 +109,6 @@ async function copyVerified(source: BundleSource, archive: PrebuiltArchive, copy
   };
   await pipeline(await source.open(file), measured, createWriteStream(copy));
   if (received !== size) throw new Error(`${file} ends after ${received} bytes, the list says ${size}`);
-  const found = hash.digest('hex');
-  if (found !== sha256) throw new Error(`${file} has the SHA-256 ${found}, the list says ${sha256}`);
+  const actualSha256 = hash.digest('hex');
+  if (actualSha256 !== sha256) throw new Error(`${file} has the SHA-256 ${actualSha256}, the list says ${sha256}`);
 }

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { run } from '../process.ts';
 import type { Artefact } from './artefact.ts';
-import { findMissingCommands, installPackages, packagesOf, type Commands } from './commands.ts';
+import { findMissingCommands, installPackages, findPackages, type Commands } from './commands.ts';
 import { findShortages, type SpaceNeed } from './disk-space.ts';
 import { goEnv, minimumGo } from './go-build.ts';
 
@@ -53,7 +53,7 @@ const commandsToBuild: Readonly<Record<NonNullable<Artefact['buildsWith']>, Comm
 const minimumGoText = minimumGo.join('.');
 
 /** Go has no Debian package here: those of most distributions are too old. */
-const go: Prerequisite = {
+const goPrerequisite: Prerequisite = {
   what: `Go ${minimumGoText} or newer`,
   holds: async () => isAtLeast(await run('go', ['version'], { env: { ...goEnv, GOTOOLCHAIN: 'local' } }), minimumGo),
   fix: 'install it (https://go.dev/dl) and put it on PATH, or take the tools from a bundle (CNI_LAB_PREBUILT, docs/lab.md)',
@@ -74,9 +74,9 @@ export interface PlannedWork {
  */
 export async function checkPrerequisites({ building, space }: PlannedWork, log: (line: string) => void): Promise<void> {
   const needed = new Set(building.flatMap(({ buildsWith }) => buildsWith ?? []));
-  const wanted = [...toRun, ...(needed.has('go') ? [go] : [])];
-  const held = await Promise.all(wanted.map((one) => one.holds().catch(() => false)));
-  const missing = wanted.filter((_, index) => held[index] !== true).map(({ what, fix }) => ({ what, fix }));
+  const prerequisites = [...toRun, ...(needed.has('go') ? [goPrerequisite] : [])];
+  const held = await Promise.all(prerequisites.map((one) => one.holds().catch(() => false)));
+  const missing = prerequisites.filter((_, index) => held[index] !== true).map(({ what, fix }) => ({ what, fix }));
   for (const { folders, neededBytes, freeBytes } of await findShortages(space)) {
     missing.push({
       what: `${gigabytes(neededBytes)} free for ${folders.join(', ')}; there are ${gigabytes(freeBytes)}`,
@@ -87,12 +87,12 @@ export async function checkPrerequisites({ building, space }: PlannedWork, log: 
     ...all,
     ...some,
   }));
-  const lacking = await findMissingCommands(commands);
-  const packages = packagesOf(commands, lacking);
+  const missingCommands = await findMissingCommands(commands);
+  const packages = findPackages(commands, missingCommands);
   const canInstall = (await findMissingCommands({ 'apt-get': 'apt' })).length === 0;
-  if (lacking.length > 0 && !canInstall) {
+  if (missingCommands.length > 0 && !canInstall) {
     missing.push({
-      what: `the ${lacking.length === 1 ? 'command' : 'commands'} ${lacking.join(', ')}`,
+      what: `the ${missingCommands.length === 1 ? 'command' : 'commands'} ${missingCommands.join(', ')}`,
       fix: `install what Debian has in ${packages.join(', ')}; with apt-get the lab would do it itself`,
     });
   }
@@ -100,8 +100,8 @@ export async function checkPrerequisites({ building, space }: PlannedWork, log: 
     const lines = missing.map(({ what, fix }) => `  - ${what}\n      ${fix}`);
     throw new Error(`this machine lacks what the lab needs:\n${lines.join('\n')}`);
   }
-  if (lacking.length === 0) return;
-  log(`installing ${packages.join(', ')} with apt-get, for ${lacking.join(', ')}`);
+  if (missingCommands.length === 0) return;
+  log(`installing ${packages.join(', ')} with apt-get, for ${missingCommands.join(', ')}`);
   await installPackages(packages);
 }
 
@@ -110,10 +110,10 @@ function gigabytes(bytes: number): string {
 }
 
 /** True when the first version in a text, such as 1.2.3, is at least the given one. */
-function isAtLeast(text: string, wanted: readonly number[]): boolean {
-  const found = (/\d+(\.\d+)*/.exec(text)?.[0] ?? '').split('.').map(Number);
-  for (const [index, least] of wanted.entries()) {
-    const part = found[index] ?? 0;
+function isAtLeast(text: string, minimum: readonly number[]): boolean {
+  const version = (/\d+(\.\d+)*/.exec(text)?.[0] ?? '').split('.').map(Number);
+  for (const [index, least] of minimum.entries()) {
+    const part = version[index] ?? 0;
     if (part !== least) return part > least;
   }
   return true;

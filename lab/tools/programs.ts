@@ -32,13 +32,13 @@ async function programArtefact(name: string, folder: string): Promise<Artefact> 
     key: keyOf(goVersion, ...(await goSources(folder))),
     needs: [],
     buildsWith: 'go',
-    prepare: async (say) => {
-      say('downloading modules');
+    prepare: async (reportStep) => {
+      reportStep('downloading modules');
       await listPackages(folder);
     },
-    build: async (dir, say) => {
+    build: async (dir, reportStep) => {
       await mkdir(path.join(dir, 'bin'));
-      const counter = new PackageCounter(await listPackages(folder), (count) => say(name, count));
+      const counter = new PackageCounter(await listPackages(folder), (count) => reportStep(name, count));
       await buildGo(folder, path.join(dir, 'bin', name), {}, counter);
     },
   };

@@ -24,29 +24,29 @@ interface History {
 
 /** Reads the histories of a migration and of its nodes. */
 export async function readHistories(client: Client, workflowId: string, nodes: number) {
-  const own = await histories(client, workflowId, 'clusterMigration');
-  const children = await histories(client, workflowId, 'nodeMigration');
-  const actions = [...own, ...children].reduce((sum, one) => sum + one.actions, 0);
+  const clusterRuns = await listRuns(client, workflowId, 'clusterMigration');
+  const nodeRuns = await listRuns(client, workflowId, 'nodeMigration');
+  const actions = [...clusterRuns, ...nodeRuns].reduce((sum, one) => sum + one.actions, 0);
   const figures: HistoryFigures = {
-    runs: own.length,
-    largestEvents: Math.max(...own.map(({ events }) => events)),
-    largestKiB: Math.round(Math.max(...own.map(({ bytes }) => bytes)) / 1_024),
-    nodeEvents: Math.max(...children.map(({ events }) => events)),
+    runs: clusterRuns.length,
+    largestEvents: Math.max(...clusterRuns.map(({ events }) => events)),
+    largestKiB: Math.round(Math.max(...clusterRuns.map(({ bytes }) => bytes)) / 1_024),
+    nodeEvents: Math.max(...nodeRuns.map(({ events }) => events)),
     actionsPerNode: rounded(actions / nodes),
   };
-  return { figures, childIds: children.map((one) => one.workflowId) };
+  return { figures, childIds: nodeRuns.map((one) => one.workflowId) };
 }
 
 /** Returns every run of a migration's workflow, or of its nodes' workflows. */
-async function histories(client: Client, workflowId: string, type: string): Promise<History[]> {
-  const found: History[] = [];
+async function listRuns(client: Client, workflowId: string, type: string): Promise<History[]> {
+  const runs: History[] = [];
   const query = `WorkflowType = '${type}' AND WorkflowId STARTS_WITH '${workflowId}'`;
   for await (const { workflowId: id, runId, historyLength, historySize } of client.workflow.list({ query })) {
     const { events } = await client.workflow.getHandle(id, runId).fetchHistory();
     const actions = (events ?? []).filter(isAction).length;
-    found.push({ workflowId: id, events: historyLength, bytes: historySize ?? 0, actions });
+    runs.push({ workflowId: id, events: historyLength, bytes: historySize ?? 0, actions });
   }
-  return found;
+  return runs;
 }
 
 /** True for an action as Temporal Cloud counts them, as far as these workflows have such actions. */

@@ -31,14 +31,14 @@ async function bench(): Promise<void> {
       timeoutMs: 300_000,
     });
     await new Promise((resolve) => setTimeout(resolve, 10_000));
-    const agentBefore = await memoryOf(lab, 'cilium-agent');
+    const agentBefore = await readMemoryMiB(lab, 'cilium-agent');
     // Stopped while the pods are created: the bridge is measured from its start.
     await lab.kubectl('-n', 'cni-live-migration', 'scale', 'deployment/identity-bridge', '--replicas=0');
-    await waitFor('the bridge to end', async () => (await memoryOf(lab, 'coexistence identities')) === 0, {
+    await waitFor('the bridge to end', async () => (await readMemoryMiB(lab, 'coexistence identities')) === 0, {
       timeoutMs: 60_000,
     });
     console.error(`making ${pods} pods`);
-    await makePods(lab, pods, labelSets);
+    await createPods(lab, pods, labelSets);
     const requestsBefore = await bridgeRequests(lab);
     const started = Date.now();
     await lab.kubectl('-n', 'cni-live-migration', 'scale', 'deployment/identity-bridge', '--replicas=1');
@@ -49,8 +49,8 @@ async function bench(): Promise<void> {
     const seconds = (Date.now() - started) / 1_000;
     await new Promise((resolve) => setTimeout(resolve, 15_000));
     const requests = (await bridgeRequests(lab)) - requestsBefore;
-    const bridge = await memoryOf(lab, 'coexistence identities');
-    const agentAfter = await memoryOf(lab, 'cilium-agent');
+    const bridge = await readMemoryMiB(lab, 'coexistence identities');
+    const agentAfter = await readMemoryMiB(lab, 'cilium-agent');
     const result = {
       pods,
       labelSets,
@@ -68,9 +68,9 @@ async function bench(): Promise<void> {
 /**
  * Returns the resident memory in MiB of the node's processes whose command line contains a text; 0 when there is none.
  */
-async function memoryOf(lab: Lab, words: string): Promise<number> {
+async function readMemoryMiB(lab: Lab, text: string): Promise<number> {
   const list = await runInside(lab.layout.machineDir('node1'), ['ps', '-eo', 'rss=,args=']);
-  const lines = list.split('\n').filter((line) => line.includes(words) && !line.includes('ps -eo'));
+  const lines = list.split('\n').filter((line) => line.includes(text) && !line.includes('ps -eo'));
   return Math.round(Math.max(0, ...lines.map((line) => Number(line.trim().split(/\s+/)[0]))) / 1_024);
 }
 
@@ -96,7 +96,7 @@ async function endpoints(lab: Lab): Promise<number> {
 }
 
 /** Creates pods with an address of Canal on a node without a kubelet. */
-async function makePods(lab: Lab, pods: number, labelSets: number): Promise<void> {
+async function createPods(lab: Lab, pods: number, labelSets: number): Promise<void> {
   const config = new KubeConfig();
   config.loadFromFile(lab.layout.kubeconfig);
   const core = config.makeApiClient(CoreV1Api);

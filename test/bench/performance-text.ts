@@ -40,12 +40,12 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   if (result === undefined) return [];
   const { pairs } = result;
   const ratios = peerRatios(pairs);
-  const both = (of: (one: MigrationResult) => number): [byHand: number, service: number] => [
+  const medians = (of: (one: MigrationResult) => number): [byHand: number, service: number] => [
     rounded(median(pairs.map(({ byHand }) => of(byHand)))),
     rounded(median(pairs.map(({ service }) => of(service)))),
   ];
-  const row = (what: string, of: (one: MigrationResult) => number): (string | number)[] => [what, ...both(of)];
-  const sumOf = (one: MigrationResult, names: readonly string[]): number =>
+  const row = (what: string, of: (one: MigrationResult) => number): (string | number)[] => [what, ...medians(of)];
+  const sumSeconds = (one: MigrationResult, names: readonly string[]): number =>
     names
       .map((name) =>
         name === 'nodes' ? Object.values(one.nodes).reduce((sum, seconds) => sum + seconds, 0) : (one.phases[name] ?? 0)
@@ -65,7 +65,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
       row('seconds in all', ({ seconds }) => seconds),
       row(
         'seconds a node',
-        ({ nodes: each }) => sumOf({ nodes: each, phases: {} } as MigrationResult, ['nodes']) / nodes
+        ({ nodes: each }) => sumSeconds({ nodes: each, phases: {} } as MigrationResult, ['nodes']) / nodes
       ),
       row('pods made anew, for each pod', ({ restartsPerPod }) => restartsPerPod),
       row('requests lost', ({ lost }) => lost),
@@ -79,8 +79,8 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
       ['seconds', 'by hand', 'service'],
       ...comparablePhases.map(({ what, byHand, service }) => [
         what,
-        byHand.length === 0 ? '–' : rounded(median(pairs.map((pair) => sumOf(pair.byHand, byHand)))),
-        rounded(median(pairs.map((pair) => sumOf(pair.service, service)))),
+        byHand.length === 0 ? '–' : rounded(median(pairs.map((pair) => sumSeconds(pair.byHand, byHand)))),
+        rounded(median(pairs.map((pair) => sumSeconds(pair.service, service)))),
       ]),
     ]),
     '',
@@ -97,7 +97,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     ...(ratios.restarts > 1 ? [recreationReason(ratios.restarts), ''] : []),
     "Where the service's time goes: its kinds of activities, with the most seconds first. Some go on side by side.",
     '',
-    table([['activity', 'times', 'seconds'], ...profileOf(pairs.map(({ service }) => service))]),
+    table([['activity', 'times', 'seconds'], ...activityRows(pairs.map(({ service }) => service))]),
   ];
 }
 
@@ -111,9 +111,11 @@ const serviceOnlyActivities: readonly string[] = [
 /** Returns the share of the service's time for work that has no counterpart by hand. */
 function extraTimeText(runs: readonly MigrationResult[]): string {
   const run = medianRun(runs);
-  const own = Object.entries(run?.activities ?? {}).filter(([type]) => serviceOnlyActivities.includes(type));
-  const seconds = own.reduce((sum, [, one]) => sum + one.seconds, 0);
-  const most = own.sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
+  const uniqueActivities = Object.entries(run?.activities ?? {}).filter(([type]) =>
+    serviceOnlyActivities.includes(type)
+  );
+  const seconds = uniqueActivities.reduce((sum, [, one]) => sum + one.seconds, 0);
+  const most = uniqueActivities.sort(([, a], [, b]) => b.seconds - a.seconds).slice(0, 5);
   return (
     `Of the ${run?.seconds} s of the middle run, ${rounded(seconds)} s are activities for what nobody does by hand (those that go on side by side each ` +
     `counted), most of all ${most.map(([type, one]) => `\`${type}\` (${one.seconds} s)`).join(', ')}.`
@@ -123,17 +125,17 @@ function extraTimeText(runs: readonly MigrationResult[]): string {
 /** Returns the machine's processor use where it was measured: parallel work gains nothing when no processor is idle. */
 function processorUseText(pairs: readonly Pair[]): string[] {
   const [byHand, service] = [medianRun(pairs.map((pair) => pair.byHand)), medianRun(pairs.map((pair) => pair.service))];
-  const [hand, own] = [byHand?.processors, service?.processors];
-  if (hand === undefined || own === undefined) return [];
+  const [handUse, serviceUse] = [byHand?.processors, service?.processors];
+  if (handUse === undefined || serviceUse === undefined) return [];
   const percent = (share: number): string => `${(share * 100).toFixed(0)} %`;
-  const programs = Object.entries(own.programs).map(([program, share]) => `\`${program}\` ${percent(share)}`);
+  const programs = Object.entries(serviceUse.programs).map(([program, share]) => `\`${program}\` ${percent(share)}`);
   const compiles = Object.entries(service?.compileSeconds ?? {}).map(
     ([program, seconds]) => `${seconds} s for \`${program}\``
   );
   return [
-    `What goes on side by side gains nothing where no processor is idle. They were for ${percent(own.idle)} of the time of the service's middle run and ` +
-      `${percent(hand.idle)} by hand, with ${own.runnable} and ${hand.runnable} processes that ran or waited for one, and in the kernel for ${percent(own.kernel)} and ` +
-      `${percent(hand.kernel)}. By program, of all their time in the service's run: ${programs.join(', ')} (\`app\` and \`coredns\` are the sample application's, ` +
+    `What goes on side by side gains nothing where no processor is idle. They were for ${percent(serviceUse.idle)} of the time of the service's middle run and ` +
+      `${percent(handUse.idle)} by hand, with ${serviceUse.runnable} and ${handUse.runnable} processes that ran or waited for one, and in the kernel for ${percent(serviceUse.kernel)} and ` +
+      `${percent(handUse.kernel)}. By program, of all their time in the service's run: ${programs.join(', ')} (\`app\` and \`coredns\` are the sample application's, ` +
       '`(compilers)` what agents start).',
     '',
     `Each agent makes its programs anew whenever it starts, twice a node at least, in a lab from what was [compiled](decisions/0017-ebpf-compiler-cache.md) ` +
@@ -156,7 +158,7 @@ function medianRun(runs: readonly MigrationResult[]): MigrationResult | undefine
 }
 
 /** Returns the types of activities of the median run, sorted by their seconds in descending order. */
-function profileOf(runs: readonly MigrationResult[]): (string | number)[][] {
+function activityRows(runs: readonly MigrationResult[]): (string | number)[][] {
   return Object.entries(medianRun(runs)?.activities ?? {})
     .sort(([, a], [, b]) => b.seconds - a.seconds)
     .slice(0, 12)
@@ -228,10 +230,10 @@ const fewerWritesSince = '2026-11-26T23:45';
 function olderWritesText(runs: readonly (ScaleRun & Measured)[]): string[] {
   const nodes = runs.filter(({ measuredAt }) => measuredAt < fewerWritesSince).map((run) => run.nodes);
   if (nodes.length === 0) return [];
-  const which = nodes.map((count) => count.toLocaleString('en')).join(' and ');
+  const sizes = nodes.map((count) => count.toLocaleString('en')).join(' and ');
   return [
     '',
-    `The probers of the runs with ${which} nodes still wrote their ledgers two to three times as often as they do now`,
+    `The probers of the runs with ${sizes} nodes still wrote their ledgers two to three times as often as they do now`,
     '([why](decisions/0014-api-request-rate.md)), and none of them was asked for its page yet.',
   ];
 }

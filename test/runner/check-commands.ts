@@ -1,11 +1,11 @@
-import { findMissingCommands, packagesOf, type Commands } from '../../lab/tools/commands.ts';
+import { findMissingCommands, findPackages, type Commands } from '../../lab/tools/commands.ts';
 
 /** Commands that only tests call. Those of labs are checked when a lab is built or started. */
 const commands: Commands = { bash: 'bash', git: 'git', mknod: 'coreutils', tar: 'tar' };
 
 /** Reports what the tests need and this machine lacks, each with its remedy. */
 const missing = await findMissingCommands(commands);
-const packages = packagesOf(commands, missing);
+const packages = findPackages(commands, missing);
 const problems = [
   ...(missing.length === 0 ? [] : [`the commands ${missing.join(', ')}: apt-get install ${packages.join(' ')}`]),
   ...((await findMissingCommands({ go: '' })).length === 0

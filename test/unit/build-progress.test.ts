@@ -1,8 +1,8 @@
 import { BuildReporter } from '../../lab/tools/build-reporter.ts';
-import { costOf } from '../../lab/tools/build-costs.ts';
+import { getBuildCost } from '../../lab/tools/build-costs.ts';
 import { formatState, formatTool, estimateRemainingMs, estimateWorkMs } from '../../lab/tools/build-progress.ts';
 import { PackageCounter } from '../../lab/tools/go-build.ts';
-import type { PackageCount, Say } from '../../lab/tools/artefact.ts';
+import type { PackageCount, ReportStep } from '../../lab/tools/artefact.ts';
 
 const minute = 60_000;
 
@@ -82,7 +82,7 @@ describe('a reporter', () => {
     return { reporter, lines, drawn, pass: (ms) => (now += ms) };
   };
   const building = async ({ reporter, pass }: ReturnType<typeof reporterWith>): Promise<void> =>
-    reporter.run('etcd', 'built', (say: Say) => {
+    reporter.run('etcd', 'built', (say: ReportStep) => {
       say('etcd', { done: 0, total: 40 });
       pass(minute);
       say('etcd', { done: 30, total: 40 });
@@ -95,7 +95,7 @@ describe('a reporter', () => {
 
     await building(one);
 
-    const left = costOf('etcd').seconds / 4 + costOf('helm').seconds;
+    const left = getBuildCost('etcd').seconds / 4 + getBuildCost('helm').seconds;
     expect(left).toBeGreaterThan(0);
     expect(one.lines).toEqual([
       '  0:00  etcd: started',

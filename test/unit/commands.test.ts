@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { findMissingCommands, packagesOf } from '../../lab/tools/commands.ts';
+import { findMissingCommands, findPackages } from '../../lab/tools/commands.ts';
 
 let folder = '';
 
@@ -21,5 +21,5 @@ it('finds commands in any folder of PATH, if they can be executed', async () => 
 });
 
 it('names the package of several commands once', () => {
-  expect(packagesOf(commands, ['absent', 'other', 'not-executable'])).toEqual(['three', 'two']);
+  expect(findPackages(commands, ['absent', 'other', 'not-executable'])).toEqual(['three', 'two']);
 });

@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import { toolsDir } from '../../lab/paths.ts';
 import type { Artefact } from '../../lab/tools/artefact.ts';
-import { costOf, sharedCosts } from '../../lab/tools/build-costs.ts';
+import { getBuildCost, sharedCosts } from '../../lab/tools/build-costs.ts';
 import { findShortages, spaceNeeds } from '../../lab/tools/disk-space.ts';
 import { goCacheDir } from '../../lab/tools/go-build.ts';
 
@@ -20,8 +20,8 @@ it('asks for what is missing only', async () => {
   const one = await spaceNeeds([artefact('etcd', 'go')], [], []);
   const none = await spaceNeeds([], [], []);
 
-  expect(bytesIn(one, toolsDir)).toBe(costOf('etcd').result * 1e6);
-  expect(bytesIn(one, goCacheDir)).toBe(costOf('etcd').cache * 1e6);
+  expect(bytesIn(one, toolsDir)).toBe(getBuildCost('etcd').result * 1e6);
+  expect(bytesIn(one, goCacheDir)).toBe(getBuildCost('etcd').cache * 1e6);
   expect(bytesIn(one, tmpdir())).toBeGreaterThan(0);
   expect(none.every(({ bytes }) => bytes === 0)).toBe(true);
 });
@@ -41,7 +41,7 @@ it('asks for no compiler’s space for what is unpacked, but for the archives', 
   const needs = await spaceNeeds([], [etcd], [archive]);
 
   expect(needs.map(({ folder }) => folder)).toEqual([toolsDir]);
-  expect(bytesIn(needs, toolsDir)).toBe(costOf('etcd').result * 1e6 + 7);
+  expect(bytesIn(needs, toolsDir)).toBe(getBuildCost('etcd').result * 1e6 + 7);
 });
 
 it('adds up what lies on one file system, and looks at each', async () => {

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { sourceFiles } from '../../lab/tools/go-artefact.ts';
-import { goSets, programsOf, type GoSet } from '../../lab/tools/go-sets.ts';
+import { goSets, listPrograms, type GoSet } from '../../lab/tools/go-sets.ts';
 
 function setOf(name: string): GoSet {
   const found = goSets.find((set) => set.name === name);
@@ -21,7 +21,7 @@ it('rebuilds a set when a package or an added file of its own changes', async ()
 });
 
 it('has each program in one set only', () => {
-  const programs = goSets.flatMap(programsOf);
+  const programs = goSets.flatMap(listPrograms);
   expect(programs).toEqual([...new Set(programs)]);
   expect(programs).toEqual(expect.arrayContaining(['kube-apiserver', 'kubelet', 'ctr', 'cilium-dbg']));
 });

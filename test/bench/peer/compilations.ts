@@ -15,13 +15,13 @@ export async function compileSeconds(lab: Lab): Promise<Record<string, number>> 
   for (const name of names) {
     const log = await lab.kubectl('-n', 'kube-system', 'logs', name, '-c', 'cilium-agent');
     for (const [, program = '', duration = ''] of log.matchAll(compiled))
-      (seconds[program] ??= []).push(secondsOf(duration));
+      (seconds[program] ??= []).push(parseSeconds(duration));
   }
   return Object.fromEntries(Object.entries(seconds).map(([program, all]) => [program, rounded(median(all))]));
 }
 
 /** Converts a duration such as 1m2.5s or 850.3ms to seconds. */
-function secondsOf(duration: string): number {
+function parseSeconds(duration: string): number {
   const units: Record<string, number> = { h: 3_600, m: 60, s: 1, ms: 1e-3, µs: 1e-6, ns: 1e-9 };
   return [...duration.matchAll(/([\d.]+)(h|ms|m|s|µs|ns)/g)].reduce(
     (sum, [, count, unit = '']) => sum + Number(count) * (units[unit] ?? 0),

@@ -143,17 +143,17 @@ async function activitySeconds(
     Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
   for (const id of [workflowId, ...nodes.map((node) => `${workflowId}/node/${node}`)]) {
     const { events } = await client.workflow.getHandle(id).fetchHistory();
-    const begun = new Map<string, { type: string; at: number }>();
+    const scheduledActivities = new Map<string, { type: string; at: number }>();
     for (const event of events ?? []) {
       const { activityTaskScheduledEventAttributes: scheduled, activityTaskCompletedEventAttributes: completed } =
         event;
       const at = secondsOf(event.eventTime);
-      if (scheduled) begun.set(String(event.eventId), { type: scheduled.activityType?.name ?? '', at });
-      const began = completed && begun.get(String(completed.scheduledEventId));
-      if (!began) continue;
-      const sum = (sums[began.type] ??= { count: 0, seconds: 0 });
+      if (scheduled) scheduledActivities.set(String(event.eventId), { type: scheduled.activityType?.name ?? '', at });
+      const activity = completed && scheduledActivities.get(String(completed.scheduledEventId));
+      if (!activity) continue;
+      const sum = (sums[activity.type] ??= { count: 0, seconds: 0 });
       sum.count++;
-      sum.seconds = rounded(sum.seconds + at - began.at);
+      sum.seconds = rounded(sum.seconds + at - activity.at);
     }
   }
   return sums;

@@ -38,7 +38,7 @@ const maxPrograms = 10;
 
 /** Measures the use of the machine's processors. */
 export class ProcessorWatch {
-  private begun: Ticks | undefined;
+  private initialTicks: Ticks | undefined;
   private readonly runnable: number[] = [];
   /** Latest ticks of each process, and its ticks when it was first seen or started. */
   private readonly processes = new Map<string, { program: string; first: number; last: number }>();
@@ -46,7 +46,7 @@ export class ProcessorWatch {
   private timer: NodeJS.Timeout | undefined;
 
   async start(): Promise<void> {
-    this.begun = (await readMachine()).ticks;
+    this.initialTicks = (await readMachine()).ticks;
     await this.sample(true);
     this.timer = setInterval(() => {
       this.sampling = this.sampling.then(() => this.sample(false));
@@ -58,7 +58,8 @@ export class ProcessorWatch {
     await this.sampling;
     await this.sample(false);
     const { ticks } = await readMachine();
-    const since = (of: (ticks: Ticks) => number): number => of(ticks) - (this.begun === undefined ? 0 : of(this.begun));
+    const since = (of: (ticks: Ticks) => number): number =>
+      of(ticks) - (this.initialTicks === undefined ? 0 : of(this.initialTicks));
     const all = since((one) => one.all);
     const programs = new Map<string, number>();
     for (const { program, first, last } of this.processes.values())
@@ -92,9 +93,9 @@ export class ProcessorWatch {
 
   private record(key: string, program: string, ticks: number, first: boolean): void {
     if (compilers.some((name) => program.startsWith(name))) return;
-    const known = this.processes.get(key);
+    const existing = this.processes.get(key);
     // Another program may replace a program in the same process, for example when a container starts.
-    if (known !== undefined) Object.assign(known, { program, last: ticks });
+    if (existing !== undefined) Object.assign(existing, { program, last: ticks });
     else this.processes.set(key, { program, first: first ? ticks : 0, last: ticks });
   }
 }

@@ -69,7 +69,7 @@ async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: numbe
     // By now, the second worker polls, and the first has sent one more heartbeat.
     await new Promise((resolve) => setTimeout(resolve, 8_000));
     const seconds = await timed(first, () => run.result());
-    await end(second);
+    await stopChild(second);
     return seconds;
   });
 }
@@ -77,23 +77,23 @@ async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: numbe
 async function killInWait(lab: Lab, temporal: TemporalServer, attempt: number): Promise<number> {
   return withClient(temporal, async (client) => {
     const first = await worker(lab, temporal, `waits-${attempt}`);
-    const run = await waitingFleet(client, `wait-${attempt}`);
+    const run = await startWaitingFleet(client, `wait-${attempt}`);
     const second = await worker(lab, temporal, `takes-over-${attempt}`);
     await new Promise((resolve) => setTimeout(resolve, 8_000));
     const seconds = await timed(first, async () => {
       await run.signal('skip', { cluster: 'any' });
       await run.result();
     });
-    await end(second);
+    await stopChild(second);
     return seconds;
   });
 }
 
 async function killServer(lab: Lab, temporal: TemporalServer, attempt: number) {
   const only = await worker(lab, temporal, `outlasts-${attempt}`);
-  await withClient(temporal, (client) => waitingFleet(client, `server-${attempt}`));
+  await withClient(temporal, (client) => startWaitingFleet(client, `server-${attempt}`));
   const begin = Date.now();
-  await end(temporal.process, 'SIGKILL');
+  await stopChild(temporal.process, 'SIGKILL');
   const restarted = await startTemporal(lab, temporal);
   const answers = rounded((Date.now() - begin) / 1_000);
   const actedOn = await withClient(restarted, async (client) => {
@@ -102,12 +102,12 @@ async function killServer(lab: Lab, temporal: TemporalServer, attempt: number) {
     await run.result();
     return rounded((Date.now() - begin) / 1_000);
   });
-  await end(only);
+  await stopChild(only);
   return { temporal: restarted, answers, actedOn };
 }
 
 /** Starts a workflow that waits for a message, and is cached in its worker's memory. */
-async function waitingFleet(client: Client, workflowId: string): Promise<WorkflowHandle<typeof fleetMigration>> {
+async function startWaitingFleet(client: Client, workflowId: string): Promise<WorkflowHandle<typeof fleetMigration>> {
   const run = await client.workflow.start<typeof fleetMigration>('fleetMigration', {
     taskQueue: defaultTaskQueue,
     workflowId,
@@ -131,7 +131,7 @@ async function timed(victim: ChildProcess, work: () => Promise<unknown>): Promis
 }
 
 /** Ends a process, gracefully by default, and waits for its end. */
-async function end(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+async function stopChild(child: ChildProcess, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
   // Processes of a lab do not keep this process alive; the wait for their end has to.
   child.ref();
   const ended = new Promise((resolve) => child.once('exit', resolve));

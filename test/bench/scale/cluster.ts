@@ -42,7 +42,7 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
     everyMs: 2_000,
   });
   await installNetwork(lab);
-  const apps = appsOf(lab);
+  const apps = createAppsApi(lab);
   const canals = async (): Promise<number> =>
     (await apps.readNamespacedDaemonSet({ name: 'canal', namespace: 'kube-system' })).status?.numberAvailable ?? 0;
   await waitFor('Canal on every node', async () => (await canals()) === nodes, {
@@ -96,13 +96,13 @@ async function startMachines({ layout, catalogue }: Lab, nodes: number): Promise
     ...['--kubeconfig', kubeconfig, '--nodes', String(nodes), '--host', hostAddress],
     ...['--certificate', path.join(pki, 'apiserver.crt'), '--key', path.join(pki, 'apiserver.key')],
   ]);
-  const said = () => readFile(path.join(processesDir, 'simulator.log'), 'utf8');
-  await waitFor('the simulator to have made all nodes', async () => (await said()).includes('ready\n'), {
+  const readLog = () => readFile(path.join(processesDir, 'simulator.log'), 'utf8');
+  await waitFor('the simulator to have made all nodes', async () => (await readLog()).includes('ready\n'), {
     timeoutMs: 600_000,
   });
 }
 
-function appsOf({ layout }: Lab): AppsV1Api {
+function createAppsApi({ layout }: Lab): AppsV1Api {
   const config = new KubeConfig();
   config.loadFromFile(layout.kubeconfig);
   return config.makeApiClient(AppsV1Api);
@@ -125,7 +125,7 @@ async function installNetwork(lab: Lab): Promise<void> {
 
 /** Acts as Cilium's operator once its Deployment exists: creates its CRDs. */
 export async function actAsOperator(lab: Lab): Promise<void> {
-  const apps = appsOf(lab);
+  const apps = createAppsApi(lab);
   const installed = (): Promise<boolean> =>
     apps.readNamespacedDeployment({ name: 'cilium-operator', namespace: 'kube-system' }).then(
       () => true,
@@ -149,7 +149,7 @@ async function startWorkload(lab: Lab, pods: number, log: (line: string) => void
     workload(index, Math.min(replicas, pods - index * replicas))
   ).flat();
   for (let index = 0; index < objects.length; index += 200) await apply(lab, ...objects.slice(index, index + 200));
-  let told = 0;
+  let lastReported = 0;
   const running = async (): Promise<number> => {
     const query = 'jsonpath={range .items[*]}{.status.availableReplicas}{"\\n"}{end}';
     const text = await lab.kubectl('get', 'deployments', '-A', '-l', 'part-of=workload', '-o', query);
@@ -159,9 +159,9 @@ async function startWorkload(lab: Lab, pods: number, log: (line: string) => void
     `${pods} pods to run`,
     async () => {
       const now = await running();
-      if (now - told >= pods / 10) {
+      if (now - lastReported >= pods / 10) {
         log(`${now} of ${pods} pods run`);
-        told = now;
+        lastReported = now;
       }
       return now >= pods;
     },
