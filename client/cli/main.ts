@@ -54,7 +54,7 @@ interface Context {
   options: CommonOptions;
   temporal: TemporalCommand;
   screen: Screen;
-  /** Reads the input once. @throws Exit when it is not valid. */
+  /** Reads the input once. @throws CliError when it is not valid. */
   input: () => Promise<Record<string, unknown>>;
 }
 

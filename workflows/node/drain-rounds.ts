@@ -36,11 +36,11 @@ const roundSeconds = [10, 20, 60, 120, 300] as const;
 export async function drainInRounds({
   what,
   drain,
-  runRound: runRound,
+  runRound,
   report,
-  onChecked: onChecked,
+  onChecked,
   version,
-  onRoundStart: onRoundStart,
+  onRoundStart,
 }: DrainRoundsOptions): Promise<void> {
   const deadline = Date.now() + drain.timeoutSeconds * 1_000;
   if (onChecked !== undefined) {

@@ -158,7 +158,7 @@ export class NodeSteps {
           },
         ]),
       report: (blockers) => this.report(blockers),
-      ...(onChecked && { onChecked: onChecked }),
+      ...(onChecked && { onChecked }),
       version: () => this.version,
       onRoundStart: (endRound) => (this.endRound = endRound),
     });
