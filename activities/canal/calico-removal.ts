@@ -1,6 +1,6 @@
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { definitionsOf, removeDefinitions } from '../kubernetes/crds.ts';
+import { listDefinitions, removeDefinitions } from '../kubernetes/crds.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { removeNodeKeys } from '../kubernetes/nodes.ts';
 import { calicoGroup, calicoObjects, isExported } from './export.ts';
@@ -36,7 +36,7 @@ export function createTraceActivities(clusters: Clusters) {
 }
 
 async function removeCalicoDefinitions(connection: ClusterConnection): Promise<void> {
-  if ((await definitionsOf(connection, calicoGroup)).length === 0) return;
+  if ((await listDefinitions(connection, calicoGroup)).length === 0) return;
   // An empty set of objects has no export.
   if (!(await isExported(connection)) && (await calicoObjects(connection)).length > 0)
     throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");

@@ -5,7 +5,7 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { failure } from '../support/failures.ts';
 import { applyObject, listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { definitionsOf } from '../kubernetes/crds.ts';
+import { listDefinitions } from '../kubernetes/crds.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { ciliumNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { findCanal } from './detect.ts';
@@ -71,7 +71,7 @@ export async function isExported(connection: ClusterConnection): Promise<boolean
 /** Returns all of Calico's objects, in the form in which a user would apply them. */
 export async function calicoObjects(connection: ClusterConnection): Promise<KubernetesObject[]> {
   const found: KubernetesObject[] = [];
-  for (const { spec } of await definitionsOf(connection, calicoGroup)) {
+  for (const { spec } of await listDefinitions(connection, calicoGroup)) {
     const version = spec.versions.find(({ storage }) => storage)?.name ?? 'v1';
     const objects = await listKnown<KubernetesObject>(connection, `${calicoGroup}/${version}`, spec.names.kind);
     for (const object of objects) {

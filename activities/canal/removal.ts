@@ -37,7 +37,7 @@ export function createCanalActivities(clusters: Clusters) {
             ? { done: undefined }
             : {
                 waitingFor: `${left.length} pods of Canal to end: ${summarizeList(left.map((pod) => pod.name))}`,
-                ...(left.length > 100 && { againMs: 5_000 }),
+                ...(left.length > 100 && { nextPollMs: 5_000 }),
               };
         },
         { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }

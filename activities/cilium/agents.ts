@@ -13,7 +13,7 @@ import {
 import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { isReady } from '../kubernetes/conditions.ts';
-import { poll, type Look } from '../support/poll.ts';
+import { poll, type PollResult } from '../support/poll.ts';
 import { configName, configOf } from './config.ts';
 
 /** Names in Cilium's chart. */
@@ -231,7 +231,7 @@ async function waitForAgents(connection: ClusterConnection): Promise<void> {
   });
 }
 
-async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> {
+async function lookAtAgents(connection: ClusterConnection): Promise<PollResult<void>> {
   const { apps, core } = connection;
   const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   if (!isRolledOut(daemonSet)) {
@@ -242,7 +242,7 @@ async function lookAtAgents(connection: ClusterConnection): Promise<Look<void>> 
     const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
     return {
       waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'being made'})`,
-      ...(desiredNumberScheduled > maxLooked && { againMs: 5_000 }),
+      ...(desiredNumberScheduled > maxLooked && { nextPollMs: 5_000 }),
     };
   }
   const operator = await apps.readNamespacedDeployment({ name: operatorName, namespace });

@@ -151,6 +151,6 @@ async function untilFree(
       await ifFound(connection.core.deleteNamespacedSecret({ name, namespace: ciliumNamespace }));
       return { waitingFor: `the record of revision ${plan.revision}, whose Helm died, to go` };
     },
-    { timeoutMs: 300_000, everyMs: 2_000, onTimeout: 'HelmFailed', advice: 'see "helm history cilium"' }
+    { timeoutMs: 300_000, intervalMs: 2_000, onTimeout: 'HelmFailed', advice: 'see "helm history cilium"' }
   );
 }

@@ -11,6 +11,6 @@ export async function removeOwnPod({ core }: ClusterConnection, name: string): P
       (await ifFound(core.readNamespacedPod({ name, namespace }))) === undefined
         ? { done: undefined }
         : { waitingFor: `pod ${namespace}/${name} to go` },
-    { timeoutMs: 60_000, everyMs: 300, onTimeout: 'NodeNotReady' }
+    { timeoutMs: 60_000, intervalMs: 300, onTimeout: 'NodeNotReady' }
   );
 }

@@ -48,7 +48,7 @@ export async function runOnHost(
         ? { waitingFor: `${script} on ${node} (pod ${namespace}/${name})` }
         : { done: { exitCode: ended.exitCode, message: ended.message ?? '' } };
     },
-    { timeoutMs: scriptMs, everyMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
+    { timeoutMs: scriptMs, intervalMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
   );
   const text = inLog.includes(script)
     ? await core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })

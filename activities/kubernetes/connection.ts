@@ -70,8 +70,8 @@ export interface ConnectionOptions {
 
 /** Creates clusters from the contexts of one kubeconfig file. */
 export function kubeconfigClusters(kubeconfigFile: string, options: ConnectionOptions = {}): Clusters {
-  return clustersFrom(options, {
-    names: async () => contextsOf(await load(kubeconfigFile)),
+  return createClusters(options, {
+    names: async () => listContexts(await loadKubeconfig(kubeconfigFile)),
     locate: (cluster) => ({ file: kubeconfigFile, context: cluster }),
     unknownContext: (cluster, known) =>
       `the worker's kubeconfig has no context "${cluster}"; it has ${known.join(', ') || 'none'}`,
@@ -83,13 +83,13 @@ export function namedClusters(
   entries: ReadonlyMap<string, KubeconfigContext>,
   options: ConnectionOptions = {}
 ): Clusters {
-  return clustersFrom(options, {
+  return createClusters(options, {
     names: () => Promise.resolve([...entries.keys()]),
     locate: (cluster) => {
       const entry = entries.get(cluster);
       if (entry !== undefined) return entry;
-      const known = [...entries.keys()].join(', ') || 'none';
-      throw failure('UnknownCluster', `the worker knows no cluster "${cluster}"; it knows ${known}`);
+      const knownNames = [...entries.keys()].join(', ') || 'none';
+      throw failure('UnknownCluster', `the worker knows no cluster "${cluster}"; it knows ${knownNames}`);
     },
     unknownContext: (cluster) =>
       `the kubeconfig of the cluster "${cluster}" has no context "${entries.get(cluster)?.context}"`,
@@ -116,7 +116,7 @@ interface ClusterSource {
  * all requests to a cluster share one pool, at a limited rate, and each ends when its activity is cancelled or after 20
  * s.
  */
-function clustersFrom(
+function createClusters(
   { requestsPerSecond = defaultRequestsPerSecond }: ConnectionOptions,
   { names, locate, unknownContext }: ClusterSource
 ): Clusters {
@@ -127,14 +127,14 @@ function clustersFrom(
     rates.set(cluster, rate);
     return rate;
   };
-  const known = new Map<string, { changed: number; connection: ClusterConnection; agent: Agent | undefined }>();
+  const cache = new Map<string, { changed: number; connection: ClusterConnection; agent: Agent | undefined }>();
   const connect = async (cluster: string): Promise<ClusterConnection> => {
     const credentials = locate(cluster);
-    const changed = await changedAt(credentials.file);
-    const existing = known.get(cluster);
+    const changed = await readModificationTime(credentials.file);
+    const existing = cache.get(cluster);
     if (existing?.changed === changed) return existing.connection;
-    const opened = await open(credentials, cluster, rateOf(cluster), unknownContext);
-    known.set(cluster, { changed, ...opened });
+    const opened = await openConnection(credentials, cluster, rateOf(cluster), unknownContext);
+    cache.set(cluster, { changed, ...opened });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();
     return opened.connection;
@@ -150,7 +150,7 @@ function clustersFrom(
   };
 }
 
-async function changedAt(file: string): Promise<number> {
+async function readModificationTime(file: string): Promise<number> {
   try {
     return (await stat(file)).mtimeMs;
   } catch (error) {
@@ -159,8 +159,8 @@ async function changedAt(file: string): Promise<number> {
   }
 }
 
-async function load(file: string): Promise<KubeConfig> {
-  await changedAt(file);
+async function loadKubeconfig(file: string): Promise<KubeConfig> {
+  await readModificationTime(file);
   const config = new KubeConfig();
   try {
     config.loadFromFile(file);
@@ -171,20 +171,20 @@ async function load(file: string): Promise<KubeConfig> {
   return config;
 }
 
-function contextsOf(config: KubeConfig): string[] {
+function listContexts(config: KubeConfig): string[] {
   return config.getContexts().map((context) => context.name);
 }
 
-async function open(
+async function openConnection(
   { file, context, inCluster = false }: KubeconfigContext,
   cluster: string,
   rate: RequestRate,
   unknownContext: ClusterSource['unknownContext']
 ): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
-  const config = inCluster ? new KubeConfig() : await load(file);
+  const config = inCluster ? new KubeConfig() : await loadKubeconfig(file);
   // The library reloads the pod's token when it is renewed. It does not do so for a file that refers to the token.
   if (inCluster) config.loadFromCluster();
-  else if (context !== undefined) useContext(config, context, (known) => unknownContext(cluster, known));
+  else if (context !== undefined) selectContext(config, context, (known) => unknownContext(cluster, known));
   const server = config.getCurrentCluster();
   if (server === null) {
     throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" names no server for its context`);
@@ -204,7 +204,7 @@ async function open(
   const configuration = createConfiguration({
     baseServer: new ServerConfiguration(server.server, {}),
     authMethods: { default: config },
-    httpApi: limitedLibrary(cluster, rate, agent),
+    httpApi: createLimitedLibrary(cluster, rate, agent),
   });
   return {
     agent,
@@ -220,16 +220,16 @@ async function open(
   };
 }
 
-function useContext(config: KubeConfig, context: string, problem: (known: readonly string[]) => string): void {
-  const known = contextsOf(config);
-  if (!known.includes(context)) throw failure('UnknownCluster', problem(known));
+function selectContext(config: KubeConfig, context: string, problem: (known: readonly string[]) => string): void {
+  const contextNames = listContexts(config);
+  if (!contextNames.includes(context)) throw failure('UnknownCluster', problem(contextNames));
   config.setCurrentContext(context);
 }
 
 /**
  * Returns the library's HTTP client, limited to the order and rate that the cluster allows for an activity's requests.
  */
-function limitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undefined) {
+function createLimitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undefined) {
   const { httpApi: library } = createConfiguration();
   return wrapHttpLibrary({
     send: (request) => {
@@ -243,7 +243,7 @@ function limitedLibrary(cluster: string, rate: RequestRate, agent: Agent | undef
       };
       // Permission checks at startup run once, and must not delay the worker's first activities.
       if (activity === undefined) return send();
-      return rate.turn(method, activity.cancellationSignal, () => {
+      return rate.schedule(method, activity.cancellationSignal, () => {
         countRequest(cluster, method);
         return send();
       });

@@ -7,7 +7,7 @@ const apiVersion = 'apiextensions.k8s.io/v1';
 const kind = 'CustomResourceDefinition';
 
 /** Returns the CRDs of one API group. */
-export async function definitionsOf(
+export async function listDefinitions(
   connection: ClusterConnection,
   group: string
 ): Promise<V1CustomResourceDefinition[]> {
@@ -20,12 +20,12 @@ export async function definitionsOf(
  * @throws CleanUpIncomplete naming those that are still there.
  */
 export async function removeDefinitions(connection: ClusterConnection, group: string): Promise<void> {
-  for (const { metadata } of await definitionsOf(connection, group)) {
+  for (const { metadata } of await listDefinitions(connection, group)) {
     await deleteObject(connection, { apiVersion, kind, metadata: { name: metadata?.name ?? '' } });
   }
   await poll(
     async () => {
-      const left = (await definitionsOf(connection, group)).map(({ metadata }) => metadata?.name);
+      const left = (await listDefinitions(connection, group)).map(({ metadata }) => metadata?.name);
       return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
     },
     { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }

@@ -2,7 +2,7 @@ import { ApiException } from '@kubernetes/client-node';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../support/failures.ts';
-import { beatRegularly } from '../support/heartbeat.ts';
+import { startHeartbeat } from '../support/heartbeat.ts';
 
 /** Returns the status code of an API error; undefined for any other error, such as a failed connection. */
 export function statusOf(error: unknown): number | undefined {
@@ -45,43 +45,43 @@ export function statusBody(
 
 /**
  * Converts any error of a call into one of this service's failures.
- * @param doing what was attempted, for the message.
+ * @param operation what was attempted, for the message.
  */
-export function asFailure(error: unknown, doing: string): Error {
+export function asFailure(error: unknown, operation: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (asyncLocalStorage.getStore()?.cancellationSignal.aborted === true)
-    return new CancelledFailure(`cancelled while trying to ${doing}`);
-  const said = `cannot ${doing}: ${messageOf(error)}`;
+    return new CancelledFailure(`cancelled while trying to ${operation}`);
+  const message = `cannot ${operation}: ${messageOf(error)}`;
   const status = statusOf(error);
   switch (status) {
     case undefined:
-      return failure('ClusterUnreachable', `${said}; check that the worker reaches the API server`, {
+      return failure('ClusterUnreachable', `${message}; check that the worker reaches the API server`, {
         retryable: true,
       });
     case 401:
-      return failure('ClusterUnreachable', `${said}; the worker's credentials are not accepted`);
+      return failure('ClusterUnreachable', `${message}; the worker's credentials are not accepted`);
     case 403:
-      return failure('KubernetesForbidden', `${said}; give the worker this permission`);
+      return failure('KubernetesForbidden', `${message}; give the worker this permission`);
     case 400:
     case 405:
     case 422:
-      return failure('KubernetesInvalid', said);
+      return failure('KubernetesInvalid', message);
     default:
-      return failure('KubernetesError', said, { retryable: true });
+      return failure('KubernetesError', message, { retryable: true });
   }
 }
 
 /** Wraps an activity: it heartbeats while it runs, and every error becomes one of this service's failures. */
 export function withFailures<Args extends unknown[], Result>(
-  doing: string,
+  operation: string,
   activity: (...args: Args) => Promise<Result>
 ): (...args: Args) => Promise<Result> {
   return async (...args) => {
-    const stop = beatRegularly();
+    const stop = startHeartbeat();
     try {
       return await activity(...args);
     } catch (error) {
-      throw asFailure(error, doing);
+      throw asFailure(error, operation);
     } finally {
       stop();
     }

@@ -21,9 +21,9 @@ export function listNodes({ core }: ClusterConnection): Promise<V1Node[]> {
  * @throws NodeNotReady when it does not exist.
  */
 export async function readNode({ core }: ClusterConnection, node: string): Promise<V1Node> {
-  const found = await ifFound(core.readNode({ name: node }));
-  if (found === undefined) throw failure('NodeNotReady', `the cluster has no node ${node} any more`);
-  return found;
+  const nodeObject = await ifFound(core.readNode({ name: node }));
+  if (nodeObject === undefined) throw failure('NodeNotReady', `the cluster has no node ${node} any more`);
+  return nodeObject;
 }
 
 /**
@@ -43,14 +43,14 @@ export async function patchNode(
 /** Removes annotations and labels that start with one of the prefixes from every node. */
 export async function removeNodeKeys(connection: ClusterConnection, prefixes: readonly string[]): Promise<void> {
   const items = await listNodes(connection);
-  const remove = (present: Record<string, string> = {}): Record<string, null> =>
+  const nullKeys = (present: Record<string, string> = {}): Record<string, null> =>
     Object.fromEntries(
       Object.keys(present)
         .filter((key) => prefixes.some((prefix) => key.startsWith(prefix)))
         .map((key) => [key, null])
     );
   for (const { metadata } of items) {
-    const [labels, annotations] = [remove(metadata?.labels), remove(metadata?.annotations)];
+    const [labels, annotations] = [nullKeys(metadata?.labels), nullKeys(metadata?.annotations)];
     if (Object.keys({ ...labels, ...annotations }).length === 0) continue;
     await patchNode(connection, metadata?.name ?? '', { metadata: { labels, annotations } });
   }

@@ -8,7 +8,7 @@ interface Page<T> {
 const pageSize = 500;
 
 /** Parameters of a request for one page of a list. */
-export interface PageOf {
+export interface PageRequest {
   limit: number;
   _continue?: string;
 }
@@ -17,13 +17,13 @@ export interface PageOf {
  * Reads a list page by page.
  * @param read reads one page; returns undefined when the list does not exist.
  */
-export async function allPages<T>(read: (which: PageOf) => Promise<Page<T> | undefined>): Promise<T[]> {
-  const found: T[] = [];
-  let from: string | undefined;
+export async function allPages<T>(read: (request: PageRequest) => Promise<Page<T> | undefined>): Promise<T[]> {
+  const items: T[] = [];
+  let continueToken: string | undefined;
   do {
-    const page = await read({ limit: pageSize, ...(from !== undefined && { _continue: from }) });
-    found.push(...(page?.items ?? []));
-    from = page?.metadata?._continue;
-  } while (from !== undefined && from !== '');
-  return found;
+    const page = await read({ limit: pageSize, ...(continueToken !== undefined && { _continue: continueToken }) });
+    items.push(...(page?.items ?? []));
+    continueToken = page?.metadata?._continue;
+  } while (continueToken !== undefined && continueToken !== '');
+  return items;
 }

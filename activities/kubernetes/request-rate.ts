@@ -11,7 +11,7 @@ export const requestsAtOnce = 16;
 const slotMs = 100;
 
 /** Changes have priority over reads: decisions are executed even while many reads are waiting. */
-const priorities = { change: 1, look: 0 };
+const priorities = { change: 1, read: 0 };
 
 /**
  * Limits the rate and the number of pending requests: an API server serves other clients too, however many nodes
@@ -33,8 +33,8 @@ export class RequestRate {
    * Sends a request when it is its turn.
    * @throws the signal's reason when the signal is aborted before.
    */
-  async turn<T>(method: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
-    const priority = method === 'GET' ? priorities.look : priorities.change;
+  async schedule<T>(method: string, signal: AbortSignal | undefined, request: () => Promise<T>): Promise<T> {
+    const priority = method === 'GET' ? priorities.read : priorities.change;
     return this.queue.add(request, { priority, ...(signal && { signal }) });
   }
 }

@@ -24,10 +24,10 @@ export type DrainVerdict =
   | { action: 'refuse'; reason: string };
 
 /** Age in ms below which the runtime may still be setting up the network of a pod without an address. */
-const wiringMs = 60_000;
+const networkSetupMs = 60_000;
 
 /** Time in ms after its grace period after which a terminating pod counts as stuck. */
-export const endingMarginMs = 60_000;
+export const terminationMarginMs = 60_000;
 
 type Filter = (pod: PodFacts, rules: DrainRules, now: number) => DrainVerdict | undefined;
 
@@ -37,37 +37,37 @@ type Filter = (pod: PodFacts, rules: DrainRules, now: number) => DrainVerdict | 
  * address of the right network stay, and an operator's decision about one pod precedes consents for all pods.
  */
 const filters: readonly Filter[] = [
-  function withoutNetwork(pod) {
+  function skipHostNetwork(pod) {
     return pod.mirror || pod.finished || pod.hostNetwork ? { action: 'leave' } : undefined;
   },
-  function daemonSetsStay(pod, { daemonSets }) {
+  function daemonSet(pod, { daemonSets }) {
     return pod.controller === 'DaemonSet' && !daemonSets ? { action: 'leave' } : undefined;
   },
-  function moved(pod, { to, targetPodCidr }) {
+  function alreadyMoved(pod, { to, targetPodCidr }) {
     if (pod.ip === undefined) return undefined;
     return contains(targetPodCidr, pod.ip) === (to === 'target') ? { action: 'leave' } : undefined;
   },
-  function ending(pod) {
+  function terminating(pod) {
     // A terminating pod needs no consent any more; the drain only waits for it.
     return pod.deletion === undefined ? undefined : { action: 'evict' };
   },
-  function beingWired(pod, { daemonSets }, now) {
+  function awaitingIP(pod, { daemonSets }, now) {
     // After the flip, a pod without an address will get one of the right network, unless its setup has already started.
     // Before the flip, it will always get one of the wrong network.
     if (pod.ip !== undefined || !daemonSets) return undefined;
-    return now - Date.parse(pod.createdAt) < wiringMs ? { action: 'wait' } : { action: 'leave' };
+    return now - Date.parse(pod.createdAt) < networkSetupMs ? { action: 'wait' } : { action: 'leave' };
   },
   function forced(pod, { forcedPods }) {
     return forcedPods.includes(pod.key) ? { action: 'delete' } : undefined;
   },
-  function unmanaged(pod, { options }) {
+  function unreplicated(pod, { options }) {
     if (pod.controller !== undefined || consents(options.evictUnmanagedPods, pod)) return undefined;
     return {
       action: 'refuse',
       reason: 'it has no controller, so nothing would make it anew; consent with drain.evictUnmanagedPods',
     };
   },
-  function localData(pod, { options }) {
+  function localStorage(pod, { options }) {
     // A DaemonSet's pod is recreated on the same node, but its emptyDir is lost.
     if (pod.emptyDirs.length === 0 || pod.controller === 'DaemonSet' || consents(options.deleteEmptyDirData, pod))
       return undefined;
@@ -97,7 +97,7 @@ export function drainVerdict(pod: PodFacts, rules: DrainRules, now: number): Dra
  */
 export function isOverdue({ deletion }: PodFacts, now: number): boolean {
   // The API server sets the time of deletion to the end of the grace period.
-  return deletion !== undefined && now - Date.parse(deletion.at) > endingMarginMs;
+  return deletion !== undefined && now - Date.parse(deletion.at) > terminationMarginMs;
 }
 
 /**
@@ -105,7 +105,7 @@ export function isOverdue({ deletion }: PodFacts, now: number): boolean {
  * @param nodeReady true when its kubelet responds; used only for a pod that {@link isOverdue}.
  * @param now in ms since the epoch.
  */
-export function endingOf(
+export function describeTermination(
   pod: PodFacts,
   nodeReady: boolean,
   now: number
@@ -116,8 +116,8 @@ export function endingOf(
   if (pod.finalizers.length > 0) {
     return { kind: 'stuck', reason: `${over}: finalizers ${pod.finalizers.join(', ')} hold it` };
   }
-  const why = nodeReady ? 'look at its containers and volumes on the node' : 'its node is not Ready';
-  return { kind: 'stuck', reason: `${over}: ${why}` };
+  const advice = nodeReady ? 'look at its containers and volumes on the node' : 'its node is not Ready';
+  return { kind: 'stuck', reason: `${over}: ${advice}` };
 }
 
 /** Returns true when the given consent, for all pods or for some, covers this pod. */

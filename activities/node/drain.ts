@@ -6,7 +6,7 @@ import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
-import { drainVerdict, endingOf, isOverdue, type DrainRules } from './drain-rules.ts';
+import { drainVerdict, describeTermination, isOverdue, type DrainRules } from './drain-rules.ts';
 import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from '../kubernetes/errors.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -23,13 +23,13 @@ export interface DrainTarget extends NodeTarget, DrainRules {
  * Minimum interval between two polls of a node's pods, in ms. A poll that takes longer extends the interval to its
  * duration.
  */
-const lookMs = 1_000;
+const pollIntervalMs = 1_000;
 
 /** Maximum interval between two polls, in ms. */
-const longestLookMs = 10_000;
+const maxPollIntervalMs = 10_000;
 
 /** Maximum number of parallel evictions on a node. */
-const evictionsAtOnce = 4;
+const maxParallelEvictions = 4;
 
 /** Delay before a refused eviction is retried, in ms, unless the API server returns one. */
 const refusedEvictionMs = 3_000;
@@ -37,7 +37,7 @@ const refusedEvictionMs = 3_000;
 /** Maximum number of pods that are named. */
 const maxNamed = 50;
 
-type Refusal = Pick<Blocker, 'kind' | 'reason'> & { again: number };
+type Refusal = Pick<Blocker, 'kind' | 'reason'> & { retryAtMs: number };
 
 /**
  * Creates the activity that drains a node through the eviction API. It deletes a pod only when an operator named it.
@@ -56,13 +56,13 @@ export function createDrainActivities(clusters: Clusters) {
       // The first poll, and the result that nothing is left, must be up to date; polls between them may be slightly
       // stale.
       for (let cached = false; ; cached = true) {
-        const begun = Date.now();
-        let left = await look(connection, target, refusals, cached);
-        if (left.length === 0 && cached) left = await look(connection, target, refusals, false);
+        const startedMs = Date.now();
+        let left = await pollPods(connection, target, refusals, cached);
+        if (left.length === 0 && cached) left = await pollPods(connection, target, refusals, false);
         if (left.length === 0 || Date.now() >= end) return { left: left.slice(0, maxNamed) };
         const names = left.slice(0, 10).map(({ pod, reason }) => `${pod}: ${reason}`);
         heartbeat({ waitingFor: `${left.length} pods to leave ${target.node}\n${names.join('\n')}` });
-        await Context.current().sleep(Math.min(longestLookMs, Math.max(lookMs, Date.now() - begun)));
+        await Context.current().sleep(Math.min(maxPollIntervalMs, Math.max(pollIntervalMs, Date.now() - startedMs)));
       }
     }),
   };
@@ -72,7 +72,7 @@ export function createDrainActivities(clusters: Clusters) {
  * Checks every pod once, and requests the evictions that are due.
  * @returns the pods that are still there.
  */
-async function look(
+async function pollPods(
   connection: ClusterConnection,
   target: DrainTarget,
   refusals: Map<string, Refusal>,
@@ -91,16 +91,17 @@ async function look(
 
   let nodeReady: Promise<boolean> | undefined;
   const ready = () => (nodeReady ??= connection.core.readNode({ name: target.node }).then(isReady));
-  const left = await mapLimit(evictionsAtOnce, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
-    const blocked = (why: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...why });
+  const left = await mapLimit(maxParallelEvictions, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
+    const blocked = (details: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...details });
     if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
     if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });
     if (pod.deletion !== undefined) {
-      const ending = endingOf(pod, !isOverdue(pod, now) || (await ready()), now);
-      return ending && blocked(ending);
+      const termination = describeTermination(pod, !isOverdue(pod, now) || (await ready()), now);
+      return termination && blocked(termination);
     }
     const before = refusals.get(pod.uid);
-    const refusal = before !== undefined && now < before.again ? before : await remove(connection, pod, verdict.action);
+    const refusal =
+      before !== undefined && now < before.retryAtMs ? before : await evictOrDelete(connection, pod, verdict.action);
     if (refusal === undefined) refusals.delete(pod.uid);
     else refusals.set(pod.uid, refusal);
     return blocked(
@@ -133,7 +134,7 @@ export async function requestEviction({ core }: ClusterConnection, pod: PodFacts
  * Requests the eviction or deletion of exactly this pod, by UID.
  * @returns the refusal; undefined when the pod is terminating or gone.
  */
-async function remove(
+async function evictOrDelete(
   connection: ClusterConnection,
   pod: PodFacts,
   action: 'evict' | 'delete'
@@ -149,9 +150,9 @@ async function remove(
     await requestEviction(connection, pod);
     return undefined;
   } catch (error) {
-    const answer = refusalOf(error, pod.namespace, await budgetsFor(connection, pod, error), Date.now());
-    if (answer === 'unknown') throw error;
-    return answer === 'gone' ? undefined : answer;
+    const outcome = parseRefusal(error, pod.namespace, await listBudgetsFor(connection, pod, error), Date.now());
+    if (outcome === 'unknown') throw error;
+    return outcome === 'gone' ? undefined : outcome;
   }
 }
 
@@ -161,7 +162,7 @@ async function remove(
  * @param budgets those that select the pod.
  * @param now in ms since the epoch.
  */
-export function refusalOf(
+export function parseRefusal(
   error: unknown,
   namespace: string,
   budgets: readonly V1PodDisruptionBudget[],
@@ -169,32 +170,32 @@ export function refusalOf(
 ): Refusal | 'gone' | 'unknown' {
   const status = statusOf(error);
   if (status === 404 || status === 409) return 'gone';
-  const again = now + retryAfterMs(error);
-  const causes = causesOf(error);
+  const retryAtMs = now + parseRetryAfterMs(error);
+  const causes = parseCauses(error);
   if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
-    return { kind: 'waits', reason: 'its namespace is being deleted', again };
+    return { kind: 'waits', reason: 'its namespace is being deleted', retryAtMs: retryAtMs };
   }
   if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
-    const said = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
-    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || said, again };
+    const message = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
+    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || message, retryAtMs: retryAtMs };
   }
   // The API server is overloaded.
-  if (status === 429) return { kind: 'waits', reason: messageOf(error), again };
+  if (status === 429) return { kind: 'waits', reason: messageOf(error), retryAtMs: retryAtMs };
   // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
   if (status === 500 && budgets.length > 1) {
     const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
     const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
-    return { kind: 'budget', reason, again };
+    return { kind: 'budget', reason, retryAtMs: retryAtMs };
   }
   return 'unknown';
 }
 
-function causesOf(error: unknown): readonly { reason?: string; message?: string }[] {
+function parseCauses(error: unknown): readonly { reason?: string; message?: string }[] {
   return statusBody(error)?.details?.causes ?? [];
 }
 
 /** Returns the budgets that select a pod, when the error may be caused by them. */
-async function budgetsFor(
+async function listBudgetsFor(
   { policy }: ClusterConnection,
   pod: PodFacts,
   error: unknown
@@ -205,7 +206,7 @@ async function budgetsFor(
   return findBudgets(pod, list?.items ?? []);
 }
 
-function retryAfterMs(error: unknown): number {
+function parseRetryAfterMs(error: unknown): number {
   const seconds = Number(headerOf(error, 'retry-after'));
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : refusedEvictionMs;
 }

@@ -37,7 +37,7 @@ interface NodeReadiness {
 const nodesAtOnce = 10;
 
 /** Interval between two polls of the nodes while nothing else is in progress, in ms. */
-const watchMs = 10_000;
+const watchIntervalMs = 10_000;
 
 /**
  * Creates the activities on nodes.
@@ -49,7 +49,7 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
     observeNodes: withFailures(
       'observe the nodes',
       async ({ cluster, targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
-        const nodes = await nodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode, pods);
+        const nodes = await readNodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode, pods);
         if (known === undefined) return { groups: groupNodes(nodes) };
         const buckets = differingBuckets(known, computeDigest(nodes));
         return { groups: groupNodes(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
@@ -88,8 +88,8 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
      */
     cordonNode: withFailures('cordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      const found = await readNode(connection, node);
-      if (found.spec?.unschedulable === true) return;
+      const nodeObject = await readNode(connection, node);
+      if (nodeObject.spec?.unschedulable === true) return;
       await patchNode(connection, node, {
         metadata: { annotations: { [cordonedAnnotation]: 'true' } },
         spec: { unschedulable: true },
@@ -102,8 +102,8 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
      */
     uncordonNode: withFailures('uncordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      const found = await ifFound(connection.core.readNode({ name: node }));
-      if (found?.metadata?.annotations?.[cordonedAnnotation] === undefined) return;
+      const nodeObject = await ifFound(connection.core.readNode({ name: node }));
+      if (nodeObject?.metadata?.annotations?.[cordonedAnnotation] === undefined) return;
       await patchNode(connection, node, {
         metadata: { annotations: { [cordonedAnnotation]: null } },
         spec: { unschedulable: null },
@@ -123,28 +123,28 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
 }
 
 async function waitForChange(connection: ClusterConnection, known: readonly NodeReadiness[]): Promise<void> {
-  const before = stateOf(known);
-  const look = async () => {
+  const before = readinessKey(known);
+  const checkNodes = async () => {
     const items = await listNodes(connection);
-    const now = stateOf(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
+    const now = readinessKey(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
     return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
   };
-  await poll(look, { timeoutMs: Infinity, everyMs: watchMs, onTimeout: 'NodeNotReady' });
+  await poll(checkNodes, { timeoutMs: Infinity, intervalMs: watchIntervalMs, onTimeout: 'NodeNotReady' });
 }
 
 async function waitForBoot(connection: ClusterConnection, node: string, timeoutMs: number): Promise<void> {
-  const look = async () => {
-    const found = await readNode(connection, node);
-    const before = found.metadata?.annotations?.[bootAnnotation];
-    if (found.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
-    return isReady(found) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
+  const checkBoot = async () => {
+    const nodeObject = await readNode(connection, node);
+    const before = nodeObject.metadata?.annotations?.[bootAnnotation];
+    if (nodeObject.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
+    return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
   };
   const advice = 'reboot it, then retry the node';
-  await poll(look, { timeoutMs, everyMs: 2_000, onTimeout: 'RebootMissing', advice });
+  await poll(checkBoot, { timeoutMs, intervalMs: 2_000, onTimeout: 'RebootMissing', advice });
 }
 
 /** Reads the migration state of each node, ordered by name. */
-async function nodeFacts(
+async function readNodeFacts(
   connection: ClusterConnection,
   targetPodCidr: string,
   workerNode: string | undefined,
@@ -183,19 +183,19 @@ async function countOnSource(
   targetPodCidr: string,
   many: boolean
 ): Promise<Map<string, number>> {
-  const wanted = new Set(nodes);
-  if (wanted.size === 0) return new Map();
+  const nodeSet = new Set(nodes);
+  if (nodeSet.size === 0) return new Map();
   const pods = many
     ? await listPods(connection)
     : (await mapLimit(nodesAtOnce, nodes, (node) => listPods(connection, { node }))).flat();
   const counts = new Map<string, number>();
   for (const pod of pods) {
-    if (wanted.has(pod.node) && isOnSource(pod, targetPodCidr)) counts.set(pod.node, (counts.get(pod.node) ?? 0) + 1);
+    if (nodeSet.has(pod.node) && isOnSource(pod, targetPodCidr)) counts.set(pod.node, (counts.get(pod.node) ?? 0) + 1);
   }
   return counts;
 }
 
-function stateOf(nodes: readonly NodeReadiness[]): string {
+function readinessKey(nodes: readonly NodeReadiness[]): string {
   return nodes
     .map(({ name, ready }) => `${name} ${ready}`)
     .sort()

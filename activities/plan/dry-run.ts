@@ -8,7 +8,7 @@ import { canalObjects } from '../canal/removal.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { rehearseRelease } from '../helm/release.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { definitionsOf } from '../kubernetes/crds.ts';
+import { listDefinitions } from '../kubernetes/crds.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { requestEviction } from '../node/drain.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
@@ -16,7 +16,7 @@ import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernet
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
-import { keyOf } from '../kubernetes/object-key.ts';
+import { objectKey } from '../kubernetes/object-key.ts';
 
 /** Maximum number of names in one line. */
 const maxNamed = 20;
@@ -63,16 +63,16 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
         const connection = await clusters.connect(cluster);
         const canal = await findCanal(connection);
         const objects = canal === undefined ? [] : await canalObjects(connection, canal);
-        const definitions = await definitionsOf(connection, calicoGroup);
+        const definitions = await listDefinitions(connection, calicoGroup);
         const problems: string[] = [];
         for (const object of objects) {
           const attempt = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
             if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
-            problems.push(`${object.kind} ${keyOf(object)}: ${messageOf(error)}`);
+            problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
           });
           await ifKnown(ifFound(attempt));
         }
-        const names = objects.map((object) => `${object.kind} ${keyOf(object)}`);
+        const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
         return {
           step: 'clean-up',
           would: [

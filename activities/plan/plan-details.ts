@@ -8,7 +8,7 @@ import type { Clusters } from '../kubernetes/connection.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
-import { keyOf } from '../kubernetes/object-key.ts';
+import { objectKey } from '../kubernetes/object-key.ts';
 import { ownObjects } from '../helpers/manifests.ts';
 
 /**
@@ -35,7 +35,7 @@ export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
         const pods = await listPods(connection);
         return {
           changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
-          objects: [...ownObjects(input, ''), ...objects].map((object) => `${object.kind ?? ''} ${keyOf(object)}`),
+          objects: [...ownObjects(input, ''), ...objects].map((object) => `${object.kind ?? ''} ${objectKey(object)}`),
           drains: nodes.map((node, index) => drainOf(node, pods, input, index < maxDetailed ? maxNamed : 0)),
         };
       }

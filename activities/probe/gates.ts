@@ -110,7 +110,7 @@ async function untilWritten(
     },
     {
       timeoutMs: writtenMs + 60_000,
-      everyMs: soon ? askedEveryMs : asked.length > largeCluster ? everyOnLargeMs : everyMs,
+      intervalMs: soon ? askedEveryMs : asked.length > largeCluster ? everyOnLargeMs : everyMs,
       onTimeout: 'GateBreached',
     }
   );

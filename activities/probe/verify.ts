@@ -215,7 +215,7 @@ async function waitForAddress({ core }: ClusterConnection, name: string, node: s
       const ip = found && podFacts(found).ip;
       return ip === undefined ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` } : { done: ip };
     },
-    { timeoutMs: 120_000, everyMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
+    { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
   );
 }
 
@@ -239,7 +239,7 @@ async function waitForOutcome(
     },
     {
       timeoutMs: (checkSeconds + 60) * 1_000,
-      everyMs: 500,
+      intervalMs: 500,
       onTimeout: 'VerificationFailed',
       advice: `look at this pod's log`,
     }

@@ -1,7 +1,7 @@
 import { Context, asyncLocalStorage } from '@temporalio/activity';
 
 /** Interval between two heartbeats, in ms. It is well below every activity's heartbeat timeout. */
-const everyMs = 2_000;
+const heartbeatIntervalMs = 2_000;
 
 /** Current state of an activity, as the Web UI shows it. */
 export interface HeartbeatDetails {
@@ -22,11 +22,11 @@ export function heartbeat(details: HeartbeatDetails): void {
  * however short. Each request of an activity has its own timeout, so a request that hangs does not run indefinitely.
  * @returns the function that stops the heartbeats.
  */
-export function beatRegularly(): () => void {
+export function startHeartbeat(): () => void {
   // Outside an activity, as in a startup check, nobody receives heartbeats.
   const context = asyncLocalStorage.getStore();
   if (context === undefined) return () => undefined;
   context.heartbeat();
-  const timer = setInterval(() => context.heartbeat(latest.get(context)), everyMs);
+  const timer = setInterval(() => context.heartbeat(latest.get(context)), heartbeatIntervalMs);
   return () => clearInterval(timer);
 }

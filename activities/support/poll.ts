@@ -4,7 +4,7 @@ import { heartbeat } from './heartbeat.ts';
 import type { FailureType } from '../../model/failure-types.ts';
 
 /** Result of one poll: an answer, or a description of what is still awaited. */
-export type Look<T> =
+export type PollResult<T> =
   | { done: T }
   | {
       waitingFor: string;
@@ -12,7 +12,7 @@ export type Look<T> =
        * Delay before the next poll, in ms, for polls that are expensive.
        * @default `everyMs` of {@link PollOptions}
        */
-      againMs?: number;
+      nextPollMs?: number;
     };
 
 /** Options of {@link poll}. */
@@ -23,7 +23,7 @@ export interface PollOptions {
    * Interval between two polls, in ms.
    * @default 1000
    */
-  everyMs?: number;
+  intervalMs?: number;
   /** Type of the failure on timeout. */
   onTimeout: FailureType;
   /**
@@ -39,19 +39,19 @@ export interface PollOptions {
  * @throws ApplicationFailure of the type `onTimeout` on timeout; its message names what was awaited.
  */
 export async function poll<T>(
-  look: () => Promise<Look<T>>,
-  { timeoutMs, everyMs = 1_000, onTimeout, advice }: PollOptions
+  pollOnce: () => Promise<PollResult<T>>,
+  { timeoutMs, intervalMs: intervalMs = 1_000, onTimeout, advice }: PollOptions
 ): Promise<T> {
   const context = Context.current();
   const deadline = Date.now() + timeoutMs;
   for (;;) {
-    const seen = await look();
-    if ('done' in seen) return seen.done;
-    heartbeat({ waitingFor: seen.waitingFor });
+    const result = await pollOnce();
+    if ('done' in result) return result.done;
+    heartbeat({ waitingFor: result.waitingFor });
     if (Date.now() >= deadline) {
-      const waited = `waited ${Math.round(timeoutMs / 1000)} s for ${seen.waitingFor}`;
-      throw failure(onTimeout, advice === undefined ? waited : `${waited}; ${advice}`);
+      const message = `waited ${Math.round(timeoutMs / 1000)} s for ${result.waitingFor}`;
+      throw failure(onTimeout, advice === undefined ? message : `${message}; ${advice}`);
     }
-    await context.sleep(seen.againMs ?? everyMs);
+    await context.sleep(result.nextPollMs ?? intervalMs);
   }
 }

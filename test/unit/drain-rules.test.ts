@@ -1,5 +1,10 @@
 import { budgetText, findBudgets, optionalSelectorMatches } from '../../activities/kubernetes/disruption-budgets.ts';
-import { drainVerdict, endingOf, type DrainRules, type DrainVerdict } from '../../activities/node/drain-rules.ts';
+import {
+  drainVerdict,
+  describeTermination,
+  type DrainRules,
+  type DrainVerdict,
+} from '../../activities/node/drain-rules.ts';
 import type { PodFacts } from '../../activities/kubernetes/pods.ts';
 import { podFacts } from '../support/pod-facts.ts';
 
@@ -98,7 +103,7 @@ it.each<[string, Partial<PodFacts>, boolean, string | undefined, string]>([
   ],
   ['one on a dead node', { deletion: { at: ago(61) } }, false, 'stuck', 'its node is not Ready'],
 ])('tells how %s ends', (_, facts, nodeReady, kind, words) => {
-  const ending = endingOf({ ...pod, ...facts }, nodeReady, now);
+  const ending = describeTermination({ ...pod, ...facts }, nodeReady, now);
   expect(ending?.kind).toBe(kind);
   expect(ending?.reason ?? '').toContain(words);
 });

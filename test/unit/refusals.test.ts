@@ -1,5 +1,5 @@
 import { ApiException } from '@kubernetes/client-node';
-import { refusalOf } from '../../activities/node/drain.ts';
+import { parseRefusal } from '../../activities/node/drain.ts';
 
 const now = Date.parse('2026-01-01T12:00:00Z');
 const budget = (name: string) => ({
@@ -20,7 +20,7 @@ it.each([
   ['a permission that lacks', answer(403, { message: 'forbidden' }), [], 'unknown'],
   ['an error of the server', answer(500, { message: 'etcd' }), [budget('web')], 'unknown'],
 ])('reads %s', (_, error, budgets, expected) => {
-  expect(refusalOf(error, 'shop', budgets, now)).toBe(expected);
+  expect(parseRefusal(error, 'shop', budgets, now)).toBe(expected);
 });
 
 it.each([
@@ -73,7 +73,7 @@ it.each([
     3_000,
   ],
 ])('waits for %s, as long as it is told to', (_, error, budgets, kind, words, waitMs) => {
-  const refusal = refusalOf(error, 'shop', budgets, now);
+  const refusal = parseRefusal(error, 'shop', budgets, now);
   expect(refusal).toMatchObject({ kind, again: now + waitMs });
   expect(JSON.stringify(refusal)).toContain(words);
 });

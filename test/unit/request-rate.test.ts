@@ -6,14 +6,14 @@ const answered = () => Promise.resolve();
 /** Returns a rate whose first slot is used up: further requests have to wait. */
 async function usedUp(perSecond: number, slot: number): Promise<RequestRate> {
   const rate = new RequestRate(perSecond);
-  await Promise.all(Array.from({ length: slot }, () => rate.turn('GET', undefined, answered)));
+  await Promise.all(Array.from({ length: slot }, () => rate.schedule('GET', undefined, answered)));
   return rate;
 }
 
 it('lets no more through than were asked for', async () => {
   const rate = new RequestRate(100);
   const begin = performance.now();
-  await Promise.all(Array.from({ length: 35 }, () => rate.turn('GET', undefined, answered)));
+  await Promise.all(Array.from({ length: 35 }, () => rate.schedule('GET', undefined, answered)));
   // Ten at once, and ten in each following slot of 100 ms.
   expect(performance.now() - begin).toBeGreaterThan(250);
 });
@@ -21,7 +21,8 @@ it('lets no more through than were asked for', async () => {
 it('lets changes through before looks', async () => {
   const rate = await usedUp(100, 10);
   const passed: string[] = [];
-  const turn = (name: string, method: string) => rate.turn(method, undefined, () => Promise.resolve(passed.push(name)));
+  const turn = (name: string, method: string) =>
+    rate.schedule(method, undefined, () => Promise.resolve(passed.push(name)));
   await Promise.all([turn('first look', 'GET'), turn('second look', 'GET'), turn('eviction', 'POST')]);
   expect(passed).toEqual(['eviction', 'first look', 'second look']);
 });
@@ -29,14 +30,14 @@ it('lets changes through before looks', async () => {
 it('lets a slow rate through one by one', async () => {
   const rate = await usedUp(1, 1);
   const begin = performance.now();
-  await rate.turn('PATCH', undefined, answered);
+  await rate.schedule('PATCH', undefined, answered);
   expect(performance.now() - begin).toBeGreaterThan(500);
 });
 
 it('does not keep waiting what was cancelled', async () => {
   const rate = await usedUp(1, 1);
   const cancelled = new AbortController();
-  const waiting = rate.turn('GET', cancelled.signal, answered);
+  const waiting = rate.schedule('GET', cancelled.signal, answered);
   cancelled.abort(new Error('cancelled'));
   await expect(waiting).rejects.toThrow('cancelled');
 });
@@ -45,7 +46,7 @@ it('has no more under way at a time than an API server answers', async () => {
   const rate = new RequestRate(10_000);
   const answers: (() => void)[] = [];
   const requests = Array.from({ length: requestsAtOnce + 5 }, () =>
-    rate.turn('GET', undefined, () => new Promise<void>((answer) => answers.push(answer)))
+    rate.schedule('GET', undefined, () => new Promise<void>((answer) => answers.push(answer)))
   );
   await new Promise((resolve) => setTimeout(resolve, 300));
   expect(answers).toHaveLength(requestsAtOnce);
@@ -64,6 +65,6 @@ it("makes each request in its own activity's context, whoever made room for it",
   const activity = new AsyncLocalStorage<number>();
   const rate = await usedUp(100, 10);
   const ask = (id: number) =>
-    activity.run(id, () => rate.turn('GET', undefined, () => Promise.resolve(activity.getStore())));
+    activity.run(id, () => rate.schedule('GET', undefined, () => Promise.resolve(activity.getStore())));
   expect(await Promise.all([ask(1), ask(2), ask(3)])).toEqual([1, 2, 3]);
 });

@@ -1,6 +1,6 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Parts of the names and images of programs that add and remove nodes. */
 const words = ['cluster-autoscaler', 'karpenter'];
@@ -16,6 +16,10 @@ export const autoscaler: PreflightCheck = {
       const texts = [metadata?.name ?? '', ...(spec?.template.spec?.containers ?? []).map(({ image = '' }) => image)];
       return (spec?.replicas ?? 1) > 0 && texts.some((one) => words.some((word) => one.includes(word)));
     });
-    return unlessEmpty('block', found.length > 0 ? [summarizeList(found.map(keyOf))] : [], 'none runs in the cluster');
+    return unlessEmpty(
+      'block',
+      found.length > 0 ? [summarizeList(found.map(objectKey))] : [],
+      'none runs in the cluster'
+    );
   },
 };

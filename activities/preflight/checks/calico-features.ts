@@ -2,7 +2,7 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 const calico = 'crd.projectcalico.org/v1';
 
@@ -47,7 +47,7 @@ async function objectsInUse({ list }: ClusterReader): Promise<string[]> {
   const found: string[] = [];
   for (const kind of ['BGPPeer', 'BGPFilter', 'HostEndpoint', 'CalicoNodeStatus']) {
     const objects = await list(calico, kind);
-    if (objects.length > 0) found.push(`${kind}: ${summarizeList(objects.map(keyOf))}`);
+    if (objects.length > 0) found.push(`${kind}: ${summarizeList(objects.map(objectKey))}`);
   }
   return found;
 }
@@ -62,14 +62,14 @@ function felixFeatures(felix: FelixConfiguration): string[] {
   const features = { WireGuard: wireguardEnabled, eBPF: bpfEnabled, IPIP: ipipEnabled };
   return Object.entries(features)
     .filter(([, enabled]) => enabled === true)
-    .map(([name]) => `FelixConfiguration ${keyOf(felix)}: ${name} is on`);
+    .map(([name]) => `FelixConfiguration ${objectKey(felix)}: ${name} is on`);
 }
 
 function encapsulations(pool: IpPool): string[] {
   const { ipipMode = 'Never', vxlanMode = 'Never' } = pool.spec ?? {};
   const found: string[] = [];
-  if (ipipMode !== 'Never') found.push(`IPPool ${keyOf(pool)}: IPIP is ${ipipMode}`);
-  if (vxlanMode !== 'Never') found.push(`IPPool ${keyOf(pool)}: Calico's own VXLAN is ${vxlanMode}`);
+  if (ipipMode !== 'Never') found.push(`IPPool ${objectKey(pool)}: IPIP is ${ipipMode}`);
+  if (vxlanMode !== 'Never') found.push(`IPPool ${objectKey(pool)}: Calico's own VXLAN is ${vxlanMode}`);
   return found;
 }
 

@@ -1,9 +1,9 @@
 import { summarizeList } from '../../../model/summarize.ts';
-import { definitionsOf } from '../../kubernetes/crds.ts';
+import { listDefinitions } from '../../kubernetes/crds.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { pass, unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Checks that Cilium is not installed, unless this migration installed it. */
 export const ciliumLeftovers: PreflightCheck = {
@@ -22,7 +22,7 @@ async function traces({ connection, daemonSets, hosts }: ClusterReader): Promise
   const agents = (await daemonSets()).filter(({ spec }) =>
     spec?.template.spec?.containers.some(({ name }) => name === 'cilium-agent')
   );
-  if (agents.length > 0) found.push(`DaemonSets ${summarizeList(agents.map(keyOf))}`);
+  if (agents.length > 0) found.push(`DaemonSets ${summarizeList(agents.map(objectKey))}`);
   // Helm's own record (helm.sh/helm pkg/storage/driver/secrets.go); its labels contain enough.
   const releases = await connection.core.listNamespacedSecret({
     namespace: ciliumNamespace,
@@ -30,8 +30,8 @@ async function traces({ connection, daemonSets, hosts }: ClusterReader): Promise
     limit: 1,
   });
   if (releases.items.length > 0) found.push(`a Helm release "cilium" in ${ciliumNamespace}`);
-  const definitions = await definitionsOf(connection, 'cilium.io');
-  if (definitions.length > 0) found.push(`definitions ${summarizeList(definitions.map(keyOf), 3)}`);
+  const definitions = await listDefinitions(connection, 'cilium.io');
+  if (definitions.length > 0) found.push(`definitions ${summarizeList(definitions.map(objectKey), 3)}`);
   for (const [node, { links, cniFiles }] of (await hosts()) ?? []) {
     const names = [
       ...links.map(({ name }) => name).filter((name) => name.startsWith('cilium_')),

@@ -3,7 +3,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { budgetText, findBudgets, optionalSelectorMatches } from '../../kubernetes/disruption-budgets.ts';
 import type { PodFacts } from '../../kubernetes/pods.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Checks that every pod can eventually be evicted. */
 export const disruptionBudgets: PreflightCheck = {
@@ -22,11 +22,11 @@ export const disruptionBudgets: PreflightCheck = {
     );
     const twice = moving.flatMap((pod) => {
       const own = findBudgets(pod, all);
-      return own.length > 1 ? [`${pod.key} (${own.map(keyOf).join(', ')})`] : [];
+      return own.length > 1 ? [`${pod.key} (${own.map(objectKey).join(', ')})`] : [];
     });
     return worst(
       never.length > 0
-        ? block(`never allow a disruption: ${summarizeList(never.map(keyOf))}`)
+        ? block(`never allow a disruption: ${summarizeList(never.map(objectKey))}`)
         : pass(`${all.length} budgets can be met`),
       twice.length > 0 ? block(`pods with two budgets: ${summarizeList(twice)}`) : pass(),
       now.length > 0 ? warn(summarizeList(now.map(budgetText))) : pass()

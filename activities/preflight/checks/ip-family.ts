@@ -1,6 +1,6 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Checks that pods have IPv4 addresses only. */
 export const ipFamily: PreflightCheck = {
@@ -13,8 +13,8 @@ export const ipFamily: PreflightCheck = {
     const withCidr = (await nodes()).filter(({ spec }) => spec?.podCIDRs?.some(isV6) === true);
     const withAddress = (await services()).filter(({ spec }) => spec?.clusterIPs?.some(isV6) === true);
     const problems = [
-      ...(withCidr.length > 0 ? [`nodes with IPv6 pod CIDRs: ${summarizeList(withCidr.map(keyOf))}`] : []),
-      ...(withAddress.length > 0 ? [`services with IPv6 addresses: ${summarizeList(withAddress.map(keyOf))}`] : []),
+      ...(withCidr.length > 0 ? [`nodes with IPv6 pod CIDRs: ${summarizeList(withCidr.map(objectKey))}`] : []),
+      ...(withAddress.length > 0 ? [`services with IPv6 addresses: ${summarizeList(withAddress.map(objectKey))}`] : []),
     ];
     return unlessEmpty('block', problems, 'IPv4 alone');
   },

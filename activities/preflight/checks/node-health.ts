@@ -2,7 +2,7 @@ import type { V1Node } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
 import { isReady } from '../../kubernetes/conditions.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Conditions that must be False. */
 const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnavailable'];
@@ -17,9 +17,9 @@ export const nodeHealth: PreflightCheck = {
   run: async ({ nodes }) => {
     const all = await nodes();
     const ready = all.filter((node) => isReady(node));
-    const away = all.filter((node) => !isReady(node)).map(keyOf);
-    const pressed = ready.flatMap((node) => pressuresOf(node).map((one) => `${keyOf(node)} ${one}`));
-    const cordoned = all.filter(({ spec }) => spec?.unschedulable === true).map(keyOf);
+    const away = all.filter((node) => !isReady(node)).map(objectKey);
+    const pressed = ready.flatMap((node) => pressuresOf(node).map((one) => `${objectKey(node)} ${one}`));
+    const cordoned = all.filter(({ spec }) => spec?.unschedulable === true).map(objectKey);
     return worst(
       ready.length === 0 ? block('no node is Ready') : pass(`${ready.length} of ${all.length} nodes are Ready`),
       pressed.length > 0 ? block(summarizeList(pressed)) : pass(),

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { contains, overlapping } from '../../../model/networks.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 interface Peer {
@@ -26,11 +26,11 @@ export const oldPodCidr: PreflightCheck = {
     const found: string[] = [];
     for (const policy of await list<Policy>('networking.k8s.io/v1', 'NetworkPolicy')) {
       const blocks = ipBlocks(policy).filter(within);
-      if (blocks.length > 0) found.push(`NetworkPolicy ${keyOf(policy)}: ${blocks.join(', ')}`);
+      if (blocks.length > 0) found.push(`NetworkPolicy ${objectKey(policy)}: ${blocks.join(', ')}`);
     }
     for (const service of await services()) {
       const ranges = (service.spec?.loadBalancerSourceRanges ?? []).filter(within);
-      if (ranges.length > 0) found.push(`service ${keyOf(service)}: ${ranges.join(', ')}`);
+      if (ranges.length > 0) found.push(`service ${objectKey(service)}: ${ranges.join(', ')}`);
     }
     return unlessEmpty('block', found, `nothing names a part of ${podCidr}`);
   },

@@ -1,6 +1,6 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Programs that write files or plugins into the CNI folder, by a part of their image or name. */
 const others = [
@@ -43,7 +43,7 @@ export const otherCni: PreflightCheck = {
         .map(([file, plugins]) => `${node}: ${file} (${plugins.join(', ')})`)
     );
     return worst(
-      found.length > 0 ? block(`DaemonSets ${summarizeList(found.map(keyOf))}`) : pass('no other CNI plugin'),
+      found.length > 0 ? block(`DaemonSets ${summarizeList(found.map(objectKey))}`) : pass('no other CNI plugin'),
       files.length > 0 ? block(`in /etc/cni/net.d: ${summarizeList(files)}`) : pass(),
       facts === undefined ? warn('the nodes’ folders are not looked at: nodePods is off') : pass()
     );

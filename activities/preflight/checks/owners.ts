@@ -3,7 +3,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Keys of labels and annotations that mark objects which another tool reconciles. */
 const owners: readonly { prefix: string; who: string }[] = [
@@ -35,18 +35,18 @@ export const objectOwners: PreflightCheck = {
     const found = objects.flatMap((object) => {
       const keys = Object.keys({ ...object.metadata?.labels, ...object.metadata?.annotations });
       const who = owners.filter(({ prefix }) => keys.some((key) => key.startsWith(prefix))).map((owner) => owner.who);
-      return [...new Set(who)].map((one) => `${object.kind ?? ''} ${keyOf(object)}: ${one}`);
+      return [...new Set(who)].map((one) => `${object.kind ?? ''} ${objectKey(object)}: ${one}`);
     });
     for (const { apiVersion, kind, who } of operators) {
       const objectsOfKind = await cluster.list(apiVersion, kind);
-      if (objectsOfKind.length > 0) found.push(`${kind} ${summarizeList(objectsOfKind.map(keyOf))}: ${who}`);
+      if (objectsOfKind.length > 0) found.push(`${kind} ${summarizeList(objectsOfKind.map(objectKey))}: ${who}`);
     }
     const byHelm = objects.filter(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'] !== undefined);
     return worst(
       found.length > 0
         ? block(summarizeList(found))
         : pass(`${objects.length} objects have no owner that would put them back`),
-      byHelm.length > 0 ? warn(`of a Helm release: ${summarizeList(byHelm.map(keyOf))}`) : pass()
+      byHelm.length > 0 ? warn(`of a Helm release: ${summarizeList(byHelm.map(objectKey))}`) : pass()
     );
   },
 };

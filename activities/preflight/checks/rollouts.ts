@@ -3,7 +3,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Checks that no rollout is in progress. */
 export const rollouts: PreflightCheck = {
@@ -24,7 +24,7 @@ export const rollouts: PreflightCheck = {
       broken
         ? block(`${source.namespace}/${source.name} is not rolled out on every node`)
         : pass('nothing is being rolled out'),
-      others.length > 0 ? warn(`not rolled out: ${summarizeList(others.map(keyOf))}`) : pass()
+      others.length > 0 ? warn(`not rolled out: ${summarizeList(others.map(objectKey))}`) : pass()
     );
   },
 };

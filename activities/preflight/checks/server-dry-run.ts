@@ -7,7 +7,7 @@ import { ownObjects } from '../../helpers/manifests.ts';
 import { mapLimit } from '../../support/map-limit.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Maximum number of objects that are tried in parallel. */
 const atOnce = 8;
@@ -29,7 +29,7 @@ export const serverDryRun: PreflightCheck = {
       } catch (error) {
         // Cilium's operator creates the CRDs of its own kinds.
         if (isUnknownKind(error)) return;
-        const said = `${object.kind} ${keyOf(object)}: ${messageOf(error).slice(0, 300)}`;
+        const said = `${object.kind} ${objectKey(object)}: ${messageOf(error).slice(0, 300)}`;
         if (statusOf(error) === undefined) throw error;
         if (said.includes('does not support dry run')) untried.push(said);
         else refused.push(said);

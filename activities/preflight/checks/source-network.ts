@@ -1,6 +1,6 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
 
 type IpPool = KubernetesObject & {
@@ -19,7 +19,7 @@ export const sourceNetwork: PreflightCheck = {
     const { version, podCidr, vni, port } = found.facts;
     const pools = await list<IpPool>('crd.projectcalico.org/v1', 'IPPool');
     const text = (pool: IpPool): string =>
-      `IPPool ${keyOf(pool)} ${pool.spec?.cidr} (NAT of outgoing traffic ${pool.spec?.natOutgoing === true ? 'on' : 'off'})`;
+      `IPPool ${objectKey(pool)} ${pool.spec?.cidr} (NAT of outgoing traffic ${pool.spec?.natOutgoing === true ? 'on' : 'off'})`;
     const summary = `Canal ${version} in ${found.namespace}/${found.name}, pods in ${podCidr}, VXLAN ${vni} on UDP port ${port}`;
     const strange = pools.filter(({ spec }) => spec?.cidr !== podCidr && spec?.disabled !== true);
     return worst(

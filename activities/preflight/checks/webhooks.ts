@@ -1,7 +1,7 @@
 import type { KubernetesObject, V1EndpointSlice } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
-import { keyOf } from '../../kubernetes/object-key.ts';
+import { objectKey } from '../../kubernetes/object-key.ts';
 
 interface Webhook {
   name: string;
@@ -27,7 +27,7 @@ export const webhooks: PreflightCheck = {
     const closed = configurations.flatMap((configuration) =>
       (configuration.webhooks ?? [])
         .filter(({ failurePolicy, clientConfig }) => failurePolicy !== 'Ignore' && clientConfig?.service !== undefined)
-        .map((webhook) => ({ webhook, owner: keyOf(configuration) }))
+        .map((webhook) => ({ webhook, owner: objectKey(configuration) }))
     );
     if (closed.length === 0) return pass('no webhook that fails closed is served from the cluster');
     const slices = await list<V1EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice');
