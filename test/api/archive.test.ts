@@ -14,7 +14,7 @@ beforeEach(async () => {
 afterEach(() => rm(scratch, { recursive: true, force: true }));
 
 /** Creates a folder with every kind of entry of a root file system. */
-async function makeRootfs(dir: string): Promise<void> {
+async function createRootfs(dir: string): Promise<void> {
   await mkdir(path.join(dir, 'dev'), { recursive: true });
   await mkdir(path.join(dir, 'usr', 'bin'), { recursive: true });
   await writeFile(path.join(dir, 'usr', 'bin', 'su'), 'su');
@@ -27,7 +27,7 @@ async function makeRootfs(dir: string): Promise<void> {
 }
 
 it('unpacks what was packed, with owners, modes, links and devices', async () => {
-  await makeRootfs(at('from'));
+  await createRootfs(at('from'));
   await packFolder(at('from'), at('archive'));
   await mkdir(at('to'));
 
@@ -44,8 +44,8 @@ it('unpacks what was packed, with owners, modes, links and devices', async () =>
 });
 
 it('gives the same bytes for the same content, whenever it was written', async () => {
-  await makeRootfs(at('one'));
-  await makeRootfs(at('two'));
+  await createRootfs(at('one'));
+  await createRootfs(at('two'));
   await utimes(at('two', 'usr', 'bin', 'su'), 1, 1);
 
   const [one, two] = [await packFolder(at('one'), at('a')), await packFolder(at('two'), at('b'))];

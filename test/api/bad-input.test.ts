@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { freePort, startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { useLab } from '../support/lab.ts';
-import { settled } from '../support/settled.ts';
+import { waitForStableState } from '../support/settled.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
 const lab = useLab({ nodes: 0 });
@@ -28,16 +28,16 @@ async function traces(): Promise<string> {
   return lab().kubectl('get', 'namespaces,daemonsets,deployments,configmaps,secrets,crds', '-A', '-o', 'name');
 }
 
-async function migrate(cluster: string, input: string): ReturnType<TemporalCli['end']> {
+async function migrate(cluster: string, input: string): ReturnType<TemporalCli['waitForEnd']> {
   const cli = new TemporalCli(temporal, cluster);
   await cli.start(input);
-  return cli.end();
+  return cli.waitForEnd();
 }
 
 const json = (more: object = {}): string => JSON.stringify({ cluster: lab().layout.context, ...more });
 
 it('refuses a cluster without Canal', async () => {
-  const before = await settled(traces);
+  const before = await waitForStableState(traces);
   const { status, failure } = await migrate('no-canal', json());
   expect({ status, failure }).toMatchObject({ status: 'FAILED', failure: { type: 'SourceNotFound' } });
   expect(failure?.message).toContain('does not run Canal');
@@ -70,7 +70,7 @@ it('does not start at all with what is no JSON', async () => {
 
 it('refuses a pod CIDR that is in use, by whom', async () => {
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
-  const before = await settled(traces);
+  const before = await waitForStableState(traces);
   for (const [podCidr, owner] of [
     ['10.244.0.0/16', "Canal's pods"],
     ['10.96.128.0/17', 'services'],

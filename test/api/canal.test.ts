@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import type { KubernetesObject, V1ConfigMap, V1Node } from '@kubernetes/client-node';
 import { projectDir } from '../../lab/paths.ts';
 import { run } from '../../lab/process.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, bareNode, get } from '../support/objects.ts';
 
@@ -16,7 +16,7 @@ const names = async (...what: string[]): Promise<string[]> =>
   (await lab().kubectl('get', ...what, '-o', 'name')).split('\n').filter(Boolean);
 
 it('knows a cluster without Canal', async () => {
-  const inspecting = activitiesOf(lab()).inspectCluster(cluster());
+  const inspecting = createLabActivities(lab()).inspectCluster(cluster());
   await expect(inspecting).rejects.toMatchObject({ type: 'SourceNotFound', nonRetryable: true });
 });
 
@@ -29,7 +29,7 @@ it('reads Canal', async () => {
     metadata: { name: 'extra' },
     spec: { cidr: '172.30.0.0/16' },
   });
-  const facts = await activitiesOf(lab()).inspectCluster(cluster());
+  const facts = await createLabActivities(lab()).inspectCluster(cluster());
   expect(facts).toMatchObject({
     kubernetesVersion: 'v1.36.3',
     canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 },
@@ -49,7 +49,7 @@ describe('the export', () => {
 
   it('holds every object, however many ConfigMaps that takes, and is the same when it is made again', async () => {
     for (let index = 0; index < 12; index++) await apply(lab(), pool(index));
-    const { exportCalico } = activitiesOf(lab());
+    const { exportCalico } = createLabActivities(lab());
     const names = await exportCalico(cluster());
     expect(names.length).toBeGreaterThan(1);
     expect(await exportCalico(cluster())).toEqual(names);
@@ -79,9 +79,9 @@ describe('the export', () => {
 async function documentedCommand(file: string, word: string): Promise<string> {
   const text = await readFile(path.join(projectDir, file), 'utf8');
   const blocks = [...text.matchAll(/```sh\n([^`]*)```/g)].map(([, block = '']) => block);
-  const found = blocks.find((block) => block.includes(word));
-  if (found === undefined) throw new Error(`${file} has no command with ${word}`);
-  return found;
+  const command = blocks.find((block) => block.includes(word));
+  if (command === undefined) throw new Error(`${file} has no command with ${word}`);
+  return command;
 }
 
 async function readExport(names: readonly string[]): Promise<KubernetesObject[]> {
@@ -103,7 +103,7 @@ it("removes Canal's workloads and permissions, and nothing that somebody else us
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'flannel' },
     subjects: [{ kind: 'ServiceAccount', name: 'other', namespace: 'default' }],
   });
-  const { removeCanal } = activitiesOf(lab());
+  const { removeCanal } = createLabActivities(lab());
   await removeCanal(cluster());
   await removeCanal(cluster());
   const left = await names(
@@ -129,7 +129,7 @@ it('removes what is left of Canal in the API, and keeps the export as it was', a
     'n1',
     ...Object.entries(annotations).map(([key, value]) => `${key}=${value}`)
   );
-  const { exportCalico, removeCanalTraces } = activitiesOf(lab());
+  const { exportCalico, removeCanalTraces } = createLabActivities(lab());
   const exported = await exportCalico(cluster());
   const before = await readExport(exported);
   // As after an interrupted removal.
@@ -140,8 +140,8 @@ it('removes what is left of Canal in the API, and keeps the export as it was', a
   await removeCanalTraces(cluster());
   expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
   const { metadata } = await get<V1Node>(lab(), 'node', 'n1');
-  const own = ['keep', 'kubectl.kubernetes.io/last-applied-configuration', 'node.alpha.kubernetes.io/ttl'];
-  expect(Object.keys(metadata?.annotations ?? {}).sort()).toEqual(own);
+  const keptAnnotations = ['keep', 'kubectl.kubernetes.io/last-applied-configuration', 'node.alpha.kubernetes.io/ttl'];
+  expect(Object.keys(metadata?.annotations ?? {}).sort()).toEqual(keptAnnotations);
 });
 
 it("does not remove Calico's definitions before their objects are exported", async () => {
@@ -155,11 +155,13 @@ it("does not remove Calico's definitions before their objects are exported", asy
     metadata,
     spec: { nets: [] },
   });
-  await expect(activitiesOf(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'ExportFailed' });
+  await expect(createLabActivities(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'ExportFailed' });
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
   // Without objects to export, there is no export to wait for.
   await lab().kubectl('delete', 'globalnetworksets.crd.projectcalico.org', 'offices');
   // Canal's workloads exist again, so the removal is reported as incomplete.
-  await expect(activitiesOf(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({ type: 'CleanUpIncomplete' });
+  await expect(createLabActivities(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({
+    type: 'CleanUpIncomplete',
+  });
   expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
 });

@@ -8,7 +8,7 @@ import { createInspectionActivities } from '../../activities/cluster/inspect.ts'
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { waitFor } from '../../lab/process.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
@@ -118,7 +118,7 @@ it('takes credentials that were renewed in the file', async () => {
   const file = path.join(scratch, 'renewed');
   await createCertificate(layout.pki, 'nobody', '/CN=nobody', []);
   await writeKubeconfig(file, layout.pki, 'nobody', layout.apiServer, layout.context);
-  const activities = activitiesOf(lab(), file);
+  const activities = createLabActivities(lab(), file);
   await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
     type: 'KubernetesForbidden',
   });
@@ -134,7 +134,7 @@ it.each([
 ])('names %s without quoting it', async (name, text, words) => {
   const file = path.join(scratch, name);
   if (text !== undefined) await writeFile(file, text);
-  const failure: unknown = await activitiesOf(lab(), file)
+  const failure: unknown = await createLabActivities(lab(), file)
     .inspectCluster({ cluster: 'x' })
     .catch((error: unknown) => error);
   expect(failure).toMatchObject({ type: 'UnknownCluster', nonRetryable: true });

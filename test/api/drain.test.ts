@@ -3,7 +3,7 @@ import type { DrainTarget } from '../../activities/node/drain.ts';
 import type { DrainRound } from '../../model/drain-round.ts';
 import { waitFor } from '../../lab/process.ts';
 import type { DrainOptions } from '../../model/input.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -28,7 +28,7 @@ const options: DrainOptions = {
 
 /** Runs one round over the node. */
 const round = (node: string, more: Partial<DrainTarget> = {}): Promise<DrainRound> =>
-  activitiesOf(lab()).movePods({
+  createLabActivities(lab()).movePods({
     cluster: lab().layout.context,
     node,
     to: 'target',
@@ -115,10 +115,10 @@ async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
   await lab().kubectl('-n', namespace, 'patch', 'pod', pod, '--subresource=status', '--type=merge', '-p', status);
   // With several budgets, the controller counts the pod for one of them.
   const counted = async (): Promise<boolean> => {
-    const found = await Promise.all(
+    const currentBudgets = await Promise.all(
       budgets.map((name) => get<V1PodDisruptionBudget>(lab(), 'pdb', '-n', namespace, name))
     );
-    return found.some(({ status: state }) => state?.currentHealthy === 1);
+    return currentBudgets.some(({ status: state }) => state?.currentHealthy === 1);
   };
   await waitFor('the budget to count its pod', counted, { timeoutMs: timeLimits.clusterChange });
   return pod;

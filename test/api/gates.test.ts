@@ -5,7 +5,7 @@ import type { Activities } from '../../activities/index.ts';
 import type { GateTarget } from '../../activities/probe/gates.ts';
 import type { Gates } from '../../model/gates.ts';
 import type { PathRecord } from '../../model/ledger.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { apply, get } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
@@ -25,11 +25,11 @@ afterEach(() => {
 
 /** Writes ledgers as the probers of nodes would. */
 async function write(records: PathRecord[], nodes = ['n1', 'n2']): Promise<void> {
-  const page = (some: PathRecord[]): string =>
+  const page = (pageRecords: PathRecord[]): string =>
     JSON.stringify({
       atMs: Date.now() + clockOffsetMs,
       pod: 'x',
-      records: some,
+      records: pageRecords,
       latency: [{ kind: 'pod-pod/udp', from: 'canal', to: 'canal', counts: [9, 1] }],
     });
   const maps = nodes.map((node) => ({
@@ -75,7 +75,7 @@ function withoutSleeps(...during: (() => Promise<void>)[]): { activities: Activi
   const sleep = async (ms: number): Promise<void> => {
     await during[sleptMs.push(ms) - 1]?.();
   };
-  return { activities: activitiesOf(lab(), undefined, undefined, sleep), sleptMs };
+  return { activities: createLabActivities(lab(), undefined, undefined, sleep), sleptMs };
 }
 
 function gateTarget(gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): GateTarget {
@@ -149,7 +149,7 @@ it('does not hold where the probers of a node are silent themselves', async () =
     sleptMs += ms;
   };
   try {
-    const { checkGates } = activitiesOf(lab(), undefined, undefined, sleep);
+    const { checkGates } = createLabActivities(lab(), undefined, undefined, sleep);
     await expect(checkGates(gateTarget({}, { nodes: ['n1', 'n3'] }))).rejects.toMatchObject({
       type: 'GateBreached',
       // No other node: those on n1 have written.

@@ -2,7 +2,7 @@ import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { V1Secret } from '@kubernetes/client-node';
 import { run } from '../../lab/process.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
 
@@ -21,7 +21,7 @@ async function revisions(): Promise<number> {
 }
 
 it('installs, upgrades when values differ, and does nothing when they do not', async () => {
-  const { applyHelmRelease, checkCiliumConfig } = activitiesOf(lab());
+  const { applyHelmRelease, checkCiliumConfig } = createLabActivities(lab());
   await applyHelmRelease(release(1));
   await applyHelmRelease(release(1));
   expect(await revisions()).toBe(1);
@@ -36,7 +36,7 @@ it('installs, upgrades when values differ, and does nothing when they do not', a
 });
 
 it('tells what Helm said when it fails', async () => {
-  const failing = activitiesOf(lab()).applyHelmRelease({ ...release(3), chart: '/no/such/chart' });
+  const failing = createLabActivities(lab()).applyHelmRelease({ ...release(3), chart: '/no/such/chart' });
   await expect(failing).rejects.toMatchObject({
     type: 'HelmFailed',
     message: expect.stringContaining('/no/such/chart') as string,
@@ -57,7 +57,7 @@ describe('a release that a dead Helm left pending', () => {
   }
 
   it('is mended in the middle of an upgrade, without a roll-back', async () => {
-    const { applyHelmRelease, checkCiliumConfig } = activitiesOf(lab());
+    const { applyHelmRelease, checkCiliumConfig } = createLabActivities(lab());
     await applyHelmRelease(release(4));
     await leavePending('pending-upgrade', await revisions());
     await applyHelmRelease(release(5));
@@ -68,7 +68,7 @@ describe('a release that a dead Helm left pending', () => {
   it('is mended in the middle of its installation', async () => {
     const args = ['uninstall', 'cilium', '-n', 'kube-system', '--kubeconfig', lab().layout.kubeconfig];
     await run(lab().catalogue.bin('helm'), args);
-    const { applyHelmRelease, checkCiliumConfig } = activitiesOf(lab());
+    const { applyHelmRelease, checkCiliumConfig } = createLabActivities(lab());
     await applyHelmRelease(release(6));
     await leavePending('pending-install', 1);
     await applyHelmRelease(release(7));

@@ -4,7 +4,7 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { waitFor } from '../../lab/process.ts';
 import { messageNames } from '../../model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
-import { settled } from '../support/settled.ts';
+import { waitForStableState } from '../support/settled.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
   await startWorker(lab(), temporal.address);
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   await lab().kubectl('create', 'secret', 'generic', 'app', `--from-literal=password=${clusterSecret}`);
-  before = await settled(everything);
+  before = await waitForStableState(everything);
 });
 
 /** Returns the names of the objects that a migration could have changed. */
@@ -163,7 +163,7 @@ it.each(inputs)('refuses %s', async (_what, input, named, type = 'InvalidInput')
   await writeFile(file, JSON.stringify(input()));
   const start = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', 'cni-migration'];
   await temporal.cli(...start, '--workflow-id', id, '--input-file', file);
-  const { status, failure } = await new TemporalCli(temporal, '', id).end();
+  const { status, failure } = await new TemporalCli(temporal, '', id).waitForEnd();
   expect({ status, type: failure?.type }).toEqual({
     status: 'FAILED',
     type: type === 'any' ? (expect.any(String) as string) : type,
@@ -232,12 +232,12 @@ it('has kept nothing of a kubeconfig, and no secret, beyond what was sent to Tem
     const plain = (part: unknown): string => withPayloads(JSON.stringify(part));
     for (const secret of secrets) expect(plain(events)).not.toContain(secret);
     // The sent text is in the event of its message; it must be in no other event.
-    const ours = events.filter(
+    const ownEvents = events.filter(
       (event) =>
         event.workflowExecutionStartedEventAttributes === undefined &&
         event.workflowExecutionSignaledEventAttributes === undefined
     );
-    for (const word of sent) expect(plain(ours)).not.toContain(word);
+    for (const word of sent) expect(plain(ownEvents)).not.toContain(word);
   }
   const log = await readFile(path.join(processesDir, 'worker.log'), 'utf8');
   for (const word of [...secrets, ...sent]) expect(log).not.toContain(word);
@@ -259,7 +259,7 @@ it('shows neither in details, nor in answers to queries', async () => {
     JSON.stringify(good()),
     ...signal
   );
-  await new TemporalCli(temporal, '', id).end();
+  await new TemporalCli(temporal, '', id).waitForEnd();
   const answers = async (): Promise<string> =>
     temporal.cli('workflow', 'query', '--workflow-id', id, '--name', 'status');
   await waitFor('an answer', async () => (await answers().catch(() => '')).includes('ignored'), {

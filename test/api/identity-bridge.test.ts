@@ -6,7 +6,7 @@ import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, ciliumCrd, get, waitForServiceAccount } from '../support/objects.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -80,32 +80,32 @@ async function setStatus(name: string, status: object): Promise<void> {
   );
 }
 
-async function endpointOf(pod: V1Pod): Promise<Endpoint | undefined> {
+async function findEndpoint(pod: V1Pod): Promise<Endpoint | undefined> {
   const { items } = await get<KubernetesListObject<Endpoint>>(lab(), 'ciliumendpoints', '-n', 'shop');
   return items.find(({ metadata }) => metadata?.name === `canal-${pod.metadata?.uid}`);
 }
 
 async function waitForEndpoint(
   pod: V1Pod,
-  wanted: (endpoint: Endpoint | undefined) => boolean
+  condition: (endpoint: Endpoint | undefined) => boolean
 ): Promise<Endpoint | undefined> {
-  let found: Endpoint | undefined;
+  let endpoint: Endpoint | undefined;
   await waitFor(
     `the endpoint of ${pod.metadata?.name}`,
     async () => {
-      found = await endpointOf(pod);
-      return wanted(found);
+      endpoint = await findEndpoint(pod);
+      return condition(endpoint);
     },
     { timeoutMs: timeLimits.clusterChange, everyMs: 100 }
   );
-  return found;
+  return endpoint;
 }
 
 async function identity(id: number | undefined): Promise<Identity> {
   return get<Identity>(lab(), 'ciliumidentity', String(id));
 }
 
-const is = (endpoint: Endpoint | undefined): boolean => endpoint !== undefined;
+const exists = (endpoint: Endpoint | undefined): boolean => endpoint !== undefined;
 const isGone = (endpoint: Endpoint | undefined): boolean => endpoint === undefined;
 
 it('gives every pod on Canal an endpoint with an identity, those that were there before it too', async () => {
@@ -114,7 +114,7 @@ it('gives every pod on Canal an endpoint with an identity, those that were there
     spec: { containers: [{ name: 'c', image: 'none', ports: [{ name: 'http', containerPort: 8080 }] }] },
   });
   await startBridge('first');
-  const endpoint = await waitForEndpoint(web, is);
+  const endpoint = await waitForEndpoint(web, exists);
   expect(endpoint?.metadata?.ownerReferences).toEqual([
     { apiVersion: 'v1', kind: 'Pod', name: 'web', uid: web.metadata?.uid },
   ]);
@@ -157,7 +157,7 @@ it('takes an identity that is there, gives pods with the same labels the same on
     ['store', 'store'],
   ] as const) {
     const pod = await runPod(name, `10.244.1.${10 + ids.length}`, { labels: { app } });
-    ids.push((await waitForEndpoint(pod, is))?.status.identity.id);
+    ids.push((await waitForEndpoint(pod, exists))?.status.identity.id);
   }
   expect(ids.slice(0, 2)).toEqual([4711, 4711]);
   expect(ids[2]).not.toBe(4711);
@@ -167,17 +167,17 @@ it('takes an identity that is there, gives pods with the same labels the same on
 
 it('follows labels of pods and of their namespace', async () => {
   const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
-  const has = (label: string) => (endpoint: Endpoint | undefined) =>
+  const hasLabel = (label: string) => (endpoint: Endpoint | undefined) =>
     endpoint?.status.identity.labels.includes(label) === true;
   await lab().kubectl('-n', 'shop', 'label', 'pod', 'store', 'app=moved', '--overwrite');
-  await waitForEndpoint(pod, has('k8s:app=moved'));
+  await waitForEndpoint(pod, hasLabel('k8s:app=moved'));
   await lab().kubectl('label', 'namespace', 'shop', 'team=red', '--overwrite');
-  await waitForEndpoint(pod, has('k8s:io.cilium.k8s.namespace.labels.team=red'));
+  await waitForEndpoint(pod, hasLabel('k8s:io.cilium.k8s.namespace.labels.team=red'));
 });
 
 it('makes again what somebody removes, and removes what is not needed any more', async () => {
   const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
-  const before = await waitForEndpoint(pod, is);
+  const before = await waitForEndpoint(pod, exists);
   await lab().kubectl('-n', 'shop', 'delete', 'ciliumendpoint', before?.metadata?.name ?? '');
   await waitForEndpoint(pod, (now) => now !== undefined && now.metadata?.uid !== before?.metadata?.uid);
   await lab().kubectl('delete', 'ciliumidentity', String(before?.status.identity.id));
@@ -217,7 +217,7 @@ it('leaves alone pods on Cilium and on the host’s network, and tells Calico th
       '10.245.1.9/32',
     { timeoutMs: timeLimits.clusterChange }
   );
-  for (const pod of [onCilium, onHost, fresh]) expect(await endpointOf(pod)).toBeUndefined();
+  for (const pod of [onCilium, onHost, fresh]) expect(await findEndpoint(pod)).toBeUndefined();
 });
 
 it('goes on when the one that acts is killed, before its lease ends', async () => {
@@ -233,7 +233,7 @@ it('goes on when the one that acts is killed, before its lease ends', async () =
   const pod = await runPod('late', '10.244.1.50', { labels: { app: 'late' } });
   const endpoint = async (): Promise<boolean> => {
     expect(await renewed()).toBe('first');
-    return is(await endpointOf(pod));
+    return exists(await findEndpoint(pod));
   };
   await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
 });
@@ -243,7 +243,7 @@ it('is removed with all that it made, and with nothing else', async () => {
   await setStatus('fresh', { phase: 'Running', podIP: '10.245.1.9', podIPs: [{ ip: '10.245.1.9' }] });
   await lab().kubectl('-n', 'shop', 'annotate', 'pod', 'late', 'cni.projectcalico.org/podIP=10.244.1.50/32');
   const target = { cluster: lab().layout.context, targetPodCidr: '10.245.0.0/16' };
-  for (let time = 0; time < 2; time++) await activitiesOf(lab()).removeIdentityBridge(target);
+  for (let time = 0; time < 2; time++) await createLabActivities(lab()).removeIdentityBridge(target);
   const { items } = await get<KubernetesListObject<Endpoint>>(lab(), 'ciliumendpoints', '-A');
   expect(items.map(({ metadata }) => metadata?.name)).toEqual(['fresh']);
   const annotation = async (name: string): Promise<string | undefined> =>

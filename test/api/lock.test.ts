@@ -1,4 +1,4 @@
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
 const lab = useSharedControlPlane();
@@ -18,7 +18,8 @@ const held = (): Promise<string> =>
     '-o',
     'jsonpath={.spec.holderIdentity}'
   );
-const locks = (open: boolean | undefined) => activitiesOf(lab(), lab().layout.kubeconfig, () => Promise.resolve(open));
+const locks = (open: boolean | undefined) =>
+  createLabActivities(lab(), lab().layout.kubeconfig, () => Promise.resolve(open));
 
 it('is taken once, by the same run twice, and given back by its holder alone', async () => {
   const { acquireLock, releaseLock } = locks(true);

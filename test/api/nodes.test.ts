@@ -1,7 +1,7 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { bucketOf, computeDigest } from '../../model/node-digest.ts';
 import { expandGroups, type NodeFacts } from '../../model/nodes.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
@@ -11,7 +11,7 @@ const target = (node: string) => ({ cluster: lab().layout.context, node });
 
 it('cordons a node and uncordons it again, each twice without harm', async () => {
   await apply(lab(), bareNode('own-cordon'));
-  const { cordonNode, uncordonNode } = activitiesOf(lab());
+  const { cordonNode, uncordonNode } = createLabActivities(lab());
   await cordonNode(target('own-cordon'));
   await cordonNode(target('own-cordon'));
   expect((await read('own-cordon')).spec?.unschedulable).toBe(true);
@@ -27,20 +27,20 @@ it('cordons a node and uncordons it again, each twice without harm', async () =>
 it('leaves a node cordoned that somebody else cordoned', async () => {
   await apply(lab(), bareNode('their-cordon'));
   await lab().kubectl('cordon', 'their-cordon');
-  const { cordonNode, uncordonNode } = activitiesOf(lab());
+  const { cordonNode, uncordonNode } = createLabActivities(lab());
   await cordonNode(target('their-cordon'));
   await uncordonNode(target('their-cordon'));
   expect((await read('their-cordon')).spec?.unschedulable).toBe(true);
 });
 
 it('says that a node is gone', async () => {
-  const { cordonNode, uncordonNode } = activitiesOf(lab());
+  const { cordonNode, uncordonNode } = createLabActivities(lab());
   await expect(cordonNode(target('no-such-node'))).rejects.toMatchObject({ type: 'NodeNotReady', nonRetryable: true });
   await expect(uncordonNode(target('no-such-node'))).resolves.toBeUndefined();
 });
 
 it('tells of all nodes, or only of those that are not as the caller knows them', async () => {
-  const { observeNodes } = activitiesOf(lab());
+  const { observeNodes } = createLabActivities(lab());
   const label = { 'io.cilium.migration/cilium-default': 'true' };
   await apply(
     lab(),

@@ -37,8 +37,8 @@ async function addToBundle(name: string): Promise<void> {
   await writeList(archives);
 }
 
-const writeList = (some: readonly PrebuiltArchive[]): Promise<void> =>
-  writeFile(path.join(bundle, listFile), formatPrebuiltList(some));
+const writeList = (list: readonly PrebuiltArchive[]): Promise<void> =>
+  writeFile(path.join(bundle, listFile), formatPrebuiltList(list));
 
 const digestOfList = async (): Promise<string> =>
   createHash('sha256')
@@ -46,7 +46,7 @@ const digestOfList = async (): Promise<string> =>
     .digest('hex');
 
 /** Creates the two tools in a process of its own. */
-async function makeTools(location: string, variables: Readonly<Record<string, string>> = {}): Promise<SampleOutcome> {
+async function createTools(location: string, variables: Readonly<Record<string, string>> = {}): Promise<SampleOutcome> {
   const env = {
     ...process.env,
     CNI_LAB_CACHE: path.join(scratch, 'cache'),
@@ -59,11 +59,11 @@ async function makeTools(location: string, variables: Readonly<Record<string, st
 }
 
 /** Returns the reported lines except the start and the end of each tool. */
-const problemsOf = ({ lines }: SampleOutcome): string[] =>
+const findProblems = ({ lines }: SampleOutcome): string[] =>
   lines.filter((line) => !/^\s+\d+:\d\d {2}|^(building|unpacking) \d/.test(line));
 
 /** Returns the reported lines about a tool that was started and given up, except its start and its end. */
-const reasonsOf = ({ lines }: SampleOutcome, name: string): string[] =>
+const findReasons = ({ lines }: SampleOutcome, name: string): string[] =>
   lines.filter((line) => line.includes(name) && !/: (started|built in|unpacked in|NOT unpacked)/.test(line));
 
 const leftovers = async (): Promise<string[]> =>
@@ -99,17 +99,17 @@ const built = { first: 'built', second: 'built' };
 
 describe('a whole bundle', () => {
   it('is taken from a folder', async () => {
-    const outcome = await makeTools(bundle);
+    const outcome = await createTools(bundle);
 
     expect(outcome.made).toEqual(unpacked);
-    expect(problemsOf(outcome)).toEqual([]);
+    expect(findProblems(outcome)).toEqual([]);
     expect(await leftovers()).toEqual([]);
   });
 
   it('is taken from a server', async () => {
     const { url, asked, server } = await serve();
 
-    const outcome = await makeTools(url).finally(() => close(server));
+    const outcome = await createTools(url).finally(() => close(server));
 
     expect(outcome.made).toEqual(unpacked);
     expect(asked[0]).toBe(`/tools/${listFile}`);
@@ -118,7 +118,7 @@ describe('a whole bundle', () => {
   it('is fetched once by two processes that begin together', async () => {
     const { url, asked, server } = await serve();
 
-    const outcomes = await Promise.all([makeTools(url), makeTools(url)]).finally(() => close(server));
+    const outcomes = await Promise.all([createTools(url), createTools(url)]).finally(() => close(server));
 
     expect(outcomes.map(({ made }) => made)).toEqual([unpacked, unpacked]);
     expect(asked.filter((file) => file.endsWith('.tar.zst'))).toHaveLength(2);
@@ -146,29 +146,29 @@ describe('an archive that cannot be used', () => {
   ])('%s: one line says so, and the tool is built', async (_, spoil, reason) => {
     await spoil();
 
-    const outcome = await makeTools(bundle);
+    const outcome = await createTools(bundle);
 
     expect(outcome.made).toEqual(onlySecondUnpacked);
-    expect(reasonsOf(outcome, 'first')).toEqual([expect.stringMatching(reason)]);
+    expect(findReasons(outcome, 'first')).toEqual([expect.stringMatching(reason)]);
     expect(await leftovers()).toEqual([]);
   });
 
   it('is not on the server: one line says so, and the tool is built', async () => {
     const { url, server } = await serve((file) => (file.includes('first') ? 404 : undefined));
 
-    const outcome = await makeTools(url).finally(() => close(server));
+    const outcome = await createTools(url).finally(() => close(server));
 
     expect(outcome.made).toEqual(onlySecondUnpacked);
-    expect(reasonsOf(outcome, 'first')).toEqual([expect.stringContaining('404')]);
+    expect(findReasons(outcome, 'first')).toEqual([expect.stringContaining('404')]);
   });
 
   it('has another key: one line names the tool, and it is built', async () => {
     await writeList(archives.map((one) => (one.name === 'first' ? { ...one, key: 'fedcba987654' } : one)));
 
-    const outcome = await makeTools(bundle);
+    const outcome = await createTools(bundle);
 
     expect(outcome.made).toEqual(onlySecondUnpacked);
-    expect(problemsOf(outcome)).toEqual([expect.stringMatching(/not in the bundle.*: first$/)]);
+    expect(findProblems(outcome)).toEqual([expect.stringMatching(/not in the bundle.*: first$/)]);
   });
 
   it('has a way out of its folder: one line says so, and nothing is written there', async () => {
@@ -183,10 +183,10 @@ describe('an archive that cannot be used', () => {
     const sha256 = createHash('sha256').update(bytes).digest('hex');
     await writeList(archives.map((one) => (one.name === 'first' ? { ...one, size: bytes.length, sha256 } : one)));
 
-    const outcome = await makeTools(bundle);
+    const outcome = await createTools(bundle);
 
     expect(outcome.made).toEqual(onlySecondUnpacked);
-    expect(reasonsOf(outcome, 'first')).toEqual([expect.stringContaining('outside the folder')]);
+    expect(findReasons(outcome, 'first')).toEqual([expect.stringContaining('outside the folder')]);
     expect(await leftovers()).toEqual([]);
     expect(await readdir(path.join(scratch, 'cache'))).toEqual(['tools']);
   });
@@ -195,20 +195,20 @@ describe('an archive that cannot be used', () => {
 describe('a bundle that cannot be used', () => {
   const expectBuilt = (outcome: SampleOutcome, reason: RegExp): void => {
     expect(outcome.made).toEqual(built);
-    expect(problemsOf(outcome)).toEqual([expect.stringMatching(reason)]);
+    expect(findProblems(outcome)).toEqual([expect.stringMatching(reason)]);
   };
 
   it('has no server: one line says so, and all is built', async () => {
     const { url, server } = await serve();
     await close(server);
 
-    expectBuilt(await makeTools(url), /ECONNREFUSED; all are built$/);
+    expectBuilt(await createTools(url), /ECONNREFUSED; all are built$/);
   });
 
   it('has a server that fails', async () => {
     const { url, server } = await serve(() => 500);
 
-    expectBuilt(await makeTools(url).finally(() => close(server)), /answers 500/);
+    expectBuilt(await createTools(url).finally(() => close(server)), /answers 500/);
   });
 
   it('has a server that never answers', async () => {
@@ -239,25 +239,25 @@ describe('a bundle that cannot be used', () => {
   });
 
   it('is nowhere', async () => {
-    expectBuilt(await makeTools(path.join(scratch, 'nowhere')), /ENOENT/);
+    expectBuilt(await createTools(path.join(scratch, 'nowhere')), /ENOENT/);
   });
 
   it('has another list than the user vouches for', async () => {
-    expectBuilt(await makeTools(bundle, { CNI_LAB_PREBUILT_SHA256: 'f'.repeat(64) }), /not CNI_LAB_PREBUILT_SHA256/);
+    expectBuilt(await createTools(bundle, { CNI_LAB_PREBUILT_SHA256: 'f'.repeat(64) }), /not CNI_LAB_PREBUILT_SHA256/);
   });
 
   it('has a malformed list', async () => {
     const [archive] = archives;
     await writeFile(path.join(bundle, listFile), JSON.stringify({ archives: [{ ...archive, file: '../x.tar.zst' }] }));
 
-    expectBuilt(await makeTools(bundle), /malformed at archives\.0\.file/);
+    expectBuilt(await createTools(bundle), /malformed at archives\.0\.file/);
   });
 
   it('is vouched for by nobody', async () => {
-    expectBuilt(await makeTools(bundle, { CNI_LAB_PREBUILT_SHA256: '' }), /vouched for.*: first, second$/);
+    expectBuilt(await createTools(bundle, { CNI_LAB_PREBUILT_SHA256: '' }), /vouched for.*: first, second$/);
   });
 
   it('is to come over http from another machine', async () => {
-    expectBuilt(await makeTools('http://tools.example/'), /no https address/);
+    expectBuilt(await createTools('http://tools.example/'), /no https address/);
   });
 });

@@ -4,7 +4,7 @@ import { parseInput, type MigrationRequest } from '../../model/input.ts';
 import { checkNames, type CheckName, type CheckOutcome } from '../../model/preflight.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, bareNode, barePod, get } from '../support/objects.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -18,7 +18,7 @@ async function check(name: CheckName, more: Partial<MigrationRequest> = {}): Pro
   const request = labMigrationRequest(lab(), 'every-node', { nodePods: false, ...more });
   const parsed = parseInput(request);
   if ('problems' in parsed) throw new Error(parsed.problems.join('\n'));
-  const [outcome] = await activitiesOf(lab()).runPreflight({ input: parsed.input, only: [name] });
+  const [outcome] = await createLabActivities(lab()).runPreflight({ input: parsed.input, only: [name] });
   if (outcome === undefined) throw new Error(`${name} has no outcome`);
   return outcome;
 }
@@ -525,9 +525,9 @@ async function waitForVerdict(
 describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, input, words }) => {
   it('blocks, says what it saw, and passes again without', async () => {
     const withoutNodes: CheckName[] = ['other-cni'];
-    const good = withoutNodes.includes(name) ? 'warn' : 'pass';
+    const expectedVerdict = withoutNodes.includes(name) ? 'warn' : 'pass';
     if (name === 'rollouts') await waitForCanalPods();
-    expect(await waitForVerdict(name, good)).toMatchObject({ verdict: good });
+    expect(await waitForVerdict(name, expectedVerdict)).toMatchObject({ verdict: expectedVerdict });
     if (objects.length > 0) await apply(lab(), ...objects);
     await make?.();
     try {
@@ -540,7 +540,7 @@ describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, 
       if (objects.length > 0) await remove(objects);
     }
     for (const node of nodes) await setNode(node);
-    expect(await waitForVerdict(name, good)).toMatchObject({ verdict: good });
+    expect(await waitForVerdict(name, expectedVerdict)).toMatchObject({ verdict: expectedVerdict });
   });
 });
 
@@ -574,7 +574,7 @@ it('permissions: blocks for a user who lacks rights, and passes for an administr
   const input = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
   if ('problems' in input) throw new Error(input.problems.join());
   const only: CheckName[] = ['permissions', 'rollouts'];
-  const [rights, other] = await activitiesOf(lab(), kubeconfig).runPreflight({ input: input.input, only });
+  const [rights, other] = await createLabActivities(lab(), kubeconfig).runPreflight({ input: input.input, only });
   expect(rights).toMatchObject({ verdict: 'block' });
   expect(rights?.evidence[0]).toContain('patch nodes');
   // A check that lacks a permission of the worker blocks too, and says why.
@@ -586,7 +586,7 @@ it('warns where nothing can be looked at, and never blocks a sound cluster', asy
   const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
   if ('problems' in parsed) throw new Error(parsed.problems.join());
   await waitForCanalPods();
-  const outcomes = await activitiesOf(lab()).runPreflight({ input: parsed.input });
+  const outcomes = await createLabActivities(lab()).runPreflight({ input: parsed.input });
   expect(outcomes.map((outcome) => outcome.check)).toEqual(checkNames);
   expect(outcomes.filter(({ verdict }) => verdict === 'block')).toEqual([]);
   const warned = outcomes.filter(({ verdict }) => verdict === 'warn').map((outcome) => outcome.check);

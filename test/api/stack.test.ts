@@ -62,12 +62,12 @@ it('starts nothing without its secrets', async () => {
 });
 
 it('has an order, and is reached from this machine alone', () => {
-  const waits = (service: string) =>
+  const dependencies = (service: string) =>
     Object.entries(stack.services[service]?.depends_on ?? {}).map(([on, { condition }]) => `${on} ${condition}`);
-  expect(waits('temporal-schema')).toEqual(['postgresql service_healthy']);
-  expect(waits('temporal')).toEqual(['temporal-schema service_completed_successfully']);
-  expect(waits('temporal-namespace')).toEqual(['temporal service_healthy']);
-  expect(waits('worker')).toEqual(['temporal-namespace service_completed_successfully']);
+  expect(dependencies('temporal-schema')).toEqual(['postgresql service_healthy']);
+  expect(dependencies('temporal')).toEqual(['temporal-schema service_completed_successfully']);
+  expect(dependencies('temporal-namespace')).toEqual(['temporal service_healthy']);
+  expect(dependencies('worker')).toEqual(['temporal-namespace service_completed_successfully']);
   const ports = Object.values(stack.services).flatMap(({ ports = [] }) => ports);
   expect(ports.length).toBeGreaterThan(0);
   expect(ports.filter(({ host_ip }) => host_ip !== '127.0.0.1')).toEqual([]);
@@ -107,7 +107,7 @@ it('runs the worker, healthy as the file would have it', async () => {
   await writeFile(path.join(files, 'worker.yaml'), JSON.stringify({ clusters: { prod: { kubeconfig, context } } }));
   const env = {
     ...process.env,
-    ...stack.environmentOf('worker'),
+    ...stack.buildEnvironment('worker'),
     CNI_MIGRATION_CONFIG: path.join(files, 'worker.yaml'),
     CNI_MIGRATION_HEALTH_ADDRESS: `127.0.0.1:${healthPort}`,
     CNI_MIGRATION_METRICS_ADDRESS: `127.0.0.1:${await freePort()}`,
@@ -153,14 +153,14 @@ it('has an image whose steps can be taken, and whose worker finds all it needs',
 it('answers a migration, and still knows it when the server was killed', async () => {
   const cli = new TemporalCli({ cli: (...args) => stack.temporal(...args) }, 'prod');
   await cli.start('{"cluster": "prod"}');
-  expect(await cli.end()).toMatchObject({ failure: { type: 'SourceNotFound' } });
+  expect(await cli.waitForEnd()).toMatchObject({ failure: { type: 'SourceNotFound' } });
   const killed = await identifyProcess(server.pid ?? 0);
   server.kill('SIGKILL');
   await waitFor('its end', async () => killed === undefined || !(await isRunning(killed)), {
     timeoutMs: timeLimits.serviceStop,
   });
   server = await stack.startServer();
-  expect(await cli.end()).toMatchObject({ failure: { type: 'SourceNotFound' } });
-  const found = await stack.temporal('workflow', 'list', '--query', 'CniCluster = "prod" AND CniPhase = "preflight"');
-  expect(found).toContain('cni-migration/prod');
+  expect(await cli.waitForEnd()).toMatchObject({ failure: { type: 'SourceNotFound' } });
+  const listed = await stack.temporal('workflow', 'list', '--query', 'CniCluster = "prod" AND CniPhase = "preflight"');
+  expect(listed).toContain('cni-migration/prod');
 });

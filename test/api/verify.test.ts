@@ -2,7 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { helperNamespace as namespace } from '../../activities/kubernetes/names.ts';
 import { prober } from '../../activities/helpers/prober-ports.ts';
 import { waitFor } from '../../lab/process.ts';
-import { activitiesOf } from '../support/activity.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -11,7 +11,7 @@ import { timeLimits } from '../support/time-limits.ts';
 const lab = useSharedControlPlane();
 const name = 'verify-one';
 
-async function tell(pod: string, status: object): Promise<void> {
+async function setPodStatus(pod: string, status: object): Promise<void> {
   const patch = ['patch', 'pod', pod, '-n', namespace, '--subresource=status', '--type=merge', '-p'];
   await lab().kubectl(...patch, JSON.stringify({ status }));
 }
@@ -20,7 +20,7 @@ const at = (ip: string): object => ({ podIP: ip, podIPs: [{ ip }] });
 
 async function startProber(pod: string, ip: string): Promise<void> {
   await apply(lab(), barePod(namespace, pod, 'one', { labels: { app: prober } }));
-  await tell(pod, { phase: 'Running', ...at(ip) });
+  await setPodStatus(pod, { phase: 'Running', ...at(ip) });
 }
 
 /**
@@ -29,11 +29,11 @@ async function startProber(pod: string, ip: string): Promise<void> {
  */
 async function waitForCheckPod(not?: string): Promise<{ uid: string | undefined; checks: string }> {
   let pod: V1Pod | undefined;
-  const there = async (): Promise<boolean> => {
+  const podExists = async (): Promise<boolean> => {
     pod = await get<V1Pod>(lab(), 'pod', '-n', namespace, name).catch(() => undefined);
     return pod !== undefined && pod.metadata?.uid !== not;
   };
-  await waitFor('a pod that checks', there, { timeoutMs: timeLimits.clusterChange });
+  await waitFor('a pod that checks', podExists, { timeoutMs: timeLimits.clusterChange });
   const checks = pod?.spec?.containers[0]?.env?.find((one) => one.name === 'CHECKS')?.value ?? '';
   return { uid: pod?.metadata?.uid, checks };
 }
@@ -44,10 +44,10 @@ it('does not wait for the answers of a prober that is gone, and asks the one in 
   await startProber('first', '10.244.0.1');
 
   const target = { cluster: lab().layout.context, node: 'one', targetPodCidr: '10.245.0.0/16' };
-  const verified = activitiesOf(lab()).verifyNode({ ...target, proberImage: 'prober:1', expected: 'target' });
+  const verified = createLabActivities(lab()).verifyNode({ ...target, proberImage: 'prober:1', expected: 'target' });
   const before = await waitForCheckPod();
   expect(before.checks).toContain('10.244.0.1:');
-  await tell(name, { phase: 'Running', ...at('10.245.0.9') });
+  await setPodStatus(name, { phase: 'Running', ...at('10.245.0.9') });
 
   await startProber('second', '10.244.0.2');
   await lab().kubectl('delete', 'pod', 'first', '-n', namespace, '--force', '--grace-period=0');
@@ -58,6 +58,6 @@ it('does not wait for the answers of a prober that is gone, and asks the one in 
   const outcome = [{ name: 'API server', ok: true, ms: 1 }];
   const terminated = { exitCode: 0, message: JSON.stringify(outcome) };
   const container = { name: 'check', image: '', imageID: '', ready: false, restartCount: 0, state: { terminated } };
-  await tell(name, { phase: 'Succeeded', ...at('10.245.0.9'), containerStatuses: [container] });
+  await setPodStatus(name, { phase: 'Succeeded', ...at('10.245.0.9'), containerStatuses: [container] });
   expect(await verified).toEqual(outcome);
 });

@@ -4,7 +4,7 @@ import type { Page } from 'puppeteer-core';
 import { Migration } from '../../client/migration.ts';
 import { freePort } from '../../lab/cluster/temporal.ts';
 import { waitFor } from '../../lab/process.ts';
-import { TestBrowser, textOf, waitForText } from '../support/browser.ts';
+import { TestBrowser, readPageText, waitForText } from '../support/browser.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -71,7 +71,7 @@ it('shows where a migration is, what it waits for, and the command that ends the
     await waitForText(page, 'Waiting for approval of node node2');
     await waitForText(page, `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve`);
     // As a table, not as the characters of its Markdown source.
-    expect(await textOf(page)).not.toContain('|---|');
+    expect(await readPageText(page)).not.toContain('|---|');
     await screenshot('details');
 
     await open(workflows('CniWaitingFor STARTS_WITH "approval"'));
@@ -79,10 +79,10 @@ it('shows where a migration is, what it waits for, and the command that ends the
     await waitForText(page, 'cni-migration/prod');
     await open(workflows('CniPhase = "migrate" AND ExecutionStatus = "Running"'));
     await waitForText(page, 'cni-migration/prod');
-    expect(await textOf(page)).not.toContain('cni-migration/staging');
+    expect(await readPageText(page)).not.toContain('cni-migration/staging');
     await open(workflows('CniCluster = "prod"'));
     await waitForText(page, 'cni-migration/prod/node/node1');
-    expect(await textOf(page)).not.toContain('cni-migration/staging');
+    expect(await readPageText(page)).not.toContain('cni-migration/staging');
 
     // Saved as a view, it is one click away.
     await open(workflows('CniWaitingFor STARTS_WITH "approval"'));

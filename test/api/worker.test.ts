@@ -35,28 +35,29 @@ describe('when it boots', () => {
   const helm = (): NodeJS.ProcessEnv => ({ HELM: lab().catalogue.bin('helm') });
 
   it('finds everything there', async () => {
-    const said = await checkOnly(helm());
-    expect(said).toContain('nothing is missing');
-    expect(said).not.toContain('code');
+    const output = await checkOnly(helm());
+    expect(output).toContain('nothing is missing');
+    expect(output).not.toContain('code');
   });
 
   it('names the namespace, and then the search attributes, that are missing, with the command that makes them', async () => {
-    const inNew = { ...helm(), TEMPORAL_NAMESPACE: 'ops' };
-    const first = await checkOnly(inNew);
+    const newNamespaceEnv = { ...helm(), TEMPORAL_NAMESPACE: 'ops' };
+    const first = await checkOnly(newNamespaceEnv);
     expect(first).toMatch(/no namespace "ops".*\n?code 1/s);
-    const commandIn = (said: string): string[] => /temporal (operator .*)/.exec(said)?.[1]?.split(' ') ?? [];
+    const commandIn = (output: string): string[] => /temporal (operator .*)/.exec(output)?.[1]?.split(' ') ?? [];
     await temporal.cli(...commandIn(first));
     // A server caches the existing namespaces.
     let second = '';
-    const lacks = async (): Promise<boolean> => {
-      second = await checkOnly(inNew);
+    const lacksAttributes = async (): Promise<boolean> => {
+      second = await checkOnly(newNamespaceEnv);
       return second.includes('lacks search attributes');
     };
-    await waitFor('the namespace', lacks, { timeoutMs: timeLimits.clusterChange });
+    await waitFor('the namespace', lacksAttributes, { timeoutMs: timeLimits.clusterChange });
     expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
     await temporal.cli(...commandIn(second));
-    const finds = async (): Promise<boolean> => (await checkOnly(inNew)).includes('nothing is missing');
-    await waitFor('the search attributes', finds, { timeoutMs: timeLimits.clusterChange });
+    const hasAttributes = async (): Promise<boolean> =>
+      (await checkOnly(newNamespaceEnv)).includes('nothing is missing');
+    await waitFor('the search attributes', hasAttributes, { timeoutMs: timeLimits.clusterChange });
   });
 
   it('says that Helm, Temporal or a cluster is not to be had', async () => {
@@ -96,7 +97,7 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
     mount --bind "$0" $d && "$1" "$2" --check 2>&1 && "$3" list --kubeconfig "$TMPDIR"/cni-migration-*/kubeconfig --namespace kube-system`;
   const main = path.join(projectDir, 'worker', 'main.ts');
   const helm = lab().catalogue.bin('helm');
-  const said = await run(
+  const output = await run(
     'unshare',
     ['--mount', '--propagation', 'private', 'sh', '-c', script, account, process.execPath, main, helm],
     {
@@ -111,15 +112,15 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
       },
     }
   );
-  expect(said).toContain('nothing is missing');
-  expect(said).not.toContain('cluster "this"');
-  expect(said).toContain('NAMESPACE');
+  expect(output).toContain('nothing is missing');
+  expect(output).not.toContain('cluster "this"');
+  expect(output).toContain('NAMESPACE');
 });
 
 it('can be deployed as deploy/ has it, as far as the API server can say', async () => {
   const file = path.join(projectDir, 'deploy', 'worker.yaml');
-  const said = await lab().kubectl('apply', '--server-side', '--dry-run=server', '-f', file);
-  expect(said).toContain('deployment.apps/cni-migration-worker');
+  const output = await lab().kubectl('apply', '--server-side', '--dry-run=server', '-f', file);
+  expect(output).toContain('deployment.apps/cni-migration-worker');
 });
 
 it('is ready while it works and Temporal answers, and ends in order', async () => {
@@ -137,7 +138,7 @@ it('has metrics of the SDK', async () => {
   const cli = new TemporalCli(temporal, 'prod');
   const input = { cluster: 'prod', nodePods: false, waivers: [] };
   await cli.start(JSON.stringify(input));
-  await cli.end();
+  await cli.waitForEnd();
   const { metrics } = worker;
   const text = async (): Promise<string> => (await fetch(metrics)).text();
   const counted = async (): Promise<boolean> =>
@@ -167,7 +168,7 @@ describe('traces', () => {
     await worker.ready();
     const cli = new TemporalCli(temporal, 'traced');
     await cli.start('{"cluster": "prod"}');
-    await cli.end();
+    await cli.waitForEnd();
     await worker.stop();
     const sent = Buffer.concat(bodies).toString();
     for (const span of ['RunWorkflow:clusterMigration', 'RunActivity:inspectCluster', 'cni-live-migration']) {

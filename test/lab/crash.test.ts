@@ -12,7 +12,7 @@ import { ledgerStages } from '../../model/ledger.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
-import { expectEventually, settled } from '../support/settled.ts';
+import { expectEventually, waitForStableState } from '../support/settled.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { readText } from '../support/reads.ts';
@@ -57,7 +57,7 @@ async function supervise(number: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  before = await settled(stateOf);
+  before = await waitForStableState(stateOf);
   deaths = path.join(lab().layout.dir, 'deaths');
   bundles = path.join(lab().layout.dir, 'impatient');
   await writeBundles(bundles, [plain], { workflowInterceptorModules: [impatient] });
@@ -159,7 +159,7 @@ it(
   'rehearses without leaving anything changed, though the workers die again and again',
   async () => {
     await start(request({ dryRun: true }));
-    expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
+    expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
     await expectEventually('the state before the rehearsal', stateOf, before);
   },
   timeLimits.wholeMigration
@@ -184,7 +184,7 @@ it(
     await waitForDeath('before unflipNode');
     await killTemporal();
     await killApiserver();
-    expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
+    expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
     await expectEventually('the state before the migration', stateOf, before);
   },
   2 * timeLimits.wholeMigration
@@ -199,7 +199,7 @@ it(
     await waitForDeath('before removeCanal');
     await killTemporal();
     await killApiserver();
-    const { status, result } = await cli.end();
+    const { status, result } = await cli.waitForEnd();
     expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
     // What was measured outlives every worker.
     const { ledger = {} } = result as MigrationReport;

@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { projectDir } from '../../lab/paths.ts';
-import { hostState } from '../support/host-state.ts';
+import { readHostState } from '../support/host-state.ts';
 
 it.each([
   ['the cluster is made', /control plane up/],
   ['a node waits for approval', /^ {2}\S*temporal .* signal .*--name approve/],
 ])('is ended by Ctrl-C while %s, and leaves nothing', async (_, line) => {
-  const before = await hostState([]);
+  const before = await readHostState([]);
   const args = [path.join(projectDir, 'lab', 'demo', 'main.ts'), '--nodes', '1', '--approval', 'every-node', '--keep'];
   // In a process group of its own, as a shell makes it, so that the signal reaches what the demo started.
   const demo = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], detached: true });
@@ -24,5 +24,5 @@ it.each([
   expect(seen).toBe(true);
   expect(await ended).toBe(130);
   expect(name).not.toBe('');
-  expect(await hostState([name])).toEqual(before);
+  expect(await readHostState([name])).toEqual(before);
 });

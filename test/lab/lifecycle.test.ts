@@ -6,7 +6,7 @@ import { labDown, labUp } from '../../lab/cluster/lab.ts';
 import { rebootMachine, runInside } from '../../lab/machine/machine.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { waitFor } from '../../lab/process.ts';
-import { hostState } from '../support/host-state.ts';
+import { readHostState } from '../support/host-state.ts';
 import { uniqueLabName } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -19,7 +19,7 @@ afterAll(async () => {
 });
 
 it('comes up after a crash half way, beside another lab; reboots; and leaves nothing', async () => {
-  const before = await hostState(names);
+  const before = await readHostState(names);
 
   // "lab up" is killed when it has just begun with the nodes.
   const up = spawn(
@@ -32,7 +32,7 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
   for await (const line of createInterface({ input: up.stderr })) {
     if (line.startsWith('control plane up')) up.kill('SIGKILL');
   }
-  expect(await hostState(names)).not.toEqual(before);
+  expect(await readHostState(names)).not.toEqual(before);
 
   // A second lab at the same time, and the first one again.
   const [lab, beside] = await Promise.all([
@@ -65,7 +65,7 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
   await labDown(first);
   await labDown(second);
   await labDown(second);
-  expect(await hostState(names)).toEqual(before);
+  expect(await readHostState(names)).toEqual(before);
 });
 
 it.each([

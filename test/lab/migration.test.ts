@@ -16,26 +16,26 @@ import {
 } from '../../model/ledger.ts';
 import { checkNames } from '../../model/preflight.ts';
 import type { MigrationReport } from '../../model/status.ts';
-import { compilationsOf } from '../support/compilations.ts';
-import { edgeOf, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
+import { readCompilations } from '../support/compilations.ts';
+import { readEdgeServer, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
 import { answeredForbiddenFlows } from '../support/forbidden-flows.ts';
 import { Holds } from '../support/holds.ts';
-import { hostState } from '../support/host-state.ts';
+import { readHostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
-import { helperPods, namespacesOf, canalOrProjectObjects } from '../support/leftovers.ts';
+import { listHelperPods, listNamespaces, canalOrProjectObjects } from '../support/leftovers.ts';
 import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
 import { read, readText } from '../support/reads.ts';
 import { captureOverlays, hasPacket, type OverlayPacket } from '../support/overlay-capture.ts';
-import { canalNode, flippedFiles, networkOf, onCilium, podsOf } from '../support/pod-networks.ts';
+import { canalNode, flippedFiles, readNodeNetwork, onCilium, listPods } from '../support/pod-networks.ts';
 import { PathStreaks, waitForClientStreaks, wrongLines } from '../support/streaks.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { workerAccount } from '../support/worker-account.ts';
-import { underWayAt } from '../support/workflow-history.ts';
+import { activitiesRunningAt } from '../support/workflow-history.ts';
 
 let before: Record<string, string[]>;
 beforeAll(async () => {
-  before = await hostState([]);
+  before = await readHostState([]);
 });
 const lab = useLab({ nodes: 3 });
 const tracesBefore = new Map<string, string[]>();
@@ -50,7 +50,7 @@ let holds: Holds;
 let cli: TemporalCli;
 let namespaces: string[];
 
-const pods = (...selector: string[]): Promise<V1Pod[]> => podsOf(lab(), ...selector);
+const pods = (...selector: string[]): Promise<V1Pod[]> => listPods(lab(), ...selector);
 
 beforeAll(async () => {
   for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
@@ -58,7 +58,7 @@ beforeAll(async () => {
   temporal = await startTemporal(lab());
   // With the rights that deploy/ gives it, from the first check to the clean-up.
   account = { KUBECONFIG: await workerAccount(lab()) };
-  namespaces = await namespacesOf(lab());
+  namespaces = await listNamespaces(lab());
   holds = new Holds(path.join(lab().layout.dir, 'holds'));
   const script = path.join(import.meta.dirname, '..', 'support', 'holding-worker.ts');
   worker = await startWorker(lab(), temporal.address, {
@@ -70,7 +70,7 @@ beforeAll(async () => {
 });
 
 it('waits for a human before the first node, with Cilium beside Canal and no pod moved', async () => {
-  expect(await edgeOf(lab(), 'node1')).toEqual(servingEdge);
+  expect(await readEdgeServer(lab(), 'node1')).toEqual(servingEdge);
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node')));
   await cli.approvePlan();
   await cli.waitForNode('node1', 'awaiting-approval');
@@ -84,7 +84,7 @@ it('migrates the node that is approved, and no other', async () => {
   await cli.approve('node1');
   await cli.waitForNode('node1', 'migrated');
   await cli.waitForNode('node2', 'awaiting-approval');
-  expect((await networkOf(lab(), 'node1')).files).toEqual(flippedFiles);
+  expect((await readNodeNetwork(lab(), 'node1')).files).toEqual(flippedFiles);
   const misplaced = (await pods('-A', '--field-selector', 'spec.nodeName!=,status.phase=Running')).filter(
     (pod) => pod.spec?.hostNetwork !== true && onCilium(pod) !== (pod.spec?.nodeName === 'node1')
   );
@@ -162,23 +162,23 @@ it('reaches node ports through a migrated node, whose pods are on either network
 });
 
 it('keeps host ports and bandwidth limits on a migrated node', async () => {
-  expect(await edgeOf(lab(), 'node1')).toEqual(servingEdge);
-  expect(await edgeOf(lab(), 'node2')).toEqual(servingEdge);
+  expect(await readEdgeServer(lab(), 'node1')).toEqual(servingEdge);
+  expect(await readEdgeServer(lab(), 'node2')).toEqual(servingEdge);
 });
 
 it('takes a node back to Canal in the middle of its flip', async () => {
   await holds.arm('flipNode', 'node2');
   await cli.approve('node2');
   await holds.waitUntilHeld('flipNode', 'node2');
-  expect(await cli.ask('rollback', { node: 'node2', reason: 'a rehearsal' })).toContain('node2 goes back to Canal');
+  expect(await cli.update('rollback', { node: 'node2', reason: 'a rehearsal' })).toContain('node2 goes back to Canal');
   await cli.waitForNode('node2', 'rolled-back');
   const history = await cli.nodeHistory('node2');
-  expect(underWayAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
+  expect(activitiesRunningAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
     expect.objectContaining({ name: 'flipNode', outcome: 'canceled' })
   );
-  expect(await networkOf(lab(), 'node2')).toEqual(canalNode);
+  expect(await readNodeNetwork(lab(), 'node2')).toEqual(canalNode);
   await waitForEdgeServers(lab());
-  expect(await edgeOf(lab(), 'node2')).toEqual(servingEdge);
+  expect(await readEdgeServer(lab(), 'node2')).toEqual(servingEdge);
 });
 
 it(
@@ -202,7 +202,7 @@ it(
     answered = await answeredForbiddenFlows(lab(), cli);
     await cli.send('approve', { cleanup: true });
 
-    const { status, result } = await cli.end();
+    const { status, result } = await cli.waitForEnd();
     expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { changed: true, phase: 'done' } });
     report = result as MigrationReport;
   },
@@ -256,7 +256,7 @@ it('leaves every pod on Cilium, Canal gone, and nodes as they were', async () =>
       cilium: 2,
     });
     expect(canalOrProjectLines(tracesBefore.get(node) ?? []).length).toBeGreaterThan(20);
-    expect(await edgeOf(lab(), node)).toEqual(servingEdge);
+    expect(await readEdgeServer(lab(), node)).toEqual(servingEdge);
   }
 });
 
@@ -265,10 +265,10 @@ it('leaves no object of Canal and none of its own helpers', async () => {
   expect(daemonSets.sort()).toEqual(['cilium', 'client', 'edge']);
   const deployments = (await read<V1DeploymentList>(lab(), 'deployments', '-A')).items.map((one) => one.metadata?.name);
   expect(deployments.sort()).toEqual(['api', 'cilium-operator', 'coredns', 'intruder', 'web']);
-  expect(await helperPods(lab())).toEqual([]);
+  expect(await listHelperPods(lab())).toEqual([]);
   // The export stays: it is the operator's.
   expect(await canalOrProjectObjects(lab())).toEqual(['configmap/calico-export-0']);
-  expect(await namespacesOf(lab())).toEqual(namespaces);
+  expect(await listNamespaces(lab())).toEqual(namespaces);
   expect(await readText(lab(), 'get', 'ciliumnodeconfigs', '-A', '--ignore-not-found')).toBe('');
   expect(await readText(lab(), 'get', 'networkpolicies', '-n', 'shop', '-o', 'name')).toContain('servers-from-client');
 });
@@ -283,17 +283,17 @@ it('goes on serving, and enforces the policies it found', async () => {
 });
 
 it('has compiled for one node what is the same for all', async () => {
-  const { found, compiled } = await compilationsOf(lab());
+  const { found, compiled } = await readCompilations(lab());
   expect(found).toBeGreaterThan(compiled);
 });
 
 it('finds nothing to do when it is started again', async () => {
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'none')));
-  expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { changed: false } });
+  expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { changed: false } });
 });
 
 it('leaves this machine as it was, Cilium’s traces included', async () => {
   const { name } = lab().layout.record;
   await labDown(name);
-  expect(await hostState([name])).toEqual(before);
+  expect(await readHostState([name])).toEqual(before);
 });

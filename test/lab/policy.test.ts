@@ -165,7 +165,7 @@ it(
     const seen = ({ letIn }: MatrixState): boolean => letIn > 100;
     await matrix.waitFor('a hundred flows to be let in wrongly', seen, timeLimits.wholeNode);
     await cli.send('rollback', { all: true });
-    expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
+    expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
     const { All: all, Right: right } = await matrix.stage('back on Canal');
     expect(all - right).toBeGreaterThan(100);
     await matrix.waitUntilCorrect();
@@ -221,7 +221,7 @@ it(
     await cli.waitForCleanUp();
     await next('clean-up');
     await cli.send('approve', { cleanup: true });
-    const { status, result } = await cli.end();
+    const { status, result } = await cli.waitForEnd();
     expect(status).toBe('COMPLETED');
     expect((result as MigrationReport).policies).toMatchObject({ more: 0 });
     await next('Cilium alone');

@@ -5,7 +5,7 @@ import { projectDir } from '../../lab/paths.ts';
 import { run, succeeds } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { packBundle } from '../../lab/tools/pack.ts';
-import { hostState } from '../support/host-state.ts';
+import { readHostState } from '../support/host-state.ts';
 import { uniqueLabName } from '../support/lab.ts';
 
 const name = uniqueLabName('prebuilt');
@@ -36,7 +36,7 @@ async function pathWithoutGo(): Promise<string> {
 }
 
 it('brings a lab up from a bundle alone, without Go, and leaves nothing', async () => {
-  const before = await hostState([name]);
+  const before = await readHostState([name]);
   const { artefacts } = await loadCatalogue();
   const bundle = path.join(scratch, 'bundle');
   const { archives, listSha256 } = await packBundle(artefacts, bundle, () => undefined);
@@ -70,5 +70,5 @@ it('brings a lab up from a bundle alone, without Go, and leaves nothing', async 
   } finally {
     await lab('down');
   }
-  expect(await hostState([name])).toEqual(before);
+  expect(await readHostState([name])).toEqual(before);
 });

@@ -1,14 +1,14 @@
 import path from 'node:path';
 import { startTemporal, startWorker } from '../../lab/cluster/temporal.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
-import { edgeOf, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
+import { readEdgeServer, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
 import { Holds, type HeldStep } from '../support/holds.ts';
 import { useLab } from '../support/lab.ts';
 import { apply } from '../support/objects.ts';
-import { canalNode, networkOf } from '../support/pod-networks.ts';
+import { canalNode, readNodeNetwork } from '../support/pod-networks.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
-import { underWayAt } from '../support/workflow-history.ts';
+import { activitiesRunningAt } from '../support/workflow-history.ts';
 
 const lab = useLab({ nodes: 2, app: false });
 let holds: Holds;
@@ -57,15 +57,15 @@ beforeAll(async () => {
 
 /** Wants a node to be served by Canal alone, with its host port and bandwidth limit. */
 async function expectOnCanal(node: string): Promise<void> {
-  expect(await networkOf(lab(), node)).toEqual(canalNode);
+  expect(await readNodeNetwork(lab(), node)).toEqual(canalNode);
   await waitForEdgeServers(lab());
-  expect(await edgeOf(lab(), node)).toEqual(servingEdge);
+  expect(await readEdgeServer(lab(), node)).toEqual(servingEdge);
 }
 
 it('takes a migrated node back to Canal', async () => {
   await cli.waitForNode('node1', 'migrated');
-  expect((await networkOf(lab(), 'node1')).networks).toEqual(['Cilium']);
-  expect(await cli.ask('rollback', { node: 'node1', reason: 'a rehearsal' })).toContain('node1 goes back to Canal');
+  expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
+  expect(await cli.update('rollback', { node: 'node1', reason: 'a rehearsal' })).toContain('node1 goes back to Canal');
   await cli.waitForNode('node1', 'rolled-back');
   await expectOnCanal('node1');
 });
@@ -96,7 +96,7 @@ it.each(moments)(
     await cli.waitForNode('node1', 'rolled-back');
 
     const history = await cli.nodeHistory('node1');
-    expect(underWayAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
+    expect(activitiesRunningAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
       expect.objectContaining({ name: activity, outcome: 'canceled' })
     );
     await expectOnCanal('node1');
@@ -107,7 +107,7 @@ it.each(moments)(
 it('migrates a node that was taken back again and again', async () => {
   await cli.send('retry', { node: 'node1' });
   await cli.waitForNode('node1', 'migrated');
-  expect((await networkOf(lab(), 'node1')).networks).toEqual(['Cilium']);
+  expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
   await waitForEdgeServers(lab());
-  expect(await edgeOf(lab(), 'node1')).toEqual(servingEdge);
+  expect(await readEdgeServer(lab(), 'node1')).toEqual(servingEdge);
 });

@@ -12,7 +12,7 @@ const logger = new DefaultLogger('ERROR');
  * Returns the real activities on a lab's cluster, each call in its own activity environment.
  * @param sleep replaces the sleeps of activities. @default they sleep
  */
-export function activitiesOf(
+export function createLabActivities(
   lab: Lab,
   kubeconfig = lab.layout.kubeconfig,
   isOpen: IsOpen = () => Promise.resolve(undefined),

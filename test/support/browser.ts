@@ -49,7 +49,7 @@ export class TestBrowser {
 }
 
 /** Returns the text that a page shows, including that of its frames: Temporal's Web UI shows Markdown in one. */
-export async function textOf(page: Page): Promise<string> {
+export async function readPageText(page: Page): Promise<string> {
   const texts = await Promise.all(
     page
       .frames()
@@ -61,8 +61,8 @@ export async function textOf(page: Page): Promise<string> {
 }
 
 /** Waits until a page shows a text. */
-export async function waitForText(page: Page, words: string): Promise<void> {
-  await waitFor(`"${words}" on ${page.url()}`, async () => (await textOf(page)).includes(words), {
+export async function waitForText(page: Page, text: string): Promise<void> {
+  await waitFor(`"${text}" on ${page.url()}`, async () => (await readPageText(page)).includes(text), {
     timeoutMs: timeLimits.localChange,
   });
 }

@@ -11,7 +11,7 @@ export interface Compilations {
  * Reads the logs of the compilers on the lab's own nodes (ccache's CCACHE_STATSLOG, lab/images/cilium-clang.sh). The
  * statistics of the compiled folder itself count all labs of the machine.
  */
-export async function compilationsOf({ layout }: Lab): Promise<Compilations> {
+export async function readCompilations({ layout }: Lab): Promise<Compilations> {
   const logs = await Promise.all(
     layout.nodeNames.map((node) => runInside(layout.machineDir(node), ['cat', '/var/run/cilium/compiled.log']))
   );

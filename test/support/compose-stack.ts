@@ -73,9 +73,9 @@ export class ComposeStack {
   }
 
   /** Returns the environment of a service, with local addresses instead of those of the service's network. */
-  environmentOf(service: string): Record<string, string> {
+  buildEnvironment(service: string): Record<string, string> {
     const given = this.services[service]?.environment ?? {};
-    const here = Object.entries(given).map(([name, value]) => [
+    const entries = Object.entries(given).map(([name, value]) => [
       name,
       value
         .replace(/^(postgresql|0\.0\.0\.0)$/, '127.0.0.1')
@@ -83,13 +83,13 @@ export class ComposeStack {
         .replace(/^temporal:7233$/, this.address)
         .replace(/^\/deploy\//, `${projectDir}/deploy/temporal/`),
     ]);
-    return Object.fromEntries(here) as Record<string, string>;
+    return Object.fromEntries(entries) as Record<string, string>;
   }
 
   /** Starts PostgreSQL, with an empty database. */
   async startDatabase(): Promise<void> {
     const { database, dbPort } = this;
-    const user = this.environmentOf('postgresql')['POSTGRES_USER'] ?? '';
+    const user = this.buildEnvironment('postgresql')['POSTGRES_USER'] ?? '';
     await mkdir(database.share, { recursive: true });
     const bin = '/usr/lib/postgresql/15/bin';
     await database.run(`${bin}/initdb`, '-D', '/tmp/data', '--username', user, '--auth', 'trust');
@@ -109,7 +109,7 @@ export class ComposeStack {
   async runOnce(service: string): Promise<string> {
     const [shell = '', script = ''] = this.services[service]?.entrypoint ?? [];
     const bins = ['temporal-sql-tool', 'temporal'].map((name) => path.dirname(this.catalogue.bin(name)));
-    const env = { ...this.environmentOf(service), TEMPORAL_SCHEMA_DIR: this.catalogue.temporalSchemas };
+    const env = { ...this.buildEnvironment(service), TEMPORAL_SCHEMA_DIR: this.catalogue.temporalSchemas };
     return run(shell, [script.replace(/^\/deploy\//, `${projectDir}/deploy/temporal/`)], {
       env: { PATH: `${bins.join(':')}:${process.env['PATH']}`, HOME: this.dir, ...env },
     });
@@ -117,7 +117,7 @@ export class ComposeStack {
 
   /** Starts Temporal's server, and waits until it answers. */
   async startServer(): Promise<ChildProcess> {
-    const env = { PATH: process.env['PATH'], ...this.environmentOf('temporal'), ...this.serverPorts };
+    const env = { PATH: process.env['PATH'], ...this.buildEnvironment('temporal'), ...this.serverPorts };
     const command = [this.catalogue.bin('temporal-server'), '--allow-no-auth', 'start'];
     const child = await startProcess(this.dir, 'temporal', command, env);
     const health = ['--address', this.address, 'operator', 'cluster', 'health'];

@@ -19,7 +19,7 @@ export async function pages(): Promise<Page[]> {
 }
 
 /** Returns the command lines that a page asks readers to type, each on one line. */
-export function commandsOf({ text }: Page): string[] {
+export function extractCommands({ text }: Page): string[] {
   return [...text.matchAll(/^ *```sh\n([\s\S]*?)^ *```$/gm)].flatMap(([, block = '']) =>
     block
       .replaceAll(/\\\n\s*/g, ' ')

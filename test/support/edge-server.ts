@@ -46,7 +46,7 @@ export async function waitForEdgeServers(lab: Lab): Promise<void> {
 export const servingEdge = { answer: '200', shaped: true };
 
 /** Calls the host port of a node from another machine, and checks the bandwidth limit of its pod. */
-export async function edgeOf(lab: Lab, node: string): Promise<typeof servingEdge> {
+export async function readEdgeServer(lab: Lab, node: string): Promise<typeof servingEdge> {
   const { layout } = lab;
   const other = layout.nodeNames.find((name) => name !== node) ?? '';
   const { status } = await read<V1Node>(lab, 'node', node);

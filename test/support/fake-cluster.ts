@@ -79,7 +79,7 @@ export function fakeCluster({
     await before?.(activity, node);
     calls.push(node === undefined ? activity : `${activity} ${node}`);
   }
-  const must = (holds: boolean, rule: string): void => {
+  const requireRule = (holds: boolean, rule: string): void => {
     if (!holds) broken.push(rule);
   };
   const get = (name: string): FakeNode => {
@@ -114,7 +114,7 @@ export function fakeCluster({
     },
     acquireLock: async ({ workflowId }) => {
       await call('acquireLock');
-      must(system.lock === '' || system.lock === workflowId, 'two migrations at once');
+      requireRule(system.lock === '' || system.lock === workflowId, 'two migrations at once');
       system.lock = workflowId;
     },
     releaseLock: onCluster('releaseLock', () => (system.lock = '')),
@@ -128,12 +128,12 @@ export function fakeCluster({
       const owns = (values['cni'] as { customConf: boolean }).customConf === false;
       const final = (values['updateStrategy'] as { type: string }).type === 'RollingUpdate';
       calls.push(final ? 'final values' : owns ? 'cut-over values' : 'coexistence values');
-      must(!owns || allOnTarget(), 'cut over before every pod is on the target network');
+      requireRule(!owns || allOnTarget(), 'cut over before every pod is on the target network');
       system.installed = true;
       system.ciliumOwnsCni = owns;
     },
     uninstallCilium: onCluster('uninstallCilium', () => {
-      must(
+      requireRule(
         [...state.values()].every((node) => node.pods === 'source' && node.cni === 'source'),
         'Cilium removed under its pods'
       );
@@ -173,7 +173,7 @@ export function fakeCluster({
       return { step: 'clean-up', would: ['remove 9 objects'], problems: [] };
     },
     deployProbers: onCluster('deployProbers', () => {
-      must(!system.installed || system.helpers, 'probers after Cilium: there is no baseline any more');
+      requireRule(!system.installed || system.helpers, 'probers after Cilium: there is no baseline any more');
       system.helpers = true;
     }),
     deployNatExemption: onCluster('deployNatExemption', () => (system.helpers = true)),
@@ -183,19 +183,19 @@ export function fakeCluster({
     },
     applyTranslations: async () => {
       await call('applyTranslations');
-      must(system.installed, 'policies translated without Cilium');
+      requireRule(system.installed, 'policies translated without Cilium');
       return policies?.() ?? noPolicies;
     },
     deployIdentityBridge: onCluster('deployIdentityBridge', () => {
-      must(system.installed, 'identities bridged without Cilium');
+      requireRule(system.installed, 'identities bridged without Cilium');
       system.bridge = true;
     }),
     requireIdentityBridge: onNode('requireIdentityBridge', () => {
-      must(system.bridge, 'a node to be flipped without the identity bridge');
+      requireRule(system.bridge, 'a node to be flipped without the identity bridge');
     }),
     removeIdentityBridge: onCluster('removeIdentityBridge', () => {
       const networks = new Set([...state.values()].map(({ pods }) => pods));
-      must(networks.size < 2, 'the identity bridge removed while pods are on both networks');
+      requireRule(networks.size < 2, 'the identity bridge removed while pods are on both networks');
       system.bridge = false;
     }),
     markLedger: async ({ stage }) => {
@@ -219,7 +219,7 @@ export function fakeCluster({
     }),
     observeNodes: async ({ known }) => {
       await call('observeNodes');
-      const seen = [...state.values()].map(factsOf);
+      const seen = [...state.values()].map(toNodeFacts);
       if (known === undefined) return { groups: groupNodes(seen) };
       const buckets = differingBuckets(known, computeDigest(seen));
       return { groups: groupNodes(seen.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
@@ -251,25 +251,25 @@ export function fakeCluster({
     movePods: async ({ node: name, to, daemonSets, forcedPods, roundSeconds }) => {
       await call(`${daemonSets ? 'recycle' : 'drain'} to ${to}`, name);
       const node = get(name);
-      must(node.cordoned !== false || daemonSets, 'drained without a cordon');
+      requireRule(node.cordoned !== false || daemonSets, 'drained without a cordon');
       // Pods that are already on the right network do not concern a drain.
       const blockers = node.pods === to ? [] : (left?.(name, forcedPods) ?? []);
       if (blockers.length > 0 && roundSeconds > 0) await withHeartbeats(Promise.resolve(pass?.(roundSeconds)));
       if (blockers.length === 0 && daemonSets) node.pods = node.cni;
-      if (daemonSets) must(node.cni === to || blockers.length > 0, 'recycled onto the wrong network');
+      if (daemonSets) requireRule(node.cni === to || blockers.length > 0, 'recycled onto the wrong network');
       return { left: blockers };
     },
     flipNode: onNode('flipNode', (node) => {
-      must(node.cordoned !== false, 'flipped without a cordon');
+      requireRule(node.cordoned !== false, 'flipped without a cordon');
       node.flipped = true;
       node.cni = 'target';
     }),
     unflipNode: onNode('unflipNode', (node) => {
-      must(node.cordoned !== false, 'unflipped without a cordon');
+      requireRule(node.cordoned !== false, 'unflipped without a cordon');
       node.flipped = false;
     }),
     restoreSourceCni: onNode('restoreSourceCni', (node) => {
-      must(!node.flipped, 'CNI file taken from under an agent that writes it');
+      requireRule(!node.flipped, 'CNI file taken from under an agent that writes it');
       node.cni = 'source';
     }),
     cleanHost: onNode('cleanHost'),
@@ -286,14 +286,14 @@ export function fakeCluster({
       return ['kube-system/calico-export-0'];
     },
     removeCanal: onCluster('removeCanal', () => {
-      must(system.ciliumOwnsCni && allOnTarget(), 'Canal removed before the cut-over');
+      requireRule(system.ciliumOwnsCni && allOnTarget(), 'Canal removed before the cut-over');
       system.canal = false;
     }),
     removeCanalTraces: onCluster('removeCanalTraces'),
     removeCiliumTraces: onCluster('removeCiliumTraces'),
   };
 
-  function factsOf(node: FakeNode): NodeFacts {
+  function toNodeFacts(node: FakeNode): NodeFacts {
     const { name, controlPlane, hostsWorker, ready, flipped } = node;
     const cordonedByUs = node.cordoned === 'by us';
     return {

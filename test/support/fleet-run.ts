@@ -10,9 +10,9 @@ import { waitForQueryResult } from './migration-run.ts';
 export type FleetRun = WorkflowHandle<typeof fleetMigration>;
 
 /** Returns names of clusters that no other test uses: they become workflow IDs. */
-export function clusterNames<N extends string>(...wanted: N[]): Record<N, string> {
+export function clusterNames<N extends string>(...names: N[]): Record<N, string> {
   const end = randomUUID().slice(0, 8);
-  return Object.fromEntries(wanted.map((name) => [name, `${name}-${end}`])) as Record<N, string>;
+  return Object.fromEntries(names.map((name) => [name, `${name}-${end}`])) as Record<N, string>;
 }
 
 /** Defaults with which a cluster's migration runs without approvals. */
@@ -28,7 +28,7 @@ export function startFleet(client: Client, taskQueue: string, request: unknown):
 }
 
 /** Returns the request for a fleet of such clusters, which runs without approvals. */
-export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): FleetRequest {
+export function buildFleetRequest(clusters: string[], more: Partial<FleetRequest> = {}): FleetRequest {
   return {
     fleet: 'eu',
     defaults: unattendedDefaults,
@@ -39,8 +39,8 @@ export function fleetOf(clusters: string[], more: Partial<FleetRequest> = {}): F
 }
 
 /** Waits until the fleet's status satisfies a condition. */
-export function waitForFleetStatus(run: FleetRun, wanted: (status: FleetStatus) => boolean): Promise<FleetStatus> {
-  return waitForQueryResult(() => run.query(fleetStatusQuery), wanted);
+export function waitForFleetStatus(run: FleetRun, condition: (status: FleetStatus) => boolean): Promise<FleetStatus> {
+  return waitForQueryResult(() => run.query(fleetStatusQuery), condition);
 }
 
 /** Returns the states of the clusters, by the first part of their names. */

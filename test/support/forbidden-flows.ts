@@ -2,9 +2,9 @@ import type { V1ConfigMapList } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
 import { read } from './reads.ts';
-import { podsOf } from './pod-networks.ts';
+import { listPods } from './pod-networks.ts';
 import type { TemporalCli } from './temporal-cli.ts';
-import { underWayAt, type WorkflowHistory } from './workflow-history.ts';
+import { activitiesRunningAt, type WorkflowHistory } from './workflow-history.ts';
 
 /** Returns the probers' records of every path, by the prober's ConfigMap and role. */
 export async function readLedgerRecords(lab: Lab): Promise<{ prober: string; records: PathRecord[] }[]> {
@@ -38,12 +38,12 @@ export async function answeredForbiddenFlows(lab: Lab, cli: TemporalCli): Promis
   );
   if (answered.length === 0) return [];
   const histories = await allHistories(cli);
-  const probers = (await podsOf(lab, '-n', 'cni-live-migration', '-l', 'app=prober')).map(
+  const probers = (await listPods(lab, '-n', 'cni-live-migration', '-l', 'app=prober')).map(
     ({ metadata, spec, status }) => `${metadata?.name} on ${spec?.nodeName} since ${String(status?.startTime)}`
   );
   return answered.map(({ startMs, flow, ms, lost, lastError }) => {
     const doing = histories.flatMap(({ workflow, history }) =>
-      underWayAt(history, startMs).map(({ name }) => `${workflow} ${name}`)
+      activitiesRunningAt(history, startMs).map(({ name }) => `${workflow} ${name}`)
     );
     return (
       `${flow}: ${lost} answers from ${new Date(startMs).toISOString()} for ${ms} ms (${lastError}); ` +

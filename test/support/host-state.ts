@@ -21,9 +21,9 @@ const kernelSettings = [
  * Returns everything on this machine that a lab could leave behind, as lists to compare. State of labs other than `own`
  * is left out: labs of another run may be created and removed meanwhile.
  */
-export async function hostState(own: readonly string[]): Promise<Record<string, string[]>> {
-  const others = (await listLabs()).filter((lab) => !own.includes(lab.name));
-  const marks = others.flatMap(({ name, index }) => [
+export async function readHostState(ownLabs: readonly string[]): Promise<Record<string, string[]>> {
+  const others = (await listLabs()).filter((lab) => !ownLabs.includes(lab.name));
+  const otherLabMarks = others.flatMap(({ name, index }) => [
     `cni-lab-${name}-`,
     `/cni-lab/${name}`,
     `/labs/${name}/`,
@@ -31,16 +31,16 @@ export async function hostState(own: readonly string[]): Promise<Record<string, 
     `cni-lab${index}@`,
     `cni-lab${index} `,
   ]);
-  const ours = (line: string): boolean => !marks.some((mark) => `${line} `.includes(mark));
+  const isRelevant = (line: string): boolean => !otherLabMarks.some((mark) => `${line} `.includes(mark));
   const lines = async (command: string, ...args: string[]): Promise<string[]> =>
-    (await run(command, args).catch(() => '')).split('\n').filter(Boolean).filter(ours).sort();
+    (await run(command, args).catch(() => '')).split('\n').filter(Boolean).filter(isRelevant).sort();
   const settings = kernelSettings.map(async (name) => {
     const value = await readFile(`/proc/sys/${name}`, 'utf8').catch(() => 'absent');
     return `${name}=${value.trim()}`;
   });
   const folders = await Promise.all(['/', '/etc', '/opt', '/var/lib'].map((folder) => readdir(folder)));
   return {
-    processes: (await labProcesses(ours)).sort(),
+    processes: (await labProcesses(isRelevant)).sort(),
     namespaces: await lines('ip', 'netns', 'list'),
     links: (await lines('ip', '-o', 'link')).map((line) => line.split(':')[1]?.trim() ?? '').sort(),
     addresses: (await lines('ip', '-o', 'addr'))
@@ -48,19 +48,19 @@ export async function hostState(own: readonly string[]): Promise<Record<string, 
       .sort(),
     routes: await lines('ip', 'route', 'show', 'table', 'all'),
     rules: await lines('ip', 'rule'),
-    mounts: (await readFile('/proc/self/mounts', 'utf8')).split('\n').filter(ours).sort(),
+    mounts: (await readFile('/proc/self/mounts', 'utf8')).split('\n').filter(isRelevant).sort(),
     controlGroups: await lines('find', '/sys/fs/cgroup', '-type', 'd', '-path', '*/cni-lab/*/*'),
-    labs: (await listLabs()).map((lab) => lab.name).filter((name) => own.includes(name)),
+    labs: (await listLabs()).map((lab) => lab.name).filter((name) => ownLabs.includes(name)),
     folders: folders.flat().sort(),
     kernelSettings: await Promise.all(settings),
   };
 }
 
 /** Returns the processes that only labs have, in any namespace. */
-async function labProcesses(ours: (text: string) => boolean): Promise<string[]> {
+async function labProcesses(isRelevant: (text: string) => boolean): Promise<string[]> {
   const names =
     /^(kube-.*|kubelet|etcd|containerd.*|cilium.*|calico.*|flanneld|coredns|supervise\.sh|temporal|main\.ts)$/;
-  const found: string[] = [];
+  const processes: string[] = [];
   for (const pid of await readdir('/proc')) {
     if (!/^\d+$/.test(pid)) continue;
     const read = (file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '');
@@ -71,8 +71,8 @@ async function labProcesses(ours: (text: string) => boolean): Promise<string[]> 
     // Processes of a machine are identified by their control group, those on the host by the lab's folder.
     const traces = [command, await read('environ'), await read('cgroup')].join('\n');
     // Tests of workflows start Temporal servers too, without a lab.
-    const ofALab = /\/labs\/|cni-lab/.test(traces);
-    if (ofALab && ours(traces)) found.push(`${pid} ${program}`);
+    const isOfLab = /\/labs\/|cni-lab/.test(traces);
+    if (isOfLab && isRelevant(traces)) processes.push(`${pid} ${program}`);
   }
-  return found;
+  return processes;
 }

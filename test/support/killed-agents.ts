@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { waitFor } from '../../lab/process.ts';
-import { podsOf } from './pod-networks.ts';
+import { listPods } from './pod-networks.ts';
 import type { Mistake } from './policy-matrix.ts';
 import { timeLimits } from './time-limits.ts';
 
@@ -18,12 +18,12 @@ export interface Absence {
  */
 export async function killAgents(lab: Lab, network: 'canal' | 'cilium'): Promise<Absence> {
   const selector = ['-n', 'kube-system', '-l', `k8s-app=${network}`];
-  const before = new Set((await podsOf(lab, ...selector)).map(({ metadata }) => metadata?.uid));
+  const before = new Set((await listPods(lab, ...selector)).map(({ metadata }) => metadata?.uid));
   const fromMs = Date.now();
   await lab.kubectl('delete', 'pods', ...selector, '--wait=false');
   let agents: V1Pod[] = [];
   const replaced = async (): Promise<boolean> => {
-    agents = await podsOf(lab, ...selector);
+    agents = await listPods(lab, ...selector);
     return agents.length === before.size && agents.every((pod) => !before.has(pod.metadata?.uid) && isReady(pod));
   };
   await waitFor(`new agents of ${network}`, replaced, { timeoutMs: timeLimits.podsReady, everyMs: 1_000 });

@@ -1,6 +1,6 @@
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { coexistenceImage, proberImage } from '../../lab/tools/node-images.ts';
-import { podsOf } from './pod-networks.ts';
+import { listPods } from './pod-networks.ts';
 import { readText } from './reads.ts';
 
 /** Kinds of objects that Canal or a migration creates. */
@@ -19,8 +19,8 @@ export async function canalOrProjectObjects(lab: Lab): Promise<string[]> {
 }
 
 /** Returns the pods of a migration's helpers in any namespace, by label and by image. */
-export async function helperPods(lab: Lab): Promise<string[]> {
-  const helpers = (await podsOf(lab, '-A')).filter(({ metadata, spec }) => {
+export async function listHelperPods(lab: Lab): Promise<string[]> {
+  const helpers = (await listPods(lab, '-A')).filter(({ metadata, spec }) => {
     const images = [...(spec?.containers ?? []), ...(spec?.initContainers ?? [])].map(({ image }) => image);
     const owned = metadata?.labels?.['app.kubernetes.io/managed-by'] === 'cni-live-migration';
     return owned || images.some((image) => image === proberImage || image === coexistenceImage);
@@ -29,7 +29,7 @@ export async function helperPods(lab: Lab): Promise<string[]> {
 }
 
 /** Returns the names of all namespaces except the one that Cilium's chart creates. */
-export async function namespacesOf(lab: Lab): Promise<string[]> {
+export async function listNamespaces(lab: Lab): Promise<string[]> {
   const names = (await readText(lab, 'get', 'namespaces', '-o', 'name')).trim().split('\n');
   return names.filter((name) => name !== 'namespace/cilium-secrets');
 }

@@ -25,7 +25,7 @@ export function startRun(client: Client, taskQueue: string, input: unknown, carr
 }
 
 /** Returns the failure with which a run ends, as an operator sees it. */
-export async function failureOf(run: { result: () => Promise<unknown> }): Promise<ApplicationFailure> {
+export async function waitForFailure(run: { result: () => Promise<unknown> }): Promise<ApplicationFailure> {
   const error: unknown = await run.result().catch((thrown: unknown) => thrown);
   if (!(error instanceof WorkflowFailedError) || !(error.cause instanceof ApplicationFailure)) {
     throw new Error('the run did not end with an ApplicationFailure', { cause: error });
@@ -36,20 +36,20 @@ export async function failureOf(run: { result: () => Promise<unknown> }): Promis
 /** Waits, in real time, until the status satisfies a condition. */
 export function waitForMigrationStatus(
   run: Run,
-  wanted: (status: MigrationStatus) => boolean
+  condition: (status: MigrationStatus) => boolean
 ): Promise<MigrationStatus> {
-  return waitForQueryResult(() => run.query(statusQuery), wanted);
+  return waitForQueryResult(() => run.query(statusQuery), condition);
 }
 
 /** Waits in the same way for the answer of any query. */
 export async function waitForQueryResult<Status>(
   query: () => Promise<Status>,
-  wanted: (status: Status) => boolean
+  condition: (status: Status) => boolean
 ): Promise<Status> {
   const deadline = Date.now() + timeLimits.workflowState;
   for (;;) {
     const status = await query();
-    if (wanted(status)) return status;
+    if (condition(status)) return status;
     if (Date.now() > deadline) {
       throw new Error(`waited ${timeLimits.workflowState / 1000} s for another status than ${JSON.stringify(status)}`);
     }

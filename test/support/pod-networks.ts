@@ -6,7 +6,7 @@ import { contains } from '../../model/networks.ts';
 import { read } from './reads.ts';
 
 /** Reads pods by kubectl's own selectors. */
-export async function podsOf(lab: Lab, ...selector: string[]): Promise<V1Pod[]> {
+export async function listPods(lab: Lab, ...selector: string[]): Promise<V1Pod[]> {
   return (await read<V1PodList>(lab, 'pods', ...selector)).items;
 }
 
@@ -33,8 +33,8 @@ export const canalNode: NodeNetwork = {
 export const flippedFiles = ['05-cilium.conflist', '10-canal.conflist.cilium_bak', 'calico-kubeconfig'];
 
 /** Reads the {@link NodeNetwork} of a node. Terminating pods do not count. */
-export async function networkOf(lab: Lab, node: string): Promise<NodeNetwork> {
-  const running = await podsOf(lab, '-A', '--field-selector', `spec.nodeName=${node},status.phase=Running`);
+export async function readNodeNetwork(lab: Lab, node: string): Promise<NodeNetwork> {
+  const running = await listPods(lab, '-A', '--field-selector', `spec.nodeName=${node},status.phase=Running`);
   const networks = running
     .filter((pod) => pod.spec?.hostNetwork !== true && pod.metadata?.deletionTimestamp === undefined)
     .map((pod) => (onCilium(pod) ? 'Cilium' : 'Canal'));

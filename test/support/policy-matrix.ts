@@ -126,13 +126,13 @@ export class PolicyMatrix {
    */
   async waitFor(
     what: string,
-    wanted: (glance: MatrixState) => boolean,
+    condition: (state: MatrixState) => boolean,
     timeoutMs = timeLimits.policySamples
   ): Promise<void> {
-    let glance: MatrixState | undefined;
-    const holds = async (): Promise<boolean> => wanted((glance = await this.command<MatrixState>('look')));
+    let state: MatrixState | undefined;
+    const holds = async (): Promise<boolean> => condition((state = await this.command<MatrixState>('look')));
     await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
-      throw new Error(`${String(error)}: ${JSON.stringify(glance)}`, { cause: error });
+      throw new Error(`${String(error)}: ${JSON.stringify(state)}`, { cause: error });
     });
   }
 

@@ -443,12 +443,12 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
   const overlay = { calico: calico ?? '', cilium: cilium ?? '' };
   const verdict = (from: string, to: string, own: boolean, shape: Shape): { leaves: boolean; enters: boolean } => {
     const traffic = { protocol: shape.protocol.toUpperCase(), port: shape.port };
-    const ends = (name: string): Flow['peer'] => {
+    const toPeer = (name: string): Flow['peer'] => {
       if (name === 'world') return { kind: 'world', address: networks.world };
       if (name === 'host') return { kind: 'node', address: '10.99.0.1', overlay, own };
       return pod(name);
     };
-    const [source, destination] = [ends(from), ends(to)];
+    const [source, destination] = [toPeer(from), toPeer(to)];
     const leaves =
       source.kind !== 'pod' || judge({ direction: 'egress', subject: source, peer: destination, traffic }).allowed;
     const enters =

@@ -9,15 +9,15 @@ const quietMs = 3_000;
  * Waits until a state stays the same: Kubernetes' own controllers need a moment after a change.
  * @returns the settled state.
  */
-export async function settled<T>(read: () => Promise<T>): Promise<T> {
+export async function waitForStableState<T>(read: () => Promise<T>): Promise<T> {
   let state = await read();
-  const same = async (): Promise<boolean> => {
+  const isStable = async (): Promise<boolean> => {
     const before = state;
     await new Promise((resolve) => setTimeout(resolve, quietMs));
     state = await read();
     return isDeepStrictEqual(state, before);
   };
-  await waitFor('the cluster to settle', same, { timeoutMs: timeLimits.clusterChange });
+  await waitFor('the cluster to settle', isStable, { timeoutMs: timeLimits.clusterChange });
   return state;
 }
 
@@ -27,11 +27,11 @@ export async function settled<T>(read: () => Promise<T>): Promise<T> {
  */
 export async function expectEventually<T>(what: string, read: () => Promise<T>, expected: T): Promise<void> {
   let state = await read();
-  const equal = async (): Promise<boolean> => {
+  const isEqual = async (): Promise<boolean> => {
     state = await read();
     return isDeepStrictEqual(state, expected);
   };
   if (isDeepStrictEqual(state, expected)) return;
-  await waitFor(what, equal, { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 }).catch(() => undefined);
+  await waitFor(what, isEqual, { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 }).catch(() => undefined);
   expect(state).toEqual(expected);
 }

@@ -3,7 +3,7 @@ import { labDown, labUp, type Lab, type UpOptions } from '../../lab/cluster/lab.
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { clusterState } from './cluster-state.ts';
 import { uniqueLabName } from './lab.ts';
-import { settled } from './settled.ts';
+import { waitForStableState } from './settled.ts';
 
 /** A lab with Temporal and a worker. */
 export interface RunningLab {
@@ -30,7 +30,7 @@ export class SharedLab {
     const lab = await labUp({ ...this.options, name: this.name, ephemeral: true });
     const temporal = await startTemporal(lab);
     await startWorker(lab, temporal.address);
-    this.initialState = await settled(() => clusterState(lab));
+    this.initialState = await waitForStableState(() => clusterState(lab));
     this.running = { lab, temporal };
     return this.running;
   }
@@ -44,7 +44,7 @@ export class SharedLab {
 
   private async isUnchanged(lab: Lab): Promise<boolean> {
     // A cluster whose API server does not answer has changed.
-    const state = await settled(() => clusterState(lab)).catch(() => []);
+    const state = await waitForStableState(() => clusterState(lab)).catch(() => []);
     return isDeepStrictEqual(state, this.initialState);
   }
 }

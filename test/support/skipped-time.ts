@@ -17,7 +17,7 @@ import {
   type WorkflowInterceptors,
 } from '@temporalio/workflow';
 import { getActivator } from '@temporalio/workflow/lib/global-attributes.js';
-import { retriesFaster, skipTimeName, type Skipped } from './time-skips.ts';
+import { retrySpeedup, skipTimeName, type Skipped } from './time-skips.ts';
 
 interface Timer {
   dueMs: number;
@@ -67,17 +67,17 @@ class SkippedTime {
 
 /** Waits until the workflow has reacted: conditions are evaluated when no promise is left that could continue. */
 async function waitForIdleWorkflow(): Promise<void> {
-  let looks = 0;
-  await condition(() => looks++ > 1);
+  let evaluations = 0;
+  await condition(() => evaluations++ > 1);
 }
 
 /** Returns a policy with shorter pauses: the server waits between two attempts by its own clock. */
-function fasterRetries(policy: RetryPolicy = {}): RetryPolicy {
-  const faster = (duration: Duration): number => msToNumber(duration) / retriesFaster;
+function shortenRetries(policy: RetryPolicy = {}): RetryPolicy {
+  const shorten = (duration: Duration): number => msToNumber(duration) / retrySpeedup;
   return {
     ...policy,
-    initialInterval: faster(policy.initialInterval ?? '1 second'),
-    ...(policy.maximumInterval !== undefined && { maximumInterval: faster(policy.maximumInterval) }),
+    initialInterval: shorten(policy.initialInterval ?? '1 second'),
+    ...(policy.maximumInterval !== undefined && { maximumInterval: shorten(policy.maximumInterval) }),
   };
 }
 
@@ -97,7 +97,7 @@ export function interceptors(): WorkflowInterceptors {
       {
         startTimer: (input, next) => time.startTimer(input, next),
         scheduleActivity: (input, next) => {
-          const retry = fasterRetries(input.options.retry);
+          const retry = shortenRetries(input.options.retry);
           return next({ ...input, options: { ...input.options, retry } });
         },
       },

@@ -40,7 +40,7 @@ export class TemporalCli {
    * Sends a message as an update.
    * @returns the output of the CLI.
    */
-  ask(name: MessageName, message: object): Promise<string> {
+  update(name: MessageName, message: object): Promise<string> {
     return this.server.cli('workflow', 'update', 'execute', ...this.message(name, message));
   }
 
@@ -62,13 +62,13 @@ export class TemporalCli {
    */
   async waitForStatus(
     what: string,
-    wanted: (status: MigrationStatus) => boolean,
+    condition: (status: MigrationStatus) => boolean,
     timeoutMs = timeLimits.wholeMigration
   ): Promise<MigrationStatus> {
     let latest: MigrationStatus | undefined;
     const holds = async (): Promise<boolean> => {
       latest = (await this.status().catch(() => undefined)) ?? latest;
-      return latest !== undefined && wanted(latest);
+      return latest !== undefined && condition(latest);
     };
     await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
       throw new Error(`${String(error)}; the latest status: ${JSON.stringify(latest).slice(0, 3_000)}`, {
@@ -102,11 +102,11 @@ export class TemporalCli {
 
   /** Waits until a node's workflow has started an activity of this type since a moment. */
   async waitForActivity(node: string, type: string, since: Date): Promise<void> {
-    const begun = async (): Promise<boolean> => {
+    const hasStarted = async (): Promise<boolean> => {
       const { activities } = await this.nodeHistory(node);
       return activities.some(({ name, scheduledMs }) => name === type && scheduledMs >= since.getTime());
     };
-    await waitFor(`${type} of ${node}`, begun, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
+    await waitFor(`${type} of ${node}`, hasStarted, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
   }
 
   /** Returns the history of the latest migration or rollback of a node; empty when there was none. */
@@ -148,7 +148,11 @@ export class TemporalCli {
    * Waits for the end of the migration.
    * @returns its status, and the result or the failure.
    */
-  async end(): Promise<{ status: string; result?: unknown; failure?: { message: string; type: string | undefined } }> {
+  async waitForEnd(): Promise<{
+    status: string;
+    result?: unknown;
+    failure?: { message: string; type: string | undefined };
+  }> {
     // The command's exit code also reports a failure; its details are read below.
     await this.server.cli('workflow', 'result', '--workflow-id', this.workflowId).catch(() => '');
     const shown = await this.server.cli('workflow', 'show', '--workflow-id', this.workflowId, '-o', 'json');

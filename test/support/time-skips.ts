@@ -4,7 +4,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 export const skipTimeName = 'skipTime';
 
 /** Factor by which activities are retried faster than the product requests. */
-export const retriesFaster = 500;
+export const retrySpeedup = 500;
 
 /** Result of one step of a skip. */
 export interface Skipped {

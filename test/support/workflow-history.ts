@@ -56,15 +56,15 @@ export function parseHistory(json: string): WorkflowHistory {
       workflowExecution?: HistoryChild;
     };
     const outcome = outcomes[event.eventType];
-    const known = scheduled.get(scheduledEventId ?? '');
+    const activity = scheduled.get(scheduledEventId ?? '');
     if (event.eventType === 'EVENT_TYPE_ACTIVITY_TASK_SCHEDULED') {
       const activity = { name: activityType?.name ?? '', scheduledMs: timeMs };
       scheduled.set(event.eventId, activity);
       history.activities.push(activity);
-    } else if (event.eventType === 'EVENT_TYPE_ACTIVITY_TASK_STARTED' && known !== undefined) {
-      if (attempt !== undefined) known.attempt = attempt;
-    } else if (outcome !== undefined && known !== undefined) {
-      Object.assign(known, { endedMs: timeMs, outcome });
+    } else if (event.eventType === 'EVENT_TYPE_ACTIVITY_TASK_STARTED' && activity !== undefined) {
+      if (attempt !== undefined) activity.attempt = attempt;
+    } else if (outcome !== undefined && activity !== undefined) {
+      Object.assign(activity, { endedMs: timeMs, outcome });
     } else if (event.eventType === 'EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED' && workflowExecution !== undefined) {
       history.children.push(workflowExecution);
     } else if (event.eventType === 'EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED') {
@@ -75,6 +75,6 @@ export function parseHistory(json: string): WorkflowHistory {
 }
 
 /** Returns the activities that were running at a moment (Unix, ms). */
-export function underWayAt({ activities }: WorkflowHistory, timeMs: number): HistoryActivity[] {
+export function activitiesRunningAt({ activities }: WorkflowHistory, timeMs: number): HistoryActivity[] {
   return activities.filter(({ scheduledMs, endedMs = Infinity }) => scheduledMs <= timeMs && timeMs < endedMs);
 }

@@ -82,10 +82,10 @@ describe('a reporter', () => {
     return { reporter, lines, drawn, pass: (ms) => (now += ms) };
   };
   const building = async ({ reporter, pass }: ReturnType<typeof reporterWith>): Promise<void> =>
-    reporter.run('etcd', 'built', (say: ReportStep) => {
-      say('etcd', { done: 0, total: 40 });
+    reporter.run('etcd', 'built', (reportStep: ReportStep) => {
+      reportStep('etcd', { done: 0, total: 40 });
       pass(minute);
-      say('etcd', { done: 30, total: 40 });
+      reportStep('etcd', { done: 30, total: 40 });
       reporter.tick();
       return Promise.resolve();
     });
@@ -122,8 +122,8 @@ describe('a reporter', () => {
 
   it('says what a build that fails was at', async () => {
     const { reporter, lines } = reporterWith(false);
-    const failing = reporter.run('helm', 'built', (say) => {
-      say('helm');
+    const failing = reporter.run('helm', 'built', (reportStep) => {
+      reportStep('helm');
       return Promise.reject(new Error('no'));
     });
 

@@ -7,7 +7,7 @@ import { failureTypes } from '../../model/failure-types.ts';
 import { parseInput } from '../../model/input.ts';
 import { messageNames } from '../../model/message-schemas.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
-import { commandsOf, pages } from '../support/docs.ts';
+import { extractCommands, pages } from '../support/docs.ts';
 
 const page = (file: string): Promise<string> => readFile(path.join(projectDir, file), 'utf8');
 
@@ -89,5 +89,5 @@ it('has a dashboard of metrics that there are', async () => {
 
 it('finds the commands of a page', () => {
   const text = 'a\n```sh\none \\\n  two\n\nthree # why\n```\n\n   ```sh\n   four\n   ```\n```yaml\nno\n```\n';
-  expect(commandsOf({ file: 'x', text })).toEqual(['one  two', 'three # why', 'four']);
+  expect(extractCommands({ file: 'x', text })).toEqual(['one  two', 'three # why', 'four']);
 });

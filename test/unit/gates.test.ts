@@ -9,7 +9,7 @@ import {
 import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
 
 const gates: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [] };
-const question = (more: Partial<GateScope> = {}): GateScope => ({
+const gateScope = (more: Partial<GateScope> = {}): GateScope => ({
   gates,
   sinceMs: 100_000,
   untilMs: 200_000,
@@ -49,13 +49,13 @@ describe('a gate', () => {
     ['a path that was broken before', path({ gaps: [gap(0, 200_000)] }), 0],
     ['an answer that policy forbids', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }), 0],
   ])('looks at %s', (_, record, lostMs) => {
-    const breaches = findBreaches([page('a', record)], question());
+    const breaches = findBreaches([page('a', record)], gateScope());
     expect(breaches.map((breach) => breach.lostMs)).toEqual(lostMs === 0 ? [] : [lostMs]);
   });
 
   it('adds up what one path lost in one network and in the other', () => {
     const records = [path({ gaps: [gap(150_000, 700)] }), path({ from: 'cilium', gaps: [gap(160_000, 700)] })];
-    expect(findBreaches([page('a', ...records)], question())).toHaveLength(1);
+    expect(findBreaches([page('a', ...records)], gateScope())).toHaveLength(1);
   });
 
   it('looks at paths from and to the nodes that it is about', () => {
@@ -65,25 +65,27 @@ describe('a gate', () => {
       page('b', path({ kind: 'pod-service', peer: '', ...bad })),
       page('c', path({ ...bad, peer: 'a' })),
     ];
-    const found = findBreaches(pages, question({ nodes: ['b'] })).map(({ node, record }) => `${node} ${record.peer}`);
-    expect(found.sort()).toEqual(['a b', 'b ']);
+    const breachedPaths = findBreaches(pages, gateScope({ nodes: ['b'] })).map(
+      ({ node, record }) => `${node} ${record.peer}`
+    );
+    expect(breachedPaths.sort()).toEqual(['a b', 'b ']);
   });
 
   it('has a tolerance of its own for a kind of path, or none', () => {
     const pages = [
       page('a', path({ gaps: [gap(150_000, 3_000)] }), path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 3_000)] })),
     ];
-    const found = (paths: Gates['paths']): string[] =>
-      findBreaches(pages, question({ gates: { ...gates, paths } })).map(({ record }) => record.kind);
-    expect(found({ 'pod-pod/udp': 5_000 })).toEqual([]);
-    expect(found({ 'pod-pod/udp': null })).toEqual([]);
-    expect(found({ 'pod-pod/denied': 0 }).sort()).toEqual(['pod-pod/denied', 'pod-pod/udp']);
+    const breachedKinds = (paths: Gates['paths']): string[] =>
+      findBreaches(pages, gateScope({ gates: { ...gates, paths } })).map(({ record }) => record.kind);
+    expect(breachedKinds({ 'pod-pod/udp': 5_000 })).toEqual([]);
+    expect(breachedKinds({ 'pod-pod/udp': null })).toEqual([]);
+    expect(breachedKinds({ 'pod-pod/denied': 0 }).sort()).toEqual(['pod-pod/denied', 'pod-pod/udp']);
   });
 
   it('tells the evidence in words', () => {
     const [breach] = findBreaches(
       [page('a', path({ gaps: [gap(150_000, 9_000)], lastError: 'i/o timeout' }))],
-      question()
+      gateScope()
     );
     expect(breach && breachText(breach)).toBe(
       'pod-pod/udp from a to b (canal to cilium) was without an answer for 9000 ms, 1000 are tolerated: i/o timeout'
@@ -128,9 +130,9 @@ describe('the reason for broken paths', () => {
 
 it('looks for what policies forbid, as long as they are enforced', () => {
   const pages = [page('a', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }))];
-  const found = (enforced: boolean, own: Gates = gates) =>
-    findBreaches(pages, question({ gates: withPolicies(own, enforced) })).map(breachText);
-  expect(found(true)).toEqual([expect.stringContaining('was answered, which a policy forbids, for 9000 ms')]);
-  expect(found(false)).toEqual([]);
-  expect(found(true, { ...gates, paths: { 'pod-pod/denied': null } })).toEqual([]);
+  const breachTexts = (enforced: boolean, baseGates: Gates = gates) =>
+    findBreaches(pages, gateScope({ gates: withPolicies(baseGates, enforced) })).map(breachText);
+  expect(breachTexts(true)).toEqual([expect.stringContaining('was answered, which a policy forbids, for 9000 ms')]);
+  expect(breachTexts(false)).toEqual([]);
+  expect(breachTexts(true, { ...gates, paths: { 'pod-pod/denied': null } })).toEqual([]);
 });

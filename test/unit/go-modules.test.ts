@@ -33,29 +33,29 @@ const versionExceptions: Readonly<Record<string, RegExp>> = {
 const smallModules = /^github\.com\/(cpuguy83|golang\/mock|mailru\/easyjson|mattn)(\/|$)/;
 
 /** Returns the modules of a go.mod and the versions that apply. */
-async function versionsOf(folder: string): Promise<Map<string, string>> {
+async function readVersions(folder: string): Promise<Map<string, string>> {
   const text = await readFile(path.join(projectDir, folder, 'go.mod'), 'utf8');
-  const found = new Map<string, string>();
+  const versions = new Map<string, string>();
   for (const [, name = '', version = ''] of text.matchAll(/^(?:require |\t)(\S+) (v\S+)(?: \/\/.*)?$/gm)) {
-    found.set(name, version);
+    versions.set(name, version);
   }
   for (const [, name = '', version = ''] of text.matchAll(/^(?:replace |\t)(\S+) => \1 (v\S+)$/gm))
-    found.set(name, version);
-  return found;
+    versions.set(name, version);
+  return versions;
 }
 
 it('takes modules that programs share at one version, so that they are compiled once', async () => {
-  const seen = new Map<string, Map<string, string[]>>();
-  for (const [folder, own] of Object.entries(versionExceptions)) {
-    const versions = await versionsOf(folder);
+  const versionsByModule = new Map<string, Map<string, string[]>>();
+  for (const [folder, exceptions] of Object.entries(versionExceptions)) {
+    const versions = await readVersions(folder);
     expect(versions.size).toBeGreaterThan(10);
     for (const [name, version] of versions) {
-      if (own.test(name) || smallModules.test(name)) continue;
-      const of = seen.get(name) ?? new Map<string, string[]>();
-      seen.set(name, of.set(version, [...(of.get(version) ?? []), folder]));
+      if (exceptions.test(name) || smallModules.test(name)) continue;
+      const of = versionsByModule.get(name) ?? new Map<string, string[]>();
+      versionsByModule.set(name, of.set(version, [...(of.get(version) ?? []), folder]));
     }
   }
-  const differing = [...seen].filter(([, versions]) => versions.size > 1);
+  const differing = [...versionsByModule].filter(([, versions]) => versions.size > 1);
   expect(Object.fromEntries(differing.map(([name, versions]) => [name, Object.fromEntries(versions)]))).toEqual({});
 });
 
@@ -67,7 +67,7 @@ describe('versions in image names', () => {
   };
 
   it.each(Object.entries(modules))('are those that %s is built from', async (name, module) => {
-    const pinned = (await versionsOf(toolFolder(name))).get(module);
+    const pinned = (await readVersions(toolFolder(name))).get(module);
     expect(`v${builtVersions[name as keyof typeof modules]}`).toBe(pinned);
   });
 
@@ -79,7 +79,7 @@ describe('versions in image names', () => {
   });
 
   it('are those that Kubernetes reports', async () => {
-    const pinned = (await versionsOf(toolFolder('kubernetes'))).get('k8s.io/kubernetes') ?? '';
+    const pinned = (await readVersions(toolFolder('kubernetes'))).get('k8s.io/kubernetes') ?? '';
     const flags = goSets.find(({ name }) => name === 'kubernetes')?.ldflags;
     expect(flags).toContain(`gitVersion=${pinned} `);
     expect(flags).toContain(`gitMinor=${pinned.split('.')[1] ?? ''}`);

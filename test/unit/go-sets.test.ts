@@ -4,20 +4,20 @@ import { projectDir } from '../../lab/paths.ts';
 import { sourceFiles } from '../../lab/tools/go-artefact.ts';
 import { goSets, listPrograms, type GoSet } from '../../lab/tools/go-sets.ts';
 
-function setOf(name: string): GoSet {
-  const found = goSets.find((set) => set.name === name);
-  if (found === undefined) throw new Error(`no set is called ${name}`);
-  return found;
+function findSet(name: string): GoSet {
+  const goSet = goSets.find((set) => set.name === name);
+  if (goSet === undefined) throw new Error(`no set is called ${name}`);
+  return goSet;
 }
 
 const readText = (...parts: string[]): Promise<string> => readFile(path.join(projectDir, ...parts), 'utf8');
 const readMain = (set: string): Promise<string> => readText('lab/tools/go', set, 'main.go');
 
 it('rebuilds a set when a package or an added file of its own changes', async () => {
-  expect(await sourceFiles(setOf('calico'))).toEqual(
+  expect(await sourceFiles(findSet('calico'))).toEqual(
     expect.arrayContaining(['go.mod', 'go.sum', 'stub-ec2/ec2.go', 'stub-ec2/go.mod', 'stub-ec2/types/types.go'])
   );
-  expect(await sourceFiles(setOf('flannel'))).toContain('added/pkg/backend/udp/proxy_without_cgo_amd64.go');
+  expect(await sourceFiles(findSet('flannel'))).toContain('added/pkg/backend/udp/proxy_without_cgo_amd64.go');
 });
 
 it('has each program in one set only', () => {
@@ -28,7 +28,7 @@ it('has each program in one set only', () => {
 
 it('links the daemons of Kubernetes by the names that their binary knows', async () => {
   const known = [...(await readMain('kubernetes')).matchAll(/^\t"(kube[\w-]+)": /gm)].map(([, name]) => name);
-  expect(known.sort()).toEqual([...(setOf('kubernetes').binaries[0]?.links ?? [])].sort());
+  expect(known.sort()).toEqual([...(findSet('kubernetes').binaries[0]?.links ?? [])].sort());
 });
 
 it('builds CoreDNS with the plugins of the Corefile', async () => {

@@ -2,7 +2,7 @@ import type { LedgerLine } from '../../lab/app/ledger.ts';
 import type { PathRecord } from '../../model/ledger.ts';
 import { hasPacket } from '../support/overlay-capture.ts';
 import { PathStreaks, clientStreaks, wrongLines } from '../support/streaks.ts';
-import { parseHistory, underWayAt } from '../support/workflow-history.ts';
+import { parseHistory, activitiesRunningAt } from '../support/workflow-history.ts';
 
 it('counts the samples of a path since the look that showed its last loss', () => {
   const record = (sent: number, lost?: number): PathRecord[] => [
@@ -72,7 +72,7 @@ it('finds what was under way when a workflow was asked to cancel', () => {
 
   const cancelMs = history.cancelRequestedMs ?? 0;
   expect(new Date(cancelMs).toISOString()).toBe('2026-11-28T00:00:03.000Z');
-  expect(underWayAt(history, cancelMs)).toEqual([
+  expect(activitiesRunningAt(history, cancelMs)).toEqual([
     expect.objectContaining({ name: 'movePods' }),
     expect.objectContaining({ name: 'flipNode', outcome: 'canceled', attempt: 2 }),
   ]);

@@ -92,10 +92,10 @@ it('takes secrets out of what it gathers', () => {
 it('sends packets between all nodes while they are few, and reaches everybody with a sample above that', () => {
   expect(peersOf(['a', 'b', 'c'], 1)).toEqual(['a', 'c']);
   const many = Array.from({ length: 500 }, (_, index) => index);
-  const seen = new Set<number>([0]);
+  const visited = new Set<number>([0]);
   for (let edge = [0]; edge.length > 0;) {
-    edge = edge.flatMap((index) => peersOf(many, index)).filter((peer) => !seen.has(peer) && seen.add(peer));
+    edge = edge.flatMap((index) => peersOf(many, index)).filter((peer) => !visited.has(peer) && visited.add(peer));
   }
-  expect(seen.size).toBe(500);
+  expect(visited.size).toBe(500);
   expect(Math.max(...many.map((index) => peersOf(many, index).length))).toBe(6);
 });

@@ -44,8 +44,8 @@ function plain(spec: NetworkPolicy['spec'], name = 'n'): NetworkPolicy {
   return { kind: 'NetworkPolicy', metadata: { name, namespace: 'shop' }, spec };
 }
 
-function compare(own: CalicoPolicy[], kubernetes: NetworkPolicy[] = [], sets: NetworkSet[] = []) {
-  return evaluatePolicies({ own, kubernetes, sets }, cluster, true);
+function compare(calicoPolicies: CalicoPolicy[], kubernetes: NetworkPolicy[] = [], sets: NetworkSet[] = []) {
+  return evaluatePolicies({ own: calicoPolicies, kubernetes, sets }, cluster, true);
 }
 
 const allow = (more: Omit<CalicoRule, 'action'> = {}): CalicoRule => ({ action: 'Allow', ...more });

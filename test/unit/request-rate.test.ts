@@ -21,9 +21,13 @@ it('lets no more through than were asked for', async () => {
 it('lets changes through before looks', async () => {
   const rate = await usedUp(100, 10);
   const passed: string[] = [];
-  const turn = (name: string, method: string) =>
+  const scheduleRequest = (name: string, method: string) =>
     rate.schedule(method, undefined, () => Promise.resolve(passed.push(name)));
-  await Promise.all([turn('first look', 'GET'), turn('second look', 'GET'), turn('eviction', 'POST')]);
+  await Promise.all([
+    scheduleRequest('first look', 'GET'),
+    scheduleRequest('second look', 'GET'),
+    scheduleRequest('eviction', 'POST'),
+  ]);
   expect(passed).toEqual(['eviction', 'first look', 'second look']);
 });
 

@@ -100,11 +100,16 @@ describe('the changes of the last hours', () => {
   afterAll(() => rmSync(dir, { recursive: true }));
   const git = (cwd: string, args: readonly string[], hoursAgo = 0): void => {
     const date = new Date(Date.now() - hoursAgo * 3_600_000).toISOString();
-    const who = { GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@a', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@a' };
+    const gitIdentity = {
+      GIT_AUTHOR_NAME: 'a',
+      GIT_AUTHOR_EMAIL: 'a@a',
+      GIT_COMMITTER_NAME: 'a',
+      GIT_COMMITTER_EMAIL: 'a@a',
+    };
     execFileSync('git', args, {
       cwd,
       stdio: 'ignore',
-      env: { ...process.env, ...who, GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date },
+      env: { ...process.env, ...gitIdentity, GIT_AUTHOR_DATE: date, GIT_COMMITTER_DATE: date },
     });
   };
 

@@ -4,7 +4,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { signal, statusQuery } from '../../workflows/messages.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { failureOf, startRun, states, unattendedRequest, waitForPendingWait } from '../support/migration-run.ts';
+import { waitForFailure, startRun, states, unattendedRequest, waitForPendingWait } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -59,10 +59,10 @@ it('migrates node by node, each step after the one before', async () => {
       ...cleanUp('a', 'b', 'c'),
     ].sort()
   );
-  const inOrder = (calls: readonly string[]): string[] =>
+  const withoutParallelCalls = (calls: readonly string[]): string[] =>
     calls.filter((call) => !/^(cleanHost|renewAgent|deployNatExemption|checkGates .)|^verify target [bc]/.test(call));
-  expect(inOrder(withoutReads(cluster.calls))).toEqual(
-    inOrder([
+  expect(withoutParallelCalls(withoutReads(cluster.calls))).toEqual(
+    withoutParallelCalls([
       ...preflight,
       ...coexistence,
       ...['a', 'b', 'c'].flatMap((node) => ['applyTranslations', ...nodeSteps(node)]),
@@ -70,8 +70,8 @@ it('migrates node by node, each step after the one before', async () => {
       ...cleanUp(),
     ])
   );
-  const callsOf = (node: string): string[] => cluster.calls.filter((call) => call.endsWith(` ${node}`));
-  expect(callsOf('b').slice(-3)).toEqual(['renewAgent b', 'verify target b', 'cleanHost b']);
+  const findCalls = (node: string): string[] => cluster.calls.filter((call) => call.endsWith(` ${node}`));
+  expect(findCalls('b').slice(-3)).toEqual(['renewAgent b', 'verify target b', 'cleanHost b']);
   expect(cluster.cordoned()).toEqual([]);
   expect(cluster.broken).toEqual([]);
 });
@@ -109,7 +109,7 @@ it.each([
 ])('refuses %s before anything is changed', async (_, input, type, words) => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const failure = await failureOf(await startRun(client, taskQueue, input));
+    const failure = await waitForFailure(await startRun(client, taskQueue, input));
     expect(failure).toMatchObject({ type, nonRetryable: true });
     expect(failure.message).toContain(words);
   });
@@ -132,7 +132,7 @@ describe('a payload that is no JSON, as a client of another language could send 
         input: { payloads: [payload] },
       });
       const run = client.workflow.getHandle<typeof clusterMigration>(workflowId);
-      expect(await failureOf(run)).toMatchObject({ type: 'InvalidInput' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'InvalidInput' });
     });
     expect(cluster.calls).toEqual([]);
   });
@@ -166,7 +166,7 @@ describe('with onFailure "stop"', () => {
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, stop);
-      expect(await failureOf(run)).toMatchObject({
+      expect(await waitForFailure(run)).toMatchObject({
         type: 'DrainBlocked',
         message:
           'node b: PodDisruptionBudget shop/web\nwhat the node was like: ConfigMap diagnostics-b in cni-live-migration',
@@ -187,7 +187,7 @@ describe('with onFailure "stop"', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const failure = await failureOf(await startRun(client, taskQueue, stop));
+      const failure = await waitForFailure(await startRun(client, taskQueue, stop));
       expect(failure).toMatchObject({ type: 'VerificationFailed' });
       expect(failure.message).toMatch(/^node a: DNS over UDP: timeout\n.*diagnostics-a/);
     });

@@ -2,16 +2,16 @@ import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { run } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { commandsOf, pages } from '../support/docs.ts';
+import { extractCommands, pages } from '../support/docs.ts';
 
 /** Checks the commands of the documentation, as far as the programs themselves report whether they know them. */
 
 async function commands(program: RegExp): Promise<string[]> {
-  return (await pages()).flatMap(commandsOf).filter((line) => program.test(line));
+  return (await pages()).flatMap(extractCommands).filter((line) => program.test(line));
 }
 
 /** Splits a command line into words as a shell does. */
-async function words(line: string): Promise<string[]> {
+async function splitWords(line: string): Promise<string[]> {
   return (await run('bash', ['-c', `printf '%s\\0' ${line}`])).split('\0').slice(0, -1);
 }
 
@@ -22,7 +22,7 @@ it('has commands of the Temporal CLI that it knows, with options that it has', a
   const helps = new Map<string, string>();
   const wrong: string[] = [];
   for (const line of lines) {
-    const all = (await words(line)).slice(1);
+    const all = (await splitWords(line)).slice(1);
     const first = all.findIndex((word) => word.startsWith('-'));
     const command = first === -1 ? all : all.slice(0, first);
     const key = command.join(' ');
@@ -40,7 +40,7 @@ it('has commands of the Temporal CLI that it knows, with options that it has', a
 it('has inputs in them that are JSON', async () => {
   const inputs: string[] = [];
   for (const line of await commands(/^temporal .*--input /)) {
-    const all = await words(line);
+    const all = await splitWords(line);
     inputs.push(all[all.indexOf('--input') + 1] ?? '');
   }
   expect(inputs.length).toBeGreaterThan(8);
@@ -51,7 +51,7 @@ it('has commands of its own that it knows', async () => {
   const lines = (await commands(/^\.\/cni-migrate /)).filter((line) => !line.includes('--input-file'));
   expect(lines.length).toBeGreaterThan(3);
   for (const line of lines) {
-    const [, ...all] = await words(line);
+    const [, ...all] = await splitWords(line);
     const printed = await run(path.join(projectDir, 'cni-migrate'), [...all, '--print']);
     expect(printed).toMatch(/^temporal /);
   }

@@ -3,13 +3,13 @@ import { permanent, waitForCancellation } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
 import {
   clusterNames,
-  fleetOf,
+  buildFleetRequest,
   fleetStates,
   startFleet,
   unattendedDefaults,
   waitForFleetStatus,
 } from '../support/fleet-run.ts';
-import { failureOf } from '../support/migration-run.ts';
+import { waitForFailure } from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -35,7 +35,7 @@ it('migrates the canary first, then others a few at a time, never more', async (
   });
   const { activities, clusters } = fakeFleet({ [a]: watched(a), [b]: watched(b), [c]: watched(c), [d]: watched(d) });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a, b, c, d], { concurrency: 2 }));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b, c, d], { concurrency: 2 }));
     const status = await run.result();
     expect(fleetStates(status)).toEqual({ a: 'migrated', b: 'migrated', c: 'migrated', d: 'migrated' });
     const [first] = status.clusters;
@@ -52,7 +52,7 @@ it('lets a cluster begin when a human says so, and shows where each is', async (
   const { a, b } = clusterNames('a', 'b');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1', 'n2'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const request = fleetOf([a, b], {
+    const request = buildFleetRequest([a, b], {
       approval: 'every-cluster',
       defaults: { ...unattendedDefaults, cleanUp: 'approve' },
     });
@@ -89,7 +89,7 @@ it('begins no other after a failure, until a human has decided', async () => {
   };
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: fails, [c]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a, b, c]));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b, c]));
     const stopped = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
     expect(fleetStates(stopped)).toEqual({ a: 'migrated', b: 'failed', c: 'pending' });
     expect(stopped.clusters[1]?.failure).toEqual({ type: 'SourceNotFound', message: 'no Canal here' });
@@ -115,17 +115,17 @@ it('goes on with the others after a failure when told so, but not after a canary
     [d]: fails,
   });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a, b, c], { onFailure: 'continue' }));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b, c], { onFailure: 'continue' }));
     const wanted = { a: 'migrated', b: 'failed', c: 'migrated' };
     await waitForFleetStatus(run, (status) => JSON.stringify(fleetStates(status)) === JSON.stringify(wanted));
     await run.signal('abort', { by: 'ann' });
-    expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
+    expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
     const before = clusters[c]?.calls.length;
-    const canary = await startFleet(client, taskQueue, fleetOf([d, c], { onFailure: 'continue' }));
+    const canary = await startFleet(client, taskQueue, buildFleetRequest([d, c], { onFailure: 'continue' }));
     await waitForFleetStatus(canary, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
     expect(clusters[c]?.calls.length).toBe(before);
     await canary.signal('abort', {});
-    await failureOf(canary);
+    await waitForFailure(canary);
   });
 });
 
@@ -138,11 +138,11 @@ it('says of a cluster that somebody else migrates already', async () => {
       workflowId: migrationWorkflowId(a),
       args: [{ cluster: a, cleanUp: 'automatic' }],
     });
-    const run = await startFleet(client, taskQueue, fleetOf([a]));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a]));
     const status = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
     expect(status.clusters[0]?.failure?.type).toBe('MigrationRunning');
     await other.signal('abort', {});
-    await failureOf(other);
+    await waitForFailure(other);
     await run.signal('retry', { cluster: a });
     expect(fleetStates(await run.result())).toEqual({ a: 'migrated' });
   });
@@ -165,7 +165,7 @@ it('has its clusters give back what is under way when it is cancelled', async ()
     [b]: { nodes: ['n1'] },
   });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a, b]));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b]));
     await waitForFleetStatus(run, () => flipping);
     await run.cancel();
     await expect(run.result()).rejects.toThrow();
@@ -193,7 +193,7 @@ it.each([
 ])('refuses %s', async (_, request, words) => {
   const { activities } = fakeFleet({ p: {} });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const failure = await failureOf(await startFleet(client, taskQueue, request));
+    const failure = await waitForFailure(await startFleet(client, taskQueue, request));
     expect(failure).toMatchObject({ type: 'InvalidInput' });
     expect(failure.message).toContain(words);
   });
@@ -203,7 +203,7 @@ it('notes or refuses messages that make no sense', async () => {
   const { a } = clusterNames('a');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a], { approval: 'every-cluster' }));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a], { approval: 'every-cluster' }));
     await waitForFleetStatus(run, ({ waitingFor }) => waitingFor !== undefined);
     await run.signal('approve', { cluster: 'nobody' });
     await run.signal('retry', { cluster: a });

@@ -5,7 +5,7 @@ import { messageNames, type MessageName } from '../../model/message-schemas.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import {
   approvePlan,
-  failureOf,
+  waitForFailure,
   startRun,
   states,
   unattendedRequest,
@@ -88,7 +88,7 @@ it.each([
     const run = await startRun(client, taskQueue, input);
     await waitForPendingWait(run, `approval of the ${subject === 'plan' ? 'plan' : 'clean-up'}`);
     await run.signal(signal('reject'), { [subject]: true, by: 'ann', reason: 'not today' });
-    const failure = await failureOf(run);
+    const failure = await waitForFailure(run);
     expect(failure).toMatchObject({ type: 'Rejected' });
     expect(failure.message).toContain('ann (not today)');
     expect(failure.message).toContain(words);
@@ -227,7 +227,7 @@ describe('abort', () => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       await waitForMigrationStatus(run, hold.reached);
       await run.signal(signal('abort'), { by: 'ann', reason: 'an incident' });
-      const failure = await failureOf(run);
+      const failure = await waitForFailure(run);
       expect(failure).toMatchObject({ type: 'Aborted' });
       expect(failure.message).toContain(
         'aborted by ann (an incident) in the phase migrate; 1 of 3 nodes are on Cilium'
@@ -250,7 +250,7 @@ describe('abort', () => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       await waitForMigrationStatus(run, () => die !== undefined);
       await run.signal(signal('abort'), {});
-      expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
       expect(cluster.calls).toContain('unflipNode a');
       expect(cluster.cordoned()).toEqual([]);
       die?.();
@@ -264,7 +264,7 @@ describe('abort', () => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       await waitForMigrationStatus(run, hold.reached);
       await run.signal(signal('abort'), {});
-      expect(await failureOf(run)).toMatchObject({ type: 'Aborted' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
     });
   });
 });
@@ -335,7 +335,7 @@ describe('rollback of all', () => {
       const first = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
       await waitForPendingWait(first, 'approval of the clean-up');
       await first.signal(signal('rollback'), { all: true });
-      const failure = await failureOf(first);
+      const failure = await waitForFailure(first);
       expect(failure).toMatchObject({ type: 'NodeNotReady' });
       expect(failure.message).toContain('send rollback {"all": true}');
       expect(cluster.calls).not.toContain('uninstallCilium');
@@ -457,7 +457,7 @@ describe('what holds up a drain', () => {
         onFailure: 'stop',
         drain: { timeoutSeconds: 10 },
       });
-      const failure = await failureOf(run);
+      const failure = await waitForFailure(run);
       expect(failure).toMatchObject({ type: 'DrainBlocked' });
       expect(failure.message).toContain('pod shop/web-1: PodDisruptionBudget shop/web allows 0 disruptions');
       expect(failure.message).toContain('send forcePod');

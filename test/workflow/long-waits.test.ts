@@ -6,17 +6,17 @@ import type { temporal } from '@temporalio/proto';
 import { fleetStatusQuery, planQuery, signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
-import { clusterNames, fleetOf, fleetStates, startFleet, waitForFleetStatus } from '../support/fleet-run.ts';
+import { clusterNames, buildFleetRequest, fleetStates, startFleet, waitForFleetStatus } from '../support/fleet-run.ts';
 import {
   approvePlan,
-  failureOf,
+  waitForFailure,
   startRun,
   unattendedRequest,
   waitForQueryResult,
   waitForMigrationStatus,
   waitForPendingWait,
 } from '../support/migration-run.ts';
-import { retriesFaster, skipTime } from '../support/time-skips.ts';
+import { retrySpeedup, skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 /** Waits of minutes to days. Time passes when a test skips it: no wait ends because the machine is slow. */
@@ -30,7 +30,7 @@ const perNode = { cluster: 'prod', cleanUp: 'automatic' };
 
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
-async function eventsOf(run: Pick<WorkflowHandle, 'fetchHistory'>): Promise<HistoryEvent[]> {
+async function fetchEvents(run: Pick<WorkflowHandle, 'fetchHistory'>): Promise<HistoryEvent[]> {
   return (await run.fetchHistory()).events ?? [];
 }
 
@@ -80,15 +80,15 @@ it('reminds of what it waits for once a day, and costs little history meanwhile'
     const run = await startRun(client, taskQueue, perNode);
     await waitForPendingWait(run, 'approval of the plan');
     const calls = cluster.calls.length;
-    const before = await eventsOf(run);
+    const before = await fetchEvents(run);
     for (let days = 1; days <= 10; days++) {
       expect(await skipTime(run, dayMs)).toBe(1);
       expect((await run.query(statusQuery)).waiting?.reminders).toBe(days);
     }
-    const added = (await eventsOf(run)).slice(before.length);
+    const added = (await fetchEvents(run)).slice(before.length);
     // A timer that fires without a skip has its own event and workflow task: five events a day.
-    const own = added.filter((event) => !isCausedBySkip(event));
-    expect(own.map((event) => tsToMs(event.timerStartedEventAttributes?.startToFireTimeout))).toEqual(
+    const ownEvents = added.filter((event) => !isCausedBySkip(event));
+    expect(ownEvents.map((event) => tsToMs(event.timerStartedEventAttributes?.startToFireTimeout))).toEqual(
       Array.from({ length: 10 }, () => dayMs)
     );
     expect(cluster.calls).toHaveLength(calls);
@@ -151,7 +151,7 @@ it('begins no other cluster while the fleet is paused or the canaries soak', asy
   const { a, b } = clusterNames('a', 'b');
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a, b], { soakSeconds: 3_600 }));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b], { soakSeconds: 3_600 }));
     const isSoaking = expect.stringContaining('the canaries to soak') as string;
     await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
     await skipTime(run, 55 * minuteMs);
@@ -173,7 +173,7 @@ it('begins the other clusters when the canaries have soaked', async () => {
   const { a, b } = clusterNames('a', 'b');
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, fleetOf([a, b], { soakSeconds: 3_600 }));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b], { soakSeconds: 3_600 }));
     await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
     expect(clusters[b]?.calls).toEqual([]);
     expect(await skipTime(run, 60 * minuteMs)).toBe(1);
@@ -212,7 +212,7 @@ it('waits for a node that an earlier run is still giving back', async () => {
       workflowId,
       args: [unattendedRequest],
     });
-    await waitForQueryResult(() => eventsOf(second), hasTimerAfterRefusal);
+    await waitForQueryResult(() => fetchEvents(second), hasTimerAfterRefusal);
     release();
     await earlier.result().catch(() => undefined);
     expect(await skipTime(second, 10_000)).toBe(1);
@@ -244,7 +244,7 @@ describe('an API server that is down', () => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       expect(await run.result()).toMatchObject({ phase: 'done' });
       const ofNode = client.workflow.getHandle(`${run.workflowId}/node/a`);
-      const policies = [...retriesIn(await eventsOf(run)), ...retriesIn(await eventsOf(ofNode))];
+      const policies = [...retriesIn(await fetchEvents(run)), ...retriesIn(await fetchEvents(ofNode))];
       const bounded = policies.filter(({ maximumAttempts }) => maximumAttempts > 0);
       // These two have a limit, which the next test covers.
       expect(new Set(bounded.map(({ activity }) => activity))).toEqual(new Set(['inspectCluster', 'applyHelmRelease']));
@@ -267,7 +267,7 @@ describe('an API server that is down', () => {
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
-      expect(await failureOf(run)).toMatchObject({ type, message: 'the reason' });
+      expect(await waitForFailure(run)).toMatchObject({ type, message: 'the reason' });
     });
     expect(attempts).toBe(expected);
     expect(cluster.system.lock).toBe('');
@@ -283,8 +283,8 @@ function retriesIn(events: readonly HistoryEvent[]) {
           {
             activity: task.activityType?.name,
             maximumAttempts: task.retryPolicy.maximumAttempts ?? 0,
-            firstMs: tsToMs(task.retryPolicy.initialInterval) * retriesFaster,
-            longestMs: tsToMs(task.retryPolicy.maximumInterval) * retriesFaster,
+            firstMs: tsToMs(task.retryPolicy.initialInterval) * retrySpeedup,
+            longestMs: tsToMs(task.retryPolicy.maximumInterval) * retrySpeedup,
           },
         ]
   );

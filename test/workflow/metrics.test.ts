@@ -9,10 +9,10 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 it('tells of every migration that is open, and takes back what is over', async () => {
-  const told = new Map<string, number>();
+  const gauges = new Map<string, number>();
   const meter = {
     createGauge: (name: string) => ({
-      set: (value: number, tags: object) => told.set(`${name} ${Object.values(tags).join(' ')}`, value),
+      set: (value: number, tags: object) => gauges.set(`${name} ${Object.values(tags).join(' ')}`, value),
     }),
   } as unknown as MetricMeter;
   await server.withWorker(fakeCluster({ nodes: ['a', 'b'] }).activities, async (client, taskQueue) => {
@@ -20,12 +20,12 @@ it('tells of every migration that is open, and takes back what is over', async (
     const run = await startRun(client, taskQueue, { cluster: 'prod' });
     await waitForPendingWait(run, 'approval of the plan');
     // Visibility may lag behind.
-    while (told.size === 0) await metrics.update();
-    expect(told.get('cni_migration_phase prod plan')).toBe(1);
-    expect(told.get('cni_migration_nodes prod pending')).toBe(2);
-    expect(told.get('cni_migration_waiting_seconds prod')).toBeGreaterThan(0);
+    while (gauges.size === 0) await metrics.update();
+    expect(gauges.get('cni_migration_phase prod plan')).toBe(1);
+    expect(gauges.get('cni_migration_nodes prod pending')).toBe(2);
+    expect(gauges.get('cni_migration_waiting_seconds prod')).toBeGreaterThan(0);
     await run.terminate();
-    while (told.get('cni_migration_phase prod plan') !== 0) await metrics.update();
-    expect(told.get('cni_migration_nodes prod pending')).toBe(0);
+    while (gauges.get('cni_migration_phase prod plan') !== 0) await metrics.update();
+    expect(gauges.get('cni_migration_nodes prod pending')).toBe(0);
   });
 });

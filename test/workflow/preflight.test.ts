@@ -5,7 +5,7 @@ import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/
 import type { CheckOutcome } from '../../model/preflight.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import {
-  failureOf,
+  waitForFailure,
   startRun,
   states,
   unattendedRequest,
@@ -46,7 +46,7 @@ describe('a migration whose checks block it', () => {
     const cluster = fakeCluster({ checks: [passed, warned, blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
-      const failure = await failureOf(run);
+      const failure = await waitForFailure(run);
       expect(failure).toMatchObject({ type: 'PreflightBlocked', details: [[blocked]] });
       expect(failure.message).toContain('tunnel-path: node2 to node3 is not answered\n  Let the port through.');
       expect(failure.message).toContain('"waivers": [{"check": "tunnel-path", "reason": "…"}]');
@@ -75,7 +75,7 @@ describe('a migration whose checks block it', () => {
         ...unattendedRequest,
         waivers: [{ check: 'mtu', reason: 'known' }],
       });
-      expect(await failureOf(run)).toMatchObject({ type: 'PreflightBlocked' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'PreflightBlocked' });
     });
   });
 });
@@ -129,7 +129,7 @@ describe('the checks by themselves', () => {
         workflowId: randomUUID(),
         args: [{ cluster: 7 }],
       });
-      expect(await failureOf(run)).toMatchObject({ type: 'InvalidInput' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'InvalidInput' });
     });
     expect(cluster.calls).toEqual([]);
   });
@@ -201,7 +201,7 @@ describe('a gate that does not hold', () => {
     const cluster = fakeCluster({ nodes: ['a'], before: breach() });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'stop' });
-      expect(await failureOf(run)).toMatchObject({ type: 'GateBreached' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'GateBreached' });
     });
   });
 });

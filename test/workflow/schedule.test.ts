@@ -13,12 +13,12 @@ async function temporal(...args: string[]): Promise<string> {
   return runCommand((await loadCatalogue()).bin('temporal'), ['--address', server.env.address, ...args]);
 }
 
-async function runsOf(schedule: string): Promise<string[]> {
+async function listRuns(schedule: string): Promise<string[]> {
   const query = `TemporalScheduledById = "${schedule}"`;
-  const found = JSON.parse(await temporal('workflow', 'list', '--query', query, '-o', 'json')) as {
+  const runs = JSON.parse(await temporal('workflow', 'list', '--query', query, '-o', 'json')) as {
     execution: { workflowId: string };
   }[];
-  return found.map(({ execution }) => execution.workflowId);
+  return runs.map(({ execution }) => execution.workflowId);
 }
 
 /** Returns how often a schedule started nothing because its last run was open. */
@@ -39,19 +39,19 @@ it('begins a migration when a window opens, once however often it opens, and che
     await temporal('schedule', 'create', ...night, ...action, ...skip, '--cron', '0 3 * * *');
     for (const schedule of ['window', 'night']) {
       await temporal('schedule', 'trigger', '--schedule-id', schedule);
-      await waitFor('its run', async () => (await runsOf(schedule)).length === 1, {
+      await waitFor('its run', async () => (await listRuns(schedule)).length === 1, {
         timeoutMs: timeLimits.workflowState,
       });
     }
-    const [migration = ''] = await runsOf('window');
-    const [checks = ''] = await runsOf('night');
+    const [migration = ''] = await listRuns('window');
+    const [checks = ''] = await listRuns('night');
     expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayBegin: true });
     // Still open: it waits for the approval of its plan.
     await temporal('schedule', 'trigger', '--schedule-id', 'window');
     await waitFor('the schedule to skip it', async () => (await skippedBy('window')) === 1, {
       timeoutMs: timeLimits.workflowState,
     });
-    expect(await runsOf('window')).toEqual([migration]);
+    expect(await listRuns('window')).toEqual([migration]);
     expect((await client.workflow.getHandle(migration).describe()).status.name).toBe('RUNNING');
     await client.workflow.getHandle(migration).terminate();
     for (const schedule of ['window', 'night']) await temporal('schedule', 'delete', '--schedule-id', schedule);

@@ -23,27 +23,27 @@ afterAll(() => server.stop());
  * @param expected names of the nodes of each wave, separated by spaces.
  */
 function inWaves(expected: readonly string[], options: Parameters<typeof fakeCluster>[0] = {}) {
-  const under = new Set<string>();
+  const nodesInProgress = new Set<string>();
   const wave = new Set<string>();
   const waves: string[] = [];
-  const othersOf = (node: string): string[] =>
+  const nodesOfWave = (node: string): string[] =>
     expected.find((names) => names.split(' ').includes(node))?.split(' ') ?? [];
   const cluster = fakeCluster({
     ...options,
     before: async (activity, node = '') => {
       if (activity === 'cordonNode') {
-        under.add(node);
+        nodesInProgress.add(node);
         wave.add(node);
       }
       if (activity === 'drain to target') {
-        const together = (): Promise<boolean> => Promise.resolve(othersOf(node).every((other) => wave.has(other)));
+        const together = (): Promise<boolean> => Promise.resolve(nodesOfWave(node).every((other) => wave.has(other)));
         await waitFor(`the other nodes of ${node}'s wave`, together, {
           timeoutMs: timeLimits.workflowState,
           everyMs: 20,
         });
       }
-      if (activity === 'uncordonNode') under.delete(node);
-      if (activity === 'uncordonNode' && under.size === 0 && wave.size > 0) {
+      if (activity === 'uncordonNode') nodesInProgress.delete(node);
+      if (activity === 'uncordonNode' && nodesInProgress.size === 0 && wave.size > 0) {
         waves.push([...wave].sort().join(' '));
         wave.clear();
       }
@@ -142,13 +142,13 @@ it('migrates a node again that is made anew under the same name', async () => {
 
 it('waits for a maintenance window before each wave', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  const begun: Date[] = [];
+  const startTimes: Date[] = [];
   let open = false;
   cluster.activities.untilWindow = () => Promise.resolve({ waitMs: open ? 0 : 1_500 });
   cluster.activities.cordonNode = (
     ({ cordonNode }) =>
     async (target) => {
-      begun.push(new Date(await server.env.currentTimeMs()));
+      startTimes.push(new Date(await server.env.currentTimeMs()));
       return cordonNode(target);
     }
   )(cluster.activities);
@@ -157,11 +157,11 @@ it('waits for a maintenance window before each wave', async () => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, windows });
     const status = await waitForPendingWait(run, 'the maintenance window that opens at ');
     expect(status.nodes[0]).toMatchObject({ state: 'awaiting-approval' });
-    expect(begun).toEqual([]);
+    expect(startTimes).toEqual([]);
     open = true;
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
-  expect(begun).toHaveLength(2);
+  expect(startTimes).toHaveLength(2);
 });
 
 it('takes the new size of waves from the next one on', async () => {

@@ -3,7 +3,7 @@ import { labMigrationRequest } from '../../../lab/migration-request.ts';
 import { preflightWorkflowId } from '../../../workflows/messages.ts';
 import type { CheckName, CheckOutcome, PreflightReport } from '../../../model/preflight.ts';
 import { clusterState } from '../../support/cluster-state.ts';
-import { expectEventually, settled } from '../../support/settled.ts';
+import { expectEventually, waitForStableState } from '../../support/settled.ts';
 import type { RunningLab, SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 
@@ -24,7 +24,7 @@ export function describePreflight(shared: SharedLab): void {
       const { context } = lab().layout;
       const cli = new TemporalCli(running.temporal, context, preflightWorkflowId(context));
       await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', more)), 'clusterPreflight');
-      const { status, result } = await cli.end();
+      const { status, result } = await cli.waitForEnd();
       expect(status).toBe('COMPLETED');
       return result as PreflightReport;
     }
@@ -33,7 +33,7 @@ export function describePreflight(shared: SharedLab): void {
       runInside(lab().layout.machineDir(node), command);
 
     it('passes a sound cluster, having sent packets between all nodes, and leaves nothing behind', async () => {
-      const before = await settled(() => clusterState(lab()));
+      const before = await waitForStableState(() => clusterState(lab()));
       const { mayBegin, outcomes } = await preflight();
       expect(mayBegin).toBe(true);
       expect(verdicts(outcomes, 'block')).toEqual([]);

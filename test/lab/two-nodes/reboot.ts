@@ -51,7 +51,7 @@ export function describeReboot(shared: SharedLab): void {
           timeoutMs: timeLimits.clusterChange,
         });
       }
-      expect(await cli.end()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done' } });
+      expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done' } });
       const { items } = await read<V1PodList>(lab, 'pods', '-A');
       const onPodNetwork = items.filter(({ spec }) => spec?.hostNetwork !== true);
       expect(onPodNetwork.filter(({ status }) => !contains(targetPodCidr, status?.podIP))).toEqual([]);
