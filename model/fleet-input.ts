@@ -73,7 +73,7 @@ export function parseFleet(raw: unknown): { input: FleetInput } | { problems: st
   if (untrusted.length > 0) return { problems: untrusted };
   const result = fleetSchema.safeParse(raw);
   if (!result.success) return { problems: formatProblems(result.error, 'the input') };
-  const { clusters, defaults, ...rest } = result.data;
+  const { clusters, defaults, ...options } = result.data;
   const problems: string[] = [];
   const inputs = clusters.flatMap((clusterFields, index) => {
     const parsed = parseRequest(merge(defaults, clusterFields));
@@ -84,5 +84,5 @@ export function parseFleet(raw: unknown): { input: FleetInput } | { problems: st
   const names = inputs.map(({ cluster }) => cluster);
   const duplicates = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
   problems.push(...duplicates.map((name) => `clusters: ${name} is there more than once`));
-  return problems.length > 0 ? { problems } : { input: { ...rest, clusters: inputs } };
+  return problems.length > 0 ? { problems } : { input: { ...options, clusters: inputs } };
 }

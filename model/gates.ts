@@ -149,8 +149,9 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
   const towards = peer === '' ? '' : ` to ${peer}`;
   const networks = to === '' ? from : `${from} to ${to}`;
   const error = lastError === '' ? '' : `: ${lastError}`;
-  const what = kind === 'pod-pod/denied' ? 'was answered, which a policy forbids, for' : 'was without an answer for';
-  return `${kind} from ${node}${towards} (${networks}) ${what} ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
+  const lossText =
+    kind === 'pod-pod/denied' ? 'was answered, which a policy forbids, for' : 'was without an answer for';
+  return `${kind} from ${node}${towards} (${networks}) ${lossText} ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
 }
 
 /**
@@ -184,10 +185,10 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
   const counts = new Map<string, number>();
   for (const name of [...pairs.values()].flat()) counts.set(name, (counts.get(name) ?? 0) + 1);
   const common = [...counts].filter(([, count]) => count === pairs.size && pairs.size > 1).map(([name]) => name);
-  const where =
+  const location =
     common.length === 1 ? `to and from ${common.join('')}` : `between ${[...pairs.values()][0]?.join(' and ')}`;
   return (
-    `packets of Cilium's overlay do not get through ${where}: the nodes reach each other by their own addresses, but ` +
+    `packets of Cilium's overlay do not get through ${location}: the nodes reach each other by their own addresses, but ` +
     `not over VXLAN; let UDP port ${tunnelPort} through between all nodes (firewall, security group)`
   );
 }

@@ -71,7 +71,7 @@ export interface PreflightReport {
 }
 
 /** Marks the waived outcomes. */
-export function withWaivers(outcomes: readonly CheckOutcome[], waivers: readonly Waiver[]): CheckOutcome[] {
+export function applyWaivers(outcomes: readonly CheckOutcome[], waivers: readonly Waiver[]): CheckOutcome[] {
   return outcomes.map((outcome) => {
     const waiver = waivers.find(({ check }) => check === outcome.check);
     return waiver === undefined || outcome.verdict !== 'block' ? outcome : { ...outcome, waived: waiver.reason };

@@ -8,8 +8,8 @@ const maxProblemLength = 300;
 /** Returns one line per problem; `whole` names the data, for problems without a field. */
 export function formatProblems(error: z.ZodError, rootName: string): string[] {
   const lines = error.issues.map((issue) => {
-    const where = issue.path.length > 0 ? issue.path.join('.') : rootName;
-    return `${where}: ${issue.message}`.slice(0, maxProblemLength);
+    const location = issue.path.length > 0 ? issue.path.join('.') : rootName;
+    return `${location}: ${issue.message}`.slice(0, maxProblemLength);
   });
   return summarizeLines(lines, maxProblems, 'problems');
 }

@@ -10,10 +10,10 @@ export function summarizeList(items: readonly string[], limit = 10): string {
 
 /**
  * Returns the first lines, and one with the number of the others.
- * @param what subject of the lines, in plural.
+ * @param subject subject of the lines, in plural.
  * @default no subject
  */
-export function summarizeLines(lines: readonly string[], limit: number, what = ''): string[] {
+export function summarizeLines(lines: readonly string[], limit: number, subject = ''): string[] {
   const more = lines.length - limit;
-  return more > 0 ? [...lines.slice(0, limit), `and ${more} more${what === '' ? '' : ` ${what}`}`] : [...lines];
+  return more > 0 ? [...lines.slice(0, limit), `and ${more} more${subject === '' ? '' : ` ${subject}`}`] : [...lines];
 }

@@ -31,9 +31,11 @@ export function temporalConfig(
     ...(address !== undefined && { TEMPORAL_ADDRESS: address }),
     ...(namespace !== undefined && { TEMPORAL_NAMESPACE: namespace }),
   };
-  const variables = Object.fromEntries(Object.entries(merged).filter((entry): entry is [string, string] => !!entry[1]));
+  const environment = Object.fromEntries(
+    Object.entries(merged).filter((entry): entry is [string, string] => !!entry[1])
+  );
   try {
-    const config = loadClientConnectConfig({ overrideEnvVars: variables, ...(profile !== undefined && { profile }) });
+    const config = loadClientConnectConfig({ overrideEnvVars: environment, ...(profile !== undefined && { profile }) });
     return { ...config, namespace: config.namespace ?? 'default' };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);

@@ -5,7 +5,7 @@ import type { IsOpen } from '../activities/cluster/lock.ts';
  * Returns a function that asks Temporal whether a run is open; undefined for an unknown run. After continue-as-new, the
  * newest run of the ID counts.
  */
-export function openRuns(client: Client): IsOpen {
+export function createRunStatusCheck(client: Client): IsOpen {
   return async (workflowId, runId) => {
     try {
       const handle = client.workflow.getHandle(workflowId, undefined, { firstExecutionRunId: runId });

@@ -10,14 +10,14 @@ import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
 import { MigrationMetrics } from './metrics.ts';
-import { openRuns } from './run-status.ts';
+import { createRunStatusCheck } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
 
 /** Interval of the gauges' updates, in ms. */
 const metricsIntervalMs = 15_000;
 
 /** Maximum age of Temporal's last answer for the worker to be ready, in ms. */
-const healthCacheMs = 5_000;
+const maxAnswerAgeMs = 5_000;
 
 /** Options of {@link runWorker}. */
 export interface RunOptions {
@@ -59,7 +59,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
     const activities = createActivities({
       clusters: config.clusters,
       helm: { binary: config.helm, charts: config.charts },
-      isOpen: openRuns(client),
+      isOpen: createRunStatusCheck(client),
       workerNode: config.node,
     });
     const worker = await Worker.create({
@@ -141,7 +141,7 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
   const server = await serveHealth(health, async () => {
     const state = worker.getState();
     if (state !== 'RUNNING') return `the worker is ${state.toLowerCase().replaceAll('_', ' ')}`;
-    if (Date.now() - answeredAt < healthCacheMs) return undefined;
+    if (Date.now() - answeredAt < maxAnswerAgeMs) return undefined;
     try {
       await connection.withDeadline(Date.now() + 3_000, () => connection.workflowService.getSystemInfo({}));
     } catch {

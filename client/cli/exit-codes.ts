@@ -35,7 +35,7 @@ export class CliError extends Error {
 }
 
 /** Returns the text of an error for the user of the command, and the exit code for scripts. */
-export function explain(error: unknown, cluster: string): { message: string; code: number } {
+export function describeError(error: unknown, cluster: string): { message: string; code: number } {
   if (error instanceof CliError) return { message: error.message, code: error.code };
   if (error instanceof WorkflowNotFoundError) {
     return { message: `there is no migration of "${cluster}", or it has ended`, code: exitCodes.notFound };

@@ -14,7 +14,7 @@ import { collectReport } from '../report/collect.ts';
 import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
-import { CliError, exitCodes, explain } from './exit-codes.ts';
+import { CliError, exitCodes, describeError } from './exit-codes.ts';
 import { commandName, messages } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { TemporalCommand } from './temporal-command.ts';
@@ -117,7 +117,7 @@ function run<Options extends CommonOptions>(
       client = await connect(process.env, options);
       await work(client, context, options);
     } catch (error) {
-      const { message, code } = explain(error, cluster);
+      const { message, code } = describeError(error, cluster);
       console.error(message);
       process.exitCode = code;
     } finally {
@@ -237,8 +237,7 @@ query(
   'blockers',
   'what holds up the nodes that are under way',
   (migration) => migration.blockers(),
-  (blockers) =>
-    blockers.map((blocker) => `${blocker.node}: ${blockerText(blocker)}`).join('\n') || 'nothing holds it up'
+  (blockers) => blockers.map((item) => `${item.node}: ${blockerText(item)}`).join('\n') || 'nothing holds it up'
 );
 
 for (const { message, does, options: messageOptions } of messages) {

@@ -54,7 +54,7 @@ function tables(data: ReportData): string[] {
     ...[name, wave, state, seconds],
     failure?.message ?? '',
   ]);
-  const decisionRows = decisions(data).map(([what, { by, reason, at }]) => [what, by, reason, at]);
+  const decisionRows = decisions(data).map(([subject, { by, reason, at }]) => [subject, by, reason, at]);
   const checks = preflight.map(({ check, verdict, evidence, waived }) => [
     check,
     waived === undefined ? verdict : `${verdict}, waived: ${waived}`,

@@ -27,7 +27,7 @@ export function markdownReport(data: ReportData): string {
 }
 
 function decisionTable(data: ReportData): string[] {
-  const rows = decisions(data).map(([what, { by, reason, at }]) => tableRow([what, by, reason, at]));
+  const rows = decisions(data).map(([subject, { by, reason, at }]) => tableRow([subject, by, reason, at]));
   return [...tableHeader('what', 'who', 'why', 'when'), ...rows];
 }
 

@@ -60,12 +60,12 @@ function nodeLines(nodes: readonly NodeStatus[]): string[] {
   lines.push(...tableHeader('node', 'state', 'approved by', 'seconds', ''));
   for (const node of shown.slice(0, maxRows)) {
     const { name, state, approval, seconds = '' } = node;
-    lines.push(tableRow([name, state, approval?.by ?? '', seconds, reasonOf(node).slice(0, 500)]));
+    lines.push(tableRow([name, state, approval?.by ?? '', seconds, nodeRemark(node).slice(0, 500)]));
   }
   return [...lines, ''];
 }
 
 /** Returns the reason for the state of a node: its failure, what it waits for, or its blockers. */
-function reasonOf({ failure, waitingFor, blockers = [] }: NodeStatus): string {
+function nodeRemark({ failure, waitingFor, blockers = [] }: NodeStatus): string {
   return failure?.message ?? waitingFor ?? blockers.map(blockerText).join('; ');
 }

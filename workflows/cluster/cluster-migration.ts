@@ -199,7 +199,10 @@ class ClusterMigration {
     const { rejected } = state.control;
     if (rejected === undefined) return false;
     const consequence = open === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
-    throw ApplicationFailure.nonRetryable(`the ${open} was rejected by ${who(rejected)}; ${consequence}`, 'Rejected');
+    throw ApplicationFailure.nonRetryable(
+      `the ${open} was rejected by ${attribution(rejected)}; ${consequence}`,
+      'Rejected'
+    );
   }
 
   /**
@@ -317,7 +320,7 @@ class ClusterMigration {
     if (rollBackAll === undefined) {
       const migrated = state.status.nodes.filter((node) => node.state === 'migrated').length;
       throw ApplicationFailure.nonRetryable(
-        `aborted by ${who(aborted)} in the phase ${state.status.phase}; ` +
+        `aborted by ${attribution(aborted)} in the phase ${state.status.phase}; ` +
           `${migrated} of ${state.status.nodes.length} nodes are on Cilium. Start again to go on, and send rollback ` +
           '{"all": true} to that run to go back',
         'Aborted'
@@ -342,6 +345,6 @@ class ClusterMigration {
   }
 }
 
-function who({ by, reason }: Decision = { by: 'unnamed', reason: '', at: '' }): string {
+function attribution({ by, reason }: Decision = { by: 'unnamed', reason: '', at: '' }): string {
   return reason === '' ? by : `${by} (${reason})`;
 }

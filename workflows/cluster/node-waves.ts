@@ -116,11 +116,11 @@ export class MigratingNodes {
     const { cluster, podCidr } = this.input;
     const large = this.facts.length > largeCluster;
     const done = new Set(this.state.status.nodes.flatMap(({ name, state }) => (state === 'migrated' ? [name] : [])));
-    const unsure = this.facts.flatMap(({ name, flipped }) =>
+    const uncertain = this.facts.flatMap(({ name, flipped }) =>
       this.touched.has(name) || (flipped && !done.has(name)) ? [name] : []
     );
     const seen = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
-      { cluster, targetPodCidr: podCidr, ...(large && { known: computeDigest(this.facts), pods: unsure }) },
+      { cluster, targetPodCidr: podCidr, ...(large && { known: computeDigest(this.facts), pods: uncertain }) },
     ]);
     this.touched.clear();
     const changedBuckets = new Set(seen.buckets);
@@ -186,10 +186,10 @@ export class MigratingNodes {
     if (windows.length === 0) return true;
     const { waitMs } = await quick.untilWindow.executeWithOptions({ summary: 'maintenance windows' }, [{ windows }]);
     if (waitMs === 0) return true;
-    const opens = new Date(Date.now() + waitMs).toISOString();
+    const opensAt = new Date(Date.now() + waitMs).toISOString();
     // A separate wait, after which the nodes are read again.
     await this.state.wait(
-      { what: `the maintenance window that opens at ${opens}`, reminderSeconds, timeoutMs: waitMs },
+      { what: `the maintenance window that opens at ${opensAt}`, reminderSeconds, timeoutMs: waitMs },
       () => false
     );
     return false;
@@ -202,13 +202,13 @@ export class MigratingNodes {
     const { nodes, waves } = this.state.control.approvals;
     const missing = (): string[] =>
       waves[String(number)] === undefined ? wave.nodes.filter((name) => nodes[name] === undefined) : [];
-    const left = missing();
-    if (left.length > 0) {
+    const unapproved = missing();
+    if (unapproved.length > 0) {
       const perNode = mode === 'every-node';
-      const names = left.join(', ');
+      const names = unapproved.join(', ');
       const what = perNode ? `approval of node ${names}` : `approval of wave ${number} (${names})`;
       const answers: Answer[] = perNode
-        ? left.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
+        ? unapproved.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
         : [{ does: `let wave ${number} be migrated`, message: 'approve', input: { wave: number } }];
       const timeoutMs = this.state.leftOf(what, approvalDeadlineSeconds);
       const outcome = await this.state.wait(
@@ -366,9 +366,9 @@ export class MigratingNodes {
   }
 
   /** Runs a node's workflow, migration or rollback. */
-  private async child(node: string, way: 'migration' | 'rollback'): Promise<void> {
+  private async child(node: string, kind: 'migration' | 'rollback'): Promise<void> {
     const workflowId = childId(node);
-    const [type, summary] = way === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'back to Canal'];
+    const [type, summary] = kind === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'back to Canal'];
     const options = {
       workflowId,
       args: [{ node, migration: this.input, forcedPods: this.state.control.forcedPods }] as const,
@@ -379,11 +379,11 @@ export class MigratingNodes {
     };
     const scope = new CancellationScope();
     // Rollbacks are not interrupted.
-    if (way === 'migration') this.running.set(node, scope);
+    if (kind === 'migration') this.running.set(node, scope);
     this.active.add(node);
     this.touched.add(node);
     try {
-      await scope.run(() => startWhenFree(() => executeChild(type, { ...options, args: [...options.args] })));
+      await scope.run(() => startChildWhenFree(() => executeChild(type, { ...options, args: [...options.args] })));
     } finally {
       this.running.delete(node);
       this.active.delete(node);
@@ -450,7 +450,7 @@ function childId(node: string): string {
 }
 
 /** Starts a node's workflow, once that of an earlier, ended run has finished restoring the node. */
-async function startWhenFree(start: () => Promise<void>): Promise<void> {
+async function startChildWhenFree(start: () => Promise<void>): Promise<void> {
   for (let tries = 1; ; tries++) {
     try {
       return await start();

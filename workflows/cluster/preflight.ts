@@ -8,7 +8,7 @@ import {
 import { patient, preflight, quick } from '../activity-proxies.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
-import { blockingOutcomes, withWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
+import { blockingOutcomes, applyWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -52,7 +52,7 @@ export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> 
   const { cluster, nodePods } = input;
   try {
     const outcomes = await patient.runPreflight.executeWithOptions({ summary: 'checks' }, [{ input }]);
-    return withWaivers(outcomes, input.waivers);
+    return applyWaivers(outcomes, input.waivers);
   } finally {
     if (nodePods) {
       await CancellationScope.nonCancellable(() =>

@@ -293,17 +293,17 @@ export class ClusterState {
     this.status.waitingFor = what;
     this.status.waiting = { since: since ?? new Date().toISOString(), reminders, answers };
     this.show();
-    const end = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
+    const deadlineMs = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     for (;;) {
       const reminderMs = reminderSeconds * 1_000;
-      const ms = end === undefined ? reminderMs : Math.min(reminderMs, Math.max(0, end - Date.now()));
-      const woken = await condition(() => holds() || this.version !== seen || this.isLong, ms, {
+      const ms = deadlineMs === undefined ? reminderMs : Math.min(reminderMs, Math.max(0, deadlineMs - Date.now()));
+      const hasChanged = await condition(() => holds() || this.version !== seen || this.isLong, ms, {
         summary: `waiting for ${what}`.slice(0, 200),
       });
       if (holds()) return this.stopWaiting('holds');
       // The wait stays in the status: the caller may wait for the same subject again, with the same start.
-      if (woken) return 'message';
-      if (end !== undefined && Date.now() >= end) return this.stopWaiting('timeout');
+      if (hasChanged) return 'message';
+      if (deadlineMs !== undefined && Date.now() >= deadlineMs) return this.stopWaiting('timeout');
       this.status.waiting.reminders++;
       log.warn(`still waiting for ${what}`, { since: this.status.waiting.since, answers });
       this.show();
@@ -347,9 +347,9 @@ export class ClusterState {
     const { cluster, phase, waitingFor, nodes } = this.status;
     const migrated = nodes.filter(({ state }) => state === 'migrated').length;
     const tenths = nodes.length === 0 ? 0 : Math.floor((10 * migrated) / nodes.length);
-    const news = JSON.stringify([phase, waitingFor, tenths, nodes.length]);
-    if (news === this.told) return;
-    this.told = news;
+    const progressKey = JSON.stringify([phase, waitingFor, tenths, nodes.length]);
+    if (progressKey === this.told) return;
+    this.told = progressKey;
     const progress: ClusterProgress = {
       ...{ cluster, phase, migrated, nodes: nodes.length },
       ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),

@@ -90,11 +90,11 @@ class Fleet {
   async run(): Promise<FleetStatus> {
     try {
       for (;;) {
-        const seen = this.version;
+        const seenVersion = this.version;
         for (let next = this.nextCluster(); next !== undefined; next = this.nextCluster()) this.startMigration(next);
         if (this.isOver) break;
         this.showWait();
-        await this.waitForChange(seen);
+        await this.waitForChange(seenVersion);
       }
     } catch (error) {
       // On cancellation, each cluster restores its nodes in progress.
@@ -142,11 +142,12 @@ class Fleet {
 
   /** Remaining soak time after the last canary, in ms. */
   private get remainingSoakMs(): number {
-    const ends = this.status.clusters.flatMap(({ canary, state, endedAt }) =>
+    const canaryEndTimes = this.status.clusters.flatMap(({ canary, state, endedAt }) =>
       canary && state === 'migrated' && endedAt !== undefined ? [Date.parse(endedAt)] : []
     );
-    if (ends.length === 0 || this.remainingCanaries.length > 0 || this.clustersIn('pending').length === 0) return 0;
-    return Math.max(0, Math.max(...ends) + this.input.soakSeconds * 1_000 - Date.now());
+    if (canaryEndTimes.length === 0 || this.remainingCanaries.length > 0 || this.clustersIn('pending').length === 0)
+      return 0;
+    return Math.max(0, Math.max(...canaryEndTimes) + this.input.soakSeconds * 1_000 - Date.now());
   }
 
   private nextCluster(): FleetCluster | undefined {
@@ -193,12 +194,12 @@ class Fleet {
     }
   }
 
-  private async waitForChange(seen: number): Promise<void> {
+  private async waitForChange(seenVersion: number): Promise<void> {
     const reminderMs = this.input.reminderSeconds * 1_000;
     for (;;) {
       const { remainingSoakMs: soakMs } = this;
       const ms = soakMs > 0 ? Math.min(soakMs, reminderMs) : reminderMs;
-      if (await condition(() => this.version !== seen, ms)) return;
+      if (await condition(() => this.version !== seenVersion, ms)) return;
       if (soakMs > 0 && this.remainingSoakMs === 0) return;
       if (this.status.waitingFor !== undefined) log.warn(`still waiting for ${this.status.waitingFor}`);
     }

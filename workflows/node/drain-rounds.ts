@@ -7,7 +7,7 @@ import { summarizeLines } from '../../model/summarize.ts';
 /** Options of a drain in rounds. */
 export interface DrainRoundsOptions {
   /** Name of the operation, for the failure's message. */
-  what: string;
+  operation: string;
   drain: MigrationInput['drain'];
   /** Runs one round with a maximum duration in seconds. */
   runRound: (seconds: number) => Promise<DrainRound>;
@@ -34,7 +34,7 @@ const roundSeconds = [10, 20, 60, 120, 300] as const;
  * @throws ApplicationFailure DrainBlocked on timeout, with each pod and its blocker.
  */
 export async function drainInRounds({
-  what,
+  operation: operation,
   drain,
   runRound,
   report,
@@ -68,15 +68,15 @@ export async function drainInRounds({
     if (Date.now() < deadline) continue;
     // Terminating pods keep the grace period that they were given, and need no action of an operator.
     const allTerminating = result.left.every(({ kind }) => kind === 'ends');
-    if (!allTerminating) throw drainBlocked(what, drain.timeoutSeconds, result.left);
+    if (!allTerminating) throw drainBlocked(operation, drain.timeoutSeconds, result.left);
   }
 }
 
-function drainBlocked(what: string, seconds: number, left: readonly Blocker[]): ApplicationFailure {
+function drainBlocked(operation: string, seconds: number, left: readonly Blocker[]): ApplicationFailure {
   const lines = summarizeLines(left.map(blockerText), 20);
   const advice = 'make room, ease the budget, or send forcePod; then retry the node';
   return ApplicationFailure.nonRetryable(
-    `${what}: waited ${seconds} s for ${left.length} pods:\n${lines.join('\n')}\n${advice}`,
+    `${operation}: waited ${seconds} s for ${left.length} pods:\n${lines.join('\n')}\n${advice}`,
     'DrainBlocked'
   );
 }

@@ -64,8 +64,8 @@ export class NodeSteps {
   }
 
   /** Reports the action of an operator that the cluster's workflow must show; undefined when it is done. */
-  setWaitingFor(what: string | undefined): void {
-    this.waitingFor = what;
+  setWaitingFor(action: string | undefined): void {
+    this.waitingFor = action;
     this.report(this.blockers);
   }
 
@@ -93,10 +93,10 @@ export class NodeSteps {
   }
 
   /** Verifies the network from a new pod on the node. */
-  async verify(expected: 'target' | 'source', what: string): Promise<void> {
-    this.begin(what);
+  async verify(expected: 'target' | 'source', step: string): Promise<void> {
+    this.begin(step);
     const { podCidr, proberImage } = this.migration;
-    await patient.verifyNode.executeWithOptions(this.summary(what), [
+    await patient.verifyNode.executeWithOptions(this.summary(step), [
       { ...this.target, targetPodCidr: podCidr, proberImage, expected },
     ]);
   }
@@ -135,18 +135,18 @@ export class NodeSteps {
   }
 
   private async movePods(
-    what: string,
+    step: string,
     to: 'target' | 'source',
     daemonSets: boolean,
     onChecked?: () => void
   ): Promise<void> {
-    this.begin(what);
+    this.begin(step);
     const { drain, podCidr } = this.migration;
     await drainInRounds({
-      what,
+      operation: step,
       drain,
       runRound: (roundSeconds) =>
-        patient.movePods.executeWithOptions(this.summary(what), [
+        patient.movePods.executeWithOptions(this.summary(step), [
           {
             ...this.target,
             to,
