@@ -10,7 +10,7 @@ export function summarizeList(items: readonly string[], limit = 10): string {
 
 /**
  * Returns the first lines, and one with the number of the others.
- * @param subject subject of the lines, in plural.
+ * @param subject noun for the lines, in plural.
  * @default no subject
  */
 export function summarizeLines(lines: readonly string[], limit: number, subject = ''): string[] {

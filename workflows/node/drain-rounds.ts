@@ -34,7 +34,7 @@ const roundSeconds = [10, 20, 60, 120, 300] as const;
  * @throws ApplicationFailure DrainBlocked on timeout, with each pod and its blocker.
  */
 export async function drainInRounds({
-  operation: operation,
+  operation,
   drain,
   runRound,
   report,
