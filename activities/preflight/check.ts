@@ -53,7 +53,7 @@ export function unlessEmpty(verdict: 'warn' | 'block', problems: readonly string
 export function worst(...findings: Finding[]): Finding {
   const rank = { pass: 0, warn: 1, block: 2 };
   const verdict = findings.map((one) => one.verdict).reduce((a, b) => (rank[b] > rank[a] ? b : a), 'pass');
-  const told = verdict === 'pass' ? findings : findings.filter((one) => one.verdict !== 'pass');
+  const reported = verdict === 'pass' ? findings : findings.filter((one) => one.verdict !== 'pass');
   const fix = findings.find((one) => one.verdict === verdict && one.fix !== undefined)?.fix;
-  return { verdict, evidence: told.flatMap((one) => one.evidence), ...(fix !== undefined && { fix }) };
+  return { verdict, evidence: reported.flatMap((one) => one.evidence), ...(fix !== undefined && { fix }) };
 }

@@ -53,26 +53,26 @@ export function clusterReader(
   return {
     connection,
     input,
-    canal: once(() => findCanal(connection)),
-    nodes: once(async () => (await core.listNode({})).items),
-    pods: once(() => listPods(connection)),
-    services: once(async () => (await core.listServiceForAllNamespaces({})).items),
-    daemonSets: once(async () => (await apps.listDaemonSetForAllNamespaces({})).items),
-    deployments: once(async () => (await apps.listDeploymentForAllNamespaces({})).items),
-    budgets: once(async () => (await policy.listPodDisruptionBudgetForAllNamespaces({})).items),
+    canal: memoize(() => findCanal(connection)),
+    nodes: memoize(async () => (await core.listNode({})).items),
+    pods: memoize(() => listPods(connection)),
+    services: memoize(async () => (await core.listServiceForAllNamespaces({})).items),
+    daemonSets: memoize(async () => (await apps.listDaemonSetForAllNamespaces({})).items),
+    deployments: memoize(async () => (await apps.listDeploymentForAllNamespaces({})).items),
+    budgets: memoize(async () => (await policy.listPodDisruptionBudgetForAllNamespaces({})).items),
     list: async <T extends KubernetesObject>(apiVersion: string, kind: string) => {
       const key = `${apiVersion} ${kind}`;
-      const known = lists.get(key) ?? listKnown<KubernetesObject>(connection, apiVersion, kind);
-      lists.set(key, known);
-      return (await known) as T[];
+      const pending = lists.get(key) ?? listKnown<KubernetesObject>(connection, apiVersion, kind);
+      lists.set(key, pending);
+      return (await pending) as T[];
     },
-    ciliumIsOurs: once(() => ciliumIsOurs(connection)),
-    hosts: once(hosts),
-    chart: once(chart),
+    ciliumIsOurs: memoize(() => ciliumIsOurs(connection)),
+    hosts: memoize(hosts),
+    chart: memoize(chart),
   };
 }
 
-function once<T>(read: () => Promise<T>): () => Promise<T> {
-  let reading: Promise<T> | undefined;
-  return () => (reading ??= read());
+function memoize<T>(read: () => Promise<T>): () => Promise<T> {
+  let pending: Promise<T> | undefined;
+  return () => (pending ??= read());
 }

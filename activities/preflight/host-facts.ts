@@ -44,14 +44,14 @@ export interface HostLink {
 const peerSeconds = 25;
 
 /** Time in ms in which a pod has to report its facts; its image may have to be pulled first. */
-const toldMs = 180_000;
+const reportTimeoutMs = 180_000;
 
 /**
  * Maximum number of nodes for a full mesh. Above it, each node sends packets to the nodes that are 1, 2, 4, … positions
  * further.
  */
 const fullMesh = 10;
-const hops = [1, 2, 4, 8, 16, 32];
+const peerOffsets = [1, 2, 4, 8, 16, 32];
 
 /** Maximum number of pods that are created or removed in parallel. */
 const atOnce = 10;
@@ -75,9 +75,9 @@ export async function readHosts(
   await mapLimit(atOnce, [...targets.entries()], async ([index, { name }]) => {
     // A pod that an earlier attempt left.
     await removeOwnPod(connection, podName(name));
-    await applyObject(connection, inspectionPod(name, image, udpPort, peersOf(targets, index)));
+    await applyObject(connection, inspectionPod(name, image, udpPort, meshPeers(targets, index)));
   });
-  return collect(
+  return collectFacts(
     connection,
     targets.map(({ name }) => name)
   );
@@ -94,10 +94,12 @@ export async function removeInspectors(connection: ClusterConnection): Promise<v
 /**
  * Returns the peers of a node: all others in a small cluster, otherwise a sample that reaches every node indirectly.
  */
-export function peersOf<T>(all: readonly T[], index: number): T[] {
+export function meshPeers<T>(all: readonly T[], index: number): T[] {
   if (all.length <= fullMesh) return all.filter((_, other) => other !== index);
-  const chosen = hops.filter((hop) => hop < all.length).map((hop) => (index + hop) % all.length);
-  return all.filter((_, other) => chosen.includes(other));
+  const peerIndexes = peerOffsets
+    .filter((offset) => offset < all.length)
+    .map((offset) => (index + offset) % all.length);
+  return all.filter((_, other) => peerIndexes.includes(other));
 }
 
 /** Returns a node's IPv4 address within the cluster. */
@@ -105,28 +107,28 @@ export function internalAddress({ status }: V1Node): string | undefined {
   return status?.addresses?.find(({ type, address }) => type === 'InternalIP' && address.includes('.'))?.address;
 }
 
-async function collect(connection: ClusterConnection, names: readonly string[]): Promise<Map<string, HostFacts>> {
-  const found = new Map<string, HostFacts>();
-  const deadline = Date.now() + toldMs;
+async function collectFacts(connection: ClusterConnection, names: readonly string[]): Promise<Map<string, HostFacts>> {
+  const factsByNode = new Map<string, HostFacts>();
+  const deadline = Date.now() + reportTimeoutMs;
   await poll(
     async () => {
       const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
       const waiting: string[] = [];
-      for (const name of names.filter((one) => !found.has(one))) {
+      for (const name of names.filter((one) => !factsByNode.has(one))) {
         const facts = await readFacts(
           connection,
           items.find(({ metadata }) => metadata?.name === podName(name))
         );
         if (facts.unread !== undefined) waiting.push(`${name} (${facts.unread})`);
-        if (facts.unread === undefined || Date.now() > deadline) found.set(name, facts);
+        if (facts.unread === undefined || Date.now() > deadline) factsByNode.set(name, facts);
       }
-      return waiting.length === 0 || found.size === names.length
+      return waiting.length === 0 || factsByNode.size === names.length
         ? { done: undefined }
         : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${summarizeList(waiting)}` };
     },
-    { timeoutMs: toldMs + 60_000, onTimeout: 'NodeNotReady' }
+    { timeoutMs: reportTimeoutMs + 60_000, onTimeout: 'NodeNotReady' }
   );
-  return found;
+  return factsByNode;
 }
 
 /** Returns the facts of a node that could not be read. */

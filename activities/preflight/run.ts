@@ -42,7 +42,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
       const connection = await clusters.connect(input.cluster);
       // An unreachable API server fails the whole activity, not a single check.
       const { gitVersion } = await connection.version.getCode({});
-      const reader = readerOf(connection, input, helm, gitVersion);
+      const reader = createReader(connection, input, helm, gitVersion);
       const left = new Set(only);
       return mapLimit(atOnce, only, async (name) => {
         const outcome = await runCheck(name, reader);
@@ -62,7 +62,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
   };
 }
 
-function readerOf(
+function createReader(
   connection: ClusterConnection,
   input: MigrationInput,
   helm: HelmSettings,
@@ -80,7 +80,7 @@ function readerOf(
 
 async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOutcome> {
   const check = checks[name];
-  const begin = Date.now();
+  const startMs = Date.now();
   const { verdict, evidence, fix } = await check.run(reader).catch((error: unknown) => {
     const failed = asFailure(error, `run the check ${name}`);
     // These affect the whole run: the workflow retries a cluster that does not respond.
@@ -97,6 +97,6 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
       .slice(0, maxEvidence)
       .map((line) => line.slice(0, maxLine)),
     ...(advice !== undefined && { fix: advice }),
-    ms: Date.now() - begin,
+    ms: Date.now() - startMs,
   };
 }

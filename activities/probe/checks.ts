@@ -33,7 +33,7 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
     { name: 'DNS over TCP', kind: 'dns-tcp', target: 'kubernetes.default.svc' },
     { name: 'service', kind: 'http', target: `http://${prober}.${helperNamespace}.svc:${proberPort}/echo` },
   ];
-  for (const pod of peersOf(probers, targetPodCidr)) {
+  for (const pod of selectProbers(probers, targetPodCidr)) {
     const peer = `${contains(targetPodCidr, pod.ip) ? 'Cilium' : 'Canal'} pod on ${pod.node}`;
     const address = `${pod.ip ?? ''}:${proberPort}`;
     checks.push({
@@ -49,7 +49,7 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
 }
 
 /** Returns the probers that these checks contact: some in each network. */
-export function peersOf(probers: readonly PodFacts[], targetPodCidr: string): PodFacts[] {
+export function selectProbers(probers: readonly PodFacts[], targetPodCidr: string): PodFacts[] {
   const onTarget = (pod: PodFacts): boolean => contains(targetPodCidr, pod.ip);
   const reachable = probers.filter((pod) => pod.ip !== undefined && pod.deletion === undefined);
   return [

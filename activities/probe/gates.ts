@@ -10,7 +10,7 @@ import { withFailures } from '../kubernetes/errors.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { poll } from '../support/poll.ts';
-import { askForPages, readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
+import { requestFlush, readMarks, readPages, readPagesAround, readPagesOf } from './ledger.ts';
 
 /** Input of `checkGates`. */
 export interface GateTarget {
@@ -29,27 +29,27 @@ export interface GateTarget {
  * Maximum time that probers may take to write their current results, in ms: twice the write interval with 5,000 nodes,
  * and a shorter limit for small clusters.
  */
-const writtenMs = 200_000;
-const writtenOnSmallMs = 30_000;
+const maxLargeClusterWriteMs = 200_000;
+const maxSmallClusterWriteMs = 30_000;
 
 /** Number of attempts before an external objection counts, the timeout of each, and the pause between them, in ms. */
-const outsideTries = 3;
-const outsideMs = 10_000;
-const outsidePauseMs = 2_000;
+const externalAttempts = 3;
+const externalTimeoutMs = 10_000;
+const externalRetryDelayMs = 2_000;
 
 /**
  * Maximum number of nodes whose probers are asked to write at once, and the interval between polls in that case, in ms.
  */
-const askedNodes = 20;
-const askedEveryMs = 500;
+const maxFlushNodes = 20;
+const flushPollIntervalMs = 500;
 
 /** Interval between polls, in ms. All pages of a large cluster are read less often. */
-const everyMs = 2_000;
+const pollIntervalMs = 2_000;
 const largeCluster = 100;
-const everyOnLargeMs = 20_000;
+const largeClusterPollIntervalMs = 20_000;
 
 /** Maximum number of breaches that are listed. */
-const maxTold = 10;
+const maxListed = 10;
 
 /** Creates the activity that evaluates the gates. */
 export function createGateActivities(clusters: Clusters) {
@@ -61,14 +61,14 @@ export function createGateActivities(clusters: Clusters) {
     checkGates: withFailures('check the gates', async (target: GateTarget): Promise<void> => {
       const { gates, nodes, sinceMs } = target;
       const connection = await clusters.connect(target.cluster);
-      const { pages, silent } = await untilWritten(connection, nodes);
+      const { pages, silent } = await waitForPages(connection, nodes);
       const { before } = await readMarks(connection);
       const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
       const untilMs = Math.max(Date.now(), ...pages.map(({ atMs }) => atMs));
       const breaches = findBreaches(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
-      const lines = summarizeLines(breaches.map(breachText), maxTold, 'paths');
+      const lines = summarizeLines(breaches.map(breachText), maxListed, 'paths');
       lines.push(...silent.map((node) => `the probers on ${node} do not write their ledger any more`));
-      lines.push(...(await askOutside(gates)));
+      lines.push(...(await evaluateExternalGates(gates)));
       countVerdict(target.cluster, lines.length === 0 ? 'pass' : 'breach');
       if (lines.length === 0) return;
       const cause = tunnelSuspicion(pages, await tunnelPortOf(connection), untilMs);
@@ -88,29 +88,35 @@ function countVerdict(cluster: string, verdict: 'pass' | 'breach'): void {
  * not. When nodes are given, reads only their own pages, and at the end their neighbours' pages, because a large
  * cluster has many pages.
  */
-async function untilWritten(
+async function waitForPages(
   connection: ClusterConnection,
   nodes: readonly string[] | undefined
 ): Promise<{ pages: LedgerPage[]; silent: string[] }> {
   const read = () => (nodes === undefined ? readPages(connection) : readPagesOf(connection, nodes));
-  const keyOf = ({ node, role }: LedgerPage): string => `${node} ${role}`;
+  const pageKey = ({ node, role }: LedgerPage): string => `${node} ${role}`;
   const first = await read();
-  const begin = new Map(first.map((page) => [keyOf(page), page.atMs]));
-  const asked = nodes ?? (await presentOf(connection, first));
-  const soon = asked.length <= askedNodes;
-  if (soon) await askForPages(connection, asked);
-  const deadline = Date.now() + (await longestMs(connection));
+  const initialWrites = new Map(first.map((page) => [pageKey(page), page.atMs]));
+  const targetNodes = nodes ?? (await reachableNodes(connection, first));
+  const requestsFlush = targetNodes.length <= maxFlushNodes;
+  if (requestsFlush) await requestFlush(connection, targetNodes);
+  const deadline = Date.now() + (await maxWriteMs(connection));
   const silent = await poll(
     async () => {
-      const written = new Set((await read()).filter((page) => page.atMs > (begin.get(keyOf(page)) ?? 0)).map(keyOf));
-      const missing = asked.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
+      const written = new Set(
+        (await read()).filter((page) => page.atMs > (initialWrites.get(pageKey(page)) ?? 0)).map(pageKey)
+      );
+      const missing = targetNodes.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
       return missing.length === 0 || Date.now() > deadline
         ? { done: missing }
         : { waitingFor: `the probers on ${summarizeList(missing)} to write their ledger` };
     },
     {
-      timeoutMs: writtenMs + 60_000,
-      intervalMs: soon ? askedEveryMs : asked.length > largeCluster ? everyOnLargeMs : everyMs,
+      timeoutMs: maxLargeClusterWriteMs + 60_000,
+      intervalMs: requestsFlush
+        ? flushPollIntervalMs
+        : targetNodes.length > largeCluster
+          ? largeClusterPollIntervalMs
+          : pollIntervalMs,
       onTimeout: 'GateBreached',
     }
   );
@@ -118,46 +124,50 @@ async function untilWritten(
 }
 
 /** Returns the Ready nodes that have pages. Nodes that left or are not Ready no longer write. */
-async function presentOf(connection: ClusterConnection, pages: readonly LedgerPage[]): Promise<string[]> {
-  const known = new Set(pages.map(({ node }) => node));
+async function reachableNodes(connection: ClusterConnection, pages: readonly LedgerPage[]): Promise<string[]> {
+  const nodesWithPages = new Set(pages.map(({ node }) => node));
   const nodes = await listNodes(connection);
   return nodes
-    .filter((node) => isReady(node) && known.has(node.metadata?.name ?? ''))
+    .filter((node) => isReady(node) && nodesWithPages.has(node.metadata?.name ?? ''))
     .map(({ metadata }) => metadata?.name ?? '');
 }
 
 /** Returns the maximum time that probers may take to write, in ms; it depends on the number of nodes. */
-async function longestMs({ core }: ClusterConnection): Promise<number> {
+async function maxWriteMs({ core }: ClusterConnection): Promise<number> {
   const { items, metadata } = await core.listNode({ limit: largeCluster });
-  return items.length + (metadata?.remainingItemCount ?? 0) > largeCluster ? writtenMs : writtenOnSmallMs;
+  return items.length + (metadata?.remainingItemCount ?? 0) > largeCluster
+    ? maxLargeClusterWriteMs
+    : maxSmallClusterWriteMs;
 }
 
 /**
  * Evaluates the external gates.
  * @returns the objections of Prometheus and other services.
  */
-async function askOutside({ prometheus, http }: Gates): Promise<string[]> {
-  const asked = [
+async function evaluateExternalGates({ prometheus, http }: Gates): Promise<string[]> {
+  const gateEvaluations = [
     ...prometheus.map(
       ({ url, query, max }) =>
         () =>
-          objectionOfPrometheus(url, query, max)
+          evaluatePrometheusGate(url, query, max)
     ),
     ...http.map(
       ({ url }) =>
         () =>
-          objectionOfService(url)
+          evaluateHttpGate(url)
     ),
   ];
-  const answers = await Promise.all(asked.map((ask) => severalTimes(ask)));
-  return answers.filter((answer) => answer !== undefined);
+  const objections = await Promise.all(gateEvaluations.map((evaluate) => evaluateWithRetries(evaluate)));
+  return objections.filter((objection) => objection !== undefined);
 }
 
-async function severalTimes(ask: () => Promise<string | undefined>): Promise<string | undefined> {
-  for (let tries = 1; ; tries++) {
-    const objection = await ask().catch((error: unknown) => (error instanceof Error ? error.message : String(error)));
-    if (objection === undefined || tries >= outsideTries) return objection;
-    await Context.current().sleep(outsidePauseMs);
+async function evaluateWithRetries(evaluate: () => Promise<string | undefined>): Promise<string | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const objection = await evaluate().catch((error: unknown) =>
+      error instanceof Error ? error.message : String(error)
+    );
+    if (objection === undefined || attempt >= externalAttempts) return objection;
+    await Context.current().sleep(externalRetryDelayMs);
   }
 }
 
@@ -165,10 +175,10 @@ async function severalTimes(ask: () => Promise<string | undefined>): Promise<str
  * Queries Prometheus' HTTP API for the current value.
  * @returns the objection; undefined when the value is within the limit.
  */
-async function objectionOfPrometheus(url: string, query: string, max: number): Promise<string | undefined> {
+async function evaluatePrometheusGate(url: string, query: string, max: number): Promise<string | undefined> {
   const address = new URL('api/v1/query', url.endsWith('/') ? url : `${url}/`);
   address.searchParams.set('query', query);
-  const { statusCode, body } = await ask(address);
+  const { statusCode, body } = await sendRequest(address);
   const text = await body.text();
   if (statusCode !== 200) return `Prometheus at ${address.host} answers ${query} with status ${statusCode}`;
   type Sample = [time: number, value: string];
@@ -177,17 +187,17 @@ async function objectionOfPrometheus(url: string, query: string, max: number): P
   };
   const samples = data?.resultType === 'scalar' ? [data.result as Sample] : (data?.result ?? []);
   const values = samples.map((one) => Number((Array.isArray(one) ? one : (one as { value: Sample }).value)[1]));
-  const wrong = values.find((value) => !(value <= max));
-  return wrong === undefined ? undefined : `Prometheus: ${query} is ${wrong}, at most ${max} is allowed`;
+  const exceeding = values.find((value) => !(value <= max));
+  return exceeding === undefined ? undefined : `Prometheus: ${query} is ${exceeding}, at most ${max} is allowed`;
 }
 
-async function objectionOfService(url: string): Promise<string | undefined> {
-  const { statusCode, body } = await ask(new URL(url));
+async function evaluateHttpGate(url: string): Promise<string | undefined> {
+  const { statusCode, body } = await sendRequest(new URL(url));
   await body.dump();
   const { host, pathname } = new URL(url);
   return statusCode >= 200 && statusCode < 300 ? undefined : `${host}${pathname} answers with status ${statusCode}`;
 }
 
-function ask(address: URL) {
-  return request(address, { headersTimeout: outsideMs, bodyTimeout: outsideMs });
+function sendRequest(address: URL) {
+  return request(address, { headersTimeout: externalTimeoutMs, bodyTimeout: externalTimeoutMs });
 }

@@ -53,8 +53,8 @@ export function createLedgerActivities(clusters: Clusters) {
       async (target: { cluster: string; stage: LedgerStage; seconds: number }): Promise<LedgerRow[]> => {
         const { cluster, stage, seconds } = target;
         const connection = await clusters.connect(cluster);
-        const known = (await readMarks(connection))[stage];
-        if (known !== undefined) return known.rows;
+        const existing = (await readMarks(connection))[stage];
+        if (existing !== undefined) return existing.rows;
         // The last step of an earlier run has started to remove the probers: nothing is measured any more.
         if (!(await canWrite(connection))) return [];
         // Losses while services discover the probers are not caused by the network.
@@ -89,8 +89,8 @@ export function createLedgerActivities(clusters: Clusters) {
 
 /** Returns true when our namespace exists and is not terminating. */
 async function canWrite({ core }: ClusterConnection): Promise<boolean> {
-  const found = await ifFound(core.readNamespace({ name: namespace }));
-  return found !== undefined && found.metadata?.deletionTimestamp === undefined;
+  const ownNamespace = await ifFound(core.readNamespace({ name: namespace }));
+  return ownNamespace !== undefined && ownNamespace.metadata?.deletionTimestamp === undefined;
 }
 
 function previousMark(marks: Marks, stage: LedgerStage): Mark | undefined {
@@ -103,7 +103,7 @@ export async function readPages({ core }: ClusterConnection): Promise<LedgerPage
   const maps = await allPages((which) =>
     core.listNamespacedConfigMap({ namespace, labelSelector: pageLabel, ...which })
   );
-  return maps.flatMap(pagesIn);
+  return maps.flatMap(parsePages);
 }
 
 /**
@@ -111,12 +111,12 @@ export async function readPages({ core }: ClusterConnection): Promise<LedgerPage
  * (images/prober/mesh.go), so the nodes' own pages name them.
  */
 export async function readPagesAround(connection: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
-  const own = await readPagesOf(connection, nodes);
-  const peers = own.flatMap(({ records }) =>
+  const ownPages = await readPagesOf(connection, nodes);
+  const peers = ownPages.flatMap(({ records }) =>
     records.flatMap(({ kind, peer }) => (peer === undefined || kind === 'pod-outside' ? [] : [peer]))
   );
-  const others = [...new Set(peers)].filter((name) => !nodes.includes(name));
-  return [...own, ...(await readPagesOf(connection, others))];
+  const otherNodes = [...new Set(peers)].filter((name) => !nodes.includes(name));
+  return [...ownPages, ...(await readPagesOf(connection, otherNodes))];
 }
 
 /** Reads the pages of some nodes. */
@@ -124,14 +124,14 @@ export async function readPagesOf({ core }: ClusterConnection, nodes: readonly s
   const maps = await mapLimit(pagesAtOnce, nodes, (node) =>
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
   );
-  return maps.flatMap((map) => (map === undefined ? [] : pagesIn(map)));
+  return maps.flatMap((map) => (map === undefined ? [] : parsePages(map)));
 }
 
 /** Time in ms after a request by which a working prober has written its page (0.9 s, images/prober/probe.go). */
-export const writtenAfterMs = 2_000;
+export const flushDelayMs = 2_000;
 
 /** Asks the probers of some nodes to write their current results soon. Nodes without a page are skipped. */
-export async function askForPages({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
+export async function requestFlush({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
   await mapLimit(pagesAtOnce, nodes, (node) =>
@@ -139,15 +139,15 @@ export async function askForPages({ core }: ClusterConnection, nodes: readonly s
   );
 }
 
-function pagesIn({ metadata, data = {} }: V1ConfigMap): LedgerPage[] {
+function parsePages({ metadata, data = {} }: V1ConfigMap): LedgerPage[] {
   const node = (metadata?.name ?? '').slice(pagePrefix.length);
   return (['pod', 'host'] as const).flatMap((role) => {
     const text = data[role];
-    return text === undefined ? [] : [pageOf(node, role, text)];
+    return text === undefined ? [] : [parsePage(node, role, text)];
   });
 }
 
-function pageOf(node: string, role: LedgerPage['role'], text: string): LedgerPage {
+function parsePage(node: string, role: LedgerPage['role'], text: string): LedgerPage {
   // Go encodes empty lists as null.
   const { atMs, records, latency } = JSON.parse(text) as {
     atMs: number;
@@ -159,8 +159,8 @@ function pageOf(node: string, role: LedgerPage['role'], text: string): LedgerPag
 
 /** Reads the snapshots of all stages that have ended. */
 export async function readMarks({ core }: ClusterConnection): Promise<Marks> {
-  const found = await ifFound(core.readNamespacedConfigMap({ name: marksName, namespace }));
-  const entries = Object.entries(found?.data ?? {}).map(([stage, text]) => [stage, JSON.parse(text) as Mark]);
+  const configMap = await ifFound(core.readNamespacedConfigMap({ name: marksName, namespace }));
+  const entries = Object.entries(configMap?.data ?? {}).map(([stage, text]) => [stage, JSON.parse(text) as Mark]);
   return Object.fromEntries(entries) as Marks;
 }
 

@@ -14,8 +14,8 @@ import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
 import { poll } from '../support/poll.ts';
-import { checksFor, peersOf, type Check, type CheckResult } from './checks.ts';
-import { askForPages, readPages, writtenAfterMs } from './ledger.ts';
+import { checksFor, selectProbers, type Check, type CheckResult } from './checks.ts';
+import { requestFlush, readPages, flushDelayMs } from './ledger.ts';
 import { prober } from '../helpers/prober-ports.ts';
 
 /** Input of `verifyNode`. */
@@ -39,12 +39,12 @@ const maxAttempts = 3;
  * Time in ms during which checks are replaced when their peer is gone, and the interval between polls of the peers, in
  * ms. Other nodes of a wave recreate their probers at the same time, and waiting for a deleted prober would be useless.
  */
-const beginAnewForMs = 90_000;
-const lookEveryMs = 3_000;
+const replaceChecksForMs = 90_000;
+const peerPollIntervalMs = 3_000;
 
 /** Number of nodes above which only some probers are read, and the number of nodes of each kind that are then used. */
 const largeCluster = 100;
-const nodesOfEach = 5;
+const maxNodesPerNetwork = 5;
 
 /** Timeout of the prober for each check, in seconds. */
 const checkSeconds = 30;
@@ -62,25 +62,25 @@ export function createProbeActivities(clusters: Clusters) {
      */
     verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
       const connection = await clusters.connect(target.cluster);
-      const beginAnewUntil = Date.now() + beginAnewForMs;
+      const replaceChecksUntilMs = Date.now() + replaceChecksForMs;
       for (let attempt = 1; ;) {
         const peers = await listPeers(connection);
-        const checked = peersOf(peers, target.targetPodCidr);
-        const results = await runChecks(
+        const contacted = selectProbers(peers, target.targetPodCidr);
+        const results = await runVerificationChecks(
           connection,
           target,
           checksFor(peers, target.targetPodCidr),
-          async () => Date.now() < beginAnewUntil && (await isAnyGone(connection, checked))
+          async () => Date.now() < replaceChecksUntilMs && (await isAnyPeerReplaced(connection, contacted))
         );
         if (results === undefined) continue;
         const failed = results.filter((result) => !result.ok);
         if (failed.length === 0) return results;
         // After a reboot, the API server may still show the pods' earlier state for a while.
-        const outdated = addressesOf(await listPeers(connection)) !== addressesOf(peers);
+        const outdated = addressKey(await listPeers(connection)) !== addressKey(peers);
         if (outdated && attempt++ < maxAttempts) continue;
         // On a large cluster, the pages may be a minute old.
-        await askForPages(connection, [target.node]);
-        await Context.current().sleep(writtenAfterMs);
+        await requestFlush(connection, [target.node]);
+        await Context.current().sleep(flushDelayMs);
         const cause = tunnelSuspicion(await readPages(connection), await tunnelPortOf(connection), Date.now());
         // A node that was rolled back is in its original state. While the overlay is blocked, it cannot reach nodes on
         // Cilium, and keeping it cordoned would not change that.
@@ -130,15 +130,15 @@ async function listPeers(connection: ClusterConnection): Promise<PodFacts[]> {
   const { metadata } = await core.listNode({ limit: 1 });
   if ((metadata?._continue ?? '') === '' || (metadata?.remainingItemCount ?? 0) < largeCluster)
     return (await listPods(connection, { namespace })).filter(isPeer);
-  const some = await Promise.all(
-    [flipLabel, `!${flipLabel}`].map((labelSelector) => core.listNode({ labelSelector, limit: nodesOfEach }))
+  const nodeLists = await Promise.all(
+    [flipLabel, `!${flipLabel}`].map((labelSelector) => core.listNode({ labelSelector, limit: maxNodesPerNetwork }))
   );
-  const names = some.flatMap(({ items }) => items.map((node) => node.metadata?.name ?? ''));
+  const names = nodeLists.flatMap(({ items }) => items.map((node) => node.metadata?.name ?? ''));
   const pods = await Promise.all(names.map((name) => listPods(connection, { namespace, node: name })));
   return pods.flat().filter(isPeer);
 }
 
-function addressesOf(peers: readonly PodFacts[]): string {
+function addressKey(peers: readonly PodFacts[]): string {
   return peers
     .map(({ uid, ip }) => `${uid} ${ip}`)
     .sort()
@@ -146,10 +146,10 @@ function addressesOf(peers: readonly PodFacts[]): string {
 }
 
 /** Returns true when one of these pods is terminating, gone or changed. */
-async function isAnyGone({ core }: ClusterConnection, pods: readonly PodFacts[]): Promise<boolean> {
-  const found = await Promise.all(pods.map(({ name }) => ifFound(core.readNamespacedPod({ name, namespace }))));
+async function isAnyPeerReplaced({ core }: ClusterConnection, pods: readonly PodFacts[]): Promise<boolean> {
+  const current = await Promise.all(pods.map(({ name }) => ifFound(core.readNamespacedPod({ name, namespace }))));
   return pods.some(({ uid, ip }, index) => {
-    const { metadata, status } = found[index] ?? {};
+    const { metadata, status } = current[index] ?? {};
     return metadata?.uid !== uid || status?.podIP !== ip || metadata.deletionTimestamp !== undefined;
   });
 }
@@ -158,7 +158,7 @@ async function isAnyGone({ core }: ClusterConnection, pods: readonly PodFacts[])
  * Runs the checks in a verification pod.
  * @returns their outcome; undefined when they became outdated before all were done.
  */
-async function runChecks(
+async function runVerificationChecks(
   connection: ClusterConnection,
   target: VerifyTarget,
   checks: Check[],
@@ -166,7 +166,7 @@ async function runChecks(
 ): Promise<CheckResult[] | undefined> {
   const { node } = target;
   const name = `verify-${node}`;
-  await placePod(connection, name, target, checks);
+  await startVerificationPod(connection, name, target, checks);
   const message = await waitForOutcome(connection, name, outdated);
   await removeOwnPod(connection, name);
   if (message === undefined) return undefined;
@@ -183,7 +183,7 @@ async function runChecks(
  * Runs a verification pod on a node.
  * @throws WrongNetwork when new pods keep getting addresses of the other network.
  */
-async function placePod(
+async function startVerificationPod(
   connection: ClusterConnection,
   name: string,
   target: VerifyTarget,
@@ -191,18 +191,18 @@ async function placePod(
 ): Promise<void> {
   const { node, targetPodCidr, expected } = target;
   const pod = verificationPod(name, target, checks);
-  const giveUpAt = Date.now() + wrongNetworkToleranceMs;
+  const deadline = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
     // A pod that an earlier attempt left.
     await removeOwnPod(connection, name);
     await applyObject(connection, pod);
     const address = await waitForAddress(connection, name, node);
     if (contains(targetPodCidr, address) === (expected === 'target')) return;
-    if (Date.now() > giveUpAt) {
-      const wanted = expected === 'target' ? `not of ${targetPodCidr}` : 'of Cilium still';
+    if (Date.now() > deadline) {
+      const expectedNetwork = expected === 'target' ? `not of ${targetPodCidr}` : 'of Cilium still';
       throw failure(
         'WrongNetwork',
-        `new pods on ${node} get addresses such as ${address}, ${wanted}; look at /etc/cni/net.d on the node`
+        `new pods on ${node} get addresses such as ${address}, ${expectedNetwork}; look at /etc/cni/net.d on the node`
       );
     }
   }
@@ -211,8 +211,8 @@ async function placePod(
 async function waitForAddress({ core }: ClusterConnection, name: string, node: string): Promise<string> {
   return poll(
     async () => {
-      const found = await ifFound(core.readNamespacedPod({ name, namespace }));
-      const ip = found && podFacts(found).ip;
+      const pod = await ifFound(core.readNamespacedPod({ name, namespace }));
+      const ip = pod && podFacts(pod).ip;
       return ip === undefined ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` } : { done: ip };
     },
     { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
@@ -225,15 +225,15 @@ async function waitForOutcome(
   name: string,
   outdated: () => Promise<boolean>
 ): Promise<string | undefined> {
-  let nextLook = Date.now() + lookEveryMs;
+  let nextPeerPollMs = Date.now() + peerPollIntervalMs;
   return poll(
     async () => {
-      const found = await ifFound(core.readNamespacedPod({ name, namespace }));
-      const state = found?.status?.containerStatuses?.[0]?.state?.terminated;
+      const pod = await ifFound(core.readNamespacedPod({ name, namespace }));
+      const state = pod?.status?.containerStatuses?.[0]?.state?.terminated;
       if (state !== undefined) return { done: state.message ?? '' };
-      if (Date.now() >= nextLook) {
+      if (Date.now() >= nextPeerPollMs) {
         if (await outdated()) return { done: undefined };
-        nextLook = Date.now() + lookEveryMs;
+        nextPeerPollMs = Date.now() + peerPollIntervalMs;
       }
       return { waitingFor: `the checks of pod ${namespace}/${name}` };
     },

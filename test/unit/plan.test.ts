@@ -3,7 +3,7 @@ import { estimate, buildPlan, valueChanges, type NodeDrain } from '../../model/p
 import { planMarkdown } from '../../model/markdown/plan.ts';
 import { unknownValues } from '../../activities/helm/render.ts';
 import { withoutSecrets } from '../../activities/host/diagnostics.ts';
-import { peersOf } from '../../activities/preflight/host-facts.ts';
+import { meshPeers } from '../../activities/preflight/host-facts.ts';
 
 function input(request: object = {}): MigrationInput {
   const parsed = parseInput({ cluster: 'prod', ...request });
@@ -90,12 +90,12 @@ it('takes secrets out of what it gathers', () => {
 });
 
 it('sends packets between all nodes while they are few, and reaches everybody with a sample above that', () => {
-  expect(peersOf(['a', 'b', 'c'], 1)).toEqual(['a', 'c']);
+  expect(meshPeers(['a', 'b', 'c'], 1)).toEqual(['a', 'c']);
   const many = Array.from({ length: 500 }, (_, index) => index);
   const visited = new Set<number>([0]);
   for (let edge = [0]; edge.length > 0;) {
-    edge = edge.flatMap((index) => peersOf(many, index)).filter((peer) => !visited.has(peer) && visited.add(peer));
+    edge = edge.flatMap((index) => meshPeers(many, index)).filter((peer) => !visited.has(peer) && visited.add(peer));
   }
   expect(visited.size).toBe(500);
-  expect(Math.max(...many.map((index) => peersOf(many, index).length))).toBe(6);
+  expect(Math.max(...many.map((index) => meshPeers(many, index).length))).toBe(6);
 });

@@ -3,7 +3,7 @@ import { unlessEmpty, type PreflightCheck } from '../check.ts';
 import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Parts of the names and images of programs that add and remove nodes. */
-const words = ['cluster-autoscaler', 'karpenter'];
+const nameParts = ['cluster-autoscaler', 'karpenter'];
 
 /** Checks that no program may remove a node in the middle of its migration. */
 export const autoscaler: PreflightCheck = {
@@ -12,13 +12,13 @@ export const autoscaler: PreflightCheck = {
   fix: 'Scale it to 0 for the time of the migration, or waive this check: nodes that join are migrated, nodes that leave are forgotten.',
   why: 'It takes a drained node for one that nobody needs, and removes it.',
   run: async ({ deployments }) => {
-    const found = (await deployments()).filter(({ metadata, spec }) => {
+    const autoscalers = (await deployments()).filter(({ metadata, spec }) => {
       const texts = [metadata?.name ?? '', ...(spec?.template.spec?.containers ?? []).map(({ image = '' }) => image)];
-      return (spec?.replicas ?? 1) > 0 && texts.some((one) => words.some((word) => one.includes(word)));
+      return (spec?.replicas ?? 1) > 0 && texts.some((one) => nameParts.some((word) => one.includes(word)));
     });
     return unlessEmpty(
       'block',
-      found.length > 0 ? [summarizeList(found.map(objectKey))] : [],
+      autoscalers.length > 0 ? [summarizeList(autoscalers.map(objectKey))] : [],
       'none runs in the cluster'
     );
   },

@@ -29,13 +29,14 @@ export const calicoFeatures: PreflightCheck = {
   verdicts: 'Blocks for each of them that is found.',
   fix: 'Stop using it, or set up what Cilium has instead once you know that it does the same; then waive this check.',
   why: 'These have no equal that can be made by itself; what they did would stop without a word at the clean-up.',
-  run: async (cluster) => unlessEmpty('block', await inUse(cluster), 'none of Calico’s own features is in use'),
+  run: async (cluster) =>
+    unlessEmpty('block', await listFeaturesInUse(cluster), 'none of Calico’s own features is in use'),
 };
 
-async function inUse(cluster: ClusterReader): Promise<string[]> {
+async function listFeaturesInUse(cluster: ClusterReader): Promise<string[]> {
   const { list } = cluster;
   return [
-    ...(await objectsInUse(cluster)),
+    ...(await listObjectsInUse(cluster)),
     ...(await list<BgpConfiguration>(calico, 'BGPConfiguration')).flatMap(announcements),
     ...(await list<FelixConfiguration>(calico, 'FelixConfiguration')).flatMap(felixFeatures),
     ...(await list<IpPool>(calico, 'IPPool')).flatMap(encapsulations),
@@ -43,13 +44,13 @@ async function inUse(cluster: ClusterReader): Promise<string[]> {
   ];
 }
 
-async function objectsInUse({ list }: ClusterReader): Promise<string[]> {
-  const found: string[] = [];
+async function listObjectsInUse({ list }: ClusterReader): Promise<string[]> {
+  const features: string[] = [];
   for (const kind of ['BGPPeer', 'BGPFilter', 'HostEndpoint', 'CalicoNodeStatus']) {
     const objects = await list(calico, kind);
-    if (objects.length > 0) found.push(`${kind}: ${summarizeList(objects.map(objectKey))}`);
+    if (objects.length > 0) features.push(`${kind}: ${summarizeList(objects.map(objectKey))}`);
   }
-  return found;
+  return features;
 }
 
 function announcements({ spec = {} }: BgpConfiguration): string[] {
@@ -67,10 +68,10 @@ function felixFeatures(felix: FelixConfiguration): string[] {
 
 function encapsulations(pool: IpPool): string[] {
   const { ipipMode = 'Never', vxlanMode = 'Never' } = pool.spec ?? {};
-  const found: string[] = [];
-  if (ipipMode !== 'Never') found.push(`IPPool ${objectKey(pool)}: IPIP is ${ipipMode}`);
-  if (vxlanMode !== 'Never') found.push(`IPPool ${objectKey(pool)}: Calico's own VXLAN is ${vxlanMode}`);
-  return found;
+  const features: string[] = [];
+  if (ipipMode !== 'Never') features.push(`IPPool ${objectKey(pool)}: IPIP is ${ipipMode}`);
+  if (vxlanMode !== 'Never') features.push(`IPPool ${objectKey(pool)}: Calico's own VXLAN is ${vxlanMode}`);
+  return features;
 }
 
 async function fixedAddresses({ pods }: ClusterReader): Promise<string[]> {

@@ -15,26 +15,28 @@ export const disruptionBudgets: PreflightCheck = {
   run: async ({ budgets, pods }) => {
     const moving = (await pods()).filter(({ hostNetwork, finished, mirror }) => !hostNetwork && !finished && !mirror);
     const all = await budgets();
-    const never = all.filter((budget) => neverAllows(budget, podsOf(budget, moving)));
-    const now = all.filter(
+    const neverAllowing = all.filter((budget) => neverAllows(budget, selectedPods(budget, moving)));
+    const blocking = all.filter(
       (budget) =>
-        !never.includes(budget) && podsOf(budget, moving).length > 0 && budget.status?.disruptionsAllowed === 0
+        !neverAllowing.includes(budget) &&
+        selectedPods(budget, moving).length > 0 &&
+        budget.status?.disruptionsAllowed === 0
     );
-    const twice = moving.flatMap((pod) => {
-      const own = findBudgets(pod, all);
-      return own.length > 1 ? [`${pod.key} (${own.map(objectKey).join(', ')})`] : [];
+    const podsWithTwoBudgets = moving.flatMap((pod) => {
+      const podBudgets = findBudgets(pod, all);
+      return podBudgets.length > 1 ? [`${pod.key} (${podBudgets.map(objectKey).join(', ')})`] : [];
     });
     return worst(
-      never.length > 0
-        ? block(`never allow a disruption: ${summarizeList(never.map(objectKey))}`)
+      neverAllowing.length > 0
+        ? block(`never allow a disruption: ${summarizeList(neverAllowing.map(objectKey))}`)
         : pass(`${all.length} budgets can be met`),
-      twice.length > 0 ? block(`pods with two budgets: ${summarizeList(twice)}`) : pass(),
-      now.length > 0 ? warn(summarizeList(now.map(budgetText))) : pass()
+      podsWithTwoBudgets.length > 0 ? block(`pods with two budgets: ${summarizeList(podsWithTwoBudgets)}`) : pass(),
+      blocking.length > 0 ? warn(summarizeList(blocking.map(budgetText))) : pass()
     );
   },
 };
 
-function podsOf({ metadata, spec }: V1PodDisruptionBudget, pods: readonly PodFacts[]): PodFacts[] {
+function selectedPods({ metadata, spec }: V1PodDisruptionBudget, pods: readonly PodFacts[]): PodFacts[] {
   return pods.filter(
     (pod) => pod.namespace === metadata?.namespace && optionalSelectorMatches(spec?.selector, pod.labels)
   );

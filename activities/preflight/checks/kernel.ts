@@ -8,7 +8,7 @@ export const kernel: PreflightCheck = {
   fix: 'Update the node, or leave it out of the cluster.',
   why: 'Cilium’s system requirements (Documentation/operations/system_requirements.rst, v1.20).',
   run: async ({ nodes, hosts }) => {
-    const told = (await nodes()).map(({ metadata, status }) => {
+    const systems = (await nodes()).map(({ metadata, status }) => {
       const { kernelVersion = '', operatingSystem = '', architecture = '' } = status?.nodeInfo ?? {};
       const able =
         operatingSystem === 'linux' && isSupported(kernelVersion) && ['amd64', 'arm64'].includes(architecture);
@@ -18,7 +18,7 @@ export const kernel: PreflightCheck = {
         text: `${metadata?.name}: ${operatingSystem} ${kernelVersion} ${architecture}`,
       };
     });
-    const old = told.filter(({ able }) => !able);
+    const old = systems.filter(({ able }) => !able);
     const facts = [...((await hosts()) ?? [])];
     const bare = facts.filter(([, { btf, unread }]) => !btf && unread === undefined).map(([node]) => node);
     return worst(
@@ -26,7 +26,7 @@ export const kernel: PreflightCheck = {
         ? block(`not supported: ${summarizeList(old.map(({ text }) => text))}`)
         : pass(
             summarizeList(
-              told.map(({ text }) => text),
+              systems.map(({ text }) => text),
               5
             )
           ),

@@ -24,16 +24,16 @@ export const kubeProxy: PreflightCheck = {
     if (broken.length > 0) return block(`not ready: ${summarizeList(broken)}`);
     const { data } = (await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }))) ?? {};
     if (data?.['config.conf'] === undefined) return warn(`ConfigMap ${namespace}/${name} has no config.conf`);
-    return judgeConfiguration(data['config.conf'], input.podCidr);
+    return evaluateConfiguration(data['config.conf'], input.podCidr);
   },
 };
 
-function judgeConfiguration(text: string, podCidr: string): Finding {
+function evaluateConfiguration(text: string, podCidr: string): Finding {
   const config = (parse(text) ?? {}) as { clusterCIDR?: string; detectLocalMode?: string };
   const { clusterCIDR = '', detectLocalMode = '' } = config;
   const byCidr = detectLocalMode === '' || detectLocalMode === 'ClusterCIDR';
-  const known = clusterCIDR.split(',').filter(Boolean);
-  if (!byCidr || known.length === 0 || known.some((cidr) => contains(cidr, podCidr)))
+  const clusterCidrs = clusterCIDR.split(',').filter(Boolean);
+  if (!byCidr || clusterCidrs.length === 0 || clusterCidrs.some((cidr) => contains(cidr, podCidr)))
     return pass(
       `kube-proxy runs, clusterCIDR ${clusterCIDR || 'unset'}, detectLocalMode ${detectLocalMode || 'unset'}`
     );

@@ -20,7 +20,7 @@ export const mtu: PreflightCheck = {
     const uplinks = await uplinkMtus(cluster, facts);
     const sizes = [...new Set(uplinks.values())].sort((a, b) => a - b);
     const [smallest = Infinity] = sizes;
-    const wanted = Number(cluster.input.values['MTU'] ?? 0);
+    const configuredMtu = Number(cluster.input.values['MTU'] ?? 0);
     const large = [...facts].flatMap(([node, { links }]) =>
       links
         .filter(
@@ -29,8 +29,8 @@ export const mtu: PreflightCheck = {
         .map(({ name, mtu: size }) => `${node} ${name} ${size}`)
     );
     return worst(
-      wanted > smallest
-        ? block(`values.MTU is ${wanted}, and the nodes have ${smallest}`)
+      configuredMtu > smallest
+        ? block(`values.MTU is ${configuredMtu}, and the nodes have ${smallest}`)
         : pass(`MTU of the nodes: ${sizes.join(', ')}`),
       sizes.length > 1
         ? warn(`nodes differ: ${summarizeList([...uplinks].map(([node, size]) => `${node} ${size}`))}`)
@@ -45,14 +45,14 @@ async function uplinkMtus(
   { nodes }: ClusterReader,
   facts: NonNullable<Awaited<ReturnType<ClusterReader['hosts']>>>
 ): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
+  const mtuByNode = new Map<string, number>();
   for (const node of await nodes()) {
     const name = node.metadata?.name ?? '';
     const address = internalAddress(node);
     const uplink = facts
       .get(name)
       ?.links.find(({ addresses = [] }) => addresses.some((one) => contains(`${one.split('/')[0]}/32`, address)));
-    if (uplink !== undefined) found.set(name, uplink.mtu);
+    if (uplink !== undefined) mtuByNode.set(name, uplink.mtu);
   }
-  return found;
+  return mtuByNode;
 }

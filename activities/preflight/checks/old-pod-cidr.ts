@@ -23,16 +23,16 @@ export const oldPodCidr: PreflightCheck = {
     // A block that contains the whole CIDR, as 0.0.0.0/0 does, covers more than pods.
     const within = (cidr: string): boolean =>
       overlapping(podCidr, [{ cidr, owner: '' }]).length > 0 && (cidr === podCidr || !contains(cidr, podCidr));
-    const found: string[] = [];
+    const references: string[] = [];
     for (const policy of await list<Policy>('networking.k8s.io/v1', 'NetworkPolicy')) {
       const blocks = ipBlocks(policy).filter(within);
-      if (blocks.length > 0) found.push(`NetworkPolicy ${objectKey(policy)}: ${blocks.join(', ')}`);
+      if (blocks.length > 0) references.push(`NetworkPolicy ${objectKey(policy)}: ${blocks.join(', ')}`);
     }
     for (const service of await services()) {
       const ranges = (service.spec?.loadBalancerSourceRanges ?? []).filter(within);
-      if (ranges.length > 0) found.push(`service ${objectKey(service)}: ${ranges.join(', ')}`);
+      if (ranges.length > 0) references.push(`service ${objectKey(service)}: ${ranges.join(', ')}`);
     }
-    return unlessEmpty('block', found, `nothing names a part of ${podCidr}`);
+    return unlessEmpty('block', references, `nothing names a part of ${podCidr}`);
   },
 };
 

@@ -19,7 +19,7 @@ const others = [
 ];
 
 /** Plugins of Canal and Cilium, and plugins that they chain. */
-const known = ['calico', 'flannel', 'host-local', 'portmap', 'bandwidth', 'tuning', 'loopback', 'cilium-cni'];
+const knownPlugins = ['calico', 'flannel', 'host-local', 'portmap', 'bandwidth', 'tuning', 'loopback', 'cilium-cni'];
 
 /** Checks that no other program writes to the CNI folder. */
 export const otherCni: PreflightCheck = {
@@ -29,21 +29,23 @@ export const otherCni: PreflightCheck = {
   fix: 'Remove it, or have it chained in Cilium’s file (cni.configMap), and set cni.exclusive to false; then waive this check.',
   why: 'Cilium renames every other file in the folder, and nobody renames it back (docs-csm PR 4109).',
   run: async ({ daemonSets, canal, hosts }) => {
-    const own = (await canal())?.name;
-    const found = (await daemonSets()).filter(({ metadata, spec }) => {
+    const canalName = (await canal())?.name;
+    const programs = (await daemonSets()).filter(({ metadata, spec }) => {
       const containers = [...(spec?.template.spec?.containers ?? []), ...(spec?.template.spec?.initContainers ?? [])];
       // Container names are excluded: Canal's own init container is called install-cni.
-      const words = [metadata?.name ?? '', ...containers.map(({ image = '' }) => image)];
-      return metadata?.name !== own && words.some((word) => others.some((other) => word.includes(other)));
+      const texts = [metadata?.name ?? '', ...containers.map(({ image = '' }) => image)];
+      return metadata?.name !== canalName && texts.some((text) => others.some((other) => text.includes(other)));
     });
     const facts = await hosts();
     const files = [...(facts ?? [])].flatMap(([node, { cniFiles }]) =>
       Object.entries(cniFiles)
-        .filter(([file, plugins]) => !file.endsWith('.cilium_bak') && plugins.some((plugin) => !known.includes(plugin)))
+        .filter(
+          ([file, plugins]) => !file.endsWith('.cilium_bak') && plugins.some((plugin) => !knownPlugins.includes(plugin))
+        )
         .map(([file, plugins]) => `${node}: ${file} (${plugins.join(', ')})`)
     );
     return worst(
-      found.length > 0 ? block(`DaemonSets ${summarizeList(found.map(objectKey))}`) : pass('no other CNI plugin'),
+      programs.length > 0 ? block(`DaemonSets ${summarizeList(programs.map(objectKey))}`) : pass('no other CNI plugin'),
       files.length > 0 ? block(`in /etc/cni/net.d: ${summarizeList(files)}`) : pass(),
       facts === undefined ? warn('the nodes’ folders are not looked at: nodePods is off') : pass()
     );

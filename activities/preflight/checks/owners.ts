@@ -6,21 +6,21 @@ import type { ClusterReader } from '../cluster-reader.ts';
 import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Keys of labels and annotations that mark objects which another tool reconciles. */
-const owners: readonly { prefix: string; who: string }[] = [
-  { prefix: 'addonmanager.kubernetes.io/mode', who: 'the add-on manager' },
-  { prefix: 'argocd.argoproj.io/', who: 'Argo CD' },
-  { prefix: 'kustomize.toolkit.fluxcd.io/', who: 'Flux' },
-  { prefix: 'helm.toolkit.fluxcd.io/', who: 'Flux' },
-  { prefix: 'objectset.rio.cattle.io/', who: 'K3s or Rancher' },
-  { prefix: 'addons.k8s.io/', who: 'an add-on operator' },
-  { prefix: 'addon.kops.k8s.io/', who: 'kOps' },
+const owners: readonly { prefix: string; tool: string }[] = [
+  { prefix: 'addonmanager.kubernetes.io/mode', tool: 'the add-on manager' },
+  { prefix: 'argocd.argoproj.io/', tool: 'Argo CD' },
+  { prefix: 'kustomize.toolkit.fluxcd.io/', tool: 'Flux' },
+  { prefix: 'helm.toolkit.fluxcd.io/', tool: 'Flux' },
+  { prefix: 'objectset.rio.cattle.io/', tool: 'K3s or Rancher' },
+  { prefix: 'addons.k8s.io/', tool: 'an add-on operator' },
+  { prefix: 'addon.kops.k8s.io/', tool: 'kOps' },
 ];
 
 /** Objects that show that an operator manages the network. */
-const operators: readonly { apiVersion: string; kind: string; who: string }[] = [
-  { apiVersion: 'operator.tigera.io/v1', kind: 'Installation', who: 'the Tigera operator' },
-  { apiVersion: 'helm.cattle.io/v1', kind: 'HelmChartConfig', who: 'RKE2 or K3s' },
-  { apiVersion: 'helm.cattle.io/v1', kind: 'HelmChart', who: 'RKE2 or K3s' },
+const operators: readonly { apiVersion: string; kind: string; tool: string }[] = [
+  { apiVersion: 'operator.tigera.io/v1', kind: 'Installation', tool: 'the Tigera operator' },
+  { apiVersion: 'helm.cattle.io/v1', kind: 'HelmChartConfig', tool: 'RKE2 or K3s' },
+  { apiVersion: 'helm.cattle.io/v1', kind: 'HelmChart', tool: 'RKE2 or K3s' },
 ];
 
 /** Checks that no other tool would revert the migration's changes. */
@@ -31,40 +31,47 @@ export const objectOwners: PreflightCheck = {
   fix: 'Pause the reconciliation of these objects, take Canal out of what the tool applies before the clean-up, then waive this check.',
   why: 'Canal would come back after its removal, and write its CNI file beside Cilium’s.',
   run: async (cluster) => {
-    const objects = await watched(cluster);
-    const found = objects.flatMap((object) => {
+    const objects = await listWatchedObjects(cluster);
+    const owned = objects.flatMap((object) => {
       const keys = Object.keys({ ...object.metadata?.labels, ...object.metadata?.annotations });
-      const who = owners.filter(({ prefix }) => keys.some((key) => key.startsWith(prefix))).map((owner) => owner.who);
-      return [...new Set(who)].map((one) => `${object.kind ?? ''} ${objectKey(object)}: ${one}`);
+      const tools = owners
+        .filter(({ prefix }) => keys.some((key) => key.startsWith(prefix)))
+        .map((owner) => owner.tool);
+      return [...new Set(tools)].map((one) => `${object.kind ?? ''} ${objectKey(object)}: ${one}`);
     });
-    for (const { apiVersion, kind, who } of operators) {
+    for (const { apiVersion, kind, tool: tool } of operators) {
       const objectsOfKind = await cluster.list(apiVersion, kind);
-      if (objectsOfKind.length > 0) found.push(`${kind} ${summarizeList(objectsOfKind.map(objectKey))}: ${who}`);
+      if (objectsOfKind.length > 0) owned.push(`${kind} ${summarizeList(objectsOfKind.map(objectKey))}: ${tool}`);
     }
     const byHelm = objects.filter(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'] !== undefined);
     return worst(
-      found.length > 0
-        ? block(summarizeList(found))
+      owned.length > 0
+        ? block(summarizeList(owned))
         : pass(`${objects.length} objects have no owner that would put them back`),
       byHelm.length > 0 ? warn(`of a Helm release: ${summarizeList(byHelm.map(objectKey))}`) : pass()
     );
   },
 };
 
-async function watched({ canal, connection, daemonSets, deployments }: ClusterReader): Promise<KubernetesObject[]> {
-  const found: KubernetesObject[] = [];
+async function listWatchedObjects({
+  canal,
+  connection,
+  daemonSets,
+  deployments,
+}: ClusterReader): Promise<KubernetesObject[]> {
+  const objects: KubernetesObject[] = [];
   const source = await canal();
   if (source !== undefined) {
     const { namespace, configMap } = source;
-    found.push({ ...source.daemonSet, kind: 'DaemonSet' });
-    found.push({
+    objects.push({ ...source.daemonSet, kind: 'DaemonSet' });
+    objects.push({
       ...(await connection.core.readNamespacedConfigMap({ name: configMap, namespace })),
       kind: 'ConfigMap',
     });
   }
-  const named = (object: KubernetesObject): boolean =>
+  const isNamed = (object: KubernetesObject): boolean =>
     object.metadata?.namespace === ciliumNamespace && ['kube-proxy', 'coredns'].includes(object.metadata.name ?? '');
-  found.push(...(await daemonSets()).filter(named).map((object) => ({ ...object, kind: 'DaemonSet' })));
-  found.push(...(await deployments()).filter(named).map((object) => ({ ...object, kind: 'Deployment' })));
-  return found;
+  objects.push(...(await daemonSets()).filter(isNamed).map((object) => ({ ...object, kind: 'DaemonSet' })));
+  objects.push(...(await deployments()).filter(isNamed).map((object) => ({ ...object, kind: 'Deployment' })));
+  return objects;
 }

@@ -61,8 +61,8 @@ async function routedNetworks({ hosts, ciliumIsOurs }: ClusterReader): Promise<N
   return [...((await hosts()) ?? [])].flatMap(([node, { routes }]) =>
     routes.flatMap((route) => {
       const [cidr = '', , device = ''] = route.split(' ');
-      const known = cidr === '0.0.0.0/0' || (ours && (device.startsWith('cilium') || device.startsWith('lxc')));
-      return known ? [] : [{ cidr, owner: `route of node ${node} over ${device}` }];
+      const ignored = cidr === '0.0.0.0/0' || (ours && (device.startsWith('cilium') || device.startsWith('lxc')));
+      return ignored ? [] : [{ cidr, owner: `route of node ${node} over ${device}` }];
     })
   );
 }

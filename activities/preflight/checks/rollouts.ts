@@ -30,8 +30,8 @@ export const rollouts: PreflightCheck = {
 };
 
 function isComplete({ metadata, spec, status }: V1Deployment): boolean {
-  const wanted = spec?.replicas ?? 1;
+  const replicas = spec?.replicas ?? 1;
   const { observedGeneration = 0, updatedReplicas = 0, availableReplicas = 0 } = status ?? {};
   if (observedGeneration < (metadata?.generation ?? 0)) return false;
-  return updatedReplicas >= wanted && availableReplicas >= wanted;
+  return updatedReplicas >= replicas && availableReplicas >= replicas;
 }

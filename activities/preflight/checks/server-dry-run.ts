@@ -20,7 +20,7 @@ export const serverDryRun: PreflightCheck = {
   fix: 'Read what the API server said: a policy engine’s rule, a quota, a right of the worker that is missing.',
   why: 'What admission refuses would be found when half of Cilium is installed.',
   run: async (cluster) => {
-    const objects = await wanted(cluster);
+    const objects = await listObjects(cluster);
     const refused: string[] = [];
     const untried: string[] = [];
     await mapLimit(atOnce, objects, async (object) => {
@@ -29,10 +29,10 @@ export const serverDryRun: PreflightCheck = {
       } catch (error) {
         // Cilium's operator creates the CRDs of its own kinds.
         if (isUnknownKind(error)) return;
-        const said = `${object.kind} ${objectKey(object)}: ${messageOf(error).slice(0, 300)}`;
+        const refusal = `${object.kind} ${objectKey(object)}: ${messageOf(error).slice(0, 300)}`;
         if (statusOf(error) === undefined) throw error;
-        if (said.includes('does not support dry run')) untried.push(said);
-        else refused.push(said);
+        if (refusal.includes('does not support dry run')) untried.push(refusal);
+        else refused.push(refusal);
       }
     });
     return worst(
@@ -44,7 +44,7 @@ export const serverDryRun: PreflightCheck = {
   },
 };
 
-async function wanted(cluster: ClusterReader): Promise<KubernetesObject[]> {
+async function listObjects(cluster: ClusterReader): Promise<KubernetesObject[]> {
   const { input } = cluster;
   const source = await cluster.canal();
   // A chart that cannot be rendered is reported by its own check.
@@ -54,12 +54,12 @@ async function wanted(cluster: ClusterReader): Promise<KubernetesObject[]> {
   );
   const ours = ownObjects(input, source?.facts.podCidr ?? '');
   // Namespaces that the migration creates do not exist yet: their objects are tried in an existing namespace.
-  const made = [
+  const newNamespaces = [
     helperNamespace,
     ...rendered.flatMap(({ kind, metadata }) => (kind === 'Namespace' ? [metadata?.name] : [])),
   ];
   return [...rendered, ...ours].map((object) =>
-    made.includes(object.metadata?.namespace)
+    newNamespaces.includes(object.metadata?.namespace)
       ? { ...object, metadata: { ...object.metadata, namespace: ciliumNamespace } }
       : object
   );

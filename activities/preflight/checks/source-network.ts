@@ -14,17 +14,17 @@ export const sourceNetwork: PreflightCheck = {
   fix: 'Only Canal as of Calico’s manifest canal.yaml is migrated. Remove IPPools that nothing uses.',
   why: 'Plain Calico and plain Flannel keep addresses, routes and node IPs in other places.',
   run: async ({ canal, list }) => {
-    const found = await canal();
-    if (found === undefined) return block('no DaemonSet has the containers calico-node and kube-flannel');
-    const { version, podCidr, vni, port } = found.facts;
+    const source = await canal();
+    if (source === undefined) return block('no DaemonSet has the containers calico-node and kube-flannel');
+    const { version, podCidr, vni, port } = source.facts;
     const pools = await list<IpPool>('crd.projectcalico.org/v1', 'IPPool');
     const text = (pool: IpPool): string =>
       `IPPool ${objectKey(pool)} ${pool.spec?.cidr} (NAT of outgoing traffic ${pool.spec?.natOutgoing === true ? 'on' : 'off'})`;
-    const summary = `Canal ${version} in ${found.namespace}/${found.name}, pods in ${podCidr}, VXLAN ${vni} on UDP port ${port}`;
-    const strange = pools.filter(({ spec }) => spec?.cidr !== podCidr && spec?.disabled !== true);
+    const summary = `Canal ${version} in ${source.namespace}/${source.name}, pods in ${podCidr}, VXLAN ${vni} on UDP port ${port}`;
+    const unexpectedPools = pools.filter(({ spec }) => spec?.cidr !== podCidr && spec?.disabled !== true);
     return worst(
       pass(summary, ...(pools.length > 0 ? [summarizeList(pools.map(text))] : [])),
-      strange.length > 0 ? warn(`not Flannel's network: ${summarizeList(strange.map(text))}`) : pass()
+      unexpectedPools.length > 0 ? warn(`not Flannel's network: ${summarizeList(unexpectedPools.map(text))}`) : pass()
     );
   },
 };

@@ -6,7 +6,7 @@ import { block, pass, warn, type Finding, type PreflightCheck } from '../check.t
 /** Share of used capacity, without the nodes of a wave, above which the check warns. */
 const fullShare = 0.9;
 
-interface Room {
+interface NodeCapacity {
   name: string;
   /** Requests of its pods that can move. */
   moving: Record<Resource, number>;
@@ -29,39 +29,45 @@ export const spareCapacity: PreflightCheck = {
     if (input.drain.mode === 'recycle') return pass('pods come back to their node (drain.mode "recycle")');
     const all = (await nodes()).filter((node) => isReady(node) && node.spec?.unschedulable !== true);
     if (all.length < 2) return warn(`${all.length} schedulable node: pods wait until their node is back`);
-    const rooms = all.map((node) => roomOf(node, pods)).map((room) => room);
-    return judge(await Promise.all(rooms), Math.min(input.waves.size, all.length - 1));
+    const capacities = all.map((node) => computeCapacity(node, pods)).map((capacity) => capacity);
+    return compareCapacity(await Promise.all(capacities), Math.min(input.waves.size, all.length - 1));
   },
 };
 
-async function roomOf({ metadata, status }: V1Node, pods: () => Promise<PodFacts[]>): Promise<Room> {
+async function computeCapacity({ metadata, status }: V1Node, pods: () => Promise<PodFacts[]>): Promise<NodeCapacity> {
   const name = metadata?.name ?? '';
-  const own = (await pods()).filter((pod) => pod.node === name && !pod.finished);
-  const moving = own.filter((pod) => !pod.hostNetwork && !pod.mirror && pod.controller !== 'DaemonSet');
-  const sum = (some: readonly PodFacts[]): Record<Resource, number> => ({
-    cpu: some.reduce((all, pod) => all + pod.requests.cpu, 0),
-    memory: some.reduce((all, pod) => all + pod.requests.memory, 0),
-    pods: some.length,
+  const nodePods = (await pods()).filter((pod) => pod.node === name && !pod.finished);
+  const moving = nodePods.filter((pod) => !pod.hostNetwork && !pod.mirror && pod.controller !== 'DaemonSet');
+  const sum = (subset: readonly PodFacts[]): Record<Resource, number> => ({
+    cpu: subset.reduce((all, pod) => all + pod.requests.cpu, 0),
+    memory: subset.reduce((all, pod) => all + pod.requests.memory, 0),
+    pods: subset.length,
   });
-  const used = sum(own);
-  const has = (resource: Resource): number => quantity(status?.allocatable?.[resource]) ?? 0;
-  const free = { cpu: has('cpu') - used.cpu, memory: has('memory') - used.memory, pods: has('pods') - used.pods };
+  const used = sum(nodePods);
+  const allocatable = (resource: Resource): number => quantity(status?.allocatable?.[resource]) ?? 0;
+  const free = {
+    cpu: allocatable('cpu') - used.cpu,
+    memory: allocatable('memory') - used.memory,
+    pods: allocatable('pods') - used.pods,
+  };
   return { name, moving: sum(moving), free };
 }
 
 /** Compares demand and free capacity without the nodes whose pods request the most, for each resource separately. */
-function judge(rooms: readonly Room[], size: number): Finding {
+function compareCapacity(capacities: readonly NodeCapacity[], size: number): Finding {
   const texts: string[] = [];
   let verdict: Finding['verdict'] = 'pass';
   for (const resource of resources) {
-    const sorted = [...rooms].sort((a, b) => b.moving[resource] - a.moving[resource]);
-    const away = sorted.slice(0, size);
-    const asked = away.reduce((sum, { moving }) => sum + moving[resource], 0);
-    const free = sorted.slice(size).reduce((sum, room) => sum + Math.max(0, room.free[resource]), 0);
-    const names = away.map(({ name }) => name).join(', ');
-    texts.push(`${resource}: ${text(resource, asked)} to move from ${names}, ${text(resource, free)} free elsewhere`);
-    if (asked > free) verdict = 'block';
-    else if (asked > free * fullShare && verdict === 'pass') verdict = 'warn';
+    const sorted = [...capacities].sort((a, b) => b.moving[resource] - a.moving[resource]);
+    const drained = sorted.slice(0, size);
+    const requested = drained.reduce((sum, { moving }) => sum + moving[resource], 0);
+    const free = sorted.slice(size).reduce((sum, capacity) => sum + Math.max(0, capacity.free[resource]), 0);
+    const names = drained.map(({ name }) => name).join(', ');
+    texts.push(
+      `${resource}: ${text(resource, requested)} to move from ${names}, ${text(resource, free)} free elsewhere`
+    );
+    if (requested > free) verdict = 'block';
+    else if (requested > free * fullShare && verdict === 'pass') verdict = 'warn';
   }
   return verdict === 'block' ? block(...texts) : verdict === 'warn' ? warn(...texts) : pass(...texts);
 }

@@ -11,7 +11,9 @@ export const tunnelPath: PreflightCheck = {
   run: async ({ input, hosts, ciliumIsOurs }) => {
     const facts = await hosts();
     if (facts === undefined) return warn('not looked at: nodePods is off');
-    const unread = [...facts].flatMap(([node, { unread: why }]) => (why === undefined ? [] : [`${node}: ${why}`]));
+    const unread = [...facts].flatMap(([node, { unread: reason }]) =>
+      reason === undefined ? [] : [`${node}: ${reason}`]
+    );
     // Once Cilium uses the port, nothing else can listen on it; from then on, each node's own verification sends
     // packets.
     if ((await ciliumIsOurs()) && [...facts.values()].some(({ portTaken }) => portTaken !== undefined))

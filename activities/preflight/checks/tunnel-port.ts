@@ -13,22 +13,22 @@ export const tunnelPort: PreflightCheck = {
   fix: 'Choose another tunnelPort.',
   why: 'Linux takes no second VXLAN device on a port, so one of the overlays goes dark; both default to 8472 (cilium/cilium#8990).',
   run: async (cluster) =>
-    unlessEmpty('block', await users(cluster), `nothing uses UDP port ${cluster.input.tunnelPort}`),
+    unlessEmpty('block', await findPortUsers(cluster), `nothing uses UDP port ${cluster.input.tunnelPort}`),
 };
 
-async function users({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader): Promise<string[]> {
+async function findPortUsers({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader): Promise<string[]> {
   const port = input.tunnelPort;
-  const found: string[] = [];
-  if ((await canal())?.facts.port === port) found.push(`Flannel's VXLAN is on UDP port ${port}`);
+  const users: string[] = [];
+  if ((await canal())?.facts.port === port) users.push(`Flannel's VXLAN is on UDP port ${port}`);
   for (const { metadata, spec } of await list<FelixConfiguration>('crd.projectcalico.org/v1', 'FelixConfiguration')) {
     const ports = [spec?.vxlanPort, spec?.wireguardListeningPort];
-    if (ports.includes(port)) found.push(`FelixConfiguration ${metadata?.name} is on UDP port ${port}`);
+    if (ports.includes(port)) users.push(`FelixConfiguration ${metadata?.name} is on UDP port ${port}`);
   }
   const ours = await ciliumIsOurs();
   for (const [node, facts] of (await hosts()) ?? []) {
-    found.push(...usersOnNode(facts, port, ours).map((text) => `${node}: ${text}`));
+    users.push(...usersOnNode(facts, port, ours).map((text) => `${node}: ${text}`));
   }
-  return found;
+  return users;
 }
 
 /**

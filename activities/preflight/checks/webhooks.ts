@@ -33,13 +33,13 @@ export const webhooks: PreflightCheck = {
     const slices = await list<V1EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice');
     const thin = closed.flatMap(({ webhook, owner }) => {
       const { namespace = '', name = '' } = webhook.clientConfig?.service ?? {};
-      const nodes = nodesOf(slices, namespace, name);
+      const nodes = readyNodes(slices, namespace, name);
       if (nodes.size >= 2) return [];
       const text = `${owner}/${webhook.name} (service ${namespace}/${name}, ready on ${nodes.size} nodes)`;
       return [{ text, pods: webhook.rules?.some(({ resources = [] }) => resources.some(isPods)) === true }];
     });
     const [ofPods, ofOthers] = [thin.filter(({ pods }) => pods), thin.filter(({ pods }) => !pods)];
-    const texts = (some: typeof thin): string => summarizeList(some.map(({ text }) => text));
+    const texts = (entries: typeof thin): string => summarizeList(entries.map(({ text }) => text));
     return worst(
       ofPods.length > 0 ? block(`decide about pods: ${texts(ofPods)}`) : pass(`${closed.length} webhooks fail closed`),
       ofOthers.length > 0 ? warn(texts(ofOthers)) : pass()
@@ -52,10 +52,12 @@ function isPods(resource: string): boolean {
 }
 
 /** Returns the nodes with ready pods of the service. */
-function nodesOf(slices: readonly V1EndpointSlice[], namespace: string, service: string): Set<string> {
-  const own = slices.filter(
+function readyNodes(slices: readonly V1EndpointSlice[], namespace: string, service: string): Set<string> {
+  const serviceSlices = slices.filter(
     ({ metadata }) => metadata?.namespace === namespace && metadata.labels?.['kubernetes.io/service-name'] === service
   );
-  const ready = own.flatMap(({ endpoints }) => endpoints ?? []).filter(({ conditions }) => conditions?.ready !== false);
+  const ready = serviceSlices
+    .flatMap(({ endpoints }) => endpoints ?? [])
+    .filter(({ conditions }) => conditions?.ready !== false);
   return new Set(ready.map(({ nodeName = 'outside' }) => nodeName));
 }
