@@ -59,7 +59,7 @@ const minWorkSeconds = 60;
 const defaultRate = 1.8;
 
 /**
- * Estimates the remaining time in ms: at the speed so far, or at first at the speed of the machine of {@link costOf}.
+ * Estimates the remaining time in ms: at the speed so far, or at first at the speed of the machine of {@link getBuildCost}.
  */
 export function estimateWorkMs({ doneSeconds, leftSeconds }: Work, elapsedMs: number): number {
   const rate = doneSeconds < minWorkSeconds ? defaultRate : doneSeconds / (elapsedMs / 1000);
