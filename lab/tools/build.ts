@@ -45,8 +45,10 @@ export async function buildMissing(
     return;
   }
   const bundle = await openConfiguredBundle(options.bundle ?? bundleLocation(), missing, log);
-  const unpacking = missing.filter((one) => bundle !== undefined && findArchive(bundle.archives, one) !== undefined);
-  const building = missing.filter((one) => !unpacking.includes(one));
+  const unpacking = missing.filter(
+    (artefact) => bundle !== undefined && findArchive(bundle.archives, artefact) !== undefined
+  );
+  const building = missing.filter((artefact) => !unpacking.includes(artefact));
   const space = await spaceNeeds(building, unpacking, bundle?.archives ?? []);
   await checkPrerequisites({ building, space }, log);
   log(startLine(artefacts, building, unpacking));
@@ -86,11 +88,13 @@ async function openConfiguredBundle(
     log(`no prebuilt tools: ${reasonOf(error)}; all are built`);
     return undefined;
   }
-  const absent = missing.filter((one) => one.assembled !== true && findArchive(bundle.archives, one) === undefined);
-  const isUntrusted = (one: Artefact): boolean => findArchive(bundle.untrusted, one) !== undefined;
+  const absent = missing.filter(
+    (artefact) => artefact.assembled !== true && findArchive(bundle.archives, artefact) === undefined
+  );
+  const isUntrusted = (artefact: Artefact): boolean => findArchive(bundle.untrusted, artefact) !== undefined;
   const names = (selected: readonly Artefact[]): string => selected.map(({ name }) => name).join(', ');
   const untrusted = names(absent.filter(isUntrusted));
-  const unknown = names(absent.filter((one) => !isUntrusted(one)));
+  const unknown = names(absent.filter((artefact) => !isUntrusted(artefact)));
   if (unknown !== '') log(`not in the bundle as this checkout has them, so built: ${unknown}`);
   if (untrusted !== '') {
     log(`neither in lab/tools/prebuilt.json nor vouched for by CNI_LAB_PREBUILT_SHA256, so built: ${untrusted}`);

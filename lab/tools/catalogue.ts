@@ -73,7 +73,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
   const programs = await programArtefacts();
   const node = nodeImages(system, set('containerd'), programs);
   const owners = new Map<string, Artefact>(
-    goSets.flatMap((one) => listPrograms(one).map((program) => [program, set(one.name)] as const))
+    goSets.flatMap((goSet) => listPrograms(goSet).map((program) => [program, set(goSet.name)] as const))
   );
   return {
     // Artefacts that wait for the network come first.

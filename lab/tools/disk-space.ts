@@ -44,15 +44,15 @@ export async function spaceNeeds(
   unpacking: readonly Artefact[],
   archives: readonly PrebuiltArchive[]
 ): Promise<SpaceNeed[]> {
-  const total = (numbers: readonly number[]): number => numbers.reduce((sum, one) => sum + one, 0);
+  const total = (numbers: readonly number[]): number => numbers.reduce((sum, value) => sum + value, 0);
   const results = [...building, ...unpacking].map(({ name }) => getBuildCost(name).result * bytesPerMb);
   // At most two archives are next to the tools at the same time.
-  const copies = unpacking.map((one) => findArchive(archives, one)?.size ?? 0).sort((a, b) => b - a);
+  const copies = unpacking.map((artefact) => findArchive(archives, artefact)?.size ?? 0).sort((a, b) => b - a);
   const needs: SpaceNeed[] = [{ what: 'tools', folder: toolsDir, bytes: total(results) + total(copies.slice(0, 2)) }];
   const compiled = building.filter(({ buildsWith }) => buildsWith === 'go').map(({ name }) => getBuildCost(name));
   if (compiled.length === 0) return needs;
-  const modules = Math.min(total(compiled.map((one) => one.modules)), sharedCosts.modules);
-  const cache = Math.min(total(compiled.map((one) => one.cache)), sharedCosts.cache);
+  const modules = Math.min(total(compiled.map((cost) => cost.modules)), sharedCosts.modules);
+  const cache = Math.min(total(compiled.map((cost) => cost.cache)), sharedCosts.cache);
   return [
     ...needs,
     { what: 'Go modules', folder: await moduleCache(), bytes: modules * bytesPerMb },

@@ -87,7 +87,8 @@ async function packagesToBuild(set: GoSet, cwd: string): Promise<Set<string>> {
   const importPaths = new Set<string>();
   for (const binaries of byTags.values()) {
     const packages = binaries.map((binary) => binary.package);
-    for (const one of await listPackages(cwd, { packages, tags: binaries[0]?.tags ?? [] })) importPaths.add(one);
+    for (const importPath of await listPackages(cwd, { packages, tags: binaries[0]?.tags ?? [] }))
+      importPaths.add(importPath);
   }
   return importPaths;
 }

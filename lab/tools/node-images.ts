@@ -39,7 +39,7 @@ export async function systemImages(
   const needs = [debianBase, clangLayer, ...Object.values(sets)];
   return {
     name: 'system-images',
-    key: keyOf(...needs.map((one) => one.key), ...scripts, JSON.stringify(builtVersions)),
+    key: keyOf(...needs.map((need) => need.key), ...scripts, JSON.stringify(builtVersions)),
     needs,
     assembled: true,
     build: async (dir, reportStep) => {
@@ -162,7 +162,7 @@ export function nodeImages(
   const needs = [system, containerd, ...Object.values(programs)];
   return {
     name: 'node-images',
-    key: keyOf(...needs.map((one) => one.key), JSON.stringify(programImages)),
+    key: keyOf(...needs.map((need) => need.key), JSON.stringify(programImages)),
     needs,
     assembled: true,
     build: async (dir, reportStep) => {

@@ -75,7 +75,7 @@ export interface PlannedWork {
 export async function checkPrerequisites({ building, space }: PlannedWork, log: (line: string) => void): Promise<void> {
   const needed = new Set(building.flatMap(({ buildsWith }) => buildsWith ?? []));
   const prerequisites = [...toRun, ...(needed.has('go') ? [goPrerequisite] : [])];
-  const held = await Promise.all(prerequisites.map((one) => one.holds().catch(() => false)));
+  const held = await Promise.all(prerequisites.map((prerequisite) => prerequisite.holds().catch(() => false)));
   const missing = prerequisites.filter((_, index) => held[index] !== true).map(({ what, fix }) => ({ what, fix }));
   for (const { folders, neededBytes, freeBytes } of await findShortages(space)) {
     missing.push({

@@ -131,13 +131,13 @@ it('takes credentials that were renewed in the file', async () => {
 it.each([
   ['a file that is not there', undefined, 'ENOENT'],
   ['a file that is no kubeconfig', 'secret: [', 'no valid kubeconfig'],
-])('names %s without quoting it', async (name, text, words) => {
+])('names %s without quoting it', async (name, text, message) => {
   const file = path.join(scratch, name);
   if (text !== undefined) await writeFile(file, text);
   const failure: unknown = await createLabActivities(lab(), file)
     .inspectCluster({ cluster: 'x' })
     .catch((error: unknown) => error);
   expect(failure).toMatchObject({ type: 'UnknownCluster', nonRetryable: true });
-  expect((failure as Error).message).toContain(words);
+  expect((failure as Error).message).toContain(message);
   expect((failure as Error).message).not.toContain('secret');
 });

@@ -126,8 +126,8 @@ it('does not hold where a path was silent for too long, and tells which, how lon
   const fromMs = await snapshotAt();
   clockOffsetMs = 30_000;
   const gaps: PathRecord['gaps'] = [[fromMs + 1_000, 7_000, 140]];
-  const asked = evaluateGates([record({ gaps, lastError: 'no answer within 900 ms' })], {}, { sinceMs: fromMs });
-  await expect(asked).rejects.toMatchObject({
+  const evaluation = evaluateGates([record({ gaps, lastError: 'no answer within 900 ms' })], {}, { sinceMs: fromMs });
+  await expect(evaluation).rejects.toMatchObject({
     type: 'GateBreached',
     message: expect.stringContaining(
       'pod-pod/udp from n1 to n2 (canal to canal) was without an answer for 7000 ms, 1000 are tolerated: no answer within 900 ms'
@@ -195,14 +195,14 @@ describe('what is asked outside', () => {
     ['a scalar above the limit', scalar('2'), 'errors is 2'],
     ['no number', vector('NaN'), 'errors is NaN'],
     ['an error', { status: 503 }, 'with status 503'],
-  ])('Prometheus: %s', async (_, answer, words) => {
+  ])('Prometheus: %s', async (_, answer, message) => {
     const url = await serve(() => answer);
-    const asked = evaluateGates([record()], { prometheus: [{ url, query: 'errors', max: 1 }] });
-    if (words === undefined) await asked;
+    const evaluation = evaluateGates([record()], { prometheus: [{ url, query: 'errors', max: 1 }] });
+    if (message === undefined) await evaluation;
     else
-      await expect(asked).rejects.toMatchObject({
+      await expect(evaluation).rejects.toMatchObject({
         type: 'GateBreached',
-        message: expect.stringContaining(words) as string,
+        message: expect.stringContaining(message) as string,
       });
   });
 
@@ -217,9 +217,9 @@ describe('what is asked outside', () => {
   });
 
   it('once more, where the first answer was bad', async () => {
-    let asked = 0;
-    await evaluateGates([record()], { http: [{ url: await serve(() => ({ status: asked++ === 0 ? 500 : 200 })) }] });
-    expect(asked).toBe(2);
+    let requests = 0;
+    await evaluateGates([record()], { http: [{ url: await serve(() => ({ status: requests++ === 0 ? 500 : 200 })) }] });
+    expect(requests).toBe(2);
   });
 });
 

@@ -36,13 +36,13 @@ it('is taken once, by the same run twice, and given back by its holder alone', a
 it.each([
   ['is open', true, 'end the workflow cni-migration/a first'],
   ['is not known here', undefined, 'delete the Lease'],
-])('is refused while its holder %s', async (_, open, words) => {
+])('is refused while its holder %s', async (_, open, message) => {
   await locks(open).acquireLock(holder('1'));
   const refused = locks(open).acquireLock(holder('2', 'cni-migration/b'));
   await expect(refused).rejects.toMatchObject({
     type: 'MigrationRunning',
     nonRetryable: true,
-    message: expect.stringContaining(words) as string,
+    message: expect.stringContaining(message) as string,
   });
   await locks(open).releaseLock(holder('1'));
 });

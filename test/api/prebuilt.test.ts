@@ -72,7 +72,7 @@ const leftovers = async (): Promise<string[]> =>
 /** Serves the bundle from this machine. */
 async function serve(
   answer?: (url: string) => number | undefined
-): Promise<{ url: string; asked: string[]; server: Server }> {
+): Promise<{ url: string; requestedUrls: string[]; server: Server }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
     const url = request.url ?? '';
@@ -85,7 +85,7 @@ async function serve(
     );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools`, asked, server };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools`, requestedUrls: asked, server };
 }
 
 const close = (server: Server): Promise<void> =>
@@ -107,7 +107,7 @@ describe('a whole bundle', () => {
   });
 
   it('is taken from a server', async () => {
-    const { url, asked, server } = await serve();
+    const { url, requestedUrls: asked, server } = await serve();
 
     const outcome = await createTools(url).finally(() => close(server));
 
@@ -116,7 +116,7 @@ describe('a whole bundle', () => {
   });
 
   it('is fetched once by two processes that begin together', async () => {
-    const { url, asked, server } = await serve();
+    const { url, requestedUrls: asked, server } = await serve();
 
     const outcomes = await Promise.all([createTools(url), createTools(url)]).finally(() => close(server));
 
@@ -163,7 +163,9 @@ describe('an archive that cannot be used', () => {
   });
 
   it('has another key: one line names the tool, and it is built', async () => {
-    await writeList(archives.map((one) => (one.name === 'first' ? { ...one, key: 'fedcba987654' } : one)));
+    await writeList(
+      archives.map((archive) => (archive.name === 'first' ? { ...archive, key: 'fedcba987654' } : archive))
+    );
 
     const outcome = await createTools(bundle);
 
@@ -181,7 +183,9 @@ describe('an archive that cannot be used', () => {
     await writeFile(firstFile(), zstdCompressSync(await readFile(tar)));
     const bytes = await readFile(firstFile());
     const sha256 = createHash('sha256').update(bytes).digest('hex');
-    await writeList(archives.map((one) => (one.name === 'first' ? { ...one, size: bytes.length, sha256 } : one)));
+    await writeList(
+      archives.map((archive) => (archive.name === 'first' ? { ...archive, size: bytes.length, sha256 } : archive))
+    );
 
     const outcome = await createTools(bundle);
 

@@ -84,8 +84,8 @@ beforeAll(async () => {
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   await lab().kubectl('wait', '--for=condition=Established', 'crd/ippools.crd.projectcalico.org', '--timeout=60s');
   // Without these service accounts, no pod is admitted.
-  for (const one of ['kube-system', namespace]) {
-    await lab().kubectl('wait', '--for=create', 'serviceaccount/default', '-n', one, '--timeout=60s');
+  for (const namespaceName of ['kube-system', namespace]) {
+    await lab().kubectl('wait', '--for=create', 'serviceaccount/default', '-n', namespaceName, '--timeout=60s');
   }
   await apply(lab(), dnsPod('dns-1', 'n1'), dnsPod('dns-2', 'n2'), {
     apiVersion: 'v1',

@@ -34,7 +34,7 @@ async function waitForCheckPod(not?: string): Promise<{ uid: string | undefined;
     return pod !== undefined && pod.metadata?.uid !== not;
   };
   await waitFor('a pod that checks', podExists, { timeoutMs: timeLimits.clusterChange });
-  const checks = pod?.spec?.containers[0]?.env?.find((one) => one.name === 'CHECKS')?.value ?? '';
+  const checks = pod?.spec?.containers[0]?.env?.find((variable) => variable.name === 'CHECKS')?.value ?? '';
   return { uid: pod?.metadata?.uid, checks };
 }
 

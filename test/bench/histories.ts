@@ -26,7 +26,7 @@ interface History {
 export async function readHistories(client: Client, workflowId: string, nodes: number) {
   const clusterRuns = await listRuns(client, workflowId, 'clusterMigration');
   const nodeRuns = await listRuns(client, workflowId, 'nodeMigration');
-  const actions = [...clusterRuns, ...nodeRuns].reduce((sum, one) => sum + one.actions, 0);
+  const actions = [...clusterRuns, ...nodeRuns].reduce((sum, run) => sum + run.actions, 0);
   const figures: HistoryFigures = {
     runs: clusterRuns.length,
     largestEvents: Math.max(...clusterRuns.map(({ events }) => events)),
@@ -34,7 +34,7 @@ export async function readHistories(client: Client, workflowId: string, nodes: n
     nodeEvents: Math.max(...nodeRuns.map(({ events }) => events)),
     actionsPerNode: rounded(actions / nodes),
   };
-  return { figures, childIds: nodeRuns.map((one) => one.workflowId) };
+  return { figures, childIds: nodeRuns.map((run) => run.workflowId) };
 }
 
 /** Returns every run of a migration's workflow, or of its nodes' workflows. */

@@ -113,7 +113,7 @@ async function createPods(lab: Lab, pods: number, labelSets: number): Promise<vo
     { timeoutMs: 30_000 }
   );
   let next = 0;
-  const one = async (index: number): Promise<void> => {
+  const createPod = async (index: number): Promise<void> => {
     const name = `pod-${index}`;
     await core.createNamespacedPod({
       namespace,
@@ -138,7 +138,7 @@ async function createPods(lab: Lab, pods: number, labelSets: number): Promise<vo
     await core.patchNamespacedPodStatus({ name, namespace, body: [{ op: 'add', path: '/status', value: status }] });
   };
   const worker = async (): Promise<void> => {
-    for (let index = next++; index < pods; index = next++) await one(index);
+    for (let index = next++; index < pods; index = next++) await createPod(index);
   };
   await Promise.all(Array.from({ length: 24 }, worker));
 }

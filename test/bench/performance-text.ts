@@ -40,15 +40,18 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
   if (result === undefined) return [];
   const { pairs } = result;
   const ratios = peerRatios(pairs);
-  const medians = (of: (one: MigrationResult) => number): [byHand: number, service: number] => [
-    rounded(median(pairs.map(({ byHand }) => of(byHand)))),
-    rounded(median(pairs.map(({ service }) => of(service)))),
+  const medians = (valueOf: (run: MigrationResult) => number): [byHand: number, service: number] => [
+    rounded(median(pairs.map(({ byHand }) => valueOf(byHand)))),
+    rounded(median(pairs.map(({ service }) => valueOf(service)))),
   ];
-  const row = (what: string, of: (one: MigrationResult) => number): (string | number)[] => [what, ...medians(of)];
-  const sumSeconds = (one: MigrationResult, names: readonly string[]): number =>
+  const row = (what: string, valueOf: (run: MigrationResult) => number): (string | number)[] => [
+    what,
+    ...medians(valueOf),
+  ];
+  const sumSeconds = (run: MigrationResult, names: readonly string[]): number =>
     names
       .map((name) =>
-        name === 'nodes' ? Object.values(one.nodes).reduce((sum, seconds) => sum + seconds, 0) : (one.phases[name] ?? 0)
+        name === 'nodes' ? Object.values(run.nodes).reduce((sum, seconds) => sum + seconds, 0) : (run.phases[name] ?? 0)
       )
       .reduce((sum, seconds) => sum + seconds, 0);
   const waves = waveSize === 1 ? 'one node after the other' : `in waves of ${waveSize}`;
@@ -171,8 +174,12 @@ async function scalePart(): Promise<string[]> {
   const [first] = runs;
   const last = runs.at(-1);
   if (first === undefined || last === undefined) return [];
-  const line = (what: string, of: (run: ScaleRun) => number | string): (string | number)[] => [what, ...runs.map(of)];
-  const growth = (of: (run: ScaleRun) => number): string => `${((of(last) / of(first) - 1) * 100).toFixed(0)} %`;
+  const line = (what: string, valueOf: (run: ScaleRun) => number | string): (string | number)[] => [
+    what,
+    ...runs.map(valueOf),
+  ];
+  const growth = (valueOf: (run: ScaleRun) => number): string =>
+    `${((valueOf(last) / valueOf(first) - 1) * 100).toFixed(0)} %`;
   const perNode = (run: ScaleRun): number => rounded(run.seconds / run.nodes, 2);
   return [
     '',
@@ -275,7 +282,10 @@ async function temporalPart(): Promise<string[]> {
   const { runs, waveSize } = result;
   const actions = runs.map(({ actionsPerNode }) => actionsPerNode);
   const growth = ((actions.at(-1) ?? 0) / (actions[0] ?? 1) - 1) * 100;
-  const line = (what: string, of: (run: TemporalRun) => number): (string | number)[] => [what, ...runs.map(of)];
+  const line = (what: string, valueOf: (run: TemporalRun) => number): (string | number)[] => [
+    what,
+    ...runs.map(valueOf),
+  ];
   return [
     '',
     '## Large clusters, for Temporal',

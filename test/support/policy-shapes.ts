@@ -201,7 +201,7 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
 }
 
 function networkPolicy(name: string, app: string, spec: Omit<NetworkPolicy['spec'], 'podSelector'>): NetworkPolicy {
-  const { namespace } = groups.find((one) => one.name === app) ?? { namespace: '' };
+  const { namespace } = groups.find((group) => group.name === app) ?? { namespace: '' };
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
@@ -426,7 +426,7 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
     sets: [],
   });
   const pod = (name: string): PodEnd => {
-    const { namespace, labels } = groups.find((one) => one.name === name) ?? { namespace: '', labels: {} };
+    const { namespace, labels } = groups.find((group) => group.name === name) ?? { namespace: '', labels: {} };
     const [source] = networks.podCidrs;
     return {
       kind: 'pod',

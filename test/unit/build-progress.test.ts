@@ -91,13 +91,13 @@ describe('a reporter', () => {
     });
 
   it('logs a line at the start, now and then, and at the end', async () => {
-    const one = reporterWith(false);
+    const fixture = reporterWith(false);
 
-    await building(one);
+    await building(fixture);
 
     const left = getBuildCost('etcd').seconds / 4 + getBuildCost('helm').seconds;
     expect(left).toBeGreaterThan(0);
-    expect(one.lines).toEqual([
+    expect(fixture.lines).toEqual([
       '  0:00  etcd: started',
       expect.stringMatching(
         /^ {2}1:00 {2}0 of 2 tools, .* left \| etcd 30 of 40 packages, 1:00, less than a minute left$/
@@ -107,17 +107,17 @@ describe('a reporter', () => {
   });
 
   it('writes one line on a terminal over and over, never wider than that', async () => {
-    const one = reporterWith(true);
+    const fixture = reporterWith(true);
 
-    await building(one);
-    one.reporter.stop();
+    await building(fixture);
+    fixture.reporter.stop();
 
-    expect(one.lines).toEqual(['  0:00  etcd: started', '  1:00  etcd: built in 60 s']);
+    expect(fixture.lines).toEqual(['  0:00  etcd: started', '  1:00  etcd: built in 60 s']);
     const erase = '\r\u001b[2K';
-    expect(one.drawn.every((text) => text.startsWith(erase))).toBe(true);
-    expect(one.drawn.some((text) => text.includes('0 of 2 tools'))).toBe(true);
-    expect(Math.max(...one.drawn.map((text) => text.length - erase.length))).toBeLessThan(60);
-    expect(one.drawn.at(-1)).toBe(erase);
+    expect(fixture.drawn.every((text) => text.startsWith(erase))).toBe(true);
+    expect(fixture.drawn.some((text) => text.includes('0 of 2 tools'))).toBe(true);
+    expect(Math.max(...fixture.drawn.map((text) => text.length - erase.length))).toBeLessThan(60);
+    expect(fixture.drawn.at(-1)).toBe(erase);
   });
 
   it('says what a build that fails was at', async () => {

@@ -87,9 +87,9 @@ it.each<[MessageName, unknown, string]>([
   ['forcePod', { pod: 'web' }, 'namespace/name'],
   ['forcePod', { pod: '../../x' }, 'namespace/name'],
   ['pause', { reason: 'x'.repeat(501) }, 'reason: '],
-])('refuses %s %j: %s', (name, raw, words) => {
+])('refuses %s %j: %s', (name, raw, message) => {
   expect(send(name, raw)).toMatch(/^no: /);
-  expect(send(name, raw)).toContain(words);
+  expect(send(name, raw)).toContain(message);
 });
 
 it.each(messageNames)('%s comes too late when it is over', (name) => {

@@ -18,10 +18,10 @@ describe('parseNetConf', () => {
     ['null', "Flannel's backend is undefined"],
     ['{"Network": "10.244.0.0/16", "Backend": {"Type": "host-gw"}}', `Flannel's backend is "host-gw"`],
     ['{"Backend": {"Type": "vxlan"}}', 'names no Network'],
-  ])('refuses %s', (text, words) => {
+  ])('refuses %s', (text, message) => {
     const failure = expect.objectContaining({ type: 'SourceNotFound', nonRetryable: true }) as Error;
     expect(() => parseNetConf(text, 'here')).toThrow(failure);
-    expect(() => parseNetConf(text, 'here')).toThrow(words);
+    expect(() => parseNetConf(text, 'here')).toThrow(message);
   });
 });
 

@@ -14,7 +14,7 @@ const artefact = (name: string, buildsWith?: 'go' | 'debootstrap'): Artefact => 
 });
 
 const bytesIn = (needs: Awaited<ReturnType<typeof spaceNeeds>>, folder: string): number =>
-  needs.filter((one) => one.folder === folder).reduce((sum, { bytes }) => sum + bytes, 0);
+  needs.filter((need) => need.folder === folder).reduce((sum, { bytes }) => sum + bytes, 0);
 
 it('asks for what is missing only', async () => {
   const one = await spaceNeeds([artefact('etcd', 'go')], [], []);

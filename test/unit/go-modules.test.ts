@@ -51,8 +51,8 @@ it('takes modules that programs share at one version, so that they are compiled 
     expect(versions.size).toBeGreaterThan(10);
     for (const [name, version] of versions) {
       if (exceptions.test(name) || smallModules.test(name)) continue;
-      const of = versionsByModule.get(name) ?? new Map<string, string[]>();
-      versionsByModule.set(name, of.set(version, [...(of.get(version) ?? []), folder]));
+      const folders = versionsByModule.get(name) ?? new Map<string, string[]>();
+      versionsByModule.set(name, folders.set(version, [...(folders.get(version) ?? []), folder]));
     }
   }
   const differing = [...versionsByModule].filter(([, versions]) => versions.size > 1);

@@ -22,7 +22,7 @@ it.each([
   ['hosts the worker', { hostsWorker: true }],
   ['is flipped with pods on the source network', { flipped: true, podsOnSource: 2 }],
 ])('tells the part of a node that %s', (_, more) => {
-  const now = many.map((one) => (one.name === 'node-77' ? { ...one, ...more } : one));
+  const now = many.map((each) => (each.name === 'node-77' ? { ...each, ...more } : each));
   expect(differingBuckets(known, computeDigest(now))).toEqual([bucketOf('node-77')]);
 });
 

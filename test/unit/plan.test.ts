@@ -93,8 +93,10 @@ it('sends packets between all nodes while they are few, and reaches everybody wi
   expect(meshPeers(['a', 'b', 'c'], 1)).toEqual(['a', 'c']);
   const many = Array.from({ length: 500 }, (_, index) => index);
   const visited = new Set<number>([0]);
-  for (let edge = [0]; edge.length > 0;) {
-    edge = edge.flatMap((index) => meshPeers(many, index)).filter((peer) => !visited.has(peer) && visited.add(peer));
+  for (let frontier = [0]; frontier.length > 0;) {
+    frontier = frontier
+      .flatMap((index) => meshPeers(many, index))
+      .filter((peer) => !visited.has(peer) && visited.add(peer));
   }
   expect(visited.size).toBe(500);
   expect(Math.max(...many.map((index) => meshPeers(many, index).length))).toBe(6);

@@ -8,7 +8,9 @@ it('has at least sixty shapes, each of which lets somebody in and somebody not, 
   const checks = matrixChecks(all, networks);
   const oneSided = all
     .map(({ name }) => name)
-    .filter((name) => new Set(checks.filter((one) => one.name === name).map((one) => one.allowedOther)).size === 1);
+    .filter(
+      (name) => new Set(checks.filter((check) => check.name === name).map((check) => check.allowedOther)).size === 1
+    );
   for (const name of oneSided) {
     expect(name).toMatch(
       /anybody|nobody|everything|outside|all |deny|addresses|account|protocol|Exists|too late|egress: a (range|named)/

@@ -7,13 +7,13 @@ import { preflightReference } from '../../docs/reference/generate.ts';
 import { checkNames } from '../../model/preflight.ts';
 
 /** Returns the text without the layout that Prettier gives to tables. */
-const words = (markdown: string): string => markdown.replaceAll(/[\s|:-]+/g, ' ').trim();
+const normalizeText = (markdown: string): string => markdown.replaceAll(/[\s|:-]+/g, ' ').trim();
 
 const file = path.resolve(import.meta.dirname, '..', '..', 'docs', 'reference', 'preflight.md');
 
 it('has a reference of the checks that is as the checks are: "npm run docs" makes it', async () => {
   const text = await readFile(file, 'utf8');
-  expect(words(text)).toBe(words(preflightReference()));
+  expect(normalizeText(text)).toBe(normalizeText(preflightReference()));
   for (const name of checkNames) expect(text).toContain(`## ${name}\n`);
 });
 
@@ -27,5 +27,5 @@ it('has rights in deploy/ that are those the worker asks for, none of them for e
 
 it('is as docs/performance.md has it: everything that was measured, and nothing by hand', async () => {
   const text = await readFile(path.resolve(import.meta.dirname, '..', '..', 'docs', 'performance.md'), 'utf8');
-  expect(words(text)).toBe(words(await performanceText()));
+  expect(normalizeText(text)).toBe(normalizeText(await performanceText()));
 });

@@ -142,13 +142,16 @@ function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, 
       busy.set(name, (busy.get(name) ?? 0) + 1);
       if (!activity.startsWith('cleanHost') && busy.size > maxConcurrency)
         broken.push(`${busy.size} nodes at once: ${[...busy.keys()].join()}`);
-      if ([...busy.keys()].filter((one) => controlPlanes.includes(one)).length > 1 && !activity.startsWith('cleanHost'))
+      if (
+        [...busy.keys()].filter((busyNode) => controlPlanes.includes(busyNode)).length > 1 &&
+        !activity.startsWith('cleanHost')
+      )
         broken.push('two control planes at once');
       await new Promise((resolve) => setTimeout(resolve, 5));
       const left = (busy.get(name) ?? 1) - 1;
       if (left === 0) busy.delete(name);
       else busy.set(name, left);
-      if (!failuresStopped && failures.some((one) => one.step === activity && one.node === name))
+      if (!failuresStopped && failures.some((failing) => failing.step === activity && failing.node === name))
         throw permanent('VerificationFailed', `${activity} fails on ${name}`);
     },
   });
@@ -195,10 +198,10 @@ it(
       fc.array(scenario, { minLength: parallelScenarios, maxLength: parallelScenarios }),
       async (scenarios) => {
         const outcomes = await Promise.allSettled(
-          scenarios.map(async (one) => {
-            const cluster = createScenarioCluster(one);
+          scenarios.map(async (example) => {
+            const cluster = createScenarioCluster(example);
             await server.withWorker(cluster.activities, (client, taskQueue) =>
-              runScenario(client, taskQueue, one, cluster)
+              runScenario(client, taskQueue, example, cluster)
             );
           })
         );

@@ -54,8 +54,8 @@ async function shell(script: string, args: string[] = [], more: NodeJS.ProcessEn
   }
 }
 
-const waitForOutput = (words: string, ...args: string[]): Promise<void> =>
-  waitFor(words, async () => (await cli(...args)).out.includes(words), {
+const waitForOutput = (text: string, ...args: string[]): Promise<void> =>
+  waitFor(text, async () => (await cli(...args)).out.includes(text), {
     timeoutMs: timeLimits.workflowState,
     everyMs: 100,
   });

@@ -106,12 +106,12 @@ it.each([
     'InvalidInput',
     'gates.http.0.url: ',
   ],
-])('refuses %s before anything is changed', async (_, input, type, words) => {
+])('refuses %s before anything is changed', async (_, input, type, message) => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const failure = await waitForFailure(await startRun(client, taskQueue, input));
     expect(failure).toMatchObject({ type, nonRetryable: true });
-    expect(failure.message).toContain(words);
+    expect(failure.message).toContain(message);
   });
   expect(cluster.calls.filter((call) => call !== 'inspectCluster')).toEqual([]);
 });

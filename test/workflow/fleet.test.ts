@@ -190,12 +190,12 @@ it.each([
     'values.tunnelPort',
   ],
   ['a name that is none', { fleet: 'a/b', clusters: [{ cluster: 'p' }] }, 'fleet: '],
-])('refuses %s', async (_, request, words) => {
+])('refuses %s', async (_, request, message) => {
   const { activities } = fakeFleet({ p: {} });
   await server.withWorker(activities, async (client, taskQueue) => {
     const failure = await waitForFailure(await startFleet(client, taskQueue, request));
     expect(failure).toMatchObject({ type: 'InvalidInput' });
-    expect(failure.message).toContain(words);
+    expect(failure.message).toContain(message);
   });
 });
 

@@ -55,19 +55,19 @@ it(
 );
 
 it('hands over in the middle of what is done on every node, and does nothing twice', async () => {
-  const some = nodes.slice(0, 16);
-  const cluster = fakeCluster({ nodes: some });
+  const subset = nodes.slice(0, 16);
+  const cluster = fakeCluster({ nodes: subset });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...request, waves: { size: 4 } }, { historyLimit: 150 });
     expect(await run.result()).toMatchObject({ phase: 'done', changed: true });
     let runs = 0;
-    for await (const one of client.workflow.list({ query: `WorkflowId = '${run.workflowId}'` }))
-      runs += one.runId ? 1 : 0;
+    for await (const execution of client.workflow.list({ query: `WorkflowId = '${run.workflowId}'` }))
+      runs += execution.runId ? 1 : 0;
     expect(runs).toBeGreaterThan(3);
   });
   for (const step of ['flipNode', 'renewAgent', 'cleanHost']) {
     const calls = cluster.calls.filter((call) => call.startsWith(`${step} `));
-    expect(calls.sort()).toEqual(some.map((node) => `${step} ${node}`));
+    expect(calls.sort()).toEqual(subset.map((node) => `${step} ${node}`));
   }
   expect(cluster.broken).toEqual([]);
 });

@@ -150,8 +150,8 @@ it('goes through the whole migration in a dry run, and changes nothing', async (
       ...['coexistence', 'migrate a', 'migrate b', 'cut-over', 'clean-up'],
     ]);
   });
-  const asked = ['rehearseRelease', 'rehearseNode a', 'rehearseNode b', 'rehearseCleanUp'];
-  expect(cluster.calls.filter((call) => ![...readOnlyActivities, ...asked].includes(call))).toEqual([]);
+  const rehearsals = ['rehearseRelease', 'rehearseNode a', 'rehearseNode b', 'rehearseCleanUp'];
+  expect(cluster.calls.filter((call) => ![...readOnlyActivities, ...rehearsals].includes(call))).toEqual([]);
 });
 
 it('changes nothing in a dry run after the cut-over either', async () => {

@@ -42,10 +42,10 @@ export class Observer {
     clearInterval(this.timer);
     await this.sampling;
     const lines = await readLedger(this.lab, this.since);
-    const sum = (forbidden: boolean, of: (line: { sent: number; failed: number }) => number): number =>
+    const sum = (forbidden: boolean, value: (line: { sent: number; failed: number }) => number): number =>
       lines
         .filter(({ target, sent }) => sent > 0 && (target === forbiddenTarget) === forbidden)
-        .reduce((all, line) => all + of(line), 0);
+        .reduce((all, line) => all + value(line), 0);
     return {
       requests: sum(false, ({ sent }) => sent),
       lost: sum(false, ({ failed }) => failed),

@@ -58,16 +58,16 @@ export class ProcessorWatch {
     await this.sampling;
     await this.sample(false);
     const { ticks } = await readMachine();
-    const since = (of: (ticks: Ticks) => number): number =>
-      of(ticks) - (this.initialTicks === undefined ? 0 : of(this.initialTicks));
-    const all = since((one) => one.all);
+    const since = (value: (ticks: Ticks) => number): number =>
+      value(ticks) - (this.initialTicks === undefined ? 0 : value(this.initialTicks));
+    const all = since((ticks) => ticks.all);
     const programs = new Map<string, number>();
     for (const { program, first, last } of this.processes.values())
       programs.set(program, (programs.get(program) ?? 0) + last - first);
     const share = (ticksOf: number): number => rounded(ticksOf / all, 3);
     return {
-      idle: share(since((one) => one.idle)),
-      kernel: share(since((one) => one.kernel)),
+      idle: share(since((ticks) => ticks.idle)),
+      kernel: share(since((ticks) => ticks.kernel)),
       runnable: median(this.runnable),
       programs: Object.fromEntries(
         [...programs]
@@ -83,11 +83,11 @@ export class ProcessorWatch {
     this.runnable.push((await readMachine()).runnable);
     const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
     for (const id of ids) {
-      const one = await readProcessStat(Number(id));
-      if (one === undefined) continue;
-      const program = nodeNames.includes(one.program) ? 'node' : one.program;
-      this.record(`${id} ${one.startTicks}`, program, one.ownTicks, first);
-      if (program === agent) this.record(`${id} ${one.startTicks} children`, compiling, one.childTicks, first);
+      const stat = await readProcessStat(Number(id));
+      if (stat === undefined) continue;
+      const program = nodeNames.includes(stat.program) ? 'node' : stat.program;
+      this.record(`${id} ${stat.startTicks}`, program, stat.ownTicks, first);
+      if (program === agent) this.record(`${id} ${stat.startTicks} children`, compiling, stat.childTicks, first);
     }
   }
 

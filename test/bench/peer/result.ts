@@ -56,7 +56,7 @@ export interface PeerRatios extends Ratios {
 export function peerRatios(pairs: readonly Pair[]): PeerRatios {
   const mean = (nodes: Record<string, number>): number => {
     const seconds = Object.values(nodes);
-    return seconds.reduce((sum, one) => sum + one, 0) / seconds.length;
+    return seconds.reduce((sum, nodeSeconds) => sum + nodeSeconds, 0) / seconds.length;
   };
   return {
     total: median(pairs.map(({ service, byHand }) => service.seconds / byHand.seconds)),

@@ -62,7 +62,7 @@ async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: numbe
     });
     const begun = async (): Promise<boolean> => {
       const { raw } = await run.describe();
-      return raw.pendingActivities?.some((one) => one.lastStartedTime) ?? false;
+      return raw.pendingActivities?.some((pending) => pending.lastStartedTime) ?? false;
     };
     await waitFor('the activity', begun, { timeoutMs: 60_000 });
     const second = await worker(lab, temporal, `goes-on-${attempt}`);

@@ -167,7 +167,7 @@ class PhaseClock {
 
   constructor(status: () => Promise<MigrationStatus>, log: (line: string) => void) {
     this.timer = setInterval(() => {
-      this.query = this.query.then(() => status().then((one) => this.note(one, log))).catch(() => undefined);
+      this.query = this.query.then(() => status().then((current) => this.note(current, log))).catch(() => undefined);
     }, 5_000);
   }
 

@@ -93,7 +93,7 @@ export class ProcessMeter {
   /** @returns the total CPU time of all of them in seconds, and the largest memory of one of them, in MiB. */
   stop(): { cpuSeconds: number; memoryMiB: number } {
     clearInterval(this.timer);
-    const cpuSeconds = [...this.seconds.values()].reduce((sum, one) => sum + one, 0);
+    const cpuSeconds = [...this.seconds.values()].reduce((sum, seconds) => sum + seconds, 0);
     return { cpuSeconds: rounded(cpuSeconds), memoryMiB: Math.round(this.largest) };
   }
 }

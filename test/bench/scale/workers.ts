@@ -42,14 +42,14 @@ export class WorkerPool {
   /** Returns the number of requests of all workers; for a killed worker, until some seconds before its end. */
   async requests(): Promise<number> {
     await Promise.all(
-      this.running().map(async (one) => {
-        const text = await fetch(`http://${one.metrics}/metrics`).then(
+      this.running().map(async (worker) => {
+        const text = await fetch(`http://${worker.metrics}/metrics`).then(
           (answer) => answer.text(),
           () => ''
         );
         const lines = text.split('\n').filter((line) => line.startsWith('cni_migration_requests_total'));
         const sum = lines.reduce((all, line) => all + Number(line.split(' ').at(-1)), 0);
-        one.requests = Math.max(one.requests, sum);
+        worker.requests = Math.max(worker.requests, sum);
       })
     );
     return this.all.reduce((sum, { requests }) => sum + requests, 0);
