@@ -131,13 +131,13 @@ export const permissions: readonly Permission[] = [
 export async function missingPermissions({
   authorization,
 }: Pick<ClusterConnection, 'authorization'>): Promise<{ asked: number; missing: string[] }> {
-  const asked = permissions.flatMap((permission) =>
+  const reviews = permissions.flatMap((permission) =>
     (permission.names ?? [undefined]).flatMap((name) => permission.verbs.map((verb) => ({ permission, verb, name })))
   );
-  const answers = await Promise.all(
-    asked.map(async ({ permission, verb, name }) => {
-      const { group, resource: whole, namespace } = permission;
-      const [resource, subresource] = whole.split('/');
+  const missing = await Promise.all(
+    reviews.map(async ({ permission, verb, name }) => {
+      const { group, resource: fullResource, namespace } = permission;
+      const [resource, subresource] = fullResource.split('/');
       const review = await authorization.createSelfSubjectAccessReview({
         body: {
           spec: {
@@ -152,13 +152,13 @@ export async function missingPermissions({
           },
         },
       });
-      return review.status?.allowed === true ? [] : [text(permission, verb, name)];
+      return review.status?.allowed === true ? [] : [permissionText(permission, verb, name)];
     })
   );
-  return { asked: asked.length, missing: answers.flat() };
+  return { asked: reviews.length, missing: missing.flat() };
 }
 
-function text({ group, resource, namespace }: Permission, verb: string, name?: string): string {
+function permissionText({ group, resource, namespace }: Permission, verb: string, name?: string): string {
   const where = namespace === undefined ? '' : ` in ${namespace}`;
   const which = name === undefined ? '' : ` ${name}`;
   return `${verb} ${resource}${group === '' ? '' : `.${group}`}${which}${where}`;

@@ -4,7 +4,7 @@ import { listDefinitions, removeDefinitions } from '../kubernetes/crds.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { removeNodeKeys } from '../kubernetes/nodes.ts';
 import { calicoGroup, calicoObjects, isExported } from './export.ts';
-import { canalNamesIn } from './removal.ts';
+import { listCanalObjects } from './removal.ts';
 
 /**
  * Prefixes of the annotations and labels that Canal writes on nodes (flannel pkg/subnet/kube/annotations.go, Calico's
@@ -27,7 +27,7 @@ export function createTraceActivities(clusters: Clusters) {
         const connection = await clusters.connect(cluster);
         await removeCalicoDefinitions(connection);
         await removeNodeKeys(connection, nodeKeyPrefixes);
-        const left = await canalNamesIn(connection);
+        const left = await listCanalObjects(connection);
         if (left.length > 0)
           throw failure('CleanUpIncomplete', `there is still: ${left.join(', ')}`, { retryable: true });
       }

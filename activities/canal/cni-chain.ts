@@ -8,7 +8,7 @@ export interface ConfList {
 }
 
 /** Plugins that create a pod's interface; other plugins are chained after one of them. */
-const wiring = ['calico', 'flannel'];
+const interfacePlugins = ['calico', 'flannel'];
 
 /**
  * Builds the conflist for nodes that Cilium owns: Cilium, followed by the plugins that Canal's own file chains (portmap
@@ -21,21 +21,21 @@ const wiring = ['calico', 'flannel'];
  * before a flip would stay behind and catch the traffic of their successors.
  *
  * @param template Canal's `cni_network_config`, in which its installer replaces placeholders such as `__CNI_MTU__`.
- * @param where location of the template, for messages.
+ * @param location location of the template, for messages.
  * @throws SourceNotFound when the template is not a valid CNI configuration.
  */
-export function cniChain(template: string | undefined, where: string): ConfList {
+export function buildCniChain(template: string | undefined, location: string): ConfList {
   let parsed: Partial<ConfList> | null;
   try {
     // Some placeholders stand for numbers, outside quotes.
     const text = (template ?? '').replaceAll(/(:\s*)__[A-Z_]+__/g, '$10');
     parsed = JSON.parse(text) as Partial<ConfList> | null;
   } catch {
-    throw failure('SourceNotFound', `${where} has no readable cni_network_config`);
+    throw failure('SourceNotFound', `${location} has no readable cni_network_config`);
   }
   const plugins = parsed?.plugins;
   if (typeof parsed?.name !== 'string' || !Array.isArray(plugins))
-    throw failure('SourceNotFound', `${where}: cni_network_config has no name or no plugins`);
-  const chained = plugins.filter(({ type }) => !wiring.includes(type));
+    throw failure('SourceNotFound', `${location}: cni_network_config has no name or no plugins`);
+  const chained = plugins.filter(({ type }) => !interfacePlugins.includes(type));
   return { cniVersion: '1.0.0', name: parsed.name, plugins: [{ type: 'cilium-cni' }, ...chained] };
 }

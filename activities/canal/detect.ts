@@ -62,22 +62,25 @@ function calicoVersion(spec: V1PodSpec | undefined): string {
  * Parses Flannel's configuration.
  * @throws SourceNotFound when it is not a configuration of Canal on VXLAN.
  */
-export function parseNetConf(text: string | undefined, where: string): { podCidr: string; vni: number; port: number } {
+export function parseNetConf(
+  text: string | undefined,
+  location: string
+): { podCidr: string; vni: number; port: number } {
   let parsed: unknown;
   try {
     parsed = JSON.parse(text ?? '');
   } catch {
-    throw failure('SourceNotFound', `${where} has no readable net-conf.json`);
+    throw failure('SourceNotFound', `${location} has no readable net-conf.json`);
   }
   const conf = parsed as { Network?: unknown; Backend?: { Type?: unknown; VNI?: unknown; Port?: unknown } } | null;
   const type = conf?.Backend?.Type;
   if (type !== 'vxlan') {
     throw failure(
       'SourceNotFound',
-      `${where}: Flannel's backend is ${JSON.stringify(type)}; only vxlan can be migrated`
+      `${location}: Flannel's backend is ${JSON.stringify(type)}; only vxlan can be migrated`
     );
   }
-  if (typeof conf?.Network !== 'string') throw failure('SourceNotFound', `${where}: net-conf.json names no Network`);
+  if (typeof conf?.Network !== 'string') throw failure('SourceNotFound', `${location}: net-conf.json names no Network`);
   const number = (value: unknown, otherwise: number): number =>
     typeof value === 'number' && value > 0 ? value : otherwise;
   return {

@@ -53,9 +53,9 @@ export function createExportActivities(clusters: Clusters) {
         const text = objects.map((object) => JSON.stringify(object)).join('\n') + '\n';
         // The gzip header has no timestamp, so the same objects give the same bytes.
         const packed = await promisify(gzip)(text);
-        await write(connection, packed, objects.length);
+        await writeExport(connection, packed, objects.length);
         const written = await readExport(connection);
-        if (written?.checksum !== checksumOf(packed))
+        if (written?.checksum !== sha256(packed))
           throw failure('ExportFailed', 'the export of Calico objects is not what was written', { retryable: true });
         return written.names;
       }
@@ -70,19 +70,19 @@ export async function isExported(connection: ClusterConnection): Promise<boolean
 
 /** Returns all of Calico's objects, in the form in which a user would apply them. */
 export async function calicoObjects(connection: ClusterConnection): Promise<KubernetesObject[]> {
-  const found: KubernetesObject[] = [];
+  const exported: KubernetesObject[] = [];
   for (const { spec } of await listDefinitions(connection, calicoGroup)) {
     const version = spec.versions.find(({ storage }) => storage)?.name ?? 'v1';
     const objects = await listKnown<KubernetesObject>(connection, `${calicoGroup}/${version}`, spec.names.kind);
     for (const object of objects) {
       const { managedFields, resourceVersion, uid, generation, ...metadata } = object.metadata ?? {};
-      found.push({ ...object, metadata });
+      exported.push({ ...object, metadata });
     }
   }
-  return found;
+  return exported;
 }
 
-async function write(connection: ClusterConnection, packed: Buffer, objects: number): Promise<void> {
+async function writeExport(connection: ClusterConnection, packed: Buffer, objects: number): Promise<void> {
   const parts = Math.ceil(packed.length / partBytes);
   // The first ConfigMap is written last: it marks the export as complete.
   for (let part = parts - 1; part >= 0; part--) {
@@ -98,7 +98,7 @@ async function write(connection: ClusterConnection, packed: Buffer, objects: num
           annotations: {
             [annotations.parts]: String(parts),
             [annotations.objects]: String(objects),
-            [annotations.checksum]: checksumOf(packed),
+            [annotations.checksum]: sha256(packed),
           },
         }),
       },
@@ -122,11 +122,11 @@ async function readExport({ core }: ClusterConnection): Promise<{ names: string[
     if (data === undefined) return undefined;
     buffers.push(Buffer.from(data, 'base64'));
   }
-  const checksum = checksumOf(Buffer.concat(buffers));
+  const checksum = sha256(Buffer.concat(buffers));
   if (parts === 0 || checksum !== expected) return undefined;
   return { names: buffers.map((_, part) => `${namespace}/${exportPrefix}-${part}`), checksum };
 }
 
-function checksumOf(bytes: Buffer): string {
+function sha256(bytes: Buffer): string {
   return createHash('sha256').update(bytes).digest('hex');
 }

@@ -52,29 +52,31 @@ export async function canalObjects(
   { namespace, name, configMap }: CanalInstallation
 ): Promise<NamedObject[]> {
   const { apps, objects } = connection;
-  const found: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
+  const result: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
   const deployment = await ifFound(apps.readNamespacedDeployment({ name: controllers, namespace }));
   if (
     deployment?.spec?.template.spec?.containers.some((container) =>
       container.image?.includes('calico/kube-controllers')
     )
   ) {
-    found.push({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: controllers, namespace } });
-    found.push({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: controllers, namespace } });
+    result.push({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: controllers, namespace } });
+    result.push({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: controllers, namespace } });
   }
   const { items } = await objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding');
-  const ours = (subject: RbacV1Subject): boolean =>
+  const isCanalAccount = (subject: RbacV1Subject): boolean =>
     subject.kind === 'ServiceAccount' && subject.namespace === namespace && serviceAccounts.includes(subject.name);
-  const isCanals = (binding: V1ClusterRoleBinding): boolean =>
-    (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(ours) === true;
-  const rolesInUse = new Set(items.filter((binding) => !isCanals(binding)).map((binding) => binding.roleRef.name));
-  for (const binding of items.filter(isCanals)) {
-    found.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
-    if (!rolesInUse.has(binding.roleRef.name)) found.push(clusterObject('ClusterRole', binding.roleRef.name));
+  const isCanalBinding = (binding: V1ClusterRoleBinding): boolean =>
+    (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(isCanalAccount) === true;
+  const rolesInUse = new Set(
+    items.filter((binding) => !isCanalBinding(binding)).map((binding) => binding.roleRef.name)
+  );
+  for (const binding of items.filter(isCanalBinding)) {
+    result.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
+    if (!rolesInUse.has(binding.roleRef.name)) result.push(clusterObject('ClusterRole', binding.roleRef.name));
   }
   for (const account of serviceAccounts)
-    found.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: account, namespace } });
-  return [...found, { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name, namespace } }];
+    result.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: account, namespace } });
+  return [...result, { apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: { name, namespace } }];
 }
 
 /** ClusterRoles and ClusterRoleBindings of Canal's manifest. */
@@ -85,7 +87,7 @@ const clusterRoleBindings = ['calico-kube-controllers', 'canal-flannel', 'canal-
  * Returns kind and name of each object of Canal's manifest that is left in the API. A role that another owner's binding
  * uses belongs to that owner.
  */
-export async function canalNamesIn(connection: ClusterConnection): Promise<string[]> {
+export async function listCanalObjects(connection: ClusterConnection): Promise<string[]> {
   const { core, apps, objects } = connection;
   const namespace = ciliumNamespace;
   const [accounts, maps, daemonSets, deployments, bindings, roles] = await Promise.all([
@@ -96,21 +98,21 @@ export async function canalNamesIn(connection: ClusterConnection): Promise<strin
     objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding'),
     objects.list('rbac.authorization.k8s.io/v1', 'ClusterRole'),
   ]);
-  const used = new Set(bindings.items.map((binding) => binding.roleRef.name));
-  const named = (kind: string, items: { metadata?: { name?: string } }[], wanted: readonly string[]): string[] =>
+  const rolesInUse = new Set(bindings.items.map((binding) => binding.roleRef.name));
+  const listNamed = (kind: string, items: { metadata?: { name?: string } }[], names: readonly string[]): string[] =>
     items.flatMap(({ metadata }) =>
-      metadata?.name !== undefined && wanted.includes(metadata.name) ? [`${kind} ${metadata.name}`] : []
+      metadata?.name !== undefined && names.includes(metadata.name) ? [`${kind} ${metadata.name}`] : []
     );
   return [
-    ...named('ServiceAccount', accounts.items, serviceAccounts),
-    ...named('ConfigMap', maps.items, ['canal-config']),
-    ...named('DaemonSet', daemonSets.items, ['canal']),
-    ...named('Deployment', deployments.items, [controllers]),
-    ...named('ClusterRoleBinding', bindings.items, clusterRoleBindings),
-    ...named(
+    ...listNamed('ServiceAccount', accounts.items, serviceAccounts),
+    ...listNamed('ConfigMap', maps.items, ['canal-config']),
+    ...listNamed('DaemonSet', daemonSets.items, ['canal']),
+    ...listNamed('Deployment', deployments.items, [controllers]),
+    ...listNamed('ClusterRoleBinding', bindings.items, clusterRoleBindings),
+    ...listNamed(
       'ClusterRole',
       roles.items,
-      clusterRoles.filter((name) => !used.has(name))
+      clusterRoles.filter((name) => !rolesInUse.has(name))
     ),
   ];
 }

@@ -15,15 +15,15 @@ export async function recreateCanalPod(
 ): Promise<void> {
   const labels = Object.entries(daemonSet.spec?.selector.matchLabels ?? {}).map((pair) => pair.join('='));
   const query = { namespace, labelSelector: labels.join(','), fieldSelector: `spec.nodeName=${node}` };
-  const pods = async () => (await core.listNamespacedPod(query)).items;
-  const old = await pods();
+  const listCanalPods = async () => (await core.listNamespacedPod(query)).items;
+  const old = await listCanalPods();
   for (const { metadata } of old) {
     await ifFound(core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace }));
   }
-  const gone = new Set(old.map(({ metadata }) => metadata?.uid));
+  const replacedUids = new Set(old.map(({ metadata }) => metadata?.uid));
   await poll(
     async () =>
-      (await pods()).some((pod) => !gone.has(pod.metadata?.uid) && isReady(pod))
+      (await listCanalPods()).some((pod) => !replacedUids.has(pod.metadata?.uid) && isReady(pod))
         ? { done: undefined }
         : { waitingFor: `Canal's new pod on ${node}` },
     { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the pod of ${namespace}/${name}` }

@@ -14,7 +14,7 @@ import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { poll, type PollResult } from '../support/poll.ts';
-import { configName, configOf } from './config.ts';
+import { configName, readCiliumConfig } from './config.ts';
 
 /** Names in Cilium's chart. */
 const daemonSetName = 'cilium';
@@ -28,7 +28,7 @@ export const agentLabel = 'k8s-app=cilium';
 const agentsTimeoutMs = 600_000;
 
 /** Maximum number of agents that are checked for the names of those that are not ready. */
-const maxLooked = 100;
+const maxListed = 100;
 
 /** Creates the activities on Cilium's agents. */
 export function createAgentActivities(clusters: Clusters) {
@@ -67,7 +67,7 @@ export function createAgentActivities(clusters: Clusters) {
      */
     waitForAgents: withFailures('wait for the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      for (const node of await nodesOfOutdated(connection)) await renew(connection, node);
+      for (const node of await listOutdatedNodes(connection)) await restartOutdatedAgent(connection, node);
       await waitForAgents(connection);
     }),
 
@@ -77,21 +77,21 @@ export function createAgentActivities(clusters: Clusters) {
      * @throws AgentNotReady when no new agent becomes ready.
      */
     renewAgent: withFailures('replace the agent', async ({ cluster, node }: NodeTarget): Promise<void> => {
-      await renew(await clusters.connect(cluster), node);
+      await restartOutdatedAgent(await clusters.connect(cluster), node);
     }),
   };
 }
 
-async function renew(connection: ClusterConnection, node: string): Promise<void> {
-  const before = await standOf(connection);
-  const old = (await agentsOn(connection, node)).find((pod) => isOutdated(pod, before));
-  if (old !== undefined) await deleteAgent(connection, old);
+async function restartOutdatedAgent(connection: ClusterConnection, node: string): Promise<void> {
+  const desired = await readDesiredRevision(connection);
+  const outdatedAgent = (await listAgents(connection, node)).find((pod) => isOutdated(pod, desired));
+  if (outdatedAgent !== undefined) await deleteAgent(connection, outdatedAgent);
   await poll(
     async () => {
-      const [agent] = await agentsOn(connection, node);
+      const [agent] = await listAgents(connection, node);
       const ready = agent !== undefined && isReady(agent) && agent.metadata?.deletionTimestamp === undefined;
       // Compares with the current revision, which may have changed again.
-      return ready && !isOutdated(agent, await standOf(connection))
+      return ready && !isOutdated(agent, await readDesiredRevision(connection))
         ? { done: undefined }
         : { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
     },
@@ -100,13 +100,13 @@ async function renew(connection: ClusterConnection, node: string): Promise<void>
 }
 
 /** Desired revision of agents: the time of the configuration's last change (Unix, ms), and the template's revision. */
-interface Stand {
+interface DesiredRevision {
   changedMs: number;
   /** Undefined until the controller has created the revision. */
   revision: string | undefined;
 }
 
-async function standOf({ core, apps }: ClusterConnection): Promise<Stand> {
+async function readDesiredRevision({ core, apps }: ClusterConnection): Promise<DesiredRevision> {
   const { metadata } = await core.readNamespacedConfigMap({ name: configName, namespace });
   const changes = (metadata?.managedFields ?? []).flatMap(({ time }) => (time === undefined ? [] : [time.getTime()]));
   const changedMs = Math.max(metadata?.creationTimestamp?.getTime() ?? 0, ...changes);
@@ -118,7 +118,7 @@ async function standOf({ core, apps }: ClusterConnection): Promise<Stand> {
  * times are the API server's own, in whole seconds. An agent created in the second of the change starts after the
  * change.
  */
-function isOutdated({ metadata }: V1Pod, { changedMs, revision }: Stand): boolean {
+function isOutdated({ metadata }: V1Pod, { changedMs, revision }: DesiredRevision): boolean {
   return (
     (metadata?.creationTimestamp?.getTime() ?? 0) < changedMs ||
     (revision !== undefined && metadata?.labels?.['controller-revision-hash'] !== revision)
@@ -126,11 +126,11 @@ function isOutdated({ metadata }: V1Pod, { changedMs, revision }: Stand): boolea
 }
 
 /** Returns the nodes whose agents are outdated. */
-async function nodesOfOutdated(connection: ClusterConnection): Promise<string[]> {
-  const stand = await standOf(connection);
+async function listOutdatedNodes(connection: ClusterConnection): Promise<string[]> {
+  const desired = await readDesiredRevision(connection);
   const agents = await allPages(async (which) => {
     const page = await connection.core.listNamespacedPod({ namespace, labelSelector: agentLabel, ...which });
-    return { ...page, items: page.items.filter((pod) => isOutdated(pod, stand)) };
+    return { ...page, items: page.items.filter((pod) => isOutdated(pod, desired)) };
   });
   return agents.map(({ spec }) => spec?.nodeName ?? '');
 }
@@ -150,7 +150,7 @@ async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promi
 }
 
 /** Returns the agent pods of a node: at most one of them is not terminating. */
-async function agentsOn({ core }: ClusterConnection, node: string): Promise<V1Pod[]> {
+async function listAgents({ core }: ClusterConnection, node: string): Promise<V1Pod[]> {
   const fieldSelector = `spec.nodeName=${node}`;
   return (await core.listNamespacedPod({ namespace, labelSelector: agentLabel, fieldSelector })).items;
 }
@@ -166,7 +166,7 @@ async function deleteAgent({ core }: ClusterConnection, { metadata }: V1Pod): Pr
  * with the given changes, before the deletion, so that a second call does not restart the agent again.
  * @throws AgentNotReady when no new agent becomes ready.
  */
-export async function replaceAgent(
+export async function restartAgentOnce(
   connection: ClusterConnection,
   node: string,
   purpose: string,
@@ -176,15 +176,15 @@ export async function replaceAgent(
   const [written, writtenUid] = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ') ?? [];
   let replaced = written === purpose ? writtenUid : undefined;
   if (replaced === undefined) {
-    replaced = (await agentsOn(connection, node))[0]?.metadata?.uid ?? 'none';
+    replaced = (await listAgents(connection, node))[0]?.metadata?.uid ?? 'none';
     const annotations = { ...changes.annotations, [replacedAgentAnnotation]: `${purpose} ${replaced}` };
     await patchNode(connection, node, { metadata: { ...changes, annotations } });
   }
-  const old = (await agentsOn(connection, node)).find((pod) => pod.metadata?.uid === replaced);
-  if (old !== undefined) await deleteAgent(connection, old);
+  const previousAgent = (await listAgents(connection, node)).find((pod) => pod.metadata?.uid === replaced);
+  if (previousAgent !== undefined) await deleteAgent(connection, previousAgent);
   await poll(
     async () => {
-      const ready = (await agentsOn(connection, node)).some((pod) => pod.metadata?.uid !== replaced && isReady(pod));
+      const ready = (await listAgents(connection, node)).some((pod) => pod.metadata?.uid !== replaced && isReady(pod));
       return ready ? { done: undefined } : { waitingFor: `Cilium's new agent on ${node}` };
     },
     { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: agentAdvice(node) }
@@ -196,13 +196,13 @@ function agentAdvice(node: string): string {
 }
 
 /** Returns the UDP port of Cilium's overlay, from the agents' configuration. */
-export async function tunnelPortOf(connection: ClusterConnection): Promise<string> {
-  return (await configOf(connection))['tunnel-port'] ?? 'of the tunnel';
+export async function readTunnelPort(connection: ClusterConnection): Promise<string> {
+  return (await readCiliumConfig(connection))['tunnel-port'] ?? 'of the tunnel';
 }
 
 /** Returns true when Cilium manages the CNI files itself, as it does after the cutover. */
 export async function ciliumOwnsCni(connection: ClusterConnection): Promise<boolean> {
-  return (await configOf(connection))['write-cni-conf-when-ready'] !== undefined;
+  return (await readCiliumConfig(connection))['write-cni-conf-when-ready'] !== undefined;
 }
 
 /**
@@ -224,32 +224,32 @@ export async function agentImage({ apps, core }: ClusterConnection): Promise<str
 }
 
 async function waitForAgents(connection: ClusterConnection): Promise<void> {
-  await poll(() => lookAtAgents(connection), {
+  await poll(() => checkAgents(connection), {
     timeoutMs: agentsTimeoutMs,
     onTimeout: 'AgentNotReady',
     advice: `look at these pods in ${namespace}, then start the migration again`,
   });
 }
 
-async function lookAtAgents(connection: ClusterConnection): Promise<PollResult<void>> {
+async function checkAgents(connection: ClusterConnection): Promise<PollResult<void>> {
   const { apps, core } = connection;
   const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
   if (!isRolledOut(daemonSet)) {
     const { desiredNumberScheduled = 0, numberAvailable = 0 } = daemonSet.status ?? {};
-    const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel, limit: maxLooked });
+    const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel, limit: maxListed });
     const waiting = items.filter((pod) => !isReady(pod));
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
     return {
       waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'being made'})`,
-      ...(desiredNumberScheduled > maxLooked && { nextPollMs: 5_000 }),
+      ...(desiredNumberScheduled > maxListed && { nextPollMs: 5_000 }),
     };
   }
   const operator = await apps.readNamespacedDeployment({ name: operatorName, namespace });
   const available = operator.status?.availableReplicas ?? 0;
-  const wanted = operator.spec?.replicas ?? 1;
+  const desired = operator.spec?.replicas ?? 1;
   // One operator does the work. The others are standby replicas, and may not be schedulable while nodes are cordoned.
   return available >= 1
     ? { done: undefined }
-    : { waitingFor: `Cilium's operator (${available} of ${wanted} available)` };
+    : { waitingFor: `Cilium's operator (${available} of ${desired} available)` };
 }

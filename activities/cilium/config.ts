@@ -6,6 +6,6 @@ import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
 export const configName = 'cilium-config';
 
 /** Returns Cilium's configuration as its agents read it; empty when there is none. */
-export async function configOf({ core }: ClusterConnection): Promise<Record<string, string>> {
+export async function readCiliumConfig({ core }: ClusterConnection): Promise<Record<string, string>> {
   return (await ifFound(core.readNamespacedConfigMap({ name: configName, namespace })))?.data ?? {};
 }

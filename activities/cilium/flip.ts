@@ -2,7 +2,7 @@ import { flippedNodeConfig } from '../../model/helm-values.ts';
 import { cniChainKey } from '../../model/names.ts';
 import { cniChainName } from '../../model/names.ts';
 import { flipLabel } from '../../model/names.ts';
-import { cniChain } from '../canal/cni-chain.ts';
+import { buildCniChain } from '../canal/cni-chain.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
@@ -16,7 +16,7 @@ import {
 } from '../kubernetes/names.ts';
 import { readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { poll } from '../support/poll.ts';
-import { replaceAgent } from './agents.ts';
+import { restartAgentOnce } from './agents.ts';
 
 /** CiliumNodeConfig of the flipped nodes. */
 const nodeConfig: NamedObject = {
@@ -53,7 +53,7 @@ export function createFlipActivities(clusters: Clusters) {
       if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal any more`);
       const { configMap } = canal;
       const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace: canal.namespace });
-      const chain = cniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
+      const chain = buildCniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
       const object = { ...cniChainObject, data: { [cniChainKey]: JSON.stringify(chain, null, 2) } };
       await applyObject(connection, object);
     }),
@@ -88,7 +88,7 @@ export function createFlipActivities(clusters: Clusters) {
       const connection = await clusters.connect(cluster);
       const { metadata, status } = await readNode(connection, node);
       const bootId = metadata?.annotations?.[bootAnnotation] ?? status?.nodeInfo?.bootID ?? '';
-      await replaceAgent(connection, node, 'flip', {
+      await restartAgentOnce(connection, node, 'flip', {
         labels: { [flipLabel]: 'true' },
         annotations: { [bootAnnotation]: bootId },
       });
@@ -104,7 +104,7 @@ export function createFlipActivities(clusters: Clusters) {
       const { metadata } = await readNode(connection, node);
       const purpose = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ')[0];
       if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'unflip') return;
-      await replaceAgent(connection, node, 'unflip', {
+      await restartAgentOnce(connection, node, 'unflip', {
         labels: { [flipLabel]: null },
         annotations: { [bootAnnotation]: null },
       });

@@ -30,7 +30,7 @@ export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
       const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
       if (lease?.spec?.holderIdentity === holderIdentity) return;
       await requireEnded(lease?.spec?.holderIdentity ?? '', isOpen);
-      const body = leaseOf(holderIdentity, lease?.metadata?.resourceVersion);
+      const body = buildLease(holderIdentity, lease?.metadata?.resourceVersion);
       try {
         await (lease === undefined
           ? coordination.createNamespacedLease({ namespace, body })
@@ -63,12 +63,12 @@ async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<voi
   if (runId === '') return;
   const open = await isOpen(workflowId, runId);
   if (open === false) return;
-  const how = open
+  const advice = open
     ? `end the workflow ${workflowId} first`
     : `this Temporal server does not know it: make sure that it is over, then delete the Lease`;
   throw failure(
     'MigrationRunning',
-    `workflow ${workflowId} (run ${runId}) holds the Lease ${namespace}/${lockName}; ${how}`
+    `workflow ${workflowId} (run ${runId}) holds the Lease ${namespace}/${lockName}; ${advice}`
   );
 }
 
@@ -76,7 +76,7 @@ async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<voi
  * Builds the Lease.
  * @param resourceVersion version of the Lease that it replaces: of two concurrent acquisitions, one is refused.
  */
-function leaseOf(holderIdentity: string, resourceVersion: string | undefined) {
+function buildLease(holderIdentity: string, resourceVersion: string | undefined) {
   const metadata = { name: lockName, namespace, labels: ownedLabels };
   return {
     metadata: { ...metadata, ...(resourceVersion !== undefined && { resourceVersion }) },

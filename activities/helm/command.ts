@@ -33,8 +33,8 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
   const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const stop = (): void => void child.kill('SIGTERM');
   context.cancellationSignal.addEventListener('abort', stop);
-  const doing = args.slice(0, 2).join(' ');
-  heartbeat({ waitingFor: `helm ${doing}` });
+  const command = args.slice(0, 2).join(' ');
+  heartbeat({ waitingFor: `helm ${command}` });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -48,10 +48,12 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
       child.once('error', (error) => reject(failure('HelmFailed', `helm cannot be started: ${error.message}`)));
       child.once('close', resolve);
     });
-    if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${doing} was cancelled`);
+    if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${command} was cancelled`);
     if (code !== 0) {
-      const said = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
-      throw failure('HelmFailed', `helm ${doing} ended with code ${code ?? 'none'}: ${said}`, { retryable: true });
+      const errorOutput = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
+      throw failure('HelmFailed', `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`, {
+        retryable: true,
+      });
     }
     return stdout;
   } finally {

@@ -18,7 +18,7 @@ export type ReleasePlan =
   | { action: 'forget'; revision: number };
 
 /** Time in ms after which a Helm process counts as dead; it only has to send the objects. */
-const workingMs = 60_000;
+const pendingTimeoutMs = 60_000;
 
 /**
  * Decides from a release's revisions, in any order. The result is never a rollback or an uninstall: one interrupted
@@ -37,7 +37,7 @@ export function planRelease(history: readonly Revision[], now: number): ReleaseP
     case 'pending-rollback':
     case 'uninstalling': {
       const age = now - Date.parse(latest.updated);
-      return { action: age < workingMs ? 'wait' : 'forget', revision: latest.revision };
+      return { action: age < pendingTimeoutMs ? 'wait' : 'forget', revision: latest.revision };
     }
     default:
       // Failed, superseded, uninstalled: the next upgrade --install repairs it.

@@ -46,14 +46,14 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
     applyHelmRelease: withFailures(
       'apply the Helm release',
       async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
-        const scope = await scopeOf(clusters, cluster);
-        const plan = await untilFree(helm, scope, await clusters.connect(cluster));
+        const scope = await buildScope(clusters, cluster);
+        const plan = await waitForPendingRelease(helm, scope, await clusters.connect(cluster));
         if (plan.action === 'compare') {
-          const get = async (what: string): Promise<unknown> =>
-            JSON.parse(await runHelm(helm, ['get', what, ciliumRelease, '-o', 'json', ...scope]));
-          const release = (await get('metadata')) as ReleaseMetadata;
+          const readSection = async (section: string): Promise<unknown> =>
+            JSON.parse(await runHelm(helm, ['get', section, ciliumRelease, '-o', 'json', ...scope]));
+          const release = (await readSection('metadata')) as ReleaseMetadata;
           const sameChart = chart.startsWith('/') || release.version === version;
-          if (sameChart && isDeepStrictEqual(await get('values'), values)) return;
+          if (sameChart && isDeepStrictEqual(await readSection('values'), values)) return;
         }
         const source = chartArguments(helm, chart, version);
         const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
@@ -77,8 +77,8 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
       if (!(await ciliumIsOurs(connection))) return;
       const image = await agentImage(connection);
       if (image !== undefined) await applyNamespace(connection, image);
-      const scope = await scopeOf(clusters, cluster);
-      await untilFree(helm, scope, connection);
+      const scope = await buildScope(clusters, cluster);
+      await waitForPendingRelease(helm, scope, connection);
       if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
       await poll(
         async () => {
@@ -99,7 +99,7 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
 
 /** Returns the values of Cilium's release; none when there is no release. */
 export async function releaseValues(clusters: Clusters, helm: HelmSettings, cluster: string): Promise<HelmValues> {
-  const scope = await scopeOf(clusters, cluster);
+  const scope = await buildScope(clusters, cluster);
   if ((await readHistory(helm, scope)).length === 0) return {};
   return (JSON.parse(await runHelm(helm, ['get', 'values', ciliumRelease, '-o', 'json', ...scope])) ??
     {}) as HelmValues;
@@ -109,21 +109,21 @@ export async function releaseValues(clusters: Clusters, helm: HelmSettings, clus
  * Runs a server-side dry run of the release; nothing is changed.
  * @throws HelmFailed when the API server refuses it.
  */
-export async function rehearseRelease(
+export async function dryRunRelease(
   clusters: Clusters,
   helm: HelmSettings,
   { cluster, chart, version, values }: ReleaseTarget
 ): Promise<void> {
   const source = chartArguments(helm, chart, version);
-  const scope = await scopeOf(clusters, cluster);
+  const scope = await buildScope(clusters, cluster);
   const args = ['upgrade', '--install', ciliumRelease, ...source, ...scope, '--values', '-'];
   await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(values));
 }
 
-async function scopeOf(clusters: Clusters, cluster: string): Promise<string[]> {
+async function buildScope(clusters: Clusters, cluster: string): Promise<string[]> {
   const { file, context } = await clusters.kubeconfigOf(cluster);
-  const chosen = context === undefined ? [] : ['--kube-context', context];
-  return ['--namespace', ciliumNamespace, '--kubeconfig', file, ...chosen];
+  const contextArguments = context === undefined ? [] : ['--kube-context', context];
+  return ['--namespace', ciliumNamespace, '--kubeconfig', file, ...contextArguments];
 }
 
 async function readHistory(helm: HelmSettings, scope: readonly string[]): Promise<Revision[]> {
@@ -136,7 +136,7 @@ async function readHistory(helm: HelmSettings, scope: readonly string[]): Promis
 }
 
 /** Waits for a Helm process that may be working on the release, and deletes the record that a dead one left. */
-async function untilFree(
+async function waitForPendingRelease(
   helm: HelmSettings,
   scope: readonly string[],
   connection: ClusterConnection

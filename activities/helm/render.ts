@@ -36,18 +36,18 @@ export async function renderChart(
   // A duplicate key is an error in YAML; which of the two applies depends on the parser.
   const documents = [...parseAllDocuments(text)];
   const duplicates = documents.flatMap((document) =>
-    document.errors.some(({ code }) => code === 'DUPLICATE_KEY') ? [`a key of ${nameOf(document.toJS())}`] : []
+    document.errors.some(({ code }) => code === 'DUPLICATE_KEY') ? [`a key of ${objectName(document.toJS())}`] : []
   );
   const objects = documents
     .map((document) => document.toJS() as KubernetesObject | null)
     .filter((object) => object?.kind !== undefined) as KubernetesObject[];
   const config = objects.find(({ kind, metadata }) => kind === 'ConfigMap' && metadata?.name === 'cilium-config');
-  const known = (parseAllDocuments(defaults)[0]?.toJS() ?? {}) as HelmValues;
+  const defaultValues = (parseAllDocuments(defaults)[0]?.toJS() ?? {}) as HelmValues;
   return {
     objects,
     config: (config as ConfigMap | undefined)?.data ?? {},
     duplicates,
-    unknownValues: unknownValues(input.values, known),
+    unknownValues: unknownValues(input.values, defaultValues),
   };
 }
 
@@ -55,17 +55,17 @@ export async function renderChart(
  * Returns the paths of values that the chart does not define. Where the chart's own value is empty, any value is
  * allowed.
  */
-export function unknownValues(given: HelmValues, known: HelmValues, path = ''): string[] {
+export function unknownValues(given: HelmValues, defaults: HelmValues, path = ''): string[] {
   return Object.entries(given).flatMap(([key, value]) => {
-    const where = `${path}${key}`;
-    if (!(key in known)) return [where];
-    const below = known[key];
-    if (!isObject(value) || !isObject(below) || Object.keys(below).length === 0) return [];
-    return unknownValues(value, below, `${where}.`);
+    const valuePath = `${path}${key}`;
+    if (!(key in defaults)) return [valuePath];
+    const defaultValue = defaults[key];
+    if (!isObject(value) || !isObject(defaultValue) || Object.keys(defaultValue).length === 0) return [];
+    return unknownValues(value, defaultValue, `${valuePath}.`);
   });
 }
 
-function nameOf(object: unknown): string {
+function objectName(object: unknown): string {
   const { kind = '', metadata } = object as KubernetesObject;
   return `${kind} ${metadata?.name ?? ''}`;
 }

@@ -26,7 +26,7 @@ export function ownDaemonSet(name: string, podSpec: object): NamedObject & Recor
  * Waits until one of our DaemonSets runs on every node.
  * @throws AgentNotReady on timeout.
  */
-export async function ownDaemonSetReady({ apps }: ClusterConnection, name: string): Promise<void> {
+export async function waitForOwnDaemonSet({ apps }: ClusterConnection, name: string): Promise<void> {
   await poll(
     async () => {
       const daemonSet = await apps.readNamespacedDaemonSet({ name, namespace });

@@ -1,6 +1,6 @@
 import type { KubernetesObject, V1Deployment } from '@kubernetes/client-node';
 import { mapLimit } from '../support/map-limit.ts';
-import { configOf } from '../cilium/config.ts';
+import { readCiliumConfig } from '../cilium/config.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -25,7 +25,7 @@ export interface IdentityBridgeTarget {
 type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
 
 /** Maximum number of parallel requests. */
-const requestsAtOnce = 10;
+const maxParallelRequests = 10;
 
 /** Maximum number of pods that are named in the description of a wait. */
 const maxNamed = 5;
@@ -43,7 +43,8 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
       async ({ cluster, ...target }: IdentityBridgeTarget): Promise<void> => {
         const connection = await clusters.connect(cluster);
         await applyNamespace(connection);
-        for (const object of bridgeObjects(target, await configOf(connection))) await applyObject(connection, object);
+        for (const object of bridgeObjects(target, await readCiliumConfig(connection)))
+          await applyObject(connection, object);
         await waitForIdentityBridge(connection, 'every');
         await waitForEndpointsInSync(connection, target.targetPodCidr);
       }
@@ -76,14 +77,14 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
           },
           { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `look at its pods in ${namespace}` }
         );
-        await mapLimit(requestsAtOnce, await ownEndpoints(connection), async ({ metadata }) => {
-          const { name = '', namespace: where = '' } = metadata ?? {};
-          await deleteObject(connection, { ...endpoint, metadata: { name, namespace: where } });
+        await mapLimit(maxParallelRequests, await ownEndpoints(connection), async ({ metadata }) => {
+          const { name = '', namespace: podNamespace = '' } = metadata ?? {};
+          await deleteObject(connection, { ...endpoint, metadata: { name, namespace: podNamespace } });
         });
         const annotated = (await listPods(connection)).filter(
           ({ annotations, ip }) => annotations[calicoAddressAnnotation] !== undefined && contains(targetPodCidr, ip)
         );
-        await mapLimit(requestsAtOnce, annotated, (pod) => forgetAddress(connection, pod));
+        await mapLimit(maxParallelRequests, annotated, (pod) => removeAddressAnnotation(connection, pod));
         for (const kind of ['ClusterRoleBinding', 'ClusterRole']) {
           await deleteObject(connection, {
             apiVersion: 'rbac.authorization.k8s.io/v1',
@@ -97,9 +98,12 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
 }
 
 /** Removes the address from a pod's annotations. A deleted pod is ignored. */
-async function forgetAddress({ objects }: ClusterConnection, { name, namespace: where }: PodFacts): Promise<void> {
+async function removeAddressAnnotation(
+  { objects }: ClusterConnection,
+  { name, namespace: podNamespace }: PodFacts
+): Promise<void> {
   const annotations = { [calicoAddressAnnotation]: null };
-  const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: where, annotations } };
+  const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: podNamespace, annotations } };
   // A null removes the key, but the library's type does not allow null.
   await ifFound(objects.patch(patch as unknown as KubernetesObject));
 }
@@ -114,12 +118,12 @@ async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> 
 async function waitForIdentityBridge({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
   await poll(
     async () => {
-      const found = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
-      const wanted = which === 'one' ? 1 : (found.spec?.replicas ?? 1);
-      const ready = readyReplicas(found, which === 'one' ? undefined : wanted);
-      return ready >= wanted
+      const bridge = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
+      const required = which === 'one' ? 1 : (bridge.spec?.replicas ?? 1);
+      const ready = readyReplicas(bridge, which === 'one' ? undefined : required);
+      return ready >= required
         ? { done: undefined }
-        : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${wanted} in step)` };
+        : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${required} in step)` };
     },
     {
       timeoutMs: 300_000,
@@ -149,13 +153,13 @@ async function waitForEndpointsInSync(connection: ClusterConnection, targetPodCi
       const pods = (await listPods(connection)).filter(
         (pod) => isOnSource(pod, targetPodCidr) && pod.deletion === undefined
       );
-      const known = new Map(
+      const endpointAddresses = new Map(
         (await ownEndpoints(connection)).map(({ metadata, status }) => [
           metadata?.name,
           status?.networking?.addressing?.[0]?.ipv4,
         ])
       );
-      const missing = pods.filter((pod) => known.get(`canal-${pod.uid}`) !== pod.ip).map(({ key }) => key);
+      const missing = pods.filter((pod) => endpointAddresses.get(`canal-${pod.uid}`) !== pod.ip).map(({ key }) => key);
       if (missing.length === 0) return { done: undefined };
       return { waitingFor: `CiliumEndpoints of pods on Canal: ${summarizeList(missing, maxNamed)}` };
     },

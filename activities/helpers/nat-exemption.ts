@@ -1,7 +1,7 @@
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ownDaemonSetReady } from './daemon-set.ts';
+import { waitForOwnDaemonSet } from './daemon-set.ts';
 import { ownDaemonSet } from './daemon-set.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
@@ -27,7 +27,7 @@ export function createNatExemptionActivities(clusters: Clusters) {
       const connection = await clusters.connect(target.cluster);
       await applyNamespace(connection);
       await applyObject(connection, natExemptionObject(target));
-      await ownDaemonSetReady(connection, natExemption);
+      await waitForOwnDaemonSet(connection, natExemption);
     }),
   };
 }
@@ -39,22 +39,22 @@ export function natExemptionObject({
   coexistenceImage,
 }: Omit<NatExemptionTarget, 'cluster'>): NamedObject {
   const env = { SOURCE_CIDR: sourcePodCidr, TARGET_CIDR: targetPodCidr };
-  return daemonSet(coexistenceImage, ['nat'], env);
+  return buildDaemonSet(coexistenceImage, ['nat'], env);
 }
 
 /**
  * Removes the exemption's rules on every node and verifies their removal. Does nothing where there is no exemption.
  * @throws AgentNotReady naming what is not running.
  */
-export async function liftNatExemption(connection: ClusterConnection): Promise<void> {
-  const found = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));
-  const image = found?.spec?.template.spec?.containers[0]?.image;
+export async function removeNatExemption(connection: ClusterConnection): Promise<void> {
+  const existing = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));
+  const image = existing?.spec?.template.spec?.containers[0]?.image;
   if (image === undefined) return;
-  await applyObject(connection, daemonSet(image, ['nat', '--remove'], {}));
-  await ownDaemonSetReady(connection, natExemption);
+  await applyObject(connection, buildDaemonSet(image, ['nat', '--remove'], {}));
+  await waitForOwnDaemonSet(connection, natExemption);
 }
 
-function daemonSet(image: string, args: readonly string[], env: Readonly<Record<string, string>>): NamedObject {
+function buildDaemonSet(image: string, args: readonly string[], env: Readonly<Record<string, string>>): NamedObject {
   return ownDaemonSet(natExemption, {
     hostNetwork: true,
     priorityClassName: 'system-node-critical',

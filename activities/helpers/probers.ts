@@ -2,7 +2,7 @@ import type { LedgerOptions } from '../../model/ledger-options.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ownDaemonSetReady } from './daemon-set.ts';
+import { waitForOwnDaemonSet } from './daemon-set.ts';
 import { ownDaemonSet } from './daemon-set.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
@@ -46,7 +46,7 @@ export function createProberActivities(clusters: Clusters) {
       for (const object of proberServices()) await applyObject(connection, object);
       const service = await readService(connection);
       for (const object of proberWorkloads(target, service)) await applyObject(connection, object);
-      for (const name of [prober, proberPeer, hostProber]) await ownDaemonSetReady(connection, name);
+      for (const name of [prober, proberPeer, hostProber]) await waitForOwnDaemonSet(connection, name);
     }),
   };
 }

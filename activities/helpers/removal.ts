@@ -1,5 +1,5 @@
 import { flipLabel } from '../../model/names.ts';
-import { liftNatExemption } from './nat-exemption.ts';
+import { removeNatExemption } from './nat-exemption.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
@@ -15,7 +15,7 @@ export function createHelperActivities(clusters: Clusters) {
      */
     removeHelpers: withFailures('remove our helpers', async ({ cluster }: { cluster: string }): Promise<void> => {
       const connection = await clusters.connect(cluster);
-      await liftNatExemption(connection);
+      await removeNatExemption(connection);
       const { items } = await connection.core.listNode({});
       for (const { metadata } of items) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};

@@ -25,8 +25,8 @@ export function createHostActivities(clusters: Clusters) {
         if (canal === undefined)
           throw failure('WrongNetwork', `${node} has no CNI file of Canal, and Canal is not installed any more`);
         await recreateCanalPod(connection, canal, node);
-        const written = await runOnHost(connection, node, 'restore-source-cni');
-        if (written?.length === 0) throw failure('WrongNetwork', `Canal wrote no CNI file on ${node}`);
+        const restoredFiles = await runOnHost(connection, node, 'restore-source-cni');
+        if (restoredFiles?.length === 0) throw failure('WrongNetwork', `Canal wrote no CNI file on ${node}`);
       }
     ),
 

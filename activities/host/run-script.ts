@@ -14,11 +14,11 @@ import { removeOwnPod } from '../helpers/one-shot-pod.ts';
 export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium' | 'diagnose';
 
 /** Scripts whose output is the pod's log. For other scripts it is the pod's termination message, which holds 4 KiB. */
-const inLog: readonly HostScript[] = ['diagnose'];
+const scriptsWithLog: readonly HostScript[] = ['diagnose'];
 const maxLogBytes = 1_000_000;
 
 /** Maximum duration of a script, in ms; the longest one clears thousands of rules. */
-const scriptMs = 300_000;
+const scriptTimeoutMs = 300_000;
 
 /**
  * Runs one of our scripts on a node, in a privileged pod on its network with the node's root at /host. The scripts are
@@ -43,14 +43,14 @@ export async function runOnHost(
   await applyObject(connection, hostPod(name, node, image, script));
   const { exitCode, message } = await poll(
     async () => {
-      const ended = (await read())?.status?.containerStatuses?.[0]?.state?.terminated;
-      return ended === undefined
+      const terminated = (await read())?.status?.containerStatuses?.[0]?.state?.terminated;
+      return terminated === undefined
         ? { waitingFor: `${script} on ${node} (pod ${namespace}/${name})` }
-        : { done: { exitCode: ended.exitCode, message: ended.message ?? '' } };
+        : { done: { exitCode: terminated.exitCode, message: terminated.message ?? '' } };
     },
-    { timeoutMs: scriptMs, intervalMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
+    { timeoutMs: scriptTimeoutMs, intervalMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
   );
-  const text = inLog.includes(script)
+  const text = scriptsWithLog.includes(script)
     ? await core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })
     : message;
   await removeOwnPod(connection, name);

@@ -176,8 +176,8 @@ export function parseRefusal(
     return { kind: 'waits', reason: 'its namespace is being deleted', retryAtMs: retryAtMs };
   }
   if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
-    const message = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
-    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || message, retryAtMs: retryAtMs };
+    const messages = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
+    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs: retryAtMs };
   }
   // The API server is overloaded.
   if (status === 429) return { kind: 'waits', reason: messageOf(error), retryAtMs: retryAtMs };

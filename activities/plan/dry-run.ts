@@ -6,7 +6,7 @@ import { calicoGroup } from '../canal/export.ts';
 import { findCanal } from '../canal/detect.ts';
 import { canalObjects } from '../canal/removal.ts';
 import type { HelmSettings } from '../helm/command.ts';
-import { rehearseRelease } from '../helm/release.ts';
+import { dryRunRelease } from '../helm/release.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { listDefinitions } from '../kubernetes/crds.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
@@ -32,7 +32,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
       'rehearse the release',
       async ({ input, values }: { input: MigrationInput; values: HelmValues }): Promise<void> => {
         const { cluster, chart, chartVersion: version } = input;
-        await rehearseRelease(clusters, helm, { cluster, chart, version, values });
+        await dryRunRelease(clusters, helm, { cluster, chart, version, values });
       }
     ),
 
@@ -46,7 +46,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
           spec: { unschedulable: true },
         };
         await patchNode(connection, node, body, true);
-        const { granted, problems } = await tryDrain(connection, input, node);
+        const { granted, problems } = await dryRunDrain(connection, input, node);
         const named = granted.slice(0, maxNamed).join(', ');
         return {
           step: `migrate ${node}`,
@@ -66,11 +66,11 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
         const definitions = await listDefinitions(connection, calicoGroup);
         const problems: string[] = [];
         for (const object of objects) {
-          const attempt = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
+          const deletion = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
             if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
             problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
           });
-          await ifKnown(ifFound(attempt));
+          await ifKnown(ifFound(deletion));
         }
         const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
         return {
@@ -87,7 +87,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
 }
 
 /** Runs a server-side dry run of the eviction of each pod of a node. */
-async function tryDrain(
+async function dryRunDrain(
   connection: ClusterConnection,
   { podCidr: targetPodCidr, drain: options }: MigrationInput,
   node: string
@@ -99,7 +99,7 @@ async function tryDrain(
     const verdict = drainVerdict(pod, rules, Date.now());
     if (verdict.action === 'refuse') problems.push(`${pod.key}: ${verdict.reason}`);
     if (verdict.action !== 'evict' || pod.deletion !== undefined) continue;
-    const refusal = await tryEviction(connection, pod);
+    const refusal = await dryRunEviction(connection, pod);
     if (refusal === undefined) granted.push(pod.key);
     else problems.push(`${pod.key}: ${refusal}`);
   }
@@ -110,7 +110,7 @@ async function tryDrain(
  * Runs a server-side dry run of a pod's eviction.
  * @returns the reason why the API server would refuse it now; undefined when it would not.
  */
-async function tryEviction(connection: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
+async function dryRunEviction(connection: ClusterConnection, pod: PodFacts): Promise<string | undefined> {
   try {
     await requestEviction(connection, pod, true);
     return undefined;

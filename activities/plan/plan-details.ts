@@ -36,7 +36,7 @@ export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
         return {
           changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
           objects: [...ownObjects(input, ''), ...objects].map((object) => `${object.kind ?? ''} ${objectKey(object)}`),
-          drains: nodes.map((node, index) => drainOf(node, pods, input, index < maxDetailed ? maxNamed : 0)),
+          drains: nodes.map((node, index) => predictDrain(node, pods, input, index < maxDetailed ? maxNamed : 0)),
         };
       }
     ),
@@ -44,7 +44,7 @@ export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
 }
 
 /** Predicts a drain of the node, by the drain's own rules. */
-function drainOf(node: string, pods: readonly PodFacts[], input: MigrationInput, most: number): NodeDrain {
+function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationInput, limit: number): NodeDrain {
   const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
   const now = Date.now();
   const evicted: string[] = [];
@@ -64,10 +64,10 @@ function drainOf(node: string, pods: readonly PodFacts[], input: MigrationInput,
   return {
     node,
     counts: { evicted: evicted.length, recycled: recycled.length, refused: refused.length },
-    evicted: evicted.slice(0, most),
-    recycled: recycled.slice(0, most),
-    refused: refused.slice(0, most),
-    dataLost: dataLost.slice(0, most),
+    evicted: evicted.slice(0, limit),
+    recycled: recycled.slice(0, limit),
+    refused: refused.slice(0, limit),
+    dataLost: dataLost.slice(0, limit),
     graceSeconds,
   };
 }

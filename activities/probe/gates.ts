@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { request } from 'undici';
 import type { LedgerPage } from '../../model/ledger.ts';
 import { breachText, findBreaches, tunnelSuspicion, type Gates } from '../../model/gates.ts';
-import { tunnelPortOf } from '../cilium/agents.ts';
+import { readTunnelPort } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeLines, summarizeList } from '../../model/summarize.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
@@ -71,7 +71,7 @@ export function createGateActivities(clusters: Clusters) {
       lines.push(...(await evaluateExternalGates(gates)));
       countVerdict(target.cluster, lines.length === 0 ? 'pass' : 'breach');
       if (lines.length === 0) return;
-      const cause = tunnelSuspicion(pages, await tunnelPortOf(connection), untilMs);
+      const cause = tunnelSuspicion(pages, await readTunnelPort(connection), untilMs);
       throw failure('GateBreached', [...(cause === undefined ? [] : [cause]), ...lines].join('\n'));
     }),
   };

@@ -2,7 +2,7 @@ import { Context } from '@temporalio/activity';
 import { contains } from '../../model/networks.ts';
 import { tunnelSuspicion } from '../../model/gates.ts';
 import { flipLabel } from '../../model/names.ts';
-import { tunnelPortOf } from '../cilium/agents.ts';
+import { readTunnelPort } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { removeOwnPod } from '../helpers/one-shot-pod.ts';
@@ -81,7 +81,7 @@ export function createProbeActivities(clusters: Clusters) {
         // On a large cluster, the pages may be a minute old.
         await requestFlush(connection, [target.node]);
         await Context.current().sleep(flushDelayMs);
-        const cause = tunnelSuspicion(await readPages(connection), await tunnelPortOf(connection), Date.now());
+        const cause = tunnelSuspicion(await readPages(connection), await readTunnelPort(connection), Date.now());
         // A node that was rolled back is in its original state. While the overlay is blocked, it cannot reach nodes on
         // Cilium, and keeping it cordoned would not change that.
         if (target.expected === 'source' && cause !== undefined) return results;

@@ -1,4 +1,4 @@
-import { cniChain } from '../../activities/canal/cni-chain.ts';
+import { buildCniChain } from '../../activities/canal/cni-chain.ts';
 import { parseNetConf } from '../../activities/canal/detect.ts';
 
 describe('parseNetConf', () => {
@@ -36,7 +36,7 @@ describe('the CNI file of nodes that Cilium owns', () => {
   }`;
 
   it("has Canal's name and what Canal chains, after Cilium", () => {
-    expect(cniChain(template, 'here')).toEqual({
+    expect(buildCniChain(template, 'here')).toEqual({
       cniVersion: '1.0.0',
       name: 'k8s-pod-network',
       plugins: [
@@ -48,6 +48,6 @@ describe('the CNI file of nodes that Cilium owns', () => {
   });
 
   it.each([undefined, '', '{"name": ', 'null', '{"name": "x"}', '{"plugins": []}'])('refuses %j', (text) => {
-    expect(() => cniChain(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
+    expect(() => buildCniChain(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
   });
 });

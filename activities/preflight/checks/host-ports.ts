@@ -1,6 +1,6 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
-import { cniChain } from '../../canal/cni-chain.ts';
+import { buildCniChain } from '../../canal/cni-chain.ts';
 
 /** Annotations that limit a pod's bandwidth (kubernetes.io, "Support traffic shaping"). */
 const bandwidthAnnotations = ['kubernetes.io/ingress-bandwidth', 'kubernetes.io/egress-bandwidth'];
@@ -17,7 +17,7 @@ export const hostPorts: PreflightCheck = {
     if (source === undefined) return block('there is no Canal');
     const { configMap, namespace } = source;
     const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace });
-    const { plugins } = cniChain(data?.['cni_network_config'], `ConfigMap ${namespace}/${configMap}`);
+    const { plugins } = buildCniChain(data?.['cni_network_config'], `ConfigMap ${namespace}/${configMap}`);
     const chained = plugins.map(({ type }) => type);
     const running = (await pods()).filter(({ finished }) => !finished);
     const withPorts = running.filter((pod) => pod.hostPorts.length > 0);

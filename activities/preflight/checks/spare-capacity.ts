@@ -38,19 +38,19 @@ async function computeCapacity({ metadata, status }: V1Node, pods: () => Promise
   const name = metadata?.name ?? '';
   const nodePods = (await pods()).filter((pod) => pod.node === name && !pod.finished);
   const moving = nodePods.filter((pod) => !pod.hostNetwork && !pod.mirror && pod.controller !== 'DaemonSet');
-  const sum = (subset: readonly PodFacts[]): Record<Resource, number> => ({
+  const computeRequests = (subset: readonly PodFacts[]): Record<Resource, number> => ({
     cpu: subset.reduce((all, pod) => all + pod.requests.cpu, 0),
     memory: subset.reduce((all, pod) => all + pod.requests.memory, 0),
     pods: subset.length,
   });
-  const used = sum(nodePods);
+  const used = computeRequests(nodePods);
   const allocatable = (resource: Resource): number => quantity(status?.allocatable?.[resource]) ?? 0;
   const free = {
     cpu: allocatable('cpu') - used.cpu,
     memory: allocatable('memory') - used.memory,
     pods: allocatable('pods') - used.pods,
   };
-  return { name, moving: sum(moving), free };
+  return { name, moving: computeRequests(moving), free };
 }
 
 /** Compares demand and free capacity without the nodes whose pods request the most, for each resource separately. */
