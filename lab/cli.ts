@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
-import { inside, rebootMachine } from './machine/machine.ts';
+import { buildMachineCommand, rebootMachine } from './machine/machine.ts';
 import { findLab, labDown, labUp, listLabs, ready } from './cluster/lab.ts';
 import { labMigrationRequest } from './migration-request.ts';
 import type { Artefact } from './tools/artefact.ts';
@@ -11,7 +11,7 @@ import { packBundle } from './tools/pack.ts';
 
 const log = (line: string): void => console.error(line);
 
-function wholeNumber(text: string): number {
+function parseWholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
   return Number(text);
 }
@@ -25,7 +25,7 @@ const program = new Command('lab').description(
   'A throwaway Kubernetes cluster on this machine, with Canal as its network.'
 );
 
-const named = (command: Command): Command => command.option('--name <name>', 'which lab', 'lab');
+const withNameOption = (command: Command): Command => command.option('--name <name>', 'which lab', 'lab');
 
 program
   .command('tools')
@@ -50,9 +50,9 @@ program
     console.log(`export CNI_LAB_PREBUILT='${path.resolve(out)}' CNI_LAB_PREBUILT_SHA256=${listSha256}`);
   });
 
-named(program.command('up'))
+withNameOption(program.command('up'))
   .description('make a lab, or complete one')
-  .option('--nodes <count>', 'nodes beside the control plane', wholeNumber, 3)
+  .option('--nodes <count>', 'nodes beside the control plane', parseWholeNumber, 3)
   .option('--no-app', 'leave out the sample application')
   .action(async (options: { name: string; nodes: number; app: boolean }) => {
     const { name, nodes } = options;
@@ -62,7 +62,7 @@ named(program.command('up'))
     );
   });
 
-named(program.command('down'))
+withNameOption(program.command('down'))
   .description('remove a lab without trace')
   .action(async ({ name }: { name: string }) => {
     await labDown(name);
@@ -85,7 +85,7 @@ program
     }
   });
 
-named(program.command('env'))
+withNameOption(program.command('env'))
   .description('print what a shell needs to use a lab, its tools included: eval "$(npm run --silent lab -- env)"')
   .action(async ({ name }: { name: string }) => {
     const { layout, catalogue } = await findLab(name);
@@ -93,18 +93,18 @@ named(program.command('env'))
     console.log(`export KUBECONFIG='${layout.kubeconfig}'\nexport PATH='${folders.join(':')}':"$PATH"`);
   });
 
-named(program.command('request'))
+withNameOption(program.command('request'))
   .description('print what a migration of a lab is started with, each of its nodes approved by you')
   .action(async ({ name }: { name: string }) => {
     console.log(JSON.stringify(labMigrationRequest(await findLab(name), 'every-node')));
   });
 
-named(program.command('kubeconfig'))
+withNameOption(program.command('kubeconfig'))
   .description("print the path of a lab's kubeconfig")
   .action(async ({ name }: { name: string }) => console.log((await findLab(name)).layout.kubeconfig));
 
 const node = program.command('node').description('act on one node');
-named(node.command('reboot'))
+withNameOption(node.command('reboot'))
   .description('take a node down hard; it boots again by itself')
   .argument('<node>', 'its name, or its number')
   .action(async (machineName: string, { name }: { name: string }) => {
@@ -112,12 +112,12 @@ named(node.command('reboot'))
     log(`${machineName} boots again`);
   });
 
-named(program.command('exec'))
+withNameOption(program.command('exec'))
   .description('run a command on a node: lab exec 1 -- ip route')
   .argument('<node>', 'its name, or its number; "control-plane" for that machine')
   .argument('<command...>', 'what to run')
   .action(async (machineName: string, command: string[], { name }: { name: string }) => {
-    const [file = '', ...args] = await inside(await machineDir(name, machineName), command);
+    const [file = '', ...args] = await buildMachineCommand(await machineDir(name, machineName), command);
     const child = spawn(file, args, { stdio: 'inherit' });
     child.once('exit', (code, signal) => (process.exitCode = code ?? (signal === null ? 1 : 128)));
   });

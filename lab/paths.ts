@@ -24,7 +24,7 @@ export const compiledDir = path.join(cacheDir, 'compiled');
 export const labsDir = path.join(cacheDir, 'labs');
 
 /** Returns a short key over everything that determines a tool: the same parts give the same folder. */
-export function keyOf(...parts: readonly string[]): string {
+export function computeKey(...parts: readonly string[]): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part).update('\0');
   return hash.digest('hex').slice(0, 12);

@@ -73,7 +73,7 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
   const migration = new Migration(new Client({ connection }), cluster);
   const result = connection.withAbortSignal(interrupted, () => migration.result());
   try {
-    await follow(migration, result, temporal, interrupted);
+    await printProgress(migration, result, temporal, interrupted);
     const report = await result;
     const after = await countPods(lab, targetPodCidr);
     print(summary(report, before, after, totals(await readLedger(lab, start))));
@@ -106,7 +106,7 @@ function printUsage({ layout }: Lab, temporal: TemporalServer): void {
  * Prints changes until the migration ends.
  * @throws Error when interrupted.
  */
-async function follow(
+async function printProgress(
   migration: Migration,
   result: Promise<unknown>,
   temporal: TemporalServer,
@@ -153,7 +153,7 @@ function interruptOnSignals(): void {
   }
 }
 
-function nodeCount(text: string): number {
+function parseNodeCount(text: string): number {
   const count = Number(text);
   if (!Number.isInteger(count) || count < 1 || count > 20) throw new InvalidArgumentError('1 to 20');
   return count;
@@ -161,7 +161,7 @@ function nodeCount(text: string): number {
 
 new Command('demo')
   .description('Migrates a throwaway cluster on this machine from Canal to Cilium.')
-  .option('--nodes <count>', 'nodes of the cluster', nodeCount, 3)
+  .option('--nodes <count>', 'nodes of the cluster', parseNodeCount, 3)
   .addOption(new Option('--approval <mode>', 'what waits for a human').choices(approvalModes).default('none'))
   .option('--keep', 'leave everything running at the end', false)
   .action((options: DemoOptions) => demo(options))

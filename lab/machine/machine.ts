@@ -133,7 +133,7 @@ export async function initPid(dir: string): Promise<number> {
 }
 
 /** Returns the command line that runs a command inside a machine, in all its namespaces. */
-export async function inside(dir: string, command: readonly string[]): Promise<string[]> {
+export async function buildMachineCommand(dir: string, command: readonly string[]): Promise<string[]> {
   const pid = await initPid(dir);
   const environment = await readFile(path.join(dir, 'machine.env'), 'utf8');
   const bin = /^BIN='(.*)'$/m.exec(environment)?.[1] ?? '';
@@ -164,7 +164,7 @@ export async function runInside(
   command: readonly string[],
   options?: Parameters<typeof run>[2]
 ): Promise<string> {
-  const [file = '', ...args] = await inside(dir, command);
+  const [file = '', ...args] = await buildMachineCommand(dir, command);
   return run(file, args, options);
 }
 

@@ -24,22 +24,22 @@ export function checkEntries(listing: string): void {
     .split('\n')
     .filter((line) => line !== '')
     .map(parseEntry);
-  for (const { kind, name } of entries) if (kind === 'l') links.add(normalized(name));
+  for (const { kind, name } of entries) if (kind === 'l') links.add(normalizePath(name));
   for (const { kind, name, target } of entries) {
     const refuse = (reason: string): never => {
       throw new Error(`the archive's entry ${JSON.stringify(name)} ${reason}`);
     };
     if (!kinds.has(kind)) refuse(`is of a kind that no tool has (${kind})`);
     if (escapes(name)) refuse('would lie outside the folder');
-    if (hasParentIn(normalized(name), links)) refuse('would be written through a symbolic link');
-    if (kind === 'c' && !isUsualDevice(normalized(name))) refuse('is a device that no tool has');
+    if (hasParentIn(normalizePath(name), links)) refuse('would be written through a symbolic link');
+    if (kind === 'c' && !isUsualDevice(normalizePath(name))) refuse('is a device that no tool has');
     // A hard link gives its target another name, hence the target has to come from this archive.
-    if (kind === 'h' && (target === undefined || escapes(target) || !files.has(normalized(target)))) {
+    if (kind === 'h' && (target === undefined || escapes(target) || !files.has(normalizePath(target)))) {
       refuse(`is a hard link to ${JSON.stringify(target ?? '')}, which is no earlier file of the archive`);
     }
-    if (kind === '-' || kind === 'h') files.add(normalized(name));
+    if (kind === '-' || kind === 'h') files.add(normalizePath(name));
     // A name may not belong to a file first and to a link later, or the reverse.
-    if (kind !== 'l' && links.has(normalized(name))) refuse('is there twice, once as a symbolic link');
+    if (kind !== 'l' && links.has(normalizePath(name))) refuse('is there twice, once as a symbolic link');
   }
 }
 
@@ -51,11 +51,11 @@ function parseEntry(line: string): Entry {
   const match = /^(\S)\S+ +\S+ +\S+ \S+ \S+ ("(?:[^"\\]|\\.)*")(?: (?:->|link to) ("(?:[^"\\]|\\.)*"))?$/.exec(line);
   const [, kind, name, target] = match ?? [];
   if (kind === undefined || name === undefined) throw new Error(`the archive has an entry of an unknown form: ${line}`);
-  return { kind, name: unquoted(name), target: target === undefined ? undefined : unquoted(target) };
+  return { kind, name: unquote(name), target: target === undefined ? undefined : unquote(target) };
 }
 
 /** Unescapes quotes and backslashes; other escapes stay, because no check depends on them. */
-function unquoted(text: string): string {
+function unquote(text: string): string {
   return text.slice(1, -1).replaceAll(/\\(["\\])/g, '$1');
 }
 
@@ -63,7 +63,7 @@ function escapes(name: string): boolean {
   return name.startsWith('/') || name.split('/').includes('..');
 }
 
-function normalized(name: string): string {
+function normalizePath(name: string): string {
   return name
     .split('/')
     .filter((part) => part !== '' && part !== '.')

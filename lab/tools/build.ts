@@ -2,7 +2,7 @@ import PQueue from 'p-queue';
 import { interruptionSignal } from '../process.ts';
 import { isBuilt, createArtefact, type Artefact } from './artefact.ts';
 import { BuildReporter } from './build-reporter.ts';
-import { spaceNeeds } from './disk-space.ts';
+import { computeSpaceNeeds } from './disk-space.ts';
 import { removeGoCache } from './go-cache.ts';
 import { findArchive } from './prebuilt-list.ts';
 import { bundleLocation, openBundle, type Bundle } from './prebuilt.ts';
@@ -49,7 +49,7 @@ export async function buildMissing(
     (artefact) => bundle !== undefined && findArchive(bundle.archives, artefact) !== undefined
   );
   const building = missing.filter((artefact) => !unpacking.includes(artefact));
-  const space = await spaceNeeds(building, unpacking, bundle?.archives ?? []);
+  const space = await computeSpaceNeeds(building, unpacking, bundle?.archives ?? []);
   await checkPrerequisites({ building, space }, log);
   log(startLine(artefacts, building, unpacking));
   await new Build(missing, bundle, log).run();
@@ -173,7 +173,7 @@ class Build {
       this.#interrupted.throwIfAborted();
       this.#reporter.note(`${artefact.name} cannot be taken from the bundle: ${reasonOf(error)}; it is built`);
     }
-    await checkPrerequisites({ building: [artefact], space: await spaceNeeds([artefact], [], []) }, this.#log);
+    await checkPrerequisites({ building: [artefact], space: await computeSpaceNeeds([artefact], [], []) }, this.#log);
     return false;
   }
 

@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { keyOf } from '../paths.ts';
+import { computeKey } from '../paths.ts';
 import { run } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 
@@ -30,7 +30,7 @@ const documentation = ['usr/share/doc', 'usr/share/man', 'usr/share/locale', 'va
 /** A minimal Debian in `rootfs/`. */
 export const debianBase: Artefact = {
   name: 'debian-base',
-  key: keyOf(suite, ...basePackages, ...documentation),
+  key: computeKey(suite, ...basePackages, ...documentation),
   needs: [],
   buildsWith: 'debootstrap',
   build: async (dir, reportStep) => {
@@ -58,7 +58,7 @@ export const chromiumLayer = packageLayer('debian-chromium', ['chromium', 'fonts
 function packageLayer(name: string, packages: readonly string[]): Artefact {
   return {
     name,
-    key: keyOf(debianBase.key, ...packages),
+    key: computeKey(debianBase.key, ...packages),
     needs: [debianBase],
     buildsWith: 'debootstrap',
     build: async (dir, reportStep) => {

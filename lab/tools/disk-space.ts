@@ -39,7 +39,7 @@ const temporaryBytes = 1_000 * bytesPerMb;
  * and Go's downloads and compiled packages. Modules and packages that several tools share count once when all are
  * built.
  */
-export async function spaceNeeds(
+export async function computeSpaceNeeds(
   building: readonly Artefact[],
   unpacking: readonly Artefact[],
   archives: readonly PrebuiltArchive[]

@@ -1,6 +1,6 @@
 import { appendFile, cp, chmod, mkdir, readFile, readdir, rm, symlink } from 'node:fs/promises';
 import path from 'node:path';
-import { keyOf } from '../paths.ts';
+import { computeKey } from '../paths.ts';
 import { run } from '../process.ts';
 import type { Artefact, ReportStep } from './artefact.ts';
 import { buildGo, goEnv, goVersion, listPackages, PackageCounter } from './go-build.ts';
@@ -15,7 +15,7 @@ export async function goArtefact(set: GoSet): Promise<Artefact> {
   const texts = await Promise.all(files.map((file) => readFile(path.join(cwd, file), 'utf8')));
   return {
     name: set.name,
-    key: keyOf(goVersion, ...texts, JSON.stringify(set)),
+    key: computeKey(goVersion, ...texts, JSON.stringify(set)),
     needs: [],
     buildsWith: 'go',
     prepare: async (reportStep) => {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { keyOf } from '../paths.ts';
+import { computeKey } from '../paths.ts';
 import { run, succeeds, waitFor } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
 import { clangLayer, debianBase } from './debian-layers.ts';
@@ -39,7 +39,7 @@ export async function systemImages(
   const needs = [debianBase, clangLayer, ...Object.values(sets)];
   return {
     name: 'system-images',
-    key: keyOf(...needs.map((need) => need.key), ...scripts, JSON.stringify(builtVersions)),
+    key: computeKey(...needs.map((need) => need.key), ...scripts, JSON.stringify(builtVersions)),
     needs,
     assembled: true,
     build: async (dir, reportStep) => {
@@ -162,7 +162,7 @@ export function nodeImages(
   const needs = [system, containerd, ...Object.values(programs)];
   return {
     name: 'node-images',
-    key: keyOf(...needs.map((need) => need.key), JSON.stringify(programImages)),
+    key: computeKey(...needs.map((need) => need.key), JSON.stringify(programImages)),
     needs,
     assembled: true,
     build: async (dir, reportStep) => {

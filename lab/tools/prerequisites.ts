@@ -79,7 +79,7 @@ export async function checkPrerequisites({ building, space }: PlannedWork, log: 
   const missing = prerequisites.filter((_, index) => held[index] !== true).map(({ what, fix }) => ({ what, fix }));
   for (const { folders, neededBytes, freeBytes } of await findShortages(space)) {
     missing.push({
-      what: `${gigabytes(neededBytes)} free for ${folders.join(', ')}; there are ${gigabytes(freeBytes)}`,
+      what: `${formatGigabytes(neededBytes)} free for ${folders.join(', ')}; there are ${formatGigabytes(freeBytes)}`,
       fix: 'free some space, or point CNI_LAB_CACHE, GOMODCACHE or TMPDIR to another disk',
     });
   }
@@ -105,7 +105,7 @@ export async function checkPrerequisites({ building, space }: PlannedWork, log: 
   await installPackages(packages);
 }
 
-function gigabytes(bytes: number): string {
+function formatGigabytes(bytes: number): string {
   return `${(bytes / 1e9).toFixed(1)} GB`;
 }
 

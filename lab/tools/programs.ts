@@ -1,6 +1,6 @@
 import { mkdir, readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { keyOf, projectDir } from '../paths.ts';
+import { computeKey, projectDir } from '../paths.ts';
 import type { Artefact } from './artefact.ts';
 import { buildGo, goVersion, listPackages, PackageCounter } from './go-build.ts';
 
@@ -29,7 +29,7 @@ export async function programArtefacts(): Promise<Readonly<Record<ProgramName, A
 async function programArtefact(name: string, folder: string): Promise<Artefact> {
   return {
     name,
-    key: keyOf(goVersion, ...(await goSources(folder))),
+    key: computeKey(goVersion, ...(await goSources(folder))),
     needs: [],
     buildsWith: 'go',
     prepare: async (reportStep) => {

@@ -73,10 +73,10 @@ const leftovers = async (): Promise<string[]> =>
 async function serve(
   answer?: (url: string) => number | undefined
 ): Promise<{ url: string; requestedUrls: string[]; server: Server }> {
-  const asked: string[] = [];
+  const requestedUrls: string[] = [];
   const server = createServer((request, response) => {
     const url = request.url ?? '';
-    asked.push(url);
+    requestedUrls.push(url);
     const status = answer?.(url);
     if (status !== undefined) return void response.writeHead(status).end();
     readFile(path.join(bundle, path.basename(url))).then(
@@ -85,7 +85,11 @@ async function serve(
     );
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools`, requestedUrls: asked, server };
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools`,
+    requestedUrls: requestedUrls,
+    server,
+  };
 }
 
 const close = (server: Server): Promise<void> =>
@@ -107,21 +111,21 @@ describe('a whole bundle', () => {
   });
 
   it('is taken from a server', async () => {
-    const { url, requestedUrls: asked, server } = await serve();
+    const { url, requestedUrls: requestedUrls, server } = await serve();
 
     const outcome = await createTools(url).finally(() => close(server));
 
     expect(outcome.made).toEqual(unpacked);
-    expect(asked[0]).toBe(`/tools/${listFile}`);
+    expect(requestedUrls[0]).toBe(`/tools/${listFile}`);
   });
 
   it('is fetched once by two processes that begin together', async () => {
-    const { url, requestedUrls: asked, server } = await serve();
+    const { url, requestedUrls: requestedUrls, server } = await serve();
 
     const outcomes = await Promise.all([createTools(url), createTools(url)]).finally(() => close(server));
 
     expect(outcomes.map(({ made }) => made)).toEqual([unpacked, unpacked]);
-    expect(asked.filter((file) => file.endsWith('.tar.zst'))).toHaveLength(2);
+    expect(requestedUrls.filter((file) => file.endsWith('.tar.zst'))).toHaveLength(2);
     expect(await leftovers()).toEqual([]);
   });
 });

@@ -60,7 +60,7 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
     `## Beside the procedure by hand: ${nodes} nodes, ${waves}`,
     '',
     `${pairs.length} pairs of whole migrations, alternating, each on a fresh lab with the sample application: by hand as Cilium's guide says (\`test/bench/peer/hand-procedure.ts\`,`,
-    `one node after the other), and by this service with every check on. ${measuredOn(result)}`,
+    `one node after the other), and by this service with every check on. ${measurementText(result)}`,
     ...(nodes > fullLoadUpTo ? [reducedLoadText] : []),
     '',
     table([
@@ -189,7 +189,7 @@ async function scalePart(): Promise<string[]> {
     "kwok's; a simulator (`test/bench/scale/simulator`) starts and ends pods, gives them addresses of the network that their node is on, and writes the",
     'ledgers as often and as large as the probers would, but does not watch for peers as they do. It says that every check passes: this is what a',
     'migration asks of a cluster and of its worker, and says nothing of packets. Policies are off here; the identity bridge is measured below. All of it',
-    `shares the cores of one machine. ${measuredOn(first)}`,
+    `shares the cores of one machine. ${measurementText(first)}`,
     '',
     table([
       ['nodes', ...runs.map(({ nodes }) => nodes)],
@@ -272,7 +272,7 @@ async function workersPart(): Promise<string[]> {
     '',
     `${run.nodes} nodes with ${run.podsPerNode} pods each, Temporal on ${run.temporal === 'PostgreSQL' ? 'PostgreSQL, as docker-compose.yml has it' : 'its dev server'}, ${run.workers} workers. ${run.killed} times the oldest`,
     `was killed with SIGKILL, and another one added: ${run.seconds} s, ${run.lost} nodes not migrated, ${run.twice} nodes twice, ${run.requestsPerNode} requests a node,`,
-    `99 of 100 of somebody else's GETs faster than ${run.bystander.p99Ms} ms. ${measuredOn(run)}`,
+    `99 of 100 of somebody else's GETs faster than ${run.bystander.p99Ms} ms. ${measurementText(run)}`,
   ];
 }
 
@@ -291,7 +291,7 @@ async function temporalPart(): Promise<string[]> {
     '## Large clusters, for Temporal',
     '',
     `Whole migrations, in waves of ${waveSize}, on a real Temporal server (SQLite) with one worker; the cluster is the stand-in of the workflows' tests, whose`,
-    `activities answer at once: this is what workflows and histories take, and says nothing of nodes or of an API server. ${measuredOn(result)}`,
+    `activities answer at once: this is what workflows and histories take, and says nothing of nodes or of an API server. ${measurementText(result)}`,
     '',
     table([
       ['nodes', ...runs.map(({ nodes }) => nodes)],
@@ -324,7 +324,7 @@ async function recoveryPart(): Promise<string[]> {
     '',
     '## After a crash',
     '',
-    `Real workers and a real Temporal, killed with SIGKILL. An activity whose worker is silent for ${heartbeatTimeoutSeconds} s counts as dead. ${measuredOn(result)}`,
+    `Real workers and a real Temporal, killed with SIGKILL. An activity whose worker is silent for ${heartbeatTimeoutSeconds} s counts as dead. ${measurementText(result)}`,
     '',
     table([
       ['from the kill until', 'seconds', 'middle, of the heartbeat timeout'],
@@ -356,7 +356,7 @@ async function bridgePart(): Promise<string[]> {
     '',
     '## The identity bridge',
     '',
-    `A cluster to which ${result.pods} pods on Canal with ${result.labelSets} sets of labels are added at once (\`npm run bench:bridge\`). ${measuredOn(result)}`,
+    `A cluster to which ${result.pods} pods on Canal with ${result.labelSets} sets of labels are added at once (\`npm run bench:bridge\`). ${measurementText(result)}`,
     '',
     table([
       ['', ''],
@@ -370,7 +370,7 @@ async function bridgePart(): Promise<string[]> {
   ];
 }
 
-function measuredOn({ measuredAt, machine }: Measured): string {
+function measurementText({ measuredAt, machine }: Measured): string {
   return `Measured on ${measuredAt.slice(0, 10)}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}.`;
 }
 

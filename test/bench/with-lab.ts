@@ -6,13 +6,13 @@ import { interrupt } from '../../lab/process.ts';
 export type OnEnd = (end: () => Promise<void>) => void;
 
 /** Runs a bench with the name of its own lab, and removes that lab after any end of the bench, including Ctrl-C. */
-export async function withLab<T>(work: (name: string, atEnd: OnEnd) => Promise<T>): Promise<T> {
+export async function withLab<T>(work: (name: string, onEnd: OnEnd) => Promise<T>): Promise<T> {
   const name = `bench-${randomBytes(3).toString('hex')}`;
   let removal: Promise<void> | undefined;
-  const others: (() => Promise<void>)[] = [];
+  const endHooks: (() => Promise<void>)[] = [];
   const removeAll = async (): Promise<void> => {
     try {
-      for (const other of others) await other();
+      for (const hook of endHooks) await hook();
     } finally {
       await labDown(name);
     }
@@ -26,7 +26,7 @@ export async function withLab<T>(work: (name: string, atEnd: OnEnd) => Promise<T
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
   for (const signal of signals) process.on(signal, end);
   try {
-    return await work(name, (other) => others.push(other));
+    return await work(name, (hook) => endHooks.push(hook));
   } finally {
     await remove();
     for (const signal of signals) process.off(signal, end);

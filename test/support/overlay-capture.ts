@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { inside } from '../../lab/machine/machine.ts';
+import { buildMachineCommand } from '../../lab/machine/machine.ts';
 import { waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
 
@@ -24,7 +24,7 @@ export async function captureOverlays(machineDir: string): Promise<OverlayCaptur
   const tcpdump = ['tcpdump', '-nn', '-l', '--immediate-mode', '-T', 'vxlan', '-Q', 'out', '-i', 'eth0', filter];
   // The shell ends tcpdump when its input is closed: it runs in a PID namespace that signals from outside do not reach.
   const script = '"$@" & capture=$!; read -r _; kill -TERM $capture; wait $capture';
-  const [file = '', ...args] = await inside(machineDir, ['bash', '-c', script, 'capture', ...tcpdump]);
+  const [file = '', ...args] = await buildMachineCommand(machineDir, ['bash', '-c', script, 'capture', ...tcpdump]);
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   let [output, errors] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));

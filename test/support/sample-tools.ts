@@ -22,7 +22,7 @@ const [key = '', ...names] = process.argv.slice(2);
 const tools = names.map((name) => sampleTool(name, key));
 const lines: string[] = [];
 await buildMissing(tools, (line) => lines.push(line));
-const made = await Promise.all(
+const createdTools = await Promise.all(
   tools.map(async (tool) => [tool.name, await readFile(path.join(artefactDir(tool), 'how'), 'utf8')] as const)
 );
-console.log(JSON.stringify({ made: Object.fromEntries(made), lines } satisfies SampleOutcome));
+console.log(JSON.stringify({ made: Object.fromEntries(createdTools), lines } satisfies SampleOutcome));

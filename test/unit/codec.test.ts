@@ -98,8 +98,10 @@ describe('the codec server', () => {
   });
 
   it('lets the Web UI of its origin ask, and no other', async () => {
-    const ask = (origin: string) => fetch(`${url}/decode`, { method: 'OPTIONS', headers: { origin } });
-    expect((await ask('http://ui.example')).headers.get('access-control-allow-origin')).toBe('http://ui.example');
-    expect((await ask('http://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
+    const sendOptions = (origin: string) => fetch(`${url}/decode`, { method: 'OPTIONS', headers: { origin } });
+    expect((await sendOptions('http://ui.example')).headers.get('access-control-allow-origin')).toBe(
+      'http://ui.example'
+    );
+    expect((await sendOptions('http://evil.example')).headers.get('access-control-allow-origin')).toBeNull();
   });
 });

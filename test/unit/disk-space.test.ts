@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import { toolsDir } from '../../lab/paths.ts';
 import type { Artefact } from '../../lab/tools/artefact.ts';
 import { getBuildCost, sharedCosts } from '../../lab/tools/build-costs.ts';
-import { findShortages, spaceNeeds } from '../../lab/tools/disk-space.ts';
+import { findShortages, computeSpaceNeeds } from '../../lab/tools/disk-space.ts';
 import { goCacheDir } from '../../lab/tools/go-build.ts';
 
 const artefact = (name: string, buildsWith?: 'go' | 'debootstrap'): Artefact => ({
@@ -13,12 +13,12 @@ const artefact = (name: string, buildsWith?: 'go' | 'debootstrap'): Artefact => 
   build: () => Promise.resolve(),
 });
 
-const bytesIn = (needs: Awaited<ReturnType<typeof spaceNeeds>>, folder: string): number =>
+const bytesIn = (needs: Awaited<ReturnType<typeof computeSpaceNeeds>>, folder: string): number =>
   needs.filter((need) => need.folder === folder).reduce((sum, { bytes }) => sum + bytes, 0);
 
 it('asks for what is missing only', async () => {
-  const one = await spaceNeeds([artefact('etcd', 'go')], [], []);
-  const none = await spaceNeeds([], [], []);
+  const one = await computeSpaceNeeds([artefact('etcd', 'go')], [], []);
+  const none = await computeSpaceNeeds([], [], []);
 
   expect(bytesIn(one, toolsDir)).toBe(getBuildCost('etcd').result * 1e6);
   expect(bytesIn(one, goCacheDir)).toBe(getBuildCost('etcd').cache * 1e6);
@@ -29,7 +29,7 @@ it('asks for what is missing only', async () => {
 it('counts what tools share once', async () => {
   const many = Array.from({ length: 100 }, (_, index) => artefact(`tool-${index}`, 'go'));
 
-  const needs = await spaceNeeds(many, [], []);
+  const needs = await computeSpaceNeeds(many, [], []);
 
   expect(bytesIn(needs, goCacheDir)).toBe(sharedCosts.cache * 1e6);
 });
@@ -38,7 +38,7 @@ it('asks for no compiler’s space for what is unpacked, but for the archives', 
   const etcd = artefact('etcd', 'go');
   const archive = { name: 'etcd', key: etcd.key, file: 'etcd.tar.zst', size: 7, sha256: 'a'.repeat(64) };
 
-  const needs = await spaceNeeds([], [etcd], [archive]);
+  const needs = await computeSpaceNeeds([], [etcd], [archive]);
 
   expect(needs.map(({ folder }) => folder)).toEqual([toolsDir]);
   expect(bytesIn(needs, toolsDir)).toBe(getBuildCost('etcd').result * 1e6 + 7);

@@ -68,7 +68,7 @@ it('has no more under way at a time than an API server answers', async () => {
 it("makes each request in its own activity's context, whoever made room for it", async () => {
   const activity = new AsyncLocalStorage<number>();
   const rate = await usedUp(100, 10);
-  const ask = (id: number) =>
+  const sendRequest = (id: number) =>
     activity.run(id, () => rate.schedule('GET', undefined, () => Promise.resolve(activity.getStore())));
-  expect(await Promise.all([ask(1), ask(2), ask(3)])).toEqual([1, 2, 3]);
+  expect(await Promise.all([sendRequest(1), sendRequest(2), sendRequest(3)])).toEqual([1, 2, 3]);
 });

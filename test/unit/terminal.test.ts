@@ -96,8 +96,8 @@ it.each(shells)('makes a completion that %s can read', async (shell) => {
   program.command('start');
   const script = completionScript(program, shell);
   if (shell !== 'bash') return expect(script).toContain('status');
-  const ask = `${script}\nCOMP_WORDS=(cni-migrate sta); COMP_CWORD=1; _cni_migrate; echo "\${COMPREPLY[@]}"`;
-  expect(await run('bash', ['-c', ask])).toBe('status start\n');
+  const bashCommand = `${script}\nCOMP_WORDS=(cni-migrate sta); COMP_CWORD=1; _cni_migrate; echo "\${COMPREPLY[@]}"`;
+  expect(await run('bash', ['-c', bashCommand])).toBe('status start\n');
   const more = `${script}\nCOMP_WORDS=(cni-migrate status --w); COMP_CWORD=2; _cni_migrate; echo "\${COMPREPLY[@]}"`;
   expect(await run('bash', ['-c', more])).toBe('--watch\n');
 });

@@ -65,7 +65,7 @@ async function reduceLoad(lab: Lab): Promise<void> {
 }
 
 async function byHand(lab: Lab): Promise<MigrationResult> {
-  const [steps, seen] = await observeWork(lab, () => migrateByHand(lab));
+  const [steps, impact] = await observeWork(lab, () => migrateByHand(lab));
   const durations = steps.map(({ step, endMs }, index) => {
     const seconds = rounded((endMs - (steps[index - 1]?.endMs ?? 0)) / 1_000);
     return [step, seconds] as const;
@@ -75,7 +75,7 @@ async function byHand(lab: Lab): Promise<MigrationResult> {
     seconds: rounded((steps.at(-1)?.endMs ?? 0) / 1_000),
     phases: Object.fromEntries(durations.filter((step) => !isNode(step))),
     nodes: Object.fromEntries(durations.filter(isNode)),
-    ...seen,
+    ...impact,
   };
 }
 
@@ -90,8 +90,8 @@ async function observeWork<T>(
   await watch.start();
   const done = await work();
   const processors = await watch.stop();
-  const seen = await observer.stop();
-  return [done, { ...seen, processors, compileSeconds: await compileSeconds(lab) }];
+  const impact = await observer.stop();
+  return [done, { ...impact, processors, compileSeconds: await compileSeconds(lab) }];
 }
 
 async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
@@ -108,7 +108,7 @@ async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
   const connection = await Connection.connect({ address: temporal.address });
   const client = new Client({ connection });
   try {
-    const [report, seen] = await observeWork(lab, async () => {
+    const [report, impact] = await observeWork(lab, async () => {
       await client.workflow.start('clusterMigration', {
         taskQueue: defaultTaskQueue,
         workflowId: migrationWorkflowId(cluster),
@@ -125,7 +125,7 @@ async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
       ),
       nodes: Object.fromEntries(report.nodes.map(({ name, seconds = 0 }) => [name, seconds])),
       activities,
-      ...seen,
+      ...impact,
     };
   } finally {
     await connection.close();

@@ -68,7 +68,7 @@ async function killInActivity(lab: Lab, temporal: TemporalServer, attempt: numbe
     const second = await worker(lab, temporal, `goes-on-${attempt}`);
     // By now, the second worker polls, and the first has sent one more heartbeat.
     await new Promise((resolve) => setTimeout(resolve, 8_000));
-    const seconds = await timed(first, () => run.result());
+    const seconds = await measureRecoverySeconds(first, () => run.result());
     await stopChild(second);
     return seconds;
   });
@@ -80,7 +80,7 @@ async function killInWait(lab: Lab, temporal: TemporalServer, attempt: number): 
     const run = await startWaitingFleet(client, `wait-${attempt}`);
     const second = await worker(lab, temporal, `takes-over-${attempt}`);
     await new Promise((resolve) => setTimeout(resolve, 8_000));
-    const seconds = await timed(first, async () => {
+    const seconds = await measureRecoverySeconds(first, async () => {
       await run.signal('skip', { cluster: 'any' });
       await run.result();
     });
@@ -123,7 +123,7 @@ async function startWaitingFleet(client: Client, workflowId: string): Promise<Wo
  * Kills a worker.
  * @returns the time that the work takes from then on, in seconds.
  */
-async function timed(victim: ChildProcess, work: () => Promise<unknown>): Promise<number> {
+async function measureRecoverySeconds(victim: ChildProcess, work: () => Promise<unknown>): Promise<number> {
   const begin = Date.now();
   victim.kill('SIGKILL');
   await work();

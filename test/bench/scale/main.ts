@@ -44,7 +44,7 @@ async function bench(): Promise<void> {
     killEverySeconds: values['kill-every'] === undefined ? undefined : Number(values['kill-every']),
     postgresql: values.postgresql,
   };
-  const run = await withLab((name, atEnd) => migrate(name, plan, atEnd));
+  const run = await withLab((name, onEnd) => migrate(name, plan, onEnd));
   console.error(JSON.stringify(run, null, 2));
   const kind = values['kill-every'] === undefined ? 'scale' : 'workers-killed';
   await recordResult(`${kind}-${numbers.nodes}-nodes`, run, scaleRatios);
@@ -59,12 +59,12 @@ interface Plan {
   postgresql: boolean;
 }
 
-async function migrate(name: string, plan: Plan, atEnd: OnEnd): Promise<ScaleRun> {
+async function migrate(name: string, plan: Plan, onEnd: OnEnd): Promise<ScaleRun> {
   const { nodes, podsPerNode } = plan;
   const log = (line: string): void => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
   const lab = await simulatedCluster({ name, nodes, podsPerNode, log });
   // The dev server is stopped with the lab.
-  const address = plan.postgresql ? await startStack(lab, log, atEnd) : (await startTemporal(lab)).address;
+  const address = plan.postgresql ? await startStack(lab, log, onEnd) : (await startTemporal(lab)).address;
   return measure(lab, address, plan, log);
 }
 
@@ -129,11 +129,11 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
  * Starts the server as in docker-compose.yml.
  * @returns its address.
  */
-async function startStack({ catalogue }: Lab, log: (line: string) => void, atEnd: OnEnd): Promise<string> {
+async function startStack({ catalogue }: Lab, log: (line: string) => void, onEnd: OnEnd): Promise<string> {
   await buildMissing(catalogue.testArtefacts, log);
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bench-'));
   const stack = await ComposeStack.read(catalogue, dir);
-  atEnd(async () => {
+  onEnd(async () => {
     await stack.stop();
     await rm(dir, { recursive: true, force: true });
   });
