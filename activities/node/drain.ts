@@ -173,19 +173,19 @@ export function parseRefusal(
   const retryAtMs = now + parseRetryAfterMs(error);
   const causes = parseCauses(error);
   if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
-    return { kind: 'waits', reason: 'its namespace is being deleted', retryAtMs: retryAtMs };
+    return { kind: 'waits', reason: 'its namespace is being deleted', retryAtMs };
   }
   if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
     const messages = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
-    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs: retryAtMs };
+    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs };
   }
   // The API server is overloaded.
-  if (status === 429) return { kind: 'waits', reason: messageOf(error), retryAtMs: retryAtMs };
+  if (status === 429) return { kind: 'waits', reason: messageOf(error), retryAtMs };
   // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
   if (status === 500 && budgets.length > 1) {
     const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
     const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
-    return { kind: 'budget', reason, retryAtMs: retryAtMs };
+    return { kind: 'budget', reason, retryAtMs };
   }
   return 'unknown';
 }

@@ -10,7 +10,7 @@ export type PollResult<T> =
       waitingFor: string;
       /**
        * Delay before the next poll, in ms, for polls that are expensive.
-       * @default `everyMs` of {@link PollOptions}
+       * @default `intervalMs` of {@link PollOptions}
        */
       nextPollMs?: number;
     };

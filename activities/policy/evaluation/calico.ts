@@ -94,7 +94,7 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
   const applyingPolicies = (subject: PodEnd, direction: Direction, peer: Peer): CompiledPolicy[] =>
     policiesByTier({ subject, direction, peer, traffic: anyTraffic }).flat();
   return {
-    evaluate: evaluate,
+    evaluate,
     subjectKey: (pod) => directions.map((one) => joinKeys(applyingPolicies(pod, one, pod))).join('/'),
     peerKey: (subject, direction, peer) => {
       const { peer: seen } = asSeen({ subject, direction, peer, traffic: anyTraffic }, 'calico');
@@ -212,7 +212,7 @@ function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
       action: 'Allow' as const,
       matches: (flow: Flow) =>
         (ports.length === 0 || ports.some((port) => policyPortMatches(port, flow))) && matchesPeer(flow.peer),
-      matchesPeer: matchesPeer,
+      matchesPeer,
     };
   };
   const compileRules = (direction: Direction) =>

@@ -116,7 +116,7 @@ export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator
   const buildFlow = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
     asSeen({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
   return {
-    evaluate: evaluate,
+    evaluate,
     subjectKey: (pod) =>
       policiesFor(buildFlow(pod, 'ingress', pod))
         .map(({ key }) => key)

@@ -118,7 +118,7 @@ class Comparison {
   }
 
   /** Excludes policies that differ in every form, so that the results of the others are independent of them. */
-  excludeDiffering({ differences: differences }: Differences): void {
+  excludeDiffering({ differences }: Differences): void {
     for (const one of differences) {
       for (const key of one.involvedPolicies) {
         const text = `${flowText(one.flow)}: ${verdictText(one.calico)} with Calico, ${verdictText(one.cilium)} with Cilium`;
@@ -185,7 +185,7 @@ class Comparison {
       kubernetes: this.policies.kubernetes,
       cidrMatchesNodes: this.cidrMatchesNodes,
     } satisfies CiliumPolicies);
-    const { differences: differences, ...rest } = findDifferences(this.calico, cilium, this.domain);
+    const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain);
     const originals = new Map(
       translations.flatMap(({ of, objects }) => objects.map((object) => [policyKey(object), of] as const))
     );
@@ -266,11 +266,11 @@ function findDifferences(
           direction === 'egress' && portsKey(peer),
         ].join('|')
       );
-      if (flows > maxFlows) return { differences: differences, flows, complete: false };
+      if (flows > maxFlows) return { differences, flows, complete: false };
       for (const peer of peers) traffic.forEach((one) => compareFlow({ direction, subject, peer, traffic: one }));
     }
   }
-  return { differences: differences, flows, complete: true };
+  return { differences, flows, complete: true };
 }
 
 /** Returns the first item of each key: existing ones precede hypothetical ones. */

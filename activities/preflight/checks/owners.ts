@@ -39,7 +39,7 @@ export const objectOwners: PreflightCheck = {
         .map((owner) => owner.tool);
       return [...new Set(tools)].map((one) => `${object.kind ?? ''} ${objectKey(object)}: ${one}`);
     });
-    for (const { apiVersion, kind, tool: tool } of operators) {
+    for (const { apiVersion, kind, tool } of operators) {
       const objectsOfKind = await cluster.list(apiVersion, kind);
       if (objectsOfKind.length > 0) owned.push(`${kind} ${summarizeList(objectsOfKind.map(objectKey))}: ${tool}`);
     }
