@@ -87,7 +87,7 @@ async function serve(
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/tools`,
-    requestedUrls: requestedUrls,
+    requestedUrls,
     server,
   };
 }
@@ -111,7 +111,7 @@ describe('a whole bundle', () => {
   });
 
   it('is taken from a server', async () => {
-    const { url, requestedUrls: requestedUrls, server } = await serve();
+    const { url, requestedUrls, server } = await serve();
 
     const outcome = await createTools(url).finally(() => close(server));
 
@@ -120,7 +120,7 @@ describe('a whole bundle', () => {
   });
 
   it('is fetched once by two processes that begin together', async () => {
-    const { url, requestedUrls: requestedUrls, server } = await serve();
+    const { url, requestedUrls, server } = await serve();
 
     const outcomes = await Promise.all([createTools(url), createTools(url)]).finally(() => close(server));
 
