@@ -128,9 +128,9 @@ function isOutdated({ metadata }: V1Pod, { changedMs, revision }: DesiredRevisio
 /** Returns the nodes whose agents are outdated. */
 async function listOutdatedNodes(connection: ClusterConnection): Promise<string[]> {
   const desired = await readDesiredRevision(connection);
-  const agents = await allPages(async (which) => {
-    const page = await connection.core.listNamespacedPod({ namespace, labelSelector: agentLabel, ...which });
-    return { ...page, items: page.items.filter((pod) => isOutdated(pod, desired)) };
+  const agents = await allPages(async (page) => {
+    const list = await connection.core.listNamespacedPod({ namespace, labelSelector: agentLabel, ...page });
+    return { ...list, items: list.items.filter((pod) => isOutdated(pod, desired)) };
   });
   return agents.map(({ spec }) => spec?.nodeName ?? '');
 }
@@ -144,7 +144,7 @@ async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promi
   if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return undefined;
   const { items } = await apps.listNamespacedControllerRevision({ namespace, labelSelector: agentLabel });
   const [newest] = items
-    .filter((one) => one.metadata?.ownerReferences?.some((owner) => owner.uid === metadata?.uid))
+    .filter((revision) => revision.metadata?.ownerReferences?.some((owner) => owner.uid === metadata?.uid))
     .sort((a, b) => b.revision - a.revision);
   return newest?.metadata?.labels?.['controller-revision-hash'];
 }

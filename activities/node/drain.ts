@@ -108,7 +108,7 @@ async function pollPods(
       refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }
     );
   });
-  return left.filter((one) => one !== undefined);
+  return left.filter((blocker) => blocker !== undefined);
 }
 
 /**

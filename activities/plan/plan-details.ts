@@ -52,7 +52,7 @@ function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationI
   const refused: string[] = [];
   const dataLost: string[] = [];
   let graceSeconds = 0;
-  for (const pod of pods.filter((one) => one.node === node)) {
+  for (const pod of pods.filter((candidate) => candidate.node === node)) {
     const verdict = drainVerdict(pod, { ...rules, daemonSets: true }, now);
     if (verdict.action === 'refuse') refused.push(`${pod.key}: ${verdict.reason}`);
     if (verdict.action !== 'evict') continue;

@@ -52,8 +52,8 @@ export function unlessEmpty(verdict: 'warn' | 'block', problems: readonly string
 /** Returns the worst of several findings, with the evidence of all that do not pass. */
 export function worst(...findings: Finding[]): Finding {
   const rank = { pass: 0, warn: 1, block: 2 };
-  const verdict = findings.map((one) => one.verdict).reduce((a, b) => (rank[b] > rank[a] ? b : a), 'pass');
-  const reported = verdict === 'pass' ? findings : findings.filter((one) => one.verdict !== 'pass');
-  const fix = findings.find((one) => one.verdict === verdict && one.fix !== undefined)?.fix;
-  return { verdict, evidence: reported.flatMap((one) => one.evidence), ...(fix !== undefined && { fix }) };
+  const verdict = findings.map((finding) => finding.verdict).reduce((a, b) => (rank[b] > rank[a] ? b : a), 'pass');
+  const reported = verdict === 'pass' ? findings : findings.filter((finding) => finding.verdict !== 'pass');
+  const fix = findings.find((finding) => finding.verdict === verdict && finding.fix !== undefined)?.fix;
+  return { verdict, evidence: reported.flatMap((finding) => finding.evidence), ...(fix !== undefined && { fix }) };
 }

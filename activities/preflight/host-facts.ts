@@ -114,7 +114,7 @@ async function collectFacts(connection: ClusterConnection, names: readonly strin
     async () => {
       const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
       const waiting: string[] = [];
-      for (const name of names.filter((one) => !factsByNode.has(one))) {
+      for (const name of names.filter((nodeName) => !factsByNode.has(nodeName))) {
         const facts = await readFacts(
           connection,
           items.find(({ metadata }) => metadata?.name === podName(name))

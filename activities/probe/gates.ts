@@ -97,8 +97,8 @@ async function waitForPages(
   const first = await read();
   const initialWrites = new Map(first.map((page) => [pageKey(page), page.atMs]));
   const targetNodes = nodes ?? (await reachableNodes(connection, first));
-  const requestsFlush = targetNodes.length <= maxFlushNodes;
-  if (requestsFlush) await requestFlush(connection, targetNodes);
+  const shouldFlush = targetNodes.length <= maxFlushNodes;
+  if (shouldFlush) await requestFlush(connection, targetNodes);
   const deadline = Date.now() + (await maxWriteMs(connection));
   const silent = await poll(
     async () => {
@@ -112,7 +112,7 @@ async function waitForPages(
     },
     {
       timeoutMs: maxLargeClusterWriteMs + 60_000,
-      intervalMs: requestsFlush
+      intervalMs: shouldFlush
         ? flushPollIntervalMs
         : targetNodes.length > largeCluster
           ? largeClusterPollIntervalMs
@@ -186,7 +186,9 @@ async function evaluatePrometheusGate(url: string, query: string, max: number): 
     data?: { resultType?: string; result?: Sample | { metric: object; value: Sample }[] };
   };
   const samples = data?.resultType === 'scalar' ? [data.result as Sample] : (data?.result ?? []);
-  const values = samples.map((one) => Number((Array.isArray(one) ? one : (one as { value: Sample }).value)[1]));
+  const values = samples.map((sample) =>
+    Number((Array.isArray(sample) ? sample : (sample as { value: Sample }).value)[1])
+  );
   const exceeding = values.find((value) => !(value <= max));
   return exceeding === undefined ? undefined : `Prometheus: ${query} is ${exceeding}, at most ${max} is allowed`;
 }

@@ -81,7 +81,7 @@ export function createLedgerActivities(clusters: Clusters) {
     readLedger: withFailures('read the ledger', async ({ cluster }: { cluster: string }): Promise<LedgerRow[]> => {
       const connection = await clusters.connect(cluster);
       const [pages, marks] = [await readPages(connection), await readMarks(connection)];
-      const stage = ledgerStages.find((one) => marks[one] === undefined) ?? 'after';
+      const stage = ledgerStages.find((candidate) => marks[candidate] === undefined) ?? 'after';
       return buildLedgerRows(pages, previousMark(marks, stage), marks.before?.rows ?? []);
     }),
   };
@@ -95,7 +95,7 @@ async function canWrite({ core }: ClusterConnection): Promise<boolean> {
 
 function previousMark(marks: Marks, stage: LedgerStage): Mark | undefined {
   const earlier = ledgerStages.slice(0, ledgerStages.indexOf(stage));
-  return earlier.map((one) => marks[one]).findLast((mark) => mark !== undefined);
+  return earlier.map((earlierStage) => marks[earlierStage]).findLast((mark) => mark !== undefined);
 }
 
 /** Reads the pages of all nodes. */
@@ -170,6 +170,6 @@ async function writeMark(connection: ClusterConnection, stage: LedgerStage, mark
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: marksName, namespace, labels: ownedLabels },
-    ...{ data: Object.fromEntries(Object.entries(marks).map(([name, one]) => [name, JSON.stringify(one)])) },
+    ...{ data: Object.fromEntries(Object.entries(marks).map(([name, mark]) => [name, JSON.stringify(mark)])) },
   });
 }

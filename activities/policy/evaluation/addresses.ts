@@ -14,8 +14,8 @@ export function covers(cidr: string, other: string): boolean {
 }
 
 /** Returns true when two CIDRs share an address. */
-export function overlap(one: string, other: string): boolean {
-  const [a, b] = [parseRange(one), parseRange(other)];
+export function overlap(cidr: string, other: string): boolean {
+  const [a, b] = [parseRange(cidr), parseRange(other)];
   return a !== undefined && b !== undefined && a[0] <= b[1] && b[0] <= a[1];
 }
 
@@ -25,25 +25,25 @@ export function overlap(one: string, other: string): boolean {
  * @param within the network to divide; all addresses by default.
  */
 export function representatives(cidrs: readonly string[], within?: string): string[] {
-  const whole = within === undefined ? all : parseRange(within);
-  if (whole === undefined) return [];
+  const networkRange = within === undefined ? all : parseRange(within);
+  if (networkRange === undefined) return [];
   const ranges = cidrs.flatMap((cidr) => {
     const range = parseRange(cidr);
     return range === undefined ? [] : [range];
   });
-  const bounds = new Set([whole[0]]);
+  const bounds = new Set([networkRange[0]]);
   for (const [first, last] of ranges) {
-    for (const bound of [first, last + 1]) if (bound > whole[0] && bound <= whole[1]) bounds.add(bound);
+    for (const bound of [first, last + 1]) if (bound > networkRange[0] && bound <= networkRange[1]) bounds.add(bound);
   }
-  const seen = new Set<string>();
-  const found: string[] = [];
+  const signatures = new Set<string>();
+  const addresses: string[] = [];
   for (const first of [...bounds].sort((a, b) => a - b)) {
     const signature = ranges.map(([from, to]) => (from <= first && first <= to ? '1' : '0')).join('');
-    if (seen.has(signature)) continue;
-    seen.add(signature);
+    if (signatures.has(signature)) continue;
+    signatures.add(signature);
     // Avoids the network address when the part has another address.
-    const next = [...bounds].filter((bound) => bound > first).sort((a, b) => a - b)[0] ?? whole[1] + 1;
-    found.push(addressText(next - first > 2 ? first + 1 : first));
+    const next = [...bounds].filter((bound) => bound > first).sort((a, b) => a - b)[0] ?? networkRange[1] + 1;
+    addresses.push(addressText(next - first > 2 ? first + 1 : first));
   }
-  return found;
+  return addresses;
 }

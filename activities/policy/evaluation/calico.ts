@@ -14,7 +14,7 @@ import {
   type NetworkSet,
 } from './calico-policy.ts';
 import {
-  asSeen,
+  asSeenBy,
   destinationOf,
   directions,
   memoizePerSubject,
@@ -75,10 +75,10 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
   ].sort((a, b) => compareText(a.tier, b.tier) || a.order - b.order || compareText(a.key, b.key));
   const tiers = [...new Set(evaluated.map(({ tier }) => tier))];
   const policiesByTier = memoizePerSubject((subject, direction) =>
-    tiers.map((tier) => evaluated.filter((one) => one.tier === tier && one.applies(subject, direction)))
+    tiers.map((tier) => evaluated.filter((policy) => policy.tier === tier && policy.applies(subject, direction)))
   );
   const evaluate = (originalFlow: Flow): Verdict => {
-    const flow = asSeen(originalFlow, 'calico');
+    const flow = asSeenBy(originalFlow, 'calico');
     // Felix allows a node to reach its own pods, regardless of policies (felix/rules: output of the host is not
     // policed).
     if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.own) return { allowed: true, by: [] };
@@ -95,9 +95,9 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
     policiesByTier({ subject, direction, peer, traffic: anyTraffic }).flat();
   return {
     evaluate,
-    subjectKey: (pod) => directions.map((one) => joinKeys(applyingPolicies(pod, one, pod))).join('/'),
+    subjectKey: (pod) => directions.map((direction) => joinKeys(applyingPolicies(pod, direction, pod))).join('/'),
     peerKey: (subject, direction, peer) => {
-      const { peer: seen } = asSeen({ subject, direction, peer, traffic: anyTraffic }, 'calico');
+      const { peer: seen } = asSeenBy({ subject, direction, peer, traffic: anyTraffic }, 'calico');
       return applyingPolicies(subject, direction, peer)
         .flatMap(({ rules }) => rules(direction).map((rule) => (rule.matchesPeer(seen) ? '1' : '0')))
         .join('');

@@ -2,7 +2,7 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { contains } from '../../../model/networks.ts';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
 import {
-  asSeen,
+  asSeenBy,
   destinationOf,
   memoizePerPod,
   memoizePerSubject,
@@ -99,22 +99,22 @@ export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator
     ...policies.kubernetes.map((policy) => compileNetworkPolicy(policy, cidrMatchesNodes)),
     ...policies.own.map((policy) => compileCiliumPolicy(policy, cidrMatchesNodes)),
   ];
-  const policiesFor = memoizePerSubject((subject) => evaluated.filter((one) => one.applies(subject)));
+  const policiesFor = memoizePerSubject((subject) => evaluated.filter((policy) => policy.applies(subject)));
   const evaluate = (originalFlow: Flow): Verdict => {
-    const flow = asSeen(originalFlow, 'cilium');
+    const flow = asSeenBy(originalFlow, 'cilium');
     const { direction, peer } = flow;
     if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
     const applying = policiesFor(flow);
     const keysOf = (list: readonly CompiledPolicy[]): string[] => list.map(({ key }) => key);
-    const denying = applying.filter((one) => one.matches(flow, 'deny'));
+    const denying = applying.filter((policy) => policy.matches(flow, 'deny'));
     if (denying.length > 0) return { allowed: false, by: keysOf(denying) };
-    const allowing = applying.filter((one) => one.matches(flow, 'allow'));
+    const allowing = applying.filter((policy) => policy.matches(flow, 'allow'));
     if (allowing.length > 0) return { allowed: true, by: keysOf(allowing) };
-    const denyingByDefault = applying.filter((one) => one.enablesDefaultDeny(direction));
+    const denyingByDefault = applying.filter((policy) => policy.enablesDefaultDeny(direction));
     return { allowed: denyingByDefault.length === 0, by: keysOf(denyingByDefault) };
   };
   const buildFlow = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
-    asSeen({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
+    asSeenBy({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
   return {
     evaluate,
     subjectKey: (pod) =>
@@ -124,7 +124,7 @@ export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator
     peerKey: (subject, direction, peer) => {
       const flow = buildFlow(subject, direction, peer);
       return policiesFor(flow)
-        .flatMap((one) => one.peerMatches(direction, flow.peer).map((is) => (is ? '1' : '0')))
+        .flatMap((policy) => policy.peerMatches(direction, flow.peer).map((matches) => (matches ? '1' : '0')))
         .join('');
     },
   };
@@ -173,8 +173,8 @@ function compileCiliumPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): C
 function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
   const { peer, traffic } = flow;
   const destination = destinationOf(flow);
-  const ports = rule.toPorts?.some((one) =>
-    one.ports.some(({ port, endPort, protocol }) => {
+  const ports = rule.toPorts?.some((portList) =>
+    portList.ports.some(({ port, endPort, protocol }) => {
       if (protocol !== traffic.protocol && protocol !== 'ANY') return false;
       if (port === '0') return true;
       const number = Number(port);
@@ -232,7 +232,7 @@ function endpointMatches({ matchLabels = {}, matchExpressions = [] }: LabelSelec
   return matchesSelector(
     {
       matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [plain(key), value])),
-      matchExpressions: matchExpressions.map((one) => ({ ...one, key: plain(one.key) })),
+      matchExpressions: matchExpressions.map((requirement) => ({ ...requirement, key: plain(requirement.key) })),
     },
     ciliumLabels(pod)
   );
@@ -260,7 +260,7 @@ function isEntity(entity: Entity, peer: Peer): boolean {
 function cidrMatches(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
   if (peer.kind === 'pod') return false;
   if (peer.kind === 'node' && (!matchesNodes || cidr === allAddresses)) return false;
-  return contains(cidr, peer.address) && !except.some((one) => contains(one, peer.address));
+  return contains(cidr, peer.address) && !except.some((excluded) => contains(excluded, peer.address));
 }
 
 function compileNetworkPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): CompiledPolicy {
@@ -273,7 +273,7 @@ function compileNetworkPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean):
       ? peer.kind === 'pod' && podMatchesPeer(podSelector, namespaceSelector, namespace, withIdentityLabels(peer))
       : cidrMatches(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
   const anyPeerMatches = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
-    peers.length === 0 || peers.some((one) => policyPeerMatches(one, peer));
+    peers.length === 0 || peers.some((policyPeer) => policyPeerMatches(policyPeer, peer));
   return {
     key: policyKey(policy),
     applies: (pod) =>

@@ -105,7 +105,7 @@ class Comparison {
     for (const policy of this.policies.own) {
       const key = policyKey(policy);
       if (this.excluded.has(key) || !hasDenyRule(policy)) continue;
-      if (!best.differences.some((one) => one.involvedPolicies.includes(key))) continue;
+      if (!best.differences.some((difference) => difference.involvedPolicies.includes(key))) continue;
       for (const form of denyForms.slice(1)) {
         const before = this.forms.get(key) ?? 'all';
         this.forms.set(key, form);
@@ -119,9 +119,9 @@ class Comparison {
 
   /** Excludes policies that differ in every form, so that the results of the others are independent of them. */
   excludeDiffering({ differences }: Differences): void {
-    for (const one of differences) {
-      for (const key of one.involvedPolicies) {
-        const text = `${flowText(one.flow)}: ${verdictText(one.calico)} with Calico, ${verdictText(one.cilium)} with Cilium`;
+    for (const difference of differences) {
+      for (const key of difference.involvedPolicies) {
+        const text = `${flowText(difference.flow)}: ${verdictText(difference.calico)} with Calico, ${verdictText(difference.cilium)} with Cilium`;
         const reasons = this.flowReasons.get(key) ?? [];
         if (reasons.length < 2) this.flowReasons.set(key, [...reasons, text]);
       }
@@ -138,7 +138,7 @@ class Comparison {
    */
   result(own: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
     const translations = this.translate();
-    const byPolicy = new Map(translations.map((one) => [one.of, one]));
+    const byPolicy = new Map(translations.map((translation) => [translation.of, translation]));
     const shared = [
       ...this.domain.conditions,
       ...(complete ? [] : ['flows that were not tried are judged as those that were']),
@@ -191,9 +191,9 @@ class Comparison {
     );
     return {
       ...rest,
-      differences: differences.map((one) => ({
-        ...one,
-        involvedPolicies: findInvolvedPolicies(one, this.policies, originals),
+      differences: differences.map((difference) => ({
+        ...difference,
+        involvedPolicies: findInvolvedPolicies(difference, this.policies, originals),
       })),
     };
   }
@@ -267,7 +267,8 @@ function findDifferences(
         ].join('|')
       );
       if (flows > maxFlows) return { differences, flows, complete: false };
-      for (const peer of peers) traffic.forEach((one) => compareFlow({ direction, subject, peer, traffic: one }));
+      for (const peer of peers)
+        traffic.forEach((trafficKind) => compareFlow({ direction, subject, peer, traffic: trafficKind }));
     }
   }
   return { differences, flows, complete: true };

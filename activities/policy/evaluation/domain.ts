@@ -66,7 +66,9 @@ export function buildDomain(policies: CalicoPolicies, cluster: PolicyCluster): D
   const podAddresses = cluster.podCidrs.flatMap((cidr) => representatives(cidrs, cidr));
   const seenKeys = new Set<string>();
   const pods: PodEnd[] = [];
-  const accounts = new Map(cluster.serviceAccounts.map((one) => [`${one.namespace}/${one.name}`, one.labels]));
+  const accounts = new Map(
+    cluster.serviceAccounts.map((account) => [`${account.namespace}/${account.name}`, account.labels])
+  );
   const addPod = (pod: Omit<PodEnd, 'kind' | 'address' | 'serviceAccountLabels'>): void => {
     const labels = Object.fromEntries(Object.entries(pod.labels).filter(([key]) => references.podKeys.has(key)));
     const ports = pod.ports.filter(({ name }) => references.portNames.has(name));
@@ -179,7 +181,7 @@ function addRuleReferences(
   references: References,
   rule: CalicoRule,
   { metadata }: CalicoPolicy,
-  addExpression: (one: Expression) => void
+  addExpression: (expression: Expression) => void
 ): void {
   for (const end of [rule.source ?? {}, rule.destination ?? {}]) {
     ignoreParseErrors(() => {
@@ -216,8 +218,8 @@ function addNetworkPolicyReferences(references: References, policy: NetworkPolic
   addSelector(spec.podSelector, 'pod');
   const types = typesOf(policy);
   const rules = directions
-    .filter((one) => includesDirection(types, one))
-    .flatMap((one) => networkPolicyRules(policy, one));
+    .filter((direction) => includesDirection(types, direction))
+    .flatMap((direction) => networkPolicyRules(policy, direction));
   for (const { peers, ports } of rules) {
     for (const { podSelector, namespaceSelector, ipBlock } of peers) {
       addSelector(podSelector, 'pod');
@@ -265,9 +267,9 @@ function listHypotheticalNamespaces(references: References, cluster: PolicyClust
     ...hypothetical.filter(
       ({ labels }) =>
         !existing.some(
-          (one) =>
-            !references.namespaces.has(one.name) &&
-            JSON.stringify(Object.entries(one.labels).sort()) === JSON.stringify(Object.entries(labels).sort())
+          (namespace) =>
+            !references.namespaces.has(namespace.name) &&
+            JSON.stringify(Object.entries(namespace.labels).sort()) === JSON.stringify(Object.entries(labels).sort())
         )
     ),
   ];
@@ -278,7 +280,7 @@ function listTraffic({ ports, portNames, protocols, icmpTypes }: References, { p
   let index = 0;
   for (const name of portNames) {
     bounds.add(7_001 + index++);
-    const namedPorts = pods.flatMap((pod) => pod.ports.filter((one) => one.name === name));
+    const namedPorts = pods.flatMap((pod) => pod.ports.filter((port) => port.name === name));
     for (const { port } of namedPorts) bounds.add(port);
   }
   const numbers = [...bounds].sort((a, b) => a - b);

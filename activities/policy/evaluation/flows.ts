@@ -76,7 +76,7 @@ export interface Verdict {
  * Returns the flow as one of the networks sees it: traffic from a node to a pod of another node comes from its overlay
  * address.
  */
-export function asSeen(flow: Flow, network: Network): Flow {
+export function asSeenBy(flow: Flow, network: Network): Flow {
   const { peer, direction } = flow;
   if (peer.kind !== 'node' || direction === 'egress') return flow;
   return { ...flow, peer: { ...peer, address: peer.overlay[network] } };
@@ -129,7 +129,9 @@ export function portMatches(port: number | string, { port: sent, protocol }: Tra
   if (first !== undefined && Number.isInteger(first)) return first <= sent && sent <= (last ?? first);
   return (
     destination.kind === 'pod' &&
-    destination.ports.some((one) => one.name === port && one.port === sent && one.protocol === protocol)
+    destination.ports.some(
+      (namedPort) => namedPort.name === port && namedPort.port === sent && namedPort.protocol === protocol
+    )
   );
 }
 

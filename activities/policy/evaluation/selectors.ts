@@ -169,9 +169,9 @@ export function expressionMatches(expression: Expression, labels: Readonly<Recor
     case 'not':
       return !expressionMatches(expression.of, labels);
     case 'and':
-      return expression.of.every((one) => expressionMatches(one, labels));
+      return expression.of.every((part) => expressionMatches(part, labels));
     case 'or':
-      return expression.of.some((one) => expressionMatches(one, labels));
+      return expression.of.some((part) => expressionMatches(part, labels));
   }
 }
 
@@ -185,7 +185,7 @@ export function renameKeys(expression: Expression, rename: (key: string) => stri
       return { is: 'not', of: renameKeys(expression.of, rename) };
     case 'and':
     case 'or':
-      return { is: expression.is, of: expression.of.map((one) => renameKeys(one, rename)) };
+      return { is: expression.is, of: expression.of.map((part) => renameKeys(part, rename)) };
     default:
       return { ...expression, key: rename(expression.key) };
   }
@@ -246,7 +246,7 @@ export function alternatives(expression: Expression, negated = false): Requireme
       return alternatives(expression.of, !negated);
     case 'and':
     case 'or': {
-      const parts = expression.of.map((one) => alternatives(one, negated));
+      const parts = expression.of.map((part) => alternatives(part, negated));
       if (parts.some((part) => part === undefined)) return undefined;
       const sets = parts as Requirement[][][];
       if ((expression.is === 'or') !== negated) return limitAlternatives(sets.flat());

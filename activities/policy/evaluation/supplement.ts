@@ -46,7 +46,7 @@ function supplementRules(policy: NetworkPolicy, direction: Direction, networks: 
       }))
     );
     const rulePeers = peers.flatMap((peer) => supplementPeers(peer, direction, networks));
-    return rulePeers.map((one) => ({ ...one, ...(toPorts.length > 0 && { toPorts }) }));
+    return rulePeers.map((peer) => ({ ...peer, ...(toPorts.length > 0 && { toPorts }) }));
   });
 }
 
@@ -54,7 +54,7 @@ function supplementRules(policy: NetworkPolicy, direction: Direction, networks: 
 function withSourcePrefix({ matchLabels = {}, matchExpressions = [] }: LabelSelector): LabelSelector {
   return {
     matchLabels: Object.fromEntries(Object.entries(matchLabels).map(([key, value]) => [sourcePrefix + key, value])),
-    matchExpressions: matchExpressions.map((one) => ({ ...one, key: sourcePrefix + one.key })),
+    matchExpressions: matchExpressions.map((requirement) => ({ ...requirement, key: sourcePrefix + requirement.key })),
   };
 }
 

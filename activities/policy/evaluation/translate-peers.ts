@@ -136,10 +136,12 @@ function cidrPeers(
   const { cidrs } = peerBuilders(direction);
   const list = nets.length === 0 ? [allAddresses] : nets.filter((cidr) => !cidr.includes(':'));
   const sets = list.map((cidr) => {
-    const except = notNets.filter((one) => covers(cidr, one));
+    const except = notNets.filter((excluded) => covers(cidr, excluded));
     return { cidr, ...(except.length > 0 && { except }) };
   });
-  const hasPartialOverlap = notNets.some((one) => list.some((cidr) => overlap(cidr, one) && !covers(cidr, one)));
+  const hasPartialOverlap = notNets.some((excluded) =>
+    list.some((cidr) => overlap(cidr, excluded) && !covers(cidr, excluded))
+  );
   if (hasPartialOverlap) throw new Untranslatable('a rule excludes more than it includes');
   return [cidrs(sets), ...clusterPeers(list, notNets, direction, networks)];
 }

@@ -40,8 +40,8 @@ function translatePorts(
 ): Pick<CiliumRule, 'toPorts'> {
   if (!['TCP', 'UDP', 'SCTP'].includes(protocol)) throw new Untranslatable(`it is about the protocol ${protocol}`);
   if (ports.length > 0 && notPorts.length > 0) throw new Untranslatable('a rule has both ports and notPorts');
-  const written = notPorts.length > 0 ? complement(notPorts) : ports;
-  const list = written.length === 0 ? ['0'] : written.map(String);
+  const translatedPorts = notPorts.length > 0 ? complement(notPorts) : ports;
+  const list = translatedPorts.length === 0 ? ['0'] : translatedPorts.map(String);
   return {
     toPorts: portLists(
       list.map((text) => {
@@ -60,19 +60,19 @@ export function portLists(ports: CiliumPorts['ports']): CiliumPorts[] {
 }
 
 function complement(ports: readonly (number | string)[]): string[] {
-  const taken = ports
+  const excludedRanges = ports
     .map((port): [number, number] => {
       const [first, last] = String(port).split(':').map(Number);
       if (first === undefined || !Number.isInteger(first)) throw new Untranslatable('it is about all but a named port');
       return [first, last ?? first];
     })
     .sort((a, b) => a[0] - b[0]);
-  const free: string[] = [];
+  const includedRanges: string[] = [];
   let next = 1;
-  for (const [first, last] of taken) {
-    if (first > next) free.push(`${next}:${first - 1}`);
+  for (const [first, last] of excludedRanges) {
+    if (first > next) includedRanges.push(`${next}:${first - 1}`);
     next = Math.max(next, last + 1);
   }
-  if (next <= 65_535) free.push(`${next}:65535`);
-  return free;
+  if (next <= 65_535) includedRanges.push(`${next}:65535`);
+  return includedRanges;
 }

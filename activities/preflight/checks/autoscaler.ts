@@ -14,7 +14,7 @@ export const autoscaler: PreflightCheck = {
   run: async ({ deployments }) => {
     const autoscalers = (await deployments()).filter(({ metadata, spec }) => {
       const texts = [metadata?.name ?? '', ...(spec?.template.spec?.containers ?? []).map(({ image = '' }) => image)];
-      return (spec?.replicas ?? 1) > 0 && texts.some((one) => nameParts.some((word) => one.includes(word)));
+      return (spec?.replicas ?? 1) > 0 && texts.some((text) => nameParts.some((part) => text.includes(part)));
     });
     return unlessEmpty(
       'block',

@@ -55,7 +55,9 @@ async function listObjectsInUse({ list }: ClusterReader): Promise<string[]> {
 
 function announcements({ spec = {} }: BgpConfiguration): string[] {
   const announced = [spec.serviceClusterIPs, spec.serviceLoadBalancerIPs, spec.serviceExternalIPs].flat();
-  return announced.some((one) => one !== undefined) ? ['BGPConfiguration announces addresses of services'] : [];
+  return announced.some((addresses) => addresses !== undefined)
+    ? ['BGPConfiguration announces addresses of services']
+    : [];
 }
 
 function felixFeatures(felix: FelixConfiguration): string[] {

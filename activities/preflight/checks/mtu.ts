@@ -51,7 +51,9 @@ async function uplinkMtus(
     const address = internalAddress(node);
     const uplink = facts
       .get(name)
-      ?.links.find(({ addresses = [] }) => addresses.some((one) => contains(`${one.split('/')[0]}/32`, address)));
+      ?.links.find(({ addresses = [] }) =>
+        addresses.some((interfaceAddress) => contains(`${interfaceAddress.split('/')[0]}/32`, address))
+      );
     if (uplink !== undefined) mtuByNode.set(name, uplink.mtu);
   }
   return mtuByNode;

@@ -14,7 +14,7 @@ export const nodeAddress: PreflightCheck = {
   run: async ({ canal, nodes, hosts }) => {
     const containers = (await canal())?.daemonSet.spec?.template.spec?.containers ?? [];
     const env = containers.find(({ name }) => name === 'calico-node')?.env ?? [];
-    const value = (name: string): string | undefined => env.find((one) => one.name === name)?.value;
+    const value = (name: string): string | undefined => env.find((variable) => variable.name === name)?.value;
     // Canal's manifest disables Calico's own routing, and with it the detection (calico node/pkg/lifecycle/startup).
     const detects = value('CALICO_NETWORKING_BACKEND') !== 'none' && value('IP') === 'autodetect';
     const method = value('IP_AUTODETECTION_METHOD') ?? 'first-found';
@@ -25,7 +25,7 @@ export const nodeAddress: PreflightCheck = {
       const address = internalAddress(node);
       if (host === undefined || host.unread !== undefined || address === undefined) return false;
       return !host.links.some(({ addresses = [] }) =>
-        addresses.some((one) => contains(`${one.split('/')[0]}/32`, address))
+        addresses.some((interfaceAddress) => contains(`${interfaceAddress.split('/')[0]}/32`, address))
       );
     });
     return worst(

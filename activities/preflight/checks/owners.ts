@@ -37,7 +37,7 @@ export const objectOwners: PreflightCheck = {
       const tools = owners
         .filter(({ prefix }) => keys.some((key) => key.startsWith(prefix)))
         .map((owner) => owner.tool);
-      return [...new Set(tools)].map((one) => `${object.kind ?? ''} ${objectKey(object)}: ${one}`);
+      return [...new Set(tools)].map((tool) => `${object.kind ?? ''} ${objectKey(object)}: ${tool}`);
     });
     for (const { apiVersion, kind, tool } of operators) {
       const objectsOfKind = await cluster.list(apiVersion, kind);

@@ -25,7 +25,7 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
   type ServiceCidr = KubernetesObject & { spec?: { cidrs?: string[] } };
   type IpPool = KubernetesObject & { spec?: { cidr?: string } };
   const ranges = (await list<ServiceCidr>('networking.k8s.io/v1', 'ServiceCIDR')).flatMap(
-    (one) => one.spec?.cidrs ?? []
+    (serviceCidr) => serviceCidr.spec?.cidrs ?? []
   );
   // Single addresses, for API servers that do not publish the range.
   const single = (await services()).flatMap(({ metadata, spec }) =>

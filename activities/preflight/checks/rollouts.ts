@@ -16,9 +16,13 @@ export const rollouts: PreflightCheck = {
     const broken = source !== undefined && !isRolledOut(source.daemonSet);
     const others = [
       ...(await daemonSets())
-        .filter((one) => one.metadata?.namespace === ciliumNamespace && one.metadata.name !== source?.name)
-        .filter((one) => (one.status?.desiredNumberScheduled ?? 0) > 0 && !isRolledOut(one)),
-      ...(await deployments()).filter((one) => one.metadata?.namespace === ciliumNamespace && !isComplete(one)),
+        .filter(
+          (daemonSet) => daemonSet.metadata?.namespace === ciliumNamespace && daemonSet.metadata.name !== source?.name
+        )
+        .filter((daemonSet) => (daemonSet.status?.desiredNumberScheduled ?? 0) > 0 && !isRolledOut(daemonSet)),
+      ...(await deployments()).filter(
+        (deployment) => deployment.metadata?.namespace === ciliumNamespace && !isComplete(deployment)
+      ),
     ];
     return worst(
       broken
