@@ -74,6 +74,6 @@ it.each([
   ],
 ])('waits for %s, as long as it is told to', (_, error, budgets, kind, words, waitMs) => {
   const refusal = parseRefusal(error, 'shop', budgets, now);
-  expect(refusal).toMatchObject({ kind, again: now + waitMs });
+  expect(refusal).toMatchObject({ kind, retryAtMs: now + waitMs });
   expect(JSON.stringify(refusal)).toContain(words);
 });
