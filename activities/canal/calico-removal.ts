@@ -27,9 +27,9 @@ export function createTraceActivities(clusters: Clusters) {
         const connection = await clusters.connect(cluster);
         await removeCalicoDefinitions(connection);
         await removeNodeKeys(connection, nodeKeyPrefixes);
-        const left = await listCanalObjects(connection);
-        if (left.length > 0)
-          throw failure('CleanUpIncomplete', `there is still: ${left.join(', ')}`, { retryable: true });
+        const leftovers = await listCanalObjects(connection);
+        if (leftovers.length > 0)
+          throw failure('CleanUpIncomplete', `there is still: ${leftovers.join(', ')}`, { retryable: true });
       }
     ),
   };

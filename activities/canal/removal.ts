@@ -30,14 +30,14 @@ export function createCanalActivities(clusters: Clusters) {
       const selectors = [Object.entries(canal.daemonSet.spec?.selector.matchLabels ?? {}), [['k8s-app', controllers]]];
       await poll(
         async () => {
-          const left = (await listPods(connection, { namespace: canal.namespace })).filter((pod) =>
+          const remainingPods = (await listPods(connection, { namespace: canal.namespace })).filter((pod) =>
             selectors.some((labels) => labels.every(([key = '', value]) => pod.labels[key] === value))
           );
-          return left.length === 0
+          return remainingPods.length === 0
             ? { done: undefined }
             : {
-                waitingFor: `${left.length} pods of Canal to end: ${summarizeList(left.map((pod) => pod.name))}`,
-                ...(left.length > 100 && { nextPollMs: 5_000 }),
+                waitingFor: `${remainingPods.length} pods of Canal to end: ${summarizeList(remainingPods.map((pod) => pod.name))}`,
+                ...(remainingPods.length > 100 && { nextPollMs: 5_000 }),
               };
         },
         { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }

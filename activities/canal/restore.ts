@@ -16,11 +16,11 @@ export async function recreateCanalPod(
   const labels = Object.entries(daemonSet.spec?.selector.matchLabels ?? {}).map((pair) => pair.join('='));
   const query = { namespace, labelSelector: labels.join(','), fieldSelector: `spec.nodeName=${node}` };
   const listCanalPods = async () => (await core.listNamespacedPod(query)).items;
-  const old = await listCanalPods();
-  for (const { metadata } of old) {
+  const oldPods = await listCanalPods();
+  for (const { metadata } of oldPods) {
     await ifFound(core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace }));
   }
-  const replacedUids = new Set(old.map(({ metadata }) => metadata?.uid));
+  const replacedUids = new Set(oldPods.map(({ metadata }) => metadata?.uid));
   await poll(
     async () =>
       (await listCanalPods()).some((pod) => !replacedUids.has(pod.metadata?.uid) && isReady(pod))

@@ -82,11 +82,11 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
       if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
       await poll(
         async () => {
-          const left = await connection.core.listNamespacedPod({
+          const remainingAgents = await connection.core.listNamespacedPod({
             namespace: ciliumNamespace,
             labelSelector: agentLabel,
           });
-          const names = left.items.map(({ metadata }) => metadata?.name);
+          const names = remainingAgents.items.map(({ metadata }) => metadata?.name);
           return names.length === 0
             ? { done: undefined }
             : { waitingFor: `Cilium's agents to end: ${names.join(', ')}` };

@@ -37,9 +37,9 @@ export function createHostActivities(clusters: Clusters) {
     cleanHost: withFailures(
       'clean the node',
       async ({ cluster, node, traces }: NodeTarget & { traces: 'canal' | 'cilium' }): Promise<void> => {
-        const left = await runOnHost(await clusters.connect(cluster), node, `clean-${traces}`);
-        if (left === undefined || left.length === 0) return;
-        throw failure('CleanUpIncomplete', `on ${node} there is still: ${left.join('; ')}`, { retryable: true });
+        const leftovers = await runOnHost(await clusters.connect(cluster), node, `clean-${traces}`);
+        if (leftovers === undefined || leftovers.length === 0) return;
+        throw failure('CleanUpIncomplete', `on ${node} there is still: ${leftovers.join('; ')}`, { retryable: true });
       }
     ),
   };

@@ -122,7 +122,7 @@ function createClusters(
 ): Clusters {
   // Keyed by cluster, so that a limit outlives the cluster's connections.
   const rates = new Map<string, RequestRate>();
-  const rateOf = (cluster: string): RequestRate => {
+  const getRequestRate = (cluster: string): RequestRate => {
     const rate = rates.get(cluster) ?? new RequestRate(requestsPerSecond);
     rates.set(cluster, rate);
     return rate;
@@ -133,7 +133,7 @@ function createClusters(
     const changed = await readModificationTime(credentials.file);
     const existing = cache.get(cluster);
     if (existing?.changed === changed) return existing.connection;
-    const opened = await openConnection(credentials, cluster, rateOf(cluster), unknownContext);
+    const opened = await openConnection(credentials, cluster, getRequestRate(cluster), unknownContext);
     cache.set(cluster, { changed, ...opened });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();

@@ -80,7 +80,7 @@ export async function listPods({ core }: ClusterConnection, scope: PodScope = {}
   });
 }
 
-function requestsOf(containers: readonly V1Container[]): PodFacts['requests'] {
+function sumRequests(containers: readonly V1Container[]): PodFacts['requests'] {
   const sum = (resource: string): number =>
     containers.reduce((all, { resources }) => all + (quantity(resources?.requests?.[resource]) ?? 0), 0);
   return { cpu: sum('cpu'), memory: sum('memory') };
@@ -136,7 +136,7 @@ function specFacts(spec: Partial<V1PodSpec>) {
       name === undefined ? [] : [{ name, protocol, port }]
     ),
     hostPorts: hostNetwork ? [] : ports.flatMap(({ hostPort }) => hostPort ?? []),
-    requests: requestsOf(containers),
+    requests: sumRequests(containers),
     graceSeconds: spec.terminationGracePeriodSeconds ?? 30,
   };
 }

@@ -57,11 +57,11 @@ export function createDrainActivities(clusters: Clusters) {
       // stale.
       for (let cached = false; ; cached = true) {
         const startedMs = Date.now();
-        let left = await pollPods(connection, target, refusals, cached);
-        if (left.length === 0 && cached) left = await pollPods(connection, target, refusals, false);
-        if (left.length === 0 || Date.now() >= end) return { left: left.slice(0, maxNamed) };
-        const names = left.slice(0, 10).map(({ pod, reason }) => `${pod}: ${reason}`);
-        heartbeat({ waitingFor: `${left.length} pods to leave ${target.node}\n${names.join('\n')}` });
+        let remaining = await pollPods(connection, target, refusals, cached);
+        if (remaining.length === 0 && cached) remaining = await pollPods(connection, target, refusals, false);
+        if (remaining.length === 0 || Date.now() >= end) return { left: remaining.slice(0, maxNamed) };
+        const names = remaining.slice(0, 10).map(({ pod, reason }) => `${pod}: ${reason}`);
+        heartbeat({ waitingFor: `${remaining.length} pods to leave ${target.node}\n${names.join('\n')}` });
         await Context.current().sleep(Math.min(maxPollIntervalMs, Math.max(pollIntervalMs, Date.now() - startedMs)));
       }
     }),
@@ -91,24 +91,28 @@ async function pollPods(
 
   let nodeReady: Promise<boolean> | undefined;
   const ready = () => (nodeReady ??= connection.core.readNode({ name: target.node }).then(isReady));
-  const left = await mapLimit(maxParallelEvictions, decided, async ({ pod, verdict }): Promise<Blocker | undefined> => {
-    const blocked = (details: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...details });
-    if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
-    if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });
-    if (pod.deletion !== undefined) {
-      const termination = describeTermination(pod, !isOverdue(pod, now) || (await ready()), now);
-      return termination && blocked(termination);
+  const remaining = await mapLimit(
+    maxParallelEvictions,
+    decided,
+    async ({ pod, verdict }): Promise<Blocker | undefined> => {
+      const blocked = (details: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...details });
+      if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
+      if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });
+      if (pod.deletion !== undefined) {
+        const termination = describeTermination(pod, !isOverdue(pod, now) || (await ready()), now);
+        return termination && blocked(termination);
+      }
+      const before = refusals.get(pod.uid);
+      const refusal =
+        before !== undefined && now < before.retryAtMs ? before : await evictOrDelete(connection, pod, verdict.action);
+      if (refusal === undefined) refusals.delete(pod.uid);
+      else refusals.set(pod.uid, refusal);
+      return blocked(
+        refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }
+      );
     }
-    const before = refusals.get(pod.uid);
-    const refusal =
-      before !== undefined && now < before.retryAtMs ? before : await evictOrDelete(connection, pod, verdict.action);
-    if (refusal === undefined) refusals.delete(pod.uid);
-    else refusals.set(pod.uid, refusal);
-    return blocked(
-      refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }
-    );
-  });
-  return left.filter((blocker) => blocker !== undefined);
+  );
+  return remaining.filter((blocker) => blocker !== undefined);
 }
 
 /**

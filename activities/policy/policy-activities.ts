@@ -79,13 +79,13 @@ function withOwnedMetadata(object: CiliumPolicy): NamedObject {
 }
 
 async function removeStaleTranslations(connection: ClusterConnection, current: readonly CiliumPolicy[]): Promise<void> {
-  const key = ({ kind, metadata }: KubernetesObject): string =>
+  const computeKey = ({ kind, metadata }: KubernetesObject): string =>
     [kind, metadata?.namespace ?? '', metadata?.name].join(' ');
-  const kept = new Set(current.map(key));
+  const currentKeys = new Set(current.map(computeKey));
   for (const kind of kinds) {
     for (const object of await listKnown(connection, 'cilium.io/v2', kind)) {
       const { name = '', namespace, labels = {} } = object.metadata ?? {};
-      if (!isOurs(object) || labels[componentLabel] !== component || kept.has(key(object))) continue;
+      if (!isOurs(object) || labels[componentLabel] !== component || currentKeys.has(computeKey(object))) continue;
       await deleteObject(connection, {
         apiVersion: 'cilium.io/v2',
         kind,

@@ -103,9 +103,9 @@ export function createProbeActivities(clusters: Clusters) {
         const connection = await clusters.connect(cluster);
         await poll(
           async () => {
-            const left = (await listPods(connection)).filter((pod) => isOnSource(pod, targetPodCidr));
-            const names = left.map((pod) => `${pod.key} on ${pod.node}`);
-            return left.length === 0
+            const remainingPods = (await listPods(connection)).filter((pod) => isOnSource(pod, targetPodCidr));
+            const names = remainingPods.map((pod) => `${pod.key} on ${pod.node}`);
+            return remainingPods.length === 0
               ? { done: undefined }
               : { waitingFor: `pods to leave the source network: ${summarizeList(names, 20)}` };
           },

@@ -99,8 +99,8 @@ export function subjectExpression({ metadata, spec }: CalicoPolicy): Expression 
   const parts: Expression[] = [parseSelector(spec?.selector ?? '')];
   if (metadata?.namespace !== undefined) parts.push(inNamespace(metadata.namespace));
   const { namespaceSelector, serviceAccountSelector } = spec ?? {};
-  if (isGiven(namespaceSelector)) parts.push(namespaces(namespaceSelector));
-  if (isGiven(serviceAccountSelector)) {
+  if (isPresent(namespaceSelector)) parts.push(parseNamespaceSelector(namespaceSelector));
+  if (isPresent(serviceAccountSelector)) {
     parts.push(renameKeys(parseSelector(serviceAccountSelector), (key) => accountPrefix + key));
   }
   return { is: 'and', of: parts };
@@ -114,17 +114,17 @@ export function entityExpression(rule: EntityRule, policyNamespace: string | und
   const parts: Expression[] = [];
   const { selector, notSelector, namespaceSelector } = rule;
   const { selector: accounts, names = [] } = rule.serviceAccounts ?? {};
-  if (isGiven(accounts)) parts.push(renameKeys(parseSelector(accounts), (key) => accountPrefix + key));
+  if (isPresent(accounts)) parts.push(renameKeys(parseSelector(accounts), (key) => accountPrefix + key));
   if (names.length > 0) parts.push({ is: 'in', key: accountName, values: names });
-  if (isGiven(selector)) parts.push(parseSelector(selector));
-  if (parts.length === 0 && !isGiven(namespaceSelector) && !isGiven(notSelector)) return undefined;
-  if (isGiven(namespaceSelector)) parts.push(namespaces(namespaceSelector));
+  if (isPresent(selector)) parts.push(parseSelector(selector));
+  if (parts.length === 0 && !isPresent(namespaceSelector) && !isPresent(notSelector)) return undefined;
+  if (isPresent(namespaceSelector)) parts.push(parseNamespaceSelector(namespaceSelector));
   else if (policyNamespace !== undefined) parts.push(inNamespace(policyNamespace));
   return parts.length === 0 ? undefined : { is: 'and', of: parts };
 }
 
 /** Returns true for a selector that is present; an empty selector counts as missing. */
-export function isGiven(selector: string | undefined): selector is string {
+export function isPresent(selector: string | undefined): selector is string {
   return selector !== undefined && selector !== '';
 }
 
@@ -133,7 +133,7 @@ function inNamespace(name: string): Expression {
 }
 
 /** Parses a selector of namespaces: "all()" selects every pod, "global()" none. */
-function namespaces(selector: string): Expression {
+function parseNamespaceSelector(selector: string): Expression {
   const expression = renameKeys(parseSelector(selector), (key) => namespacePrefix + key);
   return { is: 'and', of: [expression.is === 'global' ? { is: 'not', of: hasNamespace } : hasNamespace, expression] };
 }
@@ -141,7 +141,7 @@ function namespaces(selector: string): Expression {
 const hasNamespace: Expression = { is: 'has', key: namespaceName };
 
 /** Returns the networks of the sets that an expression selects. */
-export function netsOf(expression: Expression, sets: readonly NetworkSet[]): string[] {
+export function selectNetworks(expression: Expression, sets: readonly NetworkSet[]): string[] {
   return sets.flatMap(({ metadata, spec }) => {
     const labels: Record<string, string> = { ...metadata?.labels };
     if (metadata?.namespace !== undefined) {

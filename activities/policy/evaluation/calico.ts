@@ -4,8 +4,8 @@ import {
   calicoLabels,
   calicoTypes,
   entityExpression,
-  isGiven,
-  netsOf,
+  isPresent,
+  selectNetworks,
   protocolName,
   subjectExpression,
   type CalicoPolicy,
@@ -183,9 +183,9 @@ function createEndpointMatcher(
   sets: readonly NetworkSet[]
 ): (end: Peer) => boolean {
   const expression = entityExpression(rule, namespace);
-  const not = isGiven(rule.notSelector) ? parseSelector(rule.notSelector) : undefined;
-  const nets = expression === undefined ? [] : netsOf(expression, sets);
-  const notNets = not === undefined ? [] : netsOf(not, sets);
+  const not = isPresent(rule.notSelector) ? parseSelector(rule.notSelector) : undefined;
+  const nets = expression === undefined ? [] : selectNetworks(expression, sets);
+  const notNets = not === undefined ? [] : selectNetworks(not, sets);
   const matchesLabels = (end: Peer, by: Expression, members: readonly string[]): boolean =>
     (end.kind === 'pod' && expressionMatches(by, calicoLabels(end))) ||
     members.some((cidr) => contains(cidr, end.address));

@@ -105,13 +105,13 @@ export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator
     const { direction, peer } = flow;
     if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
     const applying = policiesFor(flow);
-    const keysOf = (list: readonly CompiledPolicy[]): string[] => list.map(({ key }) => key);
+    const policyKeys = (list: readonly CompiledPolicy[]): string[] => list.map(({ key }) => key);
     const denying = applying.filter((policy) => policy.matches(flow, 'deny'));
-    if (denying.length > 0) return { allowed: false, by: keysOf(denying) };
+    if (denying.length > 0) return { allowed: false, by: policyKeys(denying) };
     const allowing = applying.filter((policy) => policy.matches(flow, 'allow'));
-    if (allowing.length > 0) return { allowed: true, by: keysOf(allowing) };
+    if (allowing.length > 0) return { allowed: true, by: policyKeys(allowing) };
     const denyingByDefault = applying.filter((policy) => policy.enablesDefaultDeny(direction));
-    return { allowed: denyingByDefault.length === 0, by: keysOf(denyingByDefault) };
+    return { allowed: denyingByDefault.length === 0, by: policyKeys(denyingByDefault) };
   };
   const buildFlow = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
     asSeenBy({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');

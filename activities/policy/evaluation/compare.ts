@@ -145,21 +145,21 @@ class Comparison {
     ];
     return {
       flows,
-      objects: this.objectsOf(translations),
+      objects: this.listObjects(translations),
       verdicts: [
         ...own.map((policy) => {
           const { conditions = [], objects = [] } = byPolicy.get(policyKey(policy)) ?? {};
-          return this.verdictOf(policyKey(policy), [...conditions, ...shared], objects);
+          return this.buildVerdict(policyKey(policy), [...conditions, ...shared], objects);
         }),
         ...this.policies.kubernetes.map((policy) => {
           const added = this.supplements.get(policyKey(policy));
-          return this.verdictOf(policyKey(policy), shared, added === undefined ? [] : [added]);
+          return this.buildVerdict(policyKey(policy), shared, added === undefined ? [] : [added]);
         }),
       ],
     };
   }
 
-  private verdictOf(policy: string, conditions: readonly string[], created: readonly CiliumPolicy[]): PolicyVerdict {
+  private buildVerdict(policy: string, conditions: readonly string[], created: readonly CiliumPolicy[]): PolicyVerdict {
     const objects = created.map(policyKey);
     const reasons = [...(this.excluded.get(policy) ?? []), ...(this.flowReasons.get(policy) ?? [])];
     if (reasons.length > 0) return { policy, verdict: 'different', conditions: [], reasons, objects };
@@ -174,14 +174,14 @@ class Comparison {
       .map((policy) => translatePolicy(policy, this.context, this.forms.get(policyKey(policy)) ?? 'all'));
   }
 
-  private objectsOf(translations: readonly Translation[]): CiliumPolicy[] {
+  private listObjects(translations: readonly Translation[]): CiliumPolicy[] {
     return [...translations.flatMap(({ objects }) => objects), ...this.supplements.values()];
   }
 
   private computeDifferences(): Differences {
     const translations = this.translate();
     const cilium = createCiliumEvaluator({
-      own: this.objectsOf(translations),
+      own: this.listObjects(translations),
       kubernetes: this.policies.kubernetes,
       cidrMatchesNodes: this.cidrMatchesNodes,
     } satisfies CiliumPolicies);
@@ -254,10 +254,12 @@ function findDifferences(
     if (calicoVerdict.allowed !== ciliumVerdict.allowed && differences.length < maxDifferences)
       differences.push({ flow, calico: calicoVerdict, cilium: ciliumVerdict });
   };
-  const subjects = distinct(pods, (pod) => [calico.subjectKey(pod), cilium.subjectKey(pod), portsKey(pod)].join('|'));
+  const subjects = firstOfEach(pods, (pod) =>
+    [calico.subjectKey(pod), cilium.subjectKey(pod), portsKey(pod)].join('|')
+  );
   for (const subject of subjects) {
     for (const direction of directions) {
-      const peers = distinct(allPeers, (peer) =>
+      const peers = firstOfEach(allPeers, (peer) =>
         [
           peer.kind,
           peer.kind === 'node' && peer.own,
@@ -275,7 +277,7 @@ function findDifferences(
 }
 
 /** Returns the first item of each key: existing ones precede hypothetical ones. */
-function distinct<T>(list: readonly T[], computeKey: (item: T) => string): T[] {
+function firstOfEach<T>(list: readonly T[], computeKey: (item: T) => string): T[] {
   const firstByKey = new Map<string, T>();
   for (const item of list) {
     const key = computeKey(item);

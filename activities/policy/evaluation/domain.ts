@@ -2,8 +2,8 @@ import type { LabelSelector } from '../../kubernetes/label-selectors.ts';
 import { representatives } from './addresses.ts';
 import {
   entityExpression,
-  isGiven,
-  netsOf,
+  isPresent,
+  selectNetworks,
   protocolName,
   subjectExpression,
   type CalicoPolicy,
@@ -12,8 +12,8 @@ import {
 } from './calico-policy.ts';
 import type { CalicoPolicies } from './calico.ts';
 import { directions, type NamedPort, type Peer, type PodEnd, type Traffic } from './flows.ts';
-import { includesDirection, requirementsOf, networkPolicyRules, typesOf, type NetworkPolicy } from './kubernetes.ts';
-import { keysOf, parseSelector, type Expression } from './selectors.ts';
+import { includesDirection, toRequirements, networkPolicyRules, typesOf, type NetworkPolicy } from './kubernetes.ts';
+import { listKeys, parseSelector, type Expression } from './selectors.ts';
 
 /** The cluster that the policies apply to. */
 export interface PolicyCluster {
@@ -131,8 +131,8 @@ function collectReferences({ own, kubernetes, sets }: CalicoPolicies): Reference
     icmpTypes: new Set(),
   };
   const addExpression = (expression: Expression): void => {
-    for (const [key, values] of keysOf(expression)) addReference(references, key, values);
-    for (const cidr of netsOf(expression, sets)) references.cidrs.add(cidr);
+    for (const [key, values] of listKeys(expression)) addReference(references, key, values);
+    for (const cidr of selectNetworks(expression, sets)) references.cidrs.add(cidr);
   };
   for (const policy of own) {
     ignoreParseErrors(() => addExpression(subjectExpression(policy)));
@@ -187,7 +187,7 @@ function addRuleReferences(
     ignoreParseErrors(() => {
       const peerExpression = entityExpression(end, metadata?.namespace);
       if (peerExpression !== undefined) addExpression(peerExpression);
-      if (isGiven(end.notSelector)) addExpression(parseSelector(end.notSelector));
+      if (isPresent(end.notSelector)) addExpression(parseSelector(end.notSelector));
     });
     addAddressReferences(references, end);
   }
@@ -209,7 +209,7 @@ function addNetworkPolicyReferences(references: References, policy: NetworkPolic
   const { spec, metadata } = policy;
   references.namespaces.add(metadata?.namespace ?? '');
   const addSelector = (selector: LabelSelector | undefined, subject: 'pod' | 'namespace'): void => {
-    for (const { key, values = [] } of requirementsOf(selector ?? {})) {
+    for (const { key, values = [] } of toRequirements(selector ?? {})) {
       if (subject === 'pod') addReference(references, key, values);
       else if (key === 'kubernetes.io/metadata.name') for (const value of values) references.namespaces.add(value);
       else addReference(references, `pcns.${key}`, values);

@@ -140,19 +140,19 @@ export function flowText({ direction, subject, peer, traffic }: Flow): string {
   const [from, to] = direction === 'ingress' ? [peer, subject] : [subject, peer];
   const port = traffic.port === undefined ? '' : ` ${traffic.port}`;
   const icmp = traffic.icmpType === undefined ? '' : ` type ${traffic.icmpType}`;
-  return `${endText(from)} to ${endText(to)}, ${traffic.protocol}${port}${icmp} (${direction} rules)`;
+  return `${peerText(from)} to ${peerText(to)}, ${traffic.protocol}${port}${icmp} (${direction} rules)`;
 }
 
-function endText(end: Peer): string {
-  switch (end.kind) {
+function peerText(peer: Peer): string {
+  switch (peer.kind) {
     case 'world':
-      return `${end.address} outside the cluster`;
+      return `${peer.address} outside the cluster`;
     case 'node':
-      return end.own ? 'its own node' : `node ${end.address}`;
+      return peer.own ? 'its own node' : `node ${peer.address}`;
     case 'pod': {
-      const labels = Object.entries(end.labels).map(([key, value]) => `${key}=${value}`);
-      const account = end.serviceAccount === 'default' ? '' : `, service account ${end.serviceAccount}`;
-      return `pod {${labels.join(', ')}} in ${end.namespace}${account} at ${end.address}`;
+      const labels = Object.entries(peer.labels).map(([key, value]) => `${key}=${value}`);
+      const account = peer.serviceAccount === 'default' ? '' : `, service account ${peer.serviceAccount}`;
+      return `pod {${labels.join(', ')}} in ${peer.namespace}${account} at ${peer.address}`;
     }
   }
 }

@@ -59,7 +59,7 @@ export function networkPolicyRules(
 }
 
 /** Returns a selector as a list of requirements. */
-export function requirementsOf({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Requirement[] {
+export function toRequirements({ matchLabels = {}, matchExpressions = [] }: LabelSelector): Requirement[] {
   return [
     ...Object.entries(matchLabels).map(([key, value]) => ({ key, operator: 'In' as const, values: [value] })),
     ...matchExpressions.map(({ key, operator, values }) => ({

@@ -192,7 +192,7 @@ export function renameKeys(expression: Expression, rename: (key: string) => stri
 }
 
 /** Returns the keys that an expression refers to, with the values that it names. */
-export function keysOf(expression: Expression): [key: string, values: readonly string[]][] {
+export function listKeys(expression: Expression): [key: string, values: readonly string[]][] {
   switch (expression.is) {
     case 'all':
     case 'global':
@@ -205,10 +205,10 @@ export function keysOf(expression: Expression): [key: string, values: readonly s
     case 'text':
       return [[expression.key, [expression.value]]];
     case 'not':
-      return keysOf(expression.of);
+      return listKeys(expression.of);
     case 'and':
     case 'or':
-      return expression.of.flatMap(keysOf);
+      return expression.of.flatMap(listKeys);
   }
 }
 

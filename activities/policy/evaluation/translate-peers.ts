@@ -1,6 +1,6 @@
 import type { LabelSelector } from '../../kubernetes/label-selectors.ts';
 import { covers, overlap } from './addresses.ts';
-import { entityExpression, isGiven, netsOf, type EntityRule, type NetworkSet } from './calico-policy.ts';
+import { entityExpression, isPresent, selectNetworks, type EntityRule, type NetworkSet } from './calico-policy.ts';
 import {
   allAddresses,
   namespaceLabelPrefix,
@@ -61,7 +61,7 @@ export function translatePeer(
   conditions: string[]
 ): Peers[] {
   const expression = entityExpression(peer, namespace);
-  const not = isGiven(peer.notSelector) ? parseSelector(peer.notSelector) : undefined;
+  const not = isPresent(peer.notSelector) ? parseSelector(peer.notSelector) : undefined;
   const { nets = [], notNets = [] } = peer;
   const byLabels = expression !== undefined || not !== undefined;
   const byAddress = nets.length > 0 || notNets.length > 0;
@@ -97,7 +97,7 @@ function networkSetPeers(
   { sets, ...networks }: TranslationContext,
   conditions: string[]
 ): Peers[] {
-  const members = expression === undefined ? [] : netsOf(expression, sets);
+  const members = expression === undefined ? [] : selectNetworks(expression, sets);
   if (members.length === 0) return [];
   conditions.push('the NetworkSets that it selects stay as they are');
   return cidrPeers(members, [], direction, networks);
@@ -111,7 +111,7 @@ function nonPodPeers(
   { sets }: TranslationContext
 ): Peers[] {
   if (not === undefined) return [];
-  if (netsOf(not, sets).length > 0) throw new Untranslatable('a rule is about all but a NetworkSet');
+  if (selectNetworks(not, sets).length > 0) throw new Untranslatable('a rule is about all but a NetworkSet');
   return expression === undefined ? [peerBuilders(direction).entities(['world', 'host', 'remote-node'])] : [];
 }
 

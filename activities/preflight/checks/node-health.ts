@@ -18,7 +18,7 @@ export const nodeHealth: PreflightCheck = {
     const all = await nodes();
     const ready = all.filter((node) => isReady(node));
     const away = all.filter((node) => !isReady(node)).map(objectKey);
-    const pressed = ready.flatMap((node) => pressuresOf(node).map((pressure) => `${objectKey(node)} ${pressure}`));
+    const pressed = ready.flatMap((node) => listPressures(node).map((pressure) => `${objectKey(node)} ${pressure}`));
     const cordoned = all.filter(({ spec }) => spec?.unschedulable === true).map(objectKey);
     return worst(
       ready.length === 0 ? block('no node is Ready') : pass(`${ready.length} of ${all.length} nodes are Ready`),
@@ -29,7 +29,7 @@ export const nodeHealth: PreflightCheck = {
   },
 };
 
-function pressuresOf({ status }: V1Node): string[] {
+function listPressures({ status }: V1Node): string[] {
   return pressures.filter((type) =>
     status?.conditions?.some((condition) => condition.type === type && condition.status === 'True')
   );

@@ -31,15 +31,18 @@ export const webhooks: PreflightCheck = {
     );
     if (closed.length === 0) return pass('no webhook that fails closed is served from the cluster');
     const slices = await list<V1EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice');
-    const thin = closed.flatMap(({ webhook, owner }) => {
+    const underReplicated = closed.flatMap(({ webhook, owner }) => {
       const { namespace = '', name = '' } = webhook.clientConfig?.service ?? {};
       const nodes = readyNodes(slices, namespace, name);
       if (nodes.size >= 2) return [];
       const text = `${owner}/${webhook.name} (service ${namespace}/${name}, ready on ${nodes.size} nodes)`;
       return [{ text, pods: webhook.rules?.some(({ resources = [] }) => resources.some(isPods)) === true }];
     });
-    const [ofPods, ofOthers] = [thin.filter(({ pods }) => pods), thin.filter(({ pods }) => !pods)];
-    const texts = (entries: typeof thin): string => summarizeList(entries.map(({ text }) => text));
+    const [ofPods, ofOthers] = [
+      underReplicated.filter(({ pods }) => pods),
+      underReplicated.filter(({ pods }) => !pods),
+    ];
+    const texts = (entries: typeof underReplicated): string => summarizeList(entries.map(({ text }) => text));
     return worst(
       ofPods.length > 0 ? block(`decide about pods: ${texts(ofPods)}`) : pass(`${closed.length} webhooks fail closed`),
       ofOthers.length > 0 ? warn(texts(ofOthers)) : pass()
