@@ -105,7 +105,7 @@ interface ClusterSource {
    */
   locate: (cluster: string) => KubeconfigContext;
   /** Returns the message for a cluster whose file does not have the context; `known` lists the contexts that it has. */
-  unknownContext: (cluster: string, known: readonly string[]) => string;
+  unknownContext: (cluster: string, contextNames: readonly string[]) => string;
 }
 
 /**
@@ -220,9 +220,13 @@ async function openConnection(
   };
 }
 
-function selectContext(config: KubeConfig, context: string, problem: (known: readonly string[]) => string): void {
+function selectContext(
+  config: KubeConfig,
+  context: string,
+  describeProblem: (contextNames: readonly string[]) => string
+): void {
   const contextNames = listContexts(config);
-  if (!contextNames.includes(context)) throw failure('UnknownCluster', problem(contextNames));
+  if (!contextNames.includes(context)) throw failure('UnknownCluster', describeProblem(contextNames));
   config.setCurrentContext(context);
 }
 

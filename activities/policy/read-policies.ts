@@ -36,7 +36,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
     (await listKnown<T>(connection, version, kind)).filter(
       ({ metadata }) => metadata?.name?.startsWith(mirroredPrefix) !== true
     );
-  const [own, global, sets, globalSets, staged, kubernetes] = await Promise.all([
+  const [calicoPolicies, globalPolicies, sets, globalSets, staged, kubernetes] = await Promise.all([
     calico<CalicoPolicy>('NetworkPolicy'),
     calico<CalicoPolicy>('GlobalNetworkPolicy'),
     calico<NetworkSet>('NetworkSet'),
@@ -47,7 +47,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   // Our own policies select only our own pods, and are removed with them.
   const networkPolicies = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
   // Without policies, no labels have to be read.
-  const hasNoPolicies = own.length + global.length + networkPolicies.length === 0;
+  const hasNoPolicies = calicoPolicies.length + globalPolicies.length + networkPolicies.length === 0;
   const [namespaces, accounts, nodes, pods] = hasNoPolicies
     ? [[], [], [], []]
     : await Promise.all([
@@ -59,8 +59,8 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   const counts = Object.fromEntries(
     [
       ['NetworkPolicy', networkPolicies.length] as const,
-      ["Calico's NetworkPolicy", own.length] as const,
-      ['GlobalNetworkPolicy', global.length] as const,
+      ["Calico's NetworkPolicy", calicoPolicies.length] as const,
+      ['GlobalNetworkPolicy', globalPolicies.length] as const,
       ['NetworkSet', sets.length] as const,
       ['GlobalNetworkSet', globalSets.length] as const,
       ["staged policies of Calico's, which are not enforced", staged.flat().length] as const,
@@ -68,7 +68,11 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   );
   return {
     counts,
-    policies: { own: [...own, ...global], kubernetes: networkPolicies, sets: [...sets, ...globalSets] },
+    policies: {
+      calico: [...calicoPolicies, ...globalPolicies],
+      kubernetes: networkPolicies,
+      sets: [...sets, ...globalSets],
+    },
     cluster: {
       podCidrs,
       namespaces: namespaces.map(({ metadata }) => ({ name: metadata?.name ?? '', labels: metadata?.labels ?? {} })),

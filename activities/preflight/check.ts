@@ -22,7 +22,7 @@ export interface PreflightCheck {
   /** Remedy when it does not pass. */
   fix: string;
   /** Origin of the rule: a source, or a failure that was observed. */
-  why: string;
+  rationale: string;
   run: (cluster: ClusterReader) => Promise<Finding>;
 }
 

@@ -16,7 +16,7 @@ export function preflightReference(): string {
     ...checkNames.map((name) => `| [\`${name}\`](#${name}) | ${checks[name].ensures} |`),
   ];
   for (const name of checkNames) {
-    const { ensures, verdicts, fix, why } = checks[name];
+    const { ensures, verdicts, fix, rationale: why } = checks[name];
     lines.push('', `## ${name}`, '', ensures, '', verdicts, '', `**To do:** ${fix}`, '', `**Why:** ${why}`);
   }
   return `${lines.join('\n')}\n`;

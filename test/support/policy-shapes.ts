@@ -394,7 +394,7 @@ export function verdictsOf(
 ): PolicyVerdict[] {
   return evaluatePolicies(
     {
-      own: policies.filter(isCalico),
+      calico: policies.filter(isCalico),
       kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
       sets: [],
     },
@@ -420,8 +420,8 @@ export function verdictsOf(
  */
 export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixCheck[] {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
-  const { evaluate: judge } = createCalicoEvaluator({
-    own: policies.filter(isCalico),
+  const { evaluate: evaluate } = createCalicoEvaluator({
+    calico: policies.filter(isCalico),
     kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
     sets: [],
   });
@@ -445,15 +445,15 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
     const traffic = { protocol: shape.protocol.toUpperCase(), port: shape.port };
     const toPeer = (name: string): Flow['peer'] => {
       if (name === 'world') return { kind: 'world', address: networks.world };
-      if (name === 'host') return { kind: 'node', address: '10.99.0.1', overlay, own };
+      if (name === 'host') return { kind: 'node', address: '10.99.0.1', overlay, local: own };
       return pod(name);
     };
     const [source, destination] = [toPeer(from), toPeer(to)];
     const leaves =
-      source.kind !== 'pod' || judge({ direction: 'egress', subject: source, peer: destination, traffic }).allowed;
+      source.kind !== 'pod' || evaluate({ direction: 'egress', subject: source, peer: destination, traffic }).allowed;
     const enters =
       destination.kind !== 'pod' ||
-      judge({ direction: 'ingress', subject: destination, peer: source, traffic }).allowed;
+      evaluate({ direction: 'ingress', subject: destination, peer: source, traffic }).allowed;
     return { leaves, enters };
   };
   return all.flatMap((shape) =>

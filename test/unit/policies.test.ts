@@ -45,7 +45,7 @@ function plain(spec: NetworkPolicy['spec'], name = 'n'): NetworkPolicy {
 }
 
 function compare(calicoPolicies: CalicoPolicy[], kubernetes: NetworkPolicy[] = [], sets: NetworkSet[] = []) {
-  return evaluatePolicies({ own: calicoPolicies, kubernetes, sets }, cluster, true);
+  return evaluatePolicies({ calico: calicoPolicies, kubernetes, sets }, cluster, true);
 }
 
 const allow = (more: Omit<CalicoRule, 'action'> = {}): CalicoRule => ({ action: 'Allow', ...more });

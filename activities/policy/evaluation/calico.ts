@@ -33,7 +33,7 @@ import {
   policyPortMatches,
   podMatchesPeer,
   networkPolicyRules,
-  typesOf,
+  listPolicyTypes,
   type NetworkPolicy,
   type PolicyPeer,
   type PolicyPort,
@@ -58,7 +58,7 @@ interface CompiledPolicy {
 
 /** All policies that Felix enforces: Calico's own and Kubernetes'. */
 export interface CalicoPolicies {
-  own: readonly CalicoPolicy[];
+  calico: readonly CalicoPolicy[];
   kubernetes: readonly NetworkPolicy[];
   sets: readonly NetworkSet[];
 }
@@ -70,7 +70,7 @@ export interface CalicoPolicies {
  */
 export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator {
   const evaluated = [
-    ...policies.own.map((policy) => compileCalicoPolicy(policy, policies.sets)),
+    ...policies.calico.map((policy) => compileCalicoPolicy(policy, policies.sets)),
     ...policies.kubernetes.map(compileNetworkPolicy),
   ].sort((a, b) => compareText(a.tier, b.tier) || a.order - b.order || compareText(a.key, b.key));
   const tiers = [...new Set(evaluated.map(({ tier }) => tier))];
@@ -81,7 +81,7 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
     const flow = asSeenBy(originalFlow, 'calico');
     // Felix allows a node to reach its own pods, regardless of policies (felix/rules: output of the host is not
     // policed).
-    if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.own) return { allowed: true, by: [] };
+    if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.local) return { allowed: true, by: [] };
     for (const policies of policiesByTier(flow)) {
       if (policies.length === 0) continue;
       const match = findFirstMatch(policies, flow);
@@ -204,7 +204,7 @@ function createEndpointMatcher(
 function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
-  const types = typesOf(policy);
+  const types = listPolicyTypes(policy);
   const compileRule = (peers: readonly PolicyPeer[], ports: readonly PolicyPort[]) => {
     const matchesPeer = (end: Peer): boolean =>
       peers.length === 0 || peers.some((peer) => policyPeerMatches(peer, namespace, end));
@@ -230,11 +230,15 @@ function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
   };
 }
 
-function policyPeerMatches({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, own: string, peer: Peer): boolean {
+function policyPeerMatches(
+  { podSelector, namespaceSelector, ipBlock }: PolicyPeer,
+  policyNamespace: string,
+  peer: Peer
+): boolean {
   if (ipBlock !== undefined) {
     return (
       contains(ipBlock.cidr, peer.address) && ipBlock.except?.some((cidr) => contains(cidr, peer.address)) !== true
     );
   }
-  return peer.kind === 'pod' && podMatchesPeer(podSelector, namespaceSelector, own, peer);
+  return peer.kind === 'pod' && podMatchesPeer(podSelector, namespaceSelector, policyNamespace, peer);
 }

@@ -21,7 +21,7 @@ import {
   policyPortMatches,
   podMatchesPeer,
   networkPolicyRules,
-  typesOf,
+  listPolicyTypes,
   type NetworkPolicy,
   type PolicyPeer,
 } from './kubernetes.ts';
@@ -69,7 +69,7 @@ export type CiliumPolicy = KubernetesObject & {
 
 /** Policies that Cilium enforces, and the relevant configuration. */
 export interface CiliumPolicies {
-  own: readonly CiliumPolicy[];
+  cilium: readonly CiliumPolicy[];
   kubernetes: readonly NetworkPolicy[];
   /** True when `policyCIDRMatchMode` contains "nodes": CIDRs then match nodes too. They never match pods. */
   cidrMatchesNodes: boolean;
@@ -97,13 +97,13 @@ export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator
   const { cidrMatchesNodes } = policies;
   const evaluated = [
     ...policies.kubernetes.map((policy) => compileNetworkPolicy(policy, cidrMatchesNodes)),
-    ...policies.own.map((policy) => compileCiliumPolicy(policy, cidrMatchesNodes)),
+    ...policies.cilium.map((policy) => compileCiliumPolicy(policy, cidrMatchesNodes)),
   ];
   const policiesFor = memoizePerSubject((subject) => evaluated.filter((policy) => policy.applies(subject)));
   const evaluate = (originalFlow: Flow): Verdict => {
     const flow = asSeenBy(originalFlow, 'cilium');
     const { direction, peer } = flow;
-    if (direction === 'ingress' && peer.kind === 'node' && peer.own) return { allowed: true, by: [] };
+    if (direction === 'ingress' && peer.kind === 'node' && peer.local) return { allowed: true, by: [] };
     const applying = policiesFor(flow);
     const policyKeys = (list: readonly CompiledPolicy[]): string[] => list.map(({ key }) => key);
     const denying = applying.filter((policy) => policy.matches(flow, 'deny'));
@@ -247,9 +247,9 @@ function isEntity(entity: Entity, peer: Peer): boolean {
     case 'cluster':
       return peer.kind !== 'world';
     case 'host':
-      return peer.kind === 'node' && peer.own;
+      return peer.kind === 'node' && peer.local;
     case 'remote-node':
-      return peer.kind === 'node' && !peer.own;
+      return peer.kind === 'node' && !peer.local;
   }
 }
 
@@ -266,7 +266,7 @@ function cidrMatches(cidr: string, except: readonly string[], peer: Peer, matche
 function compileNetworkPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): CompiledPolicy {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
-  const types = typesOf(policy);
+  const types = listPolicyTypes(policy);
   const appliesTo = (direction: Direction): boolean => includesDirection(types, direction);
   const policyPeerMatches = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
     ipBlock === undefined

@@ -40,12 +40,12 @@ export function evaluatePolicies(
   cluster: PolicyCluster,
   cidrMatchesNodes: boolean
 ): PolicyComparison {
-  const unreadable = new Map(all.own.flatMap((policy) => findUnreadable(policy, all.sets)));
-  const policies = { ...all, own: all.own.filter((policy) => !unreadable.has(policyKey(policy))) };
+  const unreadable = new Map(all.calico.flatMap((policy) => findUnreadable(policy, all.sets)));
+  const policies = { ...all, own: all.calico.filter((policy) => !unreadable.has(policyKey(policy))) };
   const comparison = new Comparison(policies, cluster, cidrMatchesNodes, unreadable);
   const differences = comparison.chooseDenyForms();
   comparison.excludeDiffering(differences);
-  return comparison.result(all.own, differences);
+  return comparison.result(all.calico, differences);
 }
 
 /** The flows with different verdicts, for the current translations. */
@@ -89,7 +89,7 @@ class Comparison {
         return object === undefined ? [] : [[policyKey(policy), object] as const];
       })
     );
-    this.forms = new Map(policies.own.map((policy) => [policyKey(policy), 'all']));
+    this.forms = new Map(policies.calico.map((policy) => [policyKey(policy), 'all']));
     this.excluded = new Map(unreadable);
     for (const { of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
     this.calico = createCalicoEvaluator(policies);
@@ -102,7 +102,7 @@ class Comparison {
    */
   chooseDenyForms(): Differences {
     let best = this.computeDifferences();
-    for (const policy of this.policies.own) {
+    for (const policy of this.policies.calico) {
       const key = policyKey(policy);
       if (this.excluded.has(key) || !hasDenyRule(policy)) continue;
       if (!best.differences.some((difference) => difference.involvedPolicies.includes(key))) continue;
@@ -126,7 +126,7 @@ class Comparison {
         if (reasons.length < 2) this.flowReasons.set(key, [...reasons, text]);
       }
     }
-    const ownKeys = new Set(this.policies.own.map(policyKey));
+    const ownKeys = new Set(this.policies.calico.map(policyKey));
     for (const key of this.flowReasons.keys()) {
       if (ownKeys.has(key) && !this.excluded.has(key)) this.excluded.set(key, []);
     }
@@ -134,9 +134,9 @@ class Comparison {
 
   /**
    * Builds the result.
-   * @param own all of Calico's policies, including those that cannot be parsed.
+   * @param calicoPolicies all of Calico's policies, including those that cannot be parsed.
    */
-  result(own: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
+  result(calicoPolicies: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
     const translations = this.translate();
     const byPolicy = new Map(translations.map((translation) => [translation.of, translation]));
     const shared = [
@@ -147,7 +147,7 @@ class Comparison {
       flows,
       objects: this.listObjects(translations),
       verdicts: [
-        ...own.map((policy) => {
+        ...calicoPolicies.map((policy) => {
           const { conditions = [], objects = [] } = byPolicy.get(policyKey(policy)) ?? {};
           return this.buildVerdict(policyKey(policy), [...conditions, ...shared], objects);
         }),
@@ -169,7 +169,7 @@ class Comparison {
 
   /** Translates the policies that are not excluded, in the forms chosen so far. */
   private translate(): Translation[] {
-    return this.policies.own
+    return this.policies.calico
       .filter((policy) => !this.excluded.has(policyKey(policy)))
       .map((policy) => translatePolicy(policy, this.context, this.forms.get(policyKey(policy)) ?? 'all'));
   }
@@ -181,7 +181,7 @@ class Comparison {
   private computeDifferences(): Differences {
     const translations = this.translate();
     const cilium = createCiliumEvaluator({
-      own: this.listObjects(translations),
+      cilium: this.listObjects(translations),
       kubernetes: this.policies.kubernetes,
       cidrMatchesNodes: this.cidrMatchesNodes,
     } satisfies CiliumPolicies);
@@ -206,7 +206,7 @@ function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy)
 /** Returns the policy with its error when Calico could not parse its selector either; such a policy is not enforced. */
 function findUnreadable(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
   try {
-    createCalicoEvaluator({ own: [policy], kubernetes: [], sets });
+    createCalicoEvaluator({ calico: [policy], kubernetes: [], sets });
     return [];
   } catch (error) {
     if (!(error instanceof BadSelector)) throw error;
@@ -225,10 +225,10 @@ function verdictText({ allowed, by }: Verdict): string {
  */
 function findInvolvedPolicies(
   { calico, cilium }: Difference,
-  { own }: CalicoPolicies,
+  { calico: calicoPolicies }: CalicoPolicies,
   originals: ReadonlyMap<string, string>
 ): string[] {
-  const keys = new Set(own.map(policyKey));
+  const keys = new Set(calicoPolicies.map(policyKey));
   const named = calico.by.filter((key) => keys.has(key));
   const policies = [...new Set([...named, ...cilium.by.flatMap((key) => originals.get(key) ?? [])])];
   return policies.length > 0 ? policies : calico.by.length > 0 ? calico.by : cilium.by;
@@ -262,7 +262,7 @@ function findDifferences(
       const peers = firstOfEach(allPeers, (peer) =>
         [
           peer.kind,
-          peer.kind === 'node' && peer.own,
+          peer.kind === 'node' && peer.local,
           calico.peerKey(subject, direction, peer),
           cilium.peerKey(subject, direction, peer),
           direction === 'egress' && portsKey(peer),

@@ -12,7 +12,13 @@ import {
 } from './calico-policy.ts';
 import type { CalicoPolicies } from './calico.ts';
 import { directions, type NamedPort, type Peer, type PodEnd, type Traffic } from './flows.ts';
-import { includesDirection, toRequirements, networkPolicyRules, typesOf, type NetworkPolicy } from './kubernetes.ts';
+import {
+  includesDirection,
+  toRequirements,
+  networkPolicyRules,
+  listPolicyTypes,
+  type NetworkPolicy,
+} from './kubernetes.ts';
 import { listKeys, parseSelector, type Expression } from './selectors.ts';
 
 /** The cluster that the policies apply to. */
@@ -105,8 +111,8 @@ export function buildDomain(policies: CalicoPolicies, cluster: PolicyCluster): D
   const [source, target = source] = cluster.podCidrs.map((cidr) => representatives(cidrs, cidr)[0] ?? '');
   const overlay = { calico: source ?? '', cilium: target ?? '' };
   const outside: Peer[] = [
-    ...nodes.slice(0, 1).map((address): Peer => ({ kind: 'node', address, overlay, own: true })),
-    ...nodes.map((address): Peer => ({ kind: 'node', address, overlay, own: false })),
+    ...nodes.slice(0, 1).map((address): Peer => ({ kind: 'node', address, overlay, local: true })),
+    ...nodes.map((address): Peer => ({ kind: 'node', address, overlay, local: false })),
     ...representatives([...cidrs, ...cluster.podCidrs, ...nodes])
       .filter((address) => !podAddressSet.has(address) && !nodes.includes(address) && !isPod(address, cluster.podCidrs))
       .map((address): Peer => ({ kind: 'world', address })),
@@ -118,7 +124,7 @@ function isPod(address: string, podCidrs: readonly string[]): boolean {
   return podCidrs.some((cidr) => representatives([`${address}/32`], cidr).includes(address));
 }
 
-function collectReferences({ own, kubernetes, sets }: CalicoPolicies): References {
+function collectReferences({ calico: calico, kubernetes, sets }: CalicoPolicies): References {
   const references: References = {
     podKeys: new Map(),
     namespaceKeys: new Map(),
@@ -134,7 +140,7 @@ function collectReferences({ own, kubernetes, sets }: CalicoPolicies): Reference
     for (const [key, values] of listKeys(expression)) addReference(references, key, values);
     for (const cidr of selectNetworks(expression, sets)) references.cidrs.add(cidr);
   };
-  for (const policy of own) {
+  for (const policy of calico) {
     ignoreParseErrors(() => addExpression(subjectExpression(policy)));
     for (const rule of [...(policy.spec?.ingress ?? []), ...(policy.spec?.egress ?? [])]) {
       addRuleReferences(references, rule, policy, addExpression);
@@ -216,7 +222,7 @@ function addNetworkPolicyReferences(references: References, policy: NetworkPolic
     }
   };
   addSelector(spec.podSelector, 'pod');
-  const types = typesOf(policy);
+  const types = listPolicyTypes(policy);
   const rules = directions
     .filter((direction) => includesDirection(types, direction))
     .flatMap((direction) => networkPolicyRules(policy, direction));

@@ -28,7 +28,7 @@ export interface NodeEnd {
   /** Source address that pods on other nodes see, by network: its address on the overlay, which is a pod address. */
   overlay: Readonly<Record<Network, string>>;
   /** True for the node on which the other end runs. */
-  own: boolean;
+  local: boolean;
 }
 
 /** The two networks. */
@@ -148,7 +148,7 @@ function peerText(peer: Peer): string {
     case 'world':
       return `${peer.address} outside the cluster`;
     case 'node':
-      return peer.own ? 'its own node' : `node ${peer.address}`;
+      return peer.local ? 'its own node' : `node ${peer.address}`;
     case 'pod': {
       const labels = Object.entries(peer.labels).map(([key, value]) => `${key}=${value}`);
       const account = peer.serviceAccount === 'default' ? '' : `, service account ${peer.serviceAccount}`;

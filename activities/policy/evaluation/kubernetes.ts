@@ -39,7 +39,7 @@ export function asWritten(policy: KubernetesObject): NetworkPolicy {
 }
 
 /** Returns the directions that a NetworkPolicy applies to. */
-export function typesOf({ spec }: NetworkPolicy): readonly string[] {
+export function listPolicyTypes({ spec }: NetworkPolicy): readonly string[] {
   return spec.policyTypes ?? ['Ingress', ...((spec.egress ?? []).length > 0 ? ['Egress'] : [])];
 }
 
@@ -74,12 +74,12 @@ export function toRequirements({ matchLabels = {}, matchExpressions = [] }: Labe
 export function podMatchesPeer(
   podSelector: LabelSelector | undefined,
   namespaceSelector: LabelSelector | undefined,
-  own: string,
+  policyNamespace: string,
   pod: PodEnd
 ): boolean {
   const inNamespace =
     namespaceSelector === undefined
-      ? pod.namespace === own
+      ? pod.namespace === policyNamespace
       : matchesSelector(namespaceSelector, { 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels });
   return inNamespace && matchesSelector(podSelector ?? {}, pod.labels);
 }

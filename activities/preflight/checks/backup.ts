@@ -6,7 +6,8 @@ export const backup: PreflightCheck = {
     'The input says where a backup of the cluster’s state is. What it says is kept in the plan, and not verified.',
   verdicts: 'Blocks when there is none and Canal would be removed without asking anybody; warns when there is none.',
   fix: 'Take a snapshot of etcd, and name it in "backup".',
-  why: 'Until the clean-up everything can be rolled back; after it, only from a backup (OpenShift and DB Schenker ask for one).',
+  rationale:
+    'Until the clean-up everything can be rolled back; after it, only from a backup (OpenShift and DB Schenker ask for one).',
   run: ({ input }) => {
     if (input.backup !== undefined) return Promise.resolve(pass(input.backup));
     const text = 'the input names no backup';

@@ -10,7 +10,8 @@ export const chart: PreflightCheck = {
   verdicts:
     'Blocks when it cannot, when a key of the rendered ConfigMap cilium-config is another than is needed, or is there twice; warns for values that the chart has no such name for.',
   fix: 'Leave out the value, or correct its name: "helm show values" lists them all.',
-  why: 'Helm ignores a value whose name it does not know: vxlanPort for tunnelPort, restart under a second operator key.',
+  rationale:
+    'Helm ignores a value whose name it does not know: vxlanPort for tunnelPort, restart under a second operator key.',
   run: async (cluster) => {
     const rendered = await cluster.chart().catch((error: unknown) => {
       if (error instanceof ApplicationFailure && error.type === 'HelmFailed') return error.message;

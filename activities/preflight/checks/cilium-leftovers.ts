@@ -10,7 +10,8 @@ export const ciliumLeftovers: PreflightCheck = {
   ensures: 'No Cilium of an earlier attempt is left: no agents, release, definitions, CNI files or links.',
   verdicts: 'Blocks for each trace, unless an earlier run of this migration put Cilium there.',
   fix: 'Uninstall that Cilium, delete its definitions (cilium.io), and its links and CNI files on the nodes.',
-  why: 'Old CiliumNodes give ranges twice, and an old CNI file wins the moment an agent restarts (cilium/cilium#17277, #22770).',
+  rationale:
+    'Old CiliumNodes give ranges twice, and an old CNI file wins the moment an agent restarts (cilium/cilium#17277, #22770).',
   run: async (cluster) => {
     if (await cluster.ciliumIsOurs()) return pass('Cilium is there, put there by an earlier run of this migration');
     return unlessEmpty('block', await findTraces(cluster), 'no trace of Cilium');

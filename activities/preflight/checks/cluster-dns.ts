@@ -6,7 +6,7 @@ export const clusterDns: PreflightCheck = {
   ensures: 'The cluster’s DNS has at least two pods that are ready, on different nodes.',
   verdicts: 'Blocks when none is ready; warns when there is one, or when all are on one node.',
   fix: 'Give CoreDNS two replicas, a PodDisruptionBudget and a topology spread.',
-  why: 'Every pod looks names up while DNS moves to the other network.',
+  rationale: 'Every pod looks names up while DNS moves to the other network.',
   run: async ({ pods }) => {
     const all = (await pods()).filter(({ labels, finished }) => labels['k8s-app'] === 'kube-dns' && !finished);
     const ready = all.filter((pod) => pod.ready);

@@ -11,7 +11,7 @@ export const disruptionBudgets: PreflightCheck = {
   verdicts:
     'Blocks for budgets that can never allow a disruption and for pods with two; warns for those that allow none just now.',
   fix: 'Give the workload one replica more than its budget asks for, or change the budget. A pod with two budgets is refused every eviction.',
-  why: 'A drain would wait for ever.',
+  rationale: 'A drain would wait for ever.',
   run: async ({ budgets, pods }) => {
     const moving = (await pods()).filter(({ hostNetwork, finished, mirror }) => !hostNetwork && !finished && !mirror);
     const all = await budgets();

@@ -11,7 +11,8 @@ export const hostPorts: PreflightCheck = {
     'Where pods have host ports or bandwidth limits, Canal’s CNI file chains portmap and bandwidth, which Cilium’s takes over.',
   verdicts: 'Blocks when pods have them and the file does not chain the plugin.',
   fix: 'Chain the plugin in cni_network_config of Canal’s ConfigMap, as its manifest does, and have its pods write the file anew.',
-  why: 'Without kube-proxy replacement Cilium programs no host ports: ingress controllers on ports 80 and 443 would die (rancher/rke2#2325).',
+  rationale:
+    'Without kube-proxy replacement Cilium programs no host ports: ingress controllers on ports 80 and 443 would die (rancher/rke2#2325).',
   run: async ({ connection, canal, pods }) => {
     const source = await canal();
     if (source === undefined) return block('there is no Canal');

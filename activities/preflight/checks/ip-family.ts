@@ -7,7 +7,7 @@ export const ipFamily: PreflightCheck = {
   ensures: 'Pods and services have IPv4 addresses alone.',
   verdicts: 'Blocks when a node has an IPv6 pod CIDR or a service an IPv6 address.',
   fix: 'IPv6 is not migrated. Waive this check only where nothing uses the IPv6 addresses.',
-  why: 'The IPv6 half would end at each node’s flip (Cilium’s guide names it as untested).',
+  rationale: 'The IPv6 half would end at each node’s flip (Cilium’s guide names it as untested).',
   run: async ({ nodes, services }) => {
     const isV6 = (text: string): boolean => text.includes(':');
     const withCidr = (await nodes()).filter(({ spec }) => spec?.podCIDRs?.some(isV6) === true);

@@ -6,7 +6,7 @@ export const kernel: PreflightCheck = {
   ensures: 'Every node runs Linux 5.10 or newer (or RHEL 8’s 4.18) on amd64 or arm64, with type information for BPF.',
   verdicts: 'Blocks for an older kernel, another system or architecture; warns where BTF is missing.',
   fix: 'Update the node, or leave it out of the cluster.',
-  why: 'Cilium’s system requirements (Documentation/operations/system_requirements.rst, v1.20).',
+  rationale: 'Cilium’s system requirements (Documentation/operations/system_requirements.rst, v1.20).',
   run: async ({ nodes, hosts }) => {
     const systems = (await nodes()).map(({ metadata, status }) => {
       const { kernelVersion = '', operatingSystem = '', architecture = '' } = status?.nodeInfo ?? {};

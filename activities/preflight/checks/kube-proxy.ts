@@ -15,7 +15,8 @@ export const kubeProxy: PreflightCheck = {
   verdicts:
     'Blocks when one of its pods is not ready; warns when kube-proxy or its configuration is not found, and when it tells pods by a clusterCIDR that does not hold the new one.',
   fix: 'Mend kube-proxy. Set clusterCIDR in its configuration to the old and the new pod CIDR, or detectLocalMode to NodeCIDR, and restart it.',
-  why: 'Cilium takes over no node ports here. What kube-proxy believes to come from outside the cluster is masqueraded, so that a server sees a node in the place of a pod (kubernetes pkg/proxy/iptables). Pods on Cilium reach service addresses through Cilium, not kube-proxy.',
+  rationale:
+    'Cilium takes over no node ports here. What kube-proxy believes to come from outside the cluster is masqueraded, so that a server sees a node in the place of a pod (kubernetes pkg/proxy/iptables). Pods on Cilium reach service addresses through Cilium, not kube-proxy.',
   run: async ({ connection, input, pods }) => {
     const proxies = (await pods()).filter((pod) => pod.name.startsWith(name) && pod.namespace === namespace);
     if (proxies.length === 0)

@@ -14,7 +14,7 @@ export const localData: PreflightCheck = {
   verdicts:
     'Blocks for pods with emptyDir volumes and no consent; warns for pods with local volumes when nodes are drained before they are flipped: such a pod waits until its node is schedulable again.',
   fix: 'Consent with drain.deleteEmptyDirData, where the data may be lost. For local volumes, choose drain.mode "recycle", which has pods come straight back.',
-  why: 'An eviction deletes an emptyDir, and a pod with a local volume can run on its node alone.',
+  rationale: 'An eviction deletes an emptyDir, and a pod with a local volume can run on its node alone.',
   run: async ({ input, pods, list }) => {
     const moving = (await pods()).filter(({ hostNetwork, finished, mirror }) => !hostNetwork && !finished && !mirror);
     const lost = moving.filter(

@@ -13,7 +13,7 @@ export const mtu: PreflightCheck = {
   verdicts:
     'Blocks when values.MTU is larger than the nodes’ MTU; warns when nodes differ, or Flannel’s link is larger than fits.',
   fix: 'Set values.MTU to the smallest MTU of the nodes: Cilium takes 50 bytes off for its tunnel. Mend the links that differ.',
-  why: 'Small packets pass and large ones hang (hcloud-k8s#450).',
+  rationale: 'Small packets pass and large ones hang (hcloud-k8s#450).',
   run: async (cluster) => {
     const facts = await cluster.hosts();
     if (facts === undefined) return warn('not looked at: nodePods is off');

@@ -11,7 +11,8 @@ export const networkPolicies: PreflightCheck = {
   verdicts:
     'Blocks for each policy by which some flow is judged otherwise, with one such flow; warns for policies that are judged the same under a condition, and when policies are not enforced until the cut-over.',
   fix: 'Change the policy so that both networks judge the same, write it as Cilium’s own and remove it, or waive this check: a policy of Calico’s that differs is not enforced on migrated nodes then.',
-  why: 'Cilium does not read Calico’s objects, has no order among policies, and its CIDRs are never about pods (docs/policies.md).',
+  rationale:
+    'Cilium does not read Calico’s objects, has no order among policies, and its CIDRs are never about pods (docs/policies.md).',
   run: async ({ connection, input, canal }) => {
     if ((await canal()) === undefined) return pass('Canal is not installed');
     const { report } = await readAndComparePolicies(connection, input);

@@ -10,7 +10,7 @@ export const nodeAddress: PreflightCheck = {
   verdicts:
     'Blocks when Calico detects node addresses by itself, or when a node’s InternalIP is on none of its interfaces.',
   fix: 'Set IP_AUTODETECTION_METHOD of calico-node to kubernetes-internal-ip, and give the kubelet a --node-ip that the node has.',
-  why: 'first-found picks cilium_host: peers move there and the cluster is cut off (DB Schenker, two minutes).',
+  rationale: 'first-found picks cilium_host: peers move there and the cluster is cut off (DB Schenker, two minutes).',
   run: async ({ canal, nodes, hosts }) => {
     const containers = (await canal())?.daemonSet.spec?.template.spec?.containers ?? [];
     const env = containers.find(({ name }) => name === 'calico-node')?.env ?? [];

@@ -13,7 +13,7 @@ export const nodeHealth: PreflightCheck = {
   verdicts:
     'Blocks when no node is Ready, or when one is under pressure or has no network; warns for nodes that are not Ready (they are set aside until they are) or were cordoned by somebody (they stay cordoned).',
   fix: 'Mend the nodes, or remove them from the cluster.',
-  why: 'A migration that begins on a broken cluster is blamed for it.',
+  rationale: 'A migration that begins on a broken cluster is blamed for it.',
   run: async ({ nodes }) => {
     const all = await nodes();
     const ready = all.filter((node) => isReady(node));

@@ -15,7 +15,7 @@ export const oldPodCidr: PreflightCheck = {
   verdicts:
     'Blocks for each that does. What is configured outside the cluster, such as firewalls and allow lists, is not seen.',
   fix: 'Select pods by their labels instead, or add the new pod CIDR beside the old one; change allow lists outside the cluster too.',
-  why: 'Rules by address go on matching addresses that no pod has any more (Elastisys’ update-ips.bash).',
+  rationale: 'Rules by address go on matching addresses that no pod has any more (Elastisys’ update-ips.bash).',
   run: async ({ canal, list, services }) => {
     const source = await canal();
     if (source === undefined) return unlessEmpty('block', [], 'there is no Canal');

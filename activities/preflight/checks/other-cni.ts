@@ -27,7 +27,7 @@ export const otherCni: PreflightCheck = {
     'No other program has a CNI file or a plugin on the nodes: Multus, the CNI of Istio or Linkerd, and the like.',
   verdicts: 'Blocks for each that is found; warns when the nodes’ folders are not looked at.',
   fix: 'Remove it, or have it chained in Cilium’s file (cni.configMap), and set cni.exclusive to false; then waive this check.',
-  why: 'Cilium renames every other file in the folder, and nobody renames it back (docs-csm PR 4109).',
+  rationale: 'Cilium renames every other file in the folder, and nobody renames it back (docs-csm PR 4109).',
   run: async ({ daemonSets, canal, hosts }) => {
     const canalName = (await canal())?.name;
     const programs = (await daemonSets()).filter(({ metadata, spec }) => {

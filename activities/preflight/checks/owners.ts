@@ -29,7 +29,7 @@ export const objectOwners: PreflightCheck = {
   verdicts:
     'Blocks for each owner that is found; warns when Canal is a Helm release, which an upgrade would bring back.',
   fix: 'Pause the reconciliation of these objects, take Canal out of what the tool applies before the clean-up, then waive this check.',
-  why: 'Canal would come back after its removal, and write its CNI file beside Cilium’s.',
+  rationale: 'Canal would come back after its removal, and write its CNI file beside Cilium’s.',
   run: async (cluster) => {
     const objects = await listWatchedObjects(cluster);
     const owned = objects.flatMap((object) => {

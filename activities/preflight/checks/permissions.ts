@@ -7,7 +7,7 @@ export const permissions: PreflightCheck = {
   ensures: 'The worker has every right that the migration needs, to its last step: the API server is asked about each.',
   verdicts: 'Blocks for each right that is missing.',
   fix: 'Give the worker’s user or service account these rights.',
-  why: 'A right that is missing would be found in the middle, with nodes cordoned.',
+  rationale: 'A right that is missing would be found in the middle, with nodes cordoned.',
   run: async ({ connection }) => {
     const { asked, missing } = await missingPermissions(connection);
     return unlessEmpty(

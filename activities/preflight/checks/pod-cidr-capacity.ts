@@ -16,7 +16,7 @@ export const podCidrCapacity: PreflightCheck = {
   verdicts:
     'Blocks when ranges or addresses do not suffice, or when an earlier run gave nodes ranges of another CIDR; warns when fewer than a quarter of the ranges would be left for new nodes.',
   fix: 'Choose a larger podCidr, or another nodeMaskSize: shorter for more pods a node, longer for more nodes.',
-  why: 'A node without a range gets no pods, and one whose range is used up leaves them in ContainerCreating.',
+  rationale: 'A node without a range gets no pods, and one whose range is used up leaves them in ContainerCreating.',
   run: async ({ input, nodes, list, ciliumIsOurs }) => {
     const all = await nodes();
     const { podCidr, nodeMaskSize } = input;

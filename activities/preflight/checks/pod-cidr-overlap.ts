@@ -8,7 +8,8 @@ export const podCidrOverlap: PreflightCheck = {
   ensures: 'The new pod CIDR overlaps with nothing in use: pods, services, nodes, IPPools, the nodes’ own routes.',
   verdicts: 'Blocks for each network that it shares an address with.',
   fix: 'Choose a podCidr that nothing in or near the cluster uses.',
-  why: 'Cilium’s routes to its pods would take that traffic, the nodes’ own included (cilium/cilium#42383, PR 20208).',
+  rationale:
+    'Cilium’s routes to its pods would take that traffic, the nodes’ own included (cilium/cilium#42383, PR 20208).',
   run: async (cluster) => {
     const { podCidr } = cluster.input;
     const networks = [...(await apiNetworks(cluster)), ...(await routedNetworks(cluster))];

@@ -10,7 +10,7 @@ export const rollouts: PreflightCheck = {
   ensures: 'Canal runs on every node in its current version, and nothing of the system is in the middle of a rollout.',
   verdicts: 'Blocks when Canal is not rolled out; warns for other DaemonSets and Deployments of kube-system.',
   fix: 'Wait for the rollout, or mend what holds it up.',
-  why: 'What is broken before the migration would be found during it.',
+  rationale: 'What is broken before the migration would be found during it.',
   run: async ({ canal, daemonSets, deployments }) => {
     const source = await canal();
     const broken = source !== undefined && !isRolledOut(source.daemonSet);

@@ -10,7 +10,7 @@ export const rpFilter: PreflightCheck = {
   verdicts:
     'Blocks when net.ipv4.conf.all.rp_filter is 1, which overrules what Cilium sets on its own interfaces; warns when it is the default for new interfaces.',
   fix: 'Set net.ipv4.conf.all.rp_filter and net.ipv4.conf.default.rp_filter to 0 or 2, in /etc/sysctl.d too.',
-  why: 'While both overlays are up, a request and its answer may take different ways (cilium/cilium#10645).',
+  rationale: 'While both overlays are up, a request and its answer may take different ways (cilium/cilium#10645).',
   run: async ({ hosts }) => {
     const facts = await hosts();
     if (facts === undefined) return warn('not looked at: nodePods is off');

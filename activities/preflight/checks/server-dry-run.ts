@@ -18,7 +18,7 @@ export const serverDryRun: PreflightCheck = {
     'The API server, with all its admission, would take every object of the chart and of ours: each is applied with dryRun.',
   verdicts: 'Blocks for each object that is refused; warns where a webhook takes no dry runs.',
   fix: 'Read what the API server said: a policy engine’s rule, a quota, a right of the worker that is missing.',
-  why: 'What admission refuses would be found when half of Cilium is installed.',
+  rationale: 'What admission refuses would be found when half of Cilium is installed.',
   run: async (cluster) => {
     const objects = await listObjects(cluster);
     const refused: string[] = [];

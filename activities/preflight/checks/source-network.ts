@@ -12,7 +12,7 @@ export const sourceNetwork: PreflightCheck = {
   ensures: 'The network is Canal – Flannel on VXLAN, and Calico for policy – and its configuration can be read.',
   verdicts: 'Blocks when there is no Canal; warns when an IPPool of Calico is another one than Flannel’s network.',
   fix: 'Only Canal as of Calico’s manifest canal.yaml is migrated. Remove IPPools that nothing uses.',
-  why: 'Plain Calico and plain Flannel keep addresses, routes and node IPs in other places.',
+  rationale: 'Plain Calico and plain Flannel keep addresses, routes and node IPs in other places.',
   run: async ({ canal, list }) => {
     const source = await canal();
     if (source === undefined) return block('no DaemonSet has the containers calico-node and kube-flannel');

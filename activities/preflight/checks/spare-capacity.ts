@@ -24,7 +24,7 @@ export const spareCapacity: PreflightCheck = {
   verdicts:
     'Blocks when they do not; warns when the others would be more than 90 % full, or when there is no other node. Nothing is looked at in drain.mode "recycle".',
   fix: 'Add a node, make waves smaller, or choose drain.mode "recycle", in which pods come straight back to their node.',
-  why: 'Evicted pods stay Pending until the node is back (76 pods at joshdow). Affinities are not looked at.',
+  rationale: 'Evicted pods stay Pending until the node is back (76 pods at joshdow). Affinities are not looked at.',
   run: async ({ input, nodes, pods }) => {
     if (input.drain.mode === 'recycle') return pass('pods come back to their node (drain.mode "recycle")');
     const all = (await nodes()).filter((node) => isReady(node) && node.spec?.unschedulable !== true);

@@ -7,7 +7,7 @@ export const tunnelPath: PreflightCheck = {
   verdicts:
     'Blocks when packets of a pair of nodes are not answered, or a node cannot be looked at; warns when no pods may run on nodes. Above ten nodes each sends to those 1, 2, 4, 8, 16 and 32 further in the list.',
   fix: 'Let the port through in both directions between all nodes: host firewalls, security groups, network policies of the cloud.',
-  why: 'An overlay whose port is blocked looks healthy and carries nothing.',
+  rationale: 'An overlay whose port is blocked looks healthy and carries nothing.',
   run: async ({ input, hosts, ciliumIsOurs }) => {
     const facts = await hosts();
     if (facts === undefined) return warn('not looked at: nodePods is off');

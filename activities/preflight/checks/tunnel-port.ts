@@ -11,7 +11,8 @@ export const tunnelPort: PreflightCheck = {
     'Nothing else uses the UDP port of the new overlay: not Flannel, not Calico, no other link and no program of a node.',
   verdicts: 'Blocks when something does.',
   fix: 'Choose another tunnelPort.',
-  why: 'Linux takes no second VXLAN device on a port, so one of the overlays goes dark; both default to 8472 (cilium/cilium#8990).',
+  rationale:
+    'Linux takes no second VXLAN device on a port, so one of the overlays goes dark; both default to 8472 (cilium/cilium#8990).',
   run: async (cluster) =>
     unlessEmpty('block', await findPortUsers(cluster), `nothing uses UDP port ${cluster.input.tunnelPort}`),
 };

@@ -7,7 +7,7 @@ export const unmanagedPods: PreflightCheck = {
   ensures: 'Every pod that has to move has a controller that makes it anew, or there is consent that it goes.',
   verdicts: 'Blocks for pods without a controller and without consent.',
   fix: 'Have a controller run them, or consent with drain.evictUnmanagedPods.',
-  why: 'An evicted pod without a controller is gone for good (kubectl drain refuses it too).',
+  rationale: 'An evicted pod without a controller is gone for good (kubectl drain refuses it too).',
   run: async ({ input, pods }) => {
     const lost = (await pods()).filter(
       (pod) =>

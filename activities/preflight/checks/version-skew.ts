@@ -12,13 +12,14 @@ export const versionSkew: PreflightCheck = {
   ensures: 'No kubelet is newer than the API server, or more than three minor versions older.',
   verdicts: 'Blocks when one is.',
   fix: 'Finish the upgrade of the cluster first.',
-  why: 'Kubernetes’ version skew policy; a migration in the middle of an upgrade cannot tell one’s faults from the other’s.',
+  rationale:
+    'Kubernetes’ version skew policy; a migration in the middle of an upgrade cannot tell one’s faults from the other’s.',
   run: async ({ connection, nodes }) => {
     const { gitVersion } = await connection.version.getCode({});
-    const server = minorOf(gitVersion);
+    const server = parseMinor(gitVersion);
     const wrong = (await nodes()).flatMap(({ metadata, status }) => {
       const version = status?.nodeInfo?.kubeletVersion ?? '';
-      const behind = server - minorOf(version);
+      const behind = server - parseMinor(version);
       return behind >= 0 && behind <= mostBehind ? [] : [`${metadata?.name} ${version}`];
     });
     return unlessEmpty(
@@ -29,7 +30,7 @@ export const versionSkew: PreflightCheck = {
   },
 };
 
-function minorOf(version: string): number {
+function parseMinor(version: string): number {
   const [, minor = ''] = version.replace(/^v/, '').split('.');
   return Number.parseInt(minor, 10);
 }

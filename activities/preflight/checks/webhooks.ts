@@ -17,7 +17,7 @@ export const webhooks: PreflightCheck = {
   verdicts:
     'Blocks when such a webhook decides about pods and is ready on fewer than two nodes; warns when it decides about other things.',
   fix: 'Run two replicas on different nodes with a PodDisruptionBudget, or set failurePolicy to Ignore for the time of the migration.',
-  why: 'While its only pod moves no pod can be made, not even its own.',
+  rationale: 'While its only pod moves no pod can be made, not even its own.',
   run: async ({ list }) => {
     const admission = 'admissionregistration.k8s.io/v1';
     const configurations = [
