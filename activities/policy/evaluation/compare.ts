@@ -41,7 +41,7 @@ export function evaluatePolicies(
   cidrMatchesNodes: boolean
 ): PolicyComparison {
   const unreadable = new Map(all.calico.flatMap((policy) => findUnreadable(policy, all.sets)));
-  const policies = { ...all, own: all.calico.filter((policy) => !unreadable.has(policyKey(policy))) };
+  const policies = { ...all, calico: all.calico.filter((policy) => !unreadable.has(policyKey(policy))) };
   const comparison = new Comparison(policies, cluster, cidrMatchesNodes, unreadable);
   const differences = comparison.chooseDenyForms();
   comparison.excludeDiffering(differences);
