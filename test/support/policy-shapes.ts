@@ -420,7 +420,7 @@ export function verdictsOf(
  */
 export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixCheck[] {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
-  const { evaluate: evaluate } = createCalicoEvaluator({
+  const { evaluate } = createCalicoEvaluator({
     calico: policies.filter(isCalico),
     kubernetes: policies.filter((policy): policy is NetworkPolicy => !isCalico(policy)),
     sets: [],

@@ -124,7 +124,7 @@ function isPod(address: string, podCidrs: readonly string[]): boolean {
   return podCidrs.some((cidr) => representatives([`${address}/32`], cidr).includes(address));
 }
 
-function collectReferences({ calico: calico, kubernetes, sets }: CalicoPolicies): References {
+function collectReferences({ calico, kubernetes, sets }: CalicoPolicies): References {
   const references: References = {
     podKeys: new Map(),
     namespaceKeys: new Map(),
