@@ -130,7 +130,7 @@ export const permissions: readonly Permission[] = [
  */
 export async function missingPermissions({
   authorization,
-}: Pick<ClusterConnection, 'authorization'>): Promise<{ asked: number; missing: string[] }> {
+}: Pick<ClusterConnection, 'authorization'>): Promise<{ checked: number; missing: string[] }> {
   const reviews = permissions.flatMap((permission) =>
     (permission.names ?? [undefined]).flatMap((name) => permission.verbs.map((verb) => ({ permission, verb, name })))
   );
@@ -155,7 +155,7 @@ export async function missingPermissions({
       return review.status?.allowed === true ? [] : [permissionText(permission, verb, name)];
     })
   );
-  return { asked: reviews.length, missing: missing.flat() };
+  return { checked: reviews.length, missing: missing.flat() };
 }
 
 function permissionText({ group, resource, namespace }: Permission, verb: string, name?: string): string {

@@ -28,7 +28,7 @@ const annotations = {
 };
 
 /** Maximum bytes in one ConfigMap. Base64 adds a third, and the API server accepts 1 MiB in total. */
-const partBytes = 700_000;
+const maxPartBytes = 700_000;
 
 /** Key in each ConfigMap. The parts, concatenated, are the gzip of one JSON object per line. */
 const key = 'objects.ndjson.gz';
@@ -83,10 +83,10 @@ export async function calicoObjects(connection: ClusterConnection): Promise<Kube
 }
 
 async function writeExport(connection: ClusterConnection, packed: Buffer, objects: number): Promise<void> {
-  const parts = Math.ceil(packed.length / partBytes);
+  const parts = Math.ceil(packed.length / maxPartBytes);
   // The first ConfigMap is written last: it marks the export as complete.
   for (let part = parts - 1; part >= 0; part--) {
-    const bytes = packed.subarray(part * partBytes, (part + 1) * partBytes);
+    const bytes = packed.subarray(part * maxPartBytes, (part + 1) * maxPartBytes);
     await applyObject(connection, {
       apiVersion: 'v1',
       kind: 'ConfigMap',

@@ -29,10 +29,10 @@ export async function ownsNamespace({ core }: ClusterConnection): Promise<boolea
 }
 
 /** Maximum number of pods that are deleted in parallel. */
-const podsAtOnce = 10;
+const maxParallelPods = 10;
 
 /** Maximum number of pods that we delete ourselves when the namespace is deleted; Kubernetes deletes the others. */
-const endedPods = 100;
+const maxDeletedPods = 100;
 
 /**
  * Removes our namespace with everything in it, and waits until it is gone. Deletes its pods at once: Kubernetes
@@ -43,8 +43,8 @@ export async function removeNamespace(connection: ClusterConnection): Promise<vo
   const { core } = connection;
   if (!(await ownsNamespace(connection))) return;
   await deleteObject(connection, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  const { items } = await core.listNamespacedPod({ namespace, limit: endedPods });
-  await mapLimit(podsAtOnce, items, ({ metadata }) =>
+  const { items } = await core.listNamespacedPod({ namespace, limit: maxDeletedPods });
+  await mapLimit(maxParallelPods, items, ({ metadata }) =>
     ifFound(core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace, gracePeriodSeconds: 1 }))
   );
   await poll(

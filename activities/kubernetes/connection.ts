@@ -16,7 +16,7 @@ import {
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../support/failures.ts';
-import { RequestRate, countRequest, defaultRequestsPerSecond, requestsAtOnce } from './request-rate.ts';
+import { RequestRate, countRequest, defaultRequestsPerSecond, maxPendingRequests } from './request-rate.ts';
 
 /** The APIs of one cluster, over one pool of connections. */
 export interface ClusterConnection {
@@ -198,7 +198,7 @@ async function openConnection(
       ? new Agent({
           connect: dispatcher.connect as buildConnector.BuildOptions,
           keepAliveTimeout: 30_000,
-          connections: requestsAtOnce,
+          connections: maxPendingRequests,
         })
       : undefined;
   const configuration = createConfiguration({

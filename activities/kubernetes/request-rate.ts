@@ -5,7 +5,7 @@ import PQueue from 'p-queue';
 export const defaultRequestsPerSecond = 100;
 
 /** Maximum number of pending requests to one API server: the slower it answers, the fewer it receives. */
-export const requestsAtOnce = 16;
+export const maxPendingRequests = 16;
 
 /** Length of the slots that a second is divided into, in ms, so that its requests are not all sent at its start. */
 const slotMs = 100;
@@ -23,7 +23,7 @@ export class RequestRate {
   constructor(perSecond: number) {
     const interval = perSecond * slotMs >= 1_000 ? slotMs : 1_000;
     this.queue = new PQueue({
-      concurrency: requestsAtOnce,
+      concurrency: maxPendingRequests,
       interval,
       intervalCap: Math.floor((perSecond * interval) / 1_000),
     });

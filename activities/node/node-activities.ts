@@ -34,7 +34,7 @@ interface NodeReadiness {
 }
 
 /** Maximum number of nodes whose pods are read in parallel. */
-const nodesAtOnce = 10;
+const maxParallelNodes = 10;
 
 /** Interval between two polls of the nodes while nothing else is in progress, in ms. */
 const watchIntervalMs = 10_000;
@@ -187,7 +187,7 @@ async function countOnSource(
   if (nodeSet.size === 0) return new Map();
   const pods = many
     ? await listPods(connection)
-    : (await mapLimit(nodesAtOnce, nodes, (node) => listPods(connection, { node }))).flat();
+    : (await mapLimit(maxParallelNodes, nodes, (node) => listPods(connection, { node }))).flat();
   const counts = new Map<string, number>();
   for (const pod of pods) {
     if (nodeSet.has(pod.node) && isOnSource(pod, targetPodCidr)) counts.set(pod.node, (counts.get(pod.node) ?? 0) + 1);

@@ -41,7 +41,7 @@ export interface HostLink {
 }
 
 /** Time in seconds in which a peer has to reply once both pods run. */
-const peerSeconds = 25;
+const peerTimeoutSeconds = 25;
 
 /** Time in ms in which a pod has to report its facts; its image may have to be pulled first. */
 const reportTimeoutMs = 180_000;
@@ -50,11 +50,11 @@ const reportTimeoutMs = 180_000;
  * Maximum number of nodes for a full mesh. Above it, each node sends packets to the nodes that are 1, 2, 4, … positions
  * further.
  */
-const fullMesh = 10;
+const maxFullMeshNodes = 10;
 const peerOffsets = [1, 2, 4, 8, 16, 32];
 
 /** Maximum number of pods that are created or removed in parallel. */
-const atOnce = 10;
+const maxParallelPods = 10;
 
 const label = 'inspect';
 
@@ -72,7 +72,7 @@ export async function readHosts(
     .map((node) => ({ name: node.metadata?.name ?? '', ip: internalAddress(node) ?? '' }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
-  await mapLimit(atOnce, [...targets.entries()], async ([index, { name }]) => {
+  await mapLimit(maxParallelPods, [...targets.entries()], async ([index, { name }]) => {
     // A pod that an earlier attempt left.
     await removeOwnPod(connection, podName(name));
     await applyObject(connection, inspectionPod(name, image, udpPort, meshPeers(targets, index)));
@@ -86,7 +86,7 @@ export async function readHosts(
 /** Removes the inspection pods, and our namespace, unless a migration uses it. */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
   const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
-  await mapLimit(atOnce, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
+  await mapLimit(maxParallelPods, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
   if (probers === undefined) await removeNamespace(connection);
 }
@@ -95,7 +95,7 @@ export async function removeInspectors(connection: ClusterConnection): Promise<v
  * Returns the peers of a node: all others in a small cluster, otherwise a sample that reaches every node indirectly.
  */
 export function meshPeers<T>(all: readonly T[], index: number): T[] {
-  if (all.length <= fullMesh) return all.filter((_, other) => other !== index);
+  if (all.length <= maxFullMeshNodes) return all.filter((_, other) => other !== index);
   const peerIndexes = peerOffsets
     .filter((offset) => offset < all.length)
     .map((offset) => (index + offset) % all.length);
@@ -162,7 +162,7 @@ function inspectionPod(node: string, image: string, udpPort: number, peers: read
   const cniDir = '/etc/cni/net.d';
   const env = {
     UDP_PORT: String(udpPort),
-    PEER_SECONDS: String(peerSeconds),
+    PEER_SECONDS: String(peerTimeoutSeconds),
     PEERS: JSON.stringify(peers.map(({ name, ip }) => ({ Node: name, IP: ip }))),
     HOST_CNI: cniDir,
   };

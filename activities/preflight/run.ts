@@ -12,11 +12,11 @@ import { clusterReader, type ClusterReader } from './cluster-reader.ts';
 import { readHosts, removeInspectors } from './host-facts.ts';
 
 /** Maximum number of checks that run in parallel. */
-const atOnce = 8;
+const maxParallelChecks = 8;
 
 /** Limits of a check's evidence, in lines and characters per line: outcomes are part of a workflow's history. */
-const maxEvidence = 12;
-const maxLine = 600;
+const maxEvidenceLines = 12;
+const maxLineLength = 600;
 
 /** Input of `runPreflight`. */
 export interface PreflightTarget {
@@ -44,7 +44,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
       const { gitVersion } = await connection.version.getCode({});
       const reader = createReader(connection, input, helm, gitVersion);
       const left = new Set(only);
-      return mapLimit(atOnce, only, async (name) => {
+      return mapLimit(maxParallelChecks, only, async (name) => {
         const outcome = await runCheck(name, reader);
         left.delete(name);
         heartbeat({ waitingFor: `checks: ${[...left].join(', ') || 'none'}` });
@@ -94,8 +94,8 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
     verdict,
     evidence: evidence
       .filter(Boolean)
-      .slice(0, maxEvidence)
-      .map((line) => line.slice(0, maxLine)),
+      .slice(0, maxEvidenceLines)
+      .map((line) => line.slice(0, maxLineLength)),
     ...(advice !== undefined && { fix: advice }),
     ms: Date.now() - startMs,
   };

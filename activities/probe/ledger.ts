@@ -28,7 +28,7 @@ const pagePrefix = 'ledger-';
 const settleMs = 6_000;
 
 /** Maximum number of pages that are read in parallel. */
-const pagesAtOnce = 10;
+const maxParallelPages = 10;
 
 /** Snapshot at the end of a stage: the totals until then, and the stage's final rows. */
 export interface Mark extends Snapshot {
@@ -121,7 +121,7 @@ export async function readPagesAround(connection: ClusterConnection, nodes: read
 
 /** Reads the pages of some nodes. */
 export async function readPagesOf({ core }: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
-  const maps = await mapLimit(pagesAtOnce, nodes, (node) =>
+  const maps = await mapLimit(maxParallelPages, nodes, (node) =>
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
   );
   return maps.flatMap((map) => (map === undefined ? [] : parsePages(map)));
@@ -134,7 +134,7 @@ export const flushDelayMs = 2_000;
 export async function requestFlush({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
-  await mapLimit(pagesAtOnce, nodes, (node) =>
+  await mapLimit(maxParallelPages, nodes, (node) =>
     ifFound(core.patchNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace, body }, merge))
   );
 }

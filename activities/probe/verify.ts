@@ -47,7 +47,7 @@ const largeCluster = 100;
 const maxNodesPerNetwork = 5;
 
 /** Timeout of the prober for each check, in seconds. */
-const checkSeconds = 30;
+const checkTimeoutSeconds = 30;
 
 /** Creates the activities that verify. */
 export function createProbeActivities(clusters: Clusters) {
@@ -238,7 +238,7 @@ async function waitForOutcome(
       return { waitingFor: `the checks of pod ${namespace}/${name}` };
     },
     {
-      timeoutMs: (checkSeconds + 60) * 1_000,
+      timeoutMs: (checkTimeoutSeconds + 60) * 1_000,
       intervalMs: 500,
       onTimeout: 'VerificationFailed',
       advice: `look at this pod's log`,
@@ -270,7 +270,7 @@ function verificationPod(
           args: ['check'],
           env: [
             { name: 'CHECKS', value: JSON.stringify(checks) },
-            { name: 'DEADLINE_SECONDS', value: String(checkSeconds) },
+            { name: 'DEADLINE_SECONDS', value: String(checkTimeoutSeconds) },
             { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
           ],
         },

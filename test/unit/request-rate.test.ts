@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { RequestRate, requestsAtOnce } from '../../activities/kubernetes/request-rate.ts';
+import { RequestRate, maxPendingRequests } from '../../activities/kubernetes/request-rate.ts';
 
 const answered = () => Promise.resolve();
 
@@ -49,15 +49,15 @@ it('does not keep waiting what was cancelled', async () => {
 it('has no more under way at a time than an API server answers', async () => {
   const rate = new RequestRate(10_000);
   const answers: (() => void)[] = [];
-  const requests = Array.from({ length: requestsAtOnce + 5 }, () =>
+  const requests = Array.from({ length: maxPendingRequests + 5 }, () =>
     rate.schedule('GET', undefined, () => new Promise<void>((answer) => answers.push(answer)))
   );
   await new Promise((resolve) => setTimeout(resolve, 300));
-  expect(answers).toHaveLength(requestsAtOnce);
+  expect(answers).toHaveLength(maxPendingRequests);
   answers[0]?.();
   await requests[0];
   await new Promise((resolve) => setTimeout(resolve, 300));
-  expect(answers).toHaveLength(requestsAtOnce + 1);
+  expect(answers).toHaveLength(maxPendingRequests + 1);
   while (answers.length > 0) {
     answers.pop()?.();
     await new Promise((resolve) => setImmediate(resolve));

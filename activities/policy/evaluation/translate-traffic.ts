@@ -3,7 +3,7 @@ import type { CiliumPorts, CiliumRule } from './cilium.ts';
 import { Untranslatable } from './untranslatable.ts';
 
 /** Maximum number of ports in one of Cilium's lists. */
-const portsInList = 40;
+const maxPortsPerList = 40;
 
 /**
  * Translates a rule without its peers.
@@ -54,8 +54,8 @@ function translatePorts(
 
 /** Splits ports into lists of a size that Cilium accepts. */
 export function portLists(ports: CiliumPorts['ports']): CiliumPorts[] {
-  return Array.from({ length: Math.ceil(ports.length / portsInList) }, (_, index) => ({
-    ports: ports.slice(index * portsInList, (index + 1) * portsInList),
+  return Array.from({ length: Math.ceil(ports.length / maxPortsPerList) }, (_, index) => ({
+    ports: ports.slice(index * maxPortsPerList, (index + 1) * maxPortsPerList),
   }));
 }
 

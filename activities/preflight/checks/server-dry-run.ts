@@ -10,7 +10,7 @@ import type { ClusterReader } from '../cluster-reader.ts';
 import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Maximum number of objects that are tried in parallel. */
-const atOnce = 8;
+const maxParallelObjects = 8;
 
 /** Checks that the API server would accept every object. */
 export const serverDryRun: PreflightCheck = {
@@ -23,7 +23,7 @@ export const serverDryRun: PreflightCheck = {
     const objects = await listObjects(cluster);
     const refused: string[] = [];
     const untried: string[] = [];
-    await mapLimit(atOnce, objects, async (object) => {
+    await mapLimit(maxParallelObjects, objects, async (object) => {
       try {
         await applyDry(cluster.connection, object as NamedObject);
       } catch (error) {

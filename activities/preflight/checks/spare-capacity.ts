@@ -4,7 +4,7 @@ import { isReady } from '../../kubernetes/conditions.ts';
 import { block, pass, warn, type Finding, type PreflightCheck } from '../check.ts';
 
 /** Share of used capacity, without the nodes of a wave, above which the check warns. */
-const fullShare = 0.9;
+const warningShare = 0.9;
 
 interface NodeCapacity {
   name: string;
@@ -67,7 +67,7 @@ function compareCapacity(capacities: readonly NodeCapacity[], size: number): Fin
       `${resource}: ${text(resource, requested)} to move from ${names}, ${text(resource, free)} free elsewhere`
     );
     if (requested > free) verdict = 'block';
-    else if (requested > free * fullShare && verdict === 'pass') verdict = 'warn';
+    else if (requested > free * warningShare && verdict === 'pass') verdict = 'warn';
   }
   return verdict === 'block' ? block(...texts) : verdict === 'warn' ? warn(...texts) : pass(...texts);
 }
