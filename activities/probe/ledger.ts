@@ -14,7 +14,7 @@ import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import { askedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { flushRequestedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 
 /** ConfigMap with the snapshots at the end of each stage. */
@@ -132,7 +132,7 @@ export const flushDelayMs = 2_000;
 
 /** Asks the probers of some nodes to write their current results soon. Nodes without a page are skipped. */
 export async function requestFlush({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
-  const body = { metadata: { annotations: { [askedAnnotation]: new Date().toISOString() } } };
+  const body = { metadata: { annotations: { [flushRequestedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
   await mapLimit(maxParallelPages, nodes, (node) =>
     ifFound(core.patchNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace, body }, merge))
