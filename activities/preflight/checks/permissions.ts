@@ -9,7 +9,7 @@ export const permissions: PreflightCheck = {
   fix: 'Give the worker’s user or service account these rights.',
   rationale: 'A right that is missing would be found in the middle, with nodes cordoned.',
   run: async ({ connection }) => {
-    const { checked: checked, missing } = await missingPermissions(connection);
+    const { checked, missing } = await missingPermissions(connection);
     return unlessEmpty(
       'block',
       missing.length > 0 ? [`missing: ${summarizeList(missing, 20)}`] : [],
