@@ -36,7 +36,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
     (await listKnown<T>(connection, version, kind)).filter(
       ({ metadata }) => metadata?.name?.startsWith(mirroredPrefix) !== true
     );
-  const [calicoPolicies, globalPolicies, sets, globalSets, staged, kubernetes] = await Promise.all([
+  const [namespaced, clusterwide, sets, globalSets, staged, kubernetes] = await Promise.all([
     calico<CalicoPolicy>('NetworkPolicy'),
     calico<CalicoPolicy>('GlobalNetworkPolicy'),
     calico<NetworkSet>('NetworkSet'),
@@ -47,7 +47,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   // Our own policies select only our own pods, and are removed with them.
   const networkPolicies = kubernetes.filter(({ metadata }) => metadata?.namespace !== helperNamespace).map(asWritten);
   // Without policies, no labels have to be read.
-  const hasNoPolicies = calicoPolicies.length + globalPolicies.length + networkPolicies.length === 0;
+  const hasNoPolicies = namespaced.length + clusterwide.length + networkPolicies.length === 0;
   const [namespaces, accounts, nodes, pods] = hasNoPolicies
     ? [[], [], [], []]
     : await Promise.all([
@@ -59,8 +59,8 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   const counts = Object.fromEntries(
     [
       ['NetworkPolicy', networkPolicies.length] as const,
-      ["Calico's NetworkPolicy", calicoPolicies.length] as const,
-      ['GlobalNetworkPolicy', globalPolicies.length] as const,
+      ["Calico's NetworkPolicy", namespaced.length] as const,
+      ['GlobalNetworkPolicy', clusterwide.length] as const,
       ['NetworkSet', sets.length] as const,
       ['GlobalNetworkSet', globalSets.length] as const,
       ["staged policies of Calico's, which are not enforced", staged.flat().length] as const,
@@ -69,7 +69,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   return {
     counts,
     policies: {
-      calico: [...calicoPolicies, ...globalPolicies],
+      calico: [...namespaced, ...clusterwide],
       kubernetes: networkPolicies,
       sets: [...sets, ...globalSets],
     },
