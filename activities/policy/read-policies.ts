@@ -68,11 +68,7 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   );
   return {
     counts,
-    policies: {
-      calico: [...namespaced, ...clusterwide],
-      kubernetes: networkPolicies,
-      sets: [...sets, ...globalSets],
-    },
+    policies: { calico: [...namespaced, ...clusterwide], kubernetes: networkPolicies, sets: [...sets, ...globalSets] },
     cluster: {
       podCidrs,
       namespaces: namespaces.map(({ metadata }) => ({ name: metadata?.name ?? '', labels: metadata?.labels ?? {} })),

@@ -16,7 +16,7 @@ export function preflightReference(): string {
     ...checkNames.map((name) => `| [\`${name}\`](#${name}) | ${checks[name].ensures} |`),
   ];
   for (const name of checkNames) {
-    const { ensures, verdicts, fix, rationale: rationale } = checks[name];
+    const { ensures, verdicts, fix, rationale } = checks[name];
     lines.push('', `## ${name}`, '', ensures, '', verdicts, '', `**To do:** ${fix}`, '', `**Why:** ${rationale}`);
   }
   return `${lines.join('\n')}\n`;
