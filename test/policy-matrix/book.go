@@ -28,8 +28,8 @@ type count struct {
 	Lost    int     `json:"lost"`
 	Wrong   int     `json:"wrong"`
 	WrongMs float64 `json:"wrongMs"`
-	// Ms for which pods that had just begun were not let in yet where they should be, or were let in where it is Calico that
-	// denies them, by labels that it did not know yet: networks learn of pods after they run. Not among the wrong ones.
+	// Time for which new pods had a wrong verdict because a network learns of a pod's labels after the pod runs: see
+	// needsLabels. It is not part of the wrong time.
 	NewMs float64 `json:"newMs"`
 }
 
@@ -71,7 +71,6 @@ type book struct {
 	began  time.Time
 	counts map[cell]*count
 	flows  map[*flow]*record
-	born   map[*place]time.Time
 	wrong  []mistake
 	bad    map[string]bool
 	all    map[string]bool
@@ -93,7 +92,7 @@ type record struct {
 }
 
 func newBook() *book {
-	b := &book{born: map[*place]time.Time{}, flows: map[*flow]*record{}}
+	b := &book{flows: map[*flow]*record{}}
 	b.clear(time.Now())
 	return b
 }
@@ -107,8 +106,8 @@ func (b *book) begin(f *flow) {
 	b.mutex.Lock()
 	defer b.mutex.Unlock()
 	for _, p := range []*place{f.from, f.to} {
-		if _, known := b.born[p]; !known {
-			b.born[p] = time.Now()
+		if p.born.IsZero() {
+			p.born = time.Now()
 		}
 	}
 	b.flows[f] = &record{}
@@ -119,12 +118,6 @@ func (b *book) end(f *flow) {
 	defer b.mutex.Unlock()
 	b.close(f, time.Now())
 	delete(b.flows, f)
-}
-
-func (b *book) gone(p *place) {
-	b.mutex.Lock()
-	defer b.mutex.Unlock()
-	delete(b.born, p)
 }
 
 // outcome of one sample.
@@ -158,7 +151,7 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 	case wrong:
 		r.lost = time.Time{}
 		if r.since.IsZero() {
-			age := at.Sub(b.younger(f))
+			age := at.Sub(f.younger())
 			r.since, r.new = at, age < newFor || !r.right && age < newAtMost
 		}
 	case lost:
@@ -173,11 +166,11 @@ func (b *book) note(f *flow, what outcome, at time.Time) {
 }
 
 // younger is when the later one of both ends began.
-func (b *book) younger(f *flow) time.Time {
-	if b.born[f.to].After(b.born[f.from]) {
-		return b.born[f.to]
+func (f *flow) younger() time.Time {
+	if f.to.born.After(f.from.born) {
+		return f.to.born
 	}
-	return b.born[f.from]
+	return f.from.born
 }
 
 // close ends the time for which a flow was judged wrongly.
@@ -192,7 +185,7 @@ func (b *book) close(f *flow, now time.Time) {
 	}
 	// A sample that was under way when the page was turned began before it.
 	ms := max(0, float64(until.Sub(r.since).Microseconds())/1000)
-	if r.new && now.Sub(b.younger(f)) < newAtMost && (f.allowed || f.denier().network == "canal") {
+	if r.new && now.Sub(f.younger()) < newAtMost && f.needsLabels() {
 		b.countOf(f).NewMs += ms
 		r.since = time.Time{}
 		return
@@ -207,7 +200,7 @@ func (b *book) close(f *flow, now time.Time) {
 		}
 		b.wrong = append(b.wrong, mistake{
 			f.Name, f.from.text(), f.to.text(), want, r.since.UTC().Format("2006-01-02T15:04:05.000Z"), ms,
-			float64(r.since.Sub(b.younger(f)).Milliseconds()),
+			float64(r.since.Sub(f.younger()).Milliseconds()),
 		})
 	}
 	r.since = time.Time{}
@@ -289,6 +282,15 @@ func (b *book) glance() glance {
 		}
 	}
 	return g
+}
+
+// needsLabels is true when the verdict on a new pod is right only once its peer's agent knows the pod's labels. On Calico
+// this is each verdict but a default one. Cilium receives the identity with the packets, so that a pod that is unknown is
+// denied; but a rule with Deny matches an identity only once it is in the target's policy. Cilium 1.20 does not wait for
+// this when it starts a pod whose set of labels is the first of its kind: AllocateIdentity, in pkg/identity/cache, ignores
+// the channel that reports it.
+func (f *flow) needsLabels() bool {
+	return f.allowed || f.DenyByLabels || f.denier().network == "canal"
 }
 
 // denier is the end at which a flow that is not allowed is denied.

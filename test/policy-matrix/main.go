@@ -46,6 +46,8 @@ type check struct {
 	AllowedOther bool `json:"allowedOther"`
 	// Whether what is denied is denied by the destination's rules only.
 	ByDestination bool `json:"byDestination"`
+	// Whether a rule with Deny, which selects the other end by its labels, decides on this flow.
+	DenyByLabels bool `json:"denyByLabels"`
 }
 
 func main() {

@@ -22,6 +22,8 @@ type place struct {
 	// cilium or canal; host for nodes, world for the rest
 	network string
 	space   *space
+	// When its first flow began. The book sets it, under its mutex.
+	born time.Time
 	// the process that stands for it: it is there as long as that is
 	pid  int
 	ctx  context.Context
@@ -196,7 +198,6 @@ func (m *matrix) forget() {
 		if !p.alive() {
 			p.stop()
 			delete(m.places, pid)
-			m.book.gone(p)
 		}
 	}
 }

@@ -380,11 +380,22 @@ export interface MatrixCheck {
   allowedOther: boolean;
   /** True when denied traffic is denied only by the rules of the destination. */
   byDestination: boolean;
+  /** True when one of the shape's policies denies other pods by their labels. */
+  denyByLabels: boolean;
 }
 
 /** True when a policy is one of Calico's own. */
 export function isCalico(policy: NetworkPolicy | CalicoPolicy): policy is CalicoPolicy {
   return policy.apiVersion === 'crd.projectcalico.org/v1';
+}
+
+/** True when a policy has a rule that denies pods by their labels or by those of their namespace. */
+function deniesByLabels(policy: NetworkPolicy | CalicoPolicy): boolean {
+  if (!isCalico(policy)) return false;
+  return (policy.spec.ingress ?? []).some(
+    ({ action, source }) =>
+      action === 'Deny' && (source?.selector !== undefined || source?.namespaceSelector !== undefined)
+  );
 }
 
 /** Returns the verdicts on policies alone, in a cluster of these groups. */
@@ -471,6 +482,7 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
             allowedSame: same.leaves && same.enters,
             allowedOther: other.leaves && other.enters,
             byDestination: same.leaves && other.leaves,
+            denyByLabels: shape.policies.some(deniesByLabels),
           };
         })
     )
