@@ -392,7 +392,7 @@ export function isCalico(policy: NetworkPolicy | CalicoPolicy): policy is Calico
 /** True when a policy has a rule that denies pods by their labels or by those of their namespace. */
 function deniesByLabels(policy: NetworkPolicy | CalicoPolicy): boolean {
   if (!isCalico(policy)) return false;
-  return (policy.spec.ingress ?? []).some(
+  return (policy.spec?.ingress ?? []).some(
     ({ action, source }) =>
       action === 'Deny' && (source?.selector !== undefined || source?.namespaceSelector !== undefined)
   );
