@@ -15,8 +15,6 @@ export const senderFields = {
    * @default unnamed
    */
   by: nameSchema.optional(),
-  /** Alias of `by`. */
-  approver: nameSchema.optional(),
   /**
    * Reason for the message.
    * @default none
@@ -84,7 +82,11 @@ export const messageSchemas = {
    */
   abort: z.strictObject(senderFields),
   /** Changes the number of nodes per wave, from the next wave on. */
-  setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(maxWaveSize), ...senderFields }),
+  setMaxConcurrency: z.strictObject({
+    /** Maximum number of nodes in one wave. */
+    maxConcurrency: z.int().min(1).max(maxWaveSize),
+    ...senderFields,
+  }),
   /**
    * Deletes a pod, within its own grace period, that an eviction cannot move: without consent, or blocked by a budget.
    */
