@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { Command, CommanderError, Option } from 'commander';
 import type { Client } from '@temporalio/client';
@@ -15,6 +15,7 @@ import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
 import { CliError, exitCodes, describeError } from './exit-codes.ts';
+import { readInput, type InputSource } from './input.ts';
 import { commandName, messages } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { TemporalCommand } from './temporal-command.ts';
@@ -22,14 +23,12 @@ import { policyText, preflightText, detectScreen, statusText, type Screen } from
 import { answerCommands, follow } from './watch.ts';
 
 /** Options for the input of a run, for commands that start one. */
-interface InputSource {
-  input?: string;
-  inputFile?: string;
+interface InputOptions extends InputSource {
   dryRun?: boolean;
 }
 
 /** Options that every command has. */
-interface CommonOptions extends TemporalOptions, InputSource {
+interface CommonOptions extends TemporalOptions, InputOptions {
   json: boolean;
   color: boolean;
   /** Workflow ID of the migration, when it differs from the default. */
@@ -109,7 +108,7 @@ function run<Options extends CommonOptions>(
     try {
       const screen = detectScreen(process.stdout, !options.color, process.env);
       let pendingInput: Promise<Record<string, unknown>> | undefined;
-      const input = (): Promise<Record<string, unknown>> => (pendingInput ??= readInput(cluster, options));
+      const input = (): Promise<Record<string, unknown>> => (pendingInput ??= readClusterInput(cluster, options));
       const context: Context = { cluster, options, temporal: new TemporalCommand(options), screen, input };
       const line = shellCommand(await buildCommand(context, options));
       if (options.print) return print(line);
@@ -126,25 +125,14 @@ function run<Options extends CommonOptions>(
   };
 }
 
-async function readInput(cluster: string, { input, inputFile, dryRun }: InputSource): Promise<Record<string, unknown>> {
-  if (input !== undefined && inputFile !== undefined)
-    throw new CliError('usage', 'either --input or --input-file, not both');
-  let text = input ?? '{}';
-  if (inputFile !== undefined) {
-    text = await readFile(inputFile, 'utf8').catch((error: unknown) => {
-      throw new CliError('usage', `${inputFile} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
-    });
+/** Returns the input of a cluster's workflow. An input without `cluster` is for any cluster. */
+async function readClusterInput(cluster: string, options: InputOptions): Promise<Record<string, unknown>> {
+  const input = await readInput(options);
+  const named = input['cluster'] ?? cluster;
+  if (named !== cluster) {
+    throw new CliError('usage', `the input is for the cluster ${JSON.stringify(named)}, the command for "${cluster}"`);
   }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new CliError('usage', 'the input is no JSON');
-  }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new CliError('usage', 'the input must be a JSON object');
-  }
-  return { ...parsed, cluster, ...(dryRun === true && { dryRun }) };
+  return { ...input, cluster, ...(options.dryRun === true && { dryRun: true }) };
 }
 
 const printJson = (value: unknown): void => print(JSON.stringify(value ?? null, null, 2));
