@@ -103,6 +103,8 @@ it.each<[MessageName, unknown, string]>([
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],
   ['setMaxConcurrency', { maxConcurrency: 0 }, 'maxConcurrency: '],
   ['setMaxConcurrency', { maxConcurrency: '4' }, 'maxConcurrency: '],
+  ['setMaxConcurrency', { concurrency: 4 }, 'Unrecognized key: "concurrency"'],
+  ['approve', { node: 'a', approver: 'ann' }, 'Unrecognized key: "approver"'],
   ['forcePod', { pod: 'web' }, 'namespace/name'],
   ['forcePod', { pod: '../../x' }, 'namespace/name'],
   ['pause', { reason: 'x'.repeat(501) }, 'reason: '],
@@ -119,7 +121,7 @@ it.each(messageNames)('%s comes too late when it is over', (name) => {
   expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration is over');
 });
 
-it('bars every way back once Canal is being removed', () => {
+it('refuses every rollback once Canal is being removed', () => {
   const approved = { approvals: { cleanup: decided } };
   expect(send('rollback', { all: true }, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
   expect(send('abort', {}, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
