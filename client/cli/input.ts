@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { LineCounter, isScalar, parseDocument, visit, type Document } from 'yaml';
+import { parseFleet, type FleetRequest } from '../../model/fleet-input.ts';
 import { CliError } from './exit-codes.ts';
 
 /** Maximum size of an input in bytes, comments included. The worker accepts less. */
@@ -26,6 +27,11 @@ export interface InputSource {
   inputFile?: string;
 }
 
+/** Options for the input of a cluster's workflow. */
+export interface InputOptions extends InputSource {
+  dryRun?: boolean;
+}
+
 /**
  * Reads an input, which is YAML or JSON.
  * @param stdin stream that is read for the file `-`.
@@ -47,6 +53,19 @@ export async function readInput(
   return parseInputText(text, name);
 }
 
+/**
+ * Reads the input of a cluster's workflow. An input without `cluster` is for any cluster.
+ * @throws CliError when it cannot be read or parsed, or is for another cluster.
+ */
+export async function readClusterInput(cluster: string, options: InputOptions): Promise<Record<string, unknown>> {
+  const input = await readInput(options);
+  const named = input['cluster'] ?? cluster;
+  if (named !== cluster) {
+    throw new CliError('usage', `the input is for the cluster ${JSON.stringify(named)}, the command for "${cluster}"`);
+  }
+  return { ...input, cluster, ...(options.dryRun === true && { dryRun: true }) };
+}
+
 async function readText(stream: Readable, name: string): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
@@ -65,6 +84,16 @@ async function readText(stream: Readable, name: string): Promise<string> {
   } catch {
     throw new CliError('usage', `${name}: is not text in UTF-8`);
   }
+}
+
+/**
+ * Parses the input of a fleet with all its clusters, so that a mistake is found before anything is started.
+ * @throws CliError with one line per problem.
+ */
+export function parseFleetRequest(input: Record<string, unknown>): FleetRequest {
+  const parsed = parseFleet(input);
+  if ('problems' in parsed) throw new CliError('usage', `not a valid input of a fleet:\n${parsed.problems.join('\n')}`);
+  return input as FleetRequest;
 }
 
 /**

@@ -1,6 +1,5 @@
 import { readdir } from 'node:fs/promises';
 import Ajv from 'ajv';
-import { parseInputText } from '../../client/cli/input.ts';
 import { referenceSchemas } from '../../docs/reference/schemas.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
@@ -11,7 +10,7 @@ import { fleetMessageNames, parseFleetMessage } from '../../model/fleet-messages
 import { parseRequest } from '../../model/parse-request.ts';
 import { messageNames, parseMessage } from '../../model/message-schemas.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
-import { extractCommands, pages } from '../support/docs.ts';
+import { extractCommands, extractInputs, pages } from '../support/docs.ts';
 import { readSchema, schemaDir, schemaProblems } from '../support/schemas.ts';
 
 const migrationFile = 'migration.schema.json';
@@ -192,12 +191,9 @@ describe('examples in the documentation', () => {
         else if (line.includes(' query ')) continue;
         else await check(input, isFleet ? fleetMessagesFile : messagesFile, message);
       }
-      for (const [, block = ''] of page.text.matchAll(/^```(?:json|yaml)\n([\s\S]*?)^```$/gm)) {
-        if (/^(kind|- |services):/m.test(block)) continue;
-        const input = parseInputText(block, page.file);
-        if ('fleet' in input) await check(input, fleetFile);
-        else if ('cluster' in input) await check(input, migrationFile);
-      }
+      const { cluster, fleet } = extractInputs(page);
+      for (const input of cluster) await check(input, migrationFile);
+      for (const input of fleet) await check(input, fleetFile);
       for (const [, name = '', text = ''] of page.text.matchAll(/`(\w+)` `(\{"[^`…]*\})`/g)) {
         if (messageNames.some((known) => known === name)) await check(JSON.parse(text), messagesFile, name);
       }
