@@ -8,11 +8,7 @@ import { defaultTaskQueue, fleetWorkflowId } from '../workflows/messages.ts';
  * @returns its workflow ID.
  * @throws WorkflowExecutionAlreadyStartedError while another run for the fleet is open.
  */
-export async function startFleet(
-  client: Client,
-  request: FleetRequest,
-  taskQueue = defaultTaskQueue
-): Promise<string> {
+export async function startFleet(client: Client, request: FleetRequest, taskQueue = defaultTaskQueue): Promise<string> {
   const workflowId = fleetWorkflowId(request.fleet);
   await client.workflow.start<typeof fleetMigration>('fleetMigration', {
     taskQueue,

@@ -53,7 +53,10 @@ export class Migration {
   }
 
   /** Runs only the checks, without any change, and waits for their outcomes. */
-  check(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<Versioned<PreflightReport>> {
+  check(
+    request: Omit<MigrationRequest, 'cluster'> = {},
+    taskQueue = defaultTaskQueue
+  ): Promise<Versioned<PreflightReport>> {
     return this.client.workflow.execute<typeof clusterPreflight>('clusterPreflight', {
       taskQueue,
       workflowId: preflightWorkflowId(this.cluster),

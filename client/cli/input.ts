@@ -39,10 +39,7 @@ export interface InputOptions extends InputSource {
  * @returns the fields of the input; none when neither option is given.
  * @throws CliError when it cannot be read or parsed, with line and column.
  */
-export async function readInput(
-  { input, inputFile }: InputSource,
-  stdin?: Readable
-): Promise<Record<string, unknown>> {
+export async function readInput({ input, inputFile }: InputSource, stdin?: Readable): Promise<Record<string, unknown>> {
   if (input !== undefined && inputFile !== undefined) {
     throw new CliError('usage', 'either --input or --input-file, not both');
   }
@@ -150,7 +147,10 @@ function findTraps(document: Document.Parsed): Problem[] {
     },
     Pair: (_key, { key }) => {
       if (isScalar(key) && key.value === '<<' && key.type === 'PLAIN') {
-        problems.push({ offset: key.range?.[0], message: 'merge keys (<<) are not part of YAML 1.2; repeat the fields' });
+        problems.push({
+          offset: key.range?.[0],
+          message: 'merge keys (<<) are not part of YAML 1.2; repeat the fields',
+        });
       }
     },
     Scalar: (_key, { value, source = '', range }) => {
@@ -158,7 +158,10 @@ function findTraps(document: Document.Parsed): Problem[] {
       const isDecimal = /^[-+]?[\d.]+e|\./i.test(source);
       if (!Number.isFinite(value)) problems.push({ offset: range?.[0], message: `${source} is not a finite number` });
       else if (!isDecimal && !Number.isSafeInteger(value)) {
-        problems.push({ offset: range?.[0], message: `${source} is too large for a number; quote it to keep its digits` });
+        problems.push({
+          offset: range?.[0],
+          message: `${source} is too large for a number; quote it to keep its digits`,
+        });
       }
     },
   });

@@ -22,7 +22,7 @@ export class TypeSchemas {
 
   /** @param files paths of the source files within the project. */
   constructor(files: readonly string[]) {
-    const { config } = ts.readConfigFile(path.join(projectDir, 'tsconfig.json'), ts.sys.readFile) as {
+    const { config } = ts.readConfigFile(path.join(projectDir, 'tsconfig.json'), (file) => ts.sys.readFile(file)) as {
       config: { compilerOptions: object };
     };
     const { options } = ts.convertCompilerOptionsFromJson({ ...config.compilerOptions, types: ['node'] }, projectDir);

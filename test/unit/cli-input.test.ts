@@ -24,7 +24,11 @@ it.each([
   ['words that are booleans in YAML 1.1', 'a: yes\nb: no\nc: on\nd: y', { a: 'yes', b: 'no', c: 'on', d: 'y' }],
   ['booleans and null', 'a: true\nb: False\nc: null\nd: ~\ne:', { a: true, b: false, c: null, d: null, e: null }],
   ['numbers', 'a: 1e3\nb: 0x10\nc: 0o14\nd: 012\ne: 1.5', { a: 1_000, b: 16, c: 12, d: 12, e: 1.5 }],
-  ['what only looks like a number', 'a: 1_000\nb: 1.20.2\nc: 10.245.0.0/16', { a: '1_000', b: '1.20.2', c: '10.245.0.0/16' }],
+  [
+    'what only looks like a number',
+    'a: 1_000\nb: 1.20.2\nc: 10.245.0.0/16',
+    { a: '1_000', b: '1.20.2', c: '10.245.0.0/16' },
+  ],
   ['times and dates, which stay text', 'a: 22:00\nb: 2026-01-01', { a: '22:00', b: '2026-01-01' }],
   ['an anchor with an alias', 'a: &a [1]\nb: *a', { a: [1], b: [1] }],
   ['keys that look like numbers', '1: a\n"2": b', { '1': 'a', '2': 'b' }],
@@ -100,7 +104,9 @@ describe('files', () => {
   it('are YAML or JSON, also on standard input', async () => {
     expect(await readInput({ inputFile: await write('a: 1') })).toEqual({ a: 1 });
     expect(await readInput({ inputFile: await write('{"a": 1}') })).toEqual({ a: 1 });
-    expect(await readInput({ inputFile: '-' }, Readable.from([Buffer.from('a: '), Buffer.from('1')]))).toEqual({ a: 1 });
+    expect(await readInput({ inputFile: '-' }, Readable.from([Buffer.from('a: '), Buffer.from('1')]))).toEqual({
+      a: 1,
+    });
     expect(await readInput({ input: 'a: 1' })).toEqual({ a: 1 });
     expect(await readInput({})).toEqual({});
   });

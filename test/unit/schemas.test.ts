@@ -30,14 +30,17 @@ describe('schemas in docs/reference', () => {
     const files = (await readdir(schemaDir)).filter((file) => file.endsWith('.schema.json'));
 
     expect(files.sort()).toEqual(Object.keys(generated).sort());
-    for (const file of files) expect({ file, schema: await readSchema(file) }).toEqual({ file, schema: generated[file] });
+    for (const file of files)
+      expect({ file, schema: await readSchema(file) }).toEqual({ file, schema: generated[file] });
   });
 
   it('are valid, and have the version of the contract in their $id', async () => {
     for (const file of (await readdir(schemaDir)).filter((name) => name.endsWith('.schema.json'))) {
       const schema = await readSchema(file);
       expect(new Ajv().validateSchema(schema)).toBe(true);
-      expect((schema as Definitions).$id).toBe(`urn:${apiVersion.replace('/', ':')}:${file.replace('.schema.json', '')}`);
+      expect((schema as Definitions).$id).toBe(
+        `urn:${apiVersion.replace('/', ':')}:${file.replace('.schema.json', '')}`
+      );
     }
   });
 
@@ -66,7 +69,8 @@ describe('schemas in docs/reference', () => {
       for (const [name, child] of Object.entries(schema)) if (name !== 'if') collect(child, `${where}.${name}`);
     };
 
-    for (const file of [migrationFile, fleetFile, messagesFile, fleetMessagesFile]) collect(await readSchema(file), file);
+    for (const file of [migrationFile, fleetFile, messagesFile, fleetMessagesFile])
+      collect(await readSchema(file), file);
 
     expect(undescribed).toEqual([]);
   });
@@ -107,7 +111,13 @@ describe('inputs', () => {
   const clusters = [{ cluster: 'a' }, { cluster: 'b', apiVersion, reboot: { taskQueue: 'reboots' } }];
 
   it('accepts a fleet whose clusters complete the defaults, as the worker does', async () => {
-    const input = { $schema: 'x', apiVersion, fleet: 'eu', clusters: clusters.slice(1), defaults: { reboot: { mode: 'hook' } } };
+    const input = {
+      $schema: 'x',
+      apiVersion,
+      fleet: 'eu',
+      clusters: clusters.slice(1),
+      defaults: { reboot: { mode: 'hook' } },
+    };
 
     expect(parseFleet(input)).toHaveProperty('input');
     expect(await schemaProblems(input, fleetFile)).toEqual([]);
@@ -178,7 +188,8 @@ describe('examples in the documentation', () => {
     let examples = 0;
     const check = async (data: unknown, file: string, definition?: string): Promise<void> => {
       examples++;
-      for (const problem of await schemaProblems(data, file, definition)) wrong.push(`${JSON.stringify(data)}: ${problem}`);
+      for (const problem of await schemaProblems(data, file, definition))
+        wrong.push(`${JSON.stringify(data)}: ${problem}`);
     };
     for (const page of await pages()) {
       for (const line of extractCommands(page)) {

@@ -141,10 +141,16 @@ export class ClusterState {
 
   private setHandlers(): void {
     setHandler(statusQuery, () => withApiVersion(this.status), { description: 'Where the migration is' });
-    setHandler(planQuery, () => withApiVersion(this.plan), { description: 'Waves with reasons, what is installed and removed' });
+    setHandler(planQuery, () => withApiVersion(this.plan), {
+      description: 'Waves with reasons, what is installed and removed',
+    });
     setHandler(preflightQuery, () => this.preflight, { description: 'Outcomes of the checks before the migration' });
-    setHandler(policiesQuery, () => withApiVersion(this.policies), { description: 'What became of the policies on Cilium' });
-    setHandler(ledgerQuery, () => withApiVersion(this.ledger), { description: 'What was measured before, during and after' });
+    setHandler(policiesQuery, () => withApiVersion(this.policies), {
+      description: 'What became of the policies on Cilium',
+    });
+    setHandler(ledgerQuery, () => withApiVersion(this.ledger), {
+      description: 'What was measured before, during and after',
+    });
     setHandler(nodeQuery, (name) => withApiVersion(this.node(name)), { description: 'One node: "name"' });
     setHandler(
       blockersQuery,

@@ -63,7 +63,9 @@ class Fleet {
       return { cluster, canary: index < input.canaryClusters, state: 'pending', workflowId };
     });
     this.status = { fleet: input.fleet, clusters, answers: [], notes: [] };
-    setHandler(fleetStatusQuery, () => withApiVersion(this.status), { description: 'Where every cluster of the fleet is' });
+    setHandler(fleetStatusQuery, () => withApiVersion(this.status), {
+      description: 'Where every cluster of the fleet is',
+    });
     setHandler(clusterProgressSignal, ({ cluster, ...progress }) => {
       const entry = this.find(cluster);
       if (entry?.state === 'migrating') entry.progress = progress;
