@@ -1,4 +1,5 @@
 import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
+import type { Versioned } from '../model/api-version.ts';
 import type { ClusterPolicyReport } from '../model/policies.ts';
 import type { clusterMigration, clusterPolicyReport, clusterPreflight } from '../workflows/index.ts';
 import {
@@ -52,7 +53,10 @@ export class Migration {
   }
 
   /** Runs only the checks, without any change, and waits for their outcomes. */
-  check(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<PreflightReport> {
+  check(
+    request: Omit<MigrationRequest, 'cluster'> = {},
+    taskQueue = defaultTaskQueue
+  ): Promise<Versioned<PreflightReport>> {
     return this.client.workflow.execute<typeof clusterPreflight>('clusterPreflight', {
       taskQueue,
       workflowId: preflightWorkflowId(this.cluster),
@@ -66,7 +70,7 @@ export class Migration {
   policyReport(
     request: Omit<MigrationRequest, 'cluster'> = {},
     taskQueue = defaultTaskQueue
-  ): Promise<ClusterPolicyReport> {
+  ): Promise<Versioned<ClusterPolicyReport>> {
     return this.client.workflow.execute<typeof clusterPolicyReport>('clusterPolicyReport', {
       taskQueue,
       workflowId: policyReportWorkflowId(this.cluster),
@@ -77,12 +81,12 @@ export class Migration {
   }
 
   /** Returns the status. Needs a running worker. */
-  status(): Promise<MigrationStatus> {
+  status(): Promise<Versioned<MigrationStatus>> {
     return this.handle.query(statusQuery);
   }
 
   /** Returns the plan; undefined until it is computed. */
-  plan(): Promise<Plan | undefined> {
+  plan(): Promise<Versioned<Plan> | undefined> {
     return this.handle.query(planQuery);
   }
 
@@ -92,7 +96,7 @@ export class Migration {
   }
 
   /** Returns the measurements of every kind of path, by stage. */
-  ledger(): Promise<Ledger> {
+  ledger(): Promise<Versioned<Ledger>> {
     return this.handle.query(ledgerQuery);
   }
 
@@ -114,7 +118,7 @@ export class Migration {
    * Waits for the end of the migration.
    * @throws WorkflowFailedError when it fails; the cause has the type and the message.
    */
-  result(): Promise<MigrationReport> {
+  result(): Promise<Versioned<MigrationReport>> {
     return this.handle.result();
   }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inputVersion, withoutEditorSchema } from './api-version.ts';
 import { isMalformed } from './malformed-payload.ts';
 import { merge } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
@@ -11,7 +12,8 @@ const maxClusters = 100;
 
 const partialInputSchema = z.record(z.string(), z.json());
 
-const fleetSchema = z.strictObject({
+const fleetFields = z.strictObject({
+  ...inputVersion,
   /** Name of the fleet; the workflow ID ends with it. */
   fleet: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be a name of letters, digits, dots and dashes'),
   /** Clusters in the order of their migration; each is an input of `clusterMigration`. */
@@ -53,6 +55,9 @@ const fleetSchema = z.strictObject({
    */
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
 });
+
+/** Schema of the input of a fleet. Its clusters are parsed afterwards, each with `defaults`. */
+export const fleetSchema = fleetFields.transform(withoutEditorSchema);
 
 /** Input of a fleet as written by the operator, before defaults are applied. */
 export type FleetRequest = z.input<typeof fleetSchema>;

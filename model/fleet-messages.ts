@@ -1,7 +1,11 @@
 import { z } from 'zod';
 import { parseWithSchema, senderFields } from './message-schemas.ts';
 
-const clusterMessageSchema = z.strictObject({ cluster: z.string().min(1).max(253), ...senderFields });
+const clusterMessageSchema = z.strictObject({
+  /** Cluster of the fleet, as its input names it. */
+  cluster: z.string().min(1).max(253),
+  ...senderFields,
+});
 
 /** Schema of each message to a fleet. */
 export const fleetMessageSchemas = {
@@ -13,6 +17,7 @@ export const fleetMessageSchemas = {
   retry: clusterMessageSchema,
   /** Starts no other cluster. Running migrations continue. */
   pause: z.strictObject(senderFields),
+  /** Continues after a pause. */
   resume: z.strictObject(senderFields),
   /** Starts no other cluster, and ends the fleet once the running migrations have ended. */
   abort: z.strictObject(senderFields),

@@ -31,14 +31,31 @@ export const gatesSchema = z
      * @default none
      */
     prometheus: z
-      .array(z.strictObject({ url, query: z.string().min(1).max(4_000), max: z.number() }))
+      .array(
+        z.strictObject({
+          /** Address of Prometheus. */
+          url,
+          /** Query in PromQL. */
+          query: z.string().min(1).max(4_000),
+          /** Upper limit of every value. */
+          max: z.number(),
+        })
+      )
       .max(20)
       .default([]),
     /**
      * URLs that must answer with a status of 200 to 299.
      * @default none
      */
-    http: z.array(z.strictObject({ url })).max(20).default([]),
+    http: z
+      .array(
+        z.strictObject({
+          /** URL that must answer. */
+          url,
+        })
+      )
+      .max(20)
+      .default([]),
   })
   .prefault({});
 

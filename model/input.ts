@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inputVersion, withoutEditorSchema } from './api-version.ts';
 import { isMalformed } from './malformed-payload.ts';
 import { gatesSchema } from './gates.ts';
 import { ledgerSchema } from './ledger-options.ts';
@@ -93,6 +94,7 @@ const rebootSchema = z
     path: ['taskQueue'],
     message: 'is needed for the mode "hook"',
   })
+  .meta({ if: { properties: { mode: { const: 'hook' } }, required: ['mode'] }, then: { required: ['taskQueue'] } })
   .prefault({});
 
 const image = z
@@ -108,6 +110,7 @@ const waiverSchema = z.strictObject({
 });
 
 const fields = z.strictObject({
+  ...inputVersion,
   /** Cluster that the worker knows: a name in its file of clusters, or a context of its kubeconfig. */
   cluster: contextName,
   /**
@@ -222,10 +225,13 @@ const fields = z.strictObject({
   policyMode: z.enum(['enforce', 'audit', 'off']).default('enforce'),
 });
 
-const inputSchema = fields.refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >= Number(podCidr.split('/')[1]), {
-  path: ['nodeMaskSize'],
-  message: 'must not be shorter than the prefix of podCidr: each node gets a part of it',
-});
+/** Schema of the input of a migration. */
+export const inputSchema = fields
+  .refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >= Number(podCidr.split('/')[1]), {
+    path: ['nodeMaskSize'],
+    message: 'must not be shorter than the prefix of podCidr: each node gets a part of it',
+  })
+  .transform(withoutEditorSchema);
 
 /** Input of a migration with every default applied. */
 export type MigrationInput = z.output<typeof inputSchema>;

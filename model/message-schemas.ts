@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { messageVersion } from './api-version.ts';
 import { isMalformed } from './malformed-payload.ts';
 import { maxWaveSize } from './input.ts';
 import { formatProblems } from './problems.ts';
@@ -6,19 +7,28 @@ import { untrustedProblems } from './input-limits.ts';
 
 const nameSchema = z.string().min(1).max(253);
 
-/** Fields for the sender of a message and the reason, for the record. */
+/** Fields that every message has: its version, and its sender and the reason, for the record. */
 export const senderFields = {
-  /** @default unnamed */
+  ...messageVersion,
+  /**
+   * Name of the sender.
+   * @default unnamed
+   */
   by: nameSchema.optional(),
-  /** @default none */
+  /**
+   * Reason for the message.
+   * @default none
+   */
   reason: z.string().max(500).optional(),
 };
 
 /** Subjects of a message; exactly one must be given. */
 const subjectFields = {
+  /** Name of a node. */
   node: nameSchema.optional(),
   /** Number of the wave, from 1. */
   wave: z.int().min(1).optional(),
+  /** The whole plan. */
   plan: z.literal(true).optional(),
   /** The removal of Canal: the point of no return. */
   cleanup: z.literal(true).optional(),
@@ -28,9 +38,14 @@ const subjectMessageSchema = z
   .strictObject({ ...subjectFields, ...senderFields })
   .refine((message) => Object.keys(subjectFields).filter((key) => key in message).length === 1, {
     message: 'must name exactly one of "node", "wave", "plan": true and "cleanup": true',
-  });
+  })
+  .meta({ oneOf: Object.keys(subjectFields).map((field) => ({ required: [field] })) });
 
-const nodeMessageSchema = z.strictObject({ node: nameSchema, ...senderFields });
+const nodeMessageSchema = z.strictObject({
+  /** Name of the node. */
+  node: nameSchema,
+  ...senderFields,
+});
 
 /** Schema of each message. */
 export const messageSchemas = {
@@ -43,6 +58,7 @@ export const messageSchemas = {
   reject: subjectMessageSchema,
   /** Starts nothing new. Nodes in progress are finished. */
   pause: z.strictObject(senderFields),
+  /** Continues after a pause. */
   resume: z.strictObject(senderFields),
   /** Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. */
   skip: nodeMessageSchema,
@@ -50,20 +66,32 @@ export const messageSchemas = {
   retry: nodeMessageSchema,
   /** Rolls one node back to Canal; or all nodes, and removes Cilium from the cluster. */
   rollback: z
-    .strictObject({ node: nameSchema.optional(), all: z.literal(true).optional(), ...senderFields })
+    .strictObject({
+      /** Name of a node. */
+      node: nameSchema.optional(),
+      /** All nodes, and Cilium itself. */
+      all: z.literal(true).optional(),
+      ...senderFields,
+    })
     .refine((message) => (message.node === undefined) !== (message.all === undefined), {
       message: 'must name either "node" or "all": true',
-    }),
+    })
+    .meta({ oneOf: [{ required: ['node'] }, { required: ['all'] }] }),
   /**
    * Ends the migration. Nodes in progress are restored; migrated nodes stay migrated. A new run continues from there.
    */
   abort: z.strictObject(senderFields),
   /** Changes the number of nodes per wave, from the next wave on. */
-  setMaxConcurrency: z.strictObject({ maxConcurrency: z.int().min(1).max(maxWaveSize), ...senderFields }),
+  setMaxConcurrency: z.strictObject({
+    /** Maximum number of nodes in one wave. */
+    maxConcurrency: z.int().min(1).max(maxWaveSize),
+    ...senderFields,
+  }),
   /**
    * Deletes a pod, within its own grace period, that an eviction cannot move: without consent, or blocked by a budget.
    */
   forcePod: z.strictObject({
+    /** The pod, `namespace/name`. */
     pod: z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name'),
     ...senderFields,
   }),

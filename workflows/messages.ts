@@ -6,6 +6,7 @@
  * reason for a refusal. A refused signal is kept in the status under `notes` and changes nothing.
  */
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import type { Versioned } from '../model/api-version.ts';
 import type { ClusterProgress, FleetStatus } from '../model/fleet-status.ts';
 import type { Ledger } from '../model/ledger.ts';
 import type { Messages } from '../model/message-schemas.ts';
@@ -51,31 +52,31 @@ export function update<Name extends keyof Messages>(name: Name) {
 }
 
 /** State of the migration: phase, nodes, the current wait and the commands that end it. Also answered after the end. */
-export const statusQuery = defineQuery<MigrationStatus>('status');
+export const statusQuery = defineQuery<Versioned<MigrationStatus>>('status');
 
 /** The plan: waves with reasons, installed and removed components. Undefined until it is computed. */
-export const planQuery = defineQuery<Plan | undefined>('plan');
+export const planQuery = defineQuery<Versioned<Plan> | undefined>('plan');
 
 /** Outcomes of the preflight checks, with evidence and remedies. Undefined until they have run. */
 export const preflightQuery = defineQuery<CheckOutcome[] | undefined>('preflight');
 
 /** Result of the latest policy comparison; undefined until Cilium is installed. */
-export const policiesQuery = defineQuery<PolicyReport | undefined>('policies');
+export const policiesQuery = defineQuery<Versioned<PolicyReport> | undefined>('policies');
 
 /** Measurements of every kind of path, before, during and after; those of the current stage are as of the last wave. */
-export const ledgerQuery = defineQuery<Ledger>('ledger');
+export const ledgerQuery = defineQuery<Versioned<Ledger>>('ledger');
 
 /** Blockers of the nodes in progress, per pod, with the name of the disruption budget where there is one. */
 export const blockersQuery = defineQuery<(Blocker & { node: string })[]>('blockers');
 
 /** Status of one node; undefined when there is no node of that name. */
-export const nodeQuery = defineQuery<NodeStatus | undefined, [string]>('node');
+export const nodeQuery = defineQuery<Versioned<NodeStatus> | undefined, [string]>('node');
 
 /** Signal from a node's workflow to its cluster's: the current blockers, or that there are none. Not for operators. */
 export const progressSignal = defineSignal<[NodeProgress]>('nodeProgress');
 
 /** State of a fleet: each cluster's state, phase and nodes, the current wait and the commands that end it. */
-export const fleetStatusQuery = defineQuery<FleetStatus>('status');
+export const fleetStatusQuery = defineQuery<Versioned<FleetStatus>>('status');
 
 /** Signal from a cluster's workflow to its fleet's: the current progress. Not for operators. */
 export const clusterProgressSignal = defineSignal<[ClusterProgress]>('clusterProgress');

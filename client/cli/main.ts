@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { Command, CommanderError, Option } from 'commander';
 import type { Client } from '@temporalio/client';
@@ -9,27 +9,22 @@ import { planMarkdown } from '../../model/markdown/plan.ts';
 import { blockerText } from '../../model/status.ts';
 import { connect } from '../connection.ts';
 import type { TemporalOptions } from '../../temporal/connection-config.ts';
+import { startFleet } from '../fleet.ts';
 import { Migration } from '../migration.ts';
 import { collectReport } from '../report/collect.ts';
 import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { completionScript, shells, type Shell } from './completion.ts';
-import { CliError, exitCodes, describeError } from './exit-codes.ts';
+import { exitCodes, describeError } from './exit-codes.ts';
+import { parseFleetRequest, readClusterInput, readInput, type InputOptions } from './input.ts';
 import { commandName, messages } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { TemporalCommand } from './temporal-command.ts';
 import { policyText, preflightText, detectScreen, statusText, type Screen } from './text.ts';
 import { answerCommands, follow } from './watch.ts';
 
-/** Options for the input of a run, for commands that start one. */
-interface InputSource {
-  input?: string;
-  inputFile?: string;
-  dryRun?: boolean;
-}
-
 /** Options that every command has. */
-interface CommonOptions extends TemporalOptions, InputSource {
+interface CommonOptions extends TemporalOptions, InputOptions {
   json: boolean;
   color: boolean;
   /** Workflow ID of the migration, when it differs from the default. */
@@ -74,25 +69,27 @@ const program = new Command('cni-migrate')
   );
 
 function command(name: string, description: string, parent: Command = program): Command {
-  return parent
-    .command(name)
-    .description(description)
-    .argument('<cluster>', 'as the worker knows it')
+  const subcommand = parent.command(name).description(description).argument('<cluster>', 'as the worker knows it');
+  return withConnection(subcommand).option('--workflow-id <id>', "the migration's run, where a schedule began it");
+}
+
+const withConnection = (subcommand: Command): Command =>
+  subcommand
     .option('--json', 'answer in JSON', false)
     .option('--no-color', 'no colours, as with the variable NO_COLOR')
     .option('--print', "only print the Temporal CLI's command", false)
     .option('--quiet', "do not print the Temporal CLI's command", false)
-    .option('--workflow-id <id>', "the migration's run, where a schedule began it")
     .option('--address <host:port>', "Temporal's address")
     .option('--namespace <name>', "Temporal's namespace")
     .option('--profile <name>', "profile of Temporal's configuration file");
-}
+
+const withTaskQueue = (subcommand: Command): Command =>
+  subcommand.option('--task-queue <name>', 'task queue of the workers', defaultTaskQueue);
 
 const withInput = (subcommand: Command): Command =>
-  subcommand
-    .option('--input <json>', 'what the migration is started with, beside the cluster')
-    .option('--input-file <file>', 'the same, in a file')
-    .option('--task-queue <name>', 'task queue of the workers', defaultTaskQueue);
+  withTaskQueue(subcommand)
+    .option('--input <text>', 'input of the migration, in YAML or JSON')
+    .option('--input-file <file>', 'the same in a file; - for standard input');
 
 const withSender = (subcommand: Command): Command =>
   subcommand
@@ -102,14 +99,15 @@ const withSender = (subcommand: Command): Command =>
 /** Runs a command: connects, prints, and converts errors into messages and exit codes. */
 function run<Options extends CommonOptions>(
   work: (client: Client, context: Context, options: Options) => Promise<void>,
-  buildCommand: (context: Context, options: Options) => Promise<string[]> | string[]
+  buildCommand: (context: Context, options: Options) => Promise<string[]> | string[],
+  read = readClusterInput
 ): (cluster: string, options: Options) => Promise<void> {
   return async (cluster, options) => {
     let client: Client | undefined;
     try {
       const screen = detectScreen(process.stdout, !options.color, process.env);
       let pendingInput: Promise<Record<string, unknown>> | undefined;
-      const input = (): Promise<Record<string, unknown>> => (pendingInput ??= readInput(cluster, options));
+      const input = (): Promise<Record<string, unknown>> => (pendingInput ??= read(cluster, options));
       const context: Context = { cluster, options, temporal: new TemporalCommand(options), screen, input };
       const line = shellCommand(await buildCommand(context, options));
       if (options.print) return print(line);
@@ -124,27 +122,6 @@ function run<Options extends CommonOptions>(
       await client?.connection.close();
     }
   };
-}
-
-async function readInput(cluster: string, { input, inputFile, dryRun }: InputSource): Promise<Record<string, unknown>> {
-  if (input !== undefined && inputFile !== undefined)
-    throw new CliError('usage', 'either --input or --input-file, not both');
-  let text = input ?? '{}';
-  if (inputFile !== undefined) {
-    text = await readFile(inputFile, 'utf8').catch((error: unknown) => {
-      throw new CliError('usage', `${inputFile} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
-    });
-  }
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new CliError('usage', 'the input is no JSON');
-  }
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-    throw new CliError('usage', 'the input must be a JSON object');
-  }
-  return { ...parsed, cluster, ...(dryRun === true && { dryRun }) };
 }
 
 const printJson = (value: unknown): void => print(JSON.stringify(value ?? null, null, 2));
@@ -189,6 +166,21 @@ withInput(command('start', 'start a migration, or take it up again'))
       },
       async ({ cluster, temporal, input }, { taskQueue }) =>
         temporal.start('clusterMigration', cluster, await input(), taskQueue)
+    )
+  );
+
+withTaskQueue(withConnection(program.command('fleet').description('many clusters').command('start')))
+  .description('start the migration of a fleet')
+  .argument('<file>', 'input in YAML or JSON; - for standard input')
+  .action(
+    run<StartOptions>(
+      async (client, { input }, { json: asJson, taskQueue }) => {
+        const workflowId = await startFleet(client, parseFleetRequest(await input()), taskQueue);
+        if (asJson) printJson({ workflowId });
+        else print(`started as workflow ${workflowId}`);
+      },
+      async ({ temporal, input }, { taskQueue }) => temporal.startFleet(parseFleetRequest(await input()), taskQueue),
+      (inputFile) => readInput({ inputFile })
     )
   );
 

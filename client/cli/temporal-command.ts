@@ -1,4 +1,10 @@
-import { migrationWorkflowId, policyReportWorkflowId, preflightWorkflowId } from '../../workflows/messages.ts';
+import {
+  fleetWorkflowId,
+  migrationWorkflowId,
+  policyReportWorkflowId,
+  preflightWorkflowId,
+} from '../../workflows/messages.ts';
+import type { FleetRequest } from '../../model/fleet-input.ts';
 import type { MessageName } from '../../model/message-schemas.ts';
 import type { TemporalOptions } from '../../temporal/connection-config.ts';
 
@@ -29,6 +35,13 @@ export class TemporalCommand {
     }[workflow];
     const type = ['--type', workflow, '--task-queue', taskQueue, '--workflow-id', id];
     return this.workflow('start', ...type, '--id-conflict-policy', 'Fail', '--input', JSON.stringify(input));
+  }
+
+  /** Returns the command that starts the migration of a fleet. */
+  startFleet(request: FleetRequest, taskQueue: string): string[] {
+    const id = ['--workflow-id', fleetWorkflowId(request.fleet), '--id-conflict-policy', 'Fail'];
+    const input = ['--input', JSON.stringify(request)];
+    return this.workflow('start', '--type', 'fleetMigration', '--task-queue', taskQueue, ...id, ...input);
   }
 
   /** Returns the command that sends a message and waits for the answer. */

@@ -1,4 +1,5 @@
 import { WorkflowFailedError, type Client } from '@temporalio/client';
+import { withApiVersion } from '../../model/api-version.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { ledgerQuery, policiesQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
 import type { ReportData } from './data.ts';
@@ -7,7 +8,7 @@ import type { ReportData } from './data.ts';
 export async function collectReport(client: Client, workflowId: string, now = new Date()): Promise<ReportData> {
   const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
   const { status: execution } = await handle.describe();
-  const base = { workflowId, outcome: execution.name, madeAt: now.toISOString() };
+  const base = withApiVersion({ workflowId, outcome: execution.name, madeAt: now.toISOString() });
   if (execution.name === 'COMPLETED') {
     const report = await handle.result();
     const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;

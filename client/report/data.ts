@@ -1,3 +1,4 @@
+import type { ApiVersion } from '../../model/api-version.ts';
 import {
   byKind,
   ledgerStages,
@@ -13,6 +14,7 @@ import type { Decision, MigrationStatus, NodeStatus } from '../../model/status.t
 
 /** Data of a report. */
 export interface ReportData {
+  apiVersion: ApiVersion;
   status: MigrationStatus;
   preflight: readonly CheckOutcome[];
   /** Result of the policy comparison, once there was one. */

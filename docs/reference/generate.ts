@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { checks } from '../../activities/preflight/checks/index.ts';
 import { checkNames } from '../../model/preflight.ts';
+import { referenceSchemas } from './schemas.ts';
 
 /** The reference of the checks, from what each check says of itself. */
 export function preflightReference(): string {
@@ -24,4 +25,7 @@ export function preflightReference(): string {
 
 if (process.argv[1] === import.meta.filename) {
   await writeFile(path.join(import.meta.dirname, 'preflight.md'), preflightReference());
+  for (const [file, schema] of Object.entries(referenceSchemas())) {
+    await writeFile(path.join(import.meta.dirname, file), `${JSON.stringify(schema, null, 2)}\n`);
+  }
 }

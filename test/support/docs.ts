@@ -1,5 +1,6 @@
 import { readFile, readdir } from 'node:fs/promises';
 import path from 'node:path';
+import { parseInputText } from '../../client/cli/input.ts';
 import { projectDir } from '../../lab/paths.ts';
 
 /** One page of the documentation. */
@@ -16,6 +17,17 @@ export async function pages(): Promise<Page[]> {
   );
   const files = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...inDocs.filter((file) => file.endsWith('.md'))];
   return Promise.all(files.map(async (file) => ({ file, text: await readFile(path.join(projectDir, file), 'utf8') })));
+}
+
+/** Returns the inputs that a page shows as files in YAML or JSON, by the name of the field that they all have. */
+export function extractInputs({ file, text }: Page): { cluster: object[]; fleet: object[] } {
+  const blocks = [...text.matchAll(/^```(?:json|yaml)\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) => block);
+  const inputs = blocks.filter((block) => /^(fleet|cluster):|^ {2}"(fleet|cluster)":/m.test(block));
+  const parsed = inputs.map((block) => parseInputText(block, file));
+  return {
+    cluster: parsed.filter((input) => !('fleet' in input)),
+    fleet: parsed.filter((input) => 'fleet' in input),
+  };
 }
 
 /** Returns the command lines that a page asks readers to type, each on one line. */

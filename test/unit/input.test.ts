@@ -9,6 +9,7 @@ function problems(raw: unknown): string[] {
 it('fills in every default', () => {
   expect(parseInput({ cluster: 'prod' })).toEqual({
     input: {
+      apiVersion: 'cni-migration/v1',
       cluster: 'prod',
       chart: 'oci://quay.io/cilium/charts/cilium',
       chartVersion: '1.20.2',

@@ -22,6 +22,7 @@ const row = (more: Partial<LedgerRow>): LedgerRow => ({
 const hostile = '<script>alert(1)</script> | "x" & \'y\'';
 
 const data: ReportData = {
+  apiVersion: 'cni-migration/v1',
   status: {
     cluster: 'prod',
     phase: 'cleanup',

@@ -1,10 +1,14 @@
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { CommandFailed, run, waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { projectDir } from '../../lab/paths.ts';
+import { apiVersion } from '../../model/api-version.ts';
+import type { fleetMigration } from '../../workflows/index.ts';
+import { fleetStatusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
+import { schemaProblems } from '../support/schemas.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -67,7 +71,9 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
       code: 0,
       out: '1 of 1 checks pass\n',
     });
-    const started = await cli('start', 'prod', '--task-queue', taskQueue, '--input', '{"approval": "every-node"}');
+    const input = path.join(dir, 'migration.yaml');
+    await writeFile(input, '$schema: ./migration.schema.json\ncluster: prod # the context\napproval: every-node\n');
+    const started = await cli('start', 'prod', '--task-queue', taskQueue, '--input-file', input);
     expect(started.out).toBe('started as workflow cni-migration/prod\n');
     expect(started.err).toMatch(/^# temporal workflow start .*"approval":"every-node"/);
     expect(await cli('start', 'prod', '--task-queue', taskQueue)).toMatchObject({ code: 3 });
@@ -89,6 +95,10 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
       out: expect.stringContaining('"answer"') as string,
     });
     expect(await cli('set-max-concurrency', 'prod', '--max-concurrency', '2')).toMatchObject({ code: 0 });
+    for (const query of ['status', 'plan', 'ledger', 'blockers']) {
+      const answer: unknown = JSON.parse((await cli(query, 'prod', '--json')).out);
+      expect(await schemaProblems(answer, 'queries.schema.json', query)).toEqual([]);
+    }
     const json = JSON.parse((await cli('status', 'prod', '--json')).out) as { nodes: object[]; maxConcurrency: number };
     expect(json).toMatchObject({ maxConcurrency: 2, nodes: [{ name: 'a', state: 'migrated' }, { name: 'b' }] });
     expect((await cli('plan', 'prod')).out).toContain('No way back from');
@@ -110,7 +120,36 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
   const file = path.join(dir, 'report.html');
   expect(await cli('report', 'prod', '--format', 'html', '--output', file)).toMatchObject({ code: 0 });
   expect(await readFile(file, 'utf8')).toContain('wave 1: a: migrated');
-  expect(JSON.parse((await cli('report', 'prod', '--json')).out)).toMatchObject({ outcome: 'COMPLETED' });
+  const data: unknown = JSON.parse((await cli('report', 'prod', '--json')).out);
+  expect(data).toMatchObject({ apiVersion, outcome: 'COMPLETED', status: { apiVersion } });
+  expect(await schemaProblems(data, 'results.schema.json', 'report')).toEqual([]);
+  const result: unknown = await server.env.client.workflow.getHandle('cni-migration/prod').result();
+  expect(await schemaProblems(result, 'results.schema.json', 'clusterMigration')).toEqual([]);
+});
+
+it('starts a fleet from a file, and validates every cluster first', async () => {
+  const fleet = path.join(dir, 'fleet.yaml');
+  await writeFile(
+    fleet,
+    'fleet: eu\napproval: none\ndefaults: &defaults { approval: none, cleanup: automatic }\nclusters:\n  - cluster: eu-1\n'
+  );
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    const started = await cli('fleet', 'start', fleet, '--task-queue', taskQueue);
+
+    expect(started).toMatchObject({ code: 0, out: 'started as workflow cni-fleet/eu\n' });
+    expect(started.err).toMatch(/^# temporal workflow start --type fleetMigration .*--workflow-id cni-fleet\/eu/);
+    const run = client.workflow.getHandle<typeof fleetMigration>('cni-fleet/eu');
+    const status = await run.result();
+    expect(status).toMatchObject({ apiVersion, clusters: [{ cluster: 'eu-1', state: 'migrated' }] });
+    expect(await schemaProblems(status, 'results.schema.json', 'fleetMigration')).toEqual([]);
+    expect(await schemaProblems(await run.query(fleetStatusQuery), 'queries.schema.json', 'fleetStatus')).toEqual([]);
+  });
+
+  await writeFile(fleet, 'fleet: eu\nclusters:\n  - cluster: eu-1\n    podCIDR: 10.1.0.0/16\n');
+  expect(await cli('fleet', 'start', fleet)).toMatchObject({
+    code: 2,
+    err: expect.stringContaining('clusters.0: the input: Unrecognized key: "podCIDR"') as string,
+  });
 });
 
 it('tells scripts by its exit code what went wrong', async () => {
@@ -136,6 +175,10 @@ it('tells scripts by its exit code what went wrong', async () => {
     ['approve', 'x', '--wave', '0'],
     ['skip', 'x'],
     ['start', 'x', '--input', '{'],
+    ['start', 'x', '--input', 'cluster: y'],
+    ['start', 'x', '--input-file', 'absent.yaml'],
+    ['fleet', 'start'],
+    ['fleet', 'start', 'absent.yaml'],
     ['frob', 'x'],
   ]) {
     expect({ wrong, ...(await cli(...wrong)) }).toMatchObject({ wrong, code: 2 });

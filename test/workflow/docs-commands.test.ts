@@ -1,8 +1,10 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { run } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { extractCommands, pages } from '../support/docs.ts';
+import { extractCommands, extractInputs, pages } from '../support/docs.ts';
 
 /** Checks the commands of the documentation, as far as the programs themselves report whether they know them. */
 
@@ -48,11 +50,21 @@ it('has inputs in them that are JSON', async () => {
 });
 
 it('has commands of its own that it knows', async () => {
-  const lines = (await commands(/^\.\/cni-migrate /)).filter((line) => !line.includes('--input-file'));
-  expect(lines.length).toBeGreaterThan(3);
-  for (const line of lines) {
-    const [, ...all] = await splitWords(line);
-    const printed = await run(path.join(projectDir, 'cni-migrate'), [...all, '--print']);
-    expect(printed).toMatch(/^temporal /);
+  const lines = await commands(/^\.\/cni-migrate /);
+  expect(lines.length).toBeGreaterThan(5);
+  const dir = await mkdtemp(path.join(tmpdir(), 'cni-docs-'));
+  try {
+    // The files of which the pages show the content.
+    for (const inputs of (await pages()).map(extractInputs)) {
+      for (const input of inputs.cluster) await writeFile(path.join(dir, 'migration.yaml'), JSON.stringify(input));
+      for (const input of inputs.fleet) await writeFile(path.join(dir, 'fleet.yaml'), JSON.stringify(input));
+    }
+    for (const line of lines) {
+      const [, ...all] = await splitWords(line);
+      const printed = await run(path.join(projectDir, 'cni-migrate'), [...all, '--print'], { cwd: dir });
+      expect(printed).toMatch(/^temporal /);
+    }
+  } finally {
+    await rm(dir, { recursive: true });
   }
 });

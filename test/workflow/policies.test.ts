@@ -1,4 +1,5 @@
 import type { PolicyReport } from '../../model/policies.ts';
+import { apiVersion } from '../../model/api-version.ts';
 import { policiesQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import {
@@ -40,7 +41,7 @@ it('waits when a policy comes in the middle that is judged otherwise, and goes o
     const status = await waitForPendingWait(run, 'somebody to resume it');
     expect(states(status)).toEqual(['migrated', 'awaiting-approval', 'pending']);
     expect(status.paused?.reason).toContain('NetworkPolicy shop/new (it has the action Pass)');
-    expect(await run.query(policiesQuery)).toEqual(now);
+    expect(await run.query(policiesQuery)).toEqual({ apiVersion, ...now });
     await run.signal(signal('resume'), {});
     // It is reported only once.
     expect(states(await run.result())).toEqual(['migrated', 'migrated', 'migrated']);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { cancelled, heartbeat } from '@temporalio/activity';
 import type { clusterPreflight } from '../../workflows/index.ts';
+import { apiVersion } from '../../model/api-version.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
@@ -89,7 +90,12 @@ describe('the checks by themselves', () => {
         workflowId: randomUUID(),
         args: [{ cluster: 'prod' }],
       });
-      expect(await run.result()).toEqual({ cluster: 'prod', mayBegin: false, outcomes: [passed, blocked] });
+      expect(await run.result()).toEqual({
+        apiVersion,
+        cluster: 'prod',
+        mayBegin: false,
+        outcomes: [passed, blocked],
+      });
       expect(await run.query(preflightQuery)).toEqual([passed, blocked]);
     });
     expect(cluster.calls).toEqual(['acquireLock', 'runPreflight', 'removeInspectors', 'releaseLock']);
@@ -193,7 +199,7 @@ describe('a gate that does not hold', () => {
       await waitForPendingWait(run, 'somebody to resume it');
       await run.signal(signal('resume'), { by: 'ann' });
       expect((await run.result()).phase).toBe('done');
-      expect(await run.query(ledgerQuery)).toEqual({ before: [], during: [], after: [] });
+      expect(await run.query(ledgerQuery)).toEqual({ apiVersion, before: [], during: [], after: [] });
     });
   });
 

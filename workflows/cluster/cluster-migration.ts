@@ -27,6 +27,7 @@ import { isMigrated } from '../../model/nodes.ts';
 import { buildPlan, type Plan } from '../../model/plan.ts';
 import { blockingOutcomes, preflightFailure } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
+import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import type { Decision, MigrationReport } from '../../model/status.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import { dryRunMigration, dryRunCleanup } from './dry-run.ts';
@@ -44,7 +45,7 @@ import { allOrCancel } from '../support/all-or-cancel.ts';
  * @param carried state of the previous run after continue-as-new; not for operators.
  * @throws ApplicationFailure of one of the types in model/failure-types.ts.
  */
-export async function clusterMigration(raw: unknown, carried?: Carried): Promise<MigrationReport> {
+export async function clusterMigration(raw: unknown, carried?: Carried): Promise<Versioned<MigrationReport>> {
   // The constructor sets the handlers, before anything else: the first workflow task may already contain a query or
   // signal.
   const state = new ClusterState(carried ?? {});
@@ -52,7 +53,7 @@ export async function clusterMigration(raw: unknown, carried?: Carried): Promise
   try {
     const report = await new ClusterMigration(state, parseMigration(raw)).run();
     await condition(allHandlersFinished);
-    return report;
+    return withApiVersion(report);
   } catch (error) {
     throw operatorFailure(error);
   }

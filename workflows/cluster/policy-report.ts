@@ -1,6 +1,7 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { preflight } from '../activity-proxies.ts';
 import { parseMigration } from '../support/parse-input.ts';
+import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import { type ClusterPolicyReport, differentPolicies } from '../../model/policies.ts';
 import { policyMarkdown } from '../../model/markdown/policies.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -13,13 +14,13 @@ import { searchAttributes } from '../search-attributes.ts';
  * @param raw the input of a migration; validated before anything else.
  * @throws ApplicationFailure of type InvalidInput, UnknownCluster, ClusterUnreachable, SourceNotFound.
  */
-export async function clusterPolicyReport(raw: unknown): Promise<ClusterPolicyReport> {
+export async function clusterPolicyReport(raw: unknown): Promise<Versioned<ClusterPolicyReport>> {
   try {
     const input = parseMigration(raw);
     upsertSearchAttributes([{ key: searchAttributes.cluster, value: input.cluster }]);
     const report = await preflight.comparePolicies.executeWithOptions({ summary: 'compare the policies' }, [{ input }]);
     setCurrentDetails(`**${input.cluster}**\n\n${policyMarkdown(report)}`);
-    return { cluster: input.cluster, same: differentPolicies(report).length === 0, ...report };
+    return withApiVersion({ cluster: input.cluster, same: differentPolicies(report).length === 0, ...report });
   } catch (error) {
     throw operatorFailure(error);
   }

@@ -8,6 +8,7 @@ import {
 import { patient, preflight, quick } from '../activity-proxies.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
+import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import { blockingOutcomes, applyWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
 import type { MigrationInput } from '../../model/input.ts';
@@ -21,7 +22,7 @@ import { searchAttributes } from '../search-attributes.ts';
  * @returns the outcome of each check. A check that blocks does not fail this workflow.
  * @throws ApplicationFailure of type InvalidInput, UnknownCluster, ClusterUnreachable, MigrationRunning.
  */
-export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
+export async function clusterPreflight(raw: unknown): Promise<Versioned<PreflightReport>> {
   let outcomes: CheckOutcome[] | undefined;
   setHandler(preflightQuery, () => outcomes, { description: 'Outcomes of the checks' });
   try {
@@ -39,7 +40,7 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
       );
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
-    return { cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes };
+    return withApiVersion({ cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes });
   } catch (error) {
     throw operatorFailure(error);
   }

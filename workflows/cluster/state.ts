@@ -25,6 +25,7 @@ import {
   update,
 } from '../messages.ts';
 import { noDecisions, applyMessage, type Decisions, type MessageContext } from '../../model/decisions.ts';
+import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import type { ClusterProgress } from '../../model/fleet-status.ts';
 import type { Ledger } from '../../model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
@@ -64,7 +65,7 @@ export interface Carried {
 }
 
 /** Type of the workflow that continues as new: clusterMigration in cluster-migration.ts. */
-type ClusterMigrationWorkflow = (raw: unknown, carried?: Carried) => Promise<MigrationReport>;
+type ClusterMigrationWorkflow = (raw: unknown, carried?: Carried) => Promise<Versioned<MigrationReport>>;
 
 /** Default limit of the history: a server's own limits are 10,000 (warning) and 51,200 events. */
 const defaultHistoryLimit = 8_000;
@@ -139,12 +140,18 @@ export class ClusterState {
   }
 
   private setHandlers(): void {
-    setHandler(statusQuery, () => this.status, { description: 'Where the migration is' });
-    setHandler(planQuery, () => this.plan, { description: 'Waves with reasons, what is installed and removed' });
+    setHandler(statusQuery, () => withApiVersion(this.status), { description: 'Where the migration is' });
+    setHandler(planQuery, () => withApiVersion(this.plan), {
+      description: 'Waves with reasons, what is installed and removed',
+    });
     setHandler(preflightQuery, () => this.preflight, { description: 'Outcomes of the checks before the migration' });
-    setHandler(policiesQuery, () => this.policies, { description: 'What became of the policies on Cilium' });
-    setHandler(ledgerQuery, () => this.ledger, { description: 'What was measured before, during and after' });
-    setHandler(nodeQuery, (name) => this.node(name), { description: 'One node: "name"' });
+    setHandler(policiesQuery, () => withApiVersion(this.policies), {
+      description: 'What became of the policies on Cilium',
+    });
+    setHandler(ledgerQuery, () => withApiVersion(this.ledger), {
+      description: 'What was measured before, during and after',
+    });
+    setHandler(nodeQuery, (name) => withApiVersion(this.node(name)), { description: 'One node: "name"' });
     setHandler(
       blockersQuery,
       () =>

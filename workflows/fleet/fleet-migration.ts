@@ -18,6 +18,7 @@ import { clusterProgressSignal, fleetStatusQuery, migrationWorkflowId } from '..
 import { applyFleetMessage, type FleetDecisions } from '../../model/fleet-decisions.ts';
 import { parseFleet, type FleetInput } from '../../model/fleet-input.ts';
 import { fleetMessageNames, parseFleetMessage, type FleetMessageName } from '../../model/fleet-messages.ts';
+import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
 import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
 import type { MigrationInput } from '../../model/input.ts';
@@ -32,7 +33,7 @@ import { searchAttributes } from '../search-attributes.ts';
  * @param raw a FleetRequest; validated with the input of every cluster before anything else.
  * @throws ApplicationFailure InvalidInput, or Aborted once the running migrations have ended.
  */
-export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
+export async function fleetMigration(raw: unknown): Promise<Versioned<FleetStatus>> {
   const parsed = parseFleet(raw);
   if ('problems' in parsed) {
     throw ApplicationFailure.nonRetryable(`the input is no fleet:\n${parsed.problems.join('\n')}`, 'InvalidInput');
@@ -41,7 +42,7 @@ export async function fleetMigration(raw: unknown): Promise<FleetStatus> {
     // No await before this line: the handlers must exist when the first message arrives.
     const status = await new Fleet(parsed.input).run();
     await condition(allHandlersFinished);
-    return status;
+    return withApiVersion(status);
   } catch (error) {
     throw operatorFailure(error);
   }
@@ -62,7 +63,9 @@ class Fleet {
       return { cluster, canary: index < input.canaryClusters, state: 'pending', workflowId };
     });
     this.status = { fleet: input.fleet, clusters, answers: [], notes: [] };
-    setHandler(fleetStatusQuery, () => this.status, { description: 'Where every cluster of the fleet is' });
+    setHandler(fleetStatusQuery, () => withApiVersion(this.status), {
+      description: 'Where every cluster of the fleet is',
+    });
     setHandler(clusterProgressSignal, ({ cluster, ...progress }) => {
       const entry = this.find(cluster);
       if (entry?.state === 'migrating') entry.progress = progress;
