@@ -4,10 +4,11 @@ import type { Blocker } from '../../model/status.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { drainVerdict, describeTermination, isOverdue, type DrainRules } from './drain-rules.ts';
-import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from '../kubernetes/errors.ts';
+import { headerOf, ifFound, messageOf, statusBody, statusOf } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isReady } from '../kubernetes/conditions.ts';
@@ -42,15 +43,14 @@ type Refusal = Pick<Blocker, 'kind' | 'reason'> & { retryAtMs: number };
 /**
  * Creates the activity that drains a node through the eviction API. It deletes a pod only when an operator named it.
  */
-export function createDrainActivities(clusters: Clusters) {
+export function createDrainActivities(onCluster: OnCluster) {
   return {
     /**
      * Runs one round of moving a node's pods to the right network: evicts the pods that may be evicted, waits for the
      * terminating ones, and returns when none is left or the round is over.
      * @throws DrainBlocked, before any eviction, when a pod requires a consent that was not given.
      */
-    movePods: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
-      const connection = await clusters.connect(target.cluster);
+    movePods: onCluster('drain the node', async (connection, target: DrainTarget): Promise<DrainRound> => {
       const end = Date.now() + target.roundSeconds * 1_000;
       const refusals = new Map<string, Refusal>();
       // The first poll, and the result that nothing is left, must be up to date; polls between them may be slightly

@@ -13,6 +13,7 @@ import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { requestEviction } from '../node/drain.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
 import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -22,14 +23,14 @@ import { objectKey } from '../kubernetes/object-key.ts';
 const maxNamed = 20;
 
 /** Creates the activities of a dry run: the API server validates each operation and persists nothing. */
-export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings) {
+export function createRehearsalActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Runs a server-side dry run of Cilium's release.
      * @throws HelmFailed when the API server would refuse it.
      */
     rehearseRelease: withFailures(
-      'rehearse the release',
+      'dry-run the release',
       async ({ input, values }: { input: MigrationInput; values: HelmValues }): Promise<void> => {
         const { cluster, chart, chartVersion: version } = input;
         await dryRunRelease(clusters, helm, { cluster, chart, version, values });
@@ -37,10 +38,9 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
     ),
 
     /** Runs a server-side dry run of a node's migration: cordon, label, and the eviction of each of its pods. */
-    rehearseNode: withFailures(
-      'rehearse the node',
-      async ({ input, node }: { input: MigrationInput; node: string }): Promise<Rehearsal> => {
-        const connection = await clusters.connect(input.cluster);
+    rehearseNode: onCluster(
+      'dry-run the node',
+      async (connection, { input, node }: { input: MigrationInput; node: string }): Promise<Rehearsal> => {
         const body = {
           metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
           spec: { unschedulable: true },
@@ -57,32 +57,28 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
     ),
 
     /** Runs a server-side dry run of Canal's removal. */
-    rehearseCleanUp: withFailures(
-      'rehearse the clean-up',
-      async ({ cluster }: { cluster: string }): Promise<Rehearsal> => {
-        const connection = await clusters.connect(cluster);
-        const canal = await findCanal(connection);
-        const objects = canal === undefined ? [] : await canalObjects(connection, canal);
-        const definitions = await listDefinitions(connection, calicoGroup);
-        const problems: string[] = [];
-        for (const object of objects) {
-          const deletion = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
-            if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
-            problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
-          });
-          await ifKnown(ifFound(deletion));
-        }
-        const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
-        return {
-          step: 'clean-up',
-          would: [
-            `remove ${names.length} objects: ${names.slice(0, maxNamed).join(', ')}`,
-            `export the objects of ${definitions.length} definitions of Calico, and remove them`,
-          ],
-          problems,
-        };
+    rehearseCleanUp: onCluster('dry-run the cleanup', async (connection): Promise<Rehearsal> => {
+      const canal = await findCanal(connection);
+      const objects = canal === undefined ? [] : await canalObjects(connection, canal);
+      const definitions = await listDefinitions(connection, calicoGroup);
+      const problems: string[] = [];
+      for (const object of objects) {
+        const deletion = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
+          if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
+          problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
+        });
+        await ifKnown(ifFound(deletion));
       }
-    ),
+      const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
+      return {
+        step: 'clean-up',
+        would: [
+          `remove ${names.length} objects: ${names.slice(0, maxNamed).join(', ')}`,
+          `export the objects of ${definitions.length} definitions of Calico, and remove them`,
+        ],
+        problems,
+      };
+    }),
   };
 }
 

@@ -5,8 +5,8 @@ import { breachText, findBreaches, tunnelSuspicion, type Gates } from '../../mod
 import { readTunnelPort } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeLines, summarizeList } from '../../model/summarize.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { poll } from '../support/poll.ts';
@@ -52,15 +52,14 @@ const largeClusterPollIntervalMs = 20_000;
 const maxListed = 10;
 
 /** Creates the activity that evaluates the gates. */
-export function createGateActivities(clusters: Clusters) {
+export function createGateActivities(onCluster: OnCluster) {
   return {
     /**
      * Checks that no path was without a reply for longer than tolerated, and that the external gates agree.
      * @throws GateBreached with the evidence, and with the likely cause of the pattern of broken paths.
      */
-    checkGates: withFailures('check the gates', async (target: GateTarget): Promise<void> => {
+    checkGates: onCluster('check the gates', async (connection, target: GateTarget): Promise<void> => {
       const { gates, nodes, sinceMs } = target;
-      const connection = await clusters.connect(target.cluster);
       const { pages, silent } = await waitForPages(connection, nodes);
       const { before } = await readMarks(connection);
       const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
