@@ -17,7 +17,7 @@ import { createDrainActivities } from './node/drain.ts';
 import { createLockActivities, type IsOpen } from './cluster/lock.ts';
 import { createNodeActivities } from './node/node-activities.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
-import { createRehearsalActivities } from './plan/dry-run.ts';
+import { createDryRunActivities } from './plan/dry-run.ts';
 import { createPolicyActivities } from './policy/policy-activities.ts';
 import { createInspectionActivities } from './cluster/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
@@ -44,7 +44,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createInspectionActivities(onCluster),
     ...createCheckActivities(onCluster, helm),
     ...createPlanActivities(onCluster, clusters, helm),
-    ...createRehearsalActivities(onCluster, clusters, helm),
+    ...createDryRunActivities(onCluster, clusters, helm),
     ...createLockActivities(onCluster, isOpen),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),

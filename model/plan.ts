@@ -84,7 +84,11 @@ export function buildPlan(
 ): Plan {
   const migrated = nodes.filter(isMigrated);
   const remaining = nodes.filter((node) => !isMigrated(node));
-  const rules = { size: input.waves.size, canary: input.waves.canary, proven: migrated.length > 0 };
+  const rules = {
+    maxConcurrency: input.waves.maxConcurrency,
+    canaryNode: input.waves.canaryNode,
+    proven: migrated.length > 0,
+  };
   const waves = allWaves(
     remaining.filter((node) => node.ready),
     rules
@@ -105,7 +109,7 @@ export function buildPlan(
     estimate: estimate(waves, details.drains, input, []),
     waived: preflight.flatMap(({ check, waived }) => (waived === undefined ? [] : [{ check, reason: waived }])),
     ...(input.backup !== undefined && { backup: input.backup }),
-    pointOfNoReturn: 'the clean-up, which removes Canal; until then everything can be rolled back',
+    pointOfNoReturn: 'the cleanup, which removes Canal; until then everything can be rolled back',
   };
 }
 

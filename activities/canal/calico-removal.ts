@@ -19,14 +19,14 @@ export function createTraceActivities(onCluster: OnCluster) {
      * Removes Calico's CRDs, and with them all its objects, and Canal's annotations and labels of nodes. Then verifies
      * that nothing of Canal is left.
      * @throws ExportFailed when the objects were not exported.
-     * @throws CleanUpIncomplete naming what is still there.
+     * @throws CleanupIncomplete naming what is still there.
      */
     removeCanalTraces: onCluster("remove Canal's leftovers", async (connection): Promise<void> => {
       await removeCalicoDefinitions(connection);
       await removeNodeKeys(connection, nodeKeyPrefixes);
       const leftovers = await listCanalObjects(connection);
       if (leftovers.length > 0)
-        throw failure('CleanUpIncomplete', `left over in the cluster: ${leftovers.join(', ')}`, { retryable: true });
+        throw failure('CleanupIncomplete', `left over in the cluster: ${leftovers.join(', ')}`, { retryable: true });
     }),
   };
 }

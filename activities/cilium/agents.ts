@@ -77,7 +77,7 @@ export function createAgentActivities(onCluster: OnCluster) {
      * the new agent.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    renewAgent: onCluster('restart the agent', async (connection, { node }: NodeTarget): Promise<void> => {
+    restartOutdatedAgent: onCluster('restart the agent', async (connection, { node }: NodeTarget): Promise<void> => {
       await restartOutdatedAgent(connection, node);
     }),
   };

@@ -94,11 +94,11 @@ export function createFlipActivities(onCluster: OnCluster) {
      * Does nothing on a node that was never flipped.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    unflipNode: onCluster('revert the flip', async (connection, { node }: NodeTarget): Promise<void> => {
+    revertNodeFlip: onCluster('revert the flip', async (connection, { node }: NodeTarget): Promise<void> => {
       const { metadata } = await readNode(connection, node);
       const purpose = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ')[0];
-      if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'unflip') return;
-      await restartAgentOnce(connection, node, 'unflip', {
+      if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'revert-flip') return;
+      await restartAgentOnce(connection, node, 'revert-flip', {
         labels: { [flipLabel]: null },
         annotations: { [bootAnnotation]: null },
       });

@@ -74,7 +74,7 @@ export function createIdentityBridgeActivities(onCluster: OnCluster) {
             });
             return items.length === 0 ? { done: undefined } : { waitingFor: 'the end of the identity bridge' };
           },
-          { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `check its pods in ${namespace}` }
+          { timeoutMs: 120_000, onTimeout: 'CleanupIncomplete', advice: `check its pods in ${namespace}` }
         );
         await mapLimit(maxParallelRequests, await ownEndpoints(connection), async ({ metadata }) => {
           const { name = '', namespace: podNamespace = '' } = metadata ?? {};

@@ -52,6 +52,6 @@ export async function removeNamespace(connection: ClusterConnection): Promise<vo
       (await ifFound(core.readNamespace({ name: namespace }))) === undefined
         ? { done: undefined }
         : { waitingFor: `the deletion of namespace ${namespace}` },
-    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'its status names what is left in it' }
+    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'its status names what is left in it' }
   );
 }

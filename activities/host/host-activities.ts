@@ -1,3 +1,4 @@
+import type { Network } from '../../model/network.ts';
 import { failure } from '../support/failures.ts';
 import { findCanal } from '../canal/detect.ts';
 import { recreateCanalPod } from '../canal/restore.ts';
@@ -13,31 +14,28 @@ export function createHostActivities(onCluster: OnCluster) {
      * pod of the node, which writes it.
      * @throws WrongNetwork when there is still none.
      */
-    restoreSourceCni: onCluster(
-      "restore Canal's CNI file",
-      async (connection, { node }: NodeTarget): Promise<void> => {
-        const files = await runOnHost(connection, node, 'restore-source-cni');
-        // Undefined: Cilium was never on this node, so there is nothing to restore.
-        if (files === undefined || files.length > 0) return;
-        const canal = await findCanal(connection);
-        if (canal === undefined)
-          throw failure('WrongNetwork', `${node} has no CNI file of Canal, and Canal is no longer installed`);
-        await recreateCanalPod(connection, canal, node);
-        const restoredFiles = await runOnHost(connection, node, 'restore-source-cni');
-        if (restoredFiles?.length === 0) throw failure('WrongNetwork', `Canal wrote no CNI file on ${node}`);
-      }
-    ),
+    restoreSourceCni: onCluster("restore Canal's CNI file", async (connection, { node }: NodeTarget): Promise<void> => {
+      const files = await runOnHost(connection, node, 'restore-source-cni');
+      // Undefined: Cilium was never on this node, so there is nothing to restore.
+      if (files === undefined || files.length > 0) return;
+      const canal = await findCanal(connection);
+      if (canal === undefined)
+        throw failure('WrongNetwork', `${node} has no CNI file of Canal, and Canal is no longer installed`);
+      await recreateCanalPod(connection, canal, node);
+      const restoredFiles = await runOnHost(connection, node, 'restore-source-cni');
+      if (restoredFiles?.length === 0) throw failure('WrongNetwork', `Canal wrote no CNI file on ${node}`);
+    }),
 
     /**
      * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files.
-     * @throws CleanUpIncomplete naming what is still there.
+     * @throws CleanupIncomplete naming what is still there.
      */
     cleanHost: onCluster(
       'clean the node',
-      async (connection, { node, traces }: NodeTarget & { traces: 'canal' | 'cilium' }): Promise<void> => {
+      async (connection, { node, traces }: NodeTarget & { traces: Network }): Promise<void> => {
         const leftovers = await runOnHost(connection, node, `clean-${traces}`);
         if (leftovers === undefined || leftovers.length === 0) return;
-        throw failure('CleanUpIncomplete', `left over on ${node}: ${leftovers.join('; ')}`, { retryable: true });
+        throw failure('CleanupIncomplete', `left over on ${node}: ${leftovers.join('; ')}`, { retryable: true });
       }
     ),
   };

@@ -125,7 +125,7 @@ async function waitForChange(connection: ClusterConnection, known: readonly Node
   const checkNodes = async () => {
     const items = await listNodes(connection);
     const now = readinessKey(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
-    return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
+    return now === before ? { waitingFor: 'a node to join, to leave or to change its readiness' } : { done: undefined };
   };
   await poll(checkNodes, { timeoutMs: Infinity, intervalMs: watchIntervalMs, onTimeout: 'NodeNotReady' });
 }
@@ -134,8 +134,8 @@ async function waitForBoot(connection: ClusterConnection, node: string, timeoutM
   const checkBoot = async () => {
     const nodeObject = await readNode(connection, node);
     const before = nodeObject.metadata?.annotations?.[bootAnnotation];
-    if (nodeObject.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
-    return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
+    if (nodeObject.status?.nodeInfo?.bootID === before) return { waitingFor: `the reboot of ${node}` };
+    return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node} to be Ready after its reboot` };
   };
   const advice = 'reboot it, then retry the node';
   await poll(checkBoot, { timeoutMs, intervalMs: 2_000, onTimeout: 'RebootMissing', advice });

@@ -49,7 +49,7 @@ export function createLedgerActivities(onCluster: OnCluster) {
      * baseline of a migration cannot be measured once the migration has started.
      * @returns the rows of the stage.
      */
-    markLedger: onCluster(
+    snapshotLedger: onCluster(
       'take a snapshot of the ledger',
       async (connection, target: { cluster: string; stage: LedgerStage; seconds: number }): Promise<LedgerRow[]> => {
         const { stage, seconds } = target;

@@ -2,6 +2,7 @@ import { Context } from '@temporalio/activity';
 import { contains } from '../../model/networks.ts';
 import { tunnelSuspicion } from '../../model/gates.ts';
 import { flipLabel } from '../../model/names.ts';
+import type { Network } from '../../model/network.ts';
 import { readTunnelPort } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeList } from '../../model/summarize.ts';
@@ -30,7 +31,7 @@ export interface VerifyTarget extends NodeTarget {
   targetPodCidr: string;
   proberImage: string;
   /** Network from which new pods of the node must get an address. */
-  expected: 'target' | 'source';
+  expected: Network;
 }
 
 /**
@@ -90,7 +91,7 @@ export function createProbeActivities(onCluster: OnCluster) {
         const cause = tunnelSuspicion(await readPages(connection), await readTunnelPort(connection), Date.now());
         // A node that was rolled back is in its original state. While the overlay is blocked, it cannot reach nodes on
         // Cilium, and keeping it cordoned would not change that.
-        if (target.expected === 'source' && cause !== undefined) return results;
+        if (target.expected === 'canal' && cause !== undefined) return results;
         const lines = failed.map((result) => `${result.name}: ${result.error ?? 'failed'}`);
         throw failure(
           'VerificationFailed',
@@ -178,9 +179,13 @@ async function runVerificationChecks(
   try {
     return JSON.parse(message) as CheckResult[];
   } catch {
-    throw failure('VerificationFailed', `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}`, {
-      retryable: true,
-    });
+    throw failure(
+      'VerificationFailed',
+      `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}`,
+      {
+        retryable: true,
+      }
+    );
   }
 }
 
@@ -198,9 +203,9 @@ async function startVerificationPod(
   for (;;) {
     await startOneShotPod(connection, pod);
     const address = await waitForAddress(connection, pod);
-    if (contains(targetPodCidr, address) === (expected === 'target')) return;
+    if (contains(targetPodCidr, address) === (expected === 'cilium')) return;
     if (Date.now() > deadline) {
-      const network = expected === 'target' ? `which is not in ${targetPodCidr}` : "which is still one of Cilium's";
+      const network = expected === 'cilium' ? `which is not in ${targetPodCidr}` : "which is still one of Cilium's";
       throw failure(
         'WrongNetwork',
         `a new pod on ${node} got the address ${address}, ${network}; check /etc/cni/net.d on the node`
