@@ -21,7 +21,7 @@ import { createDryRunActivities } from './plan/dry-run.ts';
 import { createPolicyActivities } from './policy/policy-activities.ts';
 import { createInspectionActivities } from './cluster/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
-import { createGateActivities } from './probe/gates.ts';
+import { createGateActivities } from './probe/gates/check-gates.ts';
 import { createLedgerActivities } from './probe/ledger.ts';
 import { createProberActivities } from './helpers/probers.ts';
 import { createProbeActivities } from './probe/verify.ts';

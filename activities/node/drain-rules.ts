@@ -112,8 +112,7 @@ export function describeTermination(
   now: number
 ): { kind: 'Terminating' | 'StuckTerminating'; reason: string } | undefined {
   if (pod.deletion === undefined) return undefined;
-  if (!isOverdue(pod, now))
-    return { kind: 'Terminating', reason: `it is terminating, until ${pod.deletion.at} at the latest` };
+  if (!isOverdue(pod, now)) return { kind: 'Terminating', reason: `it terminates by ${pod.deletion.at}` };
   const over = `its grace period ended at ${pod.deletion.at} and it still exists`;
   if (pod.finalizers.length > 0) {
     return { kind: 'StuckTerminating', reason: `${over}: it has the finalizers ${pod.finalizers.join(', ')}` };
