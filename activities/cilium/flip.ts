@@ -52,7 +52,7 @@ export function createFlipActivities(onCluster: OnCluster) {
       'apply the CNI file',
       async (connection, { cluster }: { cluster: string }): Promise<void> => {
         const canal = await findCanal(connection);
-        if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal any more`);
+        if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} no longer runs Canal`);
         const { configMap } = canal;
         const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace: canal.namespace });
         const chain = buildCniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);

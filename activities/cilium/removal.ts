@@ -4,7 +4,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { removeDefinitions } from '../kubernetes/crds.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
-import { patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
+import { listNodes, patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
 import { ciliumIsOurs, cniChainObject } from './flip.ts';
 
 /** Taint that Cilium's operator sets on nodes whose agent is not ready (operator/watchers/node_taint.go). */
@@ -38,8 +38,8 @@ export function createCiliumTraceActivities(onCluster: OnCluster) {
 }
 
 async function removeTaints(connection: ClusterConnection): Promise<void> {
-  const { items } = await connection.core.listNode({});
-  for (const { metadata, spec } of items) {
+  const nodes = await listNodes(connection);
+  for (const { metadata, spec } of nodes) {
     const taints = spec?.taints ?? [];
     const kept: V1Taint[] = taints.filter(({ key }) => key !== agentTaint);
     if (kept.length === taints.length) continue;

@@ -2,7 +2,7 @@ import { flipLabel } from '../../model/names.ts';
 import { removeNatExemption } from './nat-exemption.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
-import { patchNode } from '../kubernetes/nodes.ts';
+import { listNodes, patchNode } from '../kubernetes/nodes.ts';
 import { removeNamespace } from './namespace.ts';
 
 /** Creates the activity that removes the objects that exist only during the migration. */
@@ -14,8 +14,8 @@ export function createHelperActivities(onCluster: OnCluster) {
      */
     removeHelpers: onCluster('remove our helpers', async (connection): Promise<void> => {
       await removeNatExemption(connection);
-      const { items } = await connection.core.listNode({});
-      for (const { metadata } of items) {
+      const nodes = await listNodes(connection);
+      for (const { metadata } of nodes) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};
         const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
         if (ours.length === 0 && labels[flipLabel] === undefined) continue;

@@ -1,6 +1,7 @@
 import type { HelmValues } from '../../model/helm-values.ts';
 import { flipLabel } from '../../model/names.ts';
 import type { MigrationInput } from '../../model/input.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import type { DryRunStep } from '../../model/dry-run.ts';
 import { calicoGroup } from '../canal/export.ts';
 import { findCanal } from '../canal/detect.ts';
@@ -47,10 +48,9 @@ export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters,
         };
         await patchNode(connection, node, body, true);
         const { granted, problems } = await dryRunDrain(connection, input, node);
-        const named = granted.slice(0, maxNamed).join(', ');
         return {
           step: `migrate ${node}`,
-          would: [`cordon and label ${node}`, `evict ${granted.length} pods: ${named}`],
+          would: [`cordon and label ${node}`, `evict ${granted.length} pods: ${summarizeList(granted, maxNamed)}`],
           problems: problems.slice(0, maxNamed),
         };
       }
@@ -73,8 +73,8 @@ export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters,
       return {
         step: 'cleanup',
         would: [
-          `remove ${names.length} objects: ${names.slice(0, maxNamed).join(', ')}`,
-          `export the objects of ${definitions.length} definitions of Calico, and remove them`,
+          `remove ${names.length} objects: ${summarizeList(names, maxNamed)}`,
+          `export the objects of Calico's ${definitions.length} CRDs, and remove them`,
         ],
         problems,
       };

@@ -5,7 +5,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { patient, preflight, quick } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
 import { blockingOutcomes, applyWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
@@ -30,13 +30,11 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
     upsertSearchAttributes([{ key: searchAttributes.cluster, value: cluster }]);
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
-    await preflight.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
+    await run('acquireLock', 'lock cluster', holder);
     try {
       outcomes = await runChecks(input);
     } finally {
-      await CancellationScope.nonCancellable(() =>
-        quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
-      );
+      await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder));
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
     return { cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes };
@@ -51,13 +49,11 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
 export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
   const { cluster, nodeInspection } = input;
   try {
-    const outcomes = await patient.runPreflight.executeWithOptions({ summary: 'checks' }, [{ input }]);
+    const outcomes = await run('runPreflight', 'run checks', { input });
     return applyWaivers(outcomes, input.waivers);
   } finally {
     if (nodeInspection) {
-      await CancellationScope.nonCancellable(() =>
-        patient.removeInspectors.executeWithOptions({ summary: 'remove the pods of the checks' }, [{ cluster }])
-      );
+      await CancellationScope.nonCancellable(() => run('removeInspectors', 'remove inspection pods', { cluster }));
     }
   }
 }
