@@ -12,6 +12,7 @@ import { createDiagnosticsActivities } from './host/diagnostics.ts';
 import { createHelperActivities } from './helpers/removal.ts';
 import { createHostActivities } from './host/host-activities.ts';
 import type { Clusters } from './kubernetes/connection.ts';
+import { createOnCluster } from './kubernetes/on-cluster.ts';
 import { createDrainActivities } from './node/drain.ts';
 import { createLockActivities, type IsOpen } from './cluster/lock.ts';
 import { createNodeActivities } from './node/node-activities.ts';
@@ -20,7 +21,7 @@ import { createDryRunActivities } from './plan/dry-run.ts';
 import { createPolicyActivities } from './policy/policy-activities.ts';
 import { createInspectionActivities } from './cluster/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
-import { createGateActivities } from './probe/gates.ts';
+import { createGateActivities } from './probe/gates/check-gates.ts';
 import { createLedgerActivities } from './probe/ledger.ts';
 import { createProberActivities } from './helpers/probers.ts';
 import { createProbeActivities } from './probe/verify.ts';
@@ -38,32 +39,33 @@ export interface ActivityDependencies {
 
 /** Creates all activities, keyed by the name that workflows call. */
 export function createActivities({ clusters, helm, isOpen, workerNode }: ActivityDependencies) {
+  const onCluster = createOnCluster(clusters);
   return {
-    ...createInspectionActivities(clusters),
-    ...createCheckActivities(clusters, helm),
-    ...createPlanActivities(clusters, helm),
-    ...createDryRunActivities(clusters, helm),
-    ...createLockActivities(clusters, isOpen),
+    ...createInspectionActivities(onCluster),
+    ...createCheckActivities(onCluster, helm),
+    ...createPlanActivities(onCluster, clusters, helm),
+    ...createDryRunActivities(onCluster, clusters, helm),
+    ...createLockActivities(onCluster, isOpen),
     ...createWindowActivities(),
-    ...createHelmActivities(clusters, helm),
-    ...createAgentActivities(clusters),
-    ...createFlipActivities(clusters),
-    ...createCiliumTraceActivities(clusters),
-    ...createNatExemptionActivities(clusters),
-    ...createIdentityBridgeActivities(clusters),
-    ...createPolicyActivities(clusters),
-    ...createHelperActivities(clusters),
-    ...createHostActivities(clusters),
-    ...createDiagnosticsActivities(clusters),
-    ...createNodeActivities(clusters, workerNode),
-    ...createDrainActivities(clusters),
-    ...createProbeActivities(clusters),
-    ...createProberActivities(clusters),
-    ...createLedgerActivities(clusters),
-    ...createGateActivities(clusters),
-    ...createExportActivities(clusters),
-    ...createCanalActivities(clusters),
-    ...createTraceActivities(clusters),
+    ...createHelmActivities(onCluster, clusters, helm),
+    ...createAgentActivities(onCluster),
+    ...createFlipActivities(onCluster),
+    ...createCiliumTraceActivities(onCluster),
+    ...createNatExemptionActivities(onCluster),
+    ...createIdentityBridgeActivities(onCluster),
+    ...createPolicyActivities(onCluster),
+    ...createHelperActivities(onCluster),
+    ...createHostActivities(onCluster),
+    ...createDiagnosticsActivities(onCluster),
+    ...createNodeActivities(onCluster, workerNode),
+    ...createDrainActivities(onCluster),
+    ...createProbeActivities(onCluster),
+    ...createProberActivities(onCluster),
+    ...createLedgerActivities(onCluster),
+    ...createGateActivities(onCluster),
+    ...createExportActivities(onCluster),
+    ...createCanalActivities(onCluster),
+    ...createTraceActivities(onCluster),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Answer, Decision, Phase } from './status.ts';
+import type { Decision, Phase, Waiting } from './status.ts';
 
 /**
  * State of a cluster. `failed` and `skipped` clusters are sidelined until an operator retries them; `rolled-back` is
@@ -44,8 +44,8 @@ export interface FleetStatus {
   clusters: FleetCluster[];
   /** Text of what the fleet waits for; undefined while it works. */
   waitingFor?: string;
-  /** Messages that end the wait. */
-  answers: Answer[];
+  /** Details of the wait. */
+  waiting?: Waiting;
   paused?: Decision;
   /** Refused messages, newest last; at most 50 are kept. */
   notes: string[];

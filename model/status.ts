@@ -91,8 +91,8 @@ export interface MigrationStatus {
   phase: Phase;
   /** Text of what the migration waits for; undefined while it works. */
   waitingFor?: string;
-  /** Start of the wait (ISO 8601, UTC), number of reminders so far, and the messages that end it. */
-  waiting?: { since: string; reminders: number; answers: Answer[] };
+  /** Details of the wait. */
+  waiting?: Waiting;
   /** Decision to pause it. */
   paused?: Decision;
   /** Maximum number of nodes in one wave. */
@@ -108,6 +108,16 @@ export interface MigrationStatus {
   notes: string[];
 }
 
+/** Details of a wait. */
+export interface Waiting {
+  /** Start of the wait (ISO 8601, UTC). */
+  since: string;
+  /** Number of reminders so far. */
+  reminders: number;
+  /** Messages that end it. */
+  answers: Answer[];
+}
+
 /** A message that ends a wait. */
 export interface Answer {
   /** Effect of the message, in a word or two. */
@@ -117,7 +127,12 @@ export interface Answer {
 }
 
 /** Maximum number of notes. */
-export const maxNotes = 50;
+const maxNotes = 50;
+
+/** Returns the notes with another one. The oldest are dropped. */
+export function appendNote(notes: readonly string[], text: string): string[] {
+  return [...notes, text].slice(-maxNotes);
+}
 
 /** Result of a migration. */
 export interface MigrationReport extends MigrationStatus {

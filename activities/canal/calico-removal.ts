@@ -1,7 +1,7 @@
 import { failure } from '../support/failures.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listDefinitions, removeDefinitions } from '../kubernetes/crds.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { removeNodeKeys } from '../kubernetes/nodes.ts';
 import { calicoGroup, calicoObjects, isExported } from './export.ts';
 import { listCanalObjects } from './removal.ts';
@@ -13,7 +13,7 @@ import { listCanalObjects } from './removal.ts';
 const nodeKeyPrefixes = ['flannel.alpha.coreos.com/', 'projectcalico.org/', 'crd.projectcalico.org/'];
 
 /** Creates the activity that removes Canal's leftovers from the API. */
-export function createTraceActivities(clusters: Clusters) {
+export function createTraceActivities(onCluster: OnCluster) {
   return {
     /**
      * Removes Calico's CRDs, and with them all its objects, and Canal's annotations and labels of nodes. Then verifies
@@ -21,17 +21,13 @@ export function createTraceActivities(clusters: Clusters) {
      * @throws ExportFailed when the objects were not exported.
      * @throws CleanupIncomplete naming what is still there.
      */
-    removeCanalTraces: withFailures(
-      "remove Canal's traces",
-      async ({ cluster }: { cluster: string }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
-        await removeCalicoDefinitions(connection);
-        await removeNodeKeys(connection, nodeKeyPrefixes);
-        const leftovers = await listCanalObjects(connection);
-        if (leftovers.length > 0)
-          throw failure('CleanupIncomplete', `there is still: ${leftovers.join(', ')}`, { retryable: true });
-      }
-    ),
+    removeCanalTraces: onCluster("remove Canal's leftovers", async (connection): Promise<void> => {
+      await removeCalicoDefinitions(connection);
+      await removeNodeKeys(connection, nodeKeyPrefixes);
+      const leftovers = await listCanalObjects(connection);
+      if (leftovers.length > 0)
+        throw failure('CleanupIncomplete', `left over in the cluster: ${leftovers.join(', ')}`, { retryable: true });
+    }),
   };
 }
 

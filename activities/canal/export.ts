@@ -4,9 +4,10 @@ import { gzip } from 'node:zlib';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { failure } from '../support/failures.ts';
 import { applyObject, listKnown } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listDefinitions } from '../kubernetes/crds.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { findCanal } from './detect.ts';
 
@@ -34,7 +35,7 @@ const maxPartBytes = 700_000;
 const key = 'objects.ndjson.gz';
 
 /** Creates the activity that exports Calico's objects. */
-export function createExportActivities(clusters: Clusters) {
+export function createExportActivities(onCluster: OnCluster) {
   return {
     /**
      * Writes all of Calico's objects into ConfigMaps and reads them back. Once Canal is removed, an existing export
@@ -42,24 +43,20 @@ export function createExportActivities(clusters: Clusters) {
      * @returns the ConfigMaps, as namespace/name; empty when there is nothing to export.
      * @throws ExportFailed when the data that was read back differs from what was written.
      */
-    exportCalico: withFailures(
-      "export Calico's objects",
-      async ({ cluster }: { cluster: string }): Promise<string[]> => {
-        const connection = await clusters.connect(cluster);
-        const existing = await readExport(connection);
-        if (existing !== undefined && (await findCanal(connection)) === undefined) return existing.names;
-        const objects = await calicoObjects(connection);
-        if (objects.length === 0) return existing?.names ?? [];
-        const text = objects.map((object) => JSON.stringify(object)).join('\n') + '\n';
-        // The gzip header has no timestamp, so the same objects give the same bytes.
-        const packed = await promisify(gzip)(text);
-        await writeExport(connection, packed, objects.length);
-        const written = await readExport(connection);
-        if (written?.checksum !== sha256(packed))
-          throw failure('ExportFailed', 'the export of Calico objects is not what was written', { retryable: true });
-        return written.names;
-      }
-    ),
+    exportCalico: onCluster("export Calico's objects", async (connection): Promise<string[]> => {
+      const existing = await readExport(connection);
+      if (existing !== undefined && (await findCanal(connection)) === undefined) return existing.names;
+      const objects = await calicoObjects(connection);
+      if (objects.length === 0) return existing?.names ?? [];
+      const text = objects.map((object) => JSON.stringify(object)).join('\n') + '\n';
+      // The gzip header has no timestamp, so the same objects give the same bytes.
+      const packed = await promisify(gzip)(text);
+      await writeExport(connection, packed, objects.length);
+      const written = await readExport(connection);
+      if (written?.checksum !== sha256(packed))
+        throw failure('ExportFailed', 'the export of Calico objects is not what was written', { retryable: true });
+      return written.names;
+    }),
   };
 }
 

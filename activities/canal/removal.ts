@@ -1,7 +1,8 @@
 import type { RbacV1Subject, V1ClusterRoleBinding } from '@kubernetes/client-node';
-import type { Clusters, ClusterConnection } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import { summarizeList } from '../../model/summarize.ts';
@@ -15,15 +16,14 @@ const serviceAccounts = ['canal', 'calico-cni-plugin', 'calico-kube-controllers'
 const controllers = 'calico-kube-controllers';
 
 /** Creates the activity that removes Canal. */
-export function createCanalActivities(clusters: Clusters) {
+export function createCanalActivities(onCluster: OnCluster) {
   return {
     /**
      * Removes Canal's workloads and permissions, and waits until its pods are gone. The DaemonSet is removed last, so
      * that a retry after an interruption still finds Canal and continues. Calico's custom resources stay for now: they
      * hold the operator's policies.
      */
-    removeCanal: withFailures('remove Canal', async ({ cluster }: { cluster: string }): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    removeCanal: onCluster('remove Canal', async (connection): Promise<void> => {
       const canal = await findCanal(connection);
       if (canal === undefined) return;
       for (const object of await canalObjects(connection, canal)) await deleteObject(connection, object);
@@ -36,11 +36,11 @@ export function createCanalActivities(clusters: Clusters) {
           return remainingPods.length === 0
             ? { done: undefined }
             : {
-                waitingFor: `${remainingPods.length} pods of Canal to end: ${summarizeList(remainingPods.map((pod) => pod.name))}`,
+                waitingFor: `the end of ${remainingPods.length} pods of Canal: ${summarizeList(remainingPods.map((pod) => pod.name))}`,
                 ...(remainingPods.length > 100 && { nextPollMs: 5_000 }),
               };
         },
-        { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'look at these pods, then start the migration again' }
+        { timeoutMs: 180_000, onTimeout: 'AgentNotReady', advice: 'check these pods, then start the migration again' }
       );
     }),
   };

@@ -26,6 +26,6 @@ export async function recreateCanalPod(
       (await listCanalPods()).some((pod) => !replacedUids.has(pod.metadata?.uid) && isReady(pod))
         ? { done: undefined }
         : { waitingFor: `Canal's new pod on ${node}` },
-    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the pod of ${namespace}/${name}` }
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check the pod of ${namespace}/${name}` }
   );
 }

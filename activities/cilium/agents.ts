@@ -1,9 +1,10 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { failure } from '../support/failures.ts';
 import { summarizeList } from '../../model/summarize.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { isRolledOut } from '../kubernetes/daemon-sets.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import {
   ciliumNamespace as namespace,
   hostImageAnnotation,
@@ -31,22 +32,23 @@ const agentsTimeoutMs = 600_000;
 const maxListed = 100;
 
 /** Creates the activities on Cilium's agents. */
-export function createAgentActivities(clusters: Clusters) {
+export function createAgentActivities(onCluster: OnCluster) {
   return {
     /**
      * Compares the rendered configuration of the chart with what the migration needs.
      * @throws UnexpectedChart naming each key that differs.
      */
-    checkCiliumConfig: withFailures(
+    checkCiliumConfig: onCluster(
       "read Cilium's configuration",
-      async ({
-        cluster,
-        expected,
-      }: {
-        cluster: string;
-        expected: Readonly<Record<string, string | null>>;
-      }): Promise<void> => {
-        const { core } = await clusters.connect(cluster);
+      async (
+        { core },
+        {
+          expected,
+        }: {
+          cluster: string;
+          expected: Readonly<Record<string, string | null>>;
+        }
+      ): Promise<void> => {
         const { data = {} } = await core.readNamespacedConfigMap({ name: configName, namespace });
         const wrong = Object.entries(expected).filter(([key, value]) => (data[key] ?? null) !== value);
         if (wrong.length === 0) return;
@@ -55,7 +57,7 @@ export function createAgentActivities(clusters: Clusters) {
         );
         throw failure(
           'UnexpectedChart',
-          `the chart made another configuration than the migration needs: ${lines.join('; ')}`
+          `the chart rendered a configuration that the migration does not support: ${lines.join('; ')}`
         );
       }
     ),
@@ -65,8 +67,7 @@ export function createAgentActivities(clusters: Clusters) {
      * chart or the configuration are replaced one after the other; a first installation has none.
      * @throws AgentNotReady naming what is not ready.
      */
-    waitForAgents: withFailures('wait for the agents', async ({ cluster }: { cluster: string }): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    waitForAgents: onCluster('wait for the agents', async (connection): Promise<void> => {
       for (const node of await listOutdatedNodes(connection)) await restartOutdatedAgent(connection, node);
       await waitForAgents(connection);
     }),
@@ -76,8 +77,8 @@ export function createAgentActivities(clusters: Clusters) {
      * the new agent.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    restartOutdatedAgent: withFailures('replace the agent', async ({ cluster, node }: NodeTarget): Promise<void> => {
-      await restartOutdatedAgent(await clusters.connect(cluster), node);
+    restartOutdatedAgent: onCluster('restart the agent', async (connection, { node }: NodeTarget): Promise<void> => {
+      await restartOutdatedAgent(connection, node);
     }),
   };
 }
@@ -192,7 +193,7 @@ export async function restartAgentOnce(
 }
 
 function agentAdvice(node: string): string {
-  return `look at the pod of ${namespace}/${daemonSetName} on ${node}`;
+  return `check the pod of ${namespace}/${daemonSetName} on ${node}`;
 }
 
 /** Returns the UDP port of Cilium's overlay, from the agents' configuration. */
@@ -227,7 +228,7 @@ async function waitForAgents(connection: ClusterConnection): Promise<void> {
   await poll(() => checkAgents(connection), {
     timeoutMs: agentsTimeoutMs,
     onTimeout: 'AgentNotReady',
-    advice: `look at these pods in ${namespace}, then start the migration again`,
+    advice: `check these pods in ${namespace}, then start the migration again`,
   });
 }
 
@@ -241,7 +242,7 @@ async function checkAgents(connection: ClusterConnection): Promise<PollResult<vo
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
     const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
     return {
-      waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'being made'})`,
+      waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'not created yet'})`,
       ...(desiredNumberScheduled > maxListed && { nextPollMs: 5_000 }),
     };
   }

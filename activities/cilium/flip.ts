@@ -6,8 +6,9 @@ import { buildCniChain } from '../canal/cni-chain.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, isUnknownKind, statusOf, withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound, isUnknownKind, statusOf } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import {
   bootAnnotation,
   ciliumNamespace as namespace,
@@ -44,48 +45,42 @@ export async function ciliumIsOurs({ core }: ClusterConnection): Promise<boolean
 }
 
 /** Creates the activities that flip nodes. */
-export function createFlipActivities(clusters: Clusters) {
+export function createFlipActivities(onCluster: OnCluster) {
   return {
     /** Creates the ConfigMap with the CNI file of Cilium's nodes. */
-    applyCniChain: withFailures('apply the CNI file', async ({ cluster }: { cluster: string }): Promise<void> => {
-      const connection = await clusters.connect(cluster);
-      const canal = await findCanal(connection);
-      if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal any more`);
-      const { configMap } = canal;
-      const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace: canal.namespace });
-      const chain = buildCniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
-      const object = { ...cniChainObject, data: { [cniChainKey]: JSON.stringify(chain, null, 2) } };
-      await applyObject(connection, object);
-    }),
+    applyCniChain: onCluster(
+      'apply the CNI file',
+      async (connection, { cluster }: { cluster: string }): Promise<void> => {
+        const canal = await findCanal(connection);
+        if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} no longer runs Canal`);
+        const { configMap } = canal;
+        const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace: canal.namespace });
+        const chain = buildCniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
+        const object = { ...cniChainObject, data: { [cniChainKey]: JSON.stringify(chain, null, 2) } };
+        await applyObject(connection, object);
+      }
+    ),
 
     /** Creates the CiliumNodeConfig that flips each node with the flip label once its agent pod is recreated. */
-    applyNodeConfig: withFailures(
-      'apply the CiliumNodeConfig',
-      async ({ cluster }: { cluster: string }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
-        const object = {
-          ...nodeConfig,
-          spec: { nodeSelector: { matchLabels: { [flipLabel]: 'true' } }, defaults: flippedNodeConfig },
-        };
-        await applyOnceDefined(connection, object);
-      }
-    ),
+    applyNodeConfig: onCluster('apply the CiliumNodeConfig', async (connection): Promise<void> => {
+      const object = {
+        ...nodeConfig,
+        spec: { nodeSelector: { matchLabels: { [flipLabel]: 'true' } }, defaults: flippedNodeConfig },
+      };
+      await applyOnceDefined(connection, object);
+    }),
 
     /** Removes the CiliumNodeConfig. */
-    removeNodeConfig: withFailures(
-      'remove the CiliumNodeConfig',
-      async ({ cluster }: { cluster: string }): Promise<void> => {
-        await deleteObject(await clusters.connect(cluster), nodeConfig);
-      }
-    ),
+    removeNodeConfig: onCluster('remove the CiliumNodeConfig', async (connection): Promise<void> => {
+      await deleteObject(connection, nodeConfig);
+    }),
 
     /**
      * Flips a node: labels it, recreates its agent pod, and waits until the new agent is ready. Records the node's
      * current boot ID, for inputs that require a reboot.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    flipNode: withFailures('flip the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    flipNode: onCluster('flip the node', async (connection, { node }: NodeTarget): Promise<void> => {
       const { metadata, status } = await readNode(connection, node);
       const bootId = metadata?.annotations?.[bootAnnotation] ?? status?.nodeInfo?.bootID ?? '';
       await restartAgentOnce(connection, node, 'flip', {
@@ -99,8 +94,7 @@ export function createFlipActivities(clusters: Clusters) {
      * Does nothing on a node that was never flipped.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    revertNodeFlip: withFailures('take the flip back', async ({ cluster, node }: NodeTarget): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    revertNodeFlip: onCluster('revert the flip', async (connection, { node }: NodeTarget): Promise<void> => {
       const { metadata } = await readNode(connection, node);
       const purpose = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ')[0];
       if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'revert-flip') return;
@@ -122,9 +116,9 @@ async function applyOnceDefined(connection: ClusterConnection, object: NamedObje
       } catch (error) {
         const unknown = statusOf(error) === 404 || isUnknownKind(error);
         if (!unknown) throw error;
-        return { waitingFor: "Cilium's operator to define CiliumNodeConfig" };
+        return { waitingFor: "Cilium's operator to create the CRD of CiliumNodeConfig" };
       }
     },
-    { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `look at deployment ${namespace}/cilium-operator` }
+    { timeoutMs: 45_000, onTimeout: 'AgentNotReady', advice: `check the Deployment ${namespace}/cilium-operator` }
   );
 }

@@ -1,10 +1,10 @@
 import type { V1Taint } from '@kubernetes/client-node';
 import { deleteObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { removeDefinitions } from '../kubernetes/crds.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
-import { patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
+import { listNodes, patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
 import { ciliumIsOurs, cniChainObject } from './flip.ts';
 
 /** Taint that Cilium's operator sets on nodes whose agent is not ready (operator/watchers/node_taint.go). */
@@ -18,32 +18,28 @@ const operatorLease = {
 };
 
 /** Creates the activity that removes what a rollback leaves of Cilium in the API. */
-export function createCiliumTraceActivities(clusters: Clusters) {
+export function createCiliumTraceActivities(onCluster: OnCluster) {
   return {
     /**
      * Removes Cilium's CRDs with their objects, and its annotations, labels and taints of nodes. Does nothing where our
      * CNI file is missing: in that case no migration installed Cilium.
      * @throws CleanupIncomplete naming what is still there.
      */
-    removeCiliumTraces: withFailures(
-      "remove Cilium's traces",
-      async ({ cluster }: { cluster: string }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
-        if (!(await ciliumIsOurs(connection))) return;
-        await removeDefinitions(connection, 'cilium.io');
-        await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
-        await removeTaints(connection);
-        await deleteObject(connection, operatorLease);
-        // Removed last: it marks Cilium as ours.
-        await deleteObject(connection, cniChainObject);
-      }
-    ),
+    removeCiliumTraces: onCluster("remove Cilium's leftovers", async (connection): Promise<void> => {
+      if (!(await ciliumIsOurs(connection))) return;
+      await removeDefinitions(connection, 'cilium.io');
+      await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
+      await removeTaints(connection);
+      await deleteObject(connection, operatorLease);
+      // Removed last: it marks Cilium as ours.
+      await deleteObject(connection, cniChainObject);
+    }),
   };
 }
 
 async function removeTaints(connection: ClusterConnection): Promise<void> {
-  const { items } = await connection.core.listNode({});
-  for (const { metadata, spec } of items) {
+  const nodes = await listNodes(connection);
+  for (const { metadata, spec } of nodes) {
     const taints = spec?.taints ?? [];
     const kept: V1Taint[] = taints.filter(({ key }) => key !== agentTaint);
     if (kept.length === taints.length) continue;

@@ -3,11 +3,10 @@ import { findCanal } from '../canal/detect.ts';
 import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { ownsNamespace } from '../helpers/namespace.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 
 /** Creates the activity that reads the state of a cluster. */
-export function createInspectionActivities(clusters: Clusters) {
+export function createInspectionActivities(onCluster: OnCluster) {
   return {
     /**
      * Reads the facts that decide in which phase a migration has to start. Changes nothing.
@@ -15,10 +14,9 @@ export function createInspectionActivities(clusters: Clusters) {
      * @throws ClusterUnreachable
      * @throws SourceNotFound when the network is neither Canal nor Cilium.
      */
-    inspectCluster: withFailures(
+    inspectCluster: onCluster(
       'read the cluster',
-      async ({ cluster }: { cluster: string }): Promise<ClusterFacts> => {
-        const connection = await clusters.connect(cluster);
+      async (connection, { cluster }: { cluster: string }): Promise<ClusterFacts> => {
         const { gitVersion } = await connection.version.getCode({});
         const canal = await findCanal(connection);
         const ownsCni = await ciliumOwnsCni(connection);

@@ -1,6 +1,6 @@
 import { failure } from '../support/failures.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
-import { ifFound, statusOf, withFailures } from '../kubernetes/errors.ts';
+import { ifFound, statusOf } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace, lockName, ownedLabels } from '../kubernetes/names.ts';
 
 /** A migration run that requests the lock of a cluster. */
@@ -18,39 +18,43 @@ export type IsOpen = (workflowId: string, runId: string) => Promise<boolean | un
  * Creates the activities on the lock: a Lease in the cluster, which excludes migrations under another workflow ID or on
  * another server.
  */
-export function createLockActivities(clusters: Clusters, isOpen: IsOpen) {
+export function createLockActivities(onCluster: OnCluster, isOpen: IsOpen) {
   return {
     /**
      * Acquires the lock. A lock whose holder has ended is taken over.
      * @throws MigrationRunning when another migration holds it.
      */
-    acquireLock: withFailures('lock the cluster', async ({ cluster, ...holder }: LockHolder): Promise<void> => {
-      const { coordination } = await clusters.connect(cluster);
-      const holderIdentity = `${holder.workflowId} ${holder.runId}`;
-      const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
-      if (lease?.spec?.holderIdentity === holderIdentity) return;
-      await requireEnded(lease?.spec?.holderIdentity ?? '', isOpen);
-      const body = buildLease(holderIdentity, lease?.metadata?.resourceVersion);
-      try {
-        await (lease === undefined
-          ? coordination.createNamespacedLease({ namespace, body })
-          : coordination.replaceNamespacedLease({ name: lockName, namespace, body }));
-      } catch (error) {
-        if (statusOf(error) !== 409) throw error;
-        throw failure('MigrationRunning', `another migration takes the Lease ${namespace}/${lockName} just now`, {
-          retryable: true,
-        });
+    acquireLock: onCluster(
+      'lock the cluster',
+      async ({ coordination }, { cluster, ...holder }: LockHolder): Promise<void> => {
+        const holderIdentity = `${holder.workflowId} ${holder.runId}`;
+        const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
+        if (lease?.spec?.holderIdentity === holderIdentity) return;
+        await requireEnded(lease?.spec?.holderIdentity ?? '', isOpen);
+        const body = buildLease(holderIdentity, lease?.metadata?.resourceVersion);
+        try {
+          await (lease === undefined
+            ? coordination.createNamespacedLease({ namespace, body })
+            : coordination.replaceNamespacedLease({ name: lockName, namespace, body }));
+        } catch (error) {
+          if (statusOf(error) !== 409) throw error;
+          throw failure('MigrationRunning', `another migration takes the Lease ${namespace}/${lockName} just now`, {
+            retryable: true,
+          });
+        }
       }
-    }),
+    ),
 
     /** Releases the lock if this run holds it. */
-    releaseLock: withFailures('unlock the cluster', async ({ cluster, ...holder }: LockHolder): Promise<void> => {
-      const { coordination } = await clusters.connect(cluster);
-      const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
-      if (lease?.spec?.holderIdentity !== `${holder.workflowId} ${holder.runId}`) return;
-      const preconditions = lease.metadata?.uid === undefined ? {} : { uid: lease.metadata.uid };
-      await ifFound(coordination.deleteNamespacedLease({ name: lockName, namespace, body: { preconditions } }));
-    }),
+    releaseLock: onCluster(
+      'unlock the cluster',
+      async ({ coordination }, { cluster, ...holder }: LockHolder): Promise<void> => {
+        const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
+        if (lease?.spec?.holderIdentity !== `${holder.workflowId} ${holder.runId}`) return;
+        const preconditions = lease.metadata?.uid === undefined ? {} : { uid: lease.metadata.uid };
+        await ifFound(coordination.deleteNamespacedLease({ name: lockName, namespace, body: { preconditions } }));
+      }
+    ),
   };
 }
 

@@ -6,7 +6,8 @@ import { agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { poll } from '../support/poll.ts';
 import { chartArguments, runHelm, type HelmSettings } from './command.ts';
@@ -35,7 +36,7 @@ interface ReleaseMetadata {
 }
 
 /** Creates the activities on Helm's releases. */
-export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
+export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Reconciles the release: installs or upgrades it, or does nothing when it is already as desired. First repairs a
@@ -43,11 +44,11 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
      * CNI is worse than keeping it for inspection, and another activity waits for the agents.
      * @throws HelmFailed with the end of Helm's output.
      */
-    applyHelmRelease: withFailures(
+    applyHelmRelease: onCluster(
       'apply the Helm release',
-      async ({ cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
+      async (connection, { cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
         const scope = await buildScope(clusters, cluster);
-        const plan = await waitForPendingRelease(helm, scope, await clusters.connect(cluster));
+        const plan = await waitForPendingRelease(helm, scope, connection);
         if (plan.action === 'compare') {
           const readSection = async (section: string): Promise<unknown> =>
             JSON.parse(await runHelm(helm, ['get', section, ciliumRelease, '-o', 'json', ...scope]));
@@ -72,8 +73,7 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
      * Uninstalls Cilium's release. First records the image of its agents, with which the nodes are cleaned.
      * @throws HelmFailed with the end of Helm's output.
      */
-    uninstallCilium: withFailures('remove Cilium', async ({ cluster }: { cluster: string }): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    uninstallCilium: onCluster('remove Cilium', async (connection, { cluster }: { cluster: string }): Promise<void> => {
       if (!(await ciliumIsOurs(connection))) return;
       const image = await agentImage(connection);
       if (image !== undefined) await applyNamespace(connection, image);
@@ -89,9 +89,9 @@ export function createHelmActivities(clusters: Clusters, helm: HelmSettings) {
           const names = remainingAgents.items.map(({ metadata }) => metadata?.name);
           return names.length === 0
             ? { done: undefined }
-            : { waitingFor: `Cilium's agents to end: ${names.join(', ')}` };
+            : { waitingFor: `the end of Cilium's agents: ${names.join(', ')}` };
         },
-        { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at these pods in ${ciliumNamespace}` }
+        { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check these pods in ${ciliumNamespace}` }
       );
     }),
   };
@@ -149,7 +149,7 @@ async function waitForPendingRelease(
       // Helm's own record of the revision (helm.sh/helm pkg/storage/driver/secrets.go).
       const name = `sh.helm.release.v1.${ciliumRelease}.v${plan.revision}`;
       await ifFound(connection.core.deleteNamespacedSecret({ name, namespace: ciliumNamespace }));
-      return { waitingFor: `the record of revision ${plan.revision}, whose Helm died, to go` };
+      return { waitingFor: `the deletion of revision ${plan.revision} of the release, which a dead Helm process left` };
     },
     { timeoutMs: 300_000, intervalMs: 2_000, onTimeout: 'HelmFailed', advice: 'see "helm history cilium"' }
   );

@@ -35,6 +35,6 @@ export async function waitForOwnDaemonSet({ apps }: ClusterConnection, name: str
         ? { done: undefined }
         : { waitingFor: `DaemonSet ${namespace}/${name} (${numberAvailable} of ${desiredNumberScheduled} available)` };
     },
-    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at its pods in ${namespace}` }
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check its pods in ${namespace}` }
   );
 }

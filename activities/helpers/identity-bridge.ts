@@ -3,8 +3,9 @@ import { mapLimit } from '../support/map-limit.ts';
 import { readCiliumConfig } from '../cilium/config.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace, isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -31,17 +32,16 @@ const maxParallelRequests = 10;
 const maxNamed = 5;
 
 /** Creates the activities on the identity bridge. */
-export function createIdentityBridgeActivities(clusters: Clusters) {
+export function createIdentityBridgeActivities(onCluster: OnCluster) {
   return {
     /**
      * Deploys the identity bridge, and waits until every pod that is still on Canal has its CiliumEndpoint. The bridge
      * keeps running when the worker stops.
      * @throws AgentNotReady naming the pods that have none.
      */
-    deployIdentityBridge: withFailures(
-      'bridge the identities',
-      async ({ cluster, ...target }: IdentityBridgeTarget): Promise<void> => {
-        const connection = await clusters.connect(cluster);
+    deployIdentityBridge: onCluster(
+      'deploy the identity bridge',
+      async (connection, { cluster, ...target }: IdentityBridgeTarget): Promise<void> => {
         await applyNamespace(connection);
         for (const object of bridgeObjects(target, await readCiliumConfig(connection)))
           await applyObject(connection, object);
@@ -54,18 +54,17 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
      * Waits until one replica of the bridge runs and is in sync; required before a node is flipped.
      * @throws AgentNotReady on timeout.
      */
-    requireIdentityBridge: withFailures('look at the identity bridge', async ({ cluster }: NodeTarget): Promise<void> =>
-      waitForIdentityBridge(await clusters.connect(cluster), 'one')
+    requireIdentityBridge: onCluster<void, NodeTarget>('check the identity bridge', (connection) =>
+      waitForIdentityBridge(connection, 'one')
     ),
 
     /**
      * Stops the bridge and removes its objects: its CiliumEndpoints, and the addresses that it wrote into annotations
      * of pods on Cilium. Cilium collects unused identities itself. Does nothing where there is no bridge.
      */
-    removeIdentityBridge: withFailures(
+    removeIdentityBridge: onCluster(
       'remove the identity bridge',
-      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
+      async (connection, { targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
         await deleteObject(connection, { ...deployment, metadata: { name: identityBridge, namespace } });
         await poll(
           async () => {
@@ -73,9 +72,9 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
               namespace,
               labelSelector: `app=${identityBridge}`,
             });
-            return items.length === 0 ? { done: undefined } : { waitingFor: 'the identity bridge to end' };
+            return items.length === 0 ? { done: undefined } : { waitingFor: 'the end of the identity bridge' };
           },
-          { timeoutMs: 120_000, onTimeout: 'CleanupIncomplete', advice: `look at its pods in ${namespace}` }
+          { timeoutMs: 120_000, onTimeout: 'CleanupIncomplete', advice: `check its pods in ${namespace}` }
         );
         await mapLimit(maxParallelRequests, await ownEndpoints(connection), async ({ metadata }) => {
           const { name = '', namespace: podNamespace = '' } = metadata ?? {};
@@ -123,12 +122,12 @@ async function waitForIdentityBridge({ apps }: ClusterConnection, which: 'one' |
       const ready = readyReplicas(bridge, which === 'one' ? undefined : required);
       return ready >= required
         ? { done: undefined }
-        : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${required} in step)` };
+        : { waitingFor: `Deployment ${namespace}/${identityBridge} (${ready} of ${required} in sync)` };
     },
     {
       timeoutMs: 300_000,
       onTimeout: 'AgentNotReady',
-      advice: `look at its pods in ${namespace}; no node is flipped meanwhile`,
+      advice: `check its pods in ${namespace}; no node is flipped until it is in sync`,
     }
   );
 }
@@ -163,7 +162,7 @@ async function waitForEndpointsInSync(connection: ClusterConnection, targetPodCi
       if (missing.length === 0) return { done: undefined };
       return { waitingFor: `CiliumEndpoints of pods on Canal: ${summarizeList(missing, maxNamed)}` };
     },
-    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `look at the log of ${namespace}/${identityBridge}` }
+    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check the log of ${namespace}/${identityBridge}` }
   );
 }
 

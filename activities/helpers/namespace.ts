@@ -51,7 +51,7 @@ export async function removeNamespace(connection: ClusterConnection): Promise<vo
     async () =>
       (await ifFound(core.readNamespace({ name: namespace }))) === undefined
         ? { done: undefined }
-        : { waitingFor: `namespace ${namespace} to go` },
-    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'see what its status says is left in it' }
+        : { waitingFor: `the deletion of namespace ${namespace}` },
+    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'its status names what is left in it' }
   );
 }

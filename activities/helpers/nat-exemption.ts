@@ -1,9 +1,10 @@
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { waitForOwnDaemonSet } from './daemon-set.ts';
 import { ownDaemonSet } from './daemon-set.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { scratchSpace, startup } from './container.ts';
 import { natExemption } from './names.ts';
@@ -17,18 +18,20 @@ export interface NatExemptionTarget {
 }
 
 /** Creates the activity on the NAT exemption. */
-export function createNatExemptionActivities(clusters: Clusters) {
+export function createNatExemptionActivities(onCluster: OnCluster) {
   return {
     /**
      * Deploys the NAT exemption on every node, and waits for it.
      * @throws AgentNotReady naming what is not running.
      */
-    deployNatExemption: withFailures('exempt pods from NAT', async (target: NatExemptionTarget): Promise<void> => {
-      const connection = await clusters.connect(target.cluster);
-      await applyNamespace(connection);
-      await applyObject(connection, natExemptionObject(target));
-      await waitForOwnDaemonSet(connection, natExemption);
-    }),
+    deployNatExemption: onCluster(
+      'deploy the NAT exemption',
+      async (connection, target: NatExemptionTarget): Promise<void> => {
+        await applyNamespace(connection);
+        await applyObject(connection, natExemptionObject(target));
+        await waitForOwnDaemonSet(connection, natExemption);
+      }
+    ),
   };
 }
 

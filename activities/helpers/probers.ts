@@ -1,10 +1,10 @@
 import type { LedgerOptions } from '../../model/ledger-options.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { waitForOwnDaemonSet } from './daemon-set.ts';
 import { ownDaemonSet } from './daemon-set.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import {
   allowedPort,
@@ -33,15 +33,14 @@ type Manifest = NamedObject & Record<string, unknown>;
 const nodePortService = `${prober}-nodeport`;
 
 /** Creates the activity that deploys the probers. */
-export function createProberActivities(clusters: Clusters) {
+export function createProberActivities(onCluster: OnCluster) {
   return {
     /**
      * Deploys probers on every node and waits for them: one in the pod network, with a peer that it talks to, and one
      * on the host network. They sample every path, and keep running when the worker stops.
      * @throws AgentNotReady naming what is not running.
      */
-    deployProbers: withFailures('run probers in the cluster', async (target: ProberTarget): Promise<void> => {
-      const connection = await clusters.connect(target.cluster);
+    deployProbers: onCluster('deploy the probers', async (connection, target: ProberTarget): Promise<void> => {
       await applyNamespace(connection);
       for (const object of proberServices()) await applyObject(connection, object);
       const service = await readService(connection);

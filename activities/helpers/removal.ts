@@ -1,23 +1,21 @@
 import { flipLabel } from '../../model/names.ts';
 import { removeNatExemption } from './nat-exemption.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
-import { patchNode } from '../kubernetes/nodes.ts';
+import { listNodes, patchNode } from '../kubernetes/nodes.ts';
 import { removeNamespace } from './namespace.ts';
 
 /** Creates the activity that removes the objects that exist only during the migration. */
-export function createHelperActivities(clusters: Clusters) {
+export function createHelperActivities(onCluster: OnCluster) {
   return {
     /**
      * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as it
      * exists, the removal is not finished.
      */
-    removeHelpers: withFailures('remove our helpers', async ({ cluster }: { cluster: string }): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    removeHelpers: onCluster('remove our helpers', async (connection): Promise<void> => {
       await removeNatExemption(connection);
-      const { items } = await connection.core.listNode({});
-      for (const { metadata } of items) {
+      const nodes = await listNodes(connection);
+      for (const { metadata } of nodes) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};
         const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
         if (ours.length === 0 && labels[flipLabel] === undefined) continue;

@@ -1,8 +1,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { applyObject } from '../kubernetes/apply.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { runOnHost } from './run-script.ts';
@@ -20,7 +19,7 @@ const diagnosticsKey = 'node.txt.gz';
 const secretKeys = /("?(?:[\w-]*(?:token|password|secret|credential)|[\w-]*-data)"?\s*[:=]\s*)("[^"]*"|\S+)/gi;
 
 /** Creates the activity that collects diagnostics about a failed node. */
-export function createDiagnosticsActivities(clusters: Clusters) {
+export function createDiagnosticsActivities(onCluster: OnCluster) {
   return {
     /**
      * Records the state of a node's network: agent, endpoints, drops, CNI files, links, routes, chains. A later bundle
@@ -28,10 +27,9 @@ export function createDiagnosticsActivities(clusters: Clusters) {
      * @returns its ConfigMap, as `namespace/name`; undefined when Cilium, whose image the collection uses, was never
      * installed.
      */
-    collectDiagnostics: withFailures(
-      'gather what may tell why it failed',
-      async ({ cluster, node, reason }: NodeTarget & { reason: string }): Promise<string | undefined> => {
-        const connection = await clusters.connect(cluster);
+    collectDiagnostics: onCluster(
+      'collect diagnostics',
+      async (connection, { node, reason }: NodeTarget & { reason: string }): Promise<string | undefined> => {
         const lines = await runOnHost(connection, node, 'diagnose');
         if (lines === undefined) return undefined;
         const text = withoutSecrets([`reason: ${reason}`, ...lines].join('\n')).slice(0, maxBytes);

@@ -2,13 +2,17 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { agentImage } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
-import { applyObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { ifFound } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
-import { poll } from '../support/poll.ts';
+import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
-import { removeOwnPod } from '../helpers/one-shot-pod.ts';
+import {
+  oneShotPodName,
+  removeOneShotPod,
+  startOneShotPod,
+  terminatedContainer,
+  waitForOneShotPod,
+  type OneShotPod,
+} from '../helpers/one-shot-pod.ts';
 
 /** Scripts in this folder; each is self-contained. */
 export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium' | 'diagnose';
@@ -33,27 +37,27 @@ export async function runOnHost(
   node: string,
   script: HostScript
 ): Promise<string[] | undefined> {
-  const { core } = connection;
   const image = await agentImage(connection);
   if (image === undefined) return undefined;
   await applyNamespace(connection, image);
-  const name = `${script}-${node}`.slice(0, 253);
-  const read = () => ifFound(core.readNamespacedPod({ name, namespace }));
-  await removeOwnPod(connection, name);
-  await applyObject(connection, hostPod(name, node, image, script));
-  const { exitCode, message } = await poll(
-    async () => {
-      const terminated = (await read())?.status?.containerStatuses?.[0]?.state?.terminated;
+  const pod = hostPod(node, image, script);
+  const name = oneShotPodName(pod);
+  await startOneShotPod(connection, pod);
+  const { exitCode, message = '' } = await waitForOneShotPod(
+    connection,
+    pod,
+    (current) => {
+      const terminated = terminatedContainer(current);
       return terminated === undefined
         ? { waitingFor: `${script} on ${node} (pod ${namespace}/${name})` }
-        : { done: { exitCode: terminated.exitCode, message: terminated.message ?? '' } };
+        : { done: terminated };
     },
-    { timeoutMs: scriptTimeoutMs, intervalMs: 500, onTimeout: 'NodeNotReady', advice: "look at this pod's events" }
+    { timeoutMs: scriptTimeoutMs, intervalMs: 500, onTimeout: 'NodeNotReady', advice: "check this pod's events" }
   );
   const text = scriptsWithLog.includes(script)
-    ? await core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })
+    ? await connection.core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })
     : message;
-  await removeOwnPod(connection, name);
+  await removeOneShotPod(connection, name);
   const lines = text.split('\n').filter(Boolean);
   if (exitCode === 0) return lines;
   throw failure('CleanupIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {
@@ -61,36 +65,26 @@ export async function runOnHost(
   });
 }
 
-function hostPod(name: string, node: string, image: string, script: HostScript) {
+function hostPod(node: string, image: string, script: HostScript): OneShotPod {
   const source = readFileSync(path.join(import.meta.dirname, `${script}.sh`), 'utf8');
   return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace, labels: { app: script, ...ownedLabels } },
-    spec: {
-      // Bypasses the scheduler: the node may be cordoned, and may have no pod network.
-      nodeName: node,
-      hostNetwork: true,
-      restartPolicy: 'Never',
-      automountServiceAccountToken: false,
-      terminationGracePeriodSeconds: 1,
-      priorityClassName: 'system-node-critical',
-      tolerations: [{ operator: 'Exists' }],
-      containers: [
-        {
-          name: 'script',
-          image,
-          imagePullPolicy: 'IfNotPresent',
-          command: ['bash', '-c', source],
-          securityContext: { privileged: true },
-          terminationMessagePolicy: 'FallbackToLogsOnError',
-          volumeMounts: [
-            { name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' },
-            { name: 'xtables-lock', mountPath: '/run/xtables.lock' },
-            { name: 'bpf', mountPath: '/sys/fs/bpf', mountPropagation: 'HostToContainer' },
-          ],
-        },
+    app: script,
+    node,
+    container: {
+      name: 'script',
+      image,
+      command: ['bash', '-c', source],
+      securityContext: { privileged: true },
+      terminationMessagePolicy: 'FallbackToLogsOnError',
+      volumeMounts: [
+        { name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' },
+        { name: 'xtables-lock', mountPath: '/run/xtables.lock' },
+        { name: 'bpf', mountPath: '/sys/fs/bpf', mountPropagation: 'HostToContainer' },
       ],
+    },
+    spec: {
+      hostNetwork: true,
+      priorityClassName: 'system-node-critical',
       volumes: [
         { name: 'host', hostPath: { path: '/' } },
         { name: 'xtables-lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } },

@@ -65,7 +65,7 @@ const filters: readonly Filter[] = [
     if (pod.controller !== undefined || consents(options.evictUnmanagedPods, pod)) return undefined;
     return {
       action: 'refuse',
-      reason: 'it has no controller, so nothing would make it anew; consent with drain.evictUnmanagedPods',
+      reason: 'it has no controller that would recreate it; consent with drain.evictUnmanagedPods',
     };
   },
   function localStorage(pod, { options }) {
@@ -112,12 +112,12 @@ export function describeTermination(
   now: number
 ): { kind: 'Terminating' | 'StuckTerminating'; reason: string } | undefined {
   if (pod.deletion === undefined) return undefined;
-  if (!isOverdue(pod, now)) return { kind: 'Terminating', reason: `it ends, by ${pod.deletion.at}` };
-  const over = `it should have ended at ${pod.deletion.at} and is still there`;
+  if (!isOverdue(pod, now)) return { kind: 'Terminating', reason: `it terminates by ${pod.deletion.at}` };
+  const over = `its grace period ended at ${pod.deletion.at} and it still exists`;
   if (pod.finalizers.length > 0) {
-    return { kind: 'StuckTerminating', reason: `${over}: finalizers ${pod.finalizers.join(', ')} hold it` };
+    return { kind: 'StuckTerminating', reason: `${over}: it has the finalizers ${pod.finalizers.join(', ')}` };
   }
-  const advice = nodeReady ? 'look at its containers and volumes on the node' : 'its node is not Ready';
+  const advice = nodeReady ? 'check its containers and volumes on the node' : 'its node is not Ready';
   return { kind: 'StuckTerminating', reason: `${over}: ${advice}` };
 }
 

@@ -4,10 +4,11 @@ import type { Blocker } from '../../model/status.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { drainVerdict, describeTermination, isOverdue, type DrainRules } from './drain-rules.ts';
-import { headerOf, ifFound, messageOf, statusBody, statusOf, withFailures } from '../kubernetes/errors.ts';
+import { headerOf, ifFound, messageOf, statusBody, statusOf } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isReady } from '../kubernetes/conditions.ts';
@@ -42,15 +43,14 @@ type Refusal = Pick<Blocker, 'kind' | 'reason'> & { retryAtMs: number };
 /**
  * Creates the activity that drains a node through the eviction API. It deletes a pod only when an operator named it.
  */
-export function createDrainActivities(clusters: Clusters) {
+export function createDrainActivities(onCluster: OnCluster) {
   return {
     /**
      * Runs one round of moving a node's pods to the right network: evicts the pods that may be evicted, waits for the
      * terminating ones, and returns when none is left or the round is over.
      * @throws DrainBlocked, before any eviction, when a pod requires a consent that was not given.
      */
-    drainNode: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
-      const connection = await clusters.connect(target.cluster);
+    drainNode: onCluster('drain the node', async (connection, target: DrainTarget): Promise<DrainRound> => {
       const end = Date.now() + target.roundSeconds * 1_000;
       const refusals = new Map<string, Refusal>();
       // The first poll, and the result that nothing is left, must be up to date; polls between them may be slightly
@@ -87,7 +87,7 @@ async function pollPods(
     verdict.action === 'refuse' ? [`${pod.key}: ${verdict.reason}, or send forcePod`] : []
   );
   if (refused.length > 0)
-    throw failure('DrainBlocked', `pods that must not be evicted without consent:\n${refused.join('\n')}`);
+    throw failure('DrainBlocked', `these pods are evicted only with a consent:\n${refused.join('\n')}`);
 
   let nodeReady: Promise<boolean> | undefined;
   const ready = () => (nodeReady ??= connection.core.readNode({ name: target.node }).then(isReady));
@@ -97,7 +97,7 @@ async function pollPods(
     async ({ pod, verdict }): Promise<Blocker | undefined> => {
       const blocked = (details: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...details });
       if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
-      if (verdict.action === 'wait') return blocked({ kind: 'Waiting', reason: 'it is about to get an address' });
+      if (verdict.action === 'wait') return blocked({ kind: 'Waiting', reason: 'it has no address yet' });
       if (pod.deletion !== undefined) {
         const termination = describeTermination(pod, !isOverdue(pod, now) || (await ready()), now);
         return termination && blocked(termination);
@@ -109,7 +109,7 @@ async function pollPods(
       else refusals.set(pod.uid, refusal);
       return blocked(
         refusal === undefined
-          ? { kind: 'Terminating', reason: 'it ends' }
+          ? { kind: 'Terminating', reason: 'it is terminating' }
           : { kind: refusal.kind, reason: refusal.reason }
       );
     }
@@ -190,7 +190,7 @@ export function parseRefusal(
   // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
   if (status === 500 && budgets.length > 1) {
     const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
-    const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
+    const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: change one of them`;
     return { kind: 'DisruptionBudget', reason, retryAtMs };
   }
   return 'unknown';

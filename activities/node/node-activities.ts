@@ -2,8 +2,9 @@ import { flipLabel } from '../../model/names.ts';
 import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { byName, groupNodes, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
 import { isReady } from '../kubernetes/conditions.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { bootAnnotation, cordonedAnnotation } from '../kubernetes/names.ts';
 import { listNodes, patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods } from '../kubernetes/pods.ts';
@@ -43,13 +44,13 @@ const watchIntervalMs = 10_000;
  * Creates the activities on nodes.
  * @param workerNode node that this worker runs on, when it runs in the cluster.
  */
-export function createNodeActivities(clusters: Clusters, workerNode?: string) {
+export function createNodeActivities(onCluster: OnCluster, workerNode?: string) {
   return {
     /** Reads the migration state of each node. */
-    observeNodes: withFailures(
+    observeNodes: onCluster(
       'observe the nodes',
-      async ({ cluster, targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
-        const nodes = await readNodeFacts(await clusters.connect(cluster), targetPodCidr, workerNode, pods);
+      async (connection, { targetPodCidr, known, pods }: NodesTarget): Promise<NodesSeen> => {
+        const nodes = await readNodeFacts(connection, targetPodCidr, workerNode, pods);
         if (known === undefined) return { groups: groupNodes(nodes) };
         const buckets = differingBuckets(known, computeDigest(nodes));
         return { groups: groupNodes(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
@@ -60,34 +61,32 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
      * Reads the migration state of one node.
      * @throws NodeNotReady when it does not exist.
      */
-    observeNode: withFailures(
+    observeNode: onCluster(
       'observe the node',
-      async ({ cluster, node }: NodeTarget): Promise<{ flipped: boolean }> => {
-        const connection = await clusters.connect(cluster);
+      async (connection, { node }: NodeTarget): Promise<{ flipped: boolean }> => {
         const { metadata } = await readNode(connection, node);
         return { flipped: metadata?.labels?.[flipLabel] === 'true' };
       }
     ),
 
     /** Returns the names of all nodes. */
-    nodeNames: withFailures('list the nodes', async ({ cluster }: { cluster: string }): Promise<string[]> => {
-      const items = await listNodes(await clusters.connect(cluster));
+    nodeNames: onCluster('list the nodes', async (connection): Promise<string[]> => {
+      const items = await listNodes(connection);
       return items.map(({ metadata }) => metadata?.name ?? '').sort();
     }),
 
     /** Waits until a node joins, leaves, or changes its readiness. There is no timeout: the caller ends the wait. */
-    waitForNodeChange: withFailures(
+    waitForNodeChange: onCluster(
       'watch the nodes',
-      async ({ cluster, known }: { cluster: string; known: NodeReadiness[] }): Promise<void> =>
-        waitForChange(await clusters.connect(cluster), known)
+      async (connection, { known }: { cluster: string; known: NodeReadiness[] }): Promise<void> =>
+        waitForChange(connection, known)
     ),
 
     /**
      * Cordons a node and records that this service did. A node that is already cordoned stays unchanged, and stays
      * cordoned after its migration.
      */
-    cordonNode: withFailures('cordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    cordonNode: onCluster('cordon the node', async (connection, { node }: NodeTarget): Promise<void> => {
       const nodeObject = await readNode(connection, node);
       if (nodeObject.spec?.unschedulable === true) return;
       await patchNode(connection, node, {
@@ -100,8 +99,7 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
      * Uncordons a node that {@link cordonNode} cordoned. Any other node stays unchanged; a node that no longer exists
      * is ignored.
      */
-    uncordonNode: withFailures('uncordon the node', async ({ cluster, node }: NodeTarget): Promise<void> => {
-      const connection = await clusters.connect(cluster);
+    uncordonNode: onCluster('uncordon the node', async (connection, { node }: NodeTarget): Promise<void> => {
       const nodeObject = await ifFound(connection.core.readNode({ name: node }));
       if (nodeObject?.metadata?.annotations?.[cordonedAnnotation] === undefined) return;
       await patchNode(connection, node, {
@@ -114,10 +112,10 @@ export function createNodeActivities(clusters: Clusters, workerNode?: string) {
      * Waits until a node is Ready, with another boot ID than at its flip.
      * @throws RebootMissing on timeout.
      */
-    waitForReboot: withFailures(
+    waitForReboot: onCluster(
       'wait for the reboot',
-      async ({ cluster, node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> =>
-        waitForBoot(await clusters.connect(cluster), node, timeoutSeconds * 1_000)
+      async (connection, { node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> =>
+        waitForBoot(connection, node, timeoutSeconds * 1_000)
     ),
   };
 }
@@ -127,7 +125,7 @@ async function waitForChange(connection: ClusterConnection, known: readonly Node
   const checkNodes = async () => {
     const items = await listNodes(connection);
     const now = readinessKey(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
-    return now === before ? { waitingFor: 'nodes to join, leave or get Ready' } : { done: undefined };
+    return now === before ? { waitingFor: 'a node to join, to leave or to change its readiness' } : { done: undefined };
   };
   await poll(checkNodes, { timeoutMs: Infinity, intervalMs: watchIntervalMs, onTimeout: 'NodeNotReady' });
 }
@@ -136,8 +134,8 @@ async function waitForBoot(connection: ClusterConnection, node: string, timeoutM
   const checkBoot = async () => {
     const nodeObject = await readNode(connection, node);
     const before = nodeObject.metadata?.annotations?.[bootAnnotation];
-    if (nodeObject.status?.nodeInfo?.bootID === before) return { waitingFor: `${node} to be rebooted` };
-    return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node}, rebooted, to be Ready` };
+    if (nodeObject.status?.nodeInfo?.bootID === before) return { waitingFor: `the reboot of ${node}` };
+    return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node} to be Ready after its reboot` };
   };
   const advice = 'reboot it, then retry the node';
   await poll(checkBoot, { timeoutMs, intervalMs: 2_000, onTimeout: 'RebootMissing', advice });

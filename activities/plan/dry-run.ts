@@ -1,6 +1,7 @@
 import type { HelmValues } from '../../model/helm-values.ts';
 import { flipLabel } from '../../model/names.ts';
 import type { MigrationInput } from '../../model/input.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import type { DryRunStep } from '../../model/dry-run.ts';
 import { calicoGroup } from '../canal/export.ts';
 import { findCanal } from '../canal/detect.ts';
@@ -13,6 +14,7 @@ import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { requestEviction } from '../node/drain.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
 import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -22,7 +24,7 @@ import { objectKey } from '../kubernetes/object-key.ts';
 const maxNamed = 20;
 
 /** Creates the activities of a dry run: the API server validates each operation and persists nothing. */
-export function createDryRunActivities(clusters: Clusters, helm: HelmSettings) {
+export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Runs a server-side dry run of Cilium's release.
@@ -37,52 +39,46 @@ export function createDryRunActivities(clusters: Clusters, helm: HelmSettings) {
     ),
 
     /** Runs a server-side dry run of a node's migration: cordon, label, and the eviction of each of its pods. */
-    dryRunNode: withFailures(
+    dryRunNode: onCluster(
       'dry-run the node',
-      async ({ input, node }: { input: MigrationInput; node: string }): Promise<DryRunStep> => {
-        const connection = await clusters.connect(input.cluster);
+      async (connection, { input, node }: { input: MigrationInput; node: string }): Promise<DryRunStep> => {
         const body = {
           metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
           spec: { unschedulable: true },
         };
         await patchNode(connection, node, body, true);
         const { granted, problems } = await dryRunDrain(connection, input, node);
-        const named = granted.slice(0, maxNamed).join(', ');
         return {
           step: `migrate ${node}`,
-          would: [`cordon and label ${node}`, `evict ${granted.length} pods: ${named}`],
+          would: [`cordon and label ${node}`, `evict ${granted.length} pods: ${summarizeList(granted, maxNamed)}`],
           problems: problems.slice(0, maxNamed),
         };
       }
     ),
 
     /** Runs a server-side dry run of Canal's removal. */
-    dryRunCleanup: withFailures(
-      'dry-run the cleanup',
-      async ({ cluster }: { cluster: string }): Promise<DryRunStep> => {
-        const connection = await clusters.connect(cluster);
-        const canal = await findCanal(connection);
-        const objects = canal === undefined ? [] : await canalObjects(connection, canal);
-        const definitions = await listDefinitions(connection, calicoGroup);
-        const problems: string[] = [];
-        for (const object of objects) {
-          const deletion = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
-            if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
-            problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
-          });
-          await ifKnown(ifFound(deletion));
-        }
-        const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
-        return {
-          step: 'cleanup',
-          would: [
-            `remove ${names.length} objects: ${names.slice(0, maxNamed).join(', ')}`,
-            `export the objects of ${definitions.length} definitions of Calico, and remove them`,
-          ],
-          problems,
-        };
+    dryRunCleanup: onCluster('dry-run the cleanup', async (connection): Promise<DryRunStep> => {
+      const canal = await findCanal(connection);
+      const objects = canal === undefined ? [] : await canalObjects(connection, canal);
+      const definitions = await listDefinitions(connection, calicoGroup);
+      const problems: string[] = [];
+      for (const object of objects) {
+        const deletion = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
+          if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
+          problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
+        });
+        await ifKnown(ifFound(deletion));
       }
-    ),
+      const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
+      return {
+        step: 'cleanup',
+        would: [
+          `remove ${names.length} objects: ${summarizeList(names, maxNamed)}`,
+          `export the objects of Calico's ${definitions.length} CRDs, and remove them`,
+        ],
+        problems,
+      };
+    }),
   };
 }
 

@@ -1,12 +1,12 @@
 import { coexistenceValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { valueChanges, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
+import type { Clusters } from '../kubernetes/connection.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
 import { releaseValues } from '../helm/release.ts';
-import type { Clusters } from '../kubernetes/connection.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { objectKey } from '../kubernetes/object-key.ts';
 import { ownObjects } from '../helpers/manifests.ts';
@@ -19,16 +19,15 @@ const maxNamed = 20;
 const maxDetailed = 30;
 
 /** Creates the activity that reads the details of a plan. */
-export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
+export function createPlanActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Reads which objects a migration would create, and the outcome for the pods of some nodes. Changes nothing.
      * @throws HelmFailed when the chart cannot be rendered.
      */
-    planDetails: withFailures(
-      'read what the plan needs',
-      async ({ input, nodes }: { input: MigrationInput; nodes: string[] }): Promise<PlanDetails> => {
-        const connection = await clusters.connect(input.cluster);
+    planDetails: onCluster(
+      'compute the plan',
+      async (connection, { input, nodes }: { input: MigrationInput; nodes: string[] }): Promise<PlanDetails> => {
         const { gitVersion } = await connection.version.getCode({});
         const values = coexistenceValues(input);
         const { objects } = await renderChart(helm, input, gitVersion);

@@ -4,8 +4,8 @@ import { buildPolicyReport, type PolicyReport } from '../../model/policies.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { CiliumPolicy } from './evaluation/cilium.ts';
 import { evaluatePolicies, type PolicyComparison } from './evaluation/compare.ts';
@@ -19,16 +19,16 @@ const component = 'translated-policy';
 const kinds = ['CiliumNetworkPolicy', 'CiliumClusterwideNetworkPolicy'] as const;
 
 /** Creates the activities on the Cilium equivalents of users' policies. None of them changes a user's policy. */
-export function createPolicyActivities(clusters: Clusters) {
+export function createPolicyActivities(onCluster: OnCluster) {
   return {
     /**
      * Compares how both networks evaluate the policies. Changes nothing.
      * @throws SourceNotFound without Canal.
      */
-    comparePolicies: withFailures(
+    comparePolicies: onCluster(
       'compare the policies',
-      async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
-        const { report } = await readAndComparePolicies(await clusters.connect(input.cluster), input);
+      async (connection, { input }: { input: MigrationInput }): Promise<PolicyReport> => {
+        const { report } = await readAndComparePolicies(connection, input);
         return report;
       }
     ),
@@ -38,10 +38,9 @@ export function createPolicyActivities(clusters: Clusters) {
      * translations of Calico's own policies, where they are equivalent, and rules for the pods and nodes within
      * ipBlocks. Removes what an earlier call applied and is no longer needed.
      */
-    applyTranslatedPolicies: withFailures(
+    applyTranslatedPolicies: onCluster(
       'apply the translated policies',
-      async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
-        const connection = await clusters.connect(input.cluster);
+      async (connection, { input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const { report, comparison } = await readAndComparePolicies(connection, input);
         for (const object of comparison.objects) await applyObject(connection, withOwnedMetadata(object));
         await removeStalePolicies(connection, comparison.objects);

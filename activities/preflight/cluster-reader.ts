@@ -12,6 +12,7 @@ import { ciliumIsOurs } from '../cilium/flip.ts';
 import type { RenderedChart } from '../helm/render.ts';
 import { listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { listNodes } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import type { HostFacts } from './host-facts.ts';
 
@@ -54,7 +55,7 @@ export function clusterReader(
     connection,
     input,
     canal: memoize(() => findCanal(connection)),
-    nodes: memoize(async () => (await core.listNode({})).items),
+    nodes: memoize(() => listNodes(connection)),
     pods: memoize(() => listPods(connection)),
     services: memoize(async () => (await core.listServiceForAllNamespaces({})).items),
     daemonSets: memoize(async () => (await apps.listDaemonSetForAllNamespaces({})).items),

@@ -1,13 +1,17 @@
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { summarizeList } from '../../model/summarize.ts';
 import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
-import { removeOwnPod } from '../helpers/one-shot-pod.ts';
-import { applyObject } from '../kubernetes/apply.ts';
+import {
+  oneShotPodName,
+  removeOneShotPods,
+  startOneShotPod,
+  waitForOneShotPods,
+  type OneShotPod,
+} from '../helpers/one-shot-pod.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, messageOf } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { isReady } from '../kubernetes/conditions.ts';
-import { poll } from '../support/poll.ts';
 import { prober } from '../helpers/prober-ports.ts';
 import { mapLimit } from '../support/map-limit.ts';
 
@@ -53,7 +57,7 @@ const reportTimeoutMs = 180_000;
 const maxFullMeshNodes = 10;
 const peerOffsets = [1, 2, 4, 8, 16, 32];
 
-/** Maximum number of pods that are created or removed in parallel. */
+/** Maximum number of pods that are created in parallel. */
 const maxParallelPods = 10;
 
 const label = 'inspect';
@@ -73,9 +77,7 @@ export async function readHosts(
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
   await mapLimit(maxParallelPods, [...targets.entries()], async ([index, { name }]) => {
-    // A pod that an earlier attempt left.
-    await removeOwnPod(connection, podName(name));
-    await applyObject(connection, inspectionPod(name, image, udpPort, meshPeers(targets, index)));
+    await startOneShotPod(connection, inspectionPod(name, image, udpPort, meshPeers(targets, index)));
   });
   return collectFacts(
     connection,
@@ -85,8 +87,7 @@ export async function readHosts(
 
 /** Removes the inspection pods, and our namespace, unless a migration uses it. */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
-  const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
-  await mapLimit(maxParallelPods, items, ({ metadata }) => removeOwnPod(connection, metadata?.name ?? ''));
+  await removeOneShotPods(connection, label);
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
   if (probers === undefined) await removeNamespace(connection);
 }
@@ -110,21 +111,20 @@ export function internalAddress({ status }: V1Node): string | undefined {
 async function collectFacts(connection: ClusterConnection, names: readonly string[]): Promise<Map<string, HostFacts>> {
   const factsByNode = new Map<string, HostFacts>();
   const deadline = Date.now() + reportTimeoutMs;
-  await poll(
-    async () => {
-      const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${label}` });
+  await waitForOneShotPods(
+    connection,
+    { app: label },
+    async (pods) => {
       const waiting: string[] = [];
-      for (const name of names.filter((nodeName) => !factsByNode.has(nodeName))) {
-        const facts = await readFacts(
-          connection,
-          items.find(({ metadata }) => metadata?.name === podName(name))
-        );
-        if (facts.unread !== undefined) waiting.push(`${name} (${facts.unread})`);
-        if (facts.unread === undefined || Date.now() > deadline) factsByNode.set(name, facts);
+      for (const node of names.filter((name) => !factsByNode.has(name))) {
+        const pod = pods.find(({ metadata }) => metadata?.name === oneShotPodName({ app: label, node }));
+        const facts = await readFacts(connection, pod);
+        if (facts.unread !== undefined) waiting.push(`${node} (${facts.unread})`);
+        if (facts.unread === undefined || Date.now() > deadline) factsByNode.set(node, facts);
       }
       return waiting.length === 0 || factsByNode.size === names.length
         ? { done: undefined }
-        : { waitingFor: `pods of ${namespace} to tell what nodes are like: ${summarizeList(waiting)}` };
+        : { waitingFor: `the reports of inspection pods in ${namespace}: ${summarizeList(waiting)}` };
     },
     { timeoutMs: reportTimeoutMs + 60_000, onTimeout: 'NodeNotReady' }
   );
@@ -149,16 +149,17 @@ async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): P
 }
 
 function waitingReason(pod: V1Pod | undefined): string {
-  const { containerStatuses: [container] = [], phase = 'being made' } = pod?.status ?? {};
+  const { containerStatuses: [container] = [], phase = 'not created yet' } = pod?.status ?? {};
   const { waiting, terminated } = container?.state ?? {};
   return waiting?.reason ?? terminated?.message ?? phase;
 }
 
-function podName(node: string): string {
-  return `${label}-${node}`.slice(0, 253);
-}
-
-function inspectionPod(node: string, image: string, udpPort: number, peers: readonly { name: string; ip: string }[]) {
+function inspectionPod(
+  node: string,
+  image: string,
+  udpPort: number,
+  peers: readonly { name: string; ip: string }[]
+): OneShotPod {
   const cniDir = '/etc/cni/net.d';
   const env = {
     UDP_PORT: String(udpPort),
@@ -167,33 +168,24 @@ function inspectionPod(node: string, image: string, udpPort: number, peers: read
     HOST_CNI: cniDir,
   };
   return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name: podName(node), namespace, labels: { app: label, ...ownedLabels } },
+    app: label,
+    node,
+    container: {
+      name: label,
+      image,
+      args: ['inspect'],
+      env: Object.entries(env).map(([name, value]) => ({ name, value })),
+      securityContext: {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      },
+      volumeMounts: [{ name: 'cni', mountPath: cniDir, readOnly: true }],
+    },
     spec: {
-      nodeName: node,
       hostNetwork: true,
-      restartPolicy: 'Never',
       // Ends the pod even when no worker is left to remove it.
       activeDeadlineSeconds: 900,
-      automountServiceAccountToken: false,
-      terminationGracePeriodSeconds: 1,
-      tolerations: [{ operator: 'Exists' }],
-      containers: [
-        {
-          name: label,
-          image,
-          imagePullPolicy: 'IfNotPresent',
-          args: ['inspect'],
-          env: Object.entries(env).map(([name, value]) => ({ name, value })),
-          securityContext: {
-            allowPrivilegeEscalation: false,
-            readOnlyRootFilesystem: true,
-            capabilities: { drop: ['ALL'] },
-          },
-          volumeMounts: [{ name: 'cni', mountPath: cniDir, readOnly: true }],
-        },
-      ],
       volumes: [{ name: 'cni', hostPath: { path: cniDir } }],
     },
   };

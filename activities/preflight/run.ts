@@ -4,8 +4,9 @@ import { checkNames, type CheckName, type CheckOutcome } from '../../model/prefl
 import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
 import { heartbeat } from '../support/heartbeat.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { asFailure, messageOf, withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { asFailure, messageOf } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
@@ -29,7 +30,7 @@ export interface PreflightTarget {
 }
 
 /** Creates the activities that run the checks. */
-export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
+export function createCheckActivities(onCluster: OnCluster, helm: HelmSettings) {
   return {
     /**
      * Runs all checks, several in parallel. Changes nothing, except that one of our pods runs on every node for some
@@ -37,28 +38,28 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
      */
-    runPreflight: withFailures('check the cluster', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
-      const { input, only = checkNames } = target;
-      const connection = await clusters.connect(input.cluster);
-      // An unreachable API server fails the whole activity, not a single check.
-      const { gitVersion } = await connection.version.getCode({});
-      const reader = createReader(connection, input, helm, gitVersion);
-      const left = new Set(only);
-      return mapLimit(maxParallelChecks, only, async (name) => {
-        const outcome = await runCheck(name, reader);
-        left.delete(name);
-        heartbeat({ waitingFor: `checks: ${[...left].join(', ') || 'none'}` });
-        return outcome;
-      });
-    }),
+    runPreflight: onCluster(
+      'check the cluster',
+      async (connection, target: PreflightTarget): Promise<CheckOutcome[]> => {
+        const { input, only = checkNames } = target;
+        // An unreachable API server fails the whole activity, not a single check.
+        const { gitVersion } = await connection.version.getCode({});
+        const reader = createReader(connection, input, helm, gitVersion);
+        const left = new Set(only);
+        return mapLimit(maxParallelChecks, only, async (name) => {
+          const outcome = await runCheck(name, reader);
+          left.delete(name);
+          heartbeat({ waitingFor: `checks: ${[...left].join(', ') || 'none'}` });
+          return outcome;
+        });
+      }
+    ),
 
     /**
      * Removes what the checks created in the cluster. It is a separate activity, so that cancellation does not prevent
      * it.
      */
-    removeInspectors: withFailures('remove the pods that look at nodes', async ({ cluster }: { cluster: string }) =>
-      removeInspectors(await clusters.connect(cluster))
-    ),
+    removeInspectors: onCluster('remove the inspection pods', (connection) => removeInspectors(connection)),
   };
 }
 

@@ -12,8 +12,9 @@ import {
 import { mapLimit } from '../support/map-limit.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { flushRequestedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 
@@ -41,18 +42,17 @@ export interface Mark extends Snapshot {
 export type Marks = Partial<Record<LedgerStage, Mark>>;
 
 /** Creates the activities on the ledger. */
-export function createLedgerActivities(clusters: Clusters) {
+export function createLedgerActivities(onCluster: OnCluster) {
   return {
     /**
      * Ends a stage of the ledger after a period of sampling. A stage that has already ended stays unchanged: the
      * baseline of a migration cannot be measured once the migration has started.
      * @returns the rows of the stage.
      */
-    snapshotLedger: withFailures(
-      'write the ledger down',
-      async (target: { cluster: string; stage: LedgerStage; seconds: number }): Promise<LedgerRow[]> => {
-        const { cluster, stage, seconds } = target;
-        const connection = await clusters.connect(cluster);
+    snapshotLedger: onCluster(
+      'take a snapshot of the ledger',
+      async (connection, target: { cluster: string; stage: LedgerStage; seconds: number }): Promise<LedgerRow[]> => {
+        const { stage, seconds } = target;
         const existing = (await readMarks(connection))[stage];
         if (existing !== undefined) return existing.rows;
         // The last step of an earlier run has started to remove the probers: nothing is measured any more.
@@ -78,8 +78,7 @@ export function createLedgerActivities(clusters: Clusters) {
     ),
 
     /** Reads the rows of the current stage; none when no probers run. */
-    readLedger: withFailures('read the ledger', async ({ cluster }: { cluster: string }): Promise<LedgerRow[]> => {
-      const connection = await clusters.connect(cluster);
+    readLedger: onCluster('read the ledger', async (connection): Promise<LedgerRow[]> => {
       const [pages, marks] = [await readPages(connection), await readMarks(connection)];
       const stage = ledgerStages.find((candidate) => marks[candidate] === undefined) ?? 'after';
       return buildLedgerRows(pages, previousMark(marks, stage), marks.before?.rows ?? []);

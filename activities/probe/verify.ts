@@ -1,16 +1,23 @@
 import { Context } from '@temporalio/activity';
-import type { Network } from '../../model/network.ts';
 import { contains } from '../../model/networks.ts';
 import { tunnelSuspicion } from '../../model/gates.ts';
 import { flipLabel } from '../../model/names.ts';
+import type { Network } from '../../model/network.ts';
 import { readTunnelPort } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeList } from '../../model/summarize.ts';
-import { removeOwnPod } from '../helpers/one-shot-pod.ts';
-import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
-import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
-import { ifFound, withFailures } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import {
+  oneShotPodName,
+  removeOneShotPod,
+  startOneShotPod,
+  terminatedContainer,
+  waitForOneShotPod,
+  type OneShotPod,
+} from '../helpers/one-shot-pod.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
+import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
@@ -51,7 +58,7 @@ const maxNodesPerNetwork = 5;
 const checkTimeoutSeconds = 30;
 
 /** Creates the activities that verify. */
-export function createProbeActivities(clusters: Clusters) {
+export function createProbeActivities(onCluster: OnCluster) {
   return {
     /**
      * Starts a pod on the node that checks the network from inside: its own address, the API server, DNS, a service,
@@ -61,8 +68,7 @@ export function createProbeActivities(clusters: Clusters) {
      * @throws WrongNetwork when the pod gets an address of the other network.
      * @throws VerificationFailed naming each check that failed.
      */
-    verifyNode: withFailures('verify the node', async (target: VerifyTarget): Promise<CheckResult[]> => {
-      const connection = await clusters.connect(target.cluster);
+    verifyNode: onCluster('verify the node', async (connection, target: VerifyTarget): Promise<CheckResult[]> => {
       const replaceChecksUntilMs = Date.now() + replaceChecksForMs;
       for (let attempt = 1; ;) {
         const peers = await listPeers(connection);
@@ -98,22 +104,21 @@ export function createProbeActivities(clusters: Clusters) {
      * Checks that no pod is left on the source network.
      * @throws WrongNetwork naming the pods that are.
      */
-    requireAllPodsOnTarget: withFailures(
-      'look for pods on the source network',
-      async ({ cluster, targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
-        const connection = await clusters.connect(cluster);
+    requireAllPodsOnTarget: onCluster(
+      'check for pods on the source network',
+      async (connection, { targetPodCidr }: { cluster: string; targetPodCidr: string }): Promise<void> => {
         await poll(
           async () => {
             const remainingPods = (await listPods(connection)).filter((pod) => isOnSource(pod, targetPodCidr));
             const names = remainingPods.map((pod) => `${pod.key} on ${pod.node}`);
             return remainingPods.length === 0
               ? { done: undefined }
-              : { waitingFor: `pods to leave the source network: ${summarizeList(names, 20)}` };
+              : { waitingFor: `pods to leave Canal: ${summarizeList(names, 20)}` };
           },
           {
             timeoutMs: 60_000,
             onTimeout: 'WrongNetwork',
-            advice: 'have them made anew, then start the migration again',
+            advice: 'recreate them, then start the migration again',
           }
         );
       }
@@ -166,115 +171,105 @@ async function runVerificationChecks(
   outdated: () => Promise<boolean>
 ): Promise<CheckResult[] | undefined> {
   const { node } = target;
-  const name = `verify-${node}`;
-  await startVerificationPod(connection, name, target, checks);
-  const message = await waitForOutcome(connection, name, outdated);
-  await removeOwnPod(connection, name);
+  const pod = verificationPod(target, checks);
+  await startVerificationPod(connection, pod, target);
+  const message = await waitForOutcome(connection, pod, outdated);
+  await removeOneShotPod(connection, oneShotPodName(pod));
   if (message === undefined) return undefined;
   try {
     return JSON.parse(message) as CheckResult[];
   } catch {
-    throw failure('VerificationFailed', `the prober on ${node} gave no outcome: ${message.slice(0, 200)}`, {
-      retryable: true,
-    });
+    throw failure(
+      'VerificationFailed',
+      `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}`,
+      {
+        retryable: true,
+      }
+    );
   }
 }
 
 /**
- * Runs a verification pod on a node.
+ * Starts a verification pod on a node, and waits for its address. Replaces it while it gets an address of the other
+ * network, because the runtime may not have read the new CNI file yet.
  * @throws WrongNetwork when new pods keep getting addresses of the other network.
  */
 async function startVerificationPod(
   connection: ClusterConnection,
-  name: string,
-  target: VerifyTarget,
-  checks: Check[]
+  pod: OneShotPod,
+  { node, targetPodCidr, expected }: VerifyTarget
 ): Promise<void> {
-  const { node, targetPodCidr, expected } = target;
-  const pod = verificationPod(name, target, checks);
   const deadline = Date.now() + wrongNetworkToleranceMs;
   for (;;) {
-    // A pod that an earlier attempt left.
-    await removeOwnPod(connection, name);
-    await applyObject(connection, pod);
-    const address = await waitForAddress(connection, name, node);
+    await startOneShotPod(connection, pod);
+    const address = await waitForAddress(connection, pod);
     if (contains(targetPodCidr, address) === (expected === 'cilium')) return;
     if (Date.now() > deadline) {
-      const expectedNetwork = expected === 'cilium' ? `not of ${targetPodCidr}` : 'of Cilium still';
+      const network = expected === 'cilium' ? `which is not in ${targetPodCidr}` : "which is still one of Cilium's";
       throw failure(
         'WrongNetwork',
-        `new pods on ${node} get addresses such as ${address}, ${expectedNetwork}; look at /etc/cni/net.d on the node`
+        `a new pod on ${node} got the address ${address}, ${network}; check /etc/cni/net.d on the node`
       );
     }
   }
 }
 
-async function waitForAddress({ core }: ClusterConnection, name: string, node: string): Promise<string> {
-  return poll(
-    async () => {
-      const pod = await ifFound(core.readNamespacedPod({ name, namespace }));
-      const ip = pod && podFacts(pod).ip;
-      return ip === undefined ? { waitingFor: `pod ${namespace}/${name} on ${node} to get an address` } : { done: ip };
+async function waitForAddress(connection: ClusterConnection, pod: OneShotPod): Promise<string> {
+  return waitForOneShotPod(
+    connection,
+    pod,
+    (current) => {
+      const ip = current && podFacts(current).ip;
+      return ip === undefined ? { waitingFor: `the address of ${describePod(pod)}` } : { done: ip };
     },
-    { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: `look at this pod's events` }
+    { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: "check this pod's events" }
   );
 }
 
 /** Waits for the pod's termination message; returns undefined when its checks became outdated before. */
 async function waitForOutcome(
-  { core }: ClusterConnection,
-  name: string,
+  connection: ClusterConnection,
+  pod: OneShotPod,
   outdated: () => Promise<boolean>
 ): Promise<string | undefined> {
   let nextPeerPollMs = Date.now() + peerPollIntervalMs;
-  return poll(
-    async () => {
-      const pod = await ifFound(core.readNamespacedPod({ name, namespace }));
-      const state = pod?.status?.containerStatuses?.[0]?.state?.terminated;
-      if (state !== undefined) return { done: state.message ?? '' };
+  return waitForOneShotPod(
+    connection,
+    pod,
+    async (current) => {
+      const terminated = terminatedContainer(current);
+      if (terminated !== undefined) return { done: terminated.message ?? '' };
       if (Date.now() >= nextPeerPollMs) {
         if (await outdated()) return { done: undefined };
         nextPeerPollMs = Date.now() + peerPollIntervalMs;
       }
-      return { waitingFor: `the checks of pod ${namespace}/${name}` };
+      return { waitingFor: `the checks of ${describePod(pod)}` };
     },
     {
       timeoutMs: (checkTimeoutSeconds + 60) * 1_000,
       intervalMs: 500,
       onTimeout: 'VerificationFailed',
-      advice: `look at this pod's log`,
+      advice: "check this pod's log",
     }
   );
 }
 
-function verificationPod(
-  name: string,
-  { node, proberImage }: VerifyTarget,
-  checks: Check[]
-): NamedObject & Record<string, unknown> {
+function describePod(pod: OneShotPod): string {
+  return `pod ${namespace}/${oneShotPodName(pod)} on ${pod.node}`;
+}
+
+function verificationPod({ node, proberImage }: VerifyTarget, checks: readonly Check[]): OneShotPod {
   return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: { name, namespace, labels: { app: 'verify', ...ownedLabels } },
-    spec: {
-      // Bypasses the scheduler: the node is cordoned.
-      nodeName: node,
-      restartPolicy: 'Never',
-      automountServiceAccountToken: false,
-      terminationGracePeriodSeconds: 1,
-      tolerations: [{ operator: 'Exists' }],
-      containers: [
-        {
-          name: 'check',
-          image: proberImage,
-          imagePullPolicy: 'IfNotPresent',
-          args: ['check'],
-          env: [
-            { name: 'CHECKS', value: JSON.stringify(checks) },
-            { name: 'DEADLINE_SECONDS', value: String(checkTimeoutSeconds) },
-            { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
-          ],
-        },
+    app: 'verify',
+    node,
+    container: {
+      name: 'check',
+      image: proberImage,
+      args: ['check'],
+      env: [
+        { name: 'CHECKS', value: JSON.stringify(checks) },
+        { name: 'DEADLINE_SECONDS', value: String(checkTimeoutSeconds) },
+        { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
       ],
     },
   };

@@ -1,4 +1,4 @@
-import type { MigrationStatus } from '../../model/status.ts';
+import type { Answer, MigrationStatus } from '../../model/status.ts';
 import type { Migration } from '../migration.ts';
 import { commandName } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
@@ -6,46 +6,76 @@ import { changes } from './text.ts';
 
 /** Returns the commands of this program that end the wait. */
 export function answerCommands(status: MigrationStatus, cluster: string): { does: string; command: string }[] {
-  return (status.waiting?.answers ?? []).map(({ does, message, input }) => {
-    const flags = Object.entries(input).flatMap(([name, value]) =>
-      value === true ? [`--${name}`] : [`--${name}`, String(value)]
-    );
-    return { does, command: shellCommand(['cni-migrate', commandName(message), cluster, ...flags]) };
-  });
+  return (status.waiting?.answers ?? []).map((answer) => ({
+    does: answer.does,
+    command: answerCommand(answer, cluster),
+  }));
+}
+
+function answerCommand({ message, input }: Answer, cluster: string): string {
+  const flags = Object.entries(input).flatMap(([name, value]) =>
+    value === true ? [`--${name}`] : [`--${name}`, String(value)]
+  );
+  return shellCommand(['cni-migrate', commandName(message), cluster, ...flags]);
+}
+
+/** A change of a migration's status. */
+export interface StatusChange {
+  now: MigrationStatus;
+  /** Text of what changed, in lines; none when nothing worth a line changed. */
+  lines: string[];
+  /** Messages that end the wait, when a new wait has started. */
+  answers: readonly Answer[];
+}
+
+/** Interval between two reads of the status, in ms. */
+const pollIntervalMs = 1_000;
+
+/**
+ * Watches the status of a migration until its result settles, and reports each read of the status.
+ * @param signal ends the watch.
+ * @throws the signal's reason when it is aborted; never the failure of the migration.
+ */
+export async function watchStatus(
+  migration: Migration,
+  result: Promise<unknown>,
+  report: (change: StatusChange) => void,
+  signal?: AbortSignal
+): Promise<void> {
+  let hasEnded = false;
+  const end = result
+    .catch(() => undefined)
+    .finally(() => {
+      hasEnded = true;
+    });
+  let before: MigrationStatus | undefined;
+  while (!hasEnded) {
+    signal?.throwIfAborted();
+    // A query gets no answer while no worker runs; the next read may succeed.
+    const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
+    if (now !== undefined) {
+      const answers = now.waitingFor === before?.waitingFor ? [] : (now.waiting?.answers ?? []);
+      report({ now, lines: changes(before, now), answers });
+      before = now;
+    }
+    await Promise.race([end, new Promise((resolve) => setTimeout(resolve, pollIntervalMs))]);
+  }
 }
 
 /**
- * Reports the changes of a migration until its end.
+ * Prints the changes of a migration until its end, and its last phase or, as JSON, its report.
  * @throws the failure of the migration.
  */
 export async function follow(migration: Migration, print: (line: string) => void, asJson: boolean): Promise<void> {
-  let ended = false;
-  const result = migration.result().finally(() => {
-    ended = true;
+  const result = migration.result();
+  await watchStatus(migration, result, ({ now, lines, answers }) => {
+    if (asJson) {
+      if (lines.length > 0) print(JSON.stringify(now));
+      return;
+    }
+    for (const line of lines) print(line);
+    for (const answer of answers) print(`    to ${answer.does}: ${answerCommand(answer, migration.cluster)}`);
   });
-  // Awaited below; until then, its rejection must not count as unhandled.
-  result.catch(() => undefined);
-  let before: MigrationStatus | undefined;
-  while (!ended) {
-    // No worker runs and answers: the next read may succeed.
-    const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
-    for (const line of describeChanges(before, now, migration.cluster, asJson)) print(line);
-    before = now ?? before;
-    await Promise.race([result.catch(() => undefined), new Promise((resolve) => setTimeout(resolve, 1_000))]);
-  }
   const report = await result;
   print(asJson ? JSON.stringify(report) : report.phase);
-}
-
-function describeChanges(
-  before: MigrationStatus | undefined,
-  now: MigrationStatus | undefined,
-  cluster: string,
-  asJson: boolean
-): string[] {
-  if (now === undefined) return [];
-  const lines = changes(before, now);
-  if (asJson) return lines.length > 0 ? [JSON.stringify(now)] : [];
-  if (before?.waitingFor === now.waitingFor) return lines;
-  return [...lines, ...answerCommands(now, cluster).map(({ does, command }) => `    to ${does}: ${command}`)];
 }

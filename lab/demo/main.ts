@@ -4,10 +4,10 @@ import path from 'node:path';
 import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { shellCommand } from '../../model/shell.ts';
-import { changes } from '../../client/cli/text.ts';
+import { watchStatus } from '../../client/cli/watch.ts';
 import { Migration } from '../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
-import type { Answer, MigrationStatus } from '../../model/status.ts';
+import type { Answer } from '../../model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
 import { clock } from '../clock.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
@@ -112,26 +112,16 @@ async function printProgress(
   temporal: TemporalServer,
   interrupted: AbortSignal
 ): Promise<void> {
-  const begin = Date.now();
-  let ended = false;
-  const end = result
-    .catch(() => undefined)
-    .then(() => {
-      ended = true;
-    });
-  let before: MigrationStatus | undefined;
-  while (!ended) {
-    interrupted.throwIfAborted();
-    // A query gets no answer while no worker runs; the next one may get one.
-    const status = await migration.status().catch(() => before);
-    for (const line of status === undefined ? [] : changes(before, status)) print(`${clock(begin)}  ${line}`);
-    if (status?.waitingFor !== before?.waitingFor) {
-      for (const answer of status?.waiting?.answers ?? [])
-        print(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);
-    }
-    before = status;
-    await Promise.race([end, new Promise((resolve) => setTimeout(resolve, 1_000))]);
-  }
+  const startMs = Date.now();
+  await watchStatus(
+    migration,
+    result,
+    ({ lines, answers }) => {
+      for (const line of lines) print(`${clock(startMs)}  ${line}`);
+      for (const answer of answers) print(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);
+    },
+    interrupted
+  );
 }
 
 function answerHelp(cluster: string, { does, message, input }: Answer, temporal: TemporalServer): string {

@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from 'node:tls';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { createInspectionActivities } from '../../activities/cluster/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
+import { createOnCluster } from '../../activities/kubernetes/on-cluster.ts';
 import { createCertificate, writeKubeconfig } from '../../lab/cluster/pki.ts';
 import { waitFor } from '../../lab/process.ts';
 import { createLabActivities } from '../support/activity.ts';
@@ -103,7 +104,7 @@ it('ends a request that is not answered when its activity is cancelled', async (
   const port = await listenOn(silent);
   const clusters = kubeconfigClusters(await kubeconfigTo(`https://127.0.0.1:${port}`, 'silent'));
   const environment = new MockActivityEnvironment();
-  const { inspectCluster } = createInspectionActivities(clusters);
+  const { inspectCluster } = createInspectionActivities(createOnCluster(clusters));
   const outcome = environment.run(inspectCluster, { cluster: layout.context }).catch((error: unknown) => error);
   const waiting = { timeoutMs: timeLimits.localChange, everyMs: 20 };
   await waitFor('the request', () => Promise.resolve(asked > 0), waiting);

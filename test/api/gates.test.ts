@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { Activities } from '../../activities/index.ts';
-import type { GateTarget } from '../../activities/probe/gates.ts';
+import type { GateTarget } from '../../activities/probe/gates/gate.ts';
 import type { Gates } from '../../model/gates.ts';
 import type { PathRecord } from '../../model/ledger.ts';
 import { createLabActivities } from '../support/activity.ts';
@@ -153,7 +153,7 @@ it('does not hold where the probers of a node are silent themselves', async () =
     await expect(checkGates(gateTarget({}, { nodes: ['n1', 'n3'] }))).rejects.toMatchObject({
       type: 'GateBreached',
       // No other node: those on n1 have written.
-      message: expect.stringMatching(/^.*the probers on n3 do not write their ledger any more$/) as string,
+      message: expect.stringMatching(/^.*the probers on n3 no longer write their ledger$/) as string,
     });
   } finally {
     clock.mockRestore();
@@ -191,7 +191,7 @@ describe('what is asked outside', () => {
     ['a value below the limit', vector('0.5'), undefined],
     ['no value', vector(), undefined],
     ['a scalar below the limit', scalar('1'), undefined],
-    ['a value above the limit', vector('0', '3'), 'errors is 3, at most 1 is allowed'],
+    ['a value above the limit', vector('0', '3'), 'reports that errors is 3; its limit is 1'],
     ['a scalar above the limit', scalar('2'), 'errors is 2'],
     ['no number', vector('NaN'), 'errors is NaN'],
     ['an error', { status: 503 }, 'with status 503'],

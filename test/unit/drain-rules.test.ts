@@ -93,7 +93,7 @@ it.each<[string, Partial<PodFacts>, boolean, string | undefined, string]>([
   ['one that runs', {}, true, undefined, ''],
   ['one within its grace period', { deletion }, true, 'Terminating', 'by '],
   ['one just past it', { deletion: { at: ago(30) } }, true, 'Terminating', 'by '],
-  ['one long past it', { deletion: { at: ago(61) } }, true, 'StuckTerminating', 'look at its containers'],
+  ['one long past it', { deletion: { at: ago(61) } }, true, 'StuckTerminating', 'check its containers'],
   [
     'one that a finalizer holds',
     { deletion: { at: ago(61) }, finalizers: ['x.io/y'] },

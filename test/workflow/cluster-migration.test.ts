@@ -170,8 +170,7 @@ describe('with onFailure "stop"', () => {
       const run = await startRun(client, taskQueue, stop);
       expect(await waitForFailure(run)).toMatchObject({
         type: 'DrainBlocked',
-        message:
-          'node b: PodDisruptionBudget shop/web\nwhat the node was like: ConfigMap diagnostics-b in cni-live-migration',
+        message: 'node b: PodDisruptionBudget shop/web\ndiagnostics: ConfigMap diagnostics-b in cni-live-migration',
       });
       expect(states(await run.query(statusQuery))).toEqual(['migrated', 'failed', 'pending']);
     });
@@ -231,7 +230,7 @@ it('takes up from the state of the cluster after a run that did not finish', asy
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
     expect(states(report)).toEqual(['migrated', 'migrated', 'migrated']);
-    expect(report.notes).toEqual(expect.arrayContaining(['a had been migrated before', 'b had been migrated before']));
+    expect(report.notes).toEqual(expect.arrayContaining(['a was already migrated', 'b was already migrated']));
   });
   expect(cluster.calls.filter((call) => call.startsWith('cordonNode'))).toEqual(['cordonNode c']);
 });

@@ -61,7 +61,7 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
     const status = await waitForPendingWait(run, 'approval of node b');
     expect(status).toMatchObject({
       waitingFor: 'approval of node b',
-      waiting: { answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }] },
+      waiting: { answers: [{ does: 'approve node b', message: 'approve', input: { node: 'b' } }] },
     });
     expect(status.nodes).toMatchObject([
       { name: 'a', state: 'migrated', approval: { by: 'ann', reason: 'window' } },
@@ -122,7 +122,7 @@ it('pauses, rather than fails, when an approval is not given in time; and goes o
     expect(await skipTime(run, 5 * minuteMs)).toBe(1);
     const { paused } = await waitForPendingWait(run, 'somebody to resume it');
     expect(paused).toMatchObject({ by: 'cni-live-migration' });
-    expect(paused?.reason).toContain('approval of node a was not given in 3600 s');
+    expect(paused?.reason).toContain('no approval of node a within 3600 s');
     await run.signal(signal('resume'), { by: 'ann' });
     await waitForPendingWait(run, 'approval of node a');
     // The deadline has started again.
@@ -136,10 +136,10 @@ it('lets each wave soak before the next', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { soakSeconds: 3_600 } });
-    await waitForPendingWait(run, 'wave 1 to soak');
+    await waitForPendingWait(run, 'the end of the soak of wave 1');
     await skipTime(run, 55 * minuteMs);
     expect(await run.query(statusQuery)).toMatchObject({
-      waitingFor: expect.stringContaining('wave 1 to soak') as string,
+      waitingFor: expect.stringContaining('the end of the soak of wave 1') as string,
     });
     expect(cluster.calls).not.toContain('cordonNode b');
     await skipTime(run, 5 * minuteMs);
@@ -152,8 +152,11 @@ it('begins no other cluster while the fleet is paused or the canaries soak', asy
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, buildFleetRequest([a, b], { soakSeconds: 3_600 }));
-    const isSoaking = expect.stringContaining('the canaries to soak') as string;
-    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
+    const isSoaking = expect.stringContaining('the end of the soak of the canaries') as string;
+    await waitForFleetStatus(
+      run,
+      ({ waitingFor }) => waitingFor?.startsWith('the end of the soak of the canaries') === true
+    );
     await skipTime(run, 55 * minuteMs);
     const soaking = await run.query(fleetStatusQuery);
     expect(soaking).toMatchObject({ waitingFor: isSoaking });
@@ -161,7 +164,7 @@ it('begins no other cluster while the fleet is paused or the canaries soak', asy
     expect(await run.executeUpdate('pause', { args: [{ by: 'ann' }] })).toContain('no other cluster begins');
     await skipTime(run, 60 * minuteMs);
     const paused = await run.query(fleetStatusQuery);
-    expect(paused).toMatchObject({ waitingFor: 'somebody to resume it (paused by ann)' });
+    expect(paused).toMatchObject({ waitingFor: 'resume (paused by ann)' });
     expect(fleetStates(paused)).toEqual({ a: 'migrated', b: 'pending' });
     expect(clusters[b]?.calls).toEqual([]);
     await run.signal('resume', {});
@@ -174,7 +177,10 @@ it('begins the other clusters when the canaries have soaked', async () => {
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
     const run = await startFleet(client, taskQueue, buildFleetRequest([a, b], { soakSeconds: 3_600 }));
-    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('the canaries to soak') === true);
+    await waitForFleetStatus(
+      run,
+      ({ waitingFor }) => waitingFor?.startsWith('the end of the soak of the canaries') === true
+    );
     expect(clusters[b]?.calls).toEqual([]);
     expect(await skipTime(run, 60 * minuteMs)).toBe(1);
     expect(fleetStates(await run.result())).toEqual({ a: 'migrated', b: 'migrated' });

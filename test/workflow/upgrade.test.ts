@@ -55,7 +55,7 @@ async function withBuild(paths: typeof here, cluster: ReturnType<typeof fakeClus
   await worker.runUntil(work);
 }
 
-const cutover = "    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [";
+const cutover = "    await run('requireAllPodsOnTarget', 'check that no pod is on Canal', {";
 
 it('is taken over by a newer build that keeps to the rules, and ends', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
@@ -78,7 +78,7 @@ it('is taken over by a newer build that keeps to the rules, and ends', async () 
 
 it('stands still under a build that breaks them, harms nothing, and goes on with one that does not', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
-  const planning = '      await this.untilTurnedRound(() => this.makePlan(canal));';
+  const planning = '      await this.runInterruptible(() => this.makePlan(canal));';
   const broken = await build('broken', planning, '      await this.nodes.refresh();');
   const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanup: 'automatic' });
   await withBuild(here, cluster, async () => {

@@ -135,7 +135,7 @@ it('migrates a node again that is made anew under the same name', async () => {
     cluster.add({ name: 'a' });
     for (const wave of [2, 3]) await run.signal(signal('approve'), { wave });
     const { notes } = await run.result();
-    expect(notes).toContain('a is not migrated any more');
+    expect(notes).toContain('a is no longer migrated');
   });
   expect(cluster.calls.filter((call) => call === 'flipNode a')).toHaveLength(2);
 });
@@ -202,7 +202,7 @@ describe('modes of a node', () => {
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, reboot: { mode: 'wait-for-human' } });
       const status = await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.waitingFor !== undefined);
-      expect(status.nodes[0]?.waitingFor).toBe('somebody to reboot a');
+      expect(status.nodes[0]?.waitingFor).toBe('a reboot of a');
       const node = cluster.nodes.get('a');
       if (node !== undefined) node.bootId++;
       const report = await run.result();

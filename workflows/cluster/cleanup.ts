@@ -1,4 +1,4 @@
-import { patient, quick, watching } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import type { ClusterState } from './state.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { LedgerStage } from '../../model/ledger.ts';
@@ -13,17 +13,15 @@ const maxParallelNodes = 10;
  * @returns ConfigMaps with the export of Calico's objects.
  */
 export async function runCleanup({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
-  const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
-  await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
+  const exported = await run('exportCalico', "export Calico's objects", { cluster });
+  await run('removeCanal', 'remove Canal', { cluster });
   await cleanNodes(cluster, 'canal', state);
-  await patient.removeCanalTraces.executeWithOptions({ summary: "remove Calico's definitions and annotations" }, [
-    { cluster },
-  ]);
+  await run('removeCanalTraces', "remove Calico's CRDs and node annotations", { cluster });
   const mark = (stage: LedgerStage, seconds: number) =>
-    watching.snapshotLedger.executeWithOptions({ summary: `ledger: ${stage}` }, [{ cluster, stage, seconds }]);
+    run('snapshotLedger', `record stage ${stage} of the ledger`, { cluster, stage, seconds });
   state.ledger.during = await mark('during', 0);
   state.ledger.after = await mark('after', ledger.afterSeconds);
-  await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
+  await run('removeHelpers', 'remove helpers and labels', { cluster });
   if (exported.length > 0) state.note(`Calico's objects were exported to ConfigMaps ${exported.join(', ')}`);
   return exported;
 }
@@ -34,18 +32,14 @@ export async function runCleanup({ cluster, ledger }: MigrationInput, state: Clu
  */
 export async function cleanNodes(cluster: string, traces: Network, state: ClusterState): Promise<void> {
   const done = state.done[`clean ${traces}`];
-  const names = await quick.nodeNames.executeWithOptions({ summary: 'nodes to clean' }, [{ cluster }]);
+  const names = await run('nodeNames', 'list nodes', { cluster });
   const cleaned = new Set(done);
   const remaining = names.filter((name) => !cleaned.has(name));
   for (let from = 0; from < remaining.length; from += maxParallelNodes) {
-    await state.handOverWhenLong();
+    await state.continueAsNewIfLong();
     const batch = remaining.slice(from, from + maxParallelNodes);
     await Promise.all(
-      batch.map((node) =>
-        patient.cleanHost.executeWithOptions({ summary: `${node}: remove ${traces}'s traces` }, [
-          { cluster, node, traces },
-        ])
-      )
+      batch.map((node) => run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces }))
     );
     done.push(...batch);
   }

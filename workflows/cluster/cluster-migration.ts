@@ -5,11 +5,11 @@ import {
   condition,
   workflowInfo,
 } from '@temporalio/workflow';
-import { patient, preflight, quick, watching } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import { agentWaves } from './agent-waves.ts';
 import { runChecks } from './preflight.ts';
 import { runCleanup } from './cleanup.ts';
-import { ClusterState, TurnedRound, type Carried } from './state.ts';
+import { ClusterState, Interrupted, type CarriedState } from './state.ts';
 import { applyRelease } from '../support/helm-release.ts';
 import { bridgeIdentities, removeBridge, translatePolicies } from './policies.ts';
 import { MigratingNodes } from './node-waves.ts';
@@ -45,7 +45,7 @@ import { allOrCancel } from '../support/all-or-cancel.ts';
  * @param carried state of the previous run after continue-as-new; not for operators.
  * @throws ApplicationFailure of one of the types in model/failure-types.ts.
  */
-export async function clusterMigration(raw: unknown, carried?: Carried): Promise<Versioned<MigrationReport>> {
+export async function clusterMigration(raw: unknown, carried?: CarriedState): Promise<Versioned<MigrationReport>> {
   // The constructor sets the handlers, before anything else: the first workflow task may already contain a query or
   // signal.
   const state = new ClusterState(carried ?? {});
@@ -78,21 +78,19 @@ class ClusterMigration {
   async run(): Promise<MigrationReport> {
     const { cluster } = this.input;
     this.state.enter('preflight');
-    const facts = await preflight.inspectCluster.executeWithOptions({ summary: 'read the cluster' }, [{ cluster }]);
+    const facts = await run('inspectCluster', 'inspect cluster', { cluster });
     // Only leftovers are removed after Canal, so without both nothing is left to do.
     if (facts.canal === undefined && !facts.leftovers) return this.report(false);
     this.ciliumOwnsCni = facts.ciliumOwnsCni;
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
-    await quick.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
+    await run('acquireLock', 'lock cluster', holder);
     try {
       return await this.locked(facts);
     } finally {
       // The next run needs the lock, also after a failure. Continue-as-new keeps it: the first run's ID is unchanged.
-      if (!this.state.handingOver) {
-        await CancellationScope.nonCancellable(() =>
-          quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
-        );
+      if (!this.state.isContinuingAsNew) {
+        await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder));
       }
     }
   }
@@ -103,13 +101,13 @@ class ClusterMigration {
     try {
       // After the cutover of an earlier run, a return to coexistence would remove the nodes' CNI.
       if (!facts.ciliumOwnsCni && canal !== undefined) {
-        await this.untilTurnedRound(() => this.check());
+        await this.runInterruptible(() => this.check());
         await this.nodes.refresh();
         await this.approvePlan(canal);
         this.state.enter('coexistence');
-        await this.untilTurnedRound(() => this.coexistence(canal.podCidr));
+        await this.runInterruptible(() => this.coexistence(canal.podCidr));
         this.state.enter('migrate');
-        await this.nodes.all();
+        await this.nodes.migrateAll();
       }
       // Skipped when the previous run was already past the cutover.
       if (canal !== undefined && this.state.status.phase !== 'cleanup') {
@@ -120,8 +118,8 @@ class ClusterMigration {
       this.state.enter('cleanup');
       await this.approveCleanup();
     } catch (error) {
-      if (!(error instanceof TurnedRound)) throw error;
-      return this.turnRound();
+      if (!(error instanceof Interrupted)) throw error;
+      return this.handleInterruption();
     }
     const calicoExport = await runCleanup(this.input, this.state);
     return { ...this.report(true), calicoExport };
@@ -142,7 +140,7 @@ class ClusterMigration {
     const { state, input } = this;
     const facts = await this.nodes.refresh();
     const nodes = facts.filter((node) => !isMigrated(node)).map(({ name }) => name);
-    const details = await patient.planDetails.executeWithOptions({ summary: 'what would be done' }, [{ input, nodes }]);
+    const details = await run('planDetails', 'compute plan', { input, nodes });
     state.plan = buildPlan(canal, facts, input, coexistenceValues(input), details, state.preflight ?? []);
     state.show();
     return state.plan;
@@ -165,23 +163,23 @@ class ClusterMigration {
   private async approvePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<void> {
     this.state.enter('plan');
     for (;;) {
-      await this.untilTurnedRound(() => this.makePlan(canal));
+      await this.runInterruptible(() => this.makePlan(canal));
       if (this.input.approval === 'none') return this.state.checkpoint(this.input.reminderSeconds);
-      if (await this.answered('plan', 'approval of the plan (query "plan")')) return;
+      if (await this.waitForApproval('plan', 'approval of the plan (query "plan")')) return;
     }
   }
 
   private async approveCleanup(): Promise<void> {
     if (this.input.cleanup === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
     const what = 'approval of the cleanup, which removes Canal: the point of no return';
-    while (!(await this.answered('cleanup', what)));
+    while (!(await this.waitForApproval('cleanup', what)));
   }
 
   /**
    * Waits for an approval.
    * @returns true when approved; false when the cluster must be read again first.
    */
-  private async answered(subject: 'plan' | 'cleanup', what: string): Promise<boolean> {
+  private async waitForApproval(subject: 'plan' | 'cleanup', what: string): Promise<boolean> {
     const { state } = this;
     const { reminderSeconds, approvalDeadlineSeconds } = this.input;
     const approved = (): boolean => state.status.approvals[subject] !== undefined;
@@ -189,14 +187,14 @@ class ClusterMigration {
     if (approved()) return state.stopWaiting(true);
     const answers = [
       { does: `approve the ${subject}`, message: 'approve', input: { [subject]: true } },
-      { does: 'refuse it and end the migration', message: 'reject', input: { [subject]: true } },
+      { does: `reject the ${subject} and end the migration`, message: 'reject', input: { [subject]: true } },
     ];
     if (subject === 'cleanup') {
-      answers.push({ does: 'take every node back to Canal', message: 'rollback', input: { all: true } });
+      answers.push({ does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } });
     }
-    const timeoutMs = state.leftOf(what, approvalDeadlineSeconds);
+    const timeoutMs = state.remainingMs(what, approvalDeadlineSeconds);
     const outcome = await state.wait({ what, answers, reminderSeconds, timeoutMs }, approved);
-    if (outcome === 'timeout') state.pauseFor(`the ${what} was not given in ${approvalDeadlineSeconds} s`);
+    if (outcome === 'timeout') state.pauseFor(`no ${what} within ${approvalDeadlineSeconds} s`);
     const { rejected } = state.control;
     if (rejected === undefined) return false;
     const consequence = subject === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
@@ -208,20 +206,20 @@ class ClusterMigration {
 
   /**
    * Runs long work that may be cancelled at any time.
-   * @throws TurnedRound when an operator aborts or rolls back.
+   * @throws Interrupted when an operator aborts or rolls back.
    */
-  private async untilTurnedRound(work: () => Promise<unknown>): Promise<void> {
+  private async runInterruptible(work: () => Promise<unknown>): Promise<void> {
     const { state } = this;
     const scope = new CancellationScope();
     const listener = (): void => {
-      if (state.turnedRound) scope.cancel();
+      if (state.isInterrupted) scope.cancel();
     };
     state.listeners.push(listener);
     try {
-      if (state.turnedRound) throw new TurnedRound();
+      if (state.isInterrupted) throw new Interrupted();
       await scope.run(work);
     } catch (error) {
-      throw state.turnedRound ? new TurnedRound() : error;
+      throw state.isInterrupted ? new Interrupted() : error;
     } finally {
       state.listeners.splice(state.listeners.indexOf(listener), 1);
     }
@@ -230,41 +228,41 @@ class ClusterMigration {
   private async coexistence(sourcePodCidr: string): Promise<void> {
     const { input } = this;
     const { cluster, podCidr, proberImage, coexistenceImage, ledger } = input;
-    await patient.deployProbers.executeWithOptions({ summary: 'probers' }, [
-      { cluster, targetPodCidr: podCidr, proberImage, ledger },
-    ]);
-    this.state.ledger.before = await watching.snapshotLedger.executeWithOptions(
-      { summary: 'ledger: how it is before' },
-      [{ cluster, stage: 'before', seconds: ledger.baselineSeconds }]
-    );
+    await run('deployProbers', 'deploy probers', { cluster, targetPodCidr: podCidr, proberImage, ledger });
+    this.state.ledger.before = await run('snapshotLedger', 'record baseline', {
+      cluster,
+      stage: 'before',
+      seconds: ledger.baselineSeconds,
+    });
     const sinceMs = Date.now();
-    await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
+    await run('applyCniChain', 'create CNI file for Cilium', { cluster });
     await allOrCancel(
       async () => {
-        await applyRelease(input, coexistenceValues(input), 'install Cilium beside Canal');
-        await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
-          { cluster, expected: expectedConfig(input) },
-        ]);
-        await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
-        await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
+        await applyRelease(input, coexistenceValues(input), 'install Cilium next to Canal');
+        await run('checkCiliumConfig', 'check rendered configuration', { cluster, expected: expectedConfig(input) });
+        await run('waitForAgents', 'wait for agents', { cluster });
+        await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
       },
       () =>
-        patient.deployNatExemption.executeWithOptions({ summary: 'NAT exemption' }, [
-          { cluster, sourcePodCidr, targetPodCidr: podCidr, coexistenceImage },
-        ])
+        run('deployNatExemption', 'deploy NAT exemption', {
+          cluster,
+          sourcePodCidr,
+          targetPodCidr: podCidr,
+          coexistenceImage,
+        })
     );
     await bridgeIdentities(input);
     if (input.policyMode !== 'off') await translatePolicies(input, this.state);
-    await this.gate('Cilium was installed beside Canal', sinceMs);
+    await this.checkGates('the installation of Cilium', sinceMs);
   }
 
   /** Evaluates the gates for the whole cluster. A breach pauses the migration. */
-  private async gate(what: string, sinceMs: number): Promise<void> {
+  private async checkGates(what: string, sinceMs: number): Promise<void> {
     const { state, input } = this;
     const { cluster, policyMode } = input;
     const gates = withPolicies(input.gates, policyMode === 'enforce');
     try {
-      await patient.checkGates.executeWithOptions({ summary: `gates: ${what}` }, [{ cluster, gates, sinceMs }]);
+      await run('checkGates', `check gates after ${what}`, { cluster, gates, sinceMs });
     } catch (error) {
       const failed = operatorFailure(error);
       const breached = failed instanceof ApplicationFailure && failed.type === 'GateBreached';
@@ -280,17 +278,13 @@ class ClusterMigration {
     const { cluster, podCidr } = input;
     // After continue-as-new, the gate covers the time since the start of the phase in the first run.
     const sinceMs = Date.parse(this.state.status.timeline.at(-1)?.startedAt ?? '');
-    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [
-      { cluster, targetPodCidr: podCidr },
-    ]);
+    await run('requireAllPodsOnTarget', 'check that no pod is on Canal', { cluster, targetPodCidr: podCidr });
     await translatePolicies(input, this.state);
     await this.state.checkpoint(input.reminderSeconds);
     this.ciliumOwnsCni = true;
     await removeBridge(input);
-    await applyRelease(input, cutoverValues(input), 'Cilium owns the CNI and enforces policy');
-    await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
-      { cluster, expected: expectedCutoverConfig(input) },
-    ]);
+    await applyRelease(input, cutoverValues(input), 'make Cilium the owner of CNI and policies');
+    await run('checkCiliumConfig', 'check rendered configuration', { cluster, expected: expectedCutoverConfig(input) });
     for (const wave of agentWaves(await this.nodes.refresh(), input, this.state)) {
       await this.state.checkpoint(input.reminderSeconds);
       await allOrCancel(...wave.nodes.map((node) => () => this.cutOverNode(node)));
@@ -298,24 +292,26 @@ class ClusterMigration {
     }
     // Only after the agents' restart: an agent with neither the node's configuration nor the final one writes no CNI
     // file.
-    await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
-    await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
-    await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
-    await this.gate('the cutover', sinceMs);
+    await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
+    await applyRelease(input, finalValues(input), 'restore update strategy of agents');
+    await run('waitForAgents', 'wait for agents', { cluster });
+    await this.checkGates('the cutover', sinceMs);
   }
 
   private async cutOverNode(node: string): Promise<void> {
     const { cluster, podCidr, proberImage } = this.input;
-    await patient.restartOutdatedAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
-      { cluster, node },
-    ]);
-    await patient.verifyNode.executeWithOptions({ summary: `${node}: verify all paths` }, [
-      { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'cilium' },
-    ]);
+    await run('restartOutdatedAgent', `${node}: restart agent with final configuration`, { cluster, node });
+    await run('verifyNode', `${node}: verify all paths`, {
+      cluster,
+      node,
+      targetPodCidr: podCidr,
+      proberImage,
+      expected: 'cilium',
+    });
   }
 
   /** Ends the run as an operator requested, with an abort or a rollback. */
-  private async turnRound(): Promise<MigrationReport> {
+  private async handleInterruption(): Promise<MigrationReport> {
     const { state } = this;
     state.stopWaiting(undefined);
     const { aborted, rollbackAll } = state.control;
@@ -323,8 +319,8 @@ class ClusterMigration {
       const migrated = state.status.nodes.filter((node) => node.state === 'migrated').length;
       throw ApplicationFailure.nonRetryable(
         `aborted by ${attribution(aborted)} in the phase ${state.status.phase}; ` +
-          `${migrated} of ${state.status.nodes.length} nodes are on Cilium. Start again to go on, and send rollback ` +
-          '{"all": true} to that run to go back',
+          `${migrated} of ${state.status.nodes.length} nodes are on Cilium. To continue, start the migration again; to ` +
+          'return to Canal, also send rollback {"all": true} to that run',
         'Aborted'
       );
     }

@@ -1,4 +1,4 @@
-import { helm, patient, quick } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import type { ClusterState } from './state.ts';
 import { coexistenceValues, cutoverValues, type HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
@@ -15,7 +15,7 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
   const dryRunRelease = async (step: string, values: HelmValues): Promise<void> => {
     const problems: string[] = [];
     try {
-      await helm.dryRunRelease.executeWithOptions({ summary: `dry run: ${step}` }, [{ input, values }]);
+      await run('dryRunRelease', `dry run: ${step}`, { input, values });
     } catch (error) {
       problems.push(messageOf(operatorFailure(error)));
     }
@@ -26,13 +26,11 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
   state.enter('migrate');
   for (const node of plan.waves.flatMap(({ nodes }) => nodes)) {
     steps.push(
-      await patient.dryRunNode
-        .executeWithOptions({ summary: `dry run: ${node}` }, [{ input, node }])
-        .catch((error: unknown) => ({
-          step: `migrate ${node}`,
-          would: [],
-          problems: [messageOf(operatorFailure(error))],
-        }))
+      await run('dryRunNode', `dry run: ${node}`, { input, node }).catch((error: unknown) => ({
+        step: `migrate ${node}`,
+        would: [],
+        problems: [messageOf(operatorFailure(error))],
+      }))
     );
   }
   state.enter('cutover');
@@ -43,7 +41,7 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
 /** Executes the dry run of the cleanup, which may be the only step that an earlier run has left. */
 export async function dryRunCleanup({ cluster }: MigrationInput, state: ClusterState): Promise<DryRunStep[]> {
   state.enter('cleanup');
-  return [await quick.dryRunCleanup.executeWithOptions({ summary: 'dry run: cleanup' }, [{ cluster }])];
+  return [await run('dryRunCleanup', 'dry run: cleanup', { cluster })];
 }
 
 function messageOf(error: unknown): string {

@@ -8,7 +8,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import { quick, watching } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import type { ClusterState } from './state.ts';
 import { forcePodSignal } from '../messages.ts';
 import { translatePolicies } from './policies.ts';
@@ -17,6 +17,7 @@ import { bucketOf, computeDigest } from '../../model/node-digest.ts';
 import { byName, isMigrated, expandGroups, type NodeFacts } from '../../model/nodes.ts';
 import { estimate } from '../../model/plan.ts';
 import type { Answer, NodeStatus } from '../../model/status.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { allWaves, nextWave, type Wave } from '../../model/waves.ts';
 import { nodeMigration } from '../node/node-migration.ts';
 import { nodeRollback } from '../node/node-rollback.ts';
@@ -24,8 +25,8 @@ import { failureSummary, operatorFailure } from '../support/operator-failure.ts'
 import { searchAttributes } from '../search-attributes.ts';
 
 /** Seconds between attempts to start a node's workflow while that of an earlier run has not ended. */
-const takeOverSeconds = 10;
-const takeOverTries = 2_000;
+const startRetrySeconds = 10;
+const maxStartAttempts = 2_000;
 
 /** Number of nodes above which only changes are read. */
 const largeCluster = 200;
@@ -53,25 +54,25 @@ export class MigratingNodes {
       if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
       // Abort and rollback cancel the nodes that they concern immediately; other messages take effect at the next step.
       for (const [node, scope] of this.running) {
-        if (state.turnedRound || state.control.rollbacks.includes(node)) scope.cancel();
+        if (state.isInterrupted || state.control.rollbacks.includes(node)) scope.cancel();
       }
     });
   }
 
   /**
    * Runs waves until no node is left.
-   * @throws TurnedRound; with `onFailure: stop` also the failure of a node.
+   * @throws Interrupted; with `onFailure: stop` also the failure of a node.
    */
-  async all(): Promise<void> {
+  async migrateAll(): Promise<void> {
     const { reminderSeconds } = this.input;
     for (;;) {
       await this.state.checkpoint(reminderSeconds);
       await this.refresh();
-      if (await this.rollBackNext()) continue;
+      if (await this.rollBackNextNode()) continue;
       const failed = this.state.status.nodes.filter(({ failure }) => failure !== undefined);
       const wave = failed.length > 0 ? undefined : this.nextWave();
       if (wave !== undefined) {
-        if (await this.mayBegin(wave)) await this.begin(wave);
+        if (await this.waitForWaveStart(wave)) await this.startWave(wave);
         continue;
       }
       const left = this.state.status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'removed');
@@ -100,7 +101,7 @@ export class MigratingNodes {
         nodes.push(node);
         if (!first) this.state.note(`${facts.name} has joined the cluster`);
       }
-      this.compare(node, facts);
+      this.reconcile(node, facts);
     }
     if (first) this.forgetUnknownApprovals();
     this.state.show();
@@ -119,9 +120,11 @@ export class MigratingNodes {
     const uncertain = this.facts.flatMap(({ name, flipped }) =>
       this.touched.has(name) || (flipped && !done.has(name)) ? [name] : []
     );
-    const seen = await quick.observeNodes.executeWithOptions({ summary: 'observe nodes' }, [
-      { cluster, targetPodCidr: podCidr, ...(large && { known: computeDigest(this.facts), pods: uncertain }) },
-    ]);
+    const seen = await run('observeNodes', 'observe nodes', {
+      cluster,
+      targetPodCidr: podCidr,
+      ...(large && { known: computeDigest(this.facts), pods: uncertain }),
+    });
     this.touched.clear();
     const changedBuckets = new Set(seen.buckets);
     const unchanged =
@@ -130,16 +133,16 @@ export class MigratingNodes {
   }
 
   /** Reconciles the status of a node with the cluster. On conflict, the cluster wins. */
-  private compare(node: NodeStatus, facts: NodeFacts): void {
+  private reconcile(node: NodeStatus, facts: NodeFacts): void {
     if (node.state === 'removed') node.state = 'pending';
     if (node.state === 'migrated' && !isMigrated(facts)) {
       node.state = 'pending';
-      this.state.note(`${node.name} is not migrated any more`);
+      this.state.note(`${node.name} is no longer migrated`);
     }
     if (['pending', 'awaiting-approval', 'not-ready'].includes(node.state)) {
       if (isMigrated(facts)) {
         node.state = 'migrated';
-        this.state.note(`${node.name} had been migrated before`);
+        this.state.note(`${node.name} was already migrated`);
       } else if (!facts.ready) node.state = 'not-ready';
       else if (node.state === 'not-ready') node.state = 'pending';
     }
@@ -173,7 +176,7 @@ export class MigratingNodes {
    * Waits for the wave's approval and for a maintenance window.
    * @returns true when the wave may start; false when the nodes must be read again first.
    */
-  private async mayBegin(wave: Wave): Promise<boolean> {
+  private async waitForWaveStart(wave: Wave): Promise<boolean> {
     const { status } = this.state;
     const number = status.waves + 1;
     for (const node of status.nodes) {
@@ -181,10 +184,10 @@ export class MigratingNodes {
       if (waits) Object.assign(node, { state: 'awaiting-approval', wave: number });
       else if (node.state === 'awaiting-approval') node.state = 'pending';
     }
-    if (!(await this.approved(wave, number))) return false;
+    if (!(await this.waitForWaveApproval(wave, number))) return false;
     const { windows, reminderSeconds } = this.input;
     if (windows.length === 0) return true;
-    const { waitMs } = await quick.untilWindow.executeWithOptions({ summary: 'maintenance windows' }, [{ windows }]);
+    const { waitMs } = await run('untilWindow', 'check maintenance windows', { windows });
     if (waitMs === 0) return true;
     const opensAt = new Date(Date.now() + waitMs).toISOString();
     // A separate wait, after which the nodes are read again.
@@ -195,7 +198,7 @@ export class MigratingNodes {
     return false;
   }
 
-  private async approved(wave: Wave, number: number): Promise<boolean> {
+  private async waitForWaveApproval(wave: Wave, number: number): Promise<boolean> {
     const { approval: mode, reminderSeconds, approvalDeadlineSeconds } = this.input;
     const canaryOnly = mode === 'canary-only' && !wave.reason.startsWith('canary');
     if (mode === 'none' || canaryOnly) return true;
@@ -208,14 +211,14 @@ export class MigratingNodes {
       const names = unapproved.join(', ');
       const what = perNode ? `approval of node ${names}` : `approval of wave ${number} (${names})`;
       const answers: Answer[] = perNode
-        ? unapproved.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
-        : [{ does: `let wave ${number} be migrated`, message: 'approve', input: { wave: number } }];
-      const timeoutMs = this.state.leftOf(what, approvalDeadlineSeconds);
+        ? unapproved.map((node) => ({ does: `approve node ${node}`, message: 'approve', input: { node } }))
+        : [{ does: `approve wave ${number}`, message: 'approve', input: { wave: number } }];
+      const timeoutMs = this.state.remainingMs(what, approvalDeadlineSeconds);
       const outcome = await this.state.wait(
         { what, answers, reminderSeconds, timeoutMs },
         () => missing().length === 0
       );
-      if (outcome === 'timeout') this.state.pauseFor(`${what} was not given in ${approvalDeadlineSeconds} s`);
+      if (outcome === 'timeout') this.state.pauseFor(`no ${what} within ${approvalDeadlineSeconds} s`);
       // False even when the approval was just given: other changes during the wait are handled first.
       return false;
     }
@@ -228,18 +231,18 @@ export class MigratingNodes {
   }
 
   /** Runs a wave, unless policies have changed in a way that an operator must review. */
-  private async begin(wave: Wave): Promise<void> {
+  private async startWave(wave: Wave): Promise<void> {
     if (this.input.policyMode !== 'off') await translatePolicies(this.input, this.state);
-    if (this.state.status.paused === undefined) await this.run(wave);
+    if (this.state.status.paused === undefined) await this.runWave(wave);
   }
 
-  private async run(wave: Wave): Promise<void> {
+  private async runWave(wave: Wave): Promise<void> {
     const { status } = this.state;
     this.state.stopWaiting(undefined);
     status.waves++;
     const failures = await Promise.all(wave.nodes.map((name) => this.migrate(name)));
     await this.readLedger();
-    this.estimateRest();
+    this.estimateRemaining();
     const failure = failures.find((error) => error !== undefined);
     if (failure !== undefined && this.input.onFailure === 'stop') throw failure;
     const { soakSeconds } = this.input.waves;
@@ -247,7 +250,10 @@ export class MigratingNodes {
     if (soakSeconds > 0 && more && failure === undefined) {
       const { reminderSeconds } = this.input;
       const timeoutMs = soakSeconds * 1_000;
-      await this.state.wait({ what: `wave ${status.waves} to soak`, reminderSeconds, timeoutMs }, () => false);
+      await this.state.wait(
+        { what: `the end of the soak of wave ${status.waves}`, reminderSeconds, timeoutMs },
+        () => false
+      );
     }
   }
 
@@ -257,11 +263,11 @@ export class MigratingNodes {
     if (this.facts.length > largeCluster && now - this.ledgerReadMs < ledgerEveryMs) return;
     this.ledgerReadMs = now;
     const { cluster } = this.input;
-    this.state.ledger.during = await quick.readLedger.executeWithOptions({ summary: 'ledger' }, [{ cluster }]);
+    this.state.ledger.during = await run('readLedger', 'read ledger', { cluster });
   }
 
   /** Estimates the remaining duration from the finished nodes. */
-  private estimateRest(): void {
+  private estimateRemaining(): void {
     const { plan, status } = this.state;
     if (plan === undefined) return;
     const pending = new Set(status.nodes.filter(({ state }) => state === 'pending').map(({ name }) => name));
@@ -285,13 +291,13 @@ export class MigratingNodes {
     node.startedAt = new Date(start).toISOString();
     delete node.endedAt;
     try {
-      await this.child(name, 'migration');
+      await this.runChild(name, 'migration');
       node.state = 'migrated';
-      this.expect(name);
+      this.expectMigrated(name);
       node.seconds = Math.round((Date.now() - start) / 1_000);
       return undefined;
     } catch (error) {
-      const requested = this.state.turnedRound || this.state.control.rollbacks.includes(name);
+      const requested = this.state.isInterrupted || this.state.control.rollbacks.includes(name);
       if (isCancellation(error) && !requested) throw error;
       this.forgetRollback(name);
       if (isCancellation(error)) {
@@ -300,7 +306,7 @@ export class MigratingNodes {
         return undefined;
       }
       this.fail(node, error);
-      if (this.input.onFailure === 'rollback') await this.takeBack(node);
+      if (this.input.onFailure === 'rollback') await this.rollBackNode(node);
       return asError(operatorFailure(error));
     } finally {
       node.endedAt = new Date().toISOString();
@@ -311,7 +317,7 @@ export class MigratingNodes {
   }
 
   /** Sets the expected state of a node after its migration, until the next read. */
-  private expect(name: string): void {
+  private expectMigrated(name: string): void {
     const facts = this.facts.find((node) => node.name === name);
     if (facts !== undefined) Object.assign(facts, { flipped: true, cordonedByUs: false, podsOnSource: 0 });
   }
@@ -325,13 +331,13 @@ export class MigratingNodes {
    * Rolls back the next node that an operator requested.
    * @returns true when there was one.
    */
-  private async rollBackNext(): Promise<boolean> {
+  private async rollBackNextNode(): Promise<boolean> {
     const [name] = this.state.control.rollbacks;
     if (name === undefined) return false;
     const node = this.state.node(name);
     if (node !== undefined && node.state !== 'removed' && node.state !== 'rolled-back') {
       delete node.failure;
-      await this.takeBack(node);
+      await this.rollBackNode(node);
     }
     this.forgetRollback(name);
     return true;
@@ -341,12 +347,12 @@ export class MigratingNodes {
    * Rolls back a node to Canal.
    * @returns true on success; otherwise the node's status has the failure.
    */
-  async takeBack(node: NodeStatus): Promise<boolean> {
+  async rollBackNode(node: NodeStatus): Promise<boolean> {
     this.state.stopWaiting(undefined);
     node.state = 'rolling-back';
     this.state.show();
     try {
-      await this.child(node.name, 'rollback');
+      await this.runChild(node.name, 'rollback');
       node.state = 'rolled-back';
       delete node.seconds;
       return true;
@@ -366,9 +372,10 @@ export class MigratingNodes {
   }
 
   /** Runs a node's workflow, migration or rollback. */
-  private async child(node: string, kind: 'migration' | 'rollback'): Promise<void> {
+  private async runChild(node: string, kind: 'migration' | 'rollback'): Promise<void> {
     const workflowId = childId(node);
-    const [type, summary] = kind === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'back to Canal'];
+    const [type, summary] =
+      kind === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'Cilium to Canal'];
     const options = {
       workflowId,
       args: [{ node, migration: this.input, forcedPods: this.state.control.forcedPods }] as const,
@@ -405,26 +412,27 @@ export class MigratingNodes {
    */
   private async waitForDecision(nodes: readonly NodeStatus[]): Promise<void> {
     const { cluster, reminderSeconds } = this.input;
-    const names = nodes.slice(0, maxNamed).map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
-    if (nodes.length > names.length) names.push(`${nodes.length - names.length} more`);
+    const names = nodes.map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
+    const what = `a decision about ${summarizeList(names, maxNamed)}`;
     const answers: Answer[] = nodes.slice(0, maxNamed).map(({ name }) => ({
-      does: `take up ${name} again`,
+      does: `retry node ${name}`,
       message: 'retry',
       input: { node: name },
     }));
     for (const { name, failure } of nodes.slice(0, maxNamed)) {
       if (failure === undefined) continue;
-      answers.push({ does: `leave ${name} for later`, message: 'skip', input: { node: name } });
-      answers.push({ does: `take ${name} back to Canal`, message: 'rollback', input: { node: name } });
+      answers.push({ does: `skip node ${name}`, message: 'skip', input: { node: name } });
+      answers.push({ does: `roll back node ${name} to Canal`, message: 'rollback', input: { node: name } });
     }
-    answers.push({ does: 'end the migration', message: 'abort', input: {} });
+    answers.push({ does: 'abort the migration', message: 'abort', input: {} });
     let changed = false;
     const watch = new CancellationScope();
     const watched = watch
       .run(() =>
-        watching.waitForNodeChange.executeWithOptions({ summary: 'nodes that join, leave or get Ready' }, [
-          { cluster, known: this.facts.map(({ name, ready }) => ({ name, ready })) },
-        ])
+        run('waitForNodeChange', 'wait for node changes', {
+          cluster,
+          known: this.facts.map(({ name, ready }) => ({ name, ready })),
+        })
       )
       .then(
         () => (changed = true),
@@ -432,7 +440,7 @@ export class MigratingNodes {
           if (!isCancellation(error)) throw error;
         }
       );
-    await this.state.wait({ what: `a decision about ${names.join(', ')}`, answers, reminderSeconds }, () => changed);
+    await this.state.wait({ what, answers, reminderSeconds }, () => changed);
     watch.cancel();
     await watched;
   }
@@ -455,8 +463,8 @@ async function startChildWhenFree(start: () => Promise<void>): Promise<void> {
     try {
       return await start();
     } catch (error) {
-      if (!(error instanceof WorkflowExecutionAlreadyStartedError) || tries >= takeOverTries) throw error;
-      await sleep(`${takeOverSeconds} seconds`, { summary: 'an earlier run still gives this node back' });
+      if (!(error instanceof WorkflowExecutionAlreadyStartedError) || tries >= maxStartAttempts) throw error;
+      await sleep(`${startRetrySeconds} seconds`, { summary: 'wait until an earlier run has restored the node' });
     }
   }
 }

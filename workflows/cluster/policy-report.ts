@@ -1,5 +1,5 @@
 import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
-import { preflight } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import { parseMigration } from '../support/parse-input.ts';
 import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import { type ClusterPolicyReport, differentPolicies } from '../../model/policies.ts';
@@ -18,7 +18,7 @@ export async function clusterPolicyReport(raw: unknown): Promise<Versioned<Clust
   try {
     const input = parseMigration(raw);
     upsertSearchAttributes([{ key: searchAttributes.cluster, value: input.cluster }]);
-    const report = await preflight.comparePolicies.executeWithOptions({ summary: 'compare the policies' }, [{ input }]);
+    const report = await run('comparePolicies', 'compare policies', { input });
     setCurrentDetails(`**${input.cluster}**\n\n${policyMarkdown(report)}`);
     return withApiVersion({ cluster: input.cluster, same: differentPolicies(report).length === 0, ...report });
   } catch (error) {

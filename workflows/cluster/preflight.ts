@@ -5,7 +5,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import { patient, preflight, quick } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
 import { withApiVersion, type Versioned } from '../../model/api-version.ts';
@@ -31,13 +31,11 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
     upsertSearchAttributes([{ key: searchAttributes.cluster, value: cluster }]);
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
-    await preflight.acquireLock.executeWithOptions({ summary: 'lock the cluster' }, [holder]);
+    await run('acquireLock', 'lock cluster', holder);
     try {
       outcomes = await runChecks(input);
     } finally {
-      await CancellationScope.nonCancellable(() =>
-        quick.releaseLock.executeWithOptions({ summary: 'unlock the cluster' }, [holder])
-      );
+      await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder));
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
     return withApiVersion({ cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes });
@@ -52,13 +50,11 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
 export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
   const { cluster, nodeInspection } = input;
   try {
-    const outcomes = await patient.runPreflight.executeWithOptions({ summary: 'checks' }, [{ input }]);
+    const outcomes = await run('runPreflight', 'run checks', { input });
     return applyWaivers(outcomes, input.waivers);
   } finally {
     if (nodeInspection) {
-      await CancellationScope.nonCancellable(() =>
-        patient.removeInspectors.executeWithOptions({ summary: 'remove the pods of the checks' }, [{ cluster }])
-      );
+      await CancellationScope.nonCancellable(() => run('removeInspectors', 'remove inspection pods', { cluster }));
     }
   }
 }

@@ -1,5 +1,5 @@
 import { ApplicationFailure } from '@temporalio/workflow';
-import { helm, patient, quick } from '../activity-proxies.ts';
+import { run } from '../support/run.ts';
 import { cleanNodes } from './cleanup.ts';
 import { agentWaves } from './agent-waves.ts';
 import type { ClusterState } from './state.ts';
@@ -26,17 +26,14 @@ export async function rollBackCluster(
   const facts = await nodes.refresh();
   if (ciliumOwnsCni) {
     // The nodes' own configuration comes first: without it, a restarted agent writes no CNI file for its pods.
-    await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
-    await applyRelease(input, coexistenceValues(input), 'back to Cilium beside Canal');
+    await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
+    await applyRelease(input, coexistenceValues(input), 'return to Cilium next to Canal');
     state.done.cutover.length = 0;
     for (const wave of agentWaves(facts, input, state)) {
       await allOrCancel(
         ...wave.nodes.map(
           (node) => () =>
-            patient.restartOutdatedAgent.executeWithOptions(
-              { summary: `${node}: agent with the earlier configuration` },
-              [{ cluster, node }]
-            )
+            run('restartOutdatedAgent', `${node}: restart agent with coexistence configuration`, { cluster, node })
         )
       );
     }
@@ -45,22 +42,22 @@ export async function rollBackCluster(
   }
   const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
   for (const wave of allWaves(remaining, { maxConcurrency: state.status.maxConcurrency, proven: true }).reverse()) {
-    await state.handOverWhenLong();
+    await state.continueAsNewIfLong();
     const waveNodes = wave.nodes.flatMap((name) => state.node(name) ?? []);
-    const results = await Promise.all(waveNodes.map((node) => nodes.takeBack(node)));
+    const results = await Promise.all(waveNodes.map((node) => nodes.rollBackNode(node)));
     // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
     // successfully.
     const failed = waveNodes[results.indexOf(false)]?.failure;
     if (failed === undefined) continue;
     throw ApplicationFailure.nonRetryable(
-      `${failed.message}; start again and send rollback {"all": true}`,
+      `${failed.message}; start the migration again and send rollback {"all": true}`,
       failed.type
     );
   }
   await removeBridge(input);
-  await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
-  await helm.uninstallCilium.executeWithOptions({ summary: 'remove Cilium' }, [{ cluster }]);
+  await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
+  await run('uninstallCilium', 'uninstall Cilium', { cluster });
   await cleanNodes(cluster, 'cilium', state);
-  await patient.removeCiliumTraces.executeWithOptions({ summary: "remove Cilium's definitions" }, [{ cluster }]);
-  await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
+  await run('removeCiliumTraces', "remove Cilium's CRDs", { cluster });
+  await run('removeHelpers', 'remove helpers and labels', { cluster });
 }

@@ -4,26 +4,31 @@ import {
   ParentClosePolicy,
   allHandlersFinished,
   condition,
-  defineSignal,
-  defineUpdate,
   executeChild,
   isCancellation,
-  log,
   setCurrentDetails,
   setHandler,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { clusterMigration } from '../cluster/cluster-migration.ts';
 import { clusterProgressSignal, fleetStatusQuery, migrationWorkflowId } from '../messages.ts';
-import { applyFleetMessage, type FleetDecisions } from '../../model/fleet-decisions.ts';
+import { applyFleetMessage, type FleetDecisions, type FleetMessageContext } from '../../model/fleet-decisions.ts';
 import { parseFleet, type FleetInput } from '../../model/fleet-input.ts';
-import { fleetMessageNames, parseFleetMessage, type FleetMessageName } from '../../model/fleet-messages.ts';
 import { withApiVersion, type Versioned } from '../../model/api-version.ts';
+import {
+  fleetMessageNames,
+  parseFleetMessage,
+  type FleetMessage,
+  type FleetMessageName,
+} from '../../model/fleet-messages.ts';
 import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
 import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import { maxNotes, type MigrationReport } from '../../model/status.ts';
+import { appendNote, type MigrationReport } from '../../model/status.ts';
 import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
+import { Changes } from '../support/changes.ts';
+import { setMessageHandlers } from '../support/message-handlers.ts';
+import { Waits, type Wait } from '../support/waits.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
 /**
@@ -36,7 +41,10 @@ import { searchAttributes } from '../search-attributes.ts';
 export async function fleetMigration(raw: unknown): Promise<Versioned<FleetStatus>> {
   const parsed = parseFleet(raw);
   if ('problems' in parsed) {
-    throw ApplicationFailure.nonRetryable(`the input is no fleet:\n${parsed.problems.join('\n')}`, 'InvalidInput');
+    throw ApplicationFailure.nonRetryable(
+      `the input is not a valid fleet:\n${parsed.problems.join('\n')}`,
+      'InvalidInput'
+    );
   }
   try {
     // No await before this line: the handlers must exist when the first message arrives.
@@ -52,8 +60,9 @@ class Fleet {
   private readonly input: FleetInput;
   readonly status: FleetStatus;
   readonly control: FleetDecisions = {};
-  /** Number of changes: a wait ends when it changes, so that its caller checks again. */
-  private version = 0;
+  /** Messages and ends of migrations: each ends the current wait, so that its caller checks again. */
+  private readonly changes = new Changes();
+  private readonly waits: Waits;
   private readonly active = new Map<string, Promise<void>>();
 
   constructor(input: FleetInput) {
@@ -62,27 +71,27 @@ class Fleet {
       const workflowId = migrationWorkflowId(cluster);
       return { cluster, canary: index < input.canaryClusters, state: 'pending', workflowId };
     });
-    this.status = { fleet: input.fleet, clusters, answers: [], notes: [] };
+    this.status = { fleet: input.fleet, clusters, notes: [] };
+    this.waits = new Waits({ status: this.status, changes: this.changes, show: () => this.show() });
+    this.setHandlers();
+  }
+
+  private setHandlers(): void {
     setHandler(fleetStatusQuery, () => withApiVersion(this.status), {
-      description: 'Where every cluster of the fleet is',
+      description: 'State of every cluster, and the current wait',
     });
     setHandler(clusterProgressSignal, ({ cluster, ...progress }) => {
       const entry = this.find(cluster);
       if (entry?.state === 'migrating') entry.progress = progress;
       this.show();
     });
-    for (const name of fleetMessageNames) this.setMessageHandlers(name);
-  }
-
-  private setMessageHandlers(name: FleetMessageName): void {
-    setHandler(defineSignal<[unknown]>(name), (raw) => {
-      const outcome = this.applyMessage(name, raw);
-      if ('problem' in outcome) this.note(`${name} was ignored: ${outcome.problem}`);
-    });
-    setHandler(defineUpdate<string, [unknown]>(name), (raw) => {
-      const outcome = this.applyMessage(name, raw);
-      if ('problem' in outcome) throw ApplicationFailure.nonRetryable(outcome.problem, 'InvalidInput');
-      return outcome.done;
+    setMessageHandlers<FleetMessageName, FleetMessage, FleetMessageContext>({
+      names: fleetMessageNames,
+      context: () => ({ control: this.control, status: this.status }),
+      parse: parseFleetMessage,
+      apply: applyFleetMessage,
+      onAccepted: () => this.recordChange(),
+      note: (text) => this.note(text),
     });
   }
 
@@ -93,22 +102,20 @@ class Fleet {
   async run(): Promise<FleetStatus> {
     try {
       for (;;) {
-        const seenVersion = this.version;
         for (let next = this.nextCluster(); next !== undefined; next = this.nextCluster()) this.startMigration(next);
         if (this.isOver) break;
-        this.showWait();
-        await this.waitForChange(seenVersion);
+        await this.waitForChange();
       }
     } catch (error) {
       // On cancellation, each cluster restores its nodes in progress.
       await CancellationScope.nonCancellable(() => Promise.all(this.active.values()));
       throw error;
     }
-    this.showWait();
+    this.waits.stop(undefined);
     if (this.control.aborted === undefined) return this.status;
     const migrated = this.clustersIn('migrated').length;
     throw ApplicationFailure.nonRetryable(
-      `aborted by ${this.control.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start again to go on`,
+      `aborted by ${this.control.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start the fleet again to continue`,
       'Aborted'
     );
   }
@@ -173,7 +180,7 @@ class Fleet {
       cluster.endedAt = new Date().toISOString();
       delete cluster.progress;
       this.active.delete(cluster.cluster);
-      this.changed();
+      this.recordChange();
     });
     this.active.set(cluster.cluster, run);
     this.show();
@@ -197,61 +204,55 @@ class Fleet {
     }
   }
 
-  private async waitForChange(seenVersion: number): Promise<void> {
-    const reminderMs = this.input.reminderSeconds * 1_000;
-    for (;;) {
-      const { remainingSoakMs: soakMs } = this;
-      const ms = soakMs > 0 ? Math.min(soakMs, reminderMs) : reminderMs;
-      if (await condition(() => this.version !== seenVersion, ms)) return;
-      if (soakMs > 0 && this.remainingSoakMs === 0) return;
-      if (this.status.waitingFor !== undefined) log.warn(`still waiting for ${this.status.waitingFor}`);
+  /** Waits for a message, for the end of a migration, or for the end of the soak. */
+  private async waitForChange(): Promise<void> {
+    const wait = this.currentWait;
+    if (wait !== undefined) {
+      await this.waits.wait(wait, () => false);
+      return;
     }
+    this.waits.stop(undefined);
+    await condition(this.changes.watch());
   }
 
-  private showWait(): void {
-    const { status } = this;
-    delete status.waitingFor;
-    status.answers = [];
-    const failed = this.clustersIn('failed', 'rolled-back');
-    const unapproved = this.candidates.filter((entry) => entry.approval === undefined && this.needsApproval(entry));
-    if (this.control.aborted === undefined && !this.isOver) {
-      if (status.paused !== undefined) {
-        status.waitingFor = `somebody to resume it (paused by ${status.paused.by})`;
-        status.answers = [{ does: 'go on', message: 'resume', input: {} }];
-      } else if (failed.length > 0) {
-        status.waitingFor = `a decision about ${failed.map(({ cluster }) => cluster).join(', ')}`;
-        status.answers = failed.flatMap(({ cluster }) => [
-          { does: `take up ${cluster} again`, message: 'retry', input: { cluster } },
-          { does: `leave ${cluster} as it is`, message: 'skip', input: { cluster } },
-        ]);
-      } else if (unapproved.length > 0) {
-        status.waitingFor = `approval of ${unapproved.map(({ cluster }) => cluster).join(', ')}`;
-        status.answers = unapproved.map(({ cluster }) => {
-          return { does: `let ${cluster} begin`, message: 'approve', input: { cluster } };
-        });
-      } else if (this.remainingSoakMs > 0) {
-        const until = new Date(Date.now() + this.remainingSoakMs).toISOString();
-        status.waitingFor = `the canaries to soak until ${until}`;
-      }
+  /** The wait to show; undefined while migrations run and nothing else is needed. */
+  private get currentWait(): Wait | undefined {
+    const { status, control, remainingSoakMs } = this;
+    const { reminderSeconds } = this.input;
+    if (control.aborted !== undefined) return undefined;
+    if (status.paused !== undefined) {
+      const answers = [{ does: 'resume', message: 'resume', input: {} }];
+      return { what: `resume (paused by ${status.paused.by})`, answers, reminderSeconds };
     }
-    this.show();
-  }
-
-  private applyMessage(name: FleetMessageName, raw: unknown): { problem: string } | { done: string } {
-    const parsed = parseFleetMessage(name, raw);
-    if ('problem' in parsed) return parsed;
-    const outcome = applyFleetMessage(name, parsed.message, this, new Date().toISOString());
-    if ('done' in outcome) this.changed();
-    return outcome;
+    const failed = this.clustersIn('failed', 'rolled-back').map(({ cluster }) => cluster);
+    if (failed.length > 0) {
+      const answers = failed.flatMap((cluster) => [
+        { does: `retry ${cluster}`, message: 'retry', input: { cluster } },
+        { does: `skip ${cluster}`, message: 'skip', input: { cluster } },
+      ]);
+      return { what: `a decision about ${failed.join(', ')}`, answers, reminderSeconds };
+    }
+    const unapproved = this.candidates
+      .filter((entry) => entry.approval === undefined && this.needsApproval(entry))
+      .map(({ cluster }) => cluster);
+    if (unapproved.length > 0) {
+      const answers = unapproved.map((cluster) => {
+        return { does: `approve ${cluster}`, message: 'approve', input: { cluster } };
+      });
+      return { what: `approval of ${unapproved.join(', ')}`, answers, reminderSeconds };
+    }
+    if (remainingSoakMs === 0) return undefined;
+    const until = new Date(Date.now() + remainingSoakMs).toISOString();
+    return { what: `the end of the soak of the canaries at ${until}`, reminderSeconds, timeoutMs: remainingSoakMs };
   }
 
   private note(text: string): void {
-    this.status.notes = [...this.status.notes, text].slice(-maxNotes);
+    this.status.notes = appendNote(this.status.notes, text);
     this.show();
   }
 
-  private changed(): void {
-    this.version++;
+  private recordChange(): void {
+    this.changes.record();
     this.show();
   }
 
@@ -262,9 +263,9 @@ class Fleet {
 
 function describeFailure(error: unknown, { workflowId }: FleetCluster): { type: string; message: string } {
   if (error instanceof WorkflowExecutionAlreadyStartedError) {
-    const message = `the workflow ${workflowId} is open already: wait for its end, then retry the cluster`;
+    const message = `the workflow ${workflowId} is already open: wait until it ends, then retry the cluster`;
     return { type: 'MigrationRunning', message };
   }
-  if (isCancellation(error)) return { type: 'Aborted', message: 'it was cancelled' };
+  if (isCancellation(error)) return { type: 'Aborted', message: 'the migration was cancelled' };
   return failureSummary(error);
 }

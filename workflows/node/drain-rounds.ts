@@ -3,6 +3,7 @@ import type { DrainRound } from '../../model/drain-round.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { blockerText, type Blocker } from '../../model/status.ts';
 import { summarizeLines } from '../../model/summarize.ts';
+import type { Changes } from '../support/changes.ts';
 
 /** Options of a drain in rounds. */
 export interface DrainRoundsOptions {
@@ -18,8 +19,8 @@ export interface DrainRoundsOptions {
    * @default no such round
    */
   onChecked?: () => void;
-  /** Changes with each new decision about a pod, for which the current round must restart. */
-  version: () => number;
+  /** Decisions about pods, for each of which the current round must restart. */
+  decisions: Changes;
   /** Registers the function that ends the current round early. */
   onRoundStart: (endRound: () => void) => void;
 }
@@ -39,7 +40,7 @@ export async function drainInRounds({
   runRound,
   report,
   onChecked,
-  version,
+  decisions,
   onRoundStart,
 }: DrainRoundsOptions): Promise<void> {
   const deadline = Date.now() + drain.timeoutSeconds * 1_000;
@@ -51,7 +52,7 @@ export async function drainInRounds({
   for (let number = 0; ; number++) {
     const seconds = roundSeconds[Math.min(number, roundSeconds.length - 1)] ?? 300;
     const secondsLeft = Math.max(1, Math.ceil((deadline - Date.now()) / 1_000));
-    const seenVersion = version();
+    const hasNewDecision = decisions.watch();
     const scope = new CancellationScope();
     onRoundStart(() => scope.cancel());
     let result: DrainRound;
@@ -60,7 +61,7 @@ export async function drainInRounds({
     } catch (error) {
       // After a new decision only the next round counts, even when this one failed: its worker may have died before it
       // received the cancellation.
-      if (version() === seenVersion) throw error;
+      if (!hasNewDecision()) throw error;
       continue;
     }
     report(result.left.map(({ pod, reason, kind }) => ({ pod, reason, kind })));
@@ -74,7 +75,7 @@ export async function drainInRounds({
 
 function drainBlocked(operation: string, seconds: number, left: readonly Blocker[]): ApplicationFailure {
   const lines = summarizeLines(left.map(blockerText), 20);
-  const advice = 'make room, ease the budget, or send forcePod; then retry the node';
+  const advice = 'add capacity, relax the disruption budget, or send forcePod; then retry the node';
   return ApplicationFailure.nonRetryable(
     `${operation}: waited ${seconds} s for ${left.length} pods:\n${lines.join('\n')}\n${advice}`,
     'DrainBlocked'

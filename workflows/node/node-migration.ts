@@ -1,5 +1,4 @@
 import { CancellationScope, CancelledFailure, condition, proxyActivities } from '@temporalio/workflow';
-import { patient, quick, watching } from '../activity-proxies.ts';
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
@@ -46,7 +45,7 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
   const { migration, target } = steps;
   let sinceMs = Date.now();
   const recycling = migration.drain.mode === 'recycle';
-  const { flipped } = await quick.observeNode.executeWithOptions(steps.summary('observe'), [target]);
+  const { flipped } = await steps.run('observeNode', 'read node', target);
   // An earlier attempt may already have flipped the node.
   progress.flipped = flipped;
   await steps.cordon();
@@ -57,7 +56,7 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
     // Losses during the requested reboot are expected.
     sinceMs = Date.now();
   }
-  await steps.verify('cilium', 'first pod on Cilium');
+  await steps.verify('cilium', 'verify first pod on Cilium');
   // Only a node whose new pods are verified on the target network may get more of them.
   if (recycling) await steps.uncordon();
   await steps.recycle('cilium');
@@ -95,11 +94,11 @@ async function drainAndFlip(steps: NodeSteps, progress: Progress): Promise<void>
 async function flip(steps: NodeSteps, progress: Progress): Promise<void> {
   const { migration, target } = steps;
   if (migration.policyMode !== 'off') {
-    await patient.requireIdentityBridge.executeWithOptions(steps.summary('identity bridge'), [target]);
+    await steps.run('requireIdentityBridge', 'check identity bridge', target);
   }
   progress.flipped = true;
   steps.begin('flip to Cilium');
-  await patient.flipNode.executeWithOptions(steps.summary('flip to Cilium'), [target]);
+  await steps.run('flipNode', 'flip to Cilium', target);
 }
 
 async function reboot(steps: NodeSteps): Promise<void> {
@@ -111,14 +110,12 @@ async function reboot(steps: NodeSteps): Promise<void> {
       startToCloseTimeout: '1 hour',
       scheduleToCloseTimeout: `${timeoutSeconds} seconds`,
     });
-    await hook.rebootNode.executeWithOptions(steps.summary('reboot, by the hook'), [steps.target]);
+    await hook.rebootNode.executeWithOptions({ summary: steps.summary('reboot by hook') }, [steps.target]);
   } else {
-    steps.begin('wait for a reboot');
-    steps.setWaitingFor(`somebody to reboot ${steps.node}`);
+    steps.begin('wait for reboot');
+    steps.setWaitingFor(`a reboot of ${steps.node}`);
   }
-  await watching.waitForReboot.executeWithOptions(steps.summary('a new boot ID, and Ready'), [
-    { ...steps.target, timeoutSeconds },
-  ]);
+  await steps.run('waitForReboot', 'wait for reboot', { ...steps.target, timeoutSeconds });
   steps.setWaitingFor(undefined);
 }
 

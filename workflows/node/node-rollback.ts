@@ -1,4 +1,3 @@
-import { patient } from '../activity-proxies.ts';
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 
@@ -21,10 +20,10 @@ export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
 export async function rollBackNode(steps: NodeSteps): Promise<void> {
   await steps.cordon();
   // Before the drain, so that pods started meanwhile, such as those of DaemonSets, get the right network at once.
-  steps.begin('back to Canal');
-  await patient.revertNodeFlip.executeWithOptions(steps.summary('take the label, replace the agent'), [steps.target]);
-  await patient.restoreSourceCni.executeWithOptions(steps.summary("put Canal's CNI file back"), [steps.target]);
-  await steps.verify('canal', 'first pod back on Canal');
+  steps.begin('revert flip');
+  await steps.run('revertNodeFlip', 'remove flip label and restart agent', steps.target);
+  await steps.run('restoreSourceCni', "restore Canal's CNI file", steps.target);
+  await steps.verify('canal', 'verify first pod on Canal');
   await steps.drain('canal');
   await steps.recycle('canal');
   await steps.verify('canal', 'verify all paths');

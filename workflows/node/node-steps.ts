@@ -1,16 +1,13 @@
-import {
-  ApplicationFailure,
-  getExternalWorkflowHandle,
-  setCurrentDetails,
-  setHandler,
-  workflowInfo,
-} from '@temporalio/workflow';
-import { once, patient, quick } from '../activity-proxies.ts';
+import { ApplicationFailure, setCurrentDetails, setHandler } from '@temporalio/workflow';
 import { forcePodSignal, progressSignal } from '../messages.ts';
 import { withPolicies } from '../../model/gates.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { Network } from '../../model/network.ts';
 import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
+import { Changes } from '../support/changes.ts';
+import { ParentProgress } from '../support/parent-progress.ts';
+import { run, type ActivityInput, type ActivityResult } from '../support/run.ts';
+import type { Activities } from '../../activities/index.ts';
 import { drainInRounds } from './drain-rounds.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 
@@ -27,24 +24,22 @@ export class NodeSteps {
   readonly node: string;
   readonly migration: MigrationInput;
   private forcedPods: readonly string[];
-  private version = 0;
+  /** Decisions about pods, for which the current round of a drain starts again. */
+  private readonly podDecisions = new Changes();
   private endRound: () => void = () => undefined;
   private step = '';
   private blockers: Blocker[] = [];
   private waitingFor: string | undefined;
-  /** Last progress reported to the cluster's workflow. */
-  private lastReported: string;
-  /** Signals are sent one after the other, so that the last one is the latest. */
-  private reporting: Promise<void> = Promise.resolve();
+  private readonly parentProgress: ParentProgress<NodeProgress>;
 
   constructor({ node, migration, forcedPods }: NodeWorkflowInput) {
     this.node = node;
     this.migration = migration;
     this.forcedPods = forcedPods;
-    this.lastReported = JSON.stringify({ node, blockers: [] } satisfies NodeProgress);
+    this.parentProgress = new ParentProgress(progressSignal, { node, blockers: [] });
     setHandler(forcePodSignal, (pod) => {
       this.forcedPods = [...this.forcedPods, pod];
-      this.version++;
+      this.podDecisions.record();
       this.endRound();
     });
   }
@@ -53,9 +48,21 @@ export class NodeSteps {
     return { cluster: this.migration.cluster, node: this.node };
   }
 
-  /** Returns activity options with a summary for the Web UI. */
-  summary(text: string): { summary: string } {
-    return { summary: `${this.node}: ${text}` };
+  /**
+   * Runs an activity on the node.
+   * @param summary verb and object, for the Web UI.
+   */
+  run<Name extends keyof Activities>(
+    name: Name,
+    summary: string,
+    input: ActivityInput<Name>
+  ): Promise<ActivityResult<Name>> {
+    return run(name, this.summary(summary), input);
+  }
+
+  /** Returns the summary of an activity on the node. */
+  summary(text: string): string {
+    return `${this.node}: ${text}`;
   }
 
   /** Shows the current step. */
@@ -72,12 +79,12 @@ export class NodeSteps {
 
   async cordon(): Promise<void> {
     this.begin('cordon');
-    await quick.cordonNode.executeWithOptions(this.summary('cordon'), [this.target]);
+    await this.run('cordonNode', 'cordon', this.target);
   }
 
   async uncordon(): Promise<void> {
     this.begin('uncordon');
-    await quick.uncordonNode.executeWithOptions(this.summary('uncordon'), [this.target]);
+    await this.run('uncordonNode', 'uncordon', this.target);
   }
 
   /**
@@ -97,19 +104,15 @@ export class NodeSteps {
   async verify(expected: Network, step: string): Promise<void> {
     this.begin(step);
     const { podCidr, proberImage } = this.migration;
-    await patient.verifyNode.executeWithOptions(this.summary(step), [
-      { ...this.target, targetPodCidr: podCidr, proberImage, expected },
-    ]);
+    await this.run('verifyNode', step, { ...this.target, targetPodCidr: podCidr, proberImage, expected });
   }
 
   /** Evaluates the gates for the node's paths since `sinceMs` (Unix ms). */
   async gate(sinceMs: number): Promise<void> {
-    this.begin('gates');
+    this.begin('check gates');
     const { cluster, policyMode } = this.migration;
     const gates = withPolicies(this.migration.gates, policyMode === 'enforce');
-    await patient.checkGates.executeWithOptions(this.summary('gates'), [
-      { cluster, gates, sinceMs, nodes: [this.node] },
-    ]);
+    await this.run('checkGates', 'check gates', { cluster, gates, sinceMs, nodes: [this.node] });
   }
 
   /**
@@ -117,18 +120,17 @@ export class NodeSteps {
    * @returns the failure, with the location of the diagnostics.
    */
   async withDiagnostics(error: unknown): Promise<unknown> {
-    this.begin('diagnostics');
+    this.begin('collect diagnostics');
     const failure = operatorFailure(error, `node ${this.node}`);
     if (!(failure instanceof ApplicationFailure)) return failure;
     const { message } = failure;
-    const bundle = await once.collectDiagnostics
-      .executeWithOptions(this.summary('diagnostics'), [{ ...this.target, reason: message }])
+    const bundle = await this.run('collectDiagnostics', 'collect diagnostics', { ...this.target, reason: message })
       // The original failure matters more than missing diagnostics.
       .catch(() => undefined);
     if (bundle === undefined) return failure;
     const [namespace = '', name = ''] = bundle.split('/');
     return ApplicationFailure.create({
-      message: `${message}\nwhat the node was like: ConfigMap ${name} in ${namespace}`,
+      message: `${message}\ndiagnostics: ConfigMap ${name} in ${namespace}`,
       nonRetryable: true,
       ...(failure.type != null && { type: failure.type }),
       cause: failure,
@@ -142,20 +144,18 @@ export class NodeSteps {
       operation: step,
       drain,
       runRound: (roundSeconds) =>
-        patient.drainNode.executeWithOptions(this.summary(step), [
-          {
-            ...this.target,
-            to,
-            daemonSets,
-            options: drain,
-            targetPodCidr: podCidr,
-            forcedPods: [...this.forcedPods],
-            roundSeconds,
-          },
-        ]),
+        this.run('drainNode', step, {
+          ...this.target,
+          to,
+          daemonSets,
+          options: drain,
+          targetPodCidr: podCidr,
+          forcedPods: [...this.forcedPods],
+          roundSeconds,
+        }),
       report: (blockers) => this.report(blockers),
       ...(onChecked && { onChecked }),
-      version: () => this.version,
+      decisions: this.podDecisions,
       onRoundStart: (endRound) => (this.endRound = endRound),
     });
   }
@@ -163,17 +163,11 @@ export class NodeSteps {
   private report(blockers: Blocker[]): void {
     this.blockers = blockers.slice(0, maxBlockers);
     this.show();
-    const { parent } = workflowInfo();
     const progress: NodeProgress = { node: this.node, blockers: this.blockers };
     if (this.waitingFor !== undefined) progress.waitingFor = this.waitingFor;
-    const text = JSON.stringify(progress);
     // Unchanged progress is not reported again: a drain that waits for days adds nothing to the history of the
     // cluster's workflow.
-    if (parent === undefined || text === this.lastReported) return;
-    this.lastReported = text;
-    const handle = getExternalWorkflowHandle(parent.workflowId);
-    // Errors are ignored, because a parent that has ended needs no progress.
-    this.reporting = this.reporting.then(() => handle.signal(progressSignal, progress).catch(() => undefined));
+    this.parentProgress.report(progress);
   }
 
   private show(): void {

@@ -1,4 +1,4 @@
-import { helm } from '../activity-proxies.ts';
+import { run } from './run.ts';
 import type { HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 
@@ -8,5 +8,5 @@ export async function applyRelease(
   values: HelmValues,
   summary: string
 ): Promise<void> {
-  await helm.applyHelmRelease.executeWithOptions({ summary }, [{ cluster, chart, version: chartVersion, values }]);
+  await run('applyHelmRelease', summary, { cluster, chart, version: chartVersion, values });
 }

@@ -9,5 +9,8 @@ import { parseRequest } from '../../model/parse-request.ts';
 export function parseMigration(raw: unknown): MigrationInput {
   const parsed = parseRequest(raw);
   if ('input' in parsed) return parsed.input;
-  throw ApplicationFailure.nonRetryable(`the input is not a migration:\n${parsed.problems.join('\n')}`, 'InvalidInput');
+  throw ApplicationFailure.nonRetryable(
+    `the input is not a valid migration:\n${parsed.problems.join('\n')}`,
+    'InvalidInput'
+  );
 }

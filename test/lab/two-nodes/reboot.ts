@@ -41,7 +41,7 @@ export function describeReboot(shared: SharedLab): void {
       await cli.start(JSON.stringify(labMigrationRequest(lab, 'none', more)));
       for (const name of lab.layout.nodeNames) {
         const asked = ({ nodes }: MigrationStatus): boolean =>
-          nodes.some((node) => node.name === name && node.waitingFor === `somebody to reboot ${name}`);
+          nodes.some((node) => node.name === name && node.waitingFor === `a reboot of ${name}`);
         await cli.waitForStatus(`${name} to wait for its reboot`, asked, timeLimits.nodeStep);
         const bootId = async (): Promise<string | undefined> =>
           (await read<V1Node>(lab, 'node', name)).status?.nodeInfo?.bootID;

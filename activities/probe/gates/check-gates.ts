@@ -1,0 +1,42 @@
+import { Context } from '@temporalio/activity';
+import type { ClusterConnection } from '../../kubernetes/connection.ts';
+import type { OnCluster } from '../../kubernetes/on-cluster.ts';
+import { failure } from '../../support/failures.ts';
+import type { Gate, GateEvaluation, GateTarget } from './gate.ts';
+import { httpGate } from './http.ts';
+import { pathsGate } from './paths.ts';
+import { prometheusGate } from './prometheus.ts';
+
+/** Creates the activity that evaluates the gates. */
+export function createGateActivities(onCluster: OnCluster) {
+  return {
+    /**
+     * Evaluates every gate: the measured paths, Prometheus queries and HTTP checks.
+     * @throws GateBreached with the evidence, and with the likely cause of the pattern of broken paths.
+     */
+    checkGates: onCluster('check the gates', async (connection, target: GateTarget): Promise<void> => {
+      const evaluations = await evaluateGates(connection, target);
+      const objections = evaluations.flatMap((evaluation) => evaluation.objections);
+      countVerdict(target.cluster, objections.length === 0 ? 'pass' : 'breach');
+      if (objections.length === 0) return;
+      const causes = await Promise.all(evaluations.map(({ explain }) => explain?.()));
+      throw failure('GateBreached', [...causes.filter((cause) => cause !== undefined), ...objections].join('\n'));
+    }),
+  };
+}
+
+/** Evaluates the paths first, because that waits until the probers have written; then all external gates in parallel. */
+async function evaluateGates(connection: ClusterConnection, target: GateTarget): Promise<GateEvaluation[]> {
+  const { prometheus, http } = target.gates;
+  const paths = await pathsGate(connection, target).evaluate();
+  const external: Gate[] = [...prometheus.map(prometheusGate), ...http.map(httpGate)];
+  return [paths, ...(await Promise.all(external.map((gate) => gate.evaluate())))];
+}
+
+/** Counts passed and breached gates for the worker's metrics. */
+function countVerdict(cluster: string, verdict: 'pass' | 'breach'): void {
+  const { metricMeter } = Context.current();
+  metricMeter
+    .createCounter('cni_migration_gates', undefined, 'Evaluations of the gates, by verdict')
+    .add(1, { cluster, verdict });
+}

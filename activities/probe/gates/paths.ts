@@ -1,0 +1,105 @@
+import type { LedgerPage } from '../../../model/ledger.ts';
+import { breachText, findBreaches, tunnelSuspicion } from '../../../model/gates.ts';
+import { summarizeLines, summarizeList } from '../../../model/summarize.ts';
+import { readTunnelPort } from '../../cilium/agents.ts';
+import { isReady } from '../../kubernetes/conditions.ts';
+import type { ClusterConnection } from '../../kubernetes/connection.ts';
+import { listNodes } from '../../kubernetes/nodes.ts';
+import { poll } from '../../support/poll.ts';
+import { requestFlush, readMarks, readPages, readPagesAround, readPagesOf } from '../ledger.ts';
+import type { Gate, GateTarget } from './gate.ts';
+
+/**
+ * Maximum time that probers may take to write their current results, in ms: twice the write interval with 5,000 nodes,
+ * and a shorter limit for small clusters.
+ */
+const maxLargeClusterWriteMs = 200_000;
+const maxSmallClusterWriteMs = 30_000;
+
+/**
+ * Maximum number of nodes whose probers are asked to write at once, and the interval between polls in that case, in ms.
+ */
+const maxFlushNodes = 20;
+const flushPollIntervalMs = 500;
+
+/** Interval between polls, in ms. All pages of a large cluster are read less often. */
+const pollIntervalMs = 2_000;
+const largeCluster = 100;
+const largeClusterPollIntervalMs = 20_000;
+
+/** Maximum number of breaches that are listed. */
+const maxListed = 10;
+
+/** Creates the gate that holds when no measured path was without an answer for longer than its tolerance. */
+export function pathsGate(connection: ClusterConnection, { gates, nodes, sinceMs }: Omit<GateTarget, 'cluster'>): Gate {
+  return {
+    name: 'paths',
+    evaluate: async () => {
+      const { pages, silent } = await waitForPages(connection, nodes);
+      const { before } = await readMarks(connection);
+      const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
+      const untilMs = Math.max(Date.now(), ...pages.map(({ atMs }) => atMs));
+      const breaches = findBreaches(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
+      const objections = summarizeLines(breaches.map(breachText), maxListed, 'paths');
+      objections.push(...silent.map((node) => `the probers on ${node} no longer write their ledger`));
+      return { objections, explain: async () => tunnelSuspicion(pages, await readTunnelPort(connection), untilMs) };
+    },
+  };
+}
+
+/**
+ * Waits until the probers of the nodes have written their current results, and returns the nodes whose probers have
+ * not. When nodes are given, reads only their own pages, and at the end their neighbours' pages, because a large
+ * cluster has many pages.
+ */
+async function waitForPages(
+  connection: ClusterConnection,
+  nodes: readonly string[] | undefined
+): Promise<{ pages: LedgerPage[]; silent: string[] }> {
+  const read = () => (nodes === undefined ? readPages(connection) : readPagesOf(connection, nodes));
+  const pageKey = ({ node, role }: LedgerPage): string => `${node} ${role}`;
+  const first = await read();
+  const initialWrites = new Map(first.map((page) => [pageKey(page), page.atMs]));
+  const targetNodes = nodes ?? (await reachableNodes(connection, first));
+  const shouldFlush = targetNodes.length <= maxFlushNodes;
+  if (shouldFlush) await requestFlush(connection, targetNodes);
+  const deadline = Date.now() + (await maxWriteMs(connection));
+  const silent = await poll(
+    async () => {
+      const written = new Set(
+        (await read()).filter((page) => page.atMs > (initialWrites.get(pageKey(page)) ?? 0)).map(pageKey)
+      );
+      const missing = targetNodes.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
+      return missing.length === 0 || Date.now() > deadline
+        ? { done: missing }
+        : { waitingFor: `the ledger of the probers on ${summarizeList(missing)}` };
+    },
+    {
+      timeoutMs: maxLargeClusterWriteMs + 60_000,
+      intervalMs: shouldFlush
+        ? flushPollIntervalMs
+        : targetNodes.length > largeCluster
+          ? largeClusterPollIntervalMs
+          : pollIntervalMs,
+      onTimeout: 'GateBreached',
+    }
+  );
+  return { pages: nodes === undefined ? await read() : await readPagesAround(connection, nodes), silent };
+}
+
+/** Returns the Ready nodes that have pages. Nodes that left or are not Ready no longer write. */
+async function reachableNodes(connection: ClusterConnection, pages: readonly LedgerPage[]): Promise<string[]> {
+  const nodesWithPages = new Set(pages.map(({ node }) => node));
+  const nodes = await listNodes(connection);
+  return nodes
+    .filter((node) => isReady(node) && nodesWithPages.has(node.metadata?.name ?? ''))
+    .map(({ metadata }) => metadata?.name ?? '');
+}
+
+/** Returns the maximum time that probers may take to write, in ms; it depends on the number of nodes. */
+async function maxWriteMs({ core }: ClusterConnection): Promise<number> {
+  const { items, metadata } = await core.listNode({ limit: largeCluster });
+  return items.length + (metadata?.remainingItemCount ?? 0) > largeCluster
+    ? maxLargeClusterWriteMs
+    : maxSmallClusterWriteMs;
+}

@@ -1,0 +1,117 @@
+/**
+ * Timeouts and retries of every activity. Activities mark failures that a retry cannot fix as non-retryable; most of the
+ * others come from an API server that does not answer.
+ */
+import { ActivityCancellationType, type ActivityOptions } from '@temporalio/workflow';
+import type { Activities } from '../activities/index.ts';
+
+const retry = { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '15 seconds' } as const;
+
+/** Every activity heartbeats automatically, so that a dead worker is detected within seconds. */
+const heartbeatTimeout = '10 seconds';
+
+/**
+ * Cancellation type of activities with side effects: the workflow waits until a cancelled one has ended, so that a
+ * rollback never runs in parallel with it. The activity receives its cancellation with a heartbeat, which the SDK sends
+ * after 80 % of the heartbeat timeout at the latest.
+ */
+const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
+
+/**
+ * Start of a workflow, before anything is changed. Fails after about 15 s of waiting, so that a mistyped address or an
+ * API server that does not answer is reported to the operator.
+ */
+const start: ActivityOptions = {
+  startToCloseTimeout: '1 minute',
+  heartbeatTimeout,
+  retry: { ...retry, maximumAttempts: 5 },
+};
+
+/** Reads and small writes during a migration. Retried until an unavailable API server is back. */
+const short: ActivityOptions = { startToCloseTimeout: '1 minute', heartbeatTimeout, cancellationType, retry };
+
+/** Helm, whose failures may be temporary or permanent. */
+const helm: ActivityOptions = {
+  startToCloseTimeout: '15 minutes',
+  heartbeatTimeout,
+  cancellationType,
+  retry: { ...retry, maximumAttempts: 8 },
+};
+
+/** Optional steps, worth one retry: the migration continues without them. */
+const optional: ActivityOptions = {
+  startToCloseTimeout: '3 minutes',
+  heartbeatTimeout,
+  retry: { ...retry, maximumAttempts: 2 },
+};
+
+/**
+ * Work with deadlines of its own, whose failures name what was missing: waits for agents and pods, scripts on nodes, and
+ * one round of a drain.
+ */
+const long: ActivityOptions = { startToCloseTimeout: '20 minutes', heartbeatTimeout, cancellationType, retry };
+
+/**
+ * Waits for actions of people, such as a reboot or a new node, and measurements for a time that the input sets. A single
+ * activity of any duration, so that days add no history.
+ */
+const unbounded: ActivityOptions = { startToCloseTimeout: '31 days', heartbeatTimeout, retry };
+
+/** Options of every activity. */
+export const activityOptions: Record<keyof Activities, ActivityOptions> = {
+  inspectCluster: start,
+  // In both workflows it runs before anything is changed: a preflight of an API server that does not answer must end.
+  acquireLock: start,
+  releaseLock: short,
+  comparePolicies: start,
+
+  runPreflight: long,
+  removeInspectors: long,
+  planDetails: long,
+  dryRunRelease: helm,
+  dryRunNode: long,
+  dryRunCleanup: short,
+
+  deployProbers: long,
+  snapshotLedger: unbounded,
+  readLedger: short,
+  checkGates: long,
+
+  applyCniChain: short,
+  applyHelmRelease: helm,
+  checkCiliumConfig: short,
+  waitForAgents: long,
+  restartOutdatedAgent: long,
+  applyNodeConfig: short,
+  removeNodeConfig: short,
+  deployNatExemption: long,
+  deployIdentityBridge: long,
+  requireIdentityBridge: long,
+  removeIdentityBridge: long,
+  applyTranslatedPolicies: long,
+
+  untilWindow: short,
+  observeNodes: short,
+  nodeNames: short,
+  waitForNodeChange: unbounded,
+
+  observeNode: short,
+  cordonNode: short,
+  uncordonNode: short,
+  drainNode: long,
+  flipNode: long,
+  revertNodeFlip: long,
+  restoreSourceCni: long,
+  waitForReboot: unbounded,
+  verifyNode: long,
+  collectDiagnostics: optional,
+
+  requireAllPodsOnTarget: long,
+  exportCalico: long,
+  removeCanal: long,
+  removeCanalTraces: long,
+  uninstallCilium: helm,
+  removeCiliumTraces: long,
+  cleanHost: long,
+  removeHelpers: long,
+};
