@@ -57,10 +57,12 @@ const long: ActivityOptions = { startToCloseTimeout: '20 minutes', heartbeatTime
  */
 const unbounded: ActivityOptions = { startToCloseTimeout: '31 days', heartbeatTimeout, retry };
 
+/** Retries of an activity of {@link start} in a run that continues another one: the migration waits for the API server. */
+export const untilAvailable = { retry } satisfies ActivityOptions;
+
 /** Options of every activity. */
 export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   inspectCluster: start,
-  // In both workflows it runs before anything is changed: a preflight of an API server that does not answer must end.
   acquireLock: start,
   releaseLock: short,
   comparePolicies: start,

@@ -304,6 +304,20 @@ it('hands over to a new run when its history is long, and forgets nothing', asyn
     expect(report.timeline.map(({ phase }) => phase)).toEqual([...new Set(report.timeline.map(({ phase }) => phase))]);
     const described = await client.workflow.getHandle(run.workflowId).describe();
     expect(described.runId).not.toBe(run.firstExecutionRunId);
+    // A mistyped address is reported soon; a migration that is under way waits for its API server.
+    for (const [runId, attempts] of [
+      [run.firstExecutionRunId, 5],
+      [described.runId, 0],
+    ] as const) {
+      const { events } = await client.workflow.getHandle(run.workflowId, runId).fetchHistory();
+      const first = (events ?? []).flatMap(({ activityTaskScheduledEventAttributes: activity }) => activity ?? []);
+      expect(
+        first.slice(0, 2).map(({ activityType, retryPolicy }) => [activityType?.name, retryPolicy?.maximumAttempts])
+      ).toEqual([
+        ['inspectCluster', attempts],
+        ['acquireLock', attempts],
+      ]);
+    }
   });
   expect(cluster.calls.filter((call) => call.startsWith('flipNode'))).toHaveLength(4);
   expect(cluster.broken).toEqual([]);

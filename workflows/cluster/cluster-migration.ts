@@ -5,6 +5,7 @@ import {
   condition,
   workflowInfo,
 } from '@temporalio/workflow';
+import { untilAvailable } from '../activity-options.ts';
 import { run } from '../support/run.ts';
 import { agentWaves } from './agent-waves.ts';
 import { runChecks } from './preflight.ts';
@@ -77,14 +78,15 @@ class ClusterMigration {
 
   async run(): Promise<MigrationReport> {
     const { cluster } = this.input;
+    const retries = this.state.status.timeline.length > 0 ? untilAvailable : {};
     this.state.enter('preflight');
-    const facts = await run('inspectCluster', 'inspect cluster', { cluster });
+    const facts = await run('inspectCluster', 'inspect cluster', { cluster }, retries);
     // Only leftovers are removed after Canal, so without both nothing is left to do.
     if (facts.canal === undefined && !facts.leftovers) return this.report(false);
     this.ciliumOwnsCni = facts.ciliumOwnsCni;
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
-    await run('acquireLock', 'lock cluster', holder);
+    await run('acquireLock', 'lock cluster', holder, retries);
     try {
       return await this.locked(facts);
     } finally {

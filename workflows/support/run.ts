@@ -1,4 +1,4 @@
-import { scheduleActivity } from '@temporalio/workflow';
+import { scheduleActivity, type ActivityOptions } from '@temporalio/workflow';
 import type { Activities } from '../../activities/index.ts';
 import { activityOptions } from '../activity-options.ts';
 
@@ -11,12 +11,14 @@ export type ActivityResult<Name extends keyof Activities> = Awaited<ReturnType<A
 /**
  * Runs an activity with its options.
  * @param summary verb and object, for the Web UI.
+ * @param retries replaces the retries of its options.
  * @throws ActivityFailure, with the activity's own failure as its cause.
  */
 export function run<Name extends keyof Activities>(
   name: Name,
   summary: string,
-  input: ActivityInput<Name>
+  input: ActivityInput<Name>,
+  retries: Pick<ActivityOptions, 'retry'> = {}
 ): Promise<ActivityResult<Name>> {
-  return scheduleActivity(name, [input], { ...activityOptions[name], summary });
+  return scheduleActivity(name, [input], { ...activityOptions[name], ...retries, summary });
 }
