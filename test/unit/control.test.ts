@@ -121,7 +121,7 @@ it.each(messageNames)('%s comes too late when it is over', (name) => {
   expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration is over');
 });
 
-it('bars every way back once Canal is being removed', () => {
+it('refuses every rollback once Canal is being removed', () => {
   const approved = { approvals: { cleanup: decided } };
   expect(send('rollback', { all: true }, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
   expect(send('abort', {}, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
