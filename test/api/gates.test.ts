@@ -59,7 +59,7 @@ beforeAll(async () => {
 /** Returns when the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
 async function flushRequestedAt(node: string): Promise<string | undefined> {
   const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
-  return metadata?.annotations?.['cni-live-migration/asked-at'];
+  return metadata?.annotations?.['cni-live-migration/flush-requested-at'];
 }
 
 /** Returns the end of the stage before the migration; the current time when it has not ended. */

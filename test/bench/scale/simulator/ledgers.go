@@ -30,7 +30,7 @@ const (
 	writeAtMost = 100 * time.Second
 	// Whoever is asked for a page waits until what was sent before has its answer; images/prober/kube.go.
 	sampleTimeout   = 900 * time.Millisecond
-	askedAnnotation = "cni-live-migration/asked-at"
+	askedAnnotation = "cni-live-migration/flush-requested-at"
 )
 
 func newProbers(s *simulator) *probers {
