@@ -162,12 +162,12 @@ it(
     await matrix.stage(byHand);
     await cli.approve('node1');
     // Whom policies forbid is let in by pods that were migrated. Once that is seen, the node need not go on.
-    const seen = ({ letIn }: MatrixState): boolean => letIn > 100;
+    const seen = ({ accepted }: MatrixState): boolean => accepted > 100;
     await matrix.waitFor('a hundred flows to be let in wrongly', seen, timeLimits.wholeNode);
     await cli.send('rollback', { all: true });
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
-    const { All: all, Right: right } = await matrix.stage('back on Canal');
-    expect(all - right).toBeGreaterThan(100);
+    const { allFlows, correctFlows } = await matrix.stage('back on Canal');
+    expect(allFlows - correctFlows).toBeGreaterThan(100);
     await matrix.waitUntilCorrect();
   },
   timeLimits.wholeMigration
@@ -235,7 +235,7 @@ it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) =>
   const stage = matrix.stages.find((one) => one.stage === name);
   if (stage === undefined) throw new Error('the migration did not come to this stage');
   // Each of them was judged before the stage ended: see next().
-  expect(stage.All).toBeGreaterThan(1_000);
+  expect(stage.allFlows).toBeGreaterThan(1_000);
   // While an agent of Calico's starts, it lets through for a moment what only a rule with Deny forbids by labels, and was
   // seen to cut off one pod's flows to its node, all of them between pods that have nothing to do with Cilium. Whatever
   // Cilium judges, and whatever else Calico does, is as ever.
