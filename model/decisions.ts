@@ -9,8 +9,8 @@ import type { Decision, MigrationStatus, NodeState, NodeStatus } from './status.
 export interface Decisions {
   approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
   /** Nodes to roll back to Canal. */
-  rollBacks: string[];
-  rollBackAll?: Decision;
+  rollbacks: string[];
+  rollbackAll?: Decision;
   aborted?: Decision;
   rejected?: Decision;
   /** Pods that may be deleted, `namespace/name`. */
@@ -19,7 +19,7 @@ export interface Decisions {
 
 /** Returns an empty set of decisions. */
 export function noDecisions(): Decisions {
-  return { approvals: { nodes: {}, waves: {} }, rollBacks: [], forcedPods: [] };
+  return { approvals: { nodes: {}, waves: {} }, rollbacks: [], forcedPods: [] };
 }
 
 /** State that a message is checked against and applied to. The status changes too, where it shows the decision. */
@@ -48,7 +48,7 @@ export function applyMessage<Name extends MessageName>(
   at: string
 ): Outcome {
   const decision: Decision = {
-    by: message.by ?? message.approver ?? 'unnamed',
+    by: message.by ?? 'unnamed',
     reason: message.reason ?? '',
     at,
   };
@@ -67,10 +67,10 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
       status.approvals.plan ??= decision;
       return { done: 'the plan is approved' };
     }
-    if (cleanup !== true || status.phase !== 'clean-up')
-      return { problem: 'the clean-up does not wait for an approval yet' };
+    if (cleanup !== true || status.phase !== 'cleanup')
+      return { problem: 'the cleanup does not wait for an approval yet' };
     status.approvals.cleanup ??= decision;
-    return { done: 'the clean-up is approved' };
+    return { done: 'the cleanup is approved' };
   },
 
   reject: ({ node, wave, plan }, context, decision) => {
@@ -84,7 +84,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
       for (const candidate of waiting) skipNode(candidate.name, context, decision);
       return { done: `${waiting.map((candidate) => candidate.name).join(', ')} skipped` };
     }
-    const subject = plan === true ? 'plan' : 'clean-up';
+    const subject = plan === true ? 'plan' : 'cleanup';
     const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
     if (status.phase !== subject || approved !== undefined)
       return { problem: `the ${subject} does not wait for an approval` };
@@ -120,7 +120,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     const refusal = rollbackRefusal(status);
     if (refusal !== undefined) return { problem: refusal };
     if (node === undefined) {
-      control.rollBackAll ??= decision;
+      control.rollbackAll ??= decision;
       return { done: 'everything is rolled back' };
     }
     if (status.phase !== 'migrate')
@@ -130,7 +130,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     if (!['migrating', 'migrated', 'failed'].includes(nodeStatus.state))
       return { problem: `${node} is ${nodeStatus.state}` };
     nodeStatus.decision = decision;
-    if (!control.rollBacks.includes(node)) control.rollBacks.push(node);
+    if (!control.rollbacks.includes(node)) control.rollbacks.push(node);
     return { done: `${node} goes back to Canal` };
   },
 
@@ -141,9 +141,9 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: 'the migration ends' };
   },
 
-  setConcurrency: ({ concurrency }, { status }) => {
-    status.concurrency = concurrency;
-    return { done: `waves of up to ${concurrency} from the next one on` };
+  setMaxConcurrency: ({ maxConcurrency }, { status }) => {
+    status.maxConcurrency = maxConcurrency;
+    return { done: `waves of up to ${maxConcurrency} from the next one on` };
   },
 
   forcePod: ({ pod }, { control }) => {
@@ -187,16 +187,16 @@ function skipNode(node: string, { status }: MessageContext, decision: Decision):
 
 /** Returns the reason why a rollback is no longer possible; undefined when it is possible. */
 function rollbackRefusal({ phase, approvals }: MigrationStatus): string | undefined {
-  if (phase === 'cut-over') return 'the cut-over is under way and lasts some minutes; ask again when it is over';
+  if (phase === 'cutover') return 'the cutover is under way and lasts some minutes; ask again when it is over';
   if (phase === 'rolling-back') return 'it is rolled back already';
-  if (phase === 'clean-up' && approvals.cleanup !== undefined) return 'Canal is being removed: there is no way back';
+  if (phase === 'cleanup' && approvals.cleanup !== undefined) return 'Canal is being removed: there is no way back';
   return undefined;
 }
 
 /** Returns the node; undefined when the cluster has not been read and no node is known yet. */
 function findNode(status: MigrationStatus, name: string): NodeStatus | 'unknown' | undefined {
   if (status.nodes.length === 0) return undefined;
-  return status.nodes.find((node) => node.name === name && node.state !== 'gone') ?? 'unknown';
+  return status.nodes.find((node) => node.name === name && node.state !== 'removed') ?? 'unknown';
 }
 
 function noSuchNode(node: string): Outcome {

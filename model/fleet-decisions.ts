@@ -32,7 +32,7 @@ export function applyFleetMessage(
   context: FleetMessageContext,
   at: string
 ): Outcome {
-  const by = message.by ?? message.approver ?? 'unnamed';
+  const by = message.by ?? 'unnamed';
   const decision: Decision = { by, reason: message.reason ?? '', at };
   switch (name) {
     case 'pause':

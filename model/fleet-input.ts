@@ -25,12 +25,12 @@ const fleetSchema = z.strictObject({
    * Number of clusters at the start of the list that are migrated one after the other, before all others.
    * @default 1
    */
-  canaries: z.int().min(0).max(maxClusters).default(1),
+  canaryClusters: z.int().min(0).max(maxClusters).default(1),
   /**
-   * Maximum number of clusters migrated in parallel, once the canaries are migrated.
+   * Maximum number of clusters migrated in parallel, once the canary clusters are migrated.
    * @default 1
    */
-  concurrency: z.int().min(1).max(20).default(1),
+  maxConcurrency: z.int().min(1).max(20).default(1),
   /**
    * Seconds between the end of the last canary and the start of the other clusters.
    * @default 0
@@ -40,7 +40,7 @@ const fleetSchema = z.strictObject({
    * Clusters that need an approval before they start. Within each cluster, its own `approval` applies.
    * @default every-cluster
    */
-  approval: z.enum(['every-cluster', 'canaries', 'none']).default('every-cluster'),
+  approval: z.enum(['every-cluster', 'canary-only', 'none']).default('every-cluster'),
   /**
    * Reaction to a cluster whose migration fails: `stop` lets running migrations finish and starts no other until an
    * operator decides; `continue` migrates the other clusters first, except after a canary.

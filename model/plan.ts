@@ -12,7 +12,7 @@ export interface Plan {
   /** Nodes that are already migrated. */
   migrated: string[];
   /** Nodes that are sidelined because they are not Ready. */
-  setAside: string[];
+  notReady: string[];
   /** Canal as found. */
   source: NonNullable<ClusterFacts['canal']>;
   target: { chart: string; version: string; podCidr: string; tunnelPort: number };
@@ -84,7 +84,11 @@ export function buildPlan(
 ): Plan {
   const migrated = nodes.filter(isMigrated);
   const remaining = nodes.filter((node) => !isMigrated(node));
-  const rules = { size: input.waves.size, canary: input.waves.canary, proven: migrated.length > 0 };
+  const rules = {
+    maxConcurrency: input.waves.maxConcurrency,
+    canaryNode: input.waves.canaryNode,
+    proven: migrated.length > 0,
+  };
   const waves = allWaves(
     remaining.filter((node) => node.ready),
     rules
@@ -92,7 +96,7 @@ export function buildPlan(
   return {
     waves,
     migrated: migrated.map((node) => node.name),
-    setAside: remaining.filter((node) => !node.ready).map((node) => node.name),
+    notReady: remaining.filter((node) => !node.ready).map((node) => node.name),
     source: canal,
     target: {
       chart: input.chart,
@@ -105,7 +109,7 @@ export function buildPlan(
     estimate: estimate(waves, details.drains, input, []),
     waived: preflight.flatMap(({ check, waived }) => (waived === undefined ? [] : [{ check, reason: waived }])),
     ...(input.backup !== undefined && { backup: input.backup }),
-    pointOfNoReturn: 'the clean-up, which removes Canal; until then everything can be rolled back',
+    pointOfNoReturn: 'the cleanup, which removes Canal; until then everything can be rolled back',
   };
 }
 

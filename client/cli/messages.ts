@@ -23,12 +23,12 @@ const nodeOption = [new Option('--node <name>', 'which node').makeOptionMandator
 export const messages: readonly { message: MessageName; does: string; options: readonly Option[] }[] = [
   {
     message: 'approve',
-    does: 'let the plan, a node, a wave or the clean-up go on',
+    does: 'let the plan, a node, a wave or the cleanup go on',
     options: subjectOptions,
   },
   {
     message: 'reject',
-    does: 'refuse the plan, a node, a wave or the clean-up',
+    does: 'refuse the plan, a node, a wave or the cleanup',
     options: subjectOptions,
   },
   { message: 'pause', does: 'begin nothing new', options: [] },
@@ -46,9 +46,9 @@ export const messages: readonly { message: MessageName; does: string; options: r
   },
   { message: 'abort', does: 'end the migration; migrated nodes stay so', options: [] },
   {
-    message: 'setConcurrency',
+    message: 'setMaxConcurrency',
     does: 'change how many nodes a wave has',
-    options: [new Option('--concurrency <number>', 'nodes').argParser(positive).makeOptionMandatory()],
+    options: [new Option('--max-concurrency <number>', 'nodes').argParser(positive).makeOptionMandatory()],
   },
   {
     message: 'forcePod',

@@ -4,10 +4,29 @@ import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
 
 function status(phase: Phase, more: Partial<MigrationStatus> = {}): MigrationStatus {
   const states: NodeState[] = [
-    ...(['pending', 'awaiting-approval', 'migrating', 'migrated', 'failed', 'skipped', 'rolled-back', 'gone'] as const),
+    ...([
+      'pending',
+      'awaiting-approval',
+      'migrating',
+      'migrated',
+      'failed',
+      'skipped',
+      'rolled-back',
+      'removed',
+    ] as const),
   ];
   const nodes = states.map((state) => ({ name: state, state, ...(state === 'awaiting-approval' && { wave: 2 }) }));
-  return { cluster: 'prod', phase, concurrency: 1, waves: 1, nodes, approvals: {}, timeline: [], notes: [], ...more };
+  return {
+    cluster: 'prod',
+    phase,
+    maxConcurrency: 1,
+    waves: 1,
+    nodes,
+    approvals: {},
+    timeline: [],
+    notes: [],
+    ...more,
+  };
 }
 
 /**
@@ -32,20 +51,20 @@ const decided = { by: 'ann', reason: '', at: '' };
 it.each<[MessageName, unknown, Phase, string]>([
   ['approve', { node: 'pending' }, 'migrate', 'pending is approved'],
   ['approve', { node: 'nobody' }, 'migrate', 'no: the cluster has no node nobody'],
-  ['approve', { node: 'gone' }, 'migrate', 'no: the cluster has no node gone'],
+  ['approve', { node: 'removed' }, 'migrate', 'no: the cluster has no node removed'],
   ['approve', { node: 'migrated' }, 'migrate', 'no: migrated is migrated already'],
   ['approve', { wave: 2 }, 'migrate', 'wave 2 is approved'],
   ['approve', { wave: 1 }, 'migrate', 'no: wave 1 has begun already'],
   ['approve', { plan: true }, 'plan', 'the plan is approved'],
   ['approve', { plan: true }, 'migrate', 'no: the plan does not wait'],
-  ['approve', { cleanup: true }, 'clean-up', 'the clean-up is approved'],
-  ['approve', { cleanup: true }, 'migrate', 'no: the clean-up does not wait'],
+  ['approve', { cleanup: true }, 'cleanup', 'the cleanup is approved'],
+  ['approve', { cleanup: true }, 'migrate', 'no: the cleanup does not wait'],
   ['reject', { node: 'pending' }, 'migrate', 'pending is skipped'],
   ['reject', { wave: 2 }, 'migrate', 'awaiting-approval skipped'],
   ['reject', { wave: 3 }, 'migrate', 'no: wave 3 does not wait'],
   ['reject', { plan: true }, 'plan', 'the plan is rejected'],
   ['reject', { plan: true }, 'migrate', 'no: the plan does not wait'],
-  ['reject', { cleanup: true }, 'clean-up', 'the clean-up is rejected'],
+  ['reject', { cleanup: true }, 'cleanup', 'the cleanup is rejected'],
   ['pause', {}, 'migrate', 'paused'],
   ['pause', undefined, 'migrate', 'paused'],
   ['resume', {}, 'migrate', 'no: it is not paused'],
@@ -58,13 +77,13 @@ it.each<[MessageName, unknown, Phase, string]>([
   ['rollback', { node: 'migrated' }, 'migrate', 'migrated goes back to Canal'],
   ['rollback', { node: 'migrating' }, 'migrate', 'migrating goes back to Canal'],
   ['rollback', { node: 'pending' }, 'migrate', 'no: pending is pending'],
-  ['rollback', { node: 'migrated' }, 'clean-up', 'no: a single node'],
-  ['rollback', { node: 'migrated' }, 'cut-over', 'no: the cut-over is under way'],
-  ['rollback', { all: true }, 'clean-up', 'everything is rolled back'],
+  ['rollback', { node: 'migrated' }, 'cleanup', 'no: a single node'],
+  ['rollback', { node: 'migrated' }, 'cutover', 'no: the cutover is under way'],
+  ['rollback', { all: true }, 'cleanup', 'everything is rolled back'],
   ['abort', {}, 'migrate', 'the migration ends'],
-  ['abort', {}, 'cut-over', 'no: the cut-over is under way'],
+  ['abort', {}, 'cutover', 'no: the cutover is under way'],
   ['abort', {}, 'rolling-back', 'no: it is rolled back already'],
-  ['setConcurrency', { concurrency: 4 }, 'migrate', 'waves of up to 4'],
+  ['setMaxConcurrency', { maxConcurrency: 4 }, 'migrate', 'waves of up to 4'],
   ['forcePod', { pod: 'shop/web-1' }, 'migrate', 'pod shop/web-1 may be deleted'],
 ])('%s %j in the phase %s: %s', (name, raw, phase, expected) => {
   expect(send(name, raw, phase)).toMatch(new RegExp(`^${expected}`));
@@ -82,8 +101,10 @@ it.each<[MessageName, unknown, string]>([
   ['skip', {}, 'node: '],
   ['rollback', {}, 'either "node" or "all"'],
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],
-  ['setConcurrency', { concurrency: 0 }, 'concurrency: '],
-  ['setConcurrency', { concurrency: '4' }, 'concurrency: '],
+  ['setMaxConcurrency', { maxConcurrency: 0 }, 'maxConcurrency: '],
+  ['setMaxConcurrency', { maxConcurrency: '4' }, 'maxConcurrency: '],
+  ['setMaxConcurrency', { concurrency: 4 }, 'Unrecognized key: "concurrency"'],
+  ['approve', { node: 'a', approver: 'ann' }, 'Unrecognized key: "approver"'],
   ['forcePod', { pod: 'web' }, 'namespace/name'],
   ['forcePod', { pod: '../../x' }, 'namespace/name'],
   ['pause', { reason: 'x'.repeat(501) }, 'reason: '],
@@ -95,23 +116,21 @@ it.each<[MessageName, unknown, string]>([
 it.each(messageNames)('%s comes too late when it is over', (name) => {
   const samples: Partial<Record<MessageName, unknown>> = {
     ...{ approve: { node: 'a' }, reject: { node: 'a' }, skip: { node: 'a' }, retry: { node: 'a' } },
-    ...{ rollback: { all: true }, setConcurrency: { concurrency: 1 }, forcePod: { pod: 'a/b' } },
+    ...{ rollback: { all: true }, setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'a/b' } },
   };
   expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration is over');
 });
 
-it('bars every way back once Canal is being removed', () => {
+it('refuses every rollback once Canal is being removed', () => {
   const approved = { approvals: { cleanup: decided } };
-  expect(send('rollback', { all: true }, 'clean-up', approved)).toBe(
-    'no: Canal is being removed: there is no way back'
-  );
-  expect(send('abort', {}, 'clean-up', approved)).toBe('no: Canal is being removed: there is no way back');
-  expect(send('reject', { cleanup: true }, 'clean-up', approved)).toContain('no: ');
+  expect(send('rollback', { all: true }, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
+  expect(send('abort', {}, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
+  expect(send('reject', { cleanup: true }, 'cleanup', approved)).toContain('no: ');
 });
 
-it('keeps who decided first, and takes the older name of the field', () => {
+it('keeps the first decision', () => {
   const control = noDecisions();
-  send('approve', { node: 'pending', approver: 'ann', reason: 'window 7' }, 'migrate', {}, control);
+  send('approve', { node: 'pending', by: 'ann', reason: 'window 7' }, 'migrate', {}, control);
   send('approve', { node: 'pending', by: 'bob' }, 'migrate', {}, control);
   const at = '2026-01-01T00:00:00Z';
   expect(control.approvals.nodes).toEqual({ pending: { by: 'ann', reason: 'window 7', at } });

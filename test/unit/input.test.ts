@@ -1,3 +1,4 @@
+import { parseFleet } from '../../model/fleet-input.ts';
 import { parseInput } from '../../model/input.ts';
 
 function problems(raw: unknown): string[] {
@@ -16,15 +17,15 @@ it('fills in every default', () => {
       nodeMaskSize: 24,
       tunnelPort: 8473,
       approval: 'every-node',
-      cleanUp: 'approve',
+      cleanup: 'approve',
       reminderSeconds: 86_400,
       onFailure: 'wait',
-      waves: { size: 1, soakSeconds: 0 },
+      waves: { maxConcurrency: 1, soakSeconds: 0 },
       windows: [],
       reboot: { mode: 'none', timeoutSeconds: 604_800 },
       drain: { mode: 'evict', timeoutSeconds: 900, deleteEmptyDirData: false, evictUnmanagedPods: false },
       waivers: [],
-      nodePods: true,
+      nodeInspection: true,
       coexistenceImage: 'cni-live-migration/coexistence:1',
       policyMode: 'enforce',
       dryRun: false,
@@ -58,7 +59,7 @@ it.each([
     { cluster: 'prod', drain: { evictUnmanagedPods: ['*'] } },
     'drain.evictUnmanagedPods.0',
   ],
-  ['waves of nothing', { cluster: 'prod', waves: { size: 0 } }, 'waves.size'],
+  ['waves of nothing', { cluster: 'prod', waves: { maxConcurrency: 0 } }, 'waves.maxConcurrency'],
   ['a window without an end', { cluster: 'prod', windows: [{ start: '22:00' }] }, 'windows.0.end'],
   ['a window at no time', { cluster: 'prod', windows: [{ start: '24:00', end: '05:00' }] }, 'windows.0.start'],
   ['a hook without a queue', { cluster: 'prod', reboot: { mode: 'hook' } }, 'reboot.taskQueue'],
@@ -67,4 +68,24 @@ it.each([
   const found = problems(raw);
   expect(found).not.toEqual([]);
   expect(found.join('\n')).toContain(`${where}: `);
+});
+
+it.each([
+  [{ cleanUp: 'automatic' }, 'the input: Unrecognized key: "cleanUp"'],
+  [{ nodePods: false }, 'the input: Unrecognized key: "nodePods"'],
+  [{ waves: { size: 2 } }, 'waves: Unrecognized key: "size"'],
+  [{ waves: { canary: 'node-1' } }, 'waves: Unrecognized key: "canary"'],
+  [{ onFailure: 'roll-back' }, 'onFailure: '],
+])('refuses the former term in %j', (fields, problem) => {
+  expect(problems({ cluster: 'prod', ...fields }).join('\n')).toContain(problem);
+});
+
+it.each([
+  [{ canaries: 1 }, 'the input: Unrecognized key: "canaries"'],
+  [{ concurrency: 2 }, 'the input: Unrecognized key: "concurrency"'],
+  [{ approval: 'canaries' }, 'approval: '],
+])('refuses the former term of a fleet in %j', (fields, problem) => {
+  const parsed = parseFleet({ fleet: 'eu', clusters: [{ cluster: 'prod' }], ...fields });
+
+  expect('problems' in parsed ? parsed.problems.join('\n') : '').toContain(problem);
 });
