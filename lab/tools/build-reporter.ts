@@ -1,4 +1,4 @@
-import { formatClock } from '../clock.ts';
+import { formatClock } from '../elapsed.ts';
 import type { PackageCount, ReportStep } from './artefact.ts';
 import { getBuildCost } from './build-costs.ts';
 import { formatState, estimateWorkMs, type BuildState, type RunningTool } from './build-progress.ts';

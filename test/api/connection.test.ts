@@ -63,7 +63,7 @@ it('shares a small pool of connections among all requests', async () => {
   expect(connections).toBeLessThanOrEqual(16);
 });
 
-it('limits the rate of activities, and does not have them wait for what a worker asks as it starts', async () => {
+it('limits the rate of activities, without the requests of a starting worker', async () => {
   const clusters = kubeconfigClusters(lab().layout.kubeconfig, { requestsPerSecond: 2 });
   const { core } = await clusters.connect(lab().layout.context);
   // The clock of the request rate is stopped; sockets do not need it.
@@ -86,7 +86,7 @@ it('limits the rate of activities, and does not have them wait for what a worker
   }
 });
 
-it('ends a request that is not answered when its activity is cancelled', async () => {
+it('ends an unanswered request when its activity is cancelled', async () => {
   // Without its time limit, only the cancellation ends a request.
   const limit = jest.spyOn(AbortSignal, 'timeout').mockReturnValue(new AbortController().signal);
   const { layout } = lab();
@@ -113,7 +113,7 @@ it('ends a request that is not answered when its activity is cancelled', async (
   limit.mockRestore();
 });
 
-it('takes credentials that were renewed in the file', async () => {
+it('uses credentials that were rotated in the file', async () => {
   const { layout } = lab();
   const file = path.join(scratch, 'renewed');
   await createCertificate(layout.pki, 'nobody', '/CN=nobody', []);
@@ -129,7 +129,7 @@ it('takes credentials that were renewed in the file', async () => {
 });
 
 it.each([
-  ['a file that is not there', undefined, 'ENOENT'],
+  ['a missing file', undefined, 'ENOENT'],
   ['a file that is no kubeconfig', 'secret: [', 'no valid kubeconfig'],
 ])('names %s without quoting it', async (name, text, message) => {
   const file = path.join(scratch, name);

@@ -12,7 +12,7 @@ import { ledgerStages } from '../../model/ledger.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
-import { expectEventually, waitForStableState } from '../support/settled.ts';
+import { expectEventually, waitForStableState } from '../support/wait-until-stable.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { readText } from '../support/reads.ts';
@@ -32,8 +32,8 @@ afterAll(async () => {
 // Without the sample application: what it takes to move pods is tested elsewhere, and here every step is made thrice.
 const lab = useLab({ nodes: 2, app: false });
 const support = path.join(import.meta.dirname, '..', 'support');
-const script = path.join(support, 'dying-worker.ts');
-const impatient = path.join(support, 'impatient-workflows.ts');
+const script = path.join(support, 'crashing-worker.ts');
+const impatient = path.join(support, 'short-heartbeats.ts');
 
 let temporal: TemporalServer;
 let cli: TemporalCli;
@@ -156,7 +156,7 @@ const anyTime = [{ start: '00:00', end: '00:00' }];
 const start = (input: string): Promise<void> => cli.start(input, 'clusterMigration', '--task-timeout', '3s');
 
 it(
-  'leaves nothing changed by a dry run, though the workers die again and again',
+  'changes nothing in a dry run, although the workers crash repeatedly',
   async () => {
     await start(request({ dryRun: true }));
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
@@ -166,7 +166,7 @@ it(
 );
 
 it(
-  'migrates, and takes everything back, though workers, Temporal and API server die again and again',
+  'migrates and rolls everything back, although workers, Temporal and API server crash repeatedly',
   async () => {
     await start(request({ windows: anyTime }));
     await waitForStartOf(0);
@@ -191,7 +191,7 @@ it(
 );
 
 it(
-  'migrates again, to the end, though they die in the middle of the cleanup too',
+  'migrates again to the end, although they crash during the cleanup too',
   async () => {
     await start(request({ drain: { mode: 'recycle' } }));
     await cli.waitForCleanup();

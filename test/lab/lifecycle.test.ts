@@ -18,7 +18,7 @@ afterAll(async () => {
   for (const name of names) await labDown(name);
 });
 
-it('comes up after a crash half way, beside another lab; reboots; and leaves nothing', async () => {
+it('starts after a crash of `up`, next to another lab; reboots; and leaves nothing', async () => {
   const before = await readHostState(names);
 
   // "lab up" is killed when it has just begun with the nodes.

@@ -156,7 +156,7 @@ async function next(stage: (typeof stageNames)[number]): Promise<void> {
 }
 
 it(
-  'shows what is wrong with policies off, as in the procedure by hand, and takes that back',
+  'has wrong verdicts with policies off, as in the manual procedure, and none after a rollback',
   async () => {
     await start({ policyMode: 'off' });
     await matrix.stage(byHand);
@@ -190,7 +190,7 @@ async function moveFirstNode(): Promise<void> {
 }
 
 it(
-  'migrates the cluster, with restarts of everything',
+  'migrates the cluster, with restarts of all components',
   async () => {
     await next('Canal alone');
     await matrix.waitForSamples(samples);
@@ -231,7 +231,7 @@ it(
   timeLimits.wholeMigration
 );
 
-it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) => {
+it.each(stageNames.slice(0, -1))('gives every flow the specified verdict: %s', (name) => {
   const stage = matrix.stages.find((one) => one.stage === name);
   if (stage === undefined) throw new Error('the migration did not come to this stage');
   // Each of them was judged before the stage ended: see next().
@@ -257,7 +257,7 @@ it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) =>
   if ((stage.mistakes ?? []).length === 0) expect(total(stage, 'wrongMs')).toBe(0);
 });
 
-it('has tried every pair of networks, on one node and on two', async () => {
+it('has sampled every pair of networks, on one node and on two', async () => {
   const cells = new Set(
     matrix.stages.flatMap(({ counts }) =>
       counts

@@ -35,7 +35,7 @@ async function pathWithoutGo(): Promise<string> {
   return (await Promise.all(without)).join(':');
 }
 
-it('brings a lab up from a bundle alone, without Go, and leaves nothing', async () => {
+it('starts a lab from a bundle alone, without Go, and leaves nothing', async () => {
   const before = await readHostState([name]);
   const { artefacts } = await loadCatalogue();
   const bundle = path.join(scratch, 'bundle');

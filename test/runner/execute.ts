@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import type { ProcessId } from '../../lab/process.ts';
-import { judge } from './judge.ts';
+import { computeStepResult } from './outcome.ts';
 import type { Plan, Step, StepResult } from './plan.ts';
 import { describePressure, readPressure } from './pressure.ts';
 import { killProcesses, runInGroup } from './process-group.ts';
@@ -115,7 +115,7 @@ async function runStep(
     deadlineMs: step.deadlineMs,
   });
   const seconds = (Date.now() - start) / 1000;
-  const result = judge(step, {
+  const result = computeStepResult(step, {
     end,
     report: readReport(reportFile),
     machine: `${describePressure(readPressure(), before)}; time factor ${timeFactor}`,

@@ -46,7 +46,7 @@ export const suites: readonly Suite[] = [
   { name: 'workflow', tier: 'fast', project: 'workflow', workers: 4, tools: 'control plane', usualMinutes: 4 },
   { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 6 },
   lab('migration', 9, 'core'),
-  lab('take-backs', 4),
+  lab('rollbacks', 4),
   lab('two-nodes', 7),
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 2 },
   lab('lifecycle', 3),

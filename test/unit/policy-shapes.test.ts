@@ -3,7 +3,7 @@ import { controlPolicies, matrixChecks, randomShapes, shapes, verdictsOf } from 
 const networks = { podCidrs: ['10.244.0.0/16', '10.245.0.0/16'] as const, world: '10.99.1.1' };
 const all = shapes(networks);
 
-it('has at least sixty shapes, each of which lets somebody in and somebody not, but for those of all or nobody', () => {
+it('has at least sixty shapes, each of which allows some clients and denies others, except those for all or none', () => {
   expect(all.length).toBeGreaterThanOrEqual(60);
   const checks = matrixChecks(all, networks);
   const oneSided = all
@@ -18,12 +18,12 @@ it('has at least sixty shapes, each of which lets somebody in and somebody not, 
   }
 });
 
-it('is judged the same by both networks, as specified', () => {
+it('has the same specified verdict in both networks', () => {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
   expect(verdictsOf(policies, networks).filter(({ verdict }) => verdict === 'different')).toEqual([]);
 });
 
-it('finds among policies as they come those that are the same and those that are not', () => {
+it('finds equal and different policies among random ones', () => {
   const same = randomShapes(1, 200, 20_000).filter(({ policies }) =>
     verdictsOf(policies, networks).every(({ verdict }) => verdict !== 'different')
   );

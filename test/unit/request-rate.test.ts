@@ -10,7 +10,7 @@ async function usedUp(perSecond: number, slot: number): Promise<RequestRate> {
   return rate;
 }
 
-it('lets no more through than were asked for', async () => {
+it('does not exceed the requested rate', async () => {
   const rate = new RequestRate(100);
   const begin = performance.now();
   await Promise.all(Array.from({ length: 35 }, () => rate.schedule('GET', undefined, answered)));
@@ -18,7 +18,7 @@ it('lets no more through than were asked for', async () => {
   expect(performance.now() - begin).toBeGreaterThan(250);
 });
 
-it('lets changes through before looks', async () => {
+it('sends changes before reads', async () => {
   const rate = await usedUp(100, 10);
   const passed: string[] = [];
   const scheduleRequest = (name: string, method: string) =>
@@ -31,14 +31,14 @@ it('lets changes through before looks', async () => {
   expect(passed).toEqual(['eviction', 'first look', 'second look']);
 });
 
-it('lets a slow rate through one by one', async () => {
+it('sends requests one by one at a slow rate', async () => {
   const rate = await usedUp(1, 1);
   const begin = performance.now();
   await rate.schedule('PATCH', undefined, answered);
   expect(performance.now() - begin).toBeGreaterThan(500);
 });
 
-it('does not keep waiting what was cancelled', async () => {
+it('does not delay cancelled requests', async () => {
   const rate = await usedUp(1, 1);
   const cancelled = new AbortController();
   const waiting = rate.schedule('GET', cancelled.signal, answered);

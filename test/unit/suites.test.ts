@@ -74,8 +74,8 @@ describe('the map of paths to suites', () => {
     [['docs/testing.md', 'README.md', 'test/unit/plan.test.ts'], []],
     [['images/coexistence/main.go'], ['lab-crash', 'lab-policy']],
     [
-      ['test/lab/two-nodes/reboot.ts', 'test/lab/take-backs.test.ts'],
-      ['lab-take-backs', 'lab-two-nodes'],
+      ['test/lab/two-nodes/reboot.ts', 'test/lab/rollbacks.test.ts'],
+      ['lab-rollbacks', 'lab-two-nodes'],
     ],
     [
       ['docker-compose.yml', 'lab/demo/main.ts'],

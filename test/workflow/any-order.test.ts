@@ -197,7 +197,7 @@ function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, 
 }
 
 it(
-  'keeps its rules and comes to an end, whatever is sent and whatever fails',
+  'keeps its invariants and ends, for any messages and failures',
   async () => {
     const property = fc.asyncProperty(
       fc.array(scenario, { minLength: parallelScenarios, maxLength: parallelScenarios }),

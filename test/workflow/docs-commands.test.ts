@@ -15,7 +15,7 @@ async function splitWords(line: string): Promise<string[]> {
   return (await run('bash', ['-c', `printf '%s\\0' ${line}`])).split('\0').slice(0, -1);
 }
 
-it('has commands of the Temporal CLI that it knows, with options that it has', async () => {
+it('has only commands and options that the Temporal CLI knows', async () => {
   const { bin } = await loadCatalogue();
   const lines = await commands(/^temporal /);
   expect(lines.length).toBeGreaterThan(15);
@@ -37,7 +37,7 @@ it('has commands of the Temporal CLI that it knows, with options that it has', a
   expect(wrong).toEqual([]);
 });
 
-it('has inputs in them that are JSON', async () => {
+it('has only inputs that are valid JSON', async () => {
   const inputs: string[] = [];
   for (const line of await commands(/^temporal .*--input /)) {
     const all = await splitWords(line);
@@ -47,7 +47,7 @@ it('has inputs in them that are JSON', async () => {
   for (const input of inputs) expect(typeof JSON.parse(input)).toBe('object');
 });
 
-it('has commands of its own that it knows', async () => {
+it('has only commands that cni-migrate knows', async () => {
   const lines = (await commands(/^\.\/cni-migrate /)).filter((line) => !line.includes('--input-file'));
   expect(lines.length).toBeGreaterThan(3);
   for (const line of lines) {

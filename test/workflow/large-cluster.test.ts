@@ -54,7 +54,7 @@ it(
   timeLimits.longTest
 );
 
-it('hands over in the middle of what is done on every node, and does nothing twice', async () => {
+it('continues as new during a step of every node, and repeats nothing', async () => {
   const subset = nodes.slice(0, 16);
   const cluster = fakeCluster({ nodes: subset });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {

@@ -24,7 +24,7 @@ async function blackhole({ layout }: Lab, action: '--insert' | '--delete'): Prom
 /** A firewall that drops Cilium's overlay in the middle of a migration. It leaves the lab with Cilium. */
 export function describeBlackhole(shared: SharedLab): void {
   it(
-    'stops at a node whose overlay is blocked, takes it back, names the cause, and goes on when that is repaired',
+    'stops at a node whose overlay is blocked, rolls it back, names the cause, and continues when it is repaired',
     async () => {
       const { lab, temporal } = await shared.ready();
       const cli = new TemporalCli(temporal, lab.layout.context);

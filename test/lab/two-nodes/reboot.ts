@@ -32,7 +32,7 @@ const local = (node: string): object => ({
 /** Nodes that somebody reboots in the middle of their migration. It leaves the lab with Cilium. */
 export function describeReboot(shared: SharedLab): void {
   it(
-    'recycles pods on their own nodes, and goes on with a node when somebody has rebooted it',
+    'recycles pods on their own nodes, and continues with a node after an operator has rebooted it',
     async () => {
       const { lab, temporal } = await shared.ready();
       await apply(lab, ...lab.layout.nodeNames.map(local));

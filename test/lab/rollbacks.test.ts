@@ -62,7 +62,7 @@ async function expectOnCanal(node: string): Promise<void> {
   expect(await readEdgeServer(lab(), node)).toEqual(servingEdge);
 }
 
-it('takes a migrated node back to Canal', async () => {
+it('rolls back a migrated node', async () => {
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
   expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain('node1 goes back to Canal');
@@ -79,7 +79,7 @@ const moments: readonly { moment: string; passed: readonly HeldStep[]; held: Hel
 ];
 
 it.each(moments)(
-  'takes a node back $moment',
+  'rolls back a node $moment',
   async ({ passed, held, activity }) => {
     const steps = [...passed, held];
     const [first = held] = steps;
@@ -104,7 +104,7 @@ it.each(moments)(
   timeLimits.wholeNode
 );
 
-it('migrates a node that was taken back again and again', async () => {
+it('migrates a node that was rolled back repeatedly', async () => {
   await cli.send('retry', { node: 'node1' });
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
