@@ -20,7 +20,7 @@ import (
 const natTable = "cni-live-migration"
 
 // Directly before all other source translation (NF_IP_PRI_NAT_SRC, 100): a packet that is translated here is not evaluated
-// by later chains, in whatever order flannel, Felix and Cilium insert their rules.
+// by later chains, in any order in which flannel, Felix and Cilium insert their rules.
 const beforeMasquerading = nftables.ChainPriority(90)
 
 // kube-proxy's mark for packets that it masquerades, unless its --iptables-masquerade-bit was changed (kubernetes

@@ -69,9 +69,9 @@ export interface Lab {
 export async function labUp(options: UpOptions): Promise<Lab> {
   const { name, nodes = 3, network = nodes > 0, app = network, ephemeral = false, log = () => undefined } = options;
   if (!/^[a-z][a-z0-9-]{0,19}$/.test(name)) {
-    throw new Error(`"${name}" is no lab name: at most 20 lower-case letters, digits and dashes, a letter first`);
+    throw new Error(`"${name}" is not a valid lab name: use at most 20 lower-case letters, digits and dashes, with a letter first`);
   }
-  if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`a lab has 0 to 50 nodes, not ${nodes}`);
+  if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`${nodes} nodes are not valid: use 0 to 50`);
   const catalogue = await loadCatalogue();
   if (nodes === 0) await buildMissing(catalogue.controlPlaneArtefacts, log);
   else await buildMissing(catalogue.artefacts, log, { removeGoCache: true });
@@ -85,7 +85,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
     await work();
     log(`${what} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
   };
-  await step('keys and network made', () => Promise.all([createKeys(layout), createNetwork(layout)]));
+  await step('keys and network created', () => Promise.all([createKeys(layout), createNetwork(layout)]));
   await step('control plane up', async () => {
     await startMachine(controlPlaneMachine(lab, options.controlPlaneFlags));
     await waitFor(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });

@@ -99,7 +99,7 @@ it("removes Canal's workloads and permissions, and nothing that others use", asy
   await apply(lab(), {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRoleBinding',
-    metadata: { name: 'somebody-else' },
+    metadata: { name: 'otheruser-else' },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'flannel' },
     subjects: [{ kind: 'ServiceAccount', name: 'other', namespace: 'default' }],
   });
@@ -113,9 +113,9 @@ it("removes Canal's workloads and permissions, and nothing that others use", asy
   );
   expect(left.filter((name) => /canal|calico/.test(name) && !name.includes('calico-export'))).toEqual([]);
   const rbac = await names('clusterroles,clusterrolebindings');
-  expect(rbac.filter((name) => /canal|calico|flannel|somebody/.test(name))).toEqual([
+  expect(rbac.filter((name) => /canal|calico|flannel|otheruser/.test(name))).toEqual([
     'clusterrole.rbac.authorization.k8s.io/flannel',
-    'clusterrolebinding.rbac.authorization.k8s.io/somebody-else',
+    'clusterrolebinding.rbac.authorization.k8s.io/otheruser-else',
   ]);
   // The CRDs hold the operator's policies.
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);

@@ -9,7 +9,7 @@ import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /**
- * Input that somebody enters by mistake or on purpose, through the Temporal CLI: each is rejected with a type and a
+ * Input that a user sends by mistake or on purpose, through the Temporal CLI: each is rejected with a type and a
  * reason, and nothing is changed. At the end, all data that Temporal and the worker have stored is searched for
  * confidential values.
  */

@@ -54,7 +54,7 @@ async function startBridge(name: string): Promise<void> {
     READY_FILE: ready,
   };
   bridges.push(await startProcess(lab().layout.processesDir, name, [binary, 'identities'], env));
-  await waitFor(`${name} to be in step`, () => Promise.resolve(existsSync(ready)), {
+  await waitFor(`${name} to be in sync`, () => Promise.resolve(existsSync(ready)), {
     timeoutMs: timeLimits.serviceStart,
   });
 }

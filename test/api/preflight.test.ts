@@ -439,7 +439,7 @@ const cases: Case[] = [
   },
   {
     check: 'network-policies',
-    what: "one of Calico's that Cilium has no words for",
+    what: 'a Calico policy without a Cilium equivalent',
     objects: [calico('GlobalNetworkPolicy', { selector: "app starts with 'w'", ingress: [{ action: 'Allow' }] })],
     words: 'GlobalNetworkPolicy test: its selector compares parts of values',
   },
@@ -574,9 +574,9 @@ it('permissions: blocks for a user without permissions, and passes for an admini
   const input = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
   if ('problems' in input) throw new Error(input.problems.join());
   const only: CheckName[] = ['permissions', 'rollouts'];
-  const [rights, other] = await createLabActivities(lab(), kubeconfig).runPreflight({ input: input.input, only });
-  expect(rights).toMatchObject({ verdict: 'block' });
-  expect(rights?.evidence[0]).toContain('patch nodes');
+  const [permissions, other] = await createLabActivities(lab(), kubeconfig).runPreflight({ input: input.input, only });
+  expect(permissions).toMatchObject({ verdict: 'block' });
+  expect(permissions?.evidence[0]).toContain('patch nodes');
   // A check that lacks a permission of the worker blocks too, and says why.
   expect(other).toMatchObject({ verdict: 'block' });
   expect(other?.evidence[0]).toContain('give the worker this permission');

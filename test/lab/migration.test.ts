@@ -41,7 +41,7 @@ const lab = useLab({ nodes: 3 });
 const tracesBefore = new Map<string, string[]>();
 
 let report: MigrationReport | undefined;
-/** Flows that were answered though a policy forbids them, with the evidence. */
+/** Flows that were answered although a policy forbids them, with the evidence. */
 let answered: string[] = [];
 let temporal: TemporalServer;
 let worker: ChildProcess;
@@ -56,7 +56,7 @@ beforeAll(async () => {
   for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
   await startEdgeServers(lab());
   temporal = await startTemporal(lab());
-  // With the rights that deploy/ gives it, from the first check to the cleanup.
+  // With the permissions in deploy/, from the first check to the cleanup.
   account = { KUBECONFIG: await workerAccount(lab()) };
   namespaces = await listNamespaces(lab());
   holds = new Holds(path.join(lab().layout.dir, 'holds'));
@@ -91,7 +91,7 @@ it('migrates only the approved node', async () => {
   expect(misplaced.map((pod) => pod.metadata?.name)).toEqual([]);
 });
 
-/** Has a prober ask another for its name, from inside the cluster. @returns what the other one answered. */
+/** Sends a request from one prober to another, inside the cluster. @returns the answer. */
 async function ask(from: V1Pod, to: V1Pod): Promise<unknown> {
   const url = `http://${from.status?.podIP}:8080/dial?to=${to.status?.podIP}:8080`;
   const curl = ['curl', '--silent', '--fail-with-body', '--max-time', '5', '--retry', '3', '--retry-all-errors', url];
@@ -115,7 +115,7 @@ it('carries packets on both overlays, in both directions, with the pods’ own a
     toPod: to.status?.podIP,
     toPort: 8080,
   });
-  // Between the networks, Cilium's overlay carries both ways: with the packets, who sent them.
+  // Between the networks, Cilium's overlay carries both directions, with the identity of the sender.
   const [fromNode1, fromNode2] = [
     [packet('cilium', cilium, canal)],
     [packet('cilium', canal, cilium), packet('canal', canal, otherCanal)],
@@ -143,8 +143,8 @@ it('carries packets on both overlays, in both directions, with the pods’ own a
 });
 
 it('reaches node ports through a migrated node, whose pods are on either network', async () => {
-  // Most of the pods behind the probers' node port are on Canal, on other nodes; answers must not go past the node that
-  // has translated the address. Were one of the three pods not reached, so long a streak would come once in 200,000 tries.
+  // Most of the pods behind the probers' node port are on Canal, on other nodes; answers must not bypass the node that has
+  // translated the address. If one of the three pods were unreachable, such a streak would occur once in 200,000 tries.
   const enough = 30;
   const streaks = new PathStreaks();
   let records: PathRecord[] = [];
@@ -227,7 +227,7 @@ it('has measured every kind of path before, during and after the migration, in a
     ...['canal to canal', 'canal to cilium', 'cilium to canal', 'cilium to cilium'],
   ]);
   expect(networks(ledger.after)).toEqual(['cilium to cilium']);
-  // What a policy forbids was never answered, whichever networks both ends were on.
+  // What a policy forbids was never answered, in any networks of both ends.
   expect(answered).toEqual([]);
   const answers = (stage: LedgerStage): number =>
     byKind(ledger[stage] ?? []).find(({ kind }) => kind === 'pod-pod/denied')?.lost ?? -1;

@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-/** The folders of PATH, and in the place of those with Go, folders with all else that they have. */
+/** Returns PATH, in which folders with Go are replaced by folders with their other programs. */
 async function pathWithoutGo(): Promise<string> {
   const folders = (process.env['PATH'] ?? '').split(':').filter((folder) => folder !== '');
   const without = folders.map(async (folder, index) => {

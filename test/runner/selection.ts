@@ -1,7 +1,7 @@
 import { checks } from './checks.ts';
 import type { Plan, Step } from './plan.ts';
 import { suitesForChanges } from './suite-map.ts';
-import { suites, suitesOf, tiers, usualBuildMinutes, type Suite, type Tier, type ToolGroup } from './suites.ts';
+import { suites, suitesOfTier, tiers, usualBuildMinutes, type Suite, type Tier, type ToolGroup } from './suites.ts';
 
 /** What a run was asked for: tiers or suites by name, or what changed files need, which are undefined when unknown. */
 export type Selection = { names: readonly string[] } | { changed: readonly string[] | undefined };
@@ -19,12 +19,12 @@ const deadlineFactor = 3;
 export function selectSuites(selection: Selection): Selected {
   if ('changed' in selection) {
     const changed = suitesForChanges(selection.changed);
-    const core = suitesOf('core');
+    const core = suitesOfTier('core');
     return { withChecks: true, suites: suites.filter((suite) => core.includes(suite) || changed.has(suite.name)) };
   }
   const names = selection.names.length === 0 ? ['core'] : selection.names;
   const chosen = names.flatMap((name) => {
-    if (isTier(name)) return suitesOf(name);
+    if (isTier(name)) return suitesOfTier(name);
     const suite = suites.find((one) => one.name === name);
     if (suite !== undefined) return [suite];
     const known = [...tiers, ...suites.map((one) => one.name)].join(', ');

@@ -37,7 +37,7 @@ export async function startDevServer(uiPort?: string): Promise<DevServer> {
       throw new Error(`Temporal does not answer: ${server.output()}`, { cause: error });
     }
     if (!hasEnded(server.child)) return { address, stop: () => stop(server.child) };
-    if (starts === maxStarts) throw new Error(`Temporal has ended by itself: ${server.output()}`);
+    if (starts === maxStarts) throw new Error(`Temporal has ended unexpectedly: ${server.output()}`);
   }
 }
 

@@ -85,7 +85,7 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     const inward = direction === 'ingress';
     const rule = { ports: list, ...(peers !== undefined && { [inward ? 'from' : 'to']: peers }) };
     // Packets of a node itself are tested where rules differ most for them.
-    const hosts = /^(label|anybody|everything|a network|all pods)/.test(name) ? ['host'] : [];
+    const hosts = /^(label|all clients|everything|a network|all pods)/.test(name) ? ['host'] : [];
     const [from, to] = inward ? [[...clients, ...hosts], ['server']] : [['sender'], ['target', 'other', 'away']];
     found.push({
       name: `${direction}: ${name}`,
@@ -138,8 +138,8 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     ['all of the namespace', [{ podSelector: {} }]],
     ['all pods', [everywhere]],
     ['either of two', [pods({ role: 'other' }), { namespaceSelector: { matchLabels: { team: 'red' } } }]],
-    ['anybody', undefined],
-    ['nobody', [pods({ role: 'nobody' })]],
+    ['all clients', undefined],
+    ['no client', [pods({ role: 'nobody' })]],
     ['everything by address', [block('0.0.0.0/0')]],
     ['everything by address but a network outside', [block('0.0.0.0/0', '203.0.113.0/24')]],
     ['everything by address but pods', [block('0.0.0.0/0', ...podCidrs)]],
@@ -149,7 +149,7 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
   ];
   for (const [name, list] of peers) {
     kubernetes(name, 'ingress', list);
-    if (['label', 'NotIn', 'namespace by label', 'anybody'].includes(name)) {
+    if (['label', 'NotIn', 'namespace by label', 'all clients'].includes(name)) {
       kubernetes(`${name}, UDP`, 'ingress', list, undefined, { protocol: 'udp' });
     }
   }
@@ -173,8 +173,8 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     ['namespace and NotIn', [{ ...everywhere, ...byPods('role', 'NotIn', ['target']) }]],
     ['namespace and Exists', [{ ...everywhere, ...byPods('env', 'Exists') }]],
     ['all pods', [everywhere]],
-    ['anybody', undefined],
-    ['nobody', [pods({ role: 'nobody' })]],
+    ['all clients', undefined],
+    ['no client', [pods({ role: 'nobody' })]],
     ['everything by address', [block('0.0.0.0/0')]],
     ['everything by address but pods', [block('0.0.0.0/0', ...podCidrs)]],
     ['a machine outside', [block(`${world}/32`)]],

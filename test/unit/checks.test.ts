@@ -21,8 +21,8 @@ it('checks both networks in both directions, and DNS, service and API server', (
 });
 
 it('fits into a termination message with any number of nodes', () => {
-  const many = Array.from({ length: 500 }, (_, index) =>
+  const peers = Array.from({ length: 500 }, (_, index) =>
     prober(`node-${index}`, index % 2 ? '10.245.0.1' : '10.244.0.1')
   );
-  expect(checksFor(many, '10.245.0.0/16')).toHaveLength(4 + 6 * 3);
+  expect(checksFor(peers, '10.245.0.0/16')).toHaveLength(4 + 6 * 3);
 });

@@ -92,7 +92,7 @@ describe('the codec server', () => {
     expect((await post('/decode', body, { authorization: 'Bearer guess-guess' })).status).toBe(401);
     expect((await post('/other', body)).status).toBe(404);
     expect((await fetch(`${url}/decode`, { headers: { authorization } })).status).toBe(405);
-    expect((await post('/decode', 'no json')).status).toBe(400);
+    expect((await post('/decode', 'not JSON')).status).toBe(400);
     expect((await post('/decode', '{"payloads": 7}')).status).toBe(400);
     expect((await post('/decode', 'x'.repeat(17 * 1024 * 1024))).status).toBe(413);
   });

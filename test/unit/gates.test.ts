@@ -122,7 +122,7 @@ describe('the reason for broken paths', () => {
     ['the path is within a node', [page('b', path(broken)), underlay('a', 'b')]],
     ['it is over Canal', [page('a', path({ ...broken, to: 'canal' })), underlay('a', 'b')]],
     ['it has been broken for a moment', [page('a', path({ openMs: 199_000 })), underlay('a', 'b')]],
-    ['the prober said so long ago', [{ ...page('a', path(broken)), atMs: 100_000 }, underlay('a', 'b')]],
+    ['the report of the prober is old', [{ ...page('a', path(broken)), atMs: 100_000 }, underlay('a', 'b')]],
   ])('is not the overlay when %s', (_, pages) => {
     expect(tunnelSuspicion(pages, '8473', 200_000)).toBeUndefined();
   });

@@ -33,7 +33,7 @@ it('compares recoveries by the heartbeat timeout', () => {
     serverAnswers: [],
   };
   expect(recoveryRatios(result)).toEqual({
-    'time until an activity goes on': 1.1,
-    'time until a workflow goes on': 1,
+    'time until an activity continues': 1.1,
+    'time until a workflow continues': 1,
   });
 });

@@ -46,7 +46,7 @@ it('does not delay cancelled requests', async () => {
   await expect(waiting).rejects.toThrow('cancelled');
 });
 
-it('has no more under way at a time than an API server answers', async () => {
+it('limits the number of requests without an answer', async () => {
   const rate = new RequestRate(10_000);
   const answers: (() => void)[] = [];
   const requests = Array.from({ length: maxPendingRequests + 5 }, () =>
@@ -65,7 +65,7 @@ it('has no more under way at a time than an API server answers', async () => {
   await Promise.all(requests);
 });
 
-it("makes each request in its own activity's context, whoever made room for it", async () => {
+it("sends each request in the context of its own activity", async () => {
   const activity = new AsyncLocalStorage<number>();
   const rate = await usedUp(100, 10);
   const sendRequest = (id: number) =>

@@ -21,7 +21,7 @@ afterAll(() => server.stop());
 const perNode = { cluster: 'prod', cleanup: 'automatic' };
 
 /** Blocks an activity of a node until it is cancelled, when the node is rolled back. */
-function held(step: string, node?: string) {
+function blockActivity(step: string, node?: string) {
   let reached = false;
   return {
     reached: () => reached,
@@ -35,10 +35,10 @@ function held(step: string, node?: string) {
 }
 
 /** Returns an activity that fails until it is repaired. */
-function failing(step: string, node: string): { mend: () => void; before: (activity: string, on?: string) => void } {
+function failActivity(step: string, node: string): { repair: () => void; before: (activity: string, on?: string) => void } {
   let broken = true;
   return {
-    mend: () => (broken = false),
+    repair: () => (broken = false),
     before: (activity, on) => {
       if (broken && activity === step && on === node) throw permanent('VerificationFailed', 'DNS over UDP: timeout');
     },
@@ -136,7 +136,7 @@ it('skips a node, continues with the others, and waits for a decision about it a
 
 describe('a node that fails', () => {
   it('blocks everything else, and is retried when an operator requests it', async () => {
-    const dns = failing('verify cilium', 'a');
+    const dns = failActivity('verify cilium', 'a');
     const cluster = fakeCluster(dns);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -144,7 +144,7 @@ describe('a node that fails', () => {
       expect(status.nodes[0]).toMatchObject({ state: 'failed', failure: { type: 'VerificationFailed' } });
       expect(cluster.calls).not.toContain('cordonNode b');
       expect(cluster.cordoned()).toEqual(['a']);
-      dns.mend();
+      dns.repair();
       await run.signal(signal('retry'), { node: 'a', by: 'ann' });
       expect(await run.result()).toMatchObject({ phase: 'done' });
     });
@@ -152,7 +152,7 @@ describe('a node that fails', () => {
   });
 
   it('is rolled back when an operator requests it, and stays so until it is retried', async () => {
-    const dns = failing('verify cilium', 'a');
+    const dns = failActivity('verify cilium', 'a');
     const cluster = fakeCluster({ nodes: ['a', 'b'], ...dns });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -161,7 +161,7 @@ describe('a node that fails', () => {
       await waitForPendingWait(run, 'a decision about a (rolled-back)');
       expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
       expect(cluster.nodes.get('b')).toMatchObject({ pods: 'cilium' });
-      dns.mend();
+      dns.repair();
       await run.signal(signal('retry'), { node: 'a' });
       expect(await run.result()).toMatchObject({ phase: 'done' });
     });
@@ -169,7 +169,7 @@ describe('a node that fails', () => {
   });
 
   it('is rolled back automatically with onFailure "rollback", and skipped when an operator requests it', async () => {
-    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failing('verify cilium', 'a') });
+    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failActivity('verify cilium', 'a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'rollback' });
       const status = await waitForPendingWait(run, 'a decision about a (VerificationFailed)');
@@ -202,7 +202,7 @@ describe('a node that fails', () => {
 });
 
 it('rolls back a node during its migration, and another that is migrated', async () => {
-  const hold = held('verify cilium', 'b');
+  const hold = blockActivity('verify cilium', 'b');
   const cluster = fakeCluster({ nodes: ['a', 'b'], ...hold });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
@@ -221,7 +221,7 @@ it('rolls back a node during its migration, and another that is migrated', async
 
 describe('abort', () => {
   it('restores the current node, keeps the others, and ends', async () => {
-    const hold = held('recycle to cilium', 'b');
+    const hold = blockActivity('recycle to cilium', 'b');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -258,7 +258,7 @@ describe('abort', () => {
   });
 
   it('ends during the start of coexistence', async () => {
-    const hold = held('waitForAgents');
+    const hold = blockActivity('waitForAgents');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -273,7 +273,7 @@ describe('rollback of all', () => {
   const undone = { system: { canal: true, installed: false, ciliumOwnsCni: false, helpers: false, lock: '' } };
 
   it('rolls back every node in reverse order, then removes Cilium', async () => {
-    const hold = held('drain to cilium', 'c');
+    const hold = blockActivity('drain to cilium', 'c');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);

@@ -99,9 +99,9 @@ async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
   await startWorker(lab, temporal.address);
   const request: MigrationRequest = labMigrationRequest(lab, 'none', {
     waves: { maxConcurrency: waveSize },
-    // Nobody is there to resume a migration that pauses.
+    // There is no operator to resume a paused migration.
     onFailure: 'stop',
-    // So many agents that start at once use the whole machine for half a minute, including the API server's share.
+    // Agents that start together use the whole machine for half a minute, including the API server's share.
     ...(lab.layout.nodeNames.length > fullLoadUpTo && { gates: { toleranceMs: 120_000 } }),
   });
   const cluster = lab.layout.context;

@@ -10,7 +10,7 @@ import type { SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 import { timeLimits } from '../../support/time-limits.ts';
 
-/** A pod that can run on one node alone, as with a local volume. */
+/** Returns a pod that can only run on one node, as with a local volume. */
 const local = (node: string): object => ({
   apiVersion: 'apps/v1',
   kind: 'StatefulSet',
@@ -29,7 +29,7 @@ const local = (node: string): object => ({
   },
 });
 
-/** Nodes that somebody reboots in the middle of their migration. It leaves the lab with Cilium. */
+/** Tests nodes that an operator reboots during their migration. It leaves the lab with Cilium. */
 export function describeReboot(shared: SharedLab): void {
   it(
     'recycles pods on their own nodes, and continues with a node after an operator has rebooted it',
@@ -40,9 +40,9 @@ export function describeReboot(shared: SharedLab): void {
       const more = { drain: { mode: 'recycle' }, reboot: { mode: 'wait-for-human' } } as const;
       await cli.start(JSON.stringify(labMigrationRequest(lab, 'none', more)));
       for (const name of lab.layout.nodeNames) {
-        const asked = ({ nodes }: MigrationStatus): boolean =>
+        const waitsForReboot = ({ nodes }: MigrationStatus): boolean =>
           nodes.some((node) => node.name === name && node.waitingFor === `somebody to reboot ${name}`);
-        await cli.waitForStatus(`${name} to wait for its reboot`, asked, timeLimits.nodeStep);
+        await cli.waitForStatus(`${name} to wait for its reboot`, waitsForReboot, timeLimits.nodeStep);
         const bootId = async (): Promise<string | undefined> =>
           (await read<V1Node>(lab, 'node', name)).status?.nodeInfo?.bootID;
         const before = await bootId();
