@@ -52,8 +52,8 @@ export class BuildReporter {
 
   /** Writes the state at intervals, until {@link stop}. */
   start(): void {
-    const everyMs = this.#output.terminal === undefined ? logEveryMs : redrawEveryMs;
-    this.#timer = setInterval(() => this.tick(), everyMs);
+    const pollIntervalMs = this.#output.terminal === undefined ? logEveryMs : redrawEveryMs;
+    this.#timer = setInterval(() => this.tick(), pollIntervalMs);
   }
 
   stop(): void {

@@ -105,7 +105,7 @@ it('ends an unanswered request when its activity is cancelled', async () => {
   const environment = new MockActivityEnvironment();
   const { inspectCluster } = createInspectionActivities(clusters);
   const outcome = environment.run(inspectCluster, { cluster: layout.context }).catch((error: unknown) => error);
-  const waiting = { timeoutMs: timeLimits.localChange, everyMs: 20 };
+  const waiting = { timeoutMs: timeLimits.localChange, pollIntervalMs: 20 };
   await waitFor('the request', () => Promise.resolve(asked > 0), waiting);
   environment.cancel('CANCELLED');
   expect(await outcome).toMatchObject({ name: 'CancelledFailure' });

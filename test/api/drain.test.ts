@@ -167,7 +167,7 @@ it('does not evict another pod of the same name', async () => {
   const rounds = round('again', { roundSeconds: 30 });
   await waitFor('the first to go', async () => (await podsOn('again')).length === 0, {
     timeoutMs: timeLimits.clusterChange,
-    everyMs: 50,
+    pollIntervalMs: 50,
   });
   await rounds;
   await apply(lab(), barePod(namespace, 'web-0', 'again', { spec: { hostNetwork: true } }));

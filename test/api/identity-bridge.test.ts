@@ -96,7 +96,7 @@ async function waitForEndpoint(
       endpoint = await findEndpoint(pod);
       return condition(endpoint);
     },
-    { timeoutMs: timeLimits.clusterChange, everyMs: 100 }
+    { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 100 }
   );
   return endpoint;
 }
@@ -235,7 +235,7 @@ it('continues when the leader is killed, before its lease expires', async () => 
     expect(await renewed()).toBe('first');
     return exists(await findEndpoint(pod));
   };
-  await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
+  await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 500 });
 });
 
 it('is removed with all its objects, and with nothing else', async () => {

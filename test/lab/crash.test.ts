@@ -119,7 +119,7 @@ async function waitForDeath(where: string): Promise<void> {
 }
 
 /** Waits until a node's migration has started. The condition stays true, so that it cannot be missed. */
-async function waitForStartOf(index: number): Promise<void> {
+async function waitForNodeStart(index: number): Promise<void> {
   await cli.waitForStatus(`the start of node ${index + 1}`, ({ nodes }) => nodes[index]?.startedAt !== undefined);
 }
 
@@ -169,10 +169,10 @@ it(
   'migrates and rolls everything back, although workers, Temporal and API server crash repeatedly',
   async () => {
     await start(request({ windows: anyTime }));
-    await waitForStartOf(0);
+    await waitForNodeStart(0);
     await killTemporal();
     await killApiserver();
-    await waitForStartOf(1);
+    await waitForNodeStart(1);
     await killApiserver();
     await waitForCutover();
     await killTemporal();

@@ -154,7 +154,7 @@ it('reaches node ports through a migrated node, whose pods are on either network
     records = page.records.filter(({ kind, from }) => kind === 'pod-nodeport' && from === 'cilium');
     return streaks.update(records).filter(({ streak }) => streak >= enough).length === 3;
   };
-  const limit = { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 };
+  const limit = { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 1_000 };
   await waitFor(`${enough} answers in a row through each node port`, reached, limit).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${JSON.stringify(records)}`, { cause: error });
   });

@@ -17,7 +17,7 @@ import {
   type MatrixState,
   type Mistake,
 } from '../support/policy-matrix.ts';
-import { controlPolicies, groups, matrixChecks, randomShapes, shapes, verdictsOf } from '../support/policy-shapes.ts';
+import { controlPolicies, groups, matrixChecks, randomShapes, shapes, computeVerdicts } from '../support/policy-shapes.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { workerAccount } from '../support/worker-account.ts';
@@ -73,7 +73,7 @@ beforeAll(async () => {
   const seed = Number(process.env['POLICY_SEED'] ?? 1);
   // Random policies, but only those with which a migration starts.
   const some = randomShapes(seed, 60, 21_000)
-    .filter(({ policies }) => verdictsOf(policies, networks).every(({ verdict }) => verdict !== 'different'))
+    .filter(({ policies }) => computeVerdicts(policies, networks).every(({ verdict }) => verdict !== 'different'))
     .slice(0, 12);
   const all = [...shapes(networks), ...some];
   expect(all.length).toBeGreaterThanOrEqual(60);

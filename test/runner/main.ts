@@ -7,7 +7,7 @@ import { changedFiles } from './changes.ts';
 import { runCleanup, executePlan, type Results } from './execute.ts';
 import { provideTimeFactor } from './machine-factor.ts';
 import type { Plan } from './plan.ts';
-import { planOf, selectSuites, type Selection } from './selection.ts';
+import { buildTestPlan, selectSuites, type Selection } from './selection.ts';
 import { summarize } from './summary.ts';
 
 const usage = `usage: node test/runner/main.ts [fast | core | all | SUITE …]   (default: core)
@@ -72,7 +72,7 @@ async function planFromArguments(): Promise<Plan> {
   if (values.plan !== undefined) return JSON.parse(await readFile(values.plan, 'utf8')) as Plan;
   await provideTimeFactor();
   const selection: Selection = values.ci ? { changed: await changedFiles('12 hours ago') } : { names: positionals };
-  const plan = planOf(selectSuites(selection), Number(process.env[timeFactorVariable]));
+  const plan = buildTestPlan(selectSuites(selection), Number(process.env[timeFactorVariable]));
   return values.ci ? { ...plan, stopAfterMs: ciLimitMs } : plan;
 }
 

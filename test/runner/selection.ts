@@ -3,16 +3,16 @@ import type { Plan, Step } from './plan.ts';
 import { suitesForChanges } from './suite-map.ts';
 import { suites, suitesOfTier, tiers, usualBuildMinutes, type Suite, type Tier, type ToolGroup } from './suites.ts';
 
-/** What a run was asked for: tiers or suites by name, or what changed files need, which are undefined when unknown. */
+/** Requested tests: tiers or suites by name, or those for changed files, which are undefined when unknown. */
 export type Selection = { names: readonly string[] } | { changed: readonly string[] | undefined };
 
-/** What a run consists of. */
+/** Selected tests of a run. */
 export interface Selected {
   withChecks: boolean;
   suites: readonly Suite[];
 }
 
-/** How often the usual duration fits into a deadline. */
+/** Ratio of a deadline to the usual duration. */
 const deadlineFactor = 3;
 
 /** Finds the suites of a selection, in the order in which they run. @throws Error for an unknown name. */
@@ -41,7 +41,7 @@ function isTier(name: string): name is Tier {
  * Turns a selection into steps: checks, then each suite, after the tools that it is the first to need.
  * @param timeFactor how much slower than the reference machine this one is.
  */
-export function planOf({ withChecks, suites: selected }: Selected, timeFactor: number): Plan {
+export function buildTestPlan({ withChecks, suites: selected }: Selected, timeFactor: number): Plan {
   const deadlineMs = (usualMinutes: number): number => usualMinutes * 60_000 * deadlineFactor * timeFactor;
   const built = new Set<ToolGroup>();
   const toolsBefore = ({ tools }: Suite): Step[] => {

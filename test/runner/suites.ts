@@ -56,12 +56,12 @@ export const suites: readonly Suite[] = [
   lab('policy', 17),
 ];
 
-/** The suites of a tier. */
+/** Returns the suites of a tier. */
 export function suitesOfTier(tier: Tier): readonly Suite[] {
   return suites.filter((suite) => tiers.indexOf(suite.tier) <= tiers.indexOf(tier));
 }
 
-/** Whether a suite runs a test file, given with its path from the folder of the checkout. */
+/** Returns true when a suite runs a test file, given by its path in the checkout. */
 export function includesFile({ project, only = '', without = '^$' }: Suite, file: string): boolean {
   return file.startsWith(`test/${project}/`) && new RegExp(only).test(file) && !new RegExp(without).test(file);
 }

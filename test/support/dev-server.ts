@@ -30,7 +30,7 @@ export async function startDevServer(uiPort?: string): Promise<DevServer> {
     try {
       await waitFor('Temporal to answer', () => answersOrEnded(address, server.child), {
         timeoutMs: timeLimits.serviceStart,
-        everyMs: 50,
+        pollIntervalMs: 50,
       });
     } catch (error) {
       await stop(server.child);

@@ -131,7 +131,7 @@ export class PolicyMatrix {
   ): Promise<void> {
     let state: MatrixState | undefined;
     const holds = async (): Promise<boolean> => condition((state = await this.command<MatrixState>('state')));
-    await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+    await waitFor(what, holds, { timeoutMs, pollIntervalMs: 500 }).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(state)}`, { cause: error });
     });
   }

@@ -25,7 +25,7 @@ const group = (name: string, namespace: string, labels: Record<string, string>):
   labels: { app: name, ...labels },
 });
 
-/** All groups. Shapes of ingress are about `server`, those of egress about `sender`, Calico's about `vault`. */
+/** All groups. Shapes of ingress select `server`, those of egress `sender`, Calico's `vault`. */
 export const groups: readonly Group[] = [
   group('server', 'blue', { tier: 'front' }),
   group('vault', 'blue', { tier: 'back' }),
@@ -37,7 +37,7 @@ export const groups: readonly Group[] = [
   group('closed', 'red', { role: 'closed' }),
 ];
 
-/** One way to write a policy, with the port that it is about. */
+/** One form of a policy, with its port. */
 export interface Shape {
   name: string;
   port: number;
@@ -399,7 +399,7 @@ function deniesByLabels(policy: NetworkPolicy | CalicoPolicy): boolean {
 }
 
 /** Returns the verdicts on policies alone, in a cluster of these groups. */
-export function verdictsOf(
+export function computeVerdicts(
   policies: readonly (NetworkPolicy | CalicoPolicy)[],
   { podCidrs }: Networks
 ): PolicyVerdict[] {

@@ -1,4 +1,4 @@
-import { controlPolicies, matrixChecks, randomShapes, shapes, verdictsOf } from '../support/policy-shapes.ts';
+import { controlPolicies, matrixChecks, randomShapes, shapes, computeVerdicts } from '../support/policy-shapes.ts';
 
 const networks = { podCidrs: ['10.244.0.0/16', '10.245.0.0/16'] as const, world: '10.99.1.1' };
 const all = shapes(networks);
@@ -20,12 +20,12 @@ it('has at least sixty shapes, each of which allows some clients and denies othe
 
 it('has the same specified verdict in both networks', () => {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
-  expect(verdictsOf(policies, networks).filter(({ verdict }) => verdict === 'different')).toEqual([]);
+  expect(computeVerdicts(policies, networks).filter(({ verdict }) => verdict === 'different')).toEqual([]);
 });
 
 it('finds equal and different policies among random ones', () => {
   const same = randomShapes(1, 200, 20_000).filter(({ policies }) =>
-    verdictsOf(policies, networks).every(({ verdict }) => verdict !== 'different')
+    computeVerdicts(policies, networks).every(({ verdict }) => verdict !== 'different')
   );
   expect(same.length).toBeGreaterThan(50);
   expect(same.length).toBeLessThan(190);

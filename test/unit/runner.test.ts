@@ -79,7 +79,7 @@ async function expectNoProcessRuns(count: number): Promise<void> {
 const waitForStart = (): Promise<void> =>
   waitFor('the step', () => Promise.resolve(existsSync(path.join(dir, 'started'))), {
     timeoutMs: timeLimits.localChange,
-    everyMs: 20,
+    pollIntervalMs: 20,
   });
 
 it('counts checks and suites, and exits with 0 when all passed', async () => {

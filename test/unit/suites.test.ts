@@ -6,7 +6,7 @@ import { projectDir } from '../../lab/paths.ts';
 import { changedFiles } from '../runner/changes.ts';
 import { goFolders } from '../runner/checks.ts';
 import { computeFactor } from '../runner/machine-factor.ts';
-import { planOf, selectSuites } from '../runner/selection.ts';
+import { buildTestPlan, selectSuites } from '../runner/selection.ts';
 import { suitesByPath, suitesForChanges } from '../runner/suite-map.ts';
 import { includesFile, suites, suitesOfTier } from '../runner/suites.ts';
 
@@ -38,7 +38,7 @@ it('selects tiers and suites by name, and rejects other names', () => {
 });
 
 it('builds tools once, before the first suite that needs them, and scales deadlines', () => {
-  const { steps } = planOf(selectSuites({ names: ['all'] }), 2);
+  const { steps } = buildTestPlan(selectSuites({ names: ['all'] }), 2);
   const order = names(steps);
   for (const suite of suites.filter(({ tools }) => tools !== undefined)) {
     const [need = ''] = steps.find(({ name }) => name === suite.name)?.needs ?? [];

@@ -57,7 +57,7 @@ async function shell(script: string, args: string[] = [], more: NodeJS.ProcessEn
 const waitForOutput = (text: string, ...args: string[]): Promise<void> =>
   waitFor(text, async () => (await cli(...args)).out.includes(text), {
     timeoutMs: timeLimits.workflowState,
-    everyMs: 100,
+    pollIntervalMs: 100,
   });
 
 it('migrates a cluster from the checks to the end, and prints the equivalent Temporal commands', async () => {

@@ -39,7 +39,7 @@ function inWaves(expected: readonly string[], options: Parameters<typeof fakeClu
         const together = (): Promise<boolean> => Promise.resolve(nodesOfWave(node).every((other) => wave.has(other)));
         await waitFor(`the other nodes of ${node}'s wave`, together, {
           timeoutMs: timeLimits.workflowState,
-          everyMs: 20,
+          pollIntervalMs: 20,
         });
       }
       if (activity === 'uncordonNode') nodesInProgress.delete(node);
