@@ -1,5 +1,5 @@
 /** Returns the time since a moment (in ms, as of Date.now()) as m:ss, aligned in columns. */
-export function formatElapsed(since: number): string {
+export function clock(since: number): string {
   return formatClock(Date.now() - since);
 }
 

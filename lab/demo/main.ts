@@ -9,7 +9,7 @@ import { Migration } from '../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { Answer, MigrationStatus } from '../../model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
-import { formatElapsed } from '../elapsed.ts';
+import { clock } from '../elapsed.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../cluster/temporal.ts';
 import { labMigrationRequest, targetPodCidr } from '../migration-request.ts';
@@ -112,7 +112,7 @@ async function printProgress(
   temporal: TemporalServer,
   interrupted: AbortSignal
 ): Promise<void> {
-  const start = Date.now();
+  const begin = Date.now();
   let ended = false;
   const end = result
     .catch(() => undefined)
@@ -124,7 +124,7 @@ async function printProgress(
     interrupted.throwIfAborted();
     // A query gets no answer while no worker runs; the next one may get one.
     const status = await migration.status().catch(() => before);
-    for (const line of status === undefined ? [] : changes(before, status)) print(`${formatElapsed(start)}  ${line}`);
+    for (const line of status === undefined ? [] : changes(before, status)) print(`${clock(begin)}  ${line}`);
     if (status?.waitingFor !== before?.waitingFor) {
       for (const answer of status?.waiting?.answers ?? [])
         print(`\n${answerHelp(migration.cluster, answer, temporal)}\n`);

@@ -53,7 +53,7 @@ it('decrypts with an older key, and refuses payloads of unknown keys and changed
 });
 
 it.each([
-  ['invalid YAML', '{', /is no YAML/],
+  ['no YAML', '{', /is no YAML/],
   ['a current key that is not there', '{current: a, keys: {}}', /current: names none of the keys/],
   ['a short key', `{current: a, keys: {a: "${randomBytes(16).toString('base64')}"}}`, /has 16 bytes, not 32/],
   ['a key that is no base64', '{current: a, keys: {a: "hunter2!"}}', /must be base64/],

@@ -113,7 +113,7 @@ it.each<[MessageName, unknown, string]>([
   expect(send(name, raw)).toContain(message);
 });
 
-it.each(messageNames)('%s is refused after the end', (name) => {
+it.each(messageNames)('%s comes too late when it is over', (name) => {
   const samples: Partial<Record<MessageName, unknown>> = {
     ...{ approve: { node: 'a' }, reject: { node: 'a' }, skip: { node: 'a' }, retry: { node: 'a' } },
     ...{ rollback: { all: true }, setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'a/b' } },
@@ -121,7 +121,7 @@ it.each(messageNames)('%s is refused after the end', (name) => {
   expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration is over');
 });
 
-it('refuses every rollback after the cleanup has started', () => {
+it('refuses every rollback once Canal is being removed', () => {
   const approved = { approvals: { cleanup: decided } };
   expect(send('rollback', { all: true }, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
   expect(send('abort', {}, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
@@ -142,7 +142,7 @@ it('keeps an early approval of an unknown node', () => {
   expect(control.approvals.nodes).toHaveProperty('a');
 });
 
-it('lets a failed node be skipped', () => {
+it('lets a node with a failure be set aside', () => {
   const nodes: MigrationStatus['nodes'] = [{ name: 'x', state: 'failed', failure: { type: 'T', message: 'm' } }];
   expect(send('skip', { node: 'x' }, 'migrate', { nodes })).toBe('x is skipped');
   expect(nodes[0]).toMatchObject({ state: 'skipped' });

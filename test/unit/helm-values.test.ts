@@ -78,7 +78,7 @@ it.each([
   ['enforce', { policyEnforcementMode: 'default', policyAuditMode: false }],
   ['audit', { policyEnforcementMode: 'default', policyAuditMode: true }],
   ['off', { policyEnforcementMode: 'never', policyAuditMode: false }],
-] as const)('lets agents %s policies until the cutover, and enforce them after it', (policyMode, before) => {
+] as const)('has agents %s policies until the cutover, and enforce them after it', (policyMode, before) => {
   const given = { ...input({ policyCIDRMatchMode: [] }), policyMode };
   expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: [] });
   expect(cutoverValues(given)).toMatchObject({ policyEnforcementMode: 'default', policyAuditMode: false });

@@ -77,7 +77,7 @@ it('maps its own names to clusters', async () => {
 
 it.each([
   ['no file', undefined, /cannot be read: ENOENT/],
-  ['invalid YAML', '{', /is no YAML/],
+  ['no YAML', '{', /is no YAML/],
   ['nothing', '', /expected object/],
   ['no cluster', 'clusters: {}', /clusters: names none/],
   ['an unknown field', 'clusters: {a: {inCluster: true}}\nchart: x', /[Uu]nrecognized key/],

@@ -199,7 +199,7 @@ it.each([
   });
 });
 
-it('notes or refuses invalid messages', async () => {
+it('notes or refuses messages that make no sense', async () => {
   const { a } = clusterNames('a');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {

@@ -323,7 +323,7 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('stops with the reason when a node cannot be rolled back, and can be started again', async () => {
+  it('stops with the reason when a node cannot go back, and can be begun again', async () => {
     let broken = true;
     const cluster = fakeCluster({
       nodes: ['a'],

@@ -40,9 +40,9 @@ export function describeReboot(shared: SharedLab): void {
       const more = { drain: { mode: 'recycle' }, reboot: { mode: 'wait-for-human' } } as const;
       await cli.start(JSON.stringify(labMigrationRequest(lab, 'none', more)));
       for (const name of lab.layout.nodeNames) {
-        const waitsForReboot = ({ nodes }: MigrationStatus): boolean =>
+        const asked = ({ nodes }: MigrationStatus): boolean =>
           nodes.some((node) => node.name === name && node.waitingFor === `somebody to reboot ${name}`);
-        await cli.waitForStatus(`${name} to wait for its reboot`, waitsForReboot, timeLimits.nodeStep);
+        await cli.waitForStatus(`${name} to wait for its reboot`, asked, timeLimits.nodeStep);
         const bootId = async (): Promise<string | undefined> =>
           (await read<V1Node>(lab, 'node', name)).status?.nodeInfo?.bootID;
         const before = await bootId();
