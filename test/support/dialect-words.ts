@@ -40,7 +40,7 @@ export const dialectWords: readonly DialectWord[] = [
   { pattern: '(no|not a|not the) fault of', use: 'not caused by' },
   { pattern: 'of (ours|theirs)', use: 'our, their' },
   { pattern: `of (${names})'s(?=[.,;:)]| (${afterGenitive})\\b|$)`, use: 'the name before the noun: Calico policies' },
-  { pattern: 'no (json|yaml)', use: 'not valid JSON' },
+  { pattern: 'no (json|yaml)(?! schema)', use: 'not valid JSON' },
   { pattern: '(is|are|was|were) no (name|number|lab|fleet|object|url|address)', use: 'is not a …, is not a valid …' },
   { pattern: '(called|calls|call) to mind', use: 'reminded' },
   { pattern: 'whom|whoever|whomever|whatever|whichever', use: 'which, any, the caller' },
