@@ -39,22 +39,22 @@ export const levels = [
 ];
 const layers = levels.flatMap((level) => Object.values(level));
 
-/** What each layer must not import: the layers above it, and those beside it. */
+/** What each layer must not import: the layers above it, and the other layers of its level. */
 const layerRules = levels.flatMap((level, index) =>
   Object.entries(level).map(([name, path]) => {
     const above = levels.slice(index + 1).flatMap((other) => Object.values(other));
-    const beside = Object.values(level).filter((other) => other !== path);
+    const sameLevel = Object.values(level).filter((other) => other !== path);
     return {
       name: `layer-${name}`,
       comment: `${name} imports only from layers below it: see the levels in .dependency-cruiser.mjs.`,
       severity: 'error',
       from: { path },
-      to: { path: [...above, ...beside] },
+      to: { path: [...above, ...sameLevel] },
     };
   })
 );
 
-/** Packages that a folder may import, beside the project's own files. */
+/** Packages that a folder may import, in addition to the project's own files. */
 const onlyPackages = (name, path, packages, comment) => ({
   name: `packages-of-${name}`,
   comment,

@@ -17,7 +17,7 @@ const esModules = [
 
 const bundles = {
   globalSetup: '<rootDir>/test/setup/bundles.ts',
-  globalTeardown: '<rootDir>/test/setup/no-bundles.ts',
+  globalTeardown: '<rootDir>/test/setup/remove-bundles.ts',
 };
 
 /** @param {'short' | 'long'} limit which time limit a test has, by its name in test/setup. */

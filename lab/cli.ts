@@ -2,7 +2,8 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { buildMachineCommand, rebootMachine } from './machine/machine.ts';
-import { findLab, labDown, labUp, listLabs, ready } from './cluster/lab.ts';
+import { findLab, labDown, labUp, ready } from './cluster/lab.ts';
+import { listLabs } from './cluster/records.ts';
 import { labMigrationRequest } from './migration-request.ts';
 import type { Artefact } from './tools/artefact.ts';
 import { buildMissing } from './tools/build.ts';
@@ -12,7 +13,7 @@ import { packBundle } from './tools/pack.ts';
 const log = (line: string): void => console.error(line);
 
 function parseWholeNumber(text: string): number {
-  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('a whole number is needed');
+  if (!/^\d+$/.test(text)) throw new InvalidArgumentError('must be a whole number');
   return Number(text);
 }
 
@@ -25,12 +26,12 @@ const program = new Command('lab').description(
   'A throwaway Kubernetes cluster on this machine, with Canal as its network.'
 );
 
-const withNameOption = (command: Command): Command => command.option('--name <name>', 'which lab', 'lab');
+const withNameOption = (command: Command): Command => command.option('--name <name>', 'name of the lab', 'lab');
 
 program
   .command('tools')
-  .description('build everything the lab is made of that is not built yet')
-  .option('--tests', 'build what the tests need beside labs, too', false)
+  .description('build the missing tools of the lab')
+  .option('--tests', 'also build the additional tools of the tests', false)
   .action(async ({ tests }: { tests: boolean }) => {
     await buildMissing(await selectTools({ tests }), log, { removeGoCache: true });
     log('all tools are built');
@@ -38,9 +39,9 @@ program
 
 program
   .command('pack')
-  .description('write a bundle of what the lab is made of, from which other machines need not build it')
-  .requiredOption('--out <folder>', 'where to')
-  .option('--tests', 'with what the tests need beside labs, too', false)
+  .description('write a bundle of the built tools, which other machines can use instead of building them')
+  .requiredOption('--out <folder>', 'folder of the bundle')
+  .option('--tests', 'include the additional tools of the tests', false)
   .action(async ({ out, tests }: { out: string; tests: boolean }) => {
     const artefacts = await selectTools({ tests });
     await buildMissing(artefacts, log, { removeGoCache: true });
@@ -51,9 +52,9 @@ program
   });
 
 withNameOption(program.command('up'))
-  .description('make a lab, or complete one')
-  .option('--nodes <count>', 'nodes beside the control plane', parseWholeNumber, 3)
-  .option('--no-app', 'leave out the sample application')
+  .description('create a lab, or complete an existing one')
+  .option('--nodes <count>', 'number of nodes in addition to the control plane', parseWholeNumber, 3)
+  .option('--no-app', 'do not install the sample application')
   .action(async (options: { name: string; nodes: number; app: boolean }) => {
     const { name, nodes } = options;
     const lab = await labUp({ name, nodes, ...(options.app ? {} : { app: false }), log });
@@ -63,10 +64,10 @@ withNameOption(program.command('up'))
   });
 
 withNameOption(program.command('down'))
-  .description('remove a lab without trace')
+  .description('remove a lab completely')
   .action(async ({ name }: { name: string }) => {
     await labDown(name);
-    log(`lab ${name} is gone`);
+    log(`lab ${name} is removed`);
   });
 
 program
@@ -74,19 +75,19 @@ program
   .description('list the labs and their nodes')
   .action(async () => {
     const records = await listLabs();
-    if (records.length === 0) log('no lab is up');
+    if (records.length === 0) log('no labs exist');
     for (const { name } of records) {
       const lab = await findLab(name);
       const up = await ready(lab);
       console.log(
-        `${name}: ${up ? 'up' : 'its API server does not answer'}, ${lab.layout.apiServer}, kubeconfig ${lab.layout.kubeconfig}`
+        `${name}: ${up ? 'up' : 'down (the API server does not answer)'}, ${lab.layout.apiServer}, kubeconfig ${lab.layout.kubeconfig}`
       );
       if (up) process.stdout.write(await lab.kubectl('get', 'nodes', '-o', 'wide'));
     }
   });
 
 withNameOption(program.command('env'))
-  .description('print what a shell needs to use a lab, its tools included: eval "$(npm run --silent lab -- env)"')
+  .description('print the environment for a shell, with the tools of the lab: eval "$(npm run --silent lab -- env)"')
   .action(async ({ name }: { name: string }) => {
     const { layout, catalogue } = await findLab(name);
     const folders = ['kubectl', 'helm', 'temporal'].map((tool) => path.dirname(catalogue.bin(tool)));
@@ -94,7 +95,7 @@ withNameOption(program.command('env'))
   });
 
 withNameOption(program.command('request'))
-  .description('print what a migration of a lab is started with, each of its nodes approved by you')
+  .description('print the input of a migration of a lab in which you approve each node')
   .action(async ({ name }: { name: string }) => {
     console.log(JSON.stringify(labMigrationRequest(await findLab(name), 'every-node')));
   });
@@ -103,19 +104,19 @@ withNameOption(program.command('kubeconfig'))
   .description("print the path of a lab's kubeconfig")
   .action(async ({ name }: { name: string }) => console.log((await findLab(name)).layout.kubeconfig));
 
-const node = program.command('node').description('act on one node');
+const node = program.command('node').description('operate one node');
 withNameOption(node.command('reboot'))
-  .description('take a node down hard; it boots again by itself')
-  .argument('<node>', 'its name, or its number')
+  .description('power-cycle a node without a graceful shutdown')
+  .argument('<node>', 'name or number of the node')
   .action(async (machineName: string, { name }: { name: string }) => {
     await rebootMachine(await machineDir(name, machineName));
-    log(`${machineName} boots again`);
+    log(`${machineName} is rebooting`);
   });
 
 withNameOption(program.command('exec'))
   .description('run a command on a node: lab exec 1 -- ip route')
-  .argument('<node>', 'its name, or its number; "control-plane" for that machine')
-  .argument('<command...>', 'what to run')
+  .argument('<node>', 'name or number of the node, or "control-plane"')
+  .argument('<command...>', 'command and arguments')
   .action(async (machineName: string, command: string[], { name }: { name: string }) => {
     const [file = '', ...args] = await buildMachineCommand(await machineDir(name, machineName), command);
     const child = spawn(file, args, { stdio: 'inherit' });

@@ -30,13 +30,13 @@ export function labMigrationRequest(
   return {
     cluster: lab.layout.context,
     approval,
-    // Without people, nobody can approve.
+    // Without an operator, nobody can approve.
     cleanup: approval === 'none' ? 'automatic' : 'approve',
     podCidr: targetPodCidr,
     chart: lab.catalogue.ciliumChart,
     proberImage,
     coexistenceImage,
-    backup: 'a throwaway lab: it is made anew',
+    backup: 'a throwaway lab, which is recreated instead of restored',
     ledger: {
       samplesPerSecond: samplesPerSecond(lab.layout.nodeNames.length),
       baselineSeconds: 10,

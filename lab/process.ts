@@ -161,13 +161,13 @@ export async function signalProcess(id: ProcessId, signal: NodeJS.Signals): Prom
 export async function waitFor(
   what: string,
   condition: () => Promise<boolean>,
-  { timeoutMs, everyMs = 200 }: { timeoutMs: number; everyMs?: number }
+  { timeoutMs, pollIntervalMs = 200 }: { timeoutMs: number; pollIntervalMs?: number }
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   const { signal } = interruption;
   while (!(await condition())) {
     signal.throwIfAborted();
     if (Date.now() > deadline) throw new Error(`waited ${timeoutMs / 1000} s for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
+    await new Promise((resolve) => setTimeout(resolve, pollIntervalMs));
   }
 }

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Removes from a node what Canal leaves behind, when none of its agents runs any more and no pod is on its network; then
-# looks, and reports what is still there, one thing a line. Nothing else is touched: what it removes is known by the names
-# that flannel and Calico give (flannel pkg/trafficmngr/iptables, felix/rules and felix/ipsets of Calico v3.28).
+# Removes the remains of Canal from a node, after its agents have stopped and no pod is on its network. Then reports what is
+# left over, one item per line. It removes only what has the names of flannel and Calico (flannel pkg/trafficmngr/iptables,
+# felix/rules and felix/ipsets of Calico v3.28).
 set -u
 report=/dev/termination-log
 
-# Rules and chains, in both kinds of iptables: which one the agents used is not known.
-# Felix marks its own rules in other chains with a comment that begins with "cali:".
+# Rules and chains, in both variants of iptables, because the one that the agents used is unknown.
+# Felix marks its rules in other chains with a comment that starts with "cali:".
 ours='(cali-|FLANNEL-)'
 in_other_chains="(-[jg] $ours|--comment \"?(cali:|flanneld ))"
 clear_rules() { # usage: clear_rules IPTABLES
@@ -25,7 +25,7 @@ left_rules() { # usage: left_rules IPTABLES
 for kind in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do clear_rules "$kind"; done
 
 sets() { ipset list -name 2>/dev/null | grep -E '^cali[46]0'; }
-# Some contain others: those first.
+# Repeated, because a set that another one contains cannot be removed before it.
 for _ in 1 2 3; do for name in $(sets); do ipset destroy "$name" 2>/dev/null; done; done
 
 links() {
@@ -41,7 +41,7 @@ files() {
     var/lib/cni/networks/k8s-pod-network var/lib/cni/flannel \
     run/flannel var/lib/calico run/calico var/run/calico var/log/calico run/nodeagent var/run/nodeagent 2>/dev/null
 }
-# What is mounted below them is taken off first, never emptied.
+# Mounts below these folders are unmounted first, so that their content is not deleted.
 awk '$5 ~ "^/host/(var/)?run/calico" { print $5 }' /proc/self/mountinfo | sort -r | while read -r mount; do
   nsenter --mount=/host/proc/1/ns/mnt umount "${mount#/host}" 2>/dev/null || umount "$mount"
 done

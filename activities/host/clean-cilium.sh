@@ -1,11 +1,11 @@
 #!/bin/bash
-# Removes from a node what Cilium leaves behind, after a rollback: when no agent runs any more and no pod is on its
-# network. Then looks, and reports what is still there, one thing a line. Canal's own is not touched.
+# Removes the remains of Cilium from a node after a rollback, when its agents have stopped and no pod is on its network. Then
+# reports what is left over, one item per line. It does not change anything of Canal.
 set -u
 report=/dev/termination-log
 
-# Links, eBPF programs and pins, routes and rules, as Cilium itself knows them; it also looks for its CNI file.
-# (cilium-dbg/cmd/post_uninstall_cleanup.go; it stops at what it finds broken, so what matters is checked below.)
+# Cilium's own cleanup removes links, eBPF programs and pins, routes, rules and the CNI file
+# (cilium-dbg/cmd/post_uninstall_cleanup.go). It stops at the first error, so the rest is removed and checked below.
 cilium-dbg post-uninstall-cleanup --force >/dev/null 2>&1
 
 clear_rules() { # usage: clear_rules IPTABLES
@@ -30,7 +30,7 @@ for name in $(sets); do ipset destroy "$name"; done
 links() { ip -o link | awk -F'[:@ ]+' '{ print $2 }' | grep -E '^(cilium_|lxc[0-9a-f]+$|lxc_health$)'; }
 for link in $(links); do ip link delete "$link" 2>/dev/null; done
 
-# Cilium's routing tables and the rules that lead to them (pkg/datapath/linux/linux_defaults).
+# Cilium's routing tables and the rules that select them (pkg/datapath/linux/linux_defaults).
 for family in -4 -6; do
   for table in 2004 2005; do
     ip $family rule | grep -E "lookup $table" | sed -E 's/^([0-9]+):.*/\1/' | while read -r priority; do

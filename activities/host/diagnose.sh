@@ -1,18 +1,18 @@
 #!/bin/bash
-# Tells what the network of a node is like, for somebody who has to find out why its migration failed. Reads only; each
-# part is cut off in time and length, so that a part that hangs or floods does not cost the others.
+# Prints the state of a node's network for the diagnosis of a failed migration. It only reads. Each section is limited in
+# time and length, so that one that hangs or prints too much does not affect the others.
 section() {
   echo
   echo "== $1"
   shift
   timeout 15 "$@" 2>&1 | head --bytes 24000
 }
-# Where its command looks for the agent; /host/var/run would lead to this pod's own /run.
+# cilium-dbg expects the agent's socket here; /host/var/run would resolve to this pod's own /run.
 rm -rf /var/run/cilium && ln -s /host/run/cilium /var/run/cilium
 files() {
   for file in /host/etc/cni/net.d/*; do
     echo "-- ${file#/host}"
-    # A kubeconfig, or anything else than a CNI file, is nobody's business.
+    # Prints only CNI files: a kubeconfig contains credentials.
     case $file in *.conf | *.conflist | *.cilium_bak) cat "$file" ;; esac
   done
 }

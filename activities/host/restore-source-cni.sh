@@ -1,17 +1,17 @@
 #!/bin/bash
-# Gives a node's CNI folder back to the source network: every file that Cilium set aside gets its name again, and Cilium's
-# own goes. Reports the CNI files that are there at the end, one a line.
+# Restores a node's CNI folder for the source network: renames every file that Cilium has renamed back, and removes Cilium's
+# own. Reports the resulting CNI files, one per line.
 set -u
 cd /host/etc/cni/net.d || exit 1
 report=/dev/termination-log
 
-for aside in *.cilium_bak; do
-  [ -e "$aside" ] || continue
-  name=${aside%.cilium_bak}
-  # Another of that name was written meanwhile, and is newer.
-  if [ -e "$name" ]; then rm -- "$aside"; else mv -- "$aside" "$name"; fi
+for backup in *.cilium_bak; do
+  [ -e "$backup" ] || continue
+  name=${backup%.cilium_bak}
+  # A newer file of that name was written meanwhile.
+  if [ -e "$name" ]; then rm -- "$backup"; else mv -- "$backup" "$name"; fi
 done
-# Last, so that there is a CNI file at every moment; as long as both are there, Cilium's sorts first.
+# Removed last, so that a CNI file exists at any time; while both exist, Cilium's sorts first.
 rm -f 05-cilium.conflist 05-cilium.conf
 
 for file in *.conflist *.conf *.json; do

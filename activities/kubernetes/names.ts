@@ -37,7 +37,7 @@ export const hostImageAnnotation = 'cni-live-migration/host-image';
  * Annotation of a node's page of the ledger: when it changes, the node's probers write their page;
  * images/prober/kube.go.
  */
-export const flushRequestedAnnotation = 'cni-live-migration/asked-at';
+export const flushRequestedAnnotation = 'cni-live-migration/flush-requested-at';
 
 /** Name of the Lease, in Cilium's namespace, that one migration holds. */
 export const lockName = 'cni-live-migration';

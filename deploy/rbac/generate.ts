@@ -8,11 +8,11 @@ import { permissions, type Permission } from '../../activities/permissions.ts';
 const name = 'cni-migration-worker';
 const namespace = 'cni-migration';
 
-const header = `# The rights of the worker in a cluster that it migrates: what it does, and nothing else. Made from
-# activities/permissions.ts by "npm run docs"; the check "permissions" asks for the same.
+const header = `# The permissions that the worker needs in a cluster that it migrates, and no others. Generated from
+# activities/permissions.ts by "npm run docs"; the check "permissions" requires the same.
 #
-# It may create pods, also privileged ones on any node: whoever has its credentials has the nodes. Take it away when the
-# migration is over: kubectl delete -f deploy/rbac/worker.yaml
+# The worker may create privileged pods on any node: its credentials give access to the nodes. Remove the permissions after
+# the migration: kubectl delete -f deploy/rbac/worker.yaml
 `;
 
 /** Returns the worker's account and permissions as YAML. */

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes the namespace and the search attributes that the worker needs, as often as it is run. TEMPORAL_ADDRESS and
-# TEMPORAL_NAMESPACE are those of the Temporal CLI; RETENTION is how long a history is kept after its workflow's end.
+# Creates or updates the namespace and the search attributes that the worker needs. TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE
+# are those of the Temporal CLI; RETENTION is the time for which the history of a closed workflow is kept.
 set -eu
 namespace=${TEMPORAL_NAMESPACE:-default}
 
-# Tries a command for two minutes: a server that has just started, or has just made a namespace, needs a moment.
-patiently() {
+# Retries a command for two minutes, because a server that has just started or created a namespace may not be ready.
+retry() {
   tries=60
   until "$@" > /dev/null 2>&1; do
     tries=$((tries - 1))
@@ -17,14 +17,14 @@ patiently() {
   done
 }
 
-patiently temporal operator cluster health
+retry temporal operator cluster health
 if temporal operator namespace describe --namespace "$namespace" > /dev/null 2>&1; then
   temporal operator namespace update --namespace "$namespace" --retention "${RETENTION:-90d}"
 else
   temporal operator namespace create --namespace "$namespace" --retention "${RETENTION:-90d}"
 fi
 
-patiently temporal operator search-attribute list --namespace "$namespace"
+retry temporal operator search-attribute list --namespace "$namespace"
 known=$(temporal operator search-attribute list --namespace "$namespace")
 for name in CniCluster CniPhase CniWaitingFor; do
   case $known in

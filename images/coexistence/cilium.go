@@ -19,16 +19,17 @@ var (
 	identitiesResource = schema.GroupVersionResource{Group: "cilium.io", Version: "v2", Resource: "ciliumidentities"}
 )
 
-// The label of every object of this project.
+// Label of every object that this project creates.
 const (
 	managedBy = "app.kubernetes.io/managed-by"
 	project   = "cni-live-migration"
 )
 
-// By which Cilium's operator marks an identity for deletion (pkg/k8s/identitybackend/identity.go).
+// Annotation with which Cilium's operator marks an identity for deletion (pkg/k8s/identitybackend/identity.go).
 const heartbeat = "io.cilium.heartbeat"
 
-// endpoint is the part of a CiliumEndpoint that agents read of other nodes' pods (pkg/k8s/watchers/cilium_endpoint.go).
+// endpoint contains the fields of a CiliumEndpoint that agents read for pods of other nodes
+// (pkg/k8s/watchers/cilium_endpoint.go).
 type endpoint struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
@@ -65,12 +66,12 @@ type identity struct {
 	SecurityLabels    map[string]string `json:"security-labels"`
 }
 
-// endpointName is the name of our endpoint of a pod. Not the pod's own: on Cilium, a pod of the same name may come up
-// while the old one still ends, and its agent makes that one.
+// endpointName returns the name of our endpoint for a pod. It differs from the pod's name, because a pod of the same name
+// may start on Cilium while the old one still terminates, and its agent creates an endpoint with the pod's name.
 func endpointName(pod types.UID) string { return "canal-" + string(pod) }
 
-// endpointOf is the endpoint that stands for a pod. It goes with the pod.
-func endpointOf(pod podFacts, id int64, security map[string]string) *endpoint {
+// buildEndpoint builds the endpoint of a pod. The pod owns it, so that both are removed together.
+func buildEndpoint(pod podFacts, id int64, security map[string]string) *endpoint {
 	pair := addressPair{IPv4: pod.address.String()}
 	if pod.address.Is6() {
 		pair = addressPair{IPv6: pod.address.String()}
@@ -90,7 +91,7 @@ func endpointOf(pod podFacts, id int64, security map[string]string) *endpoint {
 	}
 }
 
-// sameStatus tells whether an endpoint says of its pod what it should.
+// sameStatus returns true when both endpoints have the same identity, addresses and named ports.
 func (e *endpoint) sameStatus(other *endpoint) bool {
 	a, b := e.Status, other.Status
 	return a.Identity != nil && b.Identity != nil && a.Identity.ID == b.Identity.ID &&
@@ -99,8 +100,8 @@ func (e *endpoint) sameStatus(other *endpoint) bool {
 		slices.Equal(a.Networking.Addressing, b.Networking.Addressing) && slices.Equal(a.NamedPorts, b.NamedPorts)
 }
 
-// identityOf is a new identity for labels.
-func identityOf(id int64, security map[string]string) *identity {
+// buildIdentity builds a new identity for labels.
+func buildIdentity(id int64, security map[string]string) *identity {
 	return &identity{
 		TypeMeta: metav1.TypeMeta{APIVersion: "cilium.io/v2", Kind: "CiliumIdentity"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -111,7 +112,7 @@ func identityOf(id int64, security map[string]string) *identity {
 	}
 }
 
-// oldest is the number of the identity that agents take where several have the same labels (crdBackend.get).
+// oldest returns the number of the identity that agents use when several have the same labels (crdBackend.get).
 func oldest(identities []*identity) (int64, bool) {
 	if len(identities) == 0 {
 		return 0, false
@@ -123,7 +124,7 @@ func oldest(identities []*identity) (int64, bool) {
 	return id, err == nil
 }
 
-// randomID is a number in the range of a cluster (pkg/identity/numericidentity.go): the first 256 are Cilium's own.
+// randomID returns a number in the range of a cluster (pkg/identity/numericidentity.go): the first 256 are reserved.
 func randomID(clusterID int64) int64 {
 	const perCluster = 1 << 16
 	const reserved = 256
@@ -139,8 +140,8 @@ func toUnstructured(object any) (*unstructured.Unstructured, error) {
 	return &unstructured.Unstructured{Object: fields}, nil
 }
 
-// narrow gives the transformer of an informer that keeps only the fields of T.
-func narrow[T any](object any) (any, error) {
+// decodeFields is the transformer of an informer that keeps only the fields of T.
+func decodeFields[T any](object any) (any, error) {
 	whole, ok := object.(*unstructured.Unstructured)
 	if !ok {
 		return object, nil

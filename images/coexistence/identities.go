@@ -29,43 +29,43 @@ import (
 )
 
 const (
-	// A second bridge acts as well, once the first has had the time to: what must not be missed does not hang on one
-	// process, and not on how long a lease lasts.
+	// Delay after which the standby replica reconciles a pod as well. A change is then applied even when the leader has
+	// stopped and its lease has not expired yet.
 	standbyDelay = time.Second
-	// Agents have to know an identity before packets carry it.
+	// Time that agents get to read an identity before an endpoint refers to it.
 	identityGrace = 300 * time.Millisecond
-	// Everything is looked at again after this long, whatever was missed.
+	// Interval between two complete reconciliations, in case an event was missed.
 	resync = 5 * time.Minute
-	// So many pods are worked on at once.
+	// Maximum number of pods that are reconciled in parallel.
 	workers = 16
 
 	byLabels = "labels"
 )
 
-// bridge gives pods that are not on Cilium what Cilium knows of its own: an endpoint with an identity.
+// bridge maintains for pods that are not on Cilium what Cilium maintains for its own pods: an endpoint with an identity.
 type bridge struct {
 	kube      kubernetes.Interface
 	dynamic   dynamic.Interface
 	filter    *labelFilter
 	cluster   string
 	clusterID int64
-	// Where Cilium's pods have their addresses: those need no help.
+	// Pod CIDR of Cilium. Pods with an address in it have an endpoint from their agent.
 	target netip.Prefix
 
 	pods, namespaces, endpoints, identities cache.SharedIndexInformer
 	queue                                   workqueue.TypedRateLimitingInterface[task]
 	leading                                 atomic.Bool
 	allocating                              sync.Mutex
-	// Identities that this bridge made, until the informer knows them.
-	made map[string]madeIdentity
+	// Identities that this replica created, until the informer returns them.
+	created map[string]createdIdentity
 }
 
-type madeIdentity struct {
+type createdIdentity struct {
 	id int64
 	at time.Time
 }
 
-// task is one pod to look at: by its UID, because another of its name may follow.
+// task identifies one pod to reconcile, by UID because another pod may get the same name.
 type task struct {
 	namespace, name string
 	uid             types.UID
@@ -75,13 +75,13 @@ type task struct {
 //
 //	TARGET_CIDR   pod CIDR of Cilium
 //	CLUSTER_NAME, CLUSTER_ID, LABELS   as the keys cluster-name, cluster-id and labels of Cilium's configuration
-//	POD_NAME, POD_NAMESPACE            who it is, for the lease
-//	KUBECONFIG    how to reach the API server, outside a cluster
-//	QPS           requests a second at most (100)
+//	POD_NAME, POD_NAMESPACE            holder and namespace of the lease
+//	KUBECONFIG    path of a kubeconfig file, outside a cluster
+//	QPS           maximum number of requests per second (100)
 func runIdentities(ctx context.Context) error {
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
-		return fmt.Errorf("cannot find the API server: %w", err)
+		return fmt.Errorf("cannot load the configuration of the API server: %w", err)
 	}
 	qps, err := strconv.Atoi(valueOr("QPS", "100"))
 	if err != nil {
@@ -111,8 +111,8 @@ func newBridge(config *rest.Config) (*bridge, error) {
 	}
 	b := &bridge{
 		filter: filter, cluster: valueOr("CLUSTER_NAME", "default"), clusterID: clusterID, target: target,
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[task](50*time.Millisecond, 10*time.Second)),
-		made:  map[string]madeIdentity{},
+		queue:   workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[task](50*time.Millisecond, 10*time.Second)),
+		created: map[string]createdIdentity{},
 	}
 	if b.kube, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, err
@@ -123,28 +123,28 @@ func newBridge(config *rest.Config) (*bridge, error) {
 	return b, b.watch()
 }
 
-// watch sets up what is kept of the cluster.
+// watch creates the informers and their event handlers.
 func (b *bridge) watch() error {
 	core := informers.NewSharedInformerFactory(b.kube, resync).Core().V1()
 	b.pods, b.namespaces = core.Pods().Informer(), core.Namespaces().Informer()
 	cilium := dynamicinformer.NewDynamicSharedInformerFactory(b.dynamic, resync)
 	b.endpoints, b.identities = cilium.ForResource(endpointsResource).Informer(), cilium.ForResource(identitiesResource).Informer()
 	return errors.Join(
-		b.pods.SetTransform(slim),
-		b.endpoints.SetTransform(narrow[endpoint]),
-		b.identities.SetTransform(narrow[identity]),
+		b.pods.SetTransform(trimPod),
+		b.endpoints.SetTransform(decodeFields[endpoint]),
+		b.identities.SetTransform(decodeFields[identity]),
 		b.identities.AddIndexers(cache.Indexers{byLabels: func(object any) ([]string, error) {
 			return []string{labelKey(object.(*identity).SecurityLabels)}, nil
 		}}),
 		handle(b.pods, b.enqueuePod, b.enqueuePod),
 		handle(b.endpoints, b.enqueueEndpoint, b.enqueueEndpoint),
-		// An identity that comes changes nothing: it was made for a pod that is being looked at.
-		handle(b.identities, func(any) {}, b.identityGone),
+		// A new identity needs no reconciliation: it was created while a pod was reconciled.
+		handle(b.identities, func(any) {}, b.identityRemoved),
 		handle(b.namespaces, b.enqueueNamespace, func(any) {}),
 	)
 }
 
-func handle(informer cache.SharedIndexInformer, changed, gone func(any)) error {
+func handle(informer cache.SharedIndexInformer, changed, removed func(any)) error {
 	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    changed,
 		UpdateFunc: func(_, object any) { changed(object) },
@@ -152,13 +152,13 @@ func handle(informer cache.SharedIndexInformer, changed, gone func(any)) error {
 			if last, ok := object.(cache.DeletedFinalStateUnknown); ok {
 				object = last.Obj
 			}
-			gone(object)
+			removed(object)
 		},
 	})
 	return err
 }
 
-// run looks at every pod whenever something about it changes.
+// run reconciles every pod when the pod or an object that it depends on changes, until the context ends.
 func (b *bridge) run(ctx context.Context) error {
 	all := []cache.SharedIndexInformer{b.pods, b.namespaces, b.endpoints, b.identities}
 	synced := []cache.InformerSynced{}
@@ -169,12 +169,12 @@ func (b *bridge) run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
 		return nil
 	}
-	slog.Info("in touch with the cluster", "pods", len(b.pods.GetStore().ListKeys()))
+	slog.Info("caches synced", "pods", len(b.pods.GetStore().ListKeys()))
 	var running sync.WaitGroup
-	running.Go(func() { b.untilInStep(ctx) })
+	running.Go(func() { b.waitUntilSynced(ctx) })
 	for range workers {
 		running.Go(func() {
-			for b.next(ctx) {
+			for b.processNext(ctx) {
 			}
 		})
 	}
@@ -184,25 +184,25 @@ func (b *bridge) run(ctx context.Context) error {
 	return nil
 }
 
-// untilInStep says that the bridge is ready once every pod that needs an endpoint has had one.
-func (b *bridge) untilInStep(ctx context.Context) {
+// waitUntilSynced marks the bridge as ready when every pod that needs an endpoint has one.
+func (b *bridge) waitUntilSynced(ctx context.Context) {
 	started := time.Now()
 	for ctx.Err() == nil {
-		bridged, left := 0, 0
+		bridged, missing := 0, 0
 		for _, object := range b.pods.GetStore().List() {
-			pod := factsOf(object.(*corev1.Pod))
+			pod := buildPodFacts(object.(*corev1.Pod))
 			if !pod.address.IsValid() || b.target.Contains(pod.address) {
 				continue
 			}
 			if b.endpointNamed(pod.namespace, endpointName(pod.uid)) == nil {
-				left++
+				missing++
 			} else {
 				bridged++
 			}
 		}
-		if left == 0 {
-			slog.Info("in step", "endpoints", bridged, "took", time.Since(started).Round(time.Millisecond).String())
-			if err := isReady(); err != nil {
+		if missing == 0 {
+			slog.Info("all endpoints synced", "endpoints", bridged, "took", time.Since(started).Round(time.Millisecond).String())
+			if err := markReady(); err != nil {
 				slog.Error(err.Error())
 			}
 			return
@@ -214,22 +214,23 @@ func (b *bridge) untilInStep(ctx context.Context) {
 	}
 }
 
-func (b *bridge) next(ctx context.Context) bool {
+// processNext reconciles the next pod of the queue. It returns false when the queue was shut down.
+func (b *bridge) processNext(ctx context.Context) bool {
 	item, stopped := b.queue.Get()
 	if stopped {
 		return false
 	}
 	defer b.queue.Done(item)
-	again, err := b.reconcile(ctx, item)
+	retryAfter, err := b.reconcile(ctx, item)
 	switch {
 	case err != nil && ctx.Err() == nil:
-		// Of two bridges, one comes second.
+		// The other replica may have written the object first.
 		if !apierrors.IsConflict(err) && !apierrors.IsAlreadyExists(err) && !apierrors.IsNotFound(err) {
-			slog.Warn("pod is tried again", "pod", item.namespace+"/"+item.name, "error", err)
+			slog.Warn("retrying pod", "pod", item.namespace+"/"+item.name, "error", err)
 		}
 		b.queue.AddRateLimited(item)
-	case again > 0:
-		b.queue.AddAfter(item, again)
+	case retryAfter > 0:
+		b.queue.AddAfter(item, retryAfter)
 	default:
 		b.queue.Forget(item)
 	}
@@ -249,18 +250,18 @@ func (b *bridge) enqueuePod(object any) {
 	b.enqueue(task{pod.Namespace, pod.Name, pod.UID})
 }
 
-// enqueueEndpoint looks at the pod of an endpoint: of ours, which somebody may have removed, or of an agent's, which tells
-// the address of a new pod.
+// enqueueEndpoint enqueues the pod of an endpoint: one of the bridge, which may have been removed by others, or one of an
+// agent, which contains the address of a new pod.
 func (b *bridge) enqueueEndpoint(object any) {
-	one := object.(*endpoint)
-	for _, owner := range one.OwnerReferences {
+	changed := object.(*endpoint)
+	for _, owner := range changed.OwnerReferences {
 		if owner.Kind == "Pod" {
-			b.enqueue(task{one.Namespace, owner.Name, owner.UID})
+			b.enqueue(task{changed.Namespace, owner.Name, owner.UID})
 		}
 	}
 }
 
-// enqueueNamespace looks at the pods of a namespace, whose labels are part of their identities.
+// enqueueNamespace enqueues the pods of a namespace, because its labels are part of their identities.
 func (b *bridge) enqueueNamespace(object any) {
 	namespace := object.(*corev1.Namespace)
 	pods, _ := b.pods.GetIndexer().ByIndex(cache.NamespaceIndex, namespace.Name)
@@ -269,10 +270,10 @@ func (b *bridge) enqueueNamespace(object any) {
 	}
 }
 
-// identityGone looks at all pods: some may need another one.
-func (b *bridge) identityGone(object any) {
+// identityRemoved enqueues all pods: those of the removed identity need another one.
+func (b *bridge) identityRemoved(object any) {
 	b.allocating.Lock()
-	delete(b.made, labelKey(object.(*identity).SecurityLabels))
+	delete(b.created, labelKey(object.(*identity).SecurityLabels))
 	b.allocating.Unlock()
 	b.enqueueAll()
 }
@@ -283,7 +284,7 @@ func (b *bridge) enqueueAll() {
 	}
 }
 
-// elect decides which of the bridges acts at once.
+// elect runs the leader election: the leader reconciles changes without delay.
 func (b *bridge) elect(ctx context.Context) {
 	lock := &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Name: "identity-bridge", Namespace: valueOr("POD_NAMESPACE", project)},
@@ -295,7 +296,7 @@ func (b *bridge) elect(ctx context.Context) {
 			Lock: lock, ReleaseOnCancel: true, LeaseDuration: 15 * time.Second, RenewDeadline: 10 * time.Second, RetryPeriod: 2 * time.Second,
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(context.Context) {
-					slog.Info("acts first")
+					slog.Info("became leader")
 					b.leading.Store(true)
 					b.enqueueAll()
 				},
@@ -305,12 +306,13 @@ func (b *bridge) elect(ctx context.Context) {
 	}
 }
 
-// reconcile makes what Cilium knows of one pod true. It returns after how long to look again, if it has to.
+// reconcile writes, updates or removes the endpoint of one pod. It returns the delay of the next reconciliation, or 0 when
+// none is needed.
 func (b *bridge) reconcile(ctx context.Context, item task) (time.Duration, error) {
-	pod := b.podOf(item)
+	pod := b.currentPod(item)
 	existing := b.endpointNamed(item.namespace, endpointName(item.uid))
 	if pod != nil && !pod.address.IsValid() {
-		return 0, errors.Join(b.tellAddress(ctx, *pod), b.remove(ctx, existing))
+		return 0, errors.Join(b.publishAddress(ctx, *pod), b.remove(ctx, existing))
 	}
 	if pod == nil || b.target.Contains(pod.address) {
 		return 0, b.remove(ctx, existing)
@@ -327,23 +329,23 @@ func (b *bridge) reconcile(ctx context.Context, item task) (time.Duration, error
 	if err != nil {
 		return 0, err
 	}
-	wanted := endpointOf(*pod, id, security)
+	desired := buildEndpoint(*pod, id, security)
 	switch {
 	case existing == nil:
-		object, err := toUnstructured(wanted)
+		object, err := toUnstructured(desired)
 		if err != nil {
 			return 0, err
 		}
 		_, err = b.dynamic.Resource(endpointsResource).Namespace(pod.namespace).Create(ctx, object, metav1.CreateOptions{})
 		return 0, err
-	case existing.sameStatus(wanted):
+	case existing.sameStatus(desired):
 		return 0, nil
 	case age < identityGrace:
-		// The pod goes on under what it was until agents know what it is now.
+		// The pod keeps its previous identity until agents had time to read the new one.
 		return identityGrace - age, nil
 	}
-	wanted.ResourceVersion = existing.ResourceVersion
-	object, err := toUnstructured(wanted)
+	desired.ResourceVersion = existing.ResourceVersion
+	object, err := toUnstructured(desired)
 	if err != nil {
 		return 0, err
 	}
@@ -351,8 +353,8 @@ func (b *bridge) reconcile(ctx context.Context, item task) (time.Duration, error
 	return 0, err
 }
 
-// podOf is the pod as it is now; nil when it is gone, even if another has its name.
-func (b *bridge) podOf(item task) *podFacts {
+// currentPod returns the pod in its current state, or nil when it was removed, even if another pod has its name.
+func (b *bridge) currentPod(item task) *podFacts {
 	object, found, err := b.pods.GetStore().GetByKey(item.namespace + "/" + item.name)
 	if err != nil || !found {
 		return nil
@@ -361,7 +363,7 @@ func (b *bridge) podOf(item task) *podFacts {
 	if pod.UID != item.uid {
 		return nil
 	}
-	facts := factsOf(pod)
+	facts := buildPodFacts(pod)
 	return &facts
 }
 
@@ -373,27 +375,30 @@ func (b *bridge) endpointNamed(namespace, name string) *endpoint {
 	return object.(*endpoint)
 }
 
-// remove removes an endpoint of ours.
-func (b *bridge) remove(ctx context.Context, one *endpoint) error {
-	if one == nil || one.Labels[managedBy] != project {
+// remove removes an endpoint, unless an agent owns it.
+func (b *bridge) remove(ctx context.Context, existing *endpoint) error {
+	if existing == nil || existing.Labels[managedBy] != project {
 		return nil
 	}
-	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &one.UID}}
-	err := b.dynamic.Resource(endpointsResource).Namespace(one.Namespace).Delete(ctx, one.Name, options)
+	options := metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &existing.UID}}
+	err := b.dynamic.Resource(endpointsResource).Namespace(existing.Namespace).Delete(ctx, existing.Name, options)
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 		return nil
 	}
 	return err
 }
 
-// tellAddress writes a new Cilium pod's address where Calico's agents look for it, because the kubelet tells it only once
-// the pod runs: until then, a pod that is still on Canal would not let it in.
-func (b *bridge) tellAddress(ctx context.Context, pod podFacts) error {
-	one := b.endpointNamed(pod.namespace, pod.name)
-	if one == nil || one.Status.Networking == nil || len(one.OwnerReferences) == 0 || one.OwnerReferences[0].UID != pod.uid {
+// publishAddress writes the address of a new Cilium pod into the annotation that Calico's agents read. The kubelet reports
+// the address only when the pod runs; until then, a pod that is still on Canal would deny its packets.
+func (b *bridge) publishAddress(ctx context.Context, pod podFacts) error {
+	agentEndpoint := b.endpointNamed(pod.namespace, pod.name)
+	if agentEndpoint == nil || agentEndpoint.Status.Networking == nil {
 		return nil
 	}
-	for _, pair := range one.Status.Networking.Addressing {
+	if owners := agentEndpoint.OwnerReferences; len(owners) == 0 || owners[0].UID != pod.uid {
+		return nil
+	}
+	for _, pair := range agentEndpoint.Status.Networking.Addressing {
 		address, err := netip.ParseAddr(pair.IPv4)
 		if err != nil || !b.target.Contains(address) {
 			continue
@@ -415,7 +420,8 @@ func (b *bridge) tellAddress(ctx context.Context, pod podFacts) error {
 	return nil
 }
 
-// identityFor finds the identity of labels, or makes it. It also tells for how long agents may have known it.
+// identityFor returns the identity of labels, and creates it when it does not exist. It also returns for how long agents
+// have been able to read it.
 func (b *bridge) identityFor(ctx context.Context, security map[string]string) (int64, time.Duration, error) {
 	key := labelKey(security)
 	b.allocating.Lock()
@@ -424,27 +430,27 @@ func (b *bridge) identityFor(ctx context.Context, security map[string]string) (i
 	if err != nil {
 		return 0, 0, err
 	}
-	known := []*identity{}
+	existing := []*identity{}
 	for _, object := range objects {
-		known = append(known, object.(*identity))
+		existing = append(existing, object.(*identity))
 	}
-	made, ours := b.made[key]
-	if id, found := oldest(known); found {
-		b.unmark(ctx, known, id)
-		if ours && time.Since(made.at) > time.Minute {
-			delete(b.made, key)
+	created, createdHere := b.created[key]
+	if id, found := oldest(existing); found {
+		b.clearDeletionMark(ctx, existing, id)
+		if createdHere && time.Since(created.at) > time.Minute {
+			delete(b.created, key)
 		}
-		if ours && made.id == id {
-			return id, time.Since(made.at), nil
+		if createdHere && created.id == id {
+			return id, time.Since(created.at), nil
 		}
 		return id, time.Hour, nil
 	}
-	if ours && time.Since(made.at) < 10*time.Second {
-		return made.id, time.Since(made.at), nil
+	if createdHere && time.Since(created.at) < 10*time.Second {
+		return created.id, time.Since(created.at), nil
 	}
 	for {
 		id := randomID(b.clusterID)
-		object, err := toUnstructured(identityOf(id, security))
+		object, err := toUnstructured(buildIdentity(id, security))
 		if err != nil {
 			return 0, 0, err
 		}
@@ -453,22 +459,22 @@ func (b *bridge) identityFor(ctx context.Context, security map[string]string) (i
 			continue
 		}
 		if err != nil {
-			return 0, 0, fmt.Errorf("cannot make an identity: %w", err)
+			return 0, 0, fmt.Errorf("cannot create an identity: %w", err)
 		}
-		b.made[key] = madeIdentity{id, time.Now()}
+		b.created[key] = createdIdentity{id, time.Now()}
 		return id, 0, nil
 	}
 }
 
-// unmark takes back the operator's mark for deletion, as agents do when they take an identity up.
-func (b *bridge) unmark(ctx context.Context, known []*identity, id int64) {
-	for _, one := range known {
-		if _, marked := one.Annotations[heartbeat]; !marked || one.Name != strconv.FormatInt(id, 10) {
+// clearDeletionMark removes the operator's mark for deletion, as agents do when they start to use an identity.
+func (b *bridge) clearDeletionMark(ctx context.Context, identities []*identity, id int64) {
+	for _, candidate := range identities {
+		if _, marked := candidate.Annotations[heartbeat]; !marked || candidate.Name != strconv.FormatInt(id, 10) {
 			continue
 		}
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:null}}}`, heartbeat)
-		if _, err := b.dynamic.Resource(identitiesResource).Patch(ctx, one.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
-			slog.Warn("identity stays marked for deletion", "identity", one.Name, "error", err)
+		if _, err := b.dynamic.Resource(identitiesResource).Patch(ctx, candidate.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			slog.Warn("cannot clear the deletion mark of an identity", "identity", candidate.Name, "error", err)
 		}
 	}
 }

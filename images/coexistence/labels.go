@@ -20,22 +20,22 @@ const (
 	labelValueMax        = 63
 )
 
-// labelRule says whether labels whose key begins with what the expression matches belong to an identity.
+// labelRule includes or ignores labels whose key starts with a match of the expression.
 type labelRule struct {
 	source string
 	expr   *regexp.Regexp
 	ignore bool
 }
 
-// labelFilter tells the labels of an identity from others, as Cilium's agents do (pkg/labelsfilter/filter.go of v1.20):
-// the longest inclusion against the shortest exclusion that match.
+// labelFilter selects the labels of an identity, as Cilium's agents do (pkg/labelsfilter/filter.go of v1.20): the length of
+// the longest matching inclusion is compared with that of the shortest matching exclusion.
 type labelFilter struct {
 	rules []labelRule
-	// whether only labels that are included explicitly count: once the configuration includes any
+	// True when the configuration includes labels explicitly: others then do not belong to the identity.
 	whitelist bool
 }
 
-// What agents begin with, before what the configuration adds (defaultLabelPrefixCfg).
+// Rules of agents before those of the configuration are added (defaultLabelPrefixCfg).
 var defaultLabelRules = []string{
 	`reserved:.*`,
 	regexp.QuoteMeta(namespaceLabel),
@@ -60,7 +60,7 @@ var defaultLabelRules = []string{
 	`!topology\.kubernetes\.io`,
 }
 
-// newLabelFilter reads what the key "labels" of Cilium's configuration adds to the default.
+// newLabelFilter builds the filter of the default rules and of the key "labels" of Cilium's configuration.
 func newLabelFilter(configured string) (*labelFilter, error) {
 	filter := &labelFilter{}
 	for _, text := range defaultLabelRules {
@@ -87,14 +87,14 @@ func (f *labelFilter) add(text string) error {
 	pattern, ignore := strings.CutPrefix(pattern, "!")
 	expr, err := regexp.Compile(pattern)
 	if err != nil || pattern == "" {
-		return fmt.Errorf("cannot read the label pattern %q of Cilium's configuration", text)
+		return fmt.Errorf("invalid label pattern %q in Cilium's configuration", text)
 	}
 	f.rules = append(f.rules, labelRule{source, expr, ignore})
 	return nil
 }
 
-// counts tells whether a label of a pod belongs to its identity.
-func (f *labelFilter) counts(key string) bool {
+// isIdentityLabel returns true when a label of a pod belongs to its identity.
+func (f *labelFilter) isIdentityLabel(key string) bool {
 	included, ignored := 0, 0
 	for _, rule := range f.rules {
 		if rule.source != "" && rule.source != securityLabelsSource {
@@ -115,7 +115,7 @@ func (f *labelFilter) counts(key string) bool {
 	return (!f.whitelist && ignored == 0) || included > ignored
 }
 
-// securityLabels are the labels of a pod's identity, as a CiliumIdentity has them: "k8s:app" → "web".
+// securityLabels returns the labels of a pod's identity in the format of a CiliumIdentity: "k8s:app" → "web".
 func (f *labelFilter) securityLabels(pod podFacts, namespaceLabels map[string]string, cluster string) map[string]string {
 	all := map[string]string{}
 	for key, value := range pod.labels {
@@ -133,7 +133,7 @@ func (f *labelFilter) securityLabels(pod podFacts, namespaceLabels map[string]st
 	}
 	security := map[string]string{}
 	for key, value := range all {
-		if f.counts(key) {
+		if f.isIdentityLabel(key) {
 			security[securityLabelsSource+":"+key] = value
 		}
 	}
@@ -141,8 +141,8 @@ func (f *labelFilter) securityLabels(pod podFacts, namespaceLabels map[string]st
 	return security
 }
 
-// namedPortLabels are the labels by which agents tell pods of one name but other ports apart
-// (pkg/k8s/labels.go, NamedPortsIdentityLabels): "http.TCP.8080_metrics.TCP.9100", in as many as it takes.
+// namedPortLabels returns the labels by which agents distinguish pods whose named ports differ (pkg/k8s/labels.go,
+// NamedPortsIdentityLabels): "http.TCP.8080_metrics.TCP.9100", split into as many labels as needed.
 func namedPortLabels(ports []namedPort) map[string]string {
 	values := []string{}
 	byName := map[string]namedPort{}
@@ -168,7 +168,7 @@ func namedPortLabels(ports []namedPort) map[string]string {
 	return labels
 }
 
-// labelKey is one text for each set of labels.
+// labelKey returns a text that is unique for each set of labels.
 func labelKey(labels map[string]string) string {
 	var text strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
@@ -177,7 +177,7 @@ func labelKey(labels map[string]string) string {
 	return text.String()
 }
 
-// labelList is how a CiliumEndpoint tells them: "k8s:app=web".
+// labelList returns labels in the format of a CiliumEndpoint: "k8s:app=web".
 func labelList(labels map[string]string) []string {
 	list := []string{}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {

@@ -30,7 +30,7 @@ func TestSecurityLabels(t *testing.T) {
 		more[key] = value
 		return more
 	}
-	for _, one := range []struct {
+	for _, test := range []struct {
 		configured string
 		want       map[string]string
 	}{
@@ -46,23 +46,23 @@ func TestSecurityLabels(t *testing.T) {
 			return labels
 		}()},
 	} {
-		filter, err := newLabelFilter(one.configured)
+		filter, err := newLabelFilter(test.configured)
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := filter.securityLabels(pod, namespace, "default")
-		want := one.want
-		// A configuration that includes anything leaves out what it does not name, but for Cilium's own.
-		if filter.whitelist && one.configured != "app" {
+		want := test.want
+		// A configuration that includes any label excludes all others, except those of Cilium.
+		if filter.whitelist && test.configured != "app" {
 			want = maps.Clone(want)
 			delete(want, "k8s:app")
 		}
 		if !maps.Equal(got, want) {
-			t.Errorf("%q: got %v, want %v", one.configured, got, want)
+			t.Errorf("%q: got %v, want %v", test.configured, got, want)
 		}
 	}
 	if _, err := newLabelFilter("("); err == nil {
-		t.Error("a pattern that is none was taken")
+		t.Error("an invalid pattern was accepted")
 	}
 }
 
@@ -73,7 +73,7 @@ func TestNamedPorts(t *testing.T) {
 	if want := "dns.UDP.53_http.TCP.8080_metrics.TCP.9100"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	// One label has 63 characters: what is more goes into the next.
+	// A label value has at most 63 characters; the rest goes into the next label.
 	for i := range 6 {
 		pod.ports = append(pod.ports, namedPort{"port-number-" + string(rune('a'+i)), 1000, "TCP"})
 	}

@@ -1,10 +1,10 @@
-// coexistence keeps two pod networks together while nodes move from one to the other.
+// coexistence connects two pod networks while nodes migrate from one to the other.
 //
-//	coexistence identities      gives every pod that is not on Cilium yet a CiliumEndpoint with its identity, so that
-//	                            Cilium judges its packets by its labels; two of them run in a cluster
-//	coexistence nat             keeps traffic between the two pod networks of its node free of address translation
-//	coexistence nat --remove    takes that away again, and stays
-//	coexistence ready           ends with code 0 once the one that runs in the same container does its work
+//	coexistence identities      maintains a CiliumEndpoint with an identity for every pod that is not on Cilium yet, so
+//	                            that Cilium evaluates policies on its packets by its labels; a cluster runs two replicas
+//	coexistence nat             exempts traffic between the two pod networks of its node from address translation
+//	coexistence nat --remove    removes that exemption, and keeps running
+//	coexistence ready           exits with code 0 when the process of the same container is ready
 package main
 
 import (
@@ -24,7 +24,7 @@ func main() {
 	case "identities":
 		err = runIdentities(ctx)
 	case "nat":
-		err = keepExempt(ctx)
+		err = maintainExemption(ctx)
 	case "nat --remove":
 		err = removeExemption(ctx)
 	case "ready":
@@ -39,14 +39,15 @@ func main() {
 	}
 }
 
-// readyFile is there once what runs does its work.
+// readyFile returns the path of the file that exists when the process is ready.
 func readyFile() string { return valueOr("READY_FILE", "/tmp/ready") }
 
-func isReady() error { return os.WriteFile(readyFile(), nil, 0o644) }
+// markReady creates the file that the readiness probe checks.
+func markReady() error { return os.WriteFile(readyFile(), nil, 0o644) }
 
-func valueOr(name, otherwise string) string {
+func valueOr(name, fallback string) string {
 	if value := os.Getenv(name); value != "" {
 		return value
 	}
-	return otherwise
+	return fallback
 }

@@ -16,20 +16,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The table of ours on each node.
+// Name of our nftables table on each node.
 const natTable = "cni-live-migration"
 
-// Just before everybody else's source translation (NF_IP_PRI_NAT_SRC, 100): what is settled here is not looked at again,
-// whichever of flannel, Felix and Cilium puts itself to the top of the others' table.
+// Directly before all other source translation (NF_IP_PRI_NAT_SRC, 100): a packet that is translated here is not evaluated
+// by later chains, in any order in which flannel, Felix and Cilium insert their rules.
 const beforeMasquerading = nftables.ChainPriority(90)
 
-// kube-proxy's mark for what it has to masquerade, unless its --iptables-masquerade-bit was changed
-// (kubernetes pkg/proxy/iptables). The answers to node ports have to come back through the node that translated them.
+// kube-proxy's mark for packets that it masquerades, unless its --iptables-masquerade-bit was changed (kubernetes
+// pkg/proxy/iptables). Replies to node ports must return through the node that translated the request.
 const kubeProxyMark = 0x4000
 
-// keepExempt writes the exemption and keeps it, until the context ends; then it takes it away.
-func keepExempt(ctx context.Context) error {
-	pairs, err := pairsOf(os.Getenv("SOURCE_CIDR"), os.Getenv("TARGET_CIDR"))
+// maintainExemption writes the exemption, restores it when it was changed, and removes it when the context ends.
+func maintainExemption(ctx context.Context) error {
+	pairs, err := parsePairs(os.Getenv("SOURCE_CIDR"), os.Getenv("TARGET_CIDR"))
 	if err != nil {
 		return err
 	}
@@ -37,9 +37,9 @@ func keepExempt(ctx context.Context) error {
 		if written, err := ensureExemption(pairs); err != nil {
 			return err
 		} else if written {
-			slog.Info("exempt from address translation", "pairs", pairs)
+			slog.Info("exemption from address translation written", "pairs", pairs)
 		}
-		if err := isReady(); err != nil {
+		if err := markReady(); err != nil {
 			return err
 		}
 		select {
@@ -50,12 +50,12 @@ func keepExempt(ctx context.Context) error {
 	return dropExemption()
 }
 
-// removeExemption takes the exemption away, makes sure that it is gone, and waits for the end.
+// removeExemption removes the exemption, verifies that it is removed, and waits until the context ends.
 func removeExemption(ctx context.Context) error {
 	if err := dropExemption(); err != nil {
 		return err
 	}
-	if err := isReady(); err != nil {
+	if err := markReady(); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -67,8 +67,8 @@ type pair struct{ from, to netip.Prefix }
 
 func (p pair) String() string { return p.from.String() + " → " + p.to.String() }
 
-// pairsOf are both directions between two networks of one family.
-func pairsOf(source, target string) ([]pair, error) {
+// parsePairs returns both directions between two networks of one address family.
+func parsePairs(source, target string) ([]pair, error) {
 	from, err := netip.ParsePrefix(source)
 	if err != nil {
 		return nil, fmt.Errorf("SOURCE_CIDR: %w", err)
@@ -78,12 +78,12 @@ func pairsOf(source, target string) ([]pair, error) {
 		return nil, fmt.Errorf("TARGET_CIDR: %w", err)
 	}
 	if from.Addr().Is4() != to.Addr().Is4() {
-		return nil, fmt.Errorf("%s and %s are not of one family", from, to)
+		return nil, fmt.Errorf("%s and %s are of different address families", from, to)
 	}
 	return []pair{{from.Masked(), to.Masked()}, {to.Masked(), from.Masked()}}, nil
 }
 
-// family is what differs between IPv4 and IPv6 in a rule.
+// family contains the parts of a rule that differ between IPv4 and IPv6.
 type family struct {
 	table                          nftables.TableFamily
 	nat                            uint32
@@ -91,16 +91,17 @@ type family struct {
 	length                         uint32
 }
 
-func familyOf(address netip.Addr) family {
+func addressFamily(address netip.Addr) family {
 	if address.Is4() {
 		return family{nftables.TableFamilyIPv4, unix.NFPROTO_IPV4, 12, 16, 4}
 	}
 	return family{nftables.TableFamilyIPv6, unix.NFPROTO_IPV6, 8, 24, 16}
 }
 
-// rule leaves the source of the pair's packets as it is. The translation to itself says so in a way that ends the matter.
+// rule returns the expressions that keep the source address of the pair's packets. The packet is translated to its own
+// address, after which no other chain translates it.
 func (p pair) rule() []expr.Any {
-	f := familyOf(p.from.Addr())
+	f := addressFamily(p.from.Addr())
 	load := func(offset uint32) *expr.Payload {
 		return &expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: f.length}
 	}
@@ -131,28 +132,28 @@ func mask(prefix netip.Prefix) []byte {
 	return bytes
 }
 
-// ensureExemption makes the table be as it should, in one step, and tells whether it had to.
+// ensureExemption writes the table atomically unless its content is already correct. It returns true when it wrote.
 func ensureExemption(pairs []pair) (bool, error) {
 	connection, err := nftables.New()
 	if err != nil {
 		return false, err
 	}
-	table := &nftables.Table{Name: natTable, Family: familyOf(pairs[0].from.Addr()).table}
+	table := &nftables.Table{Name: natTable, Family: addressFamily(pairs[0].from.Addr()).table}
 	chain := &nftables.Chain{
 		Name: "postrouting", Table: table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting,
 		Priority: nftables.ChainPriorityRef(beforeMasquerading),
 	}
 	rules, err := connection.GetRules(table, chain)
-	if err == nil && same(rules, pairs) {
+	if err == nil && rulesMatch(rules, pairs) {
 		return false, nil
 	}
-	// Made, removed and made again at once: so that removing it is no error where it is not there.
+	// Added, removed and added again in one transaction: removing a table that does not exist would be an error.
 	connection.AddTable(table)
 	connection.DelTable(table)
 	connection.AddTable(table)
 	connection.AddChain(chain)
-	for _, one := range pairs {
-		connection.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: one.rule()})
+	for _, direction := range pairs {
+		connection.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: direction.rule()})
 	}
 	if err := connection.Flush(); err != nil {
 		return false, fmt.Errorf("cannot write the table %s: %w", natTable, err)
@@ -160,21 +161,21 @@ func ensureExemption(pairs []pair) (bool, error) {
 	return true, nil
 }
 
-// same compares rules as the kernel tells them with those that should be.
-func same(rules []*nftables.Rule, pairs []pair) bool {
+// rulesMatch compares the rules that the kernel returns with the expected ones.
+func rulesMatch(rules []*nftables.Rule, pairs []pair) bool {
 	if len(rules) != len(pairs) {
 		return false
 	}
 	for i, rule := range rules {
-		wanted := pairs[i].rule()
-		if len(rule.Exprs) != len(wanted) {
+		expected := pairs[i].rule()
+		if len(rule.Exprs) != len(expected) {
 			return false
 		}
-		for j, one := range rule.Exprs {
-			if reflect.TypeOf(one) != reflect.TypeOf(wanted[j]) {
+		for j, expression := range rule.Exprs {
+			if reflect.TypeOf(expression) != reflect.TypeOf(expected[j]) {
 				return false
 			}
-			if compare, ok := one.(*expr.Cmp); ok && !reflect.DeepEqual(compare, wanted[j]) {
+			if compare, ok := expression.(*expr.Cmp); ok && !reflect.DeepEqual(compare, expected[j]) {
 				return false
 			}
 		}
@@ -182,7 +183,7 @@ func same(rules []*nftables.Rule, pairs []pair) bool {
 	return true
 }
 
-// dropExemption removes the tables of both families, and looks whether they are gone.
+// dropExemption removes the tables of both families, and returns an error for each that it cannot remove.
 func dropExemption() error {
 	connection, err := nftables.New()
 	if err != nil {
@@ -192,15 +193,15 @@ func dropExemption() error {
 	if err != nil {
 		return err
 	}
-	left := []error{}
+	failures := []error{}
 	for _, table := range tables {
 		if table.Name != natTable {
 			continue
 		}
 		connection.DelTable(table)
 		if err := connection.Flush(); err != nil {
-			left = append(left, fmt.Errorf("cannot remove the table %s: %w", natTable, err))
+			failures = append(failures, fmt.Errorf("cannot remove the table %s: %w", natTable, err))
 		}
 	}
-	return errors.Join(left...)
+	return errors.Join(failures...)
 }

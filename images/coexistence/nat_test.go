@@ -7,7 +7,7 @@ import (
 )
 
 func TestPairs(t *testing.T) {
-	for _, one := range []struct {
+	for _, test := range []struct {
 		source, target string
 		ok             bool
 	}{
@@ -16,15 +16,15 @@ func TestPairs(t *testing.T) {
 		{"10.244.0.0/16", "fd00:2::/64", false},
 		{"10.244.0.0", "10.245.0.0/16", false},
 	} {
-		pairs, err := pairsOf(one.source, one.target)
-		if (err == nil) != one.ok {
-			t.Errorf("%s, %s: %v", one.source, one.target, err)
+		pairs, err := parsePairs(test.source, test.target)
+		if (err == nil) != test.ok {
+			t.Errorf("%s, %s: %v", test.source, test.target, err)
 		}
 		if err != nil {
 			continue
 		}
 		if len(pairs) != 2 || pairs[0].from != pairs[1].to || pairs[0].to != pairs[1].from {
-			t.Errorf("not both ways: %v", pairs)
+			t.Errorf("not both directions: %v", pairs)
 		}
 		for _, pair := range pairs {
 			if load := pair.rule()[0].(*expr.Payload); int(load.Len) != pair.from.Addr().BitLen()/8 {
@@ -35,7 +35,7 @@ func TestPairs(t *testing.T) {
 }
 
 func TestMask(t *testing.T) {
-	pairs, err := pairsOf("10.244.0.0/14", "10.200.8.0/21")
+	pairs, err := parsePairs("10.244.0.0/14", "10.200.8.0/21")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,17 +10,17 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Where Calico's CNI plugin writes a pod's address down before the kubelet tells it (libcalico-go,
-// lib/backend/k8s/conversion/constants.go); empty once the pod has no network any more.
+// Annotation in which Calico's CNI plugin stores a pod's address before the kubelet reports it (libcalico-go,
+// lib/backend/k8s/conversion/constants.go); empty after the plugin has removed the pod's network.
 const calicoAddress = "cni.projectcalico.org/podIP"
 
-// podFacts is what an identity is made of.
+// podFacts contains the fields of a pod from which its endpoint and identity are built.
 type podFacts struct {
 	namespace, name string
 	uid             types.UID
 	labels          map[string]string
 	serviceAccount  string
-	// address on whichever network it is; the zero address when it has none, or none any more
+	// Address on either network; the zero address when the pod has none.
 	address netip.Addr
 	nodeIP  string
 	ports   []namedPort
@@ -32,8 +32,8 @@ type namedPort struct {
 	Protocol string `json:"protocol"`
 }
 
-// factsOf narrows a pod. Pods on the host's network, and those that have ended, have no address of their own.
-func factsOf(pod *corev1.Pod) podFacts {
+// buildPodFacts extracts the facts of a pod. Pods on the host network and finished pods have no address of their own.
+func buildPodFacts(pod *corev1.Pod) podFacts {
 	facts := podFacts{
 		namespace: pod.Namespace, name: pod.Name, uid: pod.UID, labels: pod.Labels,
 		serviceAccount: pod.Spec.ServiceAccountName, nodeIP: pod.Status.HostIP,
@@ -46,23 +46,23 @@ func factsOf(pod *corev1.Pod) podFacts {
 		}
 	}
 	slices.SortFunc(facts.ports, func(a, b namedPort) int { return strings.Compare(a.Name, b.Name) })
-	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if pod.Spec.HostNetwork || ended {
+	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	if pod.Spec.HostNetwork || finished {
 		return facts
 	}
-	facts.address = addressOf(pod)
+	facts.address = podAddress(pod)
 	return facts
 }
 
-// addressOf is the pod's address, from Calico's annotation until the kubelet tells it.
-func addressOf(pod *corev1.Pod) netip.Addr {
-	written, annotated := pod.Annotations[calicoAddress]
-	if annotated && written == "" {
+// podAddress returns the pod's address, from Calico's annotation until the kubelet reports it.
+func podAddress(pod *corev1.Pod) netip.Addr {
+	annotation, annotated := pod.Annotations[calicoAddress]
+	if annotated && annotation == "" {
 		return netip.Addr{}
 	}
 	text := pod.Status.PodIP
 	if text == "" {
-		text, _, _ = strings.Cut(written, "/")
+		text, _, _ = strings.Cut(annotation, "/")
 	}
 	address, err := netip.ParseAddr(text)
 	if err != nil {
@@ -71,8 +71,8 @@ func addressOf(pod *corev1.Pod) netip.Addr {
 	return address
 }
 
-// slim drops what is not needed of a pod: ten thousand of them are kept.
-func slim(object any) (any, error) {
+// trimPod keeps only the fields that are used: the cache may hold ten thousand pods.
+func trimPod(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
 		return object, nil
@@ -86,8 +86,8 @@ func slim(object any) (any, error) {
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIP: pod.Status.PodIP, HostIP: pod.Status.HostIP},
 	}
-	if written, found := pod.Annotations[calicoAddress]; found {
-		kept.Annotations = map[string]string{calicoAddress: written}
+	if annotation, found := pod.Annotations[calicoAddress]; found {
+		kept.Annotations = map[string]string{calicoAddress: annotation}
 	}
 	for _, container := range pod.Spec.Containers {
 		named := slices.DeleteFunc(slices.Clone(container.Ports), func(port corev1.ContainerPort) bool { return port.Name == "" })

@@ -10,25 +10,24 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"time"
 )
 
 // The path to the API server is checked, not its identity: a probe holds no credentials to lose.
 var insecure = &tls.Config{InsecureSkipVerify: true}
 
-// one check of $CHECKS, which is a JSON array.
+// spec is one check of $CHECKS, which is a JSON array.
 type spec struct {
 	Name string `json:"name"`
-	// "http": GET target, a prober. "reach": any answer of the HTTP server at target. "udp": echo through target
-	// (IP:PORT). "dns-udp", "dns-tcp": look up target. "reverse": ask the prober at target (IP:PORT) to call this pod.
+	// "http": GET target, a prober. "reach": any answer of the HTTP server at target. "udp": echo from target (IP:PORT).
+	// "dns-udp", "dns-tcp": resolve target. "reverse": request a call of this pod by the prober at target (IP:PORT).
 	Kind   string `json:"kind"`
 	Target string `json:"target"`
-	// The target must see this pod under its own address ($POD_IP), not under that of a node: kind "http" only.
+	// The target must receive the request from this pod's address ($POD_IP), not from that of a node: kind "http" only.
 	OwnSource bool `json:"ownSource,omitempty"`
 }
 
-// result of a check, as written to the termination message (4096 bytes for all, hence the short error).
+// result of a check in the format of the termination message, which has at most 4096 bytes: errors are shortened.
 type result struct {
 	Name  string `json:"name"`
 	OK    bool   `json:"ok"`
@@ -36,8 +35,8 @@ type result struct {
 	Error string `json:"error,omitempty"`
 }
 
-// check runs all checks at once, each until it passes or $DEADLINE_SECONDS (20) are over: a path that comes up a
-// moment later, as a new pod's may, is not a broken one.
+// check runs all checks in parallel and repeats each until it passes or $DEADLINE_SECONDS (20) have passed, because the
+// paths of a new pod may take a moment to work. It returns the exit code.
 func check() int {
 	var specs []spec
 	if err := json.Unmarshal([]byte(os.Getenv("CHECKS")), &specs); err != nil {
@@ -50,16 +49,7 @@ func check() int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	results := make([]result, len(specs))
-	var running sync.WaitGroup
-	for i, s := range specs {
-		running.Add(1)
-		go func() {
-			defer running.Done()
-			results[i] = untilPassed(ctx, s)
-		}()
-	}
-	running.Wait()
+	results := inParallel(specs, func(s spec) result { return runUntilPassed(ctx, s) })
 	code := 0
 	for _, r := range results {
 		if !r.OK {
@@ -75,22 +65,22 @@ func check() int {
 	return code
 }
 
-func untilPassed(ctx context.Context, s spec) result {
-	for {
-		start := time.Now()
-		err := once(ctx, s)
-		if err == nil {
-			return result{Name: s.Name, OK: true, Ms: time.Since(start).Milliseconds()}
-		}
-		select {
-		case <-ctx.Done():
-			return result{Name: s.Name, Ms: time.Since(start).Milliseconds(), Error: fmt.Sprintf("%.160s", err)}
-		case <-time.After(200 * time.Millisecond):
-		}
+// runUntilPassed repeats a check until it passes or the context ends.
+func runUntilPassed(ctx context.Context, s spec) result {
+	var start time.Time
+	err := retry(ctx, 200*time.Millisecond, func() error {
+		start = time.Now()
+		return run(ctx, s)
+	})
+	r := result{Name: s.Name, OK: err == nil, Ms: time.Since(start).Milliseconds()}
+	if err != nil {
+		r.Error = fmt.Sprintf("%.160s", err)
 	}
+	return r
 }
 
-func once(parent context.Context, s spec) error {
+// run runs a check once, with a timeout of 2 s.
+func run(parent context.Context, s spec) error {
 	ctx, cancel := context.WithTimeout(parent, 2*time.Second)
 	defer cancel()
 	switch s.Kind {
@@ -105,7 +95,7 @@ func once(parent context.Context, s spec) error {
 			return err
 		}
 		if answer.Source != os.Getenv("POD_IP") {
-			return fmt.Errorf("the other side saw %s instead of this pod's own address", answer.Source)
+			return fmt.Errorf("the target received the request from %s instead of this pod's own address", answer.Source)
 		}
 		return nil
 	case "reach":
@@ -133,7 +123,7 @@ func once(parent context.Context, s spec) error {
 	}
 }
 
-// echoUDP sends one packet and waits for it to come back.
+// echoUDP sends one packet and waits for its echo.
 func echoUDP(parent context.Context, target string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(parent, timeout)
 	defer cancel()

@@ -12,22 +12,21 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
 
-// hostFacts is what one node is like, as far as two overlays on it are concerned.
+// hostFacts contains the facts about a node that matter to two overlays on it.
 type hostFacts struct {
-	// Whether the kernel tells its own types (BTF), which BPF programs are fitted to.
+	// True when the kernel provides its types (BTF), which BPF programs need for relocation.
 	BTF bool `json:"btf"`
-	// Reverse path filter by interface; "all" and "default" count too (Linux: ip-sysctl).
+	// Reverse path filter by interface, with "all" and "default" (Linux: ip-sysctl).
 	RPFilter map[string]int `json:"rpFilter"`
 	Links    []link         `json:"links"`
 	// IPv4 routes of the main table, as "CIDR dev LINK".
 	Routes []string `json:"routes"`
-	// Names of the files in /etc/cni/net.d, and the plugins that each names.
+	// Names of the files in /etc/cni/net.d, and the plugins that each configures.
 	CNIFiles map[string][]string `json:"cniFiles"`
-	// Why nothing could listen on the UDP port; empty when it could.
+	// Error of listening on the UDP port; empty on success.
 	PortTaken string       `json:"portTaken,omitempty"`
 	Peers     []peerResult `json:"peers"`
 }
@@ -39,18 +38,21 @@ type link struct {
 	// IPv4 addresses with their prefix length.
 	Addresses []string `json:"addresses,omitempty"`
 	Kind      string   `json:"kind,omitempty"`
-	// Of a VXLAN link.
+	// VNI and UDP port of a VXLAN link.
 	VNI  int `json:"vni,omitempty"`
 	Port int `json:"port,omitempty"`
 }
+
+// peerAddress is one element of $PEERS, which is a JSON array.
+type peerAddress struct{ Node, IP string }
 
 type peerResult struct {
 	Node  string `json:"node"`
 	Error string `json:"error,omitempty"`
 }
 
-// inspect prints the facts as one line of JSON, once every peer has answered or the time is over. It goes on answering
-// until it is ended, because its peers may not be done.
+// inspect prints the facts as one line of JSON when every peer has answered or the deadline has passed. It continues to
+// answer until it is stopped, because its peers may still wait for answers.
 func inspect() {
 	root := os.Getenv("HOST_CNI")
 	facts := hostFacts{
@@ -63,7 +65,7 @@ func inspect() {
 		if text, err := os.ReadFile(file); err == nil {
 			value, _ := strconv.Atoi(strings.TrimSpace(string(text)))
 			name := filepath.Base(filepath.Dir(file))
-			// Every pod has an interface on the node; what counts is what a new one gets.
+			// Every pod has an interface on the node; the value of a new one is that of "default".
 			if name == "all" || name == "default" || !isPodLink(name) {
 				facts.RPFilter[name] = value
 			}
@@ -86,7 +88,7 @@ func inspect() {
 			facts.PortTaken = err.Error()
 		} else {
 			go echoPackets(socket)
-			facts.Peers = askPeers(port)
+			facts.Peers = checkPeers(port)
 		}
 	}
 	text, _ := json.Marshal(facts)
@@ -94,9 +96,9 @@ func inspect() {
 	select {}
 }
 
-// patience is how long a peer may take to answer, $PEER_SECONDS: nodes start at different times, and may have to fetch
-// the image first.
-func patience() time.Duration {
+// peerTimeout returns the time in which a peer must answer, $PEER_SECONDS. Nodes start the pods at different times, and may
+// have to pull the image first.
+func peerTimeout() time.Duration {
 	seconds, err := strconv.Atoi(os.Getenv("PEER_SECONDS"))
 	if err != nil {
 		log.Fatalf("PEER_SECONDS: %v", err)
@@ -104,7 +106,7 @@ func patience() time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// isPodLink tells the interfaces of pods by their names: Calico's, Cilium's, and those of other plugins.
+// isPodLink returns true when the name is that of a pod's interface, of Calico, Cilium or another plugin.
 func isPodLink(name string) bool {
 	for _, prefix := range []string{"cali", "lxc", "veth"} {
 		if strings.HasPrefix(name, prefix) {
@@ -114,46 +116,33 @@ func isPodLink(name string) bool {
 	return false
 }
 
-// askPeers sends a packet to the UDP port of every peer, again and again until it is answered.
-func askPeers(port string) []peerResult {
-	var peers []struct{ Node, IP string }
+// checkPeers sends packets to the UDP port of every peer until each has answered or the timeout has passed.
+func checkPeers(port string) []peerResult {
+	var peers []peerAddress
 	if err := json.Unmarshal([]byte(os.Getenv("PEERS")), &peers); err != nil {
 		log.Fatalf("PEERS: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience())
+	ctx, cancel := context.WithTimeout(context.Background(), peerTimeout())
 	defer cancel()
-	results := make([]peerResult, len(peers))
-	var asking sync.WaitGroup
-	for i, p := range peers {
-		asking.Add(1)
-		go func() {
-			defer asking.Done()
-			results[i] = peerResult{Node: p.Node}
-			for {
-				err := echoUDP(ctx, net.JoinHostPort(p.IP, port), time.Second)
-				if err == nil {
-					return
-				}
-				// Refused: the other one is not there yet, or cannot listen.
-				pause(ctx, 300*time.Millisecond)
-				if ctx.Err() != nil {
-					results[i].Error = err.Error()
-					return
-				}
-			}
-		}()
-	}
-	asking.Wait()
-	return results
+	return inParallel(peers, func(p peerAddress) peerResult {
+		// A refused packet is repeated: the peer may not have started yet.
+		err := retry(ctx, 300*time.Millisecond, func() error {
+			return echoUDP(ctx, net.JoinHostPort(p.IP, port), time.Second)
+		})
+		if err != nil {
+			return peerResult{p.Node, err.Error()}
+		}
+		return peerResult{Node: p.Node}
+	})
 }
 
-// routes reads the main table (Linux: /proc/net/route has addresses as hexadecimal numbers in host order).
+// routes reads the main table (Linux: /proc/net/route contains addresses as hexadecimal numbers in host byte order).
 func routes() []string {
 	text, err := os.ReadFile("/proc/net/route")
 	if err != nil {
 		return nil
 	}
-	found := []string{}
+	all := []string{}
 	for _, line := range strings.Split(string(text), "\n")[1:] {
 		words := strings.Fields(line)
 		if len(words) < 8 {
@@ -165,10 +154,10 @@ func routes() []string {
 			continue
 		}
 		ones, _ := net.IPMask(mask).Size()
-		found = append(found, fmt.Sprintf("%s/%d dev %s", to, ones, words[0]))
+		all = append(all, fmt.Sprintf("%s/%d dev %s", to, ones, words[0]))
 	}
-	sort.Strings(found)
-	return found
+	sort.Strings(all)
+	return all
 }
 
 func hexAddress(text string) (net.IP, error) {
@@ -176,7 +165,7 @@ func hexAddress(text string) (net.IP, error) {
 	return net.IPv4(byte(number), byte(number>>8), byte(number>>16), byte(number>>24)).To4(), err
 }
 
-// plugins names the plugins of a CNI file.
+// plugins returns the names of the plugins of a CNI file.
 func plugins(file string) []string {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 
 const serviceAccount = "/var/run/secrets/kubernetes.io/serviceaccount/"
 
-// kube speaks to the API server as this pod's service account.
+// kube is a client of the API server with the pod's service account.
 type kube struct {
 	base, namespace string
 	client          *http.Client
@@ -37,7 +37,7 @@ func inCluster() kube {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// By the service's address, so that no DNS is needed.
+	// Uses the service's address, which needs no DNS.
 	return kube{
 		base:      "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")),
 		namespace: string(namespace),
@@ -45,7 +45,7 @@ func inCluster() kube {
 	}
 }
 
-// apiError is an answer of the API server that is an error.
+// apiError is an error status of the API server.
 type apiError struct {
 	code int
 	text string
@@ -53,14 +53,14 @@ type apiError struct {
 
 func (e apiError) Error() string { return fmt.Sprintf("status %d: %s", e.code, e.text) }
 
-// call returns the body of the answer, to be closed. mediaType is that of what is sent or, where nothing is, of what is
-// wanted; "" leaves it to the API server.
+// call returns the body of the response, which the caller closes. mediaType is that of the body or, without a body, of the
+// response; "" uses the default of the API server.
 func (k kube) call(ctx context.Context, method, path, mediaType string, body []byte) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, method, k.base+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	// Read anew each time: the kubelet renews it.
+	// Read for each request, because the kubelet rotates the token.
 	token, err := os.ReadFile(serviceAccount + "token")
 	if err != nil {
 		return nil, err
@@ -102,11 +102,11 @@ type endpointSlice struct {
 	} `json:"endpoints"`
 }
 
-// Which service's endpoints are probers of which role: see probers.ts.
+// Roles of the probers behind each service; activities/helpers/probers.ts creates the services.
 var roles = map[string]string{"prober": "pod", "prober-peer": "peer", "prober-host": "host"}
 
-// watchPeers tells of all probers that are ready, again and again as they change, as kube-proxy learns of endpoints.
-// While the API server cannot be reached, what is known holds.
+// watchPeers sends all ready probers to the channel, and again when they change. While the API server cannot be reached,
+// the last list remains valid.
 func watchPeers(ctx context.Context, api kube, peers chan []peer) {
 	path := "/apis/discovery.k8s.io/v1/namespaces/" + api.namespace + "/endpointslices?labelSelector=" +
 		url.QueryEscape("kubernetes.io/service-name in (prober, prober-peer, prober-host)")
@@ -136,7 +136,7 @@ func watchOnce(ctx context.Context, api kube, path string, peers chan []peer) er
 	for _, item := range list.Items {
 		slicesByName[item.Metadata.Name] = item
 	}
-	tell(peers, slicesByName)
+	sendPeers(peers, slicesByName)
 	body, err = api.call(ctx, http.MethodGet, path+"&watch=1&timeoutSeconds=300&resourceVersion="+list.Metadata.ResourceVersion, "", nil)
 	if err != nil {
 		return err
@@ -159,60 +159,61 @@ func watchOnce(ctx context.Context, api kube, path string, peers chan []peer) er
 		case "DELETED":
 			delete(slicesByName, event.Object.Metadata.Name)
 		case "ERROR":
-			return nil // too old: listed anew
+			return nil // the resource version is too old: list again
 		}
-		tell(peers, slicesByName)
+		sendPeers(peers, slicesByName)
 	}
 }
 
-// tell replaces what was not read yet: only the latest counts.
-func tell(peers chan []peer, byName map[string]endpointSlice) {
-	var found []peer
+// sendPeers replaces a list that was not read yet, because only the latest one is used.
+func sendPeers(peers chan []peer, byName map[string]endpointSlice) {
+	var ready []peer
 	for _, slice := range byName {
 		for _, endpoint := range slice.Endpoints {
-			ready := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
+			isReady := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
 			terminating := endpoint.Conditions.Terminating != nil && *endpoint.Conditions.Terminating
-			if !ready || terminating || len(endpoint.Addresses) == 0 {
+			if !isReady || terminating || len(endpoint.Addresses) == 0 {
 				continue
 			}
-			found = append(found, peer{endpoint.NodeName, endpoint.Addresses[0], roles[slice.Metadata.Labels["kubernetes.io/service-name"]]})
+			ready = append(ready, peer{endpoint.NodeName, endpoint.Addresses[0], roles[slice.Metadata.Labels["kubernetes.io/service-name"]]})
 		}
 	}
-	// An endpoint may be in two slices for a moment.
-	slices.SortFunc(found, func(a, b peer) int {
+	// An endpoint may temporarily be in two slices.
+	slices.SortFunc(ready, func(a, b peer) int {
 		return strings.Compare(a.node+a.role+a.ip, b.node+b.role+b.ip)
 	})
-	found = slices.Compact(found)
+	ready = slices.Compact(ready)
 	select {
 	case <-peers:
 	default:
 	}
-	peers <- found
+	peers <- ready
 }
 
-// askedAnnotation is set anew on a node's page by whoever waits for it: see ledger.ts.
-const askedAnnotation = "cni-live-migration/asked-at"
+// flushRequestedAnnotation requests an immediate write when its value on a node's ledger changes; activities/probe/ledger.ts
+// sets it.
+const flushRequestedAnnotation = "cni-live-migration/flush-requested-at"
 
-// watchAsked tells each time that the page of that name is asked for. While the API server cannot be reached, nobody asks.
-func watchAsked(ctx context.Context, api kube, page string, asked chan<- struct{}) {
+// watchFlushRequests sends to the channel when a flush of the ledger of that name is requested.
+func watchFlushRequests(ctx context.Context, api kube, name string, flushRequested chan<- struct{}) {
 	last := ""
 	path := "/api/v1/namespaces/" + api.namespace + "/configmaps?watch=1&timeoutSeconds=300&resourceVersion=0&fieldSelector=" +
-		url.QueryEscape("metadata.name="+page)
+		url.QueryEscape("metadata.name="+name)
 	for ctx.Err() == nil {
-		// Not the pages themselves, which change every few seconds.
+		// Only the metadata, because the data changes every few seconds.
 		body, err := api.call(ctx, http.MethodGet, path, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", nil)
 		if err != nil {
-			log.Printf("asked: %v", err)
+			log.Printf("flush requests: %v", err)
 		} else {
-			last = readAsked(body, last, asked)
+			last = readFlushRequests(body, last, flushRequested)
 			body.Close()
 		}
 		pause(ctx, time.Second)
 	}
 }
 
-// readAsked reads events until they end. It returns what was asked for last.
-func readAsked(events io.Reader, last string, asked chan<- struct{}) string {
+// readFlushRequests reads events until the stream ends. It returns the value of the last request.
+func readFlushRequests(events io.Reader, last string, flushRequested chan<- struct{}) string {
 	for decoder := json.NewDecoder(events); ; {
 		var event struct {
 			Object struct {
@@ -222,23 +223,23 @@ func readAsked(events io.Reader, last string, asked chan<- struct{}) string {
 		if decoder.Decode(&event) != nil {
 			return last
 		}
-		now := event.Object.Metadata.Annotations[askedAnnotation]
+		now := event.Object.Metadata.Annotations[flushRequestedAnnotation]
 		if now == "" || now == last {
 			continue
 		}
 		last = now
 		select {
-		case asked <- struct{}{}:
-		default: // it is told already
+		case flushRequested <- struct{}{}:
+		default: // a request is already pending
 		}
 	}
 }
 
-// ledgerStore keeps the ledger in a ConfigMap of the node, where it outlives the pod, the node and the worker.
+// ledgerStore stores the ledger in a ConfigMap of the node, which is retained when the pod, the node or the worker stops.
 type ledgerStore struct {
 	api             kube
 	name, role, pod string
-	book            *ledger
+	ledger          *ledger
 	restored        bool
 }
 
@@ -246,7 +247,7 @@ func (s *ledgerStore) path() string {
 	return "/api/v1/namespaces/" + s.api.namespace + "/configmaps/" + s.name
 }
 
-// restore takes up what an earlier prober of this node has written.
+// restore adds the results that an earlier prober of this node has stored.
 func (s *ledgerStore) restore(ctx context.Context) {
 	short, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -260,28 +261,28 @@ func (s *ledgerStore) restore(ctx context.Context) {
 		return
 	}
 	defer body.Close()
-	var found struct {
+	var configMap struct {
 		Data map[string]string `json:"data"`
 	}
-	if err := json.NewDecoder(body).Decode(&found); err != nil {
+	if err := json.NewDecoder(body).Decode(&configMap); err != nil {
 		log.Printf("ledger: %v", err)
 		return
 	}
 	s.restored = true
-	var p page
-	if text := found.Data[s.role]; text != "" && json.Unmarshal([]byte(text), &p) == nil {
-		s.book.restore(p)
+	var p nodeLedger
+	if text := configMap.Data[s.role]; text != "" && json.Unmarshal([]byte(text), &p) == nil {
+		s.ledger.restore(p)
 	}
 }
 
-// write writes the ledger down. What was not read before is never written over.
+// write stores the ledger. It first restores earlier results, and never overwrites results that it could not read.
 func (s *ledgerStore) write(ctx context.Context) {
 	if !s.restored {
 		if s.restore(ctx); !s.restored {
 			return
 		}
 	}
-	text, _ := json.Marshal(s.book.page(s.pod, time.Now()))
+	text, _ := json.Marshal(s.ledger.nodeLedger(s.pod, time.Now()))
 	object := map[string]any{
 		"apiVersion": "v1", "kind": "ConfigMap",
 		"metadata": meta{Name: s.name, Labels: map[string]string{

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// So many gaps of a path are kept, the latest.
+// Maximum number of gaps of a path that are kept, the latest.
 const maxGaps = 60
 
-// Latencies are counted in classes, each half as wide again as the one before, from 0.1 ms to some 1.1 s.
+// Number of latency classes. Each upper bound is 1.5 times the previous one, from 0.1 ms to about 1.1 s.
 const latencyClasses = 24
 
 func latencyClass(latency time.Duration) int {
@@ -23,19 +23,19 @@ func latencyClass(latency time.Duration) int {
 	return max(0, min(latencyClasses-1, class))
 }
 
-// latencyBound is the upper end of a class, in ms.
+// latencyBound returns the upper bound of a class, in ms.
 func latencyBound(class int) float64 { return 0.1 * math.Pow(1.5, float64(class)) }
 
-// pathKey names a path: what is done, to which peer, and in which network both ends are.
+// pathKey identifies a path: its kind, the peer, and the networks of both ends.
 type pathKey struct {
 	Kind string `json:"kind"`
 	Peer string `json:"peer,omitempty"`
-	// Networks: "canal", "cilium", "host", or empty where it is not known.
+	// Networks: "canal", "cilium", "host", or empty when unknown.
 	From string `json:"from"`
 	To   string `json:"to,omitempty"`
 }
 
-// gap is a time without an answer: from the first lost sample to the next answered one, less what the prober did not run of it.
+// gap is a period without an answer: from the first lost sample to the next answered one, without the pauses of the prober.
 type gap struct {
 	StartMs int64
 	Ms      int64
@@ -55,7 +55,7 @@ func (g *gap) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// record is what was seen of one path.
+// record contains the results of one path.
 type record struct {
 	pathKey
 	Sent int64 `json:"sent"`
@@ -65,53 +65,53 @@ type record struct {
 	MaxMs  int64 `json:"maxMs,omitempty"`
 	// Resets of a long-lived connection.
 	Resets int64 `json:"resets,omitempty"`
-	// Answers to samples that the other side saw under another address than this pod's, and the last such address.
+	// Number of samples that the target received from another address than this pod's, and the last such address.
 	Translated   int64  `json:"translated,omitempty"`
 	TranslatedTo string `json:"translatedTo,omitempty"`
-	// LastError is of the last lost sample.
+	// LastError is the error of the last lost sample.
 	LastError string `json:"lastError,omitempty"`
 	Gaps      []gap  `json:"gaps,omitempty"`
-	// OpenMs is when the current gap began (Unix, ms); 0 when there is none.
+	// OpenMs is the start of the current gap (Unix, ms); 0 without one.
 	OpenMs  int64 `json:"openMs,omitempty"`
 	openFor int64
 }
 
-// ledger is what one prober keeps.
+// ledger contains the results of one prober.
 type ledger struct {
 	mutex   sync.Mutex
 	records map[pathKey]*record
 	// Latencies of all paths of a kind between the same two networks.
 	latencies map[pathKey][]int64
-	stalls    stalls
+	pauses    pauses
 }
 
 func newLedger() *ledger {
 	return &ledger{records: map[pathKey]*record{}, latencies: map[pathKey][]int64{}}
 }
 
-// outcome of one sample.
+// outcome is the result of one sample.
 type outcome struct {
 	at      time.Time
 	latency time.Duration
 	err     error
-	// The address under which the other side saw this pod; empty where it does not tell.
+	// Address of this pod as the target received it; empty when the target does not report it.
 	source string
 }
 
-// end is called when a path is sampled no more: what was lost until now is known, and nothing more is.
+// end closes the current gap of a path that is no longer sampled.
 func (l *ledger) end(key pathKey) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if r := l.of(key); r.OpenMs != 0 {
+	if r := l.recordFor(key); r.OpenMs != 0 {
 		r.close(r.openFor)
 	}
 }
 
-// add counts a sample; those of a path come in the order in which they were sent.
+// add records a sample. The samples of a path must be added in the order in which they were sent.
 func (l *ledger) add(key pathKey, o outcome, own string) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	r := l.of(key)
+	r := l.recordFor(key)
 	r.Sent++
 	at := o.at.UnixMilli()
 	if o.err != nil {
@@ -122,11 +122,11 @@ func (l *ledger) add(key pathKey, o outcome, own string) {
 			r.Gaps = append(r.Gaps, gap{StartMs: at})
 		}
 		r.Gaps[len(r.Gaps)-1].Lost++
-		r.openFor = l.lasted(r, at)
+		r.openFor = l.gapMs(r, at)
 		return
 	}
 	if r.OpenMs != 0 {
-		r.close(l.lasted(r, at))
+		r.close(l.gapMs(r, at))
 	}
 	if o.source != "" && o.source != own {
 		r.Translated++
@@ -142,10 +142,10 @@ func (l *ledger) add(key pathKey, o outcome, own string) {
 func (l *ledger) reset(key pathKey) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	l.of(key).Resets++
+	l.recordFor(key).Resets++
 }
 
-func (l *ledger) of(key pathKey) *record {
+func (l *ledger) recordFor(key pathKey) *record {
 	r := l.records[key]
 	if r == nil {
 		r = &record{pathKey: key}
@@ -154,12 +154,12 @@ func (l *ledger) of(key pathKey) *record {
 	return r
 }
 
-// lasted tells how long the current gap of a path has been until then, in ms.
-func (l *ledger) lasted(r *record, atMs int64) int64 {
-	return atMs - r.OpenMs - l.stalls.within(r.OpenMs, atMs)
+// gapMs returns the duration of the current gap of a path until atMs, in ms.
+func (l *ledger) gapMs(r *record, atMs int64) int64 {
+	return atMs - r.OpenMs - l.pauses.within(r.OpenMs, atMs)
 }
 
-// close ends the current gap, which was so long.
+// close ends the current gap with its duration in ms.
 func (r *record) close(ms int64) {
 	last := &r.Gaps[len(r.Gaps)-1]
 	last.Ms = ms
@@ -171,30 +171,30 @@ func (r *record) close(ms int64) {
 	}
 }
 
-// page is how a ledger is written down, under the role of its prober.
-type page struct {
-	// When it was written (Unix, ms).
+// nodeLedger is the form in which a ledger is stored, under the role of its prober.
+type nodeLedger struct {
+	// Time of the write (Unix, ms).
 	AtMs    int64           `json:"atMs"`
 	Pod     string          `json:"pod"`
 	Records []record        `json:"records"`
 	Latency []latencyRecord `json:"latency"`
 }
 
-// latencyRecord counts the latencies of a kind of path.
+// latencyRecord counts the latencies of one kind of path by class.
 type latencyRecord struct {
 	pathKey
 	Counts []int64 `json:"counts"`
 }
 
-func (l *ledger) page(pod string, now time.Time) page {
+func (l *ledger) nodeLedger(pod string, now time.Time) nodeLedger {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	p := page{AtMs: now.UnixMilli(), Pod: pod}
+	p := nodeLedger{AtMs: now.UnixMilli(), Pod: pod}
 	for _, r := range l.records {
 		copied := *r
 		copied.Gaps = append([]gap(nil), r.Gaps...)
 		if n := len(copied.Gaps); copied.OpenMs != 0 {
-			// It is not over, and counts as far as it is known: what was sent since may have been answered already.
+			// The open gap counts until its last lost sample, because later samples may still be answered.
 			open := r.openFor
 			copied.Gaps[n-1].Ms = open
 			copied.LostMs += open
@@ -210,15 +210,15 @@ func (l *ledger) page(pod string, now time.Time) page {
 	return p
 }
 
-// restore adds what an earlier prober of this node and role has written.
-func (l *ledger) restore(p page) {
+// restore adds the results that an earlier prober of this node and role has stored.
+func (l *ledger) restore(p nodeLedger) {
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
 	for _, old := range p.Records {
-		r := l.of(old.pathKey)
+		r := l.recordFor(old.pathKey)
 		r.Sent += old.Sent
 		r.Lost += old.Lost
-		// A gap that was open is counted until then: nobody was there to see how it ended.
+		// A gap that was open counts until the last write: its end was not measured.
 		r.LostMs += old.LostMs
 		r.MaxMs = max(r.MaxMs, old.MaxMs)
 		r.Resets += old.Resets
@@ -248,9 +248,9 @@ func (l *ledger) restore(p page) {
 
 func (k pathKey) text() string { return k.Kind + "\x00" + k.Peer + "\x00" + k.From + "\x00" + k.To }
 
-// metrics answers with the ledger in Prometheus' text format.
+// metrics returns the ledger in Prometheus' text format.
 func (l *ledger) metrics(w http.ResponseWriter, _ *http.Request) {
-	p := l.page("", time.Now())
+	p := l.nodeLedger("", time.Now())
 	counters := []struct {
 		name, help string
 		value      func(record) float64
@@ -259,7 +259,7 @@ func (l *ledger) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"lost_samples_total", "Samples without an answer.", func(r record) float64 { return float64(r.Lost) }},
 		{"lost_seconds_total", "Time without an answer.", func(r record) float64 { return float64(r.LostMs) / 1000 }},
 		{"resets_total", "Long-lived connections that broke.", func(r record) float64 { return float64(r.Resets) }},
-		{"translated_total", "Answers that another address than the pod's own came to.", func(r record) float64 { return float64(r.Translated) }},
+		{"translated_total", "Samples that arrived from another address than the pod's own.", func(r record) float64 { return float64(r.Translated) }},
 	}
 	for _, counter := range counters {
 		fmt.Fprintf(w, "# HELP cni_migration_probe_%s %s\n# TYPE cni_migration_probe_%s counter\n", counter.name, counter.help, counter.name)

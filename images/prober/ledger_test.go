@@ -19,22 +19,22 @@ var (
 
 func at(ms int64) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
 
-func only(t *testing.T, book *ledger, now time.Time) record {
+func only(t *testing.T, results *ledger, now time.Time) record {
 	t.Helper()
-	records := book.page("pod", now).Records
+	records := results.nodeLedger("pod", now).Records
 	if len(records) != 1 {
 		t.Fatalf("%d records", len(records))
 	}
 	return records[0]
 }
 
-func TestALossHasADuration(t *testing.T) {
-	book := newLedger()
+func TestLossDuration(t *testing.T) {
+	results := newLedger()
 	lost := errors.New("lost")
 	for i, err := range []error{nil, lost, lost, lost, nil, nil, lost, nil} {
-		book.add(key, outcome{at: at(int64(i) * 50), err: err, latency: time.Millisecond}, "")
+		results.add(key, outcome{at: at(int64(i) * 50), err: err, latency: time.Millisecond}, "")
 	}
-	r := only(t, book, at(400))
+	r := only(t, results, at(400))
 	if r.Sent != 8 || r.Lost != 4 || r.LostMs != 200 || r.MaxMs != 150 || len(r.Gaps) != 2 {
 		t.Fatalf("%+v", r)
 	}
@@ -43,65 +43,65 @@ func TestALossHasADuration(t *testing.T) {
 	}
 }
 
-func TestAGapThatIsNotOverCounts(t *testing.T) {
-	book := newLedger()
+func TestOpenGapCounts(t *testing.T) {
+	results := newLedger()
 	for ms := int64(0); ms <= 5000; ms += 50 {
-		book.add(key, outcome{at: at(ms), err: errors.New("lost")}, "")
+		results.add(key, outcome{at: at(ms), err: errors.New("lost")}, "")
 	}
-	if r := only(t, book, at(5800)); r.LostMs != 5000 || r.MaxMs != 5000 || r.Gaps[0].Ms != 5000 || r.OpenMs == 0 {
+	if r := only(t, results, at(5800)); r.LostMs != 5000 || r.MaxMs != 5000 || r.Gaps[0].Ms != 5000 || r.OpenMs == 0 {
 		t.Fatalf("%+v", r)
 	}
-	book.add(key, outcome{at: at(5050)}, "")
-	if r := only(t, book, at(9000)); r.LostMs != 5050 || r.OpenMs != 0 {
+	results.add(key, outcome{at: at(5050)}, "")
+	if r := only(t, results, at(9000)); r.LostMs != 5050 || r.OpenMs != 0 {
 		t.Fatalf("%+v", r)
 	}
 }
 
-func TestATimeInWhichNobodyLookedIsNoLoss(t *testing.T) {
-	book := newLedger()
+func TestPausesAreNotLosses(t *testing.T) {
+	results := newLedger()
 	lost := errors.New("lost")
-	book.stalls.woke(at(100), at(400)) // late, as timers are
-	book.stalls.woke(at(1000), at(4000))
-	book.stalls.woke(at(4500), at(6000))
-	book.add(key, outcome{at: at(500), err: lost}, "")
-	book.add(key, outcome{at: at(4200), err: lost}, "")
-	if r := only(t, book, at(4300)); r.LostMs != 700 || r.Gaps[0].Ms != 700 {
+	results.pauses.recordPause(at(100), at(400)) // a normal delay of a timer
+	results.pauses.recordPause(at(1000), at(4000))
+	results.pauses.recordPause(at(4500), at(6000))
+	results.add(key, outcome{at: at(500), err: lost}, "")
+	results.add(key, outcome{at: at(4200), err: lost}, "")
+	if r := only(t, results, at(4300)); r.LostMs != 700 || r.Gaps[0].Ms != 700 {
 		t.Fatalf("%+v", r)
 	}
-	book.add(key, outcome{at: at(5000)}, "")
-	if r := only(t, book, at(5100)); r.LostMs != 1000 || r.MaxMs != 1000 || r.Lost != 2 || r.OpenMs != 0 {
-		t.Fatalf("%+v", r)
-	}
-}
-
-func TestAPeerThatLeavesEndsTheGap(t *testing.T) {
-	book := newLedger()
-	book.add(key, outcome{at: at(0), err: errors.New("lost")}, "")
-	book.add(key, outcome{at: at(50), err: errors.New("lost")}, "")
-	book.end(key)
-	if r := only(t, book, at(60_000)); r.LostMs != 50 || r.OpenMs != 0 {
+	results.add(key, outcome{at: at(5000)}, "")
+	if r := only(t, results, at(5100)); r.LostMs != 1000 || r.MaxMs != 1000 || r.Lost != 2 || r.OpenMs != 0 {
 		t.Fatalf("%+v", r)
 	}
 }
 
-func TestAnotherSourceAddressIsSeen(t *testing.T) {
-	book := newLedger()
-	book.add(key, outcome{at: at(0), source: "10.0.0.1"}, "10.244.1.2")
-	book.add(key, outcome{at: at(50), source: "10.244.1.2"}, "10.244.1.2")
-	if r := only(t, book, at(60)); r.Translated != 1 || r.TranslatedTo != "10.0.0.1" {
+func TestRemovedPeerEndsTheGap(t *testing.T) {
+	results := newLedger()
+	results.add(key, outcome{at: at(0), err: errors.New("lost")}, "")
+	results.add(key, outcome{at: at(50), err: errors.New("lost")}, "")
+	results.end(key)
+	if r := only(t, results, at(60_000)); r.LostMs != 50 || r.OpenMs != 0 {
 		t.Fatalf("%+v", r)
 	}
 }
 
-func TestALedgerOutlivesItsProber(t *testing.T) {
-	book := newLedger()
-	book.add(key, outcome{at: at(0), err: errors.New("lost")}, "")
-	book.add(key, outcome{at: at(1000), err: errors.New("lost")}, "")
-	written, err := json.Marshal(book.page("old", at(1000)))
+func TestAddressTranslationIsCounted(t *testing.T) {
+	results := newLedger()
+	results.add(key, outcome{at: at(0), source: "10.0.0.1"}, "10.244.1.2")
+	results.add(key, outcome{at: at(50), source: "10.244.1.2"}, "10.244.1.2")
+	if r := only(t, results, at(60)); r.Translated != 1 || r.TranslatedTo != "10.0.0.1" {
+		t.Fatalf("%+v", r)
+	}
+}
+
+func TestLedgerIsRestored(t *testing.T) {
+	results := newLedger()
+	results.add(key, outcome{at: at(0), err: errors.New("lost")}, "")
+	results.add(key, outcome{at: at(1000), err: errors.New("lost")}, "")
+	written, err := json.Marshal(results.nodeLedger("old", at(1000)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var p page
+	var p nodeLedger
 	if err := json.Unmarshal(written, &p); err != nil {
 		t.Fatal(err)
 	}
@@ -111,30 +111,30 @@ func TestALedgerOutlivesItsProber(t *testing.T) {
 	if r := only(t, next, at(3000)); r.Sent != 3 || r.Lost != 2 || r.LostMs != 1000 || r.OpenMs != 0 || len(r.Gaps) != 1 {
 		t.Fatalf("%+v", r)
 	}
-	if counts := next.page("new", at(3000)).Latency[0].Counts; counts[latencyClass(time.Millisecond)] != 1 {
+	if counts := next.nodeLedger("new", at(3000)).Latency[0].Counts; counts[latencyClass(time.Millisecond)] != 1 {
 		t.Fatalf("%v", counts)
 	}
 }
 
-func TestMetricsAreThere(t *testing.T) {
-	book := newLedger()
-	book.add(key, outcome{at: at(0), latency: time.Millisecond}, "")
+func TestMetrics(t *testing.T) {
+	results := newLedger()
+	results.add(key, outcome{at: at(0), latency: time.Millisecond}, "")
 	answer := httptest.NewRecorder()
-	book.metrics(answer, nil)
+	results.metrics(answer, nil)
 	want := `cni_migration_probe_samples_total{path="pod-pod/small",peer="node2",from="canal",to="cilium"} 1`
 	if !strings.Contains(answer.Body.String(), want) {
 		t.Fatal(answer.Body.String())
 	}
 }
 
-// Cancelled as probers cancel: a deadline would end the last sample as if it were lost.
+// Cancels like a prober that stops. A deadline would count the last sample as lost.
 func canceledAfter(duration time.Duration) context.Context {
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(duration, cancel)
 	return ctx
 }
 
-// A server that can be made to fall silent, on a port of its own.
+// lineServer starts a server that closes connections while silent returns true, and returns its address.
 func lineServer(t *testing.T, silent func() bool) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -158,24 +158,24 @@ func lineServer(t *testing.T, silent func() bool) string {
 	return listener.Addr().String()
 }
 
-func TestSamplesOfARealServer(t *testing.T) {
+func TestSamplesOfAServer(t *testing.T) {
 	t.Setenv("POD_IP", "127.0.0.1")
-	begin := time.Now()
+	started := time.Now()
 	silent := func() bool {
-		since := time.Since(begin)
+		since := time.Since(started)
 		return since > 500*time.Millisecond && since < 1000*time.Millisecond
 	}
 	address := lineServer(t, silent)
-	book := newLedger()
+	results := newLedger()
 	ctx := canceledAfter(2 * time.Second)
-	path{key: key, sample: oneLine(address, largeLine)}.run(ctx, 20*time.Millisecond, book)
-	r := only(t, book, time.Now())
+	path{key: key, sample: sampleLine(address, largeLine)}.run(ctx, 20*time.Millisecond, results)
+	r := only(t, results, time.Now())
 	if len(r.Gaps) != 1 || r.LostMs < 400 || r.LostMs > 700 || r.Translated != 0 {
 		t.Fatalf("%+v", r)
 	}
 }
 
-func TestALongLivedConnectionThatBreaksIsSeen(t *testing.T) {
+func TestResetOfALongLivedConnectionIsCounted(t *testing.T) {
 	t.Setenv("POD_IP", "127.0.0.1")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -194,10 +194,10 @@ func TestALongLivedConnectionThatBreaksIsSeen(t *testing.T) {
 			}
 		}
 	}()
-	book := newLedger()
+	results := newLedger()
 	ctx := canceledAfter(1200 * time.Millisecond)
-	path{key: key, stream: overConnection("tcp", listener.Addr().String())}.run(ctx, 20*time.Millisecond, book)
-	if r := only(t, book, time.Now()); r.Resets != 1 || r.Sent < 30 || r.Lost > 3 {
+	path{key: key, stream: sampleStream("tcp", listener.Addr().String())}.run(ctx, 20*time.Millisecond, results)
+	if r := only(t, results, time.Now()); r.Resets != 1 || r.Sent < 30 || r.Lost > 3 {
 		t.Fatalf("%+v", r)
 	}
 }
@@ -215,39 +215,39 @@ func TestUDPSamples(t *testing.T) {
 			if err != nil {
 				return
 			}
-			// Every tenth is lost.
+			// Every tenth packet is lost.
 			if number%10 != 9 {
 				_, _ = socket.WriteTo(buffer[:n], from)
 			}
 		}
 	}()
-	book := newLedger()
+	results := newLedger()
 	ctx := canceledAfter(1200 * time.Millisecond)
-	path{key: key, stream: overConnection("udp", socket.LocalAddr().String())}.run(ctx, 20*time.Millisecond, book)
-	r := only(t, book, time.Now())
+	path{key: key, stream: sampleStream("udp", socket.LocalAddr().String())}.run(ctx, 20*time.Millisecond, results)
+	r := only(t, results, time.Now())
 	if r.Lost < 4 || r.Lost > 7 || r.MaxMs > 60 {
 		t.Fatalf("%+v", r)
 	}
 }
 
-func TestAnAnswerThatPolicyForbidsIsAGap(t *testing.T) {
+func TestForbiddenAnswerIsAGap(t *testing.T) {
 	address := lineServer(t, func() bool { return false })
-	if o := denied(address)(context.Background()); o.err == nil {
-		t.Fatal("an answer was taken for a denial")
+	if o := sampleDenied(address)(context.Background()); o.err == nil {
+		t.Fatal("an answer was counted as a denial")
 	}
-	// A connection that is opened and stays silent, and none at all.
+	// A connection without an answer, and a refused connection.
 	listener, _ := net.Listen("tcp", "127.0.0.1:0")
 	silent := listener.Addr().String()
-	if o := denied(silent)(context.Background()); o.err != nil {
+	if o := sampleDenied(silent)(context.Background()); o.err != nil {
 		t.Fatal(o.err)
 	}
 	listener.Close()
-	if o := denied(silent)(context.Background()); o.err != nil {
+	if o := sampleDenied(silent)(context.Background()); o.err != nil {
 		t.Fatal(o.err)
 	}
 }
 
-func TestLatencyClassesCoverASample(t *testing.T) {
+func TestLatencyClassesCoverTheTimeout(t *testing.T) {
 	if last := latencyBound(latencyClasses - 1); last < float64(sampleTimeout/time.Millisecond) {
 		t.Fatalf("the last class ends at %.0f ms", last)
 	}

@@ -6,7 +6,7 @@ import (
 	"syscall"
 )
 
-// Numbers of Linux' if_link.h that the syscall package does not have.
+// Constants of Linux' if_link.h that the syscall package lacks.
 const (
 	iflaLinkInfo   = 18
 	iflaInfoKind   = 1
@@ -17,7 +17,7 @@ const (
 	attributeAlign = 4
 )
 
-// links reads the node's interfaces, but for those of pods.
+// links returns the node's interfaces, except those of pods.
 func links() ([]link, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -27,25 +27,25 @@ func links() ([]link, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := []link{}
-	for _, one := range interfaces {
-		if isPodLink(one.Name) || one.Flags&net.FlagLoopback != 0 {
+	all := []link{}
+	for _, device := range interfaces {
+		if isPodLink(device.Name) || device.Flags&net.FlagLoopback != 0 {
 			continue
 		}
-		l := details[one.Index]
-		l.Name, l.MTU, l.Up = one.Name, one.MTU, one.Flags&net.FlagUp != 0
-		addresses, _ := one.Addrs()
+		l := details[device.Index]
+		l.Name, l.MTU, l.Up = device.Name, device.MTU, device.Flags&net.FlagUp != 0
+		addresses, _ := device.Addrs()
 		for _, address := range addresses {
 			if ip, ok := address.(*net.IPNet); ok && ip.IP.To4() != nil {
 				l.Addresses = append(l.Addresses, ip.String())
 			}
 		}
-		found = append(found, l)
+		all = append(all, l)
 	}
-	return found, nil
+	return all, nil
 }
 
-// linkDetails asks the kernel for the kind of each link, and for the numbers of those that are VXLAN.
+// linkDetails reads the kind of each link from the kernel, and the VNI and port of VXLAN links.
 func linkDetails() (map[int]link, error) {
 	answer, err := syscall.NetlinkRIB(syscall.RTM_GETLINK, syscall.AF_UNSPEC)
 	if err != nil {
@@ -55,7 +55,7 @@ func linkDetails() (map[int]link, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := map[int]link{}
+	details := map[int]link{}
 	for _, message := range messages {
 		if message.Header.Type != syscall.RTM_NEWLINK || len(message.Data) < syscall.SizeofIfInfomsg {
 			continue
@@ -71,26 +71,26 @@ func linkDetails() (map[int]link, error) {
 			if id := data[iflaVxlanID]; len(id) >= 4 {
 				l.VNI = int(binary.NativeEndian.Uint32(id))
 			}
-			// The port is in network order.
+			// The port is in network byte order.
 			if port := data[iflaVxlanPort]; len(port) >= 2 {
 				l.Port = int(binary.BigEndian.Uint16(port))
 			}
 		}
-		found[index] = l
+		details[index] = l
 	}
-	return found, nil
+	return details, nil
 }
 
 // attributes splits a netlink message's type-length-value list.
 func attributes(data []byte) map[uint16][]byte {
-	found := map[uint16][]byte{}
+	values := map[uint16][]byte{}
 	for len(data) >= 4 {
 		length := int(binary.NativeEndian.Uint16(data))
 		if length < 4 || length > len(data) {
 			break
 		}
-		found[binary.NativeEndian.Uint16(data[2:])&^attributeNest] = data[4:length]
+		values[binary.NativeEndian.Uint16(data[2:])&^attributeNest] = data[4:length]
 		data = data[min(len(data), (length+attributeAlign-1)&^(attributeAlign-1)):]
 	}
-	return found
+	return values
 }

@@ -1,11 +1,11 @@
-// prober tells whether the network works, from inside.
+// prober measures the pod network from inside the cluster.
 //
-//	prober probe    answers, samples every path to its peers for as long as it lives, and keeps the ledger
-//	prober check    runs the checks in $CHECKS while it also answers, writes the outcome to the pod's termination
-//	                message, and ends with code 0 when every check passed
-//	prober inspect  reads what a node's kernel and network are like, and sends packets to the other nodes' UDP port
+//	prober probe    answers samples, samples every path to its peers until it stops, and maintains the ledger
+//	prober check    runs the checks in $CHECKS while it answers samples, writes the results to the pod's termination
+//	                message, and exits with code 0 when every check passed
+//	prober inspect  reads the configuration of a node's kernel and network, and sends packets to the other nodes' UDP port
 //
-// Outcomes travel in the pod's status, its log or a ConfigMap, so that reading them needs no network to the pod.
+// Results are stored in the pod's status, its log or a ConfigMap, so that reading them needs no network to the pod.
 package main
 
 import (

@@ -7,20 +7,20 @@ import (
 	"sort"
 )
 
-// neighbours tells which nodes a node samples. Up to limit nodes that is every node. Above it, the nodes are laid out in
-// degree/2 circles, each in an order of its own that a hash of the names gives, and a node samples those before and after
-// it in each: a random regular graph. Every node has the same small number of neighbours whatever the size of the cluster,
-// samples who samples it, reaches every other one over neighbours, and a node that joins or leaves changes two paths a
-// circle. The node itself is always among them: paths within it break too.
+// neighbours returns the nodes that a node samples. Up to limit nodes, that is every node. Above it, the nodes form
+// degree/2 rings, each ordered by another hash of the names, and a node samples its predecessor and successor in each: a
+// random regular graph. Every node has the same small number of neighbours in a cluster of any size, is sampled by the nodes
+// that it samples, and is connected to every other node; a node that joins or leaves changes two paths per ring. The result
+// always contains the node itself, because paths within a node can break too.
 func neighbours(self string, nodes []string, limit, degree int) []string {
 	if len(nodes) <= limit {
 		return slices.Clone(nodes)
 	}
 	chosen := map[string]bool{self: true}
-	for circle := range max(1, degree/2) {
+	for ring := range max(1, degree/2) {
 		order := slices.Clone(nodes)
 		sort.Slice(order, func(a, b int) bool {
-			left, right := place(circle, order[a]), place(circle, order[b])
+			left, right := hash(ring, order[a]), hash(ring, order[b])
 			return left < right || left == right && order[a] < order[b]
 		})
 		at := slices.Index(order, self)
@@ -38,11 +38,11 @@ func neighbours(self string, nodes []string, limit, degree int) []string {
 	return names
 }
 
-func place(circle int, name string) uint64 {
-	hash := fnv.New64a()
-	fmt.Fprintf(hash, "%d/%s", circle, name)
-	// FNV leaves names that differ in their last letter close together; this spreads them (MurmurHash3's finalizer).
-	h := hash.Sum64()
+func hash(ring int, name string) uint64 {
+	sum := fnv.New64a()
+	fmt.Fprintf(sum, "%d/%s", ring, name)
+	// FNV maps names that differ in their last letter to close values; MurmurHash3's finalizer spreads them.
+	h := sum.Sum64()
 	h = (h ^ h>>33) * 0xff51afd7ed558ccd
 	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
 	return h ^ h>>33

@@ -28,7 +28,7 @@ func TestLargeClustersAreARegularConnectedGraph(t *testing.T) {
 			graph[name] = neighbours(name, all, 10, 6)
 		}
 		for name, others := range graph {
-			// Itself and two a circle; fewer where two circles agree.
+			// The node itself and two per ring; fewer where two rings have the same neighbour.
 			if len(others) < 4 || len(others) > 7 {
 				t.Fatalf("%d nodes: %s has %d neighbours", count, name, len(others))
 			}
@@ -73,6 +73,6 @@ func TestANodeThatJoinsChangesFewPaths(t *testing.T) {
 		}
 	}
 	if changed > 6 {
-		t.Fatalf("%d new paths from the others", changed)
+		t.Fatalf("%d new paths from other nodes", changed)
 	}
 }

@@ -16,10 +16,11 @@ import (
 	"time"
 )
 
-// Ports of a prober in the pod network beside the one for HTTP and UDP. A NetworkPolicy lets everybody to all of them,
-// but for the two that tell whether it is enforced: to these probers alone, and nobody. What leads to a pod by another
-// address has a port of its own: two connections from one port of this pod, one to a service and one to the pod behind
-// it, would be the same connection once the service's address is translated, and one of them would be lost.
+// Ports of a prober in the pod network, in addition to the one for HTTP and UDP. A NetworkPolicy allows all clients on all
+// of them, except on two that show whether policy is enforced: allowedPort accepts only probers, deniedPort no client. A
+// path that reaches the pod through another address has its own port: two connections from one source port of this pod, one
+// to a service and one to the pod behind it, would be the same connection after the service's address is translated, and
+// one of them would be lost.
 const (
 	linePort     = 8081
 	allowedPort  = 8082
@@ -29,25 +30,25 @@ const (
 	hostPortPort = 8086
 )
 
-// A sample without an answer for so long is lost. Short of TCP's first retransmission (1 s, RFC 6298), which would make
-// a lost packet look like a slow one.
+// Time after which a sample without an answer is lost. Shorter than TCP's first retransmission (1 s, RFC 6298), after which
+// a lost packet would be measured as a slow one.
 const sampleTimeout = 900 * time.Millisecond
 
-// path is one way to a peer, and how to sample it.
+// path is a route to a peer, and the function that samples it.
 type path struct {
 	key pathKey
-	// Where it leads: an address that changes makes it another path to sample, although the ledger keeps it as the same.
+	// Address of the target. When it changes, sampling starts again, although the ledger continues the same path.
 	target string
-	// The time between two samples; 0 for the default.
+	// Interval between two samples; 0 for the default.
 	every time.Duration
 	// Sends one sample and waits for its answer.
 	sample func(context.Context) outcome
-	// Instead of sample: keeps a connection open and samples over it until the context ends.
+	// Instead of sample: opens a connection and samples over it until the context ends.
 	stream func(context.Context, time.Duration, *ledger, pathKey)
 }
 
-// dial opens a TCP connection that leaves nothing behind: closed by a reset once the answer is there, it keeps no port
-// and no entry of connection tracking for a minute. At twenty samples a second on every path that would add up.
+// dial opens a TCP connection that is closed by a reset. It then occupies no port and no connection tracking entry for a
+// minute, which would accumulate at twenty samples per second on every path.
 func dial(ctx context.Context, address string) (net.Conn, error) {
 	connection, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -59,8 +60,8 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	return connection, nil
 }
 
-// oneLine opens a connection, sends a line of so many bytes and reads it back.
-func oneLine(address string, size int) func(context.Context) outcome {
+// sampleLine opens a connection, sends a line of size bytes and reads it back.
+func sampleLine(address string, size int) func(context.Context) outcome {
 	line := strings.Repeat("x", size-1) + "\n"
 	return func(ctx context.Context) outcome {
 		connection, err := dial(ctx, address)
@@ -77,14 +78,14 @@ func oneLine(address string, size int) func(context.Context) outcome {
 		}
 		source, rest := parseLine(answer)
 		if len(rest) != size-1 {
-			return outcome{err: errors.New("the answer is not what was sent")}
+			return outcome{err: errors.New("the answer differs from the line that was sent")}
 		}
 		return outcome{source: source}
 	}
 }
 
-// connects opens a connection and closes it again.
-func connects(address string) func(context.Context) outcome {
+// sampleConnect opens a connection and closes it.
+func sampleConnect(address string) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
 		connection, err := dial(ctx, address)
 		if err == nil {
@@ -94,24 +95,24 @@ func connects(address string) func(context.Context) outcome {
 	}
 }
 
-// denied samples what must not be answered: an answer is what is "lost", so that a gap is a time without policy. Only data
-// that comes back counts. On starved machines, about one in a thousand of the first packets of a connection (SYN) was seen
-// to pass Cilium 1.20.2 without a verdict, from another node; every later packet of these connections was judged, and
-// dropped, so that none of them was ever open at the other side.
-func denied(address string) func(context.Context) outcome {
-	answered := oneLine(address, 16)
+// sampleDenied samples a port that must not answer. An answer counts as a lost sample, so that a gap is a time without
+// policy enforcement. Only returned data is an answer: on machines without processor time, about one in a thousand first
+// packets of a connection (SYN) from another node passed Cilium 1.20.2 without a verdict, but every later packet of these
+// connections was dropped, so that none of them was ever open at the target.
+func sampleDenied(address string) func(context.Context) outcome {
+	answered := sampleLine(address, 16)
 	return func(ctx context.Context) outcome {
-		// What is dropped is silent for ever; what is let through answers at once.
+		// A dropped packet never gets an answer; an allowed one is answered immediately.
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 		defer cancel()
 		if answered(short).err != nil {
 			return outcome{}
 		}
-		return outcome{err: errors.New("was answered, although a NetworkPolicy forbids it")}
+		return outcome{err: errors.New("was answered, although a NetworkPolicy denies it")}
 	}
 }
 
-// dnsQuery looks a name up with one packet of its own, so that no resolver hides what was lost.
+// dnsQuery resolves a name with a single packet, because a resolver would retry and hide a loss.
 func dnsQuery(network, server, name string) func(context.Context) outcome {
 	return func(ctx context.Context) outcome {
 		connection, err := (&net.Dialer{KeepAlive: -1}).DialContext(ctx, network, net.JoinHostPort(server, "53"))
@@ -148,7 +149,7 @@ func dnsQuery(network, server, name string) func(context.Context) outcome {
 			answer = answer[2:]
 		}
 		if len(answer) < 12 || answer[0] != query[0] || answer[1] != query[1] {
-			return outcome{err: errors.New("the answer is to another question")}
+			return outcome{err: errors.New("the answer belongs to another query")}
 		}
 		if code := answer[3] & 0xf; code != 0 {
 			return outcome{err: fmt.Errorf("DNS answers with code %d", code)}
@@ -157,8 +158,8 @@ func dnsQuery(network, server, name string) func(context.Context) outcome {
 	}
 }
 
-// apiServer asks for /version, which the API server knows by itself: /readyz would wait for etcd as well. Any answer will
-// do, because the path is checked, not what it leads to.
+// apiServer requests /version, which the API server answers without etcd, unlike /readyz. Any answer counts, because the
+// path is measured and not the server.
 func apiServer() func(context.Context) outcome {
 	url := "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")) + "/version"
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
@@ -183,26 +184,26 @@ func pause(ctx context.Context, duration time.Duration) {
 	}
 }
 
-// run samples a path until the context ends. Samples overlap: one that is late does not delay the next, so that the
-// length of a gap is known to one sample.
-func (p path) run(ctx context.Context, every time.Duration, book *ledger) {
-	defer book.end(p.key)
+// run samples a path until the context ends. Samples overlap: a late one does not delay the next, so that the length of a
+// gap is measured with the precision of one interval.
+func (p path) run(ctx context.Context, every time.Duration, results *ledger) {
+	defer results.end(p.key)
 	if p.every != 0 {
 		every = max(every, p.every)
 	}
 	if p.stream != nil {
-		p.stream(ctx, every, book, p.key)
+		p.stream(ctx, every, results, p.key)
 		return
 	}
 	own := os.Getenv("POD_IP")
-	// In the order in which they were sent; as many as can be under way.
+	// Results in the order of their samples. The capacity is the maximum number of samples without a result.
 	queue := make(chan chan outcome, int(sampleTimeout/every)+2)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for result := range queue {
 			if o := <-result; ctx.Err() == nil {
-				book.add(p.key, o, own)
+				results.add(p.key, o, own)
 			}
 		}
 	}()

@@ -17,31 +17,31 @@ import (
 	"time"
 )
 
-// Up to so many nodes every one samples every one; above, each samples this many others.
+// Maximum number of nodes of a full mesh, and the number of other nodes that each samples in larger clusters.
 const (
 	meshLimit  = 10
 	meshDegree = 6
 )
 
-// What all nodes share (API server, DNS) gets at most so many samples a second from all of them together.
+// Maximum number of samples per second that all nodes together send to a shared service (API server, DNS).
 const sharedRate = 400
 
-// So many samples a second one thread sends and answers. Each further thread is woken, and woken again, for a moment of work:
-// with five samples a second on three nodes, all threads of two processors took 30 % more time than one.
+// Number of samples per second that one thread sends and answers. More threads than needed cost wake-ups: with five samples
+// per second on three nodes, one thread per processor took 30 % more time than a single thread, on two processors.
 const samplesPerThread = 250
 
-// For so long a prober that was told to end still answers, until its peers know.
-const lingering = 2 * time.Second
+// Time for which a prober still answers after SIGTERM, until its peers no longer sample it.
+const shutdownDelay = 2 * time.Second
 
-// peer is another prober, as its EndpointSlice shows it.
+// peer is a prober as its EndpointSlice describes it.
 type peer struct {
 	node string
 	ip   string
-	// "pod", "host", or "peer": a pod that only answers, for the probers of its own node.
+	// "pod", "host", or "peer": a pod that only answers samples of the probers of its own node.
 	role string
 }
 
-// settings come from the environment: see probers.ts.
+// settings are read from the environment, which activities/helpers/probers.ts sets.
 type settings struct {
 	node, role, own    string
 	target             netip.Prefix
@@ -72,7 +72,7 @@ func readSettings() settings {
 	}
 }
 
-// network tells which one an address belongs to.
+// network returns the network of an address.
 func (s settings) network(role, ip string) string {
 	if role == "host" {
 		return "host"
@@ -83,7 +83,7 @@ func (s settings) network(role, ip string) string {
 	return "canal"
 }
 
-// threads tells how many threads a prober needs for these paths.
+// threads returns the number of threads that a prober needs for these paths.
 func (s settings) threads(paths map[string]path) int {
 	perSecond := 0.0
 	for _, p := range paths {
@@ -95,8 +95,8 @@ func (s settings) threads(paths map[string]path) int {
 func probe() {
 	s := readSettings()
 	runtime.GOMAXPROCS(1)
-	book := newLedger()
-	serve(s.port, book.metrics)
+	results := newLedger()
+	serve(s.port, results.metrics)
 	if s.role == "host" {
 		serveLines(s.port + 1)
 	} else {
@@ -108,21 +108,21 @@ func probe() {
 	defer stop()
 	if s.role == "peer" {
 		<-ctx.Done()
-		time.Sleep(lingering)
+		time.Sleep(shutdownDelay)
 		return
 	}
 	api := inCluster()
-	store := &ledgerStore{api: api, name: "ledger-" + s.node, role: s.role, pod: os.Getenv("POD_NAME"), book: book}
+	store := &ledgerStore{api: api, name: "ledger-" + s.node, role: s.role, pod: os.Getenv("POD_NAME"), ledger: results}
 	store.restore(ctx)
 	peers := make(chan []peer, 1)
 	go watchPeers(ctx, api, peers)
-	go book.stalls.watch(ctx)
-	asked := make(chan struct{}, 1)
-	go watchAsked(ctx, api, store.name, asked)
+	go results.pauses.watch(ctx)
+	flushRequested := make(chan struct{}, 1)
+	go watchFlushRequests(ctx, api, store.name, flushRequested)
 	running := map[string]context.CancelFunc{}
 	var all sync.WaitGroup
 	flush := time.NewTimer(0)
-	known := 1
+	nodeCount := 1
 	for {
 		select {
 		case <-ctx.Done():
@@ -130,31 +130,31 @@ func probe() {
 				cancel()
 			}
 			all.Wait()
-			last, cancel := context.WithTimeout(context.Background(), lingering)
+			last, cancel := context.WithTimeout(context.Background(), shutdownDelay)
 			store.write(last)
 			<-last.Done()
 			cancel()
 			return
 		case <-flush.C:
 			store.write(ctx)
-			flush.Reset(writePause(known))
-		case <-asked:
-			// By then, all that was sent before is answered or lost.
+			flush.Reset(writeInterval(nodeCount))
+		case <-flushRequested:
+			// After this time, every sample that was sent before the request is answered or lost.
 			flush.Reset(sampleTimeout)
-		case found := <-peers:
-			wanted := map[string]path{}
-			known = len(nodesOf(found))
-			for _, p := range s.paths(found) {
-				wanted[p.key.text()+"\x00"+p.target] = p
+		case ready := <-peers:
+			desired := map[string]path{}
+			nodeCount = len(nodeNames(ready))
+			for _, p := range s.paths(ready) {
+				desired[p.key.text()+"\x00"+p.target] = p
 			}
-			runtime.GOMAXPROCS(s.threads(wanted))
+			runtime.GOMAXPROCS(s.threads(desired))
 			for text, cancel := range running {
-				if _, ok := wanted[text]; !ok {
+				if _, ok := desired[text]; !ok {
 					cancel()
 					delete(running, text)
 				}
 			}
-			for text, p := range wanted {
+			for text, p := range desired {
 				if running[text] != nil {
 					continue
 				}
@@ -163,28 +163,28 @@ func probe() {
 				all.Add(1)
 				go func() {
 					defer all.Done()
-					p.run(each, s.every, book)
+					p.run(each, s.every, results)
 				}()
 			}
 		}
 	}
 }
 
-// How long a prober waits between two writes: longer the more nodes there are, so that all of them together write some
-// thirty times a second, and on thousands of nodes still less often than kubelets renew their leases.
+// Interval between two writes of a prober. It grows with the number of nodes, so that all probers, two per node, together
+// write about 33 times per second, and on thousands of nodes less often than kubelets renew their leases.
 const (
-	writeEvery  = 3 * time.Second
-	writeShare  = 60 * time.Millisecond
-	writeAtMost = 100 * time.Second
+	minWriteInterval     = 3 * time.Second
+	writeIntervalPerNode = 60 * time.Millisecond
+	maxWriteInterval     = 100 * time.Second
 )
 
-// writePause is how long to wait until the next write, in a cluster of so many nodes, unless somebody asks before.
-func writePause(nodes int) time.Duration {
-	return min(max(writeEvery, time.Duration(nodes)*writeShare), writeAtMost)
+// writeInterval returns the time until the next write in a cluster of that many nodes, unless a flush is requested before.
+func writeInterval(nodes int) time.Duration {
+	return min(max(minWriteInterval, time.Duration(nodes)*writeIntervalPerNode), maxWriteInterval)
 }
 
-// nodesOf names the nodes of probers, in order.
-func nodesOf(peers []peer) []string {
+// nodeNames returns the names of the nodes of probers, sorted.
+func nodeNames(peers []peer) []string {
 	names := make([]string, len(peers))
 	for i, p := range peers {
 		names[i] = p.node
@@ -193,14 +193,14 @@ func nodesOf(peers []peer) []string {
 	return slices.Compact(names)
 }
 
-// paths lists what this prober samples, given all probers that answer.
+// paths returns the paths that this prober samples, given all probers that are ready.
 func (s settings) paths(peers []peer) []path {
-	nodes := nodesOf(peers)
+	nodes := nodeNames(peers)
 	mesh := neighbours(s.node, nodes, meshLimit, meshDegree)
 	var all []path
 	from := s.network(s.role, s.own)
 	for _, p := range peers {
-		// A pod reaches itself without any network: within its node it samples the peer there.
+		// A pod reaches itself without any network, so it samples the peer of its node instead.
 		within := p.node == s.node
 		if !slices.Contains(mesh, p.node) || p.role == "peer" && !within || p.role == "pod" && within && s.role == "pod" {
 			continue
@@ -208,7 +208,7 @@ func (s settings) paths(peers []peer) []path {
 		to := s.network(p.role, p.ip)
 		addTo := func(kind string, port int, size int) {
 			address := net.JoinHostPort(p.ip, strconv.Itoa(port))
-			all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, sample: oneLine(address, size)})
+			all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, sample: sampleLine(address, size)})
 		}
 		switch {
 		case s.role == "host" && p.role == "host":
@@ -216,7 +216,7 @@ func (s settings) paths(peers []peer) []path {
 				addTo("host-host", s.port+1, 16)
 			}
 		case s.role == "host":
-			// The pod of the same node twice would be one path in the ledger.
+			// The pod and the peer of one node would share a path of the ledger.
 			if p.role == "pod" {
 				addTo("host-pod", linePort, 16)
 			}
@@ -226,47 +226,47 @@ func (s settings) paths(peers []peer) []path {
 			addTo("pod-pod/allowed", allowedPort, 16)
 			forbidden := net.JoinHostPort(p.ip, strconv.Itoa(deniedPort))
 			all = append(all, path{
-				key: pathKey{"pod-pod/denied", p.node, from, to}, target: forbidden, sample: denied(forbidden), every: 500 * time.Millisecond,
+				key: pathKey{"pod-pod/denied", p.node, from, to}, target: forbidden, sample: sampleDenied(forbidden), every: 500 * time.Millisecond,
 			})
 			for kind, network := range map[string]string{"pod-pod/udp": "udp", "pod-pod/stream": "tcp"} {
 				port := map[string]int{"udp": port, "tcp": linePort}[network]
 				address := net.JoinHostPort(p.ip, strconv.Itoa(port))
-				all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, stream: overConnection(network, address)})
+				all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, stream: sampleStream(network, address)})
 			}
 		default:
-			// While the pod behind it is made anew, there is no host port.
+			// Without a running pod behind it, the host port does not answer.
 			if slices.ContainsFunc(peers, func(other peer) bool { return other.node == p.node && other.role == "pod" }) {
 				hostPort := net.JoinHostPort(p.ip, strconv.Itoa(s.hostPort))
-				all = append(all, path{key: pathKey{"pod-hostport", p.node, from, ""}, target: hostPort, sample: oneLine(hostPort, 16)})
+				all = append(all, path{key: pathKey{"pod-hostport", p.node, from, ""}, target: hostPort, sample: sampleLine(hostPort, 16)})
 			}
 			nodePort := net.JoinHostPort(p.ip, strconv.Itoa(s.nodePort))
-			all = append(all, path{key: pathKey{"pod-nodeport", p.node, from, ""}, target: nodePort, sample: oneLine(nodePort, 16)})
+			all = append(all, path{key: pathKey{"pod-nodeport", p.node, from, ""}, target: nodePort, sample: sampleLine(nodePort, 16)})
 		}
 	}
 	if s.role != "pod" {
 		return all
 	}
 	shared := max(s.every, time.Duration(len(nodes))*time.Second/sharedRate)
-	once := func(kind, target string, every time.Duration, sample func(context.Context) outcome) {
+	addShared := func(kind, target string, every time.Duration, sample func(context.Context) outcome) {
 		all = append(all, path{key: pathKey{kind, "", from, ""}, target: target, every: every, sample: sample})
 	}
 	service := net.JoinHostPort(s.service, strconv.Itoa(servicePort))
-	once("pod-service", service, 0, oneLine(service, 16))
+	addShared("pod-service", service, 0, sampleLine(service, 16))
 	if server, name := clusterDNS(); server != "" {
-		once("pod-dns/udp", server, shared, dnsQuery("udp", server, name))
-		once("pod-dns/tcp", server, shared, dnsQuery("tcp", server, name))
+		addShared("pod-dns/udp", server, shared, dnsQuery("udp", server, name))
+		addShared("pod-dns/tcp", server, shared, dnsQuery("tcp", server, name))
 	}
-	// A TLS handshake each: an API server has better things to do.
-	once("pod-api", "", max(shared, 500*time.Millisecond), apiServer())
+	// Each sample is a TLS handshake: the interval limits the load of the API server.
+	addShared("pod-api", "", max(shared, 500*time.Millisecond), apiServer())
 	for _, address := range s.outside {
 		all = append(all, path{
-			key: pathKey{"pod-outside", address, from, ""}, target: address, every: 200 * time.Millisecond, sample: connects(address),
+			key: pathKey{"pod-outside", address, from, ""}, target: address, every: 200 * time.Millisecond, sample: sampleConnect(address),
 		})
 	}
 	return all
 }
 
-// clusterDNS reads the pod's resolv.conf: the cluster's server, and the full name of the API server's service.
+// clusterDNS reads the pod's resolv.conf. It returns the cluster's server and the full name of the API server's service.
 func clusterDNS() (server, name string) {
 	file, err := os.Open("/etc/resolv.conf")
 	if err != nil {

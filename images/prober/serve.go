@@ -19,13 +19,13 @@ import (
 const (
 	// HTTP and UDP echo.
 	port = 8080
-	// The largest body that /echo gives: enough to need many full-size packets.
+	// Maximum number of bytes that /echo returns: enough for many full-size packets.
 	maxBytes = 1 << 20
-	// Bytes of a large line: more than one full-size packet each way.
+	// Number of bytes of a large line: more than one full-size packet in each direction.
 	largeLine = 4000
 )
 
-// echo is what /echo answers: who answered, and from which address the request came.
+// echo is the answer of /echo: the name of the pod that answered, and the source address of the request.
 type echo struct {
 	Pod    string `json:"pod"`
 	Source string `json:"source"`
@@ -33,9 +33,9 @@ type echo struct {
 
 // serve answers on TCP and UDP, in the background:
 //
-//	GET /echo[?bytes=N]   who answered whom, and N bytes of filling
-//	GET /dial?to=IP:PORT  asks IP:PORT's /echo, to check the reverse direction: 200, or 502 with the reason
-//	GET /metrics          the ledger, for Prometheus, where there is one
+//	GET /echo[?bytes=N]   name of the pod and source address of the request, and N bytes of padding
+//	GET /dial?to=IP:PORT  requests /echo of IP:PORT, to check the reverse direction: 200, or 502 with the reason
+//	GET /metrics          the ledger, for Prometheus, unless metrics is nil
 func serve(port int, metrics http.HandlerFunc) {
 	host, _ := os.Hostname()
 	mux := http.NewServeMux()
@@ -47,7 +47,7 @@ func serve(port int, metrics http.HandlerFunc) {
 		}
 	})
 	mux.HandleFunc("GET /dial", func(w http.ResponseWriter, r *http.Request) {
-		// Only literal addresses: this is no open proxy to names inside or outside the cluster.
+		// Only literal addresses, so that this is not an open proxy to names inside or outside the cluster.
 		host, port, err := net.SplitHostPort(r.FormValue("to"))
 		if err != nil || net.ParseIP(host) == nil {
 			http.Error(w, "to must be IP:PORT", http.StatusBadRequest)
@@ -85,8 +85,8 @@ func echoPackets(socket net.PacketConn) {
 	}
 }
 
-// serveLines answers each line of a connection with the address that it came from and the line itself: much cheaper
-// than HTTP, twenty times a second on every path.
+// serveLines answers each line of a connection with the source address of the connection and the line itself. This takes
+// much less processor time than HTTP, at twenty samples per second on every path.
 func serveLines(port int) {
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 	if err != nil {
@@ -108,7 +108,7 @@ func answerLines(connection net.Conn) {
 	source, _, _ := net.SplitHostPort(connection.RemoteAddr().String())
 	reader := bufio.NewReaderSize(connection, 2*largeLine)
 	for {
-		// A peer that is gone without a word must not be kept for ever.
+		// Closes connections of peers that disappeared without closing them.
 		_ = connection.SetDeadline(time.Now().Add(time.Minute))
 		line, err := reader.ReadSlice('\n')
 		if err != nil {
@@ -120,13 +120,13 @@ func answerLines(connection net.Conn) {
 	}
 }
 
-// parseLine splits an answer of serveLines.
+// parseLine splits an answer of serveLines into the source address and the line.
 func parseLine(line string) (source, rest string) {
 	source, rest, _ = strings.Cut(strings.TrimSuffix(line, "\n"), " ")
 	return source, rest
 }
 
-// statusError is an answer other than 200: the server was reached all the same.
+// statusError is an answer other than 200, which shows that the server was reached.
 type statusError string
 
 func (e statusError) Error() string { return string(e) }

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// overConnection samples over one long-lived connection, TCP or UDP, which is opened again when it breaks: what a
-// database's client sees. A break is counted, and what was on its way is lost.
-func overConnection(network, address string) func(context.Context, time.Duration, *ledger, pathKey) {
-	return func(ctx context.Context, every time.Duration, book *ledger, key pathKey) {
+// sampleStream samples over one long-lived TCP or UDP connection, as a database client uses it, and reconnects when it
+// breaks. Each reset is counted, and samples without an answer are lost.
+func sampleStream(network, address string) func(context.Context, time.Duration, *ledger, pathKey) {
+	return func(ctx context.Context, every time.Duration, results *ledger, key pathKey) {
 		opened := false
 		for ctx.Err() == nil {
 			start := time.Now()
@@ -24,23 +24,23 @@ func overConnection(network, address string) func(context.Context, time.Duration
 			cancel()
 			if err != nil {
 				if ctx.Err() == nil {
-					book.add(key, outcome{at: start, err: err}, "")
+					results.add(key, outcome{at: start, err: err}, "")
 				}
 				pause(ctx, every)
 				continue
 			}
 			if opened && network == "tcp" {
-				book.reset(key)
+				results.reset(key)
 			}
 			opened = true
-			sampleConnection(ctx, connection, network, every, book, key)
+			sampleConnection(ctx, connection, network, every, results, key)
 			connection.Close()
 		}
 	}
 }
 
 // sampleConnection sends numbered lines and matches the answers, until the connection breaks or the context ends.
-func sampleConnection(ctx context.Context, connection net.Conn, network string, every time.Duration, book *ledger, key pathKey) {
+func sampleConnection(ctx context.Context, connection net.Conn, network string, every time.Duration, results *ledger, key pathKey) {
 	own := os.Getenv("POD_IP")
 	answers := make(chan [2]string, 64)
 	broken := make(chan error, 1)
@@ -75,35 +75,35 @@ func sampleConnection(ctx context.Context, connection net.Conn, network string, 
 		case <-ctx.Done():
 			return
 		case err := <-broken:
-			// A UDP socket that was told "port unreachable" reads on; a TCP connection is over.
+			// A UDP socket is reopened after "port unreachable", a TCP connection after a reset.
 			for _, s := range waiting {
-				book.add(key, outcome{at: s.at, err: err}, own)
+				results.add(key, outcome{at: s.at, err: err}, own)
 			}
 			pause(ctx, every)
 			return
 		case answer := <-answers:
-			// Answers come in the order of the questions, except after a loss of UDP.
+			// Answers arrive in the order of the samples, unless UDP packets were lost.
 			for i, s := range waiting {
 				if s.number != answer[1] {
 					continue
 				}
 				for _, lost := range waiting[:i] {
-					book.add(key, outcome{at: lost.at, err: errors.New("no answer")}, own)
+					results.add(key, outcome{at: lost.at, err: errors.New("no answer")}, own)
 				}
-				book.add(key, outcome{at: s.at, latency: time.Since(s.at), source: answer[0]}, own)
+				results.add(key, outcome{at: s.at, latency: time.Since(s.at), source: answer[0]}, own)
 				waiting = waiting[i+1:]
 				break
 			}
 		case now := <-ticks.C:
 			for len(waiting) > 0 && now.Sub(waiting[0].at) > sampleTimeout {
-				book.add(key, outcome{at: waiting[0].at, err: errors.New("no answer within 900 ms")}, own)
+				results.add(key, outcome{at: waiting[0].at, err: errors.New("no answer within 900 ms")}, own)
 				waiting = waiting[1:]
 			}
 			number++
 			text := fmt.Sprint(number)
 			_ = connection.SetWriteDeadline(now.Add(sampleTimeout))
 			if _, err := io.WriteString(connection, text+"\n"); err != nil && network == "tcp" {
-				continue // the reader tells
+				continue // the reader reports the error
 			}
 			waiting = append(waiting, sent{text, now})
 		}

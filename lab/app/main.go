@@ -1,5 +1,5 @@
-// app is the lab's sample application: a server that says who it is and who asked, and a client that calls without
-// pause and writes down what it saw to a file on the node, where it outlives the pod and the pod's network.
+// app is the lab's sample application: a server that answers with its name and the client's address, and a client that sends
+// requests continuously and records the results in a file on the node, which is independent of the pod and of its network.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 const requestTimeout = time.Second
 
 func main() {
-	// A few requests a second: a second thread would be woken, and woken again, for a moment of work.
+	// A few requests per second: a second thread would cost more in wake-ups than it saves.
 	runtime.GOMAXPROCS(1)
 	if len(os.Args) == 2 && os.Args[1] == "client" {
 		client()
@@ -41,20 +41,20 @@ func server() {
 	log.Fatal(http.ListenAndServe(":8080", http.HandlerFunc(handler)))
 }
 
-// second is what one client saw of one target in about one second: a line of the ledger.
+// second contains the results of one client for one target in about one second: a line of the ledger.
 type second struct {
 	Time   time.Time `json:"time"`
 	Pod    string    `json:"pod"`
 	Target string    `json:"target"`
 	Sent   int       `json:"sent"`
 	Failed int       `json:"failed"`
-	// Error of the last request that failed, and how far that request came.
+	// Error of the last failed request, and the stage that this request reached.
 	Error string `json:"error,omitempty"`
 	Stage string `json:"stage,omitempty"`
 }
 
-// client calls every target of TARGETS ("name=url,name=url") again and again, INTERVAL_MS (50) apart, each over a
-// connection of its own, and appends to LEDGER_DIR/<host name>.jsonl. SIGTERM lets requests in flight finish.
+// client sends a request to every target of TARGETS ("name=url,name=url") every INTERVAL_MS (50), each over a new connection,
+// and appends the results to LEDGER_DIR/<host name>.jsonl. After SIGTERM, requests in flight finish.
 func client() {
 	host, _ := os.Hostname()
 	file, err := os.OpenFile(filepath.Join(os.Getenv("LEDGER_DIR"), host+".jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
@@ -95,7 +95,7 @@ func client() {
 }
 
 func call(host, name, url string, interval time.Duration, stop <-chan struct{}, write func(second)) {
-	// A connection a request: one that stays open would hide a network that no longer lets new ones in.
+	// A new connection per request: a long-lived one would hide a network that denies new connections.
 	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{DisableKeepAlives: true}}
 	line := second{Time: time.Now(), Pod: host, Target: name}
 	for {
@@ -120,9 +120,9 @@ func call(host, name, url string, interval time.Duration, stop <-chan struct{}, 
 	}
 }
 
-// request sends one request and says how far it came.
+// request sends one request and returns the stage that it reached.
 func request(client *http.Client, url string) (stage string, err error) {
-	// Told from the client's own goroutines, which may go on after it gave up.
+	// Stored atomically: the client's goroutines may continue after its timeout.
 	var reached atomic.Value
 	reached.Store("started")
 	trace := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { compiledDir, labsDir, toolsDir } from '../paths.ts';
-import { identifyProcess, interruptionSignal, isRunning, run, succeeds, waitFor } from '../process.ts';
+import { interruptionSignal, isRunning, run, succeeds, waitFor } from '../process.ts';
 import { startMachine, stopMachine, type MachineSpec } from '../machine/machine.ts';
 import { acquireFileLock } from '../tools/artefact.ts';
 import { buildMissing } from '../tools/build.ts';
@@ -10,14 +10,13 @@ import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
 import { copyByLinks } from '../tools/node-images.ts';
 import { writeCanalManifest } from './canal-manifest.ts';
 import { controlPlaneServices, type ControlPlaneFlags } from './control-plane.ts';
-import { LabLayout, controlPlane, labDir, type LabRecord } from './layout.ts';
+import { LabLayout, controlPlane, labDir } from './layout.ts';
 import { compiledFolder, nodeServices, nodeVolumes } from './node.ts';
 import { stopProcesses } from './processes.ts';
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
+import { claimRecord, listLabs, readRecord, recordFile, writeRecord } from './records.ts';
 
 const manifests = path.join(import.meta.dirname, 'manifests');
-/** File of a lab that identifies the lab and its owner. */
-const recordFile = 'lab.json';
 const appManifest = path.join(import.meta.dirname, '..', 'app', 'manifests', 'app.yaml');
 
 /** Options of {@link labUp}. */
@@ -69,9 +68,9 @@ export interface Lab {
 export async function labUp(options: UpOptions): Promise<Lab> {
   const { name, nodes = 3, network = nodes > 0, app = network, ephemeral = false, log = () => undefined } = options;
   if (!/^[a-z][a-z0-9-]{0,19}$/.test(name)) {
-    throw new Error(`"${name}" is no lab name: at most 20 lower-case letters, digits and dashes, a letter first`);
+    throw new Error(`"${name}" is not a valid lab name: use at most 20 lower-case letters, digits and dashes, with a letter first`);
   }
-  if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`a lab has 0 to 50 nodes, not ${nodes}`);
+  if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`${nodes} nodes are not valid: use 0 to 50`);
   const catalogue = await loadCatalogue();
   if (nodes === 0) await buildMissing(catalogue.controlPlaneArtefacts, log);
   else await buildMissing(catalogue.artefacts, log, { removeGoCache: true });
@@ -85,7 +84,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
     await work();
     log(`${what} (${((Date.now() - start) / 1000).toFixed(1)} s)`);
   };
-  await step('keys and network made', () => Promise.all([createKeys(layout), createNetwork(layout)]));
+  await step('keys and network created', () => Promise.all([createKeys(layout), createNetwork(layout)]));
   await step('control plane up', async () => {
     await startMachine(controlPlaneMachine(lab, options.controlPlaneFlags));
     await waitFor(`the API server of ${name}`, () => ready(lab), { timeoutMs: 120_000 });
@@ -108,13 +107,6 @@ export async function findLab(name: string): Promise<Lab> {
   const record = await readRecord(name);
   if (record === undefined) throw new Error(`no lab is called ${name}; "npm run lab -- status" lists them`);
   return openLab(new LabLayout(record), await loadCatalogue());
-}
-
-/** Returns the records of all labs of this user on this machine. */
-export async function listLabs(): Promise<LabRecord[]> {
-  const names = await readdir(labsDir).catch(() => [] as string[]);
-  const records = await Promise.all(names.map(readRecord));
-  return records.filter((record) => record !== undefined);
 }
 
 /** Keeps a lab after the end of the process that created it. */
@@ -147,46 +139,6 @@ function openLab(layout: LabLayout, catalogue: Catalogue): Lab {
   const kubectl = (...args: string[]): Promise<string> =>
     run(catalogue.bin('kubectl'), ['--kubeconfig', layout.kubeconfig, ...args]);
   return { layout, catalogue, kubectl };
-}
-
-async function readRecord(name: string): Promise<LabRecord | undefined> {
-  const text = await readFile(path.join(labDir(name), recordFile), 'utf8').catch(() => undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as LabRecord);
-}
-
-/** Writes a record atomically: other processes read the records of all labs and must not find an incomplete one. */
-async function writeRecord(record: LabRecord): Promise<void> {
-  const file = path.join(labDir(record.name), recordFile);
-  const partial = `${file}.${process.pid}`;
-  await writeFile(partial, JSON.stringify(record));
-  await rename(partial, file);
-}
-
-/** Assigns the lab a number that no other lab on this machine has, or returns the existing record. */
-async function claimRecord(name: string, nodes: number, ephemeral: boolean): Promise<LabRecord> {
-  await mkdir(labsDir, { recursive: true });
-  const release = await acquireFileLock(path.join(labsDir, '.lock'), () => undefined);
-  try {
-    const existing = await readRecord(name);
-    const owner = ephemeral ? await identifyProcess(process.pid) : undefined;
-    const index = existing?.index ?? (await freeIndex());
-    const record: LabRecord = { name, index, nodes, ...(owner && { owner }) };
-    await mkdir(labDir(name), { recursive: true, mode: 0o700 });
-    await writeRecord(record);
-    return record;
-  } finally {
-    await release();
-  }
-}
-
-async function freeIndex(): Promise<number> {
-  const taken = new Set((await listLabs()).map((record) => record.index));
-  // Labs of other users, and anything else that uses the address range, appear in the host's own routes and links.
-  const host = `${await run('ip', ['-4', 'route', 'show', 'table', 'all'])}\n${await run('ip', ['-br', 'link'])}`;
-  for (let index = 1; index < 255; index++) {
-    if (!taken.has(index) && !host.includes(`10.99.${index}.`) && !host.includes(`cni-lab${index}@`)) return index;
-  }
-  throw new Error('no free network 10.99.N.0/24 is left for a lab');
 }
 
 /** Removes labs whose owner ended without removing them. */

@@ -9,7 +9,7 @@ import { Migration } from '../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { Answer } from '../../model/status.ts';
 import { readLedger, totals } from '../app/ledger.ts';
-import { clock } from '../clock.ts';
+import { clock } from '../elapsed.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../cluster/temporal.ts';
 import { labMigrationRequest, targetPodCidr } from '../migration-request.ts';
@@ -37,9 +37,9 @@ async function demo(options: DemoOptions): Promise<void> {
   } catch (error) {
     if (!interrupted.aborted) throw error;
   } finally {
-    // Ctrl-C removes everything, even a lab that was to be kept.
+    // Ctrl-C removes the lab even with --keep.
     if (!options.keep || interrupted.aborted) {
-      print(`\nlab ${name} is removed`);
+      print(`\nRemoving lab ${name}`);
       await labDown(name);
     }
   }
@@ -52,11 +52,11 @@ async function demo(options: DemoOptions): Promise<void> {
  */
 async function migrateLab(name: string, options: DemoOptions, interrupted: AbortSignal): Promise<boolean> {
   const { nodes, approval, keep } = options;
-  print(`A cluster of ${nodes} nodes with Canal is made on this machine, as lab ${name}:`);
+  print(`Creating a cluster of ${nodes} nodes with Canal on this machine, as lab ${name}:`);
   const lab = await labUp({ name, nodes, ephemeral: true, log: (line) => print(`  ${line}`) });
   const temporal = await startTemporal(lab);
   await startWorker(lab, temporal.address);
-  print(`  Temporal and a worker run\n\nTemporal Web UI: ${temporal.webUi}\n`);
+  print(`  Temporal and a worker are running\n\nTemporal Web UI: ${temporal.webUi}\n`);
 
   const request = labMigrationRequest(lab, approval);
   const input = path.join(lab.layout.dir, 'migration.json');
@@ -64,7 +64,7 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
   const cluster = lab.layout.context;
   const command = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', defaultTaskQueue];
   command.push('--workflow-id', migrationWorkflowId(cluster), '--id-conflict-policy', 'Fail', '--input-file', input);
-  print(`The migration is started with\n\n  ${shellCommand([...temporal.command, ...command])}\n`);
+  print(`Starting the migration with\n\n  ${shellCommand([...temporal.command, ...command])}\n`);
   const before = await countPods(lab, targetPodCidr);
   const start = new Date();
   await temporal.cli(...command);
@@ -95,9 +95,9 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
 
 function printUsage({ layout }: Lab, temporal: TemporalServer): void {
   const lines = [
-    `Everything is kept. Temporal Web UI: ${temporal.webUi}/namespaces/default/workflows`,
+    `The lab is kept. Temporal Web UI: ${temporal.webUi}/namespaces/default/workflows`,
     `To use the cluster:  export KUBECONFIG=${layout.kubeconfig}`,
-    `To remove it all:    npm run lab -- down --name ${layout.record.name}`,
+    `To remove the lab:   npm run lab -- down --name ${layout.record.name}`,
   ];
   print(`\n${lines.join('\n')}`);
 }
@@ -151,9 +151,9 @@ function parseNodeCount(text: string): number {
 
 new Command('demo')
   .description('Migrates a throwaway cluster on this machine from Canal to Cilium.')
-  .option('--nodes <count>', 'nodes of the cluster', parseNodeCount, 3)
-  .addOption(new Option('--approval <mode>', 'what waits for a human').choices(approvalModes).default('none'))
-  .option('--keep', 'leave everything running at the end', false)
+  .option('--nodes <count>', 'number of nodes of the cluster', parseNodeCount, 3)
+  .addOption(new Option('--approval <mode>', 'which steps wait for an approval').choices(approvalModes).default('none'))
+  .option('--keep', 'keep the lab running at the end', false)
   .action((options: DemoOptions) => demo(options))
   .parseAsync()
   .catch((error: unknown) => {

@@ -45,12 +45,12 @@ export function summary(
       ...status.timeline
         .filter((entry) => entry.seconds !== undefined)
         .map((entry) => [entry.phase, entry.seconds?.toFixed(1) ?? '']),
-      ['together', status.timeline.reduce((sum, entry) => sum + (entry.seconds ?? 0), 0).toFixed(1)],
+      ['total', status.timeline.reduce((sum, entry) => sum + (entry.seconds ?? 0), 0).toFixed(1)],
     ]),
     '',
     ...ledgerLines(status.ledger ?? {}),
     '',
-    'The sample application:',
+    'Sample application:',
     '',
     table([
       ['requests to', 'sent', 'lost'],
@@ -81,7 +81,7 @@ function ledgerLines(ledger: Ledger): string[] {
         ])
     )
   );
-  return ['The ledger, of the probers (lost of pod-pod/denied is what was answered):', '', table([header, ...rows])];
+  return ['Ledger of the probers (samples on pod-pod/denied count as lost when they were answered):', '', table([header, ...rows])];
 }
 
 /** Aligns columns: the first to the left, the others to the right. */

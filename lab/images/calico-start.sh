@@ -1,5 +1,5 @@
 #!/bin/sh
-# Entry point of calico-node, as Canal needs it: no BGP, so no confd and no bird.
+# Entry point of calico-node for Canal: without BGP, confd and bird are not needed.
 set -eu
 cd /
 calico-node -startup

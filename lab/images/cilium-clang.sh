@@ -1,14 +1,14 @@
 #!/bin/sh
-# The compiler of Cilium's agent, which compiles its programs whenever it starts. All nodes of a lab have the cores of one
-# machine for that, and their programs are nearly all the same: each is compiled once, one at a time, and the result is
-# kept in a folder that the machine's labs share.
+# The compiler of Cilium's agent, which compiles its programs whenever it starts. All nodes of a lab share the cores of one
+# machine, and most of their programs are the same: each is compiled once, one at a time, and the result is cached in a
+# folder that the machine's labs share.
 set -eu
 cache=/var/cache/compiled
 [ -d "$cache" ] || exec clang-19 "$@"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# The agent wants the program on standard output, which ccache cannot keep; and the folder with a program's settings is
-# named after the node's as well, although they say nothing in most programs.
+# The agent reads the program from standard output, which ccache cannot cache. The name of the folder with a program's
+# settings depends on the settings of the node, although most programs do not use these.
 option= settings=
 for argument; do
   shift
@@ -17,9 +17,9 @@ for argument; do
   option=$argument
   set -- "$@" "$argument"
 done
-# The log, in the node's own folder, counts what this node compiled and what it found.
+# The log in the node's folder counts the compilations and cache hits of this node.
 export CCACHE_DIR="$cache" CCACHE_MAXSIZE=500M CCACHE_STATSLOG=/var/run/cilium/compiled.log
-# An agent that gives a compilation up waits until nobody can write its errors any more: they go to a file meanwhile.
+# An agent that cancels a compilation waits until its standard error is closed by all processes: errors go to a file first.
 status=0
 (
   flock 9

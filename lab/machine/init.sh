@@ -1,6 +1,6 @@
 #!/bin/bash
-# Process 1 of a machine: makes it a file system of its own, then runs the machine's services and starts each again
-# when it ends. usage: init.sh MACHINE_DIR
+# Process 1 of a machine: creates the machine's file system, then runs its services and restarts each when it ends.
+# usage: init.sh MACHINE_DIR
 set -eu
 dir=$1
 # shellcheck source=/dev/null
@@ -8,7 +8,7 @@ dir=$1
 hostname "$NAME"
 mount --make-rprivate /
 
-# The disk: Debian below, what the machine writes above it.
+# The disk: an overlay with Debian as the lower layer and the machine's changes as the upper one.
 root=$dir/root
 mkdir -p "$dir"/{root,upper,work,log,services,volumes}
 mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$dir/upper,workdir=$dir/work" "$root"
@@ -21,7 +21,7 @@ mkdir -p "$root/run/lock" "$root/run/netns"
 mount -t bpf bpf "$root/sys/fs/bpf"
 if [ -z "${CGROUP_V1:-}" ]; then
   mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
-  # A group with children may hold no process of its own.
+  # A control group with children cannot contain processes.
   mkdir -p "$root/sys/fs/cgroup/init"
   echo 1 > "$root/sys/fs/cgroup/init/cgroup.procs"
   for controller in $(cat "$root/sys/fs/cgroup/cgroup.controllers"); do
@@ -39,9 +39,9 @@ else
   done <<< "$CGROUP_V1"
 fi
 
-# What the machine shares with its surroundings, at the same path inside and outside: tools and keys to read, its own
-# folder to write; what it shares with other machines; and the folders that must not lie on an overlay, because overlays
-# are mounted from them.
+# Folders that are mounted at the same path inside and outside: tools and keys, read-only; folders shared with other
+# machines; the machine's own folder; and volumes for folders that must not be on an overlay, because overlays are mounted
+# from them.
 for shared in $READ_ONLY; do
   mkdir -p "$root$shared"
   mount --bind "$shared" "$root$shared"
@@ -58,24 +58,24 @@ for volume in $VOLUMES; do
   mount --bind "$dir/volumes$volume" "$root$volume"
 done
 
-# kubelet and Cilium's agent set these for the whole host (one of them for good), and kubelet ends when it cannot. They
-# are shown files with the values they want, and the host keeps its own.
-shown=$root/run/kernel-settings
-mkdir -p "$shown"
-show() {
-  echo "$2" > "$shown/$(basename "$1")"
-  mount --bind "$shown/$(basename "$1")" "$root/proc/sys/$1"
+# kubelet and Cilium's agent set these for the whole host (one of them irrevocably), and kubelet exits when it cannot. Files
+# with the expected values are mounted over them, so that the host's settings do not change.
+settings=$root/run/kernel-settings
+mkdir -p "$settings"
+override() {
+  echo "$2" > "$settings/$(basename "$1")"
+  mount --bind "$settings/$(basename "$1")" "$root/proc/sys/$1"
 }
-show vm/overcommit_memory 1
-show vm/panic_on_oom 0
-show kernel/panic 10
-show kernel/panic_on_oops 1
-show kernel/keys/root_maxkeys 1000000
-show kernel/keys/root_maxbytes 25000000
-show kernel/timer_migration 0
-show kernel/unprivileged_bpf_disabled 1
-# The kernel goes on when a machine reboots; kubelet reports this as the node's boot ID.
-show kernel/random/boot_id "$(cat /proc/sys/kernel/random/uuid)"
+override vm/overcommit_memory 1
+override vm/panic_on_oom 0
+override kernel/panic 10
+override kernel/panic_on_oops 1
+override kernel/keys/root_maxkeys 1000000
+override kernel/keys/root_maxbytes 25000000
+override kernel/timer_migration 0
+override kernel/unprivileged_bpf_disabled 1
+# The host's kernel does not restart when a machine reboots; kubelet reports this value as the node's boot ID.
+override kernel/random/boot_id "$(cat /proc/sys/kernel/random/uuid)"
 
 printf '127.0.0.1 localhost\n%s %s\n' "${ADDRESS%/*}" "$NAME" > "$root/etc/hosts"
 echo "$NAME" > "$root/etc/hostname"
@@ -88,7 +88,7 @@ cd /
 mount --make-rshared /
 set +e
 
-# These are per network namespace, so the machine's own.
+# These settings belong to the machine's network namespace.
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 
 touch "$dir/booted"

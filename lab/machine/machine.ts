@@ -33,7 +33,7 @@ export interface MachineSpec {
 const supervisorScript = path.join(import.meta.dirname, 'supervise.sh');
 
 /** Returns the name of a machine's network namespace. */
-export function netnsOf(lab: string, machine: string): string {
+export function netnsName(lab: string, machine: string): string {
   return `cni-lab-${lab}-${machine}`;
 }
 
@@ -45,7 +45,7 @@ export async function startMachine(spec: MachineSpec): Promise<void> {
   const settings: Record<string, string> = {
     LAB: spec.lab,
     NAME: spec.name,
-    NETNS: netnsOf(spec.lab, spec.name),
+    NETNS: netnsName(spec.lab, spec.name),
     SWITCH: spec.switchNetns,
     PORT: spec.name,
     ADDRESS: spec.address,

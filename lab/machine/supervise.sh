@@ -1,15 +1,15 @@
 #!/bin/bash
-# Runs one machine of a lab and boots it again whenever it goes down, until the file "stop" appears in its folder.
+# Runs one machine of a lab and reboots it whenever it stops, until the file "stop" appears in its folder.
 # usage: supervise.sh MACHINE_DIR, with the settings of MACHINE_DIR/machine.env
 #
-# A boot makes a new network namespace, so that links, routes and packet filters of the boot before are gone, as they
-# are after a reboot of real hardware; the disk (the overlay's upper folder and the volumes) stays.
+# Each boot creates a new network namespace, so that links, routes and packet filters of the previous boot are lost, as after
+# a reboot of real hardware; the disk (the overlay's upper folder and the volumes) is retained.
 set -u
 dir=$1
 # shellcheck source=/dev/null
 . "$dir/machine.env"
 
-# Every hierarchy of a cgroup v1 or hybrid host, or the single one of a v2 host.
+# Prints every hierarchy of a cgroup v1 or hybrid host, or the single one of a v2 host.
 cgroup_roots() {
   if [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ]; then
     echo /sys/fs/cgroup
@@ -33,14 +33,14 @@ network_down() {
   ip netns del "$NETNS" 2>/dev/null
 }
 
-# Puts the calling shell into the machine's own control group of every hierarchy.
+# Moves the calling shell into the machine's control group in every hierarchy.
 cgroup_enter() {
   for root in $(cgroup_roots); do
     path=$root
     for part in cni-lab "$LAB" "$NAME"; do
       path=$path/$part
       mkdir -p "$path"
-      # A new cpuset group has no processors and no memory, and takes no process, until it is given some.
+      # A new cpuset group has no processors and no memory, and accepts no process until some are assigned.
       if [ -e "$path/cpuset.cpus" ] && [ -e "$path/cpuset.mems" ] && [ "$(stat -fc %T "$root")" != cgroup2fs ]; then
         [ -n "$(cat "$path/cpuset.cpus")" ] || cat "$path/../cpuset.cpus" > "$path/cpuset.cpus"
         [ -n "$(cat "$path/cpuset.mems")" ] || cat "$path/../cpuset.mems" > "$path/cpuset.mems"
@@ -61,7 +61,7 @@ cgroup_remove() {
   done
 }
 
-# What a supervisor that was killed left.
+# Removes the remains of a killed supervisor.
 network_down
 cgroup_remove
 while [ ! -e "$dir/stop" ]; do
@@ -70,7 +70,7 @@ while [ ! -e "$dir/stop" ]; do
   echo "$(date -Is) boot" >> "$dir/log/boots.log"
   (
     cgroup_enter
-    # "ip netns exec" hides the host's control groups behind a new /sys: init.sh is told which there are.
+    # "ip netns exec" hides the host's control groups behind a new /sys, so they are passed to init.sh.
     if [ "$(stat -fc %T /sys/fs/cgroup)" != cgroup2fs ]; then
       CGROUP_V1=$(findmnt -rnt cgroup -o TARGET,FS-OPTIONS)
       export CGROUP_V1
@@ -81,7 +81,7 @@ while [ ! -e "$dir/stop" ]; do
   echo $! > "$dir/running.pid"
   wait $!
   rm -f "$dir/running.pid"
-  # Each boot's namespaces end with process 1 of the machine; control groups and links are ours to remove.
+  # The kernel removes the namespaces of a boot with process 1; control groups and links are removed here.
   network_down
   cgroup_remove
   [ -e "$dir/stop" ] || sleep 0.5

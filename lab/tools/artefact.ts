@@ -101,6 +101,6 @@ export async function acquireFileLock(file: string, reportStep: ReportStep): Pro
     else reportStep('waiting for another build of it');
     return false;
   };
-  await waitFor(`the lock ${file}`, tryLock, { timeoutMs: 3_600_000, everyMs: 500 });
+  await waitFor(`the lock ${file}`, tryLock, { timeoutMs: 3_600_000, pollIntervalMs: 500 });
   return () => rm(file, { force: true });
 }

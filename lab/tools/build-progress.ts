@@ -1,4 +1,4 @@
-import { formatClock } from '../clock.ts';
+import { formatClock } from '../elapsed.ts';
 import type { PackageCount } from './artefact.ts';
 
 /** A tool that is being built. */

@@ -1,4 +1,4 @@
-import { formatClock } from '../clock.ts';
+import { formatClock } from '../elapsed.ts';
 import type { PackageCount, ReportStep } from './artefact.ts';
 import { getBuildCost } from './build-costs.ts';
 import { formatState, estimateWorkMs, type BuildState, type RunningTool } from './build-progress.ts';
@@ -52,8 +52,8 @@ export class BuildReporter {
 
   /** Writes the state at intervals, until {@link stop}. */
   start(): void {
-    const everyMs = this.#output.terminal === undefined ? logEveryMs : redrawEveryMs;
-    this.#timer = setInterval(() => this.tick(), everyMs);
+    const pollIntervalMs = this.#output.terminal === undefined ? logEveryMs : redrawEveryMs;
+    this.#timer = setInterval(() => this.tick(), pollIntervalMs);
   }
 
   stop(): void {

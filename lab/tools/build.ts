@@ -6,7 +6,7 @@ import { computeSpaceNeeds } from './disk-space.ts';
 import { removeGoCache } from './go-cache.ts';
 import { findArchive } from './prebuilt-list.ts';
 import { bundleLocation, openBundle, type Bundle } from './prebuilt.ts';
-import { reasonOf } from './prebuilt-source.ts';
+import { describeReason } from './prebuilt-source.ts';
 import { checkPrerequisites } from './prerequisites.ts';
 
 /** Maximum number of builds in parallel: while one links, on one processor, the other compiles. */
@@ -85,7 +85,7 @@ async function openConfiguredBundle(
   try {
     bundle = await openBundle(location);
   } catch (error) {
-    log(`no prebuilt tools: ${reasonOf(error)}; all are built`);
+    log(`no prebuilt tools: ${describeReason(error)}; all are built`);
     return undefined;
   }
   const absent = missing.filter(
@@ -171,7 +171,7 @@ class Build {
       return true;
     } catch (error) {
       this.#interrupted.throwIfAborted();
-      this.#reporter.note(`${artefact.name} cannot be taken from the bundle: ${reasonOf(error)}; it is built`);
+      this.#reporter.note(`${artefact.name} cannot be taken from the bundle: ${describeReason(error)}; it is built`);
     }
     await checkPrerequisites({ building: [artefact], space: await computeSpaceNeeds([artefact], [], []) }, this.#log);
     return false;

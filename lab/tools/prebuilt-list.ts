@@ -29,7 +29,7 @@ export function parsePrebuiltList(text: string): readonly PrebuiltArchive[] {
   try {
     json = JSON.parse(text);
   } catch {
-    throw new Error('the list is no JSON');
+    throw new Error('the list is not valid JSON');
   }
   const parsed = listSchema.safeParse(json);
   if (parsed.success) return parsed.data.archives;

@@ -71,7 +71,7 @@ function urlSource(base: URL, idleMs: number): BundleSource {
       return body;
     } catch (error) {
       clearTimeout(timer);
-      throw new Error(reasonOf(error), { cause: error });
+      throw new Error(describeReason(error), { cause: error });
     }
   };
   return {
@@ -98,7 +98,7 @@ function requireSafe({ protocol, hostname }: URL): void {
 }
 
 /** Returns the reason of a failure in one line: `fetch` itself only reports that it failed. */
-export function reasonOf(error: unknown): string {
+export function describeReason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const { cause } = error;
   if (error.message === 'fetch failed' && cause instanceof Error) {

@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { unpackArchive } from './archive.ts';
 import { listFile, parsePrebuiltList, readCommittedList, type PrebuiltArchive } from './prebuilt-list.ts';
-import { openBundleSource, reasonOf, type BundleSource } from './prebuilt-source.ts';
+import { openBundleSource, describeReason, type BundleSource } from './prebuilt-source.ts';
 
 /** Location of a bundle, and the digest that makes it trusted. */
 export interface BundleLocation {
@@ -52,7 +52,7 @@ export function bundleLocation(env: NodeJS.ProcessEnv = process.env): BundleLoca
 export async function openBundle({ location, listSha256, idleMs }: BundleLocation): Promise<Bundle> {
   const source = openBundleSource(location, idleMs);
   const text = await source.readText(listFile).catch((error: unknown) => {
-    throw new Error(`${source.name}: ${reasonOf(error)}`, { cause: error });
+    throw new Error(`${source.name}: ${describeReason(error)}`, { cause: error });
   });
   if (listSha256 !== undefined) {
     const actualSha256 = createHash('sha256').update(text).digest('hex');
@@ -85,7 +85,7 @@ async function unpack(source: BundleSource, archive: PrebuiltArchive, dir: strin
     await copyVerified(source, archive, copy);
     await unpackArchive(copy, dir);
   } catch (error) {
-    throw new Error(reasonOf(error), { cause: error });
+    throw new Error(describeReason(error), { cause: error });
   } finally {
     await rm(copy, { force: true });
   }

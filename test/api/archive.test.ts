@@ -26,7 +26,7 @@ async function createRootfs(dir: string): Promise<void> {
   await run('mknod', [path.join(dir, 'dev', 'null'), 'c', '1', '3']);
 }
 
-it('unpacks what was packed, with owners, modes, links and devices', async () => {
+it('unpacks a packed archive with owners, modes, links and devices', async () => {
   await createRootfs(at('from'));
   await packFolder(at('from'), at('archive'));
   await mkdir(at('to'));
@@ -43,7 +43,7 @@ it('unpacks what was packed, with owners, modes, links and devices', async () =>
   expect(await readFile(at('to', 'usr', 'bin', 'same'), 'utf8')).toBe('su');
 });
 
-it('gives the same bytes for the same content, whenever it was written', async () => {
+it('produces the same bytes for the same content at any time', async () => {
   await createRootfs(at('one'));
   await createRootfs(at('two'));
   await utimes(at('two', 'usr', 'bin', 'su'), 1, 1);
@@ -55,7 +55,7 @@ it('gives the same bytes for the same content, whenever it was written', async (
   expect(await packFolder(at('two'), at('c'))).not.toEqual(one);
 });
 
-it('says that what it reads is no archive', async () => {
+it('reports a file that is not an archive', async () => {
   await writeFile(at('archive'), 'no archive');
   await mkdir(at('to'));
 

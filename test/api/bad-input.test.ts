@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { freePort, startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { useLab } from '../support/lab.ts';
-import { waitForStableState } from '../support/settled.ts';
+import { waitForStableState } from '../support/wait-until-stable.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 
 const lab = useLab({ nodes: 0 });
@@ -44,31 +44,31 @@ it('refuses a cluster without Canal', async () => {
   expect(await traces()).toBe(before);
 });
 
-it('refuses a context that the worker does not know, and lists those it does', async () => {
+it('refuses an unknown context, and lists the known ones', async () => {
   const { failure } = await migrate('unknown', JSON.stringify({ cluster: 'nowhere' }));
   expect(failure).toMatchObject({ type: 'UnknownCluster' });
   expect(failure?.message).toContain(`it has ${lab().layout.context}, away`);
 });
 
-it('gives up on a cluster that cannot be reached, with the reason', async () => {
+it('fails for an unreachable cluster with the reason', async () => {
   const { failure } = await migrate('away', JSON.stringify({ cluster: 'away' }));
   expect(failure).toMatchObject({ type: 'ClusterUnreachable' });
   expect(failure?.message).toContain('ECONNREFUSED');
 });
 
-it('refuses input that is JSON but no migration', async () => {
+it('refuses valid JSON that is not an input of a migration', async () => {
   for (const input of ['null', '"prod"', '[]', '{"cluster": 7}']) {
     const { failure } = await migrate(`shape-${input}`, input);
     expect(failure).toMatchObject({ type: 'InvalidInput' });
   }
 });
 
-it('does not start at all with what is no JSON', async () => {
+it('does not start with input that is not valid JSON', async () => {
   const cli = new TemporalCli(temporal, 'malformed');
   await expect(cli.start('{"cluster": ')).rejects.toThrow(/not valid JSON/i);
 });
 
-it('refuses a pod CIDR that is in use, by whom', async () => {
+it('refuses a pod CIDR that is in use, and names the user', async () => {
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   const before = await waitForStableState(traces);
   for (const [podCidr, owner] of [

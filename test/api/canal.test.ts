@@ -15,7 +15,7 @@ const cluster = () => ({ cluster: lab().layout.context });
 const names = async (...what: string[]): Promise<string[]> =>
   (await lab().kubectl('get', ...what, '-o', 'name')).split('\n').filter(Boolean);
 
-it('knows a cluster without Canal', async () => {
+it('detects a cluster without Canal', async () => {
   const inspecting = createLabActivities(lab()).inspectCluster(cluster());
   await expect(inspecting).rejects.toMatchObject({ type: 'SourceNotFound', nonRetryable: true });
 });
@@ -47,7 +47,7 @@ describe('the export', () => {
     spec: { nets: ['192.0.2.0/24'] },
   });
 
-  it('holds every object, however many ConfigMaps that takes, and is the same when it is made again', async () => {
+  it('contains every object in as many ConfigMaps as needed, and is reproducible', async () => {
     for (let index = 0; index < 12; index++) await apply(lab(), pool(index));
     const { exportCalico } = createLabActivities(lab());
     const names = await exportCalico(cluster());
@@ -60,7 +60,7 @@ describe('the export', () => {
     expect(objects.every(({ metadata }) => metadata?.uid === undefined)).toBe(true);
   });
 
-  it('can be applied again as it is, with the command of the documentation', async () => {
+  it('can be applied with the documented command', async () => {
     const { kubeconfig } = lab().layout;
     await lab().kubectl('delete', 'ippools.crd.projectcalico.org', 'extra');
     const documented = await documentedCommand('docs/migrating.md', 'calico-export');
@@ -95,11 +95,11 @@ async function readExport(names: readonly string[]): Promise<KubernetesObject[]>
   return lines.map((line) => JSON.parse(line) as KubernetesObject);
 }
 
-it("removes Canal's workloads and permissions, and nothing that somebody else uses", async () => {
+it("removes Canal's workloads and permissions, and nothing that others use", async () => {
   await apply(lab(), {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRoleBinding',
-    metadata: { name: 'somebody-else' },
+    metadata: { name: 'otheruser-else' },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'flannel' },
     subjects: [{ kind: 'ServiceAccount', name: 'other', namespace: 'default' }],
   });
@@ -113,15 +113,15 @@ it("removes Canal's workloads and permissions, and nothing that somebody else us
   );
   expect(left.filter((name) => /canal|calico/.test(name) && !name.includes('calico-export'))).toEqual([]);
   const rbac = await names('clusterroles,clusterrolebindings');
-  expect(rbac.filter((name) => /canal|calico|flannel|somebody/.test(name))).toEqual([
+  expect(rbac.filter((name) => /canal|calico|flannel|otheruser/.test(name))).toEqual([
     'clusterrole.rbac.authorization.k8s.io/flannel',
-    'clusterrolebinding.rbac.authorization.k8s.io/somebody-else',
+    'clusterrolebinding.rbac.authorization.k8s.io/otheruser-else',
   ]);
   // The CRDs hold the operator's policies.
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
 });
 
-it('removes what is left of Canal in the API, and keeps the export as it was', async () => {
+it('removes the remaining API objects of Canal, and keeps the export', async () => {
   const annotations = { 'flannel.alpha.coreos.com/public-ip': '192.0.2.1', 'projectcalico.org/x': 'y', keep: 'me' };
   await lab().kubectl(
     'annotate',

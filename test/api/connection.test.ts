@@ -64,7 +64,7 @@ it('shares a small pool of connections among all requests', async () => {
   expect(connections).toBeLessThanOrEqual(16);
 });
 
-it('limits the rate of activities, and does not have them wait for what a worker asks as it starts', async () => {
+it('limits the rate of activities, without the requests of a starting worker', async () => {
   const clusters = kubeconfigClusters(lab().layout.kubeconfig, { requestsPerSecond: 2 });
   const { core } = await clusters.connect(lab().layout.context);
   // The clock of the request rate is stopped; sockets do not need it.
@@ -87,7 +87,7 @@ it('limits the rate of activities, and does not have them wait for what a worker
   }
 });
 
-it('ends a request that is not answered when its activity is cancelled', async () => {
+it('ends an unanswered request when its activity is cancelled', async () => {
   // Without its time limit, only the cancellation ends a request.
   const limit = jest.spyOn(AbortSignal, 'timeout').mockReturnValue(new AbortController().signal);
   const { layout } = lab();
@@ -106,7 +106,7 @@ it('ends a request that is not answered when its activity is cancelled', async (
   const environment = new MockActivityEnvironment();
   const { inspectCluster } = createInspectionActivities(createOnCluster(clusters));
   const outcome = environment.run(inspectCluster, { cluster: layout.context }).catch((error: unknown) => error);
-  const waiting = { timeoutMs: timeLimits.localChange, everyMs: 20 };
+  const waiting = { timeoutMs: timeLimits.localChange, pollIntervalMs: 20 };
   await waitFor('the request', () => Promise.resolve(asked > 0), waiting);
   environment.cancel('CANCELLED');
   expect(await outcome).toMatchObject({ name: 'CancelledFailure' });
@@ -114,7 +114,7 @@ it('ends a request that is not answered when its activity is cancelled', async (
   limit.mockRestore();
 });
 
-it('takes credentials that were renewed in the file', async () => {
+it('uses credentials that were rotated in the file', async () => {
   const { layout } = lab();
   const file = path.join(scratch, 'renewed');
   await createCertificate(layout.pki, 'nobody', '/CN=nobody', []);

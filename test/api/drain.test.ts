@@ -69,7 +69,7 @@ beforeAll(async () => {
   })();
 });
 
-it('evicts what has to move and leaves the rest', async () => {
+it('evicts the pods to move and keeps the others', async () => {
   await apply(
     lab(),
     bareNode('plain'),
@@ -81,7 +81,7 @@ it('evicts what has to move and leaves the rest', async () => {
   expect(await podsOn('plain')).toEqual(['stays']);
 });
 
-it('evicts nothing at all while a consent is missing, and names pods and consents', async () => {
+it('evicts nothing while a consent is missing, and names pods and consents', async () => {
   const spec = { volumes: [{ name: 'cache', emptyDir: {} }] };
   await apply(
     lab(),
@@ -124,7 +124,7 @@ async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
   return pod;
 }
 
-it('waits for a disruption budget, names it, and goes on once it allows', async () => {
+it('waits for a disruption budget, names it, and continues when it allows the eviction', async () => {
   const pod = await guardedPod('guarded', 'guard');
   const reason = 'PodDisruptionBudget shop/guard allows 0 disruptions (1 pods are healthy, 1 are needed)';
   expect(await round('guarded', { roundSeconds: 3 })).toEqual({
@@ -137,20 +137,20 @@ it('waits for a disruption budget, names it, and goes on once it allows', async 
   expect(await podsOn('guarded')).toEqual([]);
 });
 
-it('tells a human when several budgets forbid every eviction for good', async () => {
+it('reports several budgets that permanently forbid every eviction', async () => {
   const pod = await guardedPod('twice', 'one', 'two');
   const { left } = await round('twice', { roundSeconds: 1 });
   expect(left).toMatchObject([{ pod: `shop/${pod}`, kind: 'DisruptionBudget' }]);
   expect(left[0]?.reason).toContain('PodDisruptionBudgets shop/one and shop/two both select it');
 });
 
-it('deletes, in its own grace period, a pod that a human named', async () => {
+it('deletes a pod that an operator named, with its own grace period', async () => {
   const pod = await guardedPod('forced', 'never');
   expect(await round('forced', { forcedPods: [`${namespace}/${pod}`] })).toEqual(nothing);
   expect(await podsOn('forced')).toEqual([]);
 });
 
-it('shows a pod that is stuck, and what holds it', async () => {
+it('reports a pod that is stuck, and the reason', async () => {
   await apply(lab(), bareNode('stuck'), barePod(namespace, 'held', 'stuck'));
   const patch = JSON.stringify({ metadata: { finalizers: ['example.com/hold'] } });
   await lab().kubectl('-n', namespace, 'patch', 'pod', 'held', '--type=merge', '-p', patch);
@@ -167,7 +167,7 @@ it('does not evict another pod of the same name', async () => {
   const rounds = round('again', { roundSeconds: 30 });
   await waitFor('the first to go', async () => (await podsOn('again')).length === 0, {
     timeoutMs: timeLimits.clusterChange,
-    everyMs: 50,
+    pollIntervalMs: 50,
   });
   await rounds;
   await apply(lab(), barePod(namespace, 'web-0', 'again', { spec: { hostNetwork: true } }));

@@ -59,7 +59,7 @@ beforeAll(async () => {
 /** Returns when the node's probers were last asked for their page; the annotation is that of images/prober/kube.go. */
 async function flushRequestedAt(node: string): Promise<string | undefined> {
   const { metadata } = await get<KubernetesObject>(lab(), '-n', namespace, 'configmap', `ledger-${node}`);
-  return metadata?.annotations?.['cni-live-migration/asked-at'];
+  return metadata?.annotations?.['cni-live-migration/flush-requested-at'];
 }
 
 /** Returns the end of the stage before the migration; the current time when it has not ended. */
@@ -98,7 +98,7 @@ async function evaluateGates(
   await activities.checkGates(gateTarget(gates, more));
 }
 
-it('keeps what was before, however often it is asked, and measures a stage from its begin', async () => {
+it('keeps the baseline unchanged, and measures a stage from its start', async () => {
   await write([record({ lost: 1, lostMs: 50 })]);
   const { activities, sleptMs } = withoutSleeps(
     // While the probers settle: losses meanwhile do not count.
@@ -117,11 +117,11 @@ it('keeps what was before, however often it is asked, and measures a stage from 
   ]);
 });
 
-it('holds where every path was answered', async () => {
+it('passes when every path was answered', async () => {
   await evaluateGates([record()]);
 });
 
-it('does not hold where a path was silent for too long, and tells which, how long and why', async () => {
+it('fails when a path had no answer for too long, and reports which, how long and why', async () => {
   // After the snapshot, in which nothing was lost, and before the probers write.
   const fromMs = await snapshotAt();
   clockOffsetMs = 30_000;
@@ -137,7 +137,7 @@ it('does not hold where a path was silent for too long, and tells which, how lon
   await evaluateGates([record({ gaps })], {}, { sinceMs: fromMs + 8_000 });
 });
 
-it('does not hold where the probers of a node are silent themselves', async () => {
+it('fails when the probers of a node do not report', async () => {
   await write([record()]);
   // The clock advances when the activity sleeps.
   let sleptMs = 0;
@@ -186,7 +186,7 @@ const scalar = (value: string) => ({
   body: { status: 'success', data: { resultType: 'scalar', result: [1_700_000_000, value] } },
 });
 
-describe('what is asked outside', () => {
+describe('external gates', () => {
   it.each([
     ['a value below the limit', vector('0.5'), undefined],
     ['no value', vector(), undefined],
@@ -206,7 +206,7 @@ describe('what is asked outside', () => {
       });
   });
 
-  it('a service that answers badly, or not at all', async () => {
+  it('a service with an error or without an answer', async () => {
     await evaluateGates([record()], { http: [{ url: await serve(() => ({ status: 204 })) }] });
     const bad = evaluateGates([record()], { http: [{ url: `${await serve(() => ({ status: 500 }))}/health` }] });
     await expect(bad).rejects.toMatchObject({
@@ -216,14 +216,14 @@ describe('what is asked outside', () => {
     await expect(gone).rejects.toMatchObject({ message: expect.stringContaining('ECONNREFUSED') as string });
   });
 
-  it('once more, where the first answer was bad', async () => {
+  it('retries after a bad answer', async () => {
     let requests = 0;
     await evaluateGates([record()], { http: [{ url: await serve(() => ({ status: requests++ === 0 ? 500 : 200 })) }] });
     expect(requests).toBe(2);
   });
 });
 
-it('forgets nothing of what it marked', async () => {
+it('keeps its snapshots', async () => {
   const map = await get<{ data: object }>(lab(), 'configmap', '-n', namespace, 'ledger-marks');
   expect(Object.keys(map.data)).toEqual(['before']);
 });

@@ -35,7 +35,7 @@ it('installs, upgrades when values differ, and does nothing when they do not', a
   });
 });
 
-it('tells what Helm said when it fails', async () => {
+it("reports Helm's error", async () => {
   const failing = createLabActivities(lab()).applyHelmRelease({ ...release(3), chart: '/no/such/chart' });
   await expect(failing).rejects.toMatchObject({
     type: 'HelmFailed',
@@ -43,7 +43,7 @@ it('tells what Helm said when it fails', async () => {
   });
 });
 
-describe('a release that a dead Helm left pending', () => {
+describe('a pending release of a crashed Helm', () => {
   /** Creates the record that Helm leaves when it is killed: an operation in progress, started some time ago. */
   async function leavePending(status: string, revision: number): Promise<void> {
     const name = `sh.helm.release.v1.cilium.v${revision}`;
@@ -56,7 +56,7 @@ describe('a release that a dead Helm left pending', () => {
     await lab().kubectl('patch', 'secret', '-n', 'kube-system', name, '--type=merge', '-p', patch);
   }
 
-  it('is mended in the middle of an upgrade, without a rollback', async () => {
+  it('is repaired during an upgrade, without a rollback', async () => {
     const { applyHelmRelease, checkCiliumConfig } = createLabActivities(lab());
     await applyHelmRelease(release(4));
     await leavePending('pending-upgrade', await revisions());
@@ -65,7 +65,7 @@ describe('a release that a dead Helm left pending', () => {
     await checkCiliumConfig({ cluster, expected: { 'tunnel-port': '5' } });
   });
 
-  it('is mended in the middle of its installation', async () => {
+  it('is repaired during its installation', async () => {
     const args = ['uninstall', 'cilium', '-n', 'kube-system', '--kubeconfig', lab().layout.kubeconfig];
     await run(lab().catalogue.bin('helm'), args);
     const { applyHelmRelease, checkCiliumConfig } = createLabActivities(lab());

@@ -4,12 +4,12 @@ import { startTemporal, startWorker, type TemporalServer } from '../../lab/clust
 import { waitFor } from '../../lab/process.ts';
 import { messageNames } from '../../model/message-schemas.ts';
 import { useLab } from '../support/lab.ts';
-import { waitForStableState } from '../support/settled.ts';
+import { waitForStableState } from '../support/wait-until-stable.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 /**
- * Input that somebody enters by mistake or on purpose, through the Temporal CLI: each is rejected with a type and a
+ * Input that a user sends by mistake or on purpose, through the Temporal CLI: each is rejected with a type and a
  * reason, and nothing is changed. At the end, all data that Temporal and the worker have stored is searched for
  * confidential values.
  */
@@ -60,7 +60,7 @@ const inputs: [what: string, input: () => unknown, named: string | RegExp, type?
   ['a cluster that is a path', () => ({ cluster: '../../etc/kubernetes/admin.conf' }), 'cluster'],
   ['a cluster of 10,000 letters', () => ({ cluster: 'x'.repeat(10_000) }), 'cluster'],
   [
-    'a kubeconfig in the place of a cluster',
+    'a kubeconfig instead of a cluster',
     () => ({ cluster: `apiVersion: v1\nclient-key-data: ${key}` }),
     'cluster: looks like a secret',
   ],
@@ -173,7 +173,7 @@ it.each(inputs)('refuses %s', async (_what, input, named, type = 'InvalidInput')
   expect(failure?.message.length).toBeLessThan(20_000);
 });
 
-it('refuses what is too large for Temporal itself', async () => {
+it('refuses an input that is too large for Temporal', async () => {
   const file = path.join(lab().layout.processesDir, 'huge.json');
   await writeFile(file, JSON.stringify(good({ values: { a: 'x'.repeat(5_000_000) } })));
   const start = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', 'cni-migration'];
@@ -181,7 +181,7 @@ it('refuses what is too large for Temporal itself', async () => {
 });
 
 /** A running migration accepts signals; this one waits for an API server that never answers. */
-it('takes every message that makes no sense without harm, and never shows what looks like a secret', async () => {
+it('tolerates every invalid message, and never shows possible secrets', async () => {
   const id = 'hostile/messages';
   const blocked = JSON.stringify({ cluster: 'nowhere' });
   const start = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', 'nobody-listens'];
@@ -209,7 +209,7 @@ it('has changed nothing', async () => {
   expect(await everything()).toBe(before);
 });
 
-it('has kept nothing of a kubeconfig, and no secret, beyond what was sent to Temporal itself', async () => {
+it('has stored no part of a kubeconfig and no secret, except in the payloads sent to Temporal', async () => {
   const { kubeconfig, processesDir } = lab().layout;
   const config = JSON.parse(await readFile(kubeconfig, 'utf8')) as { users: { user: Record<string, string> }[] };
   const credentials = config.users.flatMap(({ user }) => Object.values(user)).filter((text) => text.length > 40);
@@ -243,7 +243,7 @@ it('has kept nothing of a kubeconfig, and no secret, beyond what was sent to Tem
   for (const word of [...secrets, ...sent]) expect(log).not.toContain(word);
 });
 
-it('shows neither in details, nor in answers to queries', async () => {
+it('shows neither in details nor in answers to queries', async () => {
   // A running migration: without nodes it never waits for the plan's approval, so this one is started and queried at
   // once.
   const id = 'hostile/details';

@@ -54,7 +54,7 @@ async function startBridge(name: string): Promise<void> {
     READY_FILE: ready,
   };
   bridges.push(await startProcess(lab().layout.processesDir, name, [binary, 'identities'], env));
-  await waitFor(`${name} to be in step`, () => Promise.resolve(existsSync(ready)), {
+  await waitFor(`${name} to be in sync`, () => Promise.resolve(existsSync(ready)), {
     timeoutMs: timeLimits.serviceStart,
   });
 }
@@ -96,7 +96,7 @@ async function waitForEndpoint(
       endpoint = await findEndpoint(pod);
       return condition(endpoint);
     },
-    { timeoutMs: timeLimits.clusterChange, everyMs: 100 }
+    { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 100 }
   );
   return endpoint;
 }
@@ -108,7 +108,7 @@ async function identity(id: number | undefined): Promise<Identity> {
 const exists = (endpoint: Endpoint | undefined): boolean => endpoint !== undefined;
 const isGone = (endpoint: Endpoint | undefined): boolean => endpoint === undefined;
 
-it('gives every pod on Canal an endpoint with an identity, those that were there before it too', async () => {
+it('creates an endpoint with an identity for every pod on Canal, including earlier ones', async () => {
   const web = await runPod('web', '10.244.1.5', {
     labels: { app: 'web', 'pod-template-hash': 'x' },
     spec: { containers: [{ name: 'c', image: 'none', ports: [{ name: 'http', containerPort: 8080 }] }] },
@@ -135,7 +135,7 @@ it('gives every pod on Canal an endpoint with an identity, those that were there
   });
 });
 
-it('takes an identity that is there, gives pods with the same labels the same one, and others another', async () => {
+it('uses an existing identity, and one identity for each set of labels', async () => {
   const theirs = {
     apiVersion: 'cilium.io/v2',
     kind: 'CiliumIdentity',
@@ -165,7 +165,7 @@ it('takes an identity that is there, gives pods with the same labels the same on
   expect((await identity(4711)).metadata?.annotations?.['io.cilium.heartbeat']).toBeUndefined();
 });
 
-it('follows labels of pods and of their namespace', async () => {
+it('updates identities when labels of pods or of their namespace change', async () => {
   const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
   const hasLabel = (label: string) => (endpoint: Endpoint | undefined) =>
     endpoint?.status.identity.labels.includes(label) === true;
@@ -175,7 +175,7 @@ it('follows labels of pods and of their namespace', async () => {
   await waitForEndpoint(pod, hasLabel('k8s:io.cilium.k8s.namespace.labels.team=red'));
 });
 
-it('makes again what somebody removes, and removes what is not needed any more', async () => {
+it('recreates removed endpoints, and removes unneeded ones', async () => {
   const pod = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'store');
   const before = await waitForEndpoint(pod, exists);
   await lab().kubectl('-n', 'shop', 'delete', 'ciliumendpoint', before?.metadata?.name ?? '');
@@ -194,7 +194,7 @@ it('makes again what somebody removes, and removes what is not needed any more',
   await waitForEndpoint(api, isGone);
 });
 
-it('leaves alone pods on Cilium and on the host’s network, and tells Calico the address of a new one', async () => {
+it('ignores pods on Cilium and on the host’s network, and reports the address of a new one to Calico', async () => {
   const onCilium = await runPod('moved', '10.245.1.7', { labels: { app: 'web' } });
   const onHost = await runPod('host', '192.168.1.1', { spec: { hostNetwork: true } });
   await apply(lab(), barePod('shop', 'fresh', 'n1'));
@@ -220,7 +220,7 @@ it('leaves alone pods on Cilium and on the host’s network, and tells Calico th
   for (const pod of [onCilium, onHost, fresh]) expect(await findEndpoint(pod)).toBeUndefined();
 });
 
-it('goes on when the one that acts is killed, before its lease ends', async () => {
+it('continues when the leader is killed, before its lease expires', async () => {
   await startBridge('second');
   bridges[0]?.kill('SIGKILL');
   // The lease never expires: it is renewed in the name of the killed process.
@@ -235,10 +235,10 @@ it('goes on when the one that acts is killed, before its lease ends', async () =
     expect(await renewed()).toBe('first');
     return exists(await findEndpoint(pod));
   };
-  await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
+  await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 500 });
 });
 
-it('is removed with all that it made, and with nothing else', async () => {
+it('is removed with all its objects, and with nothing else', async () => {
   bridges[1]?.kill('SIGTERM');
   await setStatus('fresh', { phase: 'Running', podIP: '10.245.1.9', podIPs: [{ ip: '10.245.1.9' }] });
   await lab().kubectl('-n', 'shop', 'annotate', 'pod', 'late', 'cni.projectcalico.org/podIP=10.244.1.50/32');

@@ -21,7 +21,7 @@ const held = (): Promise<string> =>
 const locks = (open: boolean | undefined) =>
   createLabActivities(lab(), lab().layout.kubeconfig, () => Promise.resolve(open));
 
-it('is taken once, by the same run twice, and given back by its holder alone', async () => {
+it('is acquired once, again by the same run, and released only by its holder', async () => {
   const { acquireLock, releaseLock } = locks(true);
   await acquireLock(holder('1'));
   await acquireLock(holder('1'));
@@ -47,7 +47,7 @@ it.each([
   await locks(open).releaseLock(holder('1'));
 });
 
-it('is taken over from a holder that has ended, by one of two', async () => {
+it('is taken over from a holder that has ended, by only one of two', async () => {
   await locks(true).acquireLock(holder('1'));
   const { acquireLock } = locks(false);
   const outcomes = await Promise.allSettled([acquireLock(holder('2')), acquireLock(holder('3', 'cni-migration/b'))]);

@@ -9,7 +9,7 @@ const lab = useSharedControlPlane();
 const read = (name: string): Promise<V1Node> => get<V1Node>(lab(), 'node', name);
 const target = (node: string) => ({ cluster: lab().layout.context, node });
 
-it('cordons a node and uncordons it again, each twice without harm', async () => {
+it('cordons and uncordons a node, each idempotently', async () => {
   await apply(lab(), bareNode('own-cordon'));
   const { cordonNode, uncordonNode } = createLabActivities(lab());
   await cordonNode(target('own-cordon'));
@@ -24,7 +24,7 @@ it('cordons a node and uncordons it again, each twice without harm', async () =>
   );
 });
 
-it('leaves a node cordoned that somebody else cordoned', async () => {
+it('keeps a node cordoned that others cordoned', async () => {
   await apply(lab(), bareNode('their-cordon'));
   await lab().kubectl('cordon', 'their-cordon');
   const { cordonNode, uncordonNode } = createLabActivities(lab());
@@ -33,13 +33,13 @@ it('leaves a node cordoned that somebody else cordoned', async () => {
   expect((await read('their-cordon')).spec?.unschedulable).toBe(true);
 });
 
-it('says that a node is gone', async () => {
+it('reports a removed node', async () => {
   const { cordonNode, uncordonNode } = createLabActivities(lab());
   await expect(cordonNode(target('no-such-node'))).rejects.toMatchObject({ type: 'NodeNotReady', nonRetryable: true });
   await expect(uncordonNode(target('no-such-node'))).resolves.toBeUndefined();
 });
 
-it('tells of all nodes, or only of those that are not as the caller knows them', async () => {
+it('returns all nodes, or only those that changed for the caller', async () => {
   const { observeNodes } = createLabActivities(lab());
   const label = { 'io.cilium.migration/cilium-default': 'true' };
   await apply(

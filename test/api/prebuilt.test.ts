@@ -119,7 +119,7 @@ describe('a whole bundle', () => {
     expect(requestedUrls[0]).toBe(`/tools/${listFile}`);
   });
 
-  it('is fetched once by two processes that begin together', async () => {
+  it('is fetched once by two processes that start together', async () => {
     const { url, requestedUrls, server } = await serve();
 
     const outcomes = await Promise.all([createTools(url), createTools(url)]).finally(() => close(server));
@@ -147,7 +147,7 @@ describe('an archive that cannot be used', () => {
     ['is truncated', () => truncate(firstFile(), 20), /ends after 20 bytes/],
     ['is longer than the list says', () => appendFile(firstFile(), 'more'), /has more than the \d+ bytes/],
     ['is missing', () => rm(firstFile()), /ENOENT/],
-  ])('%s: one line says so, and the tool is built', async (_, spoil, reason) => {
+  ])('%s: logs one line, and builds the tool', async (_, spoil, reason) => {
     await spoil();
 
     const outcome = await createTools(bundle);
@@ -157,7 +157,7 @@ describe('an archive that cannot be used', () => {
     expect(await leftovers()).toEqual([]);
   });
 
-  it('is not on the server: one line says so, and the tool is built', async () => {
+  it('is missing on the server: logs one line, and builds the tool', async () => {
     const { url, server } = await serve((file) => (file.includes('first') ? 404 : undefined));
 
     const outcome = await createTools(url).finally(() => close(server));
@@ -166,7 +166,7 @@ describe('an archive that cannot be used', () => {
     expect(findReasons(outcome, 'first')).toEqual([expect.stringContaining('404')]);
   });
 
-  it('has another key: one line names the tool, and it is built', async () => {
+  it('has another key: logs one line with the name of the tool, and builds it', async () => {
     await writeList(
       archives.map((archive) => (archive.name === 'first' ? { ...archive, key: 'fedcba987654' } : archive))
     );
@@ -177,7 +177,7 @@ describe('an archive that cannot be used', () => {
     expect(findProblems(outcome)).toEqual([expect.stringMatching(/not in the bundle.*: first$/)]);
   });
 
-  it('has a way out of its folder: one line says so, and nothing is written there', async () => {
+  it('leads out of its folder: logs one line, and writes nothing there', async () => {
     const content = path.join(scratch, 'evil');
     await mkdir(content);
     await writeFile(path.join(content, 'outside'), 'evil');
@@ -206,7 +206,7 @@ describe('a bundle that cannot be used', () => {
     expect(findProblems(outcome)).toEqual([expect.stringMatching(reason)]);
   };
 
-  it('has no server: one line says so, and all is built', async () => {
+  it('has no server: logs one line, and builds everything', async () => {
     const { url, server } = await serve();
     await close(server);
 
@@ -246,11 +246,11 @@ describe('a bundle that cannot be used', () => {
     await expect(unpacking).rejects.toThrow('no data for 0.1 s');
   });
 
-  it('is nowhere', async () => {
+  it('does not exist', async () => {
     expectBuilt(await createTools(path.join(scratch, 'nowhere')), /ENOENT/);
   });
 
-  it('has another list than the user vouches for', async () => {
+  it('has another list than the one that the user trusts', async () => {
     expectBuilt(await createTools(bundle, { CNI_LAB_PREBUILT_SHA256: 'f'.repeat(64) }), /not CNI_LAB_PREBUILT_SHA256/);
   });
 
@@ -261,11 +261,11 @@ describe('a bundle that cannot be used', () => {
     expectBuilt(await createTools(bundle), /malformed at archives\.0\.file/);
   });
 
-  it('is vouched for by nobody', async () => {
+  it('has no trusted digest', async () => {
     expectBuilt(await createTools(bundle, { CNI_LAB_PREBUILT_SHA256: '' }), /vouched for.*: first, second$/);
   });
 
-  it('is to come over http from another machine', async () => {
+  it('is on another machine, over http', async () => {
     expectBuilt(await createTools('http://tools.example/'), /no https address/);
   });
 });

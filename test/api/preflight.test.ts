@@ -439,7 +439,7 @@ const cases: Case[] = [
   },
   {
     check: 'network-policies',
-    what: "one of Calico's that Cilium has no words for",
+    what: 'a Calico policy without a Cilium equivalent',
     objects: [calico('GlobalNetworkPolicy', { selector: "app starts with 'w'", ingress: [{ action: 'Allow' }] })],
     words: 'GlobalNetworkPolicy test: its selector compares parts of values',
   },
@@ -523,7 +523,7 @@ async function waitForVerdict(
 }
 
 describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, input, words }) => {
-  it('blocks, says what it saw, and passes again without', async () => {
+  it('blocks with its evidence, and passes after the fix', async () => {
     const withoutNodes: CheckName[] = ['other-cni'];
     const expectedVerdict = withoutNodes.includes(name) ? 'warn' : 'pass';
     if (name === 'rollouts') await waitForCanalPods();
@@ -559,13 +559,13 @@ async function remove(objects: object[]): Promise<void> {
   await run(lab().catalogue.bin('kubectl'), args, { input: JSON.stringify(list) });
 }
 
-it('has every check blocked by something, here or on the nodes of a lab', () => {
+it('has a case that blocks for every check, here or on the nodes of a lab', () => {
   const onNodes: CheckName[] = ['tunnel-path', 'rp-filter', 'mtu'];
   const blocked = new Set<CheckName>(['permissions', ...onNodes, ...cases.map(({ check: name }) => name)]);
   expect(checkNames.filter((name) => !blocked.has(name))).toEqual([]);
 });
 
-it('permissions: blocks for a user who lacks rights, and passes for an administrator', async () => {
+it('permissions: blocks for a user without permissions, and passes for an administrator', async () => {
   expect(await check('permissions')).toMatchObject({ verdict: 'pass' });
   const { pki, context, apiServer, dir } = lab().layout;
   await createCertificate(pki, 'reader', '/CN=reader', []);
@@ -574,15 +574,15 @@ it('permissions: blocks for a user who lacks rights, and passes for an administr
   const input = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
   if ('problems' in input) throw new Error(input.problems.join());
   const only: CheckName[] = ['permissions', 'rollouts'];
-  const [rights, other] = await createLabActivities(lab(), kubeconfig).runPreflight({ input: input.input, only });
-  expect(rights).toMatchObject({ verdict: 'block' });
-  expect(rights?.evidence[0]).toContain('patch nodes');
+  const [permissions, other] = await createLabActivities(lab(), kubeconfig).runPreflight({ input: input.input, only });
+  expect(permissions).toMatchObject({ verdict: 'block' });
+  expect(permissions?.evidence[0]).toContain('patch nodes');
   // A check that lacks a permission of the worker blocks too, and says why.
   expect(other).toMatchObject({ verdict: 'block' });
   expect(other?.evidence[0]).toContain('give the worker this permission');
 });
 
-it('warns where nothing can be looked at, and never blocks a sound cluster', async () => {
+it('warns when nothing can be inspected, and never blocks a healthy cluster', async () => {
   const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
   if ('problems' in parsed) throw new Error(parsed.problems.join());
   await waitForCanalPods();

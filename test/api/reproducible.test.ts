@@ -6,7 +6,7 @@ import { run } from '../../lab/process.ts';
 import type { PackedBundle } from '../../lab/tools/pack.ts';
 import { readCommittedList } from '../../lab/tools/prebuilt-list.ts';
 
-it('builds a tool from nothing that has the digest in the committed list', async () => {
+it('builds a tool from scratch with the digest in the committed list', async () => {
   const scratch = await mkdtemp(path.join(tmpdir(), 'cni-rebuilt-'));
   const script = path.join(projectDir, 'test', 'support', 'pack-tools.ts');
   const { CNI_LAB_PREBUILT: _, ...rest } = process.env;

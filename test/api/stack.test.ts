@@ -34,7 +34,7 @@ afterAll(async () => {
 
 const compose = (env: NodeJS.ProcessEnv, file?: string): Promise<string> => readCompose(lab().catalogue, env, file);
 
-it('is what the Compose specification allows', async () => {
+it('conforms to the Compose specification', async () => {
   expect(Object.keys(stack.services).sort()).toEqual([
     'postgresql',
     'temporal',
@@ -53,7 +53,7 @@ it('is what the Compose specification allows', async () => {
   await expect(compose(composeEnvironment, broken)).rejects.toThrow(/imag/);
 });
 
-it('starts nothing without its secrets', async () => {
+it('does not start without its secrets', async () => {
   for (const missing of Object.keys(composeEnvironment)) {
     await expect(compose({ ...composeEnvironment, [missing]: '' })).rejects.toThrow(
       new RegExp(`${missing} is missing a value.*set it in .env`)
@@ -61,7 +61,7 @@ it('starts nothing without its secrets', async () => {
   }
 });
 
-it('has an order, and is reached from this machine alone', () => {
+it('starts in order, and is reachable from this machine only', () => {
   const dependencies = (service: string) =>
     Object.entries(stack.services[service]?.depends_on ?? {}).map(([on, { condition }]) => `${on} ${condition}`);
   expect(dependencies('temporal-schema')).toEqual(['postgresql service_healthy']);
@@ -76,7 +76,7 @@ it('has an order, and is reached from this machine alone', () => {
 
 it('has a database', () => stack.startDatabase());
 
-it('sets the schema up, and finds it so the next time', async () => {
+it('sets up the schema, idempotently', async () => {
   await stack.runOnce('temporal-schema');
   const versions = async (): Promise<string> => stack.psql('SELECT curr_version FROM schema_version');
   const query = 'SELECT count(*) FROM pg_database WHERE datname LIKE $$temporal%$$';
@@ -88,7 +88,7 @@ it('sets the schema up, and finds it so the next time', async () => {
   expect(await versions()).toBe(before);
 });
 
-it('runs Temporal on it, with namespace and search attributes', async () => {
+it('runs Temporal on the database, with namespace and search attributes', async () => {
   server = await stack.startServer();
   await stack.runOnce('temporal-namespace');
   await stack.runOnce('temporal-namespace');
@@ -99,7 +99,7 @@ it('runs Temporal on it, with namespace and search attributes', async () => {
     expect(attributes).toMatch(new RegExp(`${name}\\s+Keyword`));
 });
 
-it('runs the worker, healthy as the file would have it', async () => {
+it("runs the worker, which is healthy by the file's check", async () => {
   const healthPort = await freePort();
   const files = path.join(dir, 'files');
   await mkdir(files);
@@ -125,7 +125,7 @@ it('runs the worker, healthy as the file would have it', async () => {
   await waitFor('the worker', () => succeeds(process.execPath, check), { timeoutMs: timeLimits.serviceStart });
 });
 
-it('has an image whose steps can be taken, and whose worker finds all it needs', async () => {
+it('has an image whose steps run, and whose worker finds all it needs', async () => {
   const app = path.join(dir, 'app');
   await mkdir(app);
   const steps = (await readFile(path.join(projectDir, 'Dockerfile'), 'utf8')).split('\n');
@@ -150,7 +150,7 @@ it('has an image whose steps can be taken, and whose worker finds all it needs',
   expect(await run(path.join(app, 'cni-migrate'), ['--help'], { env })).toContain('Exit codes');
 });
 
-it('answers a migration, and still knows it when the server was killed', async () => {
+it('runs a migration, and retains it when the server was killed', async () => {
   const cli = new TemporalCli({ cli: (...args) => stack.temporal(...args) }, 'prod');
   await cli.start('{"cluster": "prod"}');
   expect(await cli.waitForEnd()).toMatchObject({ failure: { type: 'SourceNotFound' } });

@@ -38,7 +38,7 @@ async function waitForCheckPod(not?: string): Promise<{ uid: string | undefined;
   return { uid: pod?.metadata?.uid, checks };
 }
 
-it('does not wait for the answers of a prober that is gone, and asks the one in its place', async () => {
+it('does not wait for a removed prober, and uses its successor', async () => {
   await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, bareNode('one'));
   await waitForServiceAccount(lab(), namespace);
   await startProber('first', '10.244.0.1');

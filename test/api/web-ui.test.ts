@@ -43,7 +43,7 @@ async function click(name: string): Promise<void> {
   await page.locator(`::-p-aria([name="${name}"][role="button"])`).click();
 }
 
-it('shows where a migration is, what it waits for, and the command that ends the wait', async () => {
+it('shows the phase of a migration, its wait, and the command that ends the wait', async () => {
   const cluster = fakeCluster({ nodes: ['node1', 'node2', 'node3'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const [prod, staging] = [new Migration(client, 'prod'), new Migration(client, 'staging')];

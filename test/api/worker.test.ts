@@ -31,16 +31,16 @@ async function checkOnly(env: NodeJS.ProcessEnv): Promise<string> {
   return run('bash', ['-c', script, process.execPath, main], { env: { ...all, CNI_MIGRATION_LOG: 'text' } });
 }
 
-describe('when it boots', () => {
+describe('at the start', () => {
   const helm = (): NodeJS.ProcessEnv => ({ HELM: lab().catalogue.bin('helm') });
 
-  it('finds everything there', async () => {
+  it('passes when nothing is missing', async () => {
     const output = await checkOnly(helm());
     expect(output).toContain('nothing is missing');
     expect(output).not.toContain('code');
   });
 
-  it('names the namespace, and then the search attributes, that are missing, with the command that makes them', async () => {
+  it('names a missing namespace and missing search attributes, with the command that creates them', async () => {
     const newNamespaceEnv = { ...helm(), TEMPORAL_NAMESPACE: 'ops' };
     const first = await checkOnly(newNamespaceEnv);
     expect(first).toMatch(/no namespace "ops".*\n?code 1/s);
@@ -60,7 +60,7 @@ describe('when it boots', () => {
     await waitFor('the search attributes', hasAttributes, { timeoutMs: timeLimits.clusterChange });
   });
 
-  it('says that Helm, Temporal or a cluster is not to be had', async () => {
+  it('reports that Helm, Temporal or a cluster is unavailable', async () => {
     expect(await checkOnly({ HELM: '/nowhere/helm' })).toMatch(
       /Helm cannot be run as "\/nowhere\/helm" \(ENOENT\).*code 1/s
     );
@@ -71,7 +71,7 @@ describe('when it boots', () => {
     expect(missing).toMatch(/cannot read its kubeconfig: ENOENT.*code 1/s);
   });
 
-  it('names the rights that the worker lacks in a cluster, and is content with those of deploy/', async () => {
+  it('names the permissions that the worker lacks in a cluster, and accepts those of deploy/', async () => {
     const account = { ...helm(), KUBECONFIG: await workerAccount(lab()) };
     expect(await checkOnly(account)).not.toContain('may not');
     await lab().kubectl('delete', 'clusterrolebinding', 'cni-migration-worker');
@@ -79,7 +79,7 @@ describe('when it boots', () => {
   });
 });
 
-it('uses the identity of its pod, for itself and for Helm', async () => {
+it('uses the identity of its pod for its requests and for Helm', async () => {
   const { processesDir, apiServer } = lab().layout;
   const account = path.join(processesDir, 'serviceaccount');
   await mkdir(account, { recursive: true });
@@ -117,13 +117,13 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
   expect(output).toContain('NAMESPACE');
 });
 
-it('can be deployed as deploy/ has it, as far as the API server can say', async () => {
+it('can be deployed with the files in deploy/, by a dry run of the API server', async () => {
   const file = path.join(projectDir, 'deploy', 'worker.yaml');
   const output = await lab().kubectl('apply', '--server-side', '--dry-run=server', '-f', file);
   expect(output).toContain('deployment.apps/cni-migration-worker');
 });
 
-it('is ready while it works and Temporal answers, and ends in order', async () => {
+it('is ready while it works and Temporal answers, and shuts down gracefully', async () => {
   const worker = await WorkerProcess.start(lab(), temporal.address, 'orderly');
   await worker.ready();
   expect(await worker.status('/livez')).toBe(200);
@@ -132,7 +132,7 @@ it('is ready while it works and Temporal answers, and ends in order', async () =
   for (const line of (await worker.log()).trim().split('\n')) expect(JSON.parse(line)).toHaveProperty('level');
 });
 
-it('has metrics of the SDK', async () => {
+it('exports metrics of the SDK', async () => {
   const worker = await WorkerProcess.start(lab(), temporal.address, 'measured');
   await worker.ready();
   const cli = new TemporalCli(temporal, 'prod');
@@ -161,7 +161,7 @@ describe('traces', () => {
   });
   afterAll(() => new Promise((resolve) => collector.close(resolve)));
 
-  it('go where OpenTelemetry is told, with workflows and activities in them', async () => {
+  it('are sent to the configured endpoint, with workflows and activities', async () => {
     const { port } = collector.address() as AddressInfo;
     const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` };
     const worker = await WorkerProcess.start(lab(), temporal.address, 'traced', endpoint);
@@ -205,7 +205,7 @@ describe('with encryption', () => {
     await waitFor('the codec server', answers, { timeoutMs: timeLimits.serviceStart });
   });
 
-  it('keeps inputs, details and failures from Temporal, and shows them through the codec server alone', async () => {
+  it('hides inputs, details and failures from Temporal, and shows them through the codec server only', async () => {
     const worker = await WorkerProcess.start(lab(), temporal.address, 'encrypted', env);
     await worker.ready();
     const codec = ['--codec-endpoint', codecServer, '--codec-auth', `Bearer ${token}`];

@@ -44,7 +44,7 @@ async function bench(): Promise<void> {
     await lab.kubectl('-n', 'cni-live-migration', 'scale', 'deployment/identity-bridge', '--replicas=1');
     await waitFor('every pod to have its endpoint', async () => (await endpoints(lab)) >= pods, {
       timeoutMs: 900_000,
-      everyMs: 500,
+      pollIntervalMs: 500,
     });
     const seconds = (Date.now() - started) / 1_000;
     await new Promise((resolve) => setTimeout(resolve, 15_000));
@@ -61,7 +61,7 @@ async function bench(): Promise<void> {
       agentMemoryMiB: { before: agentBefore, after: agentAfter },
       agentKiBPerPod: rounded(((agentAfter - agentBefore) * 1_024) / pods),
     };
-    await recordResult('identity-bridge', result, ({ requestsPerPod }) => ({ 'requests a pod': requestsPerPod }));
+    await recordResult('identity-bridge', result, ({ requestsPerPod }) => ({ 'requests per pod': requestsPerPod }));
   });
 }
 

@@ -12,38 +12,38 @@ import { ledgerStages } from '../../model/ledger.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { useLab } from '../support/lab.ts';
 import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
-import { expectEventually, waitForStableState } from '../support/settled.ts';
+import { expectEventually, waitForStableState } from '../support/wait-until-stable.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { readText } from '../support/reads.ts';
 
-/** How many workers run, so that one goes on at once while another starts again. */
+/** Number of workers: one continues at once while another restarts. */
 const workerCount = 2;
 const workers = new Map<number, ChildProcess>();
 let over = false;
 let supervised: Promise<unknown> | undefined;
-// Before the lab's own: nothing may run in its folder when that is removed.
+// Runs before the removal of the lab, in whose folder nothing may run then.
 afterAll(async () => {
   over = true;
   for (const worker of workers.values()) worker.kill('SIGKILL');
   await supervised;
 });
 
-// Without the sample application: what it takes to move pods is tested elsewhere, and here every step is made thrice.
+// Without the sample application: moving pods is tested elsewhere, and every step runs three times here.
 const lab = useLab({ nodes: 2, app: false });
 const support = path.join(import.meta.dirname, '..', 'support');
-const script = path.join(support, 'dying-worker.ts');
-const impatient = path.join(support, 'impatient-workflows.ts');
+const script = path.join(support, 'crashing-worker.ts');
+const shortHeartbeats = path.join(support, 'short-heartbeats.ts');
 
 let temporal: TemporalServer;
 let cli: TemporalCli;
 let deaths: string;
 let bundles: string;
 let before: Record<string, string[]>;
-/** What was killed beside the worker, and how often. */
+/** Numbers of kills in addition to those of workers. */
 const killed = { temporal: 0, apiserver: 0 };
 
-/** Keeps one worker running, however often it dies. */
+/** Restarts a worker whenever it dies. */
 async function supervise(number: number): Promise<void> {
   for (let start = 0; !over; start++) {
     const worker = await startWorker(lab(), temporal.address, {
@@ -57,20 +57,20 @@ async function supervise(number: number): Promise<void> {
 }
 
 beforeAll(async () => {
-  before = await waitForStableState(stateOf);
+  before = await waitForStableState(readState);
   deaths = path.join(lab().layout.dir, 'deaths');
-  bundles = path.join(lab().layout.dir, 'impatient');
-  await writeBundles(bundles, [plain], { workflowInterceptorModules: [impatient] });
+  bundles = path.join(lab().layout.dir, 'short-heartbeats');
+  await writeBundles(bundles, [plain], { workflowInterceptorModules: [shortHeartbeats] });
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
   supervised = Promise.all(Array.from({ length: workerCount }, (_, number) => supervise(number)));
 });
 
-/** What a node has for the pods that happen to be on it: compared for the whole cluster, for an eviction moves them. */
+/** State of a node that depends on its pods. It is compared for the whole cluster, because an eviction moves pods. */
 const ofPods = /:cali-(pri|pro)-|^link (cali|lxc)of a pod$|^route dev (cali|lxc)$/;
 
-/** Everything that a migration may change and a rollback has to restore. */
-async function stateOf(): Promise<Record<string, string[]>> {
+/** Reads the state that a migration may change and a rollback has to restore. */
+async function readState(): Promise<Record<string, string[]>> {
   const kinds = [
     ...['crds', 'clusterroles', 'clusterrolebindings', 'namespaces', 'leases', 'serviceaccounts', 'configmaps'],
     ...['secrets', 'services', 'daemonsets', 'deployments', 'validatingwebhookconfigurations', 'roles', 'rolebindings'],
@@ -78,7 +78,7 @@ async function stateOf(): Promise<Record<string, string[]>> {
   const objects = (await readText(lab(), 'get', kinds.join(','), '-A', '-o', 'name')).split('\n').filter(Boolean);
   const state: Record<string, string[]> = { objects: [...new Set(objects)].sort() };
   for (const node of lab().layout.nodeNames) {
-    // The folder of leases comes with a node's first pod, which may be after the first look.
+    // The folder of leases is created with a node's first pod, which may be after the first read.
     const traces = await nodeTraces(lab().layout.machineDir(node));
     state[`${node}: traces`] = traces.filter((line) => !line.startsWith('file /var/lib/cni') && !ofPods.test(line));
     state['traces of pods'] = [
@@ -107,29 +107,29 @@ async function killApiserver(): Promise<void> {
   killed.apiserver++;
 }
 
-/** Where workers have died so far. */
+/** Returns the places at which workers have died so far. */
 async function deathLog(): Promise<string[]> {
   return (await readdir(deaths).catch(() => [] as string[])).sort();
 }
 
-/** Waits until a worker has died at this place. It stays true, so that no moment can be missed. */
+/** Waits until a worker has died at this place. The condition stays true, so that it cannot be missed. */
 async function waitForDeath(where: string): Promise<void> {
   const died = async (): Promise<boolean> => (await deathLog()).includes(where);
   await waitFor(`a worker to die ${where}`, died, { timeoutMs: timeLimits.wholeMigration });
 }
 
-/** Waits until a node's migration has begun. It stays true, so that no moment can be missed. */
-async function waitForStartOf(index: number): Promise<void> {
+/** Waits until a node's migration has started. The condition stays true, so that it cannot be missed. */
+async function waitForNodeStart(index: number): Promise<void> {
   await cli.waitForStatus(`the start of node ${index + 1}`, ({ nodes }) => nodes[index]?.startedAt !== undefined);
 }
 
-/** Waits until the migration has come to its cutover. It stays true, so that no moment can be missed. */
+/** Waits until the migration has reached the cutover. The condition stays true, so that it cannot be missed. */
 async function waitForCutover(): Promise<void> {
   await cli.waitForStatus('the cutover', ({ timeline }) => timeline.some(({ phase }) => phase === 'cutover'));
 }
 
-/** Every kind of activity: those of which no worker has died on both sides. */
-async function notDied(...except: string[]): Promise<string[]> {
+/** Returns the places before and after every kind of activity at which no worker has died. */
+async function placesWithoutDeath(...except: string[]): Promise<string[]> {
   const died = await deathLog();
   const activities = createActivities({
     clusters: kubeconfigClusters(''),
@@ -147,32 +147,32 @@ const request = (more: object): string =>
     ...labMigrationRequest(lab()),
     cleanup: 'approve',
     ledger: { samplesPerSecond: 5, baselineSeconds: 5, afterSeconds: 5 },
-    // The API server is killed again and again, and pods do notice.
+    // The API server is killed repeatedly, which affects pods.
     gates: { toleranceMs: 120_000 },
     ...more,
   });
 const anyTime = [{ start: '00:00', end: '00:00' }];
-/** A workflow task that a dead worker has is given to another one soon. */
+/** Starts a migration with a short timeout of workflow tasks, so that those of dead workers are rescheduled soon. */
 const start = (input: string): Promise<void> => cli.start(input, 'clusterMigration', '--task-timeout', '3s');
 
 it(
-  'leaves nothing changed by a dry run, though the workers die again and again',
+  'changes nothing in a dry run, although the workers crash repeatedly',
   async () => {
     await start(request({ dryRun: true }));
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
-    await expectEventually('the state before the dry run', stateOf, before);
+    await expectEventually('the state before the dry run', readState, before);
   },
   timeLimits.wholeMigration
 );
 
 it(
-  'migrates, and takes everything back, though workers, Temporal and API server die again and again',
+  'migrates and rolls everything back, although workers, Temporal and API server crash repeatedly',
   async () => {
     await start(request({ windows: anyTime }));
-    await waitForStartOf(0);
+    await waitForNodeStart(0);
     await killTemporal();
     await killApiserver();
-    await waitForStartOf(1);
+    await waitForNodeStart(1);
     await killApiserver();
     await waitForCutover();
     await killTemporal();
@@ -185,13 +185,13 @@ it(
     await killTemporal();
     await killApiserver();
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
-    await expectEventually('the state before the migration', stateOf, before);
+    await expectEventually('the state before the migration', readState, before);
   },
   2 * timeLimits.wholeMigration
 );
 
 it(
-  'migrates again, to the end, though they die in the middle of the cleanup too',
+  'migrates again to the end, although they crash during the cleanup too',
   async () => {
     await start(request({ drain: { mode: 'recycle' } }));
     await cli.waitForCleanup();
@@ -201,18 +201,18 @@ it(
     await killApiserver();
     const { status, result } = await cli.waitForEnd();
     expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: true } });
-    // What was measured outlives every worker.
+    // Measurements are retained when workers die.
     const { ledger = {} } = result as MigrationReport;
     for (const stage of ledgerStages)
       expect({ stage, rows: (ledger[stage] ?? []).length > 10 }).toEqual({ stage, rows: true });
-    // The export stays: it is the operator's.
+    // The export is kept for the operator.
     const left = async (): Promise<string[]> =>
-      Object.values(await stateOf()).flatMap((lines) =>
+      Object.values(await readState()).flatMap((lines) =>
         canalOrProjectLines(lines).filter((line) => !line.includes('configmap/calico-export'))
       );
-    await expectEventually('nothing of Canal and nothing of ours', left, []);
-    // Reboots and failing nodes have tests of their own; a node that changes while nothing else goes on is only waited for.
-    expect(await notDied('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')).toEqual([]);
+    await expectEventually('no object of Canal or of this project', left, []);
+    // Reboots and failing nodes have their own tests; waitForNodeChange only runs while nothing else does.
+    expect(await placesWithoutDeath('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')).toEqual([]);
     expect(killed).toEqual({ temporal: 4, apiserver: 5 });
     console.log(
       `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`

@@ -5,9 +5,9 @@ import { projectDir } from '../../lab/paths.ts';
 import { readHostState } from '../support/host-state.ts';
 
 it.each([
-  ['the cluster is made', /control plane up/],
+  ['the cluster is created', /control plane up/],
   ['a node waits for approval', /^ {2}\S*temporal .* signal .*--name approve/],
-])('is ended by Ctrl-C while %s, and leaves nothing', async (_, line) => {
+])('is stopped by Ctrl-C while %s, and leaves nothing', async (_, line) => {
   const before = await readHostState([]);
   const args = [path.join(projectDir, 'lab', 'demo', 'main.ts'), '--nodes', '1', '--approval', 'every-node', '--keep'];
   // In a process group of its own, as a shell makes it, so that the signal reaches what the demo started.

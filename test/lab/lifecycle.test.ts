@@ -11,17 +11,17 @@ import { uniqueLabName } from '../support/lab.ts';
 import { get } from '../support/objects.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
-const names = [uniqueLabName('life'), uniqueLabName('beside')];
+const names = [uniqueLabName('life'), uniqueLabName('other')];
 const [first = '', second = ''] = names;
 
 afterAll(async () => {
   for (const name of names) await labDown(name);
 });
 
-it('comes up after a crash half way, beside another lab; reboots; and leaves nothing', async () => {
+it('starts after a crash of `up`, next to another lab; reboots; and leaves nothing', async () => {
   const before = await readHostState(names);
 
-  // "lab up" is killed when it has just begun with the nodes.
+  // "lab up" is killed when it has just started the nodes.
   const up = spawn(
     process.execPath,
     [path.join(projectDir, 'lab', 'cli.ts'), 'up', '--name', first, '--nodes', '1', '--no-app'],
@@ -35,14 +35,14 @@ it('comes up after a crash half way, beside another lab; reboots; and leaves not
   expect(await readHostState(names)).not.toEqual(before);
 
   // A second lab at the same time, and the first one again.
-  const [lab, beside] = await Promise.all([
+  const [lab, otherLab] = await Promise.all([
     labUp({ name: first, nodes: 1, app: false, ephemeral: true }),
     labUp({ name: second, nodes: 0, ephemeral: true }),
   ]);
-  expect(lab.layout.record.index).not.toBe(beside.layout.record.index);
-  expect((await beside.kubectl('get', 'nodes', '-o', 'name')).trim()).toBe('');
+  expect(lab.layout.record.index).not.toBe(otherLab.layout.record.index);
+  expect((await otherLab.kubectl('get', 'nodes', '-o', 'name')).trim()).toBe('');
 
-  // A reboot is a reboot: another boot ID, nothing left of the links, and all of it comes back by itself.
+  // A reboot changes the boot ID and removes all links, and the node recovers automatically.
   const node = () => get<V1Node>(lab, 'node', 'node1');
   const bootId = (await node()).status?.nodeInfo?.bootID;
   const machine = lab.layout.machineDir('node1');
@@ -76,5 +76,5 @@ it.each([
   ['good', -1],
   ['good', 51],
 ])('refuses the name "%s" with %s nodes', async (name, nodes) => {
-  await expect(labUp({ name, nodes })).rejects.toThrow(/is no lab name|has 0 to 50 nodes/);
+  await expect(labUp({ name, nodes })).rejects.toThrow(/is not a valid lab name|use 0 to 50/);
 });

@@ -41,7 +41,7 @@ const lab = useLab({ nodes: 3 });
 const tracesBefore = new Map<string, string[]>();
 
 let report: MigrationReport | undefined;
-/** Flows that were answered though a policy forbids them, with the evidence. */
+/** Flows that were answered although a policy forbids them, with the evidence. */
 let answered: string[] = [];
 let temporal: TemporalServer;
 let worker: ChildProcess;
@@ -56,7 +56,7 @@ beforeAll(async () => {
   for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
   await startEdgeServers(lab());
   temporal = await startTemporal(lab());
-  // With the rights that deploy/ gives it, from the first check to the cleanup.
+  // With the permissions in deploy/, from the first check to the cleanup.
   account = { KUBECONFIG: await workerAccount(lab()) };
   namespaces = await listNamespaces(lab());
   holds = new Holds(path.join(lab().layout.dir, 'holds'));
@@ -69,7 +69,7 @@ beforeAll(async () => {
   cli = new TemporalCli(temporal, lab().layout.context);
 });
 
-it('waits for a human before the first node, with Cilium beside Canal and no pod moved', async () => {
+it('waits for approval of the first node, with Cilium next to Canal and no pod moved', async () => {
   expect(await readEdgeServer(lab(), 'node1')).toEqual(servingEdge);
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node')));
   await cli.approvePlan();
@@ -80,7 +80,7 @@ it('waits for a human before the first node, with Cilium beside Canal and no pod
   expect(await readText(lab(), 'get', 'nodes')).not.toContain('SchedulingDisabled');
 });
 
-it('migrates the node that is approved, and no other', async () => {
+it('migrates only the approved node', async () => {
   await cli.approve('node1');
   await cli.waitForNode('node1', 'migrated');
   await cli.waitForNode('node2', 'awaiting-approval');
@@ -91,14 +91,14 @@ it('migrates the node that is approved, and no other', async () => {
   expect(misplaced.map((pod) => pod.metadata?.name)).toEqual([]);
 });
 
-/** Has a prober ask another for its name, from inside the cluster. @returns what the other one answered. */
+/** Sends a request from one prober to another, inside the cluster. @returns the answer. */
 async function ask(from: V1Pod, to: V1Pod): Promise<unknown> {
   const url = `http://${from.status?.podIP}:8080/dial?to=${to.status?.podIP}:8080`;
   const curl = ['curl', '--silent', '--fail-with-body', '--max-time', '5', '--retry', '3', '--retry-all-errors', url];
   return JSON.parse(await runInside(lab().layout.machineDir(from.spec?.nodeName ?? ''), curl)) as unknown;
 }
 
-it('carries real packets on both overlays, both ways, with the pods’ own addresses', async () => {
+it('carries packets on both overlays, in both directions, with the pods’ own addresses', async () => {
   const { layout } = lab();
   const probers = await pods('-n', 'cni-live-migration', '-l', 'app=prober');
   const on = (node: string): V1Pod => {
@@ -115,7 +115,7 @@ it('carries real packets on both overlays, both ways, with the pods’ own addre
     toPod: to.status?.podIP,
     toPort: 8080,
   });
-  // Between the networks, Cilium's overlay carries both ways: with the packets, who sent them.
+  // Between the networks, Cilium's overlay carries both directions, with the identity of the sender.
   const [fromNode1, fromNode2] = [
     [packet('cilium', cilium, canal)],
     [packet('cilium', canal, cilium), packet('canal', canal, otherCanal)],
@@ -143,8 +143,8 @@ it('carries real packets on both overlays, both ways, with the pods’ own addre
 });
 
 it('reaches node ports through a migrated node, whose pods are on either network', async () => {
-  // Most of the pods behind the probers' node port are on Canal, on other nodes; answers must not go past the node that
-  // has translated the address. Were one of the three pods not reached, so long a streak would come once in 200,000 tries.
+  // Most of the pods behind the probers' node port are on Canal, on other nodes; answers must not bypass the node that has
+  // translated the address. If one of the three pods were unreachable, such a streak would occur once in 200,000 tries.
   const enough = 30;
   const streaks = new PathStreaks();
   let records: PathRecord[] = [];
@@ -154,7 +154,7 @@ it('reaches node ports through a migrated node, whose pods are on either network
     records = page.records.filter(({ kind, from }) => kind === 'pod-nodeport' && from === 'cilium');
     return streaks.update(records).filter(({ streak }) => streak >= enough).length === 3;
   };
-  const limit = { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 };
+  const limit = { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 1_000 };
   await waitFor(`${enough} answers in a row through each node port`, reached, limit).catch((error: unknown) => {
     throw new Error(`${String(error)}: ${JSON.stringify(records)}`, { cause: error });
   });
@@ -166,7 +166,7 @@ it('keeps host ports and bandwidth limits on a migrated node', async () => {
   expect(await readEdgeServer(lab(), 'node2')).toEqual(servingEdge);
 });
 
-it('takes a node back to Canal in the middle of its flip', async () => {
+it('rolls back a node during its flip', async () => {
   await holds.arm('flipNode', 'node2');
   await cli.approve('node2');
   await holds.waitUntilHeld('flipNode', 'node2');
@@ -182,7 +182,7 @@ it('takes a node back to Canal in the middle of its flip', async () => {
 });
 
 it(
-  'ends the same when the worker is killed in the middle of a node and another takes over',
+  'gives the same result when the worker is killed during a node and another one continues',
   async () => {
     await holds.arm('drainNode', 'node2');
     await cli.send('retry', { node: 'node2' });
@@ -209,7 +209,7 @@ it(
   timeLimits.wholeMigration
 );
 
-it('has measured every kind of path, before, during and after, in whatever networks both ends were', () => {
+it('has measured every kind of path before, during and after the migration, in all networks', () => {
   const { ledger = {}, preflight = [] } = report ?? {};
   expect(preflight.map(({ check }) => check)).toEqual(checkNames);
   const kinds = Object.keys(pathKinds);
@@ -227,14 +227,14 @@ it('has measured every kind of path, before, during and after, in whatever netwo
     ...['canal to canal', 'canal to cilium', 'cilium to canal', 'cilium to cilium'],
   ]);
   expect(networks(ledger.after)).toEqual(['cilium to cilium']);
-  // What a policy forbids was never answered, whichever networks both ends were on.
+  // What a policy forbids was never answered, in any networks of both ends.
   expect(answered).toEqual([]);
   const answers = (stage: LedgerStage): number =>
     byKind(ledger[stage] ?? []).find(({ kind }) => kind === 'pod-pod/denied')?.lost ?? -1;
   expect(ledgerStages.map(answers)).toEqual(ledgerStages.map(() => 0));
 });
 
-it('leaves every pod on Cilium, Canal gone, and nodes as they were', async () => {
+it('leaves every pod on Cilium, no Canal, and otherwise unchanged nodes', async () => {
   const all = await pods('-A');
   const onPodNetwork = all.filter((pod) => pod.spec?.hostNetwork !== true);
   expect(onPodNetwork.filter((pod) => !onCilium(pod)).map((pod) => pod.metadata?.name)).toEqual([]);
@@ -273,7 +273,7 @@ it('leaves no object of Canal and none of its own helpers', async () => {
   expect(await readText(lab(), 'get', 'networkpolicies', '-n', 'shop', '-o', 'name')).toContain('servers-from-client');
 });
 
-it('goes on serving, and enforces the policies it found', async () => {
+it('continues to serve, and enforces the existing policies', async () => {
   const clients = (await pods('-n', 'shop', '-l', 'app in (client, intruder)')).map(({ metadata }) => ({
     pod: metadata?.name ?? '',
     targets: metadata?.labels?.['app'] === 'client' ? ['api', 'store', 'web'] : ['forbidden'],
@@ -282,17 +282,17 @@ it('goes on serving, and enforces the policies it found', async () => {
   expect(wrongLines(await waitForClientStreaks(lab(), clients, { answers: 60, refusals: 5 }))).toEqual([]);
 });
 
-it('has compiled for one node what is the same for all', async () => {
+it('has compiled once the programs that are the same for all nodes', async () => {
   const { found, compiled } = await readCompilations(lab());
   expect(found).toBeGreaterThan(compiled);
 });
 
-it('finds nothing to do when it is started again', async () => {
+it('has nothing to do when it is started again', async () => {
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'none')));
   expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { changed: false } });
 });
 
-it('leaves this machine as it was, Cilium’s traces included', async () => {
+it('leaves this machine unchanged, without traces of Cilium', async () => {
   const { name } = lab().layout.record;
   await labDown(name);
   expect(await readHostState([name])).toEqual(before);

@@ -17,28 +17,28 @@ import {
   type MatrixState,
   type Mistake,
 } from '../support/policy-matrix.ts';
-import { controlPolicies, groups, matrixChecks, randomShapes, shapes, verdictsOf } from '../support/policy-shapes.ts';
+import { controlPolicies, groups, matrixChecks, randomShapes, shapes, computeVerdicts } from '../support/policy-shapes.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { workerAccount } from '../support/worker-account.ts';
 
-// Before the lab's own: what goes on in it ends first.
+// Runs before the removal of the lab, whose processes end first.
 afterAll(async () => {
   await stopChurn();
   await matrix.stop();
   console.log(matrixTable(matrix.stages));
-  // What is wrong by hand is expected, and too much to tell.
-  const judged = matrix.stages.filter(({ stage }) => stageNames.some((name) => name === stage));
-  const mistakes = judged.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
+  // Mistakes in the stage by hand are expected, and too many to print.
+  const stagesOfMigration = matrix.stages.filter(({ stage }) => stageNames.some((name) => name === stage));
+  const mistakes = stagesOfMigration.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
   for (const one of mistakes.slice(0, Number(process.env['POLICY_MISTAKES'] ?? 20))) console.log(JSON.stringify(one));
 });
 
 const lab = useLab({ nodes: 3, app: false });
 const intervalMs = Number(process.env['POLICY_INTERVAL_MS'] ?? 1_000);
-/** How often every flow is judged in a stage without events, at least. */
+/** Minimum number of verdicts on every flow in a stage without events. */
 const samples = 8;
 
-/** What goes on in each stage; the last one is over at once. */
+/** Events of each stage; the last one ends at once. */
 const stageNames = [
   'Canal alone',
   'Canal alone, its agents killed',
@@ -56,14 +56,14 @@ const stageNames = [
   'end',
 ] as const;
 
-/** The stage in which the matrix has to see mistakes. */
+/** The stage in which the matrix must find mistakes. */
 const byHand = 'by hand: node1 on Cilium, policies off';
 
 let temporal: TemporalServer;
 let cli: TemporalCli;
 let matrix: PolicyMatrix;
 let stopChurn: () => Promise<void>;
-/** Absences of Cilium's agents beside pods that had moved, and of Calico's. */
+/** Absences of Cilium's agents on nodes with moved pods, and of Calico's agents. */
 const [ciliumAway, calicoAway]: [Absence[], Absence[]] = [[], []];
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -71,9 +71,9 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 beforeAll(async () => {
   const networks = { podCidrs: [podCidr, targetPodCidr] as const, world: lab().layout.controlPlaneAddress };
   const seed = Number(process.env['POLICY_SEED'] ?? 1);
-  // Policies as they come, but only such as a migration begins with.
+  // Random policies, but only those with which a migration starts.
   const some = randomShapes(seed, 60, 21_000)
-    .filter(({ policies }) => verdictsOf(policies, networks).every(({ verdict }) => verdict !== 'different'))
+    .filter(({ policies }) => computeVerdicts(policies, networks).every(({ verdict }) => verdict !== 'different'))
     .slice(0, 12);
   const all = [...shapes(networks), ...some];
   expect(all.length).toBeGreaterThanOrEqual(60);
@@ -91,7 +91,7 @@ beforeAll(async () => {
   await matrix.waitUntilCorrect();
 });
 
-/** Restarts and scales a Deployment, again and again. */
+/** Restarts and scales a Deployment repeatedly. @returns a function that stops this. */
 function churn(): () => Promise<void> {
   let over = false;
   const going = (async () => {
@@ -119,7 +119,7 @@ const hold = {
   spec: { minAvailable: 1_000, selector: { matchLabels: { set: 'each-node' } } },
 };
 
-/** Deletes the bridge that acts, without time to end in order, and waits for its successor. */
+/** Deletes the leader of the identity bridge without a graceful shutdown, and waits for its successor. */
 async function killActingBridge(): Promise<void> {
   const namespace = 'cni-live-migration';
   const lease = await read<V1Lease>(lab(), 'lease', '-n', namespace, 'identity-bridge');
@@ -128,7 +128,7 @@ async function killActingBridge(): Promise<void> {
   await lab().kubectl('-n', namespace, 'rollout', 'status', 'deployment/identity-bridge', '--timeout=180s');
 }
 
-/** Waits until a node's migration is over, and wants it to have gone well. */
+/** Waits until a node's migration has ended, and expects it to be migrated. */
 async function waitUntilMigrated(name: string): Promise<void> {
   await cli.waitForNode(name, 'migrated', 'failed');
   const node = (await cli.status()).nodes.find((one) => one.name === name);
@@ -136,44 +136,44 @@ async function waitUntilMigrated(name: string): Promise<void> {
 }
 
 async function start(more: Partial<MigrationRequest> = {}): Promise<void> {
-  // The matrix keeps the machine so busy that probers wait for their answers, and a gate would pause the migration. It
-  // judges every flow itself; gates are what test/lab/blackhole is about.
+  // The matrix loads the machine so much that probers get late answers, and a gate would pause the migration. The matrix
+  // checks every flow itself; gates are tested in test/lab/two-nodes/blackhole.ts.
   const request: Partial<MigrationRequest> = { ledger: quietLedger(), gates: { toleranceMs: 120_000 }, ...more };
   await cli.start(JSON.stringify(labMigrationRequest(lab(), 'every-node', request)));
   await cli.approvePlan();
   await cli.waitForNode('node1', 'awaiting-approval');
 }
 
-/** The probers are not what the machine is to be busy with. */
+/** Returns settings with which the probers use little processor time. */
 function quietLedger(): MigrationRequest['ledger'] {
   return { samplesPerSecond: 1, baselineSeconds: 2, afterSeconds: 2 };
 }
 
-/** Ends a stage, in which every flow was judged, and begins the next one. */
+/** Ends a stage after a verdict on every flow, and starts the next one. */
 async function next(stage: (typeof stageNames)[number]): Promise<void> {
   await matrix.waitForSamples(1);
   await matrix.stage(stage);
 }
 
 it(
-  'shows what is wrong with policies off, as in the procedure by hand, and takes that back',
+  'has wrong verdicts with policies off, as in the manual procedure, and none after a rollback',
   async () => {
     await start({ policyMode: 'off' });
     await matrix.stage(byHand);
     await cli.approve('node1');
-    // Whom policies forbid is let in by pods that were migrated. Once that is seen, the node need not go on.
-    const seen = ({ letIn }: MatrixState): boolean => letIn > 100;
-    await matrix.waitFor('a hundred flows to be let in wrongly', seen, timeLimits.wholeNode);
+    // Migrated pods accept clients that policies deny. After enough of these, the node does not have to continue.
+    const enoughAccepted = ({ accepted }: MatrixState): boolean => accepted > 100;
+    await matrix.waitFor('a hundred wrongly accepted flows', enoughAccepted, timeLimits.wholeNode);
     await cli.send('rollback', { all: true });
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
-    const { All: all, Right: right } = await matrix.stage('back on Canal');
-    expect(all - right).toBeGreaterThan(100);
+    const { allFlows, correctFlows } = await matrix.stage('back on Canal');
+    expect(allFlows - correctFlows).toBeGreaterThan(100);
     await matrix.waitUntilCorrect();
   },
   timeLimits.wholeMigration
 );
 
-/** Has pods on Cilium on a node whose other pods are still on Canal: from its flip until these may be recreated. */
+/** Migrates node1, and creates pods on Cilium between its flip and the recreation of its other pods, which are on Canal. */
 async function moveFirstNode(): Promise<void> {
   await apply(lab(), hold);
   const approved = new Date();
@@ -190,7 +190,7 @@ async function moveFirstNode(): Promise<void> {
 }
 
 it(
-  'migrates the cluster, with restarts of everything',
+  'migrates the cluster, with restarts of all components',
   async () => {
     await next('Canal alone');
     await matrix.waitForSamples(samples);
@@ -231,14 +231,14 @@ it(
   timeLimits.wholeMigration
 );
 
-it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) => {
+it.each(stageNames.slice(0, -1))('gives every flow the specified verdict: %s', (name) => {
   const stage = matrix.stages.find((one) => one.stage === name);
   if (stage === undefined) throw new Error('the migration did not come to this stage');
-  // Each of them was judged before the stage ended: see next().
-  expect(stage.All).toBeGreaterThan(1_000);
-  // While an agent of Calico's starts, it lets through for a moment what only a rule with Deny forbids by labels, and was
-  // seen to cut off one pod's flows to its node, all of them between pods that have nothing to do with Cilium. Whatever
-  // Cilium judges, and whatever else Calico does, is as ever.
+  // Each flow had a verdict before the stage ended: see next().
+  expect(stage.allFlows).toBeGreaterThan(1_000);
+  // While a Calico agent starts, it briefly accepts flows that only a rule with Deny forbids by labels, and it was seen to
+  // deny one pod's flows to its node. Only pods on Canal are affected. All verdicts of Cilium, and all others of Calico, must
+  // be correct.
   const calicos = (one: Mistake): boolean =>
     name.includes('Canal') &&
     name.endsWith('agents killed') &&
@@ -246,8 +246,8 @@ it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) =>
     (one.want === 'denied'
       ? /Deny|random/.test(one.check)
       : one.from.includes('(canal)') && calicoAway.some((away) => beganWithin(one, away)));
-  // An agent of Cilium's that starts again compiles the policies of all its pods again, and up to 1.20.2 takes away what it enforced
-  // before it knows all identities again (cilium/cilium#46927): while it starts, a pod of its node may be judged by less.
+  // A restarted Cilium agent compiles the policies of all its pods again, and up to 1.20.2 it removes the enforced policies
+  // before it has received all identities (cilium/cilium#46927): while it starts, policies of a pod may be incomplete.
   const ciliums = (one: Mistake): boolean =>
     name === 'node1 on Cilium, agents and bridge killed' &&
     one.to.includes('(cilium)') &&
@@ -257,7 +257,7 @@ it.each(stageNames.slice(0, -1))('judges every flow as specified: %s', (name) =>
   if ((stage.mistakes ?? []).length === 0) expect(total(stage, 'wrongMs')).toBe(0);
 });
 
-it('has tried every pair of networks, on one node and on two', async () => {
+it('has sampled every pair of networks, on one node and on two', async () => {
   const cells = new Set(
     matrix.stages.flatMap(({ counts }) =>
       counts

@@ -17,7 +17,7 @@ beforeAll(async () => {
 
 afterAll(() => rm(scratch, { recursive: true, force: true }));
 
-/** The folders of PATH, and in the place of those with Go, folders with all else that they have. */
+/** Returns PATH, in which folders with Go are replaced by folders with their other programs. */
 async function pathWithoutGo(): Promise<string> {
   const folders = (process.env['PATH'] ?? '').split(':').filter((folder) => folder !== '');
   const without = folders.map(async (folder, index) => {
@@ -35,7 +35,7 @@ async function pathWithoutGo(): Promise<string> {
   return (await Promise.all(without)).join(':');
 }
 
-it('brings a lab up from a bundle alone, without Go, and leaves nothing', async () => {
+it('starts a lab from a bundle alone, without Go, and leaves nothing', async () => {
   const before = await readHostState([name]);
   const { artefacts } = await loadCatalogue();
   const bundle = path.join(scratch, 'bundle');

@@ -1,12 +1,12 @@
-// matrix sends packets from every pod of a lab to every other one that it is told of, again and again, and compares who
-// is let through with what policies say. It runs beside the lab and opens its sockets in the pods' own network
-// namespaces: the packets are real, the pods need nothing in them, and one clock tells when what was wrong.
+// matrix samples the flows between the pods of a lab continuously, and compares the verdicts of the network with those that
+// policies require. It runs next to the lab and opens its sockets in the network namespaces of the pods: the packets are
+// real, the pods need no program, and all times come from one clock.
 //
 // usage: matrix SPEC.json; commands are lines on standard input, and each is answered with one line of JSON:
 //
-//	stage NAME  ends a stage and begins the next one; answered with what was seen in the one that is over
-//	mark        begins to count how often every flow that there is now is judged; answered as "look"
-//	look        answered with how things are just now
+//	stage NAME  ends a stage and starts the next one; the answer contains the results of the ended stage
+//	mark        resets the counters of samples of all current flows; answered like "state"
+//	state       returns the current state
 package main
 
 import (
@@ -19,17 +19,17 @@ import (
 	"time"
 )
 
-// spec says what is to be tried.
+// spec describes the lab and the flows that are sampled.
 type spec struct {
-	// Process 1 of each machine, whose network a node's own packets come from.
+	// PID of process 1 of each machine, in whose network namespace the node's own sockets are opened.
 	Machines map[string]int `json:"machines"`
-	// A machine that is no node: the world outside.
+	// Name of a machine that is not a node: it stands for clients outside the cluster.
 	World string `json:"world"`
 	// Pod CIDR of Cilium.
 	TargetCIDR string `json:"targetCidr"`
-	// Milliseconds between two samples of a flow, at least: see pace.go.
+	// Minimum time between two samples of a flow in ms: see pace.go.
 	IntervalMs int `json:"intervalMs"`
-	// TCP port that every policy lets through: whether packets arrive at all.
+	// Port that every policy allows: it shows whether packets arrive at all.
 	Control int     `json:"control"`
 	Checks  []check `json:"checks"`
 }
@@ -41,12 +41,12 @@ type check struct {
 	To       string `json:"to"`
 	Protocol string `json:"protocol"`
 	Port     int    `json:"port"`
-	// Whether it must be let through, when both ends are on one node and when they are not.
+	// Expected verdicts: for ends on the same node, and for ends on different nodes.
 	AllowedSame  bool `json:"allowedSame"`
 	AllowedOther bool `json:"allowedOther"`
-	// Whether what is denied is denied by the destination's rules only.
+	// True when only rules of the destination deny the flow.
 	ByDestination bool `json:"byDestination"`
-	// Whether a rule with Deny, which selects the other end by its labels, decides on this flow.
+	// True when a rule with Deny that selects the other end by labels decides on the flow.
 	DenyByLabels bool `json:"denyByLabels"`
 }
 
@@ -58,34 +58,34 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var wanted spec
-	if err := json.Unmarshal(text, &wanted); err != nil {
+	var lab spec
+	if err := json.Unmarshal(text, &lab); err != nil {
 		log.Fatal(err)
 	}
-	m, err := newMatrix(wanted)
+	m, err := newMatrix(lab)
 	if err != nil {
 		log.Fatal(err)
 	}
 	go m.watch()
-	go m.feel()
-	go m.pace.keep()
+	go m.watchStarvation()
+	go m.pace.update()
 	stage := "start"
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		next, found := strings.CutPrefix(lines.Text(), "stage ")
 		var answer any
 		switch {
 		case found:
-			answer = m.book.turn(stage, time.Now())
+			answer = m.results.endStage(stage, time.Now())
 			stage = next
 		case lines.Text() == "mark":
-			// With the pods that run by now.
-			m.waitForLooks(2)
-			m.book.mark()
-			answer = m.book.glance()
-		case lines.Text() == "look":
-			answer = m.book.glance()
+			// Includes the pods that run at the time of the command.
+			m.waitForScans(2)
+			m.results.mark()
+			answer = m.results.state()
+		case lines.Text() == "state":
+			answer = m.results.state()
 		default:
-			log.Fatalf("cannot read %q", lines.Text())
+			log.Fatalf("unknown command %q", lines.Text())
 		}
 		line, _ := json.Marshal(answer)
 		fmt.Println(string(line))

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// So much of a core this program takes at most; the kernel takes as much again for its packets. A lab that gets no core any
-// more loses packets and misses deadlines, and that is not what policies are judged by.
-const coresAtMost = 0.3
+// Maximum number of cores that this program uses; the kernel uses as much again for its packets. A lab without processor
+// time loses packets and misses deadlines, which would be counted as wrong verdicts.
+const maxCores = 0.3
 
-// By so much the time between two samples is stretched at most.
-const stretchAtMost = 8
+// Maximum factor by which the interval between two samples is stretched.
+const maxStretch = 8
 
-// pace stretches the time between two samples on a machine that is too slow for all of them.
+// pace stretches the interval between two samples on a machine that is too slow for all of them.
 type pace struct {
 	stretch atomic.Uint64 // bits of a float64
 }
@@ -25,31 +25,32 @@ func newPace() *pace {
 	return p
 }
 
-// keep brings the pace up to date, once a second.
-func (p *pace) keep() {
+// update adjusts the pace once per second.
+func (p *pace) update() {
 	used, at := usedTime(), time.Now()
 	for range time.Tick(time.Second) {
 		usedNow, now := usedTime(), time.Now()
-		p.learn(float64(usedNow-used) / float64(now.Sub(at)))
+		p.adjust(float64(usedNow-used) / float64(now.Sub(at)))
 		used, at = usedNow, now
 	}
 }
 
-// learn hears how many cores were used since it last did. What is used is in inverse proportion to the time between
-// samples; it goes half the way, because one second is not like the next.
-func (p *pace) learn(cores float64) {
-	next := p.now() * math.Sqrt(cores/coresAtMost)
-	p.stretch.Store(math.Float64bits(min(max(next, 1), stretchAtMost)))
+// adjust adapts the pace to the number of cores that were used since the last call. The use is inversely proportional to
+// the interval between samples; the square root dampens the adjustment, because the load of single seconds varies.
+func (p *pace) adjust(cores float64) {
+	next := p.factor() * math.Sqrt(cores/maxCores)
+	p.stretch.Store(math.Float64bits(min(max(next, 1), maxStretch)))
 }
 
-func (p *pace) now() float64 { return math.Float64frombits(p.stretch.Load()) }
+// factor returns the current factor of the interval, from 1 to maxStretch.
+func (p *pace) factor() float64 { return math.Float64frombits(p.stretch.Load()) }
 
-// between is the time between two samples.
-func (p *pace) between(interval time.Duration) time.Duration {
-	return time.Duration(float64(interval) * p.now())
+// stretched returns the stretched interval between two samples.
+func (p *pace) stretched(interval time.Duration) time.Duration {
+	return time.Duration(float64(interval) * p.factor())
 }
 
-// usedTime is what this program has taken of the cores' time.
+// usedTime returns the processor time that this program has used.
 func usedTime() time.Duration {
 	usage := syscall.Rusage{}
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &usage) != nil {

@@ -7,24 +7,24 @@ import (
 
 func TestPace(t *testing.T) {
 	p := newPace()
-	// What a machine takes for samples a second apart.
+	// Cores that a machine needs for one sample per second.
 	const cores = 0.75
 	for range 20 {
-		p.learn(cores / p.now())
+		p.adjust(cores / p.factor())
 	}
-	if got := p.between(time.Second); got < 2400*time.Millisecond || got > 2600*time.Millisecond {
-		t.Errorf("a machine that would give %v cores has %v between samples", cores, got)
-	}
-	for range 20 {
-		p.learn(0.1)
-	}
-	if got := p.between(time.Second); got != time.Second {
-		t.Errorf("with time to spare, there is %v between samples", got)
+	if got := p.stretched(time.Second); got < 2400*time.Millisecond || got > 2600*time.Millisecond {
+		t.Errorf("with a demand of %v cores, the interval is %v", cores, got)
 	}
 	for range 20 {
-		p.learn(2)
+		p.adjust(0.1)
 	}
-	if got := p.between(time.Second); got != stretchAtMost*time.Second {
-		t.Errorf("a machine that is never fast enough has %v between samples", got)
+	if got := p.stretched(time.Second); got != time.Second {
+		t.Errorf("without load, the interval is %v", got)
+	}
+	for range 20 {
+		p.adjust(2)
+	}
+	if got := p.stretched(time.Second); got != maxStretch*time.Second {
+		t.Errorf("on an overloaded machine, the interval is %v", got)
 	}
 }

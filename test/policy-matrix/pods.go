@@ -12,63 +12,65 @@ import (
 	"time"
 )
 
-// How often it is looked for pods that have come or gone.
-const lookEvery = 100 * time.Millisecond
+// Interval between two scans for pods that have started or stopped.
+const scanInterval = 100 * time.Millisecond
 
-// place is where packets come from or go to: a pod, a node's own network, or the world outside.
-type place struct {
+// endpoint is one end of flows: a pod, a node's own network, or a client outside the cluster.
+type endpoint struct {
 	group, node string
 	ip          netip.Addr
-	// cilium or canal; host for nodes, world for the rest
+	// "cilium" or "canal" for pods, "host" for nodes, "world" for clients outside.
 	network string
-	space   *space
-	// When its first flow began. The book sets it, under its mutex.
-	born time.Time
-	// the process that stands for it: it is there as long as that is
+	netns   *netns
+	// Start of the endpoint's first flow. results sets it, under its mutex.
+	firstFlow time.Time
+	// Process of the endpoint, which exists as long as the process does.
 	pid  int
 	ctx  context.Context
 	stop context.CancelFunc
 }
 
-func (p *place) alive() bool {
-	_, err := os.Stat("/proc/" + strconv.Itoa(p.pid))
+func (e *endpoint) alive() bool {
+	_, err := os.Stat("/proc/" + strconv.Itoa(e.pid))
 	return err == nil
 }
 
 type matrix struct {
-	spec    spec
-	target  netip.Prefix
-	nodes   map[string]string // by PID namespace
-	mutex   sync.Mutex
-	places  map[int]*place
-	seen    map[int]bool
-	book    *book
-	servers map[string][]check
-	pace    *pace
-	// When this program last had to wait for a core, in Unix ms.
+	spec   spec
+	target netip.Prefix
+	// Names of nodes by PID namespace.
+	nodes     map[string]string
+	mutex     sync.Mutex
+	endpoints map[int]*endpoint
+	// Processes that were inspected by an earlier scan.
+	inspected map[int]bool
+	results   *results
+	servers   map[string][]check
+	pace      *pace
+	// Last time at which this program got no processor time, in Unix ms.
 	starvedAt atomic.Int64
-	// How often watch has looked for pods.
-	looks atomic.Int64
+	// Number of scans for pods.
+	scans atomic.Int64
 }
 
-func newMatrix(wanted spec) (*matrix, error) {
-	target, err := netip.ParsePrefix(wanted.TargetCIDR)
+func newMatrix(lab spec) (*matrix, error) {
+	target, err := netip.ParsePrefix(lab.TargetCIDR)
 	if err != nil {
 		return nil, err
 	}
 	m := &matrix{
-		spec: wanted, target: target, nodes: map[string]string{}, places: map[int]*place{}, seen: map[int]bool{},
-		book: newBook(), servers: map[string][]check{}, pace: newPace(),
+		spec: lab, target: target, nodes: map[string]string{}, endpoints: map[int]*endpoint{}, inspected: map[int]bool{},
+		results: newResults(), servers: map[string][]check{}, pace: newPace(),
 	}
-	for _, one := range wanted.Checks {
-		m.servers[one.To] = append(m.servers[one.To], one)
+	for _, served := range lab.Checks {
+		m.servers[served.To] = append(m.servers[served.To], served)
 	}
-	for name, pid := range wanted.Machines {
+	for name, pid := range lab.Machines {
 		link, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/ns/pid_for_children")
 		if err != nil {
 			return nil, err
 		}
-		if name == wanted.World {
+		if name == lab.World {
 			m.add("world", name, pid)
 			continue
 		}
@@ -78,13 +80,13 @@ func newMatrix(wanted spec) (*matrix, error) {
 	return m, nil
 }
 
-// watch finds the pods of the lab by their processes: one whose environment names its group, in a machine of ours.
+// watch finds the pods of the lab by their processes, whose environment names their group.
 func (m *matrix) watch() {
-	for ; ; time.Sleep(lookEvery) {
+	for ; ; time.Sleep(scanInterval) {
 		names, _ := processes()
-		before := m.seen
-		// Numbers are given again.
-		m.seen = map[int]bool{}
+		before := m.inspected
+		// Rebuilt on every scan, because PIDs are reused.
+		m.inspected = map[int]bool{}
 		for _, name := range names {
 			pid, err := strconv.Atoi(name)
 			if err != nil {
@@ -92,16 +94,16 @@ func (m *matrix) watch() {
 			}
 			entry := "/proc/" + name
 			if before[pid] {
-				m.seen[pid] = true
+				m.inspected[pid] = true
 				continue
 			}
 			link, err := os.Readlink(entry + "/ns/pid")
 			if err != nil {
 				continue
 			}
-			node, ours := m.nodes[machineOf(link, m.nodes, pid)]
-			if !ours {
-				m.seen[pid] = true
+			node, inLab := m.nodes[machineNamespace(link, m.nodes, pid)]
+			if !inLab {
+				m.inspected[pid] = true
 				continue
 			}
 			text, err := os.ReadFile(entry + "/environ")
@@ -109,24 +111,24 @@ func (m *matrix) watch() {
 				continue
 			}
 			if command, err := os.ReadFile(entry + "/comm"); err != nil || strings.HasPrefix(string(command), "runc") || strings.HasPrefix(string(command), "exe") {
-				continue // not itself yet
+				continue // the container's program has not started yet
 			}
-			m.seen[pid] = true
+			m.inspected[pid] = true
 			for _, variable := range strings.Split(string(text), "\x00") {
 				if group, found := strings.CutPrefix(variable, "MATRIX_GROUP="); found {
 					m.add(group, node, pid)
 				}
 			}
 		}
-		m.forget()
-		m.looks.Add(1)
+		m.removeStopped()
+		m.scans.Add(1)
 	}
 }
 
-// waitForLooks waits until watch has looked for pods so many more times.
-func (m *matrix) waitForLooks(more int64) {
-	for wanted := m.looks.Load() + more; m.looks.Load() < wanted; {
-		time.Sleep(lookEvery / 10)
+// waitForScans waits until watch has completed this many more scans.
+func (m *matrix) waitForScans(more int64) {
+	for last := m.scans.Load() + more; m.scans.Load() < last; {
+		time.Sleep(scanInterval / 10)
 	}
 }
 
@@ -139,8 +141,9 @@ func processes() ([]string, error) {
 	return folder.Readdirnames(-1)
 }
 
-// machineOf gives the PID namespace of the machine that a process is in: containers have one of their own below it.
-func machineOf(link string, machines map[string]string, pid int) string {
+// machineNamespace returns the PID namespace of the machine in which a process runs. Containers have their own PID namespace
+// below that of the machine.
+func machineNamespace(link string, machines map[string]string, pid int) string {
 	if _, found := machines[link]; found {
 		return link
 	}
@@ -169,90 +172,91 @@ func (m *matrix) add(group, node string, pid int) {
 		return
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	p := &place{group: group, node: node, space: inside, pid: pid, ctx: ctx, stop: stop, network: group}
+	e := &endpoint{group: group, node: node, netns: inside, pid: pid, ctx: ctx, stop: stop, network: group}
 	if group != "host" {
-		p.ip = inside.address()
+		e.ip = inside.address()
 		if group != "world" {
-			p.network = "canal"
-			if m.target.Contains(p.ip) {
-				p.network = "cilium"
+			e.network = "canal"
+			if m.target.Contains(e.ip) {
+				e.network = "cilium"
 			}
 		}
 	}
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	m.places[pid] = p
-	m.serve(p)
-	for _, other := range m.places {
-		m.connect(p, other)
-		if other != p {
-			m.connect(other, p)
+	m.endpoints[pid] = e
+	m.serve(e)
+	for _, other := range m.endpoints {
+		m.connect(e, other)
+		if other != e {
+			m.connect(other, e)
 		}
 	}
 }
 
-func (m *matrix) forget() {
+// removeStopped removes endpoints whose process has ended.
+func (m *matrix) removeStopped() {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
-	for pid, p := range m.places {
-		if !p.alive() {
-			p.stop()
-			delete(m.places, pid)
+	for pid, e := range m.endpoints {
+		if !e.alive() {
+			e.stop()
+			delete(m.endpoints, pid)
 		}
 	}
 }
 
-// connect begins every check between two places.
-func (m *matrix) connect(from, to *place) {
+// connect starts every check from one endpoint to another.
+func (m *matrix) connect(from, to *endpoint) {
 	if !to.ip.IsValid() || from == to {
 		return
 	}
 	index := 0
-	for _, one := range m.spec.Checks {
-		if one.From != from.group || one.To != to.group {
+	for _, candidate := range m.spec.Checks {
+		if candidate.From != from.group || candidate.To != to.group {
 			continue
 		}
 		index++
-		allowed := one.AllowedOther
+		allowed := candidate.AllowedOther
 		if from.node == to.node {
-			allowed = one.AllowedSame
+			allowed = candidate.AllowedSame
 		}
-		go m.sample(flow{check: one, from: from, to: to, allowed: allowed}, index)
+		go m.sample(flow{check: candidate, from: from, to: to, allowed: allowed}, index)
 	}
 }
 
-// serve answers on every port that a check of this group is about.
-func (m *matrix) serve(p *place) {
+// serve answers on every port that a check to this endpoint's group uses.
+func (m *matrix) serve(e *endpoint) {
 	ports := map[string]bool{}
-	checks := append([]check{{Protocol: "tcp", Port: m.spec.Control}, {Protocol: "udp", Port: m.spec.Control}}, m.servers[p.group]...)
-	if len(m.servers[p.group]) == 0 {
+	checks := append([]check{{Protocol: "tcp", Port: m.spec.Control}, {Protocol: "udp", Port: m.spec.Control}}, m.servers[e.group]...)
+	if len(m.servers[e.group]) == 0 {
 		return
 	}
-	for _, one := range checks {
-		key := one.Protocol + strconv.Itoa(one.Port)
+	for _, served := range checks {
+		key := served.Protocol + strconv.Itoa(served.Port)
 		if ports[key] {
 			continue
 		}
 		ports[key] = true
-		if one.Protocol == "tcp" {
-			go p.space.listenTCP(p.ctx, one.Port)
+		if served.Protocol == "tcp" {
+			go e.netns.listenTCP(e.ctx, served.Port)
 		} else {
-			go p.space.listenUDP(p.ctx, one.Port)
+			go e.netns.listenUDP(e.ctx, served.Port)
 		}
 	}
 }
 
-// address is the first IPv4 address of the namespace that is not its loopback's.
-func (s *space) address() netip.Addr {
-	var found netip.Addr
-	s.do(func() {
+// address returns the first IPv4 address of the namespace except the loopback address.
+func (n *netns) address() netip.Addr {
+	var first netip.Addr
+	n.run(func() {
 		addresses, _ := net.InterfaceAddrs()
-		for _, one := range addresses {
-			prefix, err := netip.ParsePrefix(one.String())
-			if err == nil && prefix.Addr().Is4() && !prefix.Addr().IsLoopback() && !found.IsValid() {
-				found = prefix.Addr()
+		for _, address := range addresses {
+			prefix, err := netip.ParsePrefix(address.String())
+			if err == nil && prefix.Addr().Is4() && !prefix.Addr().IsLoopback() && !first.IsValid() {
+				first = prefix.Addr()
 			}
 		}
 	})
-	return found
+	return first
 }

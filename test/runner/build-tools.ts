@@ -8,7 +8,7 @@ import { toolGroups, type ToolGroup } from './suites.ts';
 async function main(): Promise<void> {
   const group = toolGroups.find((name) => name === process.argv[2]);
   if (group === undefined) throw new Error(`usage: build-tools.ts ${toolGroups.join(' | ')}`);
-  const artefacts = await artefactsOf(group);
+  const artefacts = await selectArtefacts(group);
   await buildMissing(artefacts, (line) => {
     console.log(line);
     reportLine({ event: 'progress', text: line });
@@ -20,7 +20,7 @@ async function main(): Promise<void> {
 }
 
 /** The tools of a group, in the order in which they are best built. */
-async function artefactsOf(group: ToolGroup): Promise<readonly Artefact[]> {
+async function selectArtefacts(group: ToolGroup): Promise<readonly Artefact[]> {
   const { artefacts, controlPlaneArtefacts, hostArtefacts, testArtefacts } = await loadCatalogue();
   const controlPlane = [...new Set([...controlPlaneArtefacts, ...hostArtefacts])];
   switch (group) {

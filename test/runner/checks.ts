@@ -8,7 +8,7 @@ export interface Check {
   command: readonly string[];
   cwd?: string;
   env?: Readonly<Record<string, string>>;
-  /** What it usually takes on the reference machine. */
+  /** Usual duration on the reference machine. */
   usualMinutes: number;
 }
 

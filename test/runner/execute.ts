@@ -3,21 +3,21 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import type { ProcessId } from '../../lab/process.ts';
-import { judge } from './judge.ts';
+import { computeStepResult } from './outcome.ts';
 import type { Plan, Step, StepResult } from './plan.ts';
 import { describePressure, readPressure } from './pressure.ts';
 import { killProcesses, runInGroup } from './process-group.ts';
 import { readReport, reportVariable } from './report-file.ts';
 
-/** What the steps of a run have in common. */
+/** Options that all steps of a run share. */
 export interface RunOptions {
   /** Folder for reports and outputs. */
   scratch: string;
   /** Aborted when the run has to stop; its reason is an Error that says why. */
   signal: AbortSignal;
-  /** How long processes have to end after SIGTERM, in ms. */
+  /** Time between SIGTERM and SIGKILL, in ms. */
   graceMs: () => number;
-  /** How much slower than the reference machine this one is. */
+  /** Factor by which this machine is slower than the reference machine. */
   timeFactor: number;
 }
 
@@ -25,14 +25,14 @@ export interface RunOptions {
 export type Results = Map<string, StepResult>;
 
 /**
- * Runs the steps of a plan: checks side by side, then the others one after another. A step that fails never ends the run.
+ * Runs the steps of a plan: checks in parallel, then the others one after another. A step that fails never ends the run.
  * When the run has to stop, the running step is killed, and the steps after it get no result.
  * @param results is filled during the run, so that it is complete up to an interruption.
  * @returns processes that a stopped step left: the caller removes them with {@link runCleanup}.
  */
 export async function executePlan(plan: Plan, options: RunOptions, results: Results): Promise<readonly ProcessId[]> {
   const isCheck = ({ kind }: Step): boolean => kind === 'check';
-  await sideBySide(plan.steps.filter(isCheck), async (step) => {
+  await runInParallel(plan.steps.filter(isCheck), async (step) => {
     if (!options.signal.aborted) results.set(step.name, await runCheck(step, options));
   });
   for (const step of plan.steps.filter((one) => !isCheck(one))) {
@@ -74,7 +74,7 @@ export async function runCleanup(
 }
 
 /** Runs jobs, two at a time where there are two cores. */
-async function sideBySide(steps: readonly Step[], job: (step: Step) => Promise<void>): Promise<void> {
+async function runInParallel(steps: readonly Step[], job: (step: Step) => Promise<void>): Promise<void> {
   const waiting = [...steps];
   const lane = async (): Promise<void> => {
     for (let step = waiting.shift(); step !== undefined; step = waiting.shift()) await job(step);
@@ -115,7 +115,7 @@ async function runStep(
     deadlineMs: step.deadlineMs,
   });
   const seconds = (Date.now() - start) / 1000;
-  const result = judge(step, {
+  const result = computeStepResult(step, {
     end,
     report: readReport(reportFile),
     machine: `${describePressure(readPressure(), before)}; time factor ${timeFactor}`,

@@ -7,31 +7,31 @@ const tasks = 2;
 const iterations = 600_000;
 
 /**
- * What the work takes on the reference machine (two idle cores of an AMD EPYC), in ms. A task there takes 292 to 300 ms
+ * Duration of the work on the reference machine (two idle cores of an AMD EPYC), in ms. A task there takes 292 to 300 ms
  * of processor time.
  */
 const referenceMs = 300;
 
-/** A machine that is slower than this is out of order: longer limits would only delay its failures. */
+/** Maximum factor. Longer limits would only delay the failures of a slower machine. */
 const maxFactor = 5;
 
 /**
- * Measures how much longer than the reference machine this one takes for the same work, with what it is busy with now.
+ * Measures the time that this machine takes for the same work with its current load, relative to the reference machine.
  * @returns a number from 1 to 5, with one decimal.
  */
 export async function measureTimeFactor(): Promise<number> {
   const derive = promisify(pbkdf2);
-  const begin = performance.now();
+  const start = performance.now();
   await Promise.all(Array.from({ length: tasks }, () => derive('password', 'salt', iterations, 64, 'sha512')));
-  return factorOf(performance.now() - begin);
+  return computeFactor(performance.now() - start);
 }
 
-/** The factor of a machine that took so many ms for the work. */
-export function factorOf(ms: number): number {
+/** Returns the factor of a machine by its duration of the work, in ms. */
+export function computeFactor(ms: number): number {
   return Math.min(maxFactor, Math.max(1, Math.ceil((ms / referenceMs) * 10) / 10));
 }
 
-/** Measures the factor for this process and the processes that it starts, unless whoever started it has done so. */
+/** Measures the factor for this process and its child processes, unless the parent process has done so. */
 export async function provideTimeFactor(): Promise<void> {
   process.env[timeFactorVariable] ??= String(await measureTimeFactor());
 }

@@ -7,25 +7,25 @@ import { changedFiles } from './changes.ts';
 import { runCleanup, executePlan, type Results } from './execute.ts';
 import { provideTimeFactor } from './machine-factor.ts';
 import type { Plan } from './plan.ts';
-import { planOf, selectSuites, type Selection } from './selection.ts';
+import { buildTestPlan, selectSuites, type Selection } from './selection.ts';
 import { summarize } from './summary.ts';
 
 const usage = `usage: node test/runner/main.ts [fast | core | all | SUITE …]   (default: core)
-       node test/runner/main.ts --ci           core, and the suites of which sources changed in the last 12 hours
+       node test/runner/main.ts --ci           core, and the suites whose sources changed in the last 12 hours
        node test/runner/main.ts --plan FILE    the steps in a JSON file (test/runner/plan.ts)`;
 
-/** When a run of CI has to end at the latest, in ms after it began. */
+/** Maximum duration of a run of CI, in ms. */
 const ciLimitMs = 80 * 60_000;
 
-/** How long the processes of a killed step have to end after SIGTERM, in ms. */
+/** Time that the processes of a killed step get after SIGTERM, in ms. */
 const usualGraceMs = 10_000;
-/** The same when this process was asked to end: whoever asked may not wait for long. */
+/** The same after a signal to this process, whose sender may not wait for long. */
 const interruptedGraceMs = 2_000;
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Runs a plan, prints the last line in every case, and returns the exit code. */
-async function runPlan(plan: Plan, beganMs: number): Promise<number> {
+async function runPlan(plan: Plan, startedMs: number): Promise<number> {
   const stop = new AbortController();
   let graceMs = plan.graceMs ?? usualGraceMs;
   for (const signal of signals) {
@@ -37,7 +37,7 @@ async function runPlan(plan: Plan, beganMs: number): Promise<number> {
   if (plan.stopAfterMs !== undefined) {
     const minutes = plan.stopAfterMs / 60_000;
     const stopAtLimit = (): void => stop.abort(new Error(`the run reached its limit of ${+minutes.toFixed(1)} min`));
-    setTimeout(stopAtLimit, Math.max(0, beganMs + plan.stopAfterMs - Date.now())).unref();
+    setTimeout(stopAtLimit, Math.max(0, startedMs + plan.stopAfterMs - Date.now())).unref();
   }
   const results: Results = new Map();
   const scratch = await mkdtemp(path.join(tmpdir(), 'cni-tests-'));
@@ -72,17 +72,17 @@ async function planFromArguments(): Promise<Plan> {
   if (values.plan !== undefined) return JSON.parse(await readFile(values.plan, 'utf8')) as Plan;
   await provideTimeFactor();
   const selection: Selection = values.ci ? { changed: await changedFiles('12 hours ago') } : { names: positionals };
-  const plan = planOf(selectSuites(selection), Number(process.env[timeFactorVariable]));
+  const plan = buildTestPlan(selectSuites(selection), Number(process.env[timeFactorVariable]));
   return values.ci ? { ...plan, stopAfterMs: ciLimitMs } : plan;
 }
 
-/** Seconds since the epoch at which a run of CI began; this process may start later. It is not valid for other runs. */
-const began = process.env['CNI_TEST_BEGAN'];
-delete process.env['CNI_TEST_BEGAN'];
-const beganMs = began === undefined ? Date.now() : Number(began) * 1000;
+/** Start of a run of CI (Unix, s); this process may start later. Not valid for other runs. */
+const started = process.env['CNI_TEST_STARTED'];
+delete process.env['CNI_TEST_STARTED'];
+const startedMs = started === undefined ? Date.now() : Number(started) * 1000;
 try {
   await provideTimeFactor();
-  process.exitCode = await runPlan(await planFromArguments(), beganMs);
+  process.exitCode = await runPlan(await planFromArguments(), startedMs);
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   console.error(usage);

@@ -2,7 +2,7 @@ import { spawn, type StdioOptions } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
 import { isRunning, signalProcess, type ProcessId } from '../../lab/process.ts';
 
-/** How a command ended. */
+/** The end of a command. */
 export type End =
   | { how: 'exited'; code: number | null; signal: NodeJS.Signals | null }
   | { how: 'not started'; message: string }
@@ -18,7 +18,7 @@ export interface GroupOptions {
   deadlineMs: number;
   /** Stops the command before its deadline. */
   signal: AbortSignal;
-  /** How long its processes have to end after SIGTERM, in ms; then they get SIGKILL. */
+  /** Time between SIGTERM and SIGKILL to its processes, in ms. */
   graceMs: () => number;
 }
 
@@ -43,7 +43,7 @@ export async function runInGroup(options: GroupOptions): Promise<{ end: End; str
     signalGroup(group, 'SIGKILL');
     return { end, strays: [] };
   }
-  const descendants = await descendantsOf(group);
+  const descendants = await listDescendants(group);
   await endGroup(group, graceMs());
   return { end, strays: descendants };
 }
@@ -71,7 +71,7 @@ function waitForKillReason(deadlineMs: number, signal: AbortSignal): { reason: P
   return { reason, cancel: () => cancel() };
 }
 
-/** How long to wait for killed processes, in ms: the kernel may not let one go that waits for a device. */
+/** Maximum wait for killed processes, in ms: a process that waits for a device cannot end. */
 const killWaitMs = 10_000;
 
 async function endGroup(group: number, graceMs: number): Promise<void> {
@@ -98,7 +98,7 @@ interface TableEntry {
   group: number;
 }
 
-/** All processes of this machine that have not ended, from /proc/PID/stat (proc_pid_stat(5)). */
+/** Returns all processes of this machine that have not ended, from /proc/PID/stat (proc_pid_stat(5)). */
 async function processTable(): Promise<TableEntry[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const entries = await Promise.all(
@@ -120,7 +120,7 @@ async function hasMembers(group: number): Promise<boolean> {
 }
 
 /** The processes that a process started, directly or through others that still run. */
-async function descendantsOf(pid: number): Promise<ProcessId[]> {
+async function listDescendants(pid: number): Promise<ProcessId[]> {
   const table = await processTable();
   const found: ProcessId[] = [];
   const parents = new Set([pid]);

@@ -6,7 +6,7 @@ import { projectDir } from '../../lab/paths.ts';
 /** The variable with the file to which a step reports, one JSON object a line. */
 export const reportVariable = 'CNI_TEST_REPORT';
 
-/** How a test ended. */
+/** The end of a test. */
 interface TestEnd {
   test: string;
   /** Absent when it passed. */
@@ -19,10 +19,10 @@ export type ReportLine =
   | ({ event: 'test'; file: string } & TestEnd)
   /** `failure` is set for a file that failed outside its tests, for example because it could not be loaded. */
   | { event: 'finished'; file: string; tests: readonly TestEnd[]; failure?: string }
-  /** What a step is doing now. */
+  /** Current work of a step. */
   | { event: 'progress'; text: string };
 
-/** What a report says so far. */
+/** Content of a report so far. */
 export interface Report {
   passed: number;
   failures: readonly string[];
@@ -78,7 +78,7 @@ interface TestResult {
   status: string;
   fullName: string;
   failureMessages?: readonly string[] | null;
-  /** How often it ran. */
+  /** Number of attempts. */
   invocations?: number;
 }
 
@@ -96,7 +96,7 @@ export default class ReportFile {
   }
 
   onTestCaseResult(test: { path: string }, result: TestResult): void {
-    for (const end of endsOf([result])) reportLine({ event: 'test', file: relative(test.path), ...end });
+    for (const end of buildTestEnds([result])) reportLine({ event: 'test', file: relative(test.path), ...end });
   }
 
   onTestFileResult(test: { path: string }, result: FileResult): void {
@@ -105,24 +105,24 @@ export default class ReportFile {
     reportLine({
       event: 'finished',
       file: relative(test.path),
-      tests: endsOf(testResults),
+      tests: buildTestEnds(testResults),
       ...(failsOutside && { failure: beginning(failureMessage ?? 'failed outside its tests') }),
     });
   }
 }
 
-/** Those of the tests that ran. */
-function endsOf(results: readonly TestResult[]): TestEnd[] {
+/** Returns the ends of the tests that ran. */
+function buildTestEnds(results: readonly TestResult[]): TestEnd[] {
   return results
     .filter(({ status }) => status === 'passed' || status === 'failed')
     .map((result) => {
-      const failure = failureOf(result);
+      const failure = testFailure(result);
       return { test: result.fullName, ...(failure !== undefined && { failure }) };
     });
 }
 
-/** Why a test counts as failed. A test that passes only when it is repeated has failed. */
-export function failureOf({ status, failureMessages, invocations = 1 }: TestResult): string | undefined {
+/** Returns the reason why a test counts as failed. A test that passes only at a later attempt has failed. */
+export function testFailure({ status, failureMessages, invocations = 1 }: TestResult): string | undefined {
   if (status === 'failed') return beginning((failureMessages ?? []).join('\n'));
   return invocations > 1 ? `    passed only at attempt ${invocations}` : undefined;
 }
@@ -135,7 +135,7 @@ function relative(file: string): string {
   return path.relative(projectDir, file);
 }
 
-/** The first lines of a failure, without the frames of libraries. */
+/** Returns the first lines of a failure, without the stack frames of libraries. */
 function beginning(text: string): string {
   const lines = stripVTControlCharacters(text)
     .split('\n')

@@ -1,30 +1,30 @@
 import { checks } from './checks.ts';
 import type { Plan, Step } from './plan.ts';
 import { suitesForChanges } from './suite-map.ts';
-import { suites, suitesOf, tiers, usualBuildMinutes, type Suite, type Tier, type ToolGroup } from './suites.ts';
+import { suites, suitesOfTier, tiers, usualBuildMinutes, type Suite, type Tier, type ToolGroup } from './suites.ts';
 
-/** What a run was asked for: tiers or suites by name, or what changed files need, which are undefined when unknown. */
+/** Requested tests: tiers or suites by name, or those for changed files, which are undefined when unknown. */
 export type Selection = { names: readonly string[] } | { changed: readonly string[] | undefined };
 
-/** What a run consists of. */
+/** Selected tests of a run. */
 export interface Selected {
   withChecks: boolean;
   suites: readonly Suite[];
 }
 
-/** How often the usual duration fits into a deadline. */
+/** Ratio of a deadline to the usual duration. */
 const deadlineFactor = 3;
 
 /** Finds the suites of a selection, in the order in which they run. @throws Error for an unknown name. */
 export function selectSuites(selection: Selection): Selected {
   if ('changed' in selection) {
     const changed = suitesForChanges(selection.changed);
-    const core = suitesOf('core');
+    const core = suitesOfTier('core');
     return { withChecks: true, suites: suites.filter((suite) => core.includes(suite) || changed.has(suite.name)) };
   }
   const names = selection.names.length === 0 ? ['core'] : selection.names;
   const chosen = names.flatMap((name) => {
-    if (isTier(name)) return suitesOf(name);
+    if (isTier(name)) return suitesOfTier(name);
     const suite = suites.find((one) => one.name === name);
     if (suite !== undefined) return [suite];
     const known = [...tiers, ...suites.map((one) => one.name)].join(', ');
@@ -41,7 +41,7 @@ function isTier(name: string): name is Tier {
  * Turns a selection into steps: checks, then each suite, after the tools that it is the first to need.
  * @param timeFactor how much slower than the reference machine this one is.
  */
-export function planOf({ withChecks, suites: selected }: Selected, timeFactor: number): Plan {
+export function buildTestPlan({ withChecks, suites: selected }: Selected, timeFactor: number): Plan {
   const deadlineMs = (usualMinutes: number): number => usualMinutes * 60_000 * deadlineFactor * timeFactor;
   const built = new Set<ToolGroup>();
   const toolsBefore = ({ tools }: Suite): Step[] => {

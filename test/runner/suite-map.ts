@@ -1,15 +1,15 @@
-import { suites, suitesOf } from './suites.ts';
+import { suites, suitesOfTier } from './suites.ts';
 
-/** Suites that only the tier "all" has. */
-const beyondCore = suites.filter((suite) => !suitesOf('core').includes(suite)).map(({ name }) => name);
-/** All but the one that shows nothing but how tools come from a bundle. */
+/** Suites that are only in the tier "all". */
+const beyondCore = suites.filter((suite) => !suitesOfTier('core').includes(suite)).map(({ name }) => name);
+/** All except the one that only tests the use of tools from a bundle. */
 const labs = beyondCore.filter((name) => name.startsWith('lab-') && name !== 'lab-prebuilt');
-/** Those in which nodes move. */
+/** Suites that migrate nodes. */
 const migrations = labs.filter((name) => name !== 'lab-lifecycle');
 
 /**
- * Which suites beyond the tier "core" show a mistake in the files below a path. The longest path that fits a file counts.
- * A file that no path fits may concern every suite.
+ * Suites beyond the tier "core" that test the files below a path. The longest path that matches a file is used. A file
+ * without a match may affect every suite.
  */
 export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'workflows/': migrations,
@@ -53,9 +53,9 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/compose-stack': ['api-stack'],
   'test/support/debian-root': ['api-stack'],
   'test/support/docs': [],
-  'test/support/dying-worker': ['lab-crash'],
+  'test/support/crashing-worker': ['lab-crash'],
   'test/support/fake-': [],
-  'test/support/impatient-workflows': ['lab-crash'],
+  'test/support/short-heartbeats': ['lab-crash'],
   'test/support/pack-tools': [],
   'test/support/policy-': ['lab-policy'],
   'test/support/record-histories': [],
@@ -80,14 +80,14 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'tsconfig.json': [],
 };
 
-/** The suites beyond the tier "core" that a change of files concerns, by name. @param files undefined when unknown */
+/** Returns the names of the suites beyond the tier "core" that test changed files. @param files undefined when unknown */
 export function suitesForChanges(files: readonly string[] | undefined): ReadonlySet<string> {
   if (files === undefined) return new Set(beyondCore);
   return new Set(files.flatMap((file) => suitesByPath[pathFor(file)] ?? beyondCore));
 }
 
-/** The longest path of the map that fits a file; empty when there is none. */
+/** Returns the longest path of the map that matches a file; empty when there is none. */
 function pathFor(file: string): string {
-  const fitting = Object.keys(suitesByPath).filter((path) => file.startsWith(path));
-  return fitting.reduce((longest, path) => (path.length > longest.length ? path : longest), '');
+  const matching = Object.keys(suitesByPath).filter((path) => file.startsWith(path));
+  return matching.reduce((longest, path) => (path.length > longest.length ? path : longest), '');
 }

@@ -1,4 +1,4 @@
-/** What runs when: `fast` needs no cluster with nodes, `core` adds one whole migration, `all` adds the rest. */
+/** Tiers of suites: `fast` needs no cluster with nodes, `core` adds one whole migration, `all` adds the rest. */
 export const tiers = ['fast', 'core', 'all'] as const;
 export type Tier = (typeof tiers)[number];
 
@@ -6,25 +6,25 @@ export type Tier = (typeof tiers)[number];
 export const toolGroups = ['control plane', 'lab', 'stack'] as const;
 export type ToolGroup = (typeof toolGroups)[number];
 
-/** What building a group of tools from nothing usually takes on the reference machine, those of the others included. */
+/** Usual duration of building a group of tools from scratch on the reference machine, including those of other groups. */
 export const usualBuildMinutes: Readonly<Record<ToolGroup, number>> = { 'control plane': 12, lab: 18, stack: 6 };
 
-/** Test files that one run of Jest takes. Suites run one after another: a lab alone keeps two cores busy. */
+/** Test files of one run of Jest. Suites run one after another, because a single lab uses two cores. */
 export interface Suite {
   name: string;
-  /** The smallest tier that has it. */
+  /** Smallest tier that contains the suite. */
   tier: Tier;
   /** Jest's project, which is also the folder of its files. */
   project: 'unit' | 'workflow' | 'api' | 'lab';
   /** Pattern of its files. @default all of its project */
   only?: string;
-  /** Pattern of files that it leaves out. @default none */
+  /** Pattern of excluded files. @default none */
   without?: string;
-  /** How many files run at a time. @default one, because they use this machine's network */
+  /** Number of files that run in parallel. @default one, because they use this machine's network */
   workers?: number;
   /** @default none */
   tools?: ToolGroup;
-  /** What it usually takes on the reference machine, tools excluded. Three times as much is its deadline. */
+  /** Usual duration on the reference machine, without tools. The deadline is three times as long. */
   usualMinutes: number;
 }
 
@@ -39,14 +39,14 @@ const lab = (name: string, usualMinutes: number, tier: Tier = 'all'): Suite => (
 
 const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
 
-/** All suites in the order in which they run: within a tier, the cheapest and most telling first. */
+/** All suites in the order in which they run: within a tier, the shortest and most informative first. */
 export const suites: readonly Suite[] = [
   { name: 'unit', tier: 'fast', project: 'unit', workers: 4, usualMinutes: 1 },
-  // These wait for Temporal most of the time, so that four files share two cores.
+  // These mostly wait for Temporal, so that four files can share two cores.
   { name: 'workflow', tier: 'fast', project: 'workflow', workers: 4, tools: 'control plane', usualMinutes: 4 },
   { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 6 },
   lab('migration', 9, 'core'),
-  lab('take-backs', 4),
+  lab('rollbacks', 4),
   lab('two-nodes', 7),
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 2 },
   lab('lifecycle', 3),
@@ -56,12 +56,12 @@ export const suites: readonly Suite[] = [
   lab('policy', 17),
 ];
 
-/** The suites of a tier. */
-export function suitesOf(tier: Tier): readonly Suite[] {
+/** Returns the suites of a tier. */
+export function suitesOfTier(tier: Tier): readonly Suite[] {
   return suites.filter((suite) => tiers.indexOf(suite.tier) <= tiers.indexOf(tier));
 }
 
-/** Whether a suite runs a test file, given with its path from the folder of the checkout. */
-export function takes({ project, only = '', without = '^$' }: Suite, file: string): boolean {
+/** Returns true when a suite runs a test file, given by its path in the checkout. */
+export function includesFile({ project, only = '', without = '^$' }: Suite, file: string): boolean {
   return file.startsWith(`test/${project}/`) && new RegExp(only).test(file) && !new RegExp(without).test(file);
 }

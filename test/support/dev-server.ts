@@ -30,14 +30,14 @@ export async function startDevServer(uiPort?: string): Promise<DevServer> {
     try {
       await waitFor('Temporal to answer', () => answersOrEnded(address, server.child), {
         timeoutMs: timeLimits.serviceStart,
-        everyMs: 50,
+        pollIntervalMs: 50,
       });
     } catch (error) {
       await stop(server.child);
       throw new Error(`Temporal does not answer: ${server.output()}`, { cause: error });
     }
     if (!hasEnded(server.child)) return { address, stop: () => stop(server.child) };
-    if (starts === maxStarts) throw new Error(`Temporal has ended by itself: ${server.output()}`);
+    if (starts === maxStarts) throw new Error(`Temporal has ended unexpectedly: ${server.output()}`);
   }
 }
 

@@ -47,7 +47,7 @@ export async function answeredForbiddenFlows(lab: Lab, cli: TemporalCli): Promis
     );
     return (
       `${flow}: ${lost} answers from ${new Date(startMs).toISOString()} for ${ms} ms (${lastError}); ` +
-      `under way: ${doing.join(', ') || 'nothing'}; probers: ${probers.join(', ')}`
+      `running: ${doing.join(', ') || 'nothing'}; probers: ${probers.join(', ')}`
     );
   });
 }

@@ -45,7 +45,7 @@ export class Holds {
   /** Waits until a worker holds the step. */
   async waitUntilHeld(step: HeldStep, node: string): Promise<void> {
     const held = (): Promise<boolean> => Promise.resolve(existsSync(heldFile(this.dir, step, node)));
-    await waitFor(`${step} of ${node} to be under way`, held, { timeoutMs: timeLimits.nodeStep });
+    await waitFor(`${step} of ${node} to run`, held, { timeoutMs: timeLimits.nodeStep });
   }
 
   /** Releases a held step, which then ends. */

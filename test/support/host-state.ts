@@ -1,5 +1,5 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { listLabs } from '../../lab/cluster/lab.ts';
+import { listLabs } from '../../lab/cluster/records.ts';
 import { run } from '../../lab/process.ts';
 
 /** Settings of the whole host that Kubernetes, Cilium or Canal would set to other values. */

@@ -27,12 +27,12 @@ export async function killAgents(lab: Lab, network: Network): Promise<Absence> {
     agents = await listPods(lab, ...selector);
     return agents.length === before.size && agents.every((pod) => !before.has(pod.metadata?.uid) && isReady(pod));
   };
-  await waitFor(`new agents of ${network}`, replaced, { timeoutMs: timeLimits.podsReady, everyMs: 1_000 });
+  await waitFor(`new agents of ${network}`, replaced, { timeoutMs: timeLimits.podsReady, pollIntervalMs: 1_000 });
   if (network === 'cilium') {
     const names = agents.map(({ metadata }) => metadata?.name ?? '');
     const regenerated = async (): Promise<boolean> =>
       (await Promise.all(names.map((name) => endpointsAreReady(lab, name)))).every(Boolean);
-    await waitFor('the endpoints of all agents', regenerated, { timeoutMs: timeLimits.clusterChange, everyMs: 500 });
+    await waitFor('the endpoints of all agents', regenerated, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 500 });
   }
   return { fromMs, toMs: Date.now() };
 }

@@ -34,7 +34,7 @@ export async function captureOverlays(machineDir: string): Promise<OverlayCaptur
     if (child.exitCode !== null) throw new Error(`tcpdump has ended: ${errors}`);
     return Promise.resolve(errors.includes('listening on'));
   };
-  await waitFor('tcpdump to listen', listening, { timeoutMs: timeLimits.localChange, everyMs: 50 });
+  await waitFor('tcpdump to listen', listening, { timeoutMs: timeLimits.localChange, pollIntervalMs: 50 });
   return {
     text: () => output,
     stop: async () => {

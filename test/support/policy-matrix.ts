@@ -13,7 +13,7 @@ import { pauseImage } from '../../lab/tools/node-images.ts';
 import { timeLimits } from './time-limits.ts';
 import { controlPort, groups, matrixNamespaces, namedPorts, type Group, type MatrixCheck } from './policy-shapes.ts';
 
-/** A flow that was evaluated wrongly for a while. */
+/** A period in which a flow had a wrong verdict. */
 export interface Mistake {
   check: string;
   from: string;
@@ -25,7 +25,7 @@ export interface Mistake {
   ageMs: number;
 }
 
-/** Results of one stage; the fields are those of test/policy-matrix/book.go. */
+/** Results of one stage; the fields are those of test/policy-matrix/results.go. */
 export interface MatrixStage {
   stage: string;
   seconds: number;
@@ -41,21 +41,21 @@ export interface MatrixStage {
     newMs: number;
   }[];
   mistakes: Mistake[] | null;
-  /** Number of flows that were never evaluated wrongly, and of all flows. */
-  Right: number;
-  All: number;
+  /** Number of flows without a wrong verdict, and of all flows. */
+  correctFlows: number;
+  allFlows: number;
   checks: number;
 }
 
-/** Current state; the fields are those of test/policy-matrix/book.go. */
+/** Current state; the fields are those of test/policy-matrix/results.go. */
 export interface MatrixState {
-  /** Flows of the last mark that still exist, and the number of samples of the flow with the fewest. */
+  /** Number of flows of the last mark that still exist, the smallest number of verdicts, and the flow with it. */
   marked: number;
   fewest: number;
   which: string;
-  /** Flows that are evaluated wrongly, and those of them that a pod on Cilium lets in although they are forbidden. */
+  /** Number of flows with a wrong verdict, and of those that a pod on Cilium accepts although policies deny them. */
   wrong: number;
-  letIn: number;
+  accepted: number;
 }
 
 /** The prober of test/policy-matrix: it samples every flow of a lab's groups until it is stopped. */
@@ -117,7 +117,7 @@ export class PolicyMatrix {
   /** Waits until every current flow was sampled twice more, and none is evaluated wrongly. */
   async waitUntilCorrect(): Promise<void> {
     await this.command('mark');
-    await this.waitFor('every flow to be judged rightly', ({ fewest, wrong }) => fewest >= 2 && wrong === 0);
+    await this.waitFor('a correct verdict on every flow', ({ fewest, wrong }) => fewest >= 2 && wrong === 0);
   }
 
   /**
@@ -130,8 +130,8 @@ export class PolicyMatrix {
     timeoutMs = timeLimits.policySamples
   ): Promise<void> {
     let state: MatrixState | undefined;
-    const holds = async (): Promise<boolean> => condition((state = await this.command<MatrixState>('look')));
-    await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+    const holds = async (): Promise<boolean> => condition((state = await this.command<MatrixState>('state')));
+    await waitFor(what, holds, { timeoutMs, pollIntervalMs: 500 }).catch((error: unknown) => {
       throw new Error(`${String(error)}: ${JSON.stringify(state)}`, { cause: error });
     });
   }
@@ -164,8 +164,8 @@ export function matrixTable(stages: readonly MatrixStage[]): string {
     stage.stage,
     stage.seconds.toFixed(0),
     String(stage.checks),
-    String(stage.All),
-    String(stage.All - stage.Right),
+    String(stage.allFlows),
+    String(stage.allFlows - stage.correctFlows),
     String(total(stage, 'samples')),
     String(total(stage, 'lost')),
     total(stage, 'newMs').toFixed(0),

@@ -25,7 +25,7 @@ const group = (name: string, namespace: string, labels: Record<string, string>):
   labels: { app: name, ...labels },
 });
 
-/** All groups. Shapes of ingress are about `server`, those of egress about `sender`, Calico's about `vault`. */
+/** All groups. Shapes of ingress select `server`, those of egress `sender`, Calico's `vault`. */
 export const groups: readonly Group[] = [
   group('server', 'blue', { tier: 'front' }),
   group('vault', 'blue', { tier: 'back' }),
@@ -37,7 +37,7 @@ export const groups: readonly Group[] = [
   group('closed', 'red', { role: 'closed' }),
 ];
 
-/** One way to write a policy, with the port that it is about. */
+/** One form of a policy, with its port. */
 export interface Shape {
   name: string;
   port: number;
@@ -85,7 +85,7 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     const inward = direction === 'ingress';
     const rule = { ports: list, ...(peers !== undefined && { [inward ? 'from' : 'to']: peers }) };
     // Packets of a node itself are tested where rules differ most for them.
-    const hosts = /^(label|anybody|everything|a network|all pods)/.test(name) ? ['host'] : [];
+    const hosts = /^(label|all clients|everything|a network|all pods)/.test(name) ? ['host'] : [];
     const [from, to] = inward ? [[...clients, ...hosts], ['server']] : [['sender'], ['target', 'other', 'away']];
     found.push({
       name: `${direction}: ${name}`,
@@ -138,8 +138,8 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     ['all of the namespace', [{ podSelector: {} }]],
     ['all pods', [everywhere]],
     ['either of two', [pods({ role: 'other' }), { namespaceSelector: { matchLabels: { team: 'red' } } }]],
-    ['anybody', undefined],
-    ['nobody', [pods({ role: 'nobody' })]],
+    ['all clients', undefined],
+    ['no client', [pods({ role: 'nobody' })]],
     ['everything by address', [block('0.0.0.0/0')]],
     ['everything by address but a network outside', [block('0.0.0.0/0', '203.0.113.0/24')]],
     ['everything by address but pods', [block('0.0.0.0/0', ...podCidrs)]],
@@ -149,7 +149,7 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
   ];
   for (const [name, list] of peers) {
     kubernetes(name, 'ingress', list);
-    if (['label', 'NotIn', 'namespace by label', 'anybody'].includes(name)) {
+    if (['label', 'NotIn', 'namespace by label', 'all clients'].includes(name)) {
       kubernetes(`${name}, UDP`, 'ingress', list, undefined, { protocol: 'udp' });
     }
   }
@@ -173,8 +173,8 @@ export function shapes({ podCidrs, world }: Networks): Shape[] {
     ['namespace and NotIn', [{ ...everywhere, ...byPods('role', 'NotIn', ['target']) }]],
     ['namespace and Exists', [{ ...everywhere, ...byPods('env', 'Exists') }]],
     ['all pods', [everywhere]],
-    ['anybody', undefined],
-    ['nobody', [pods({ role: 'nobody' })]],
+    ['all clients', undefined],
+    ['no client', [pods({ role: 'nobody' })]],
     ['everything by address', [block('0.0.0.0/0')]],
     ['everything by address but pods', [block('0.0.0.0/0', ...podCidrs)]],
     ['a machine outside', [block(`${world}/32`)]],
@@ -399,7 +399,7 @@ function deniesByLabels(policy: NetworkPolicy | CalicoPolicy): boolean {
 }
 
 /** Returns the verdicts on policies alone, in a cluster of these groups. */
-export function verdictsOf(
+export function computeVerdicts(
   policies: readonly (NetworkPolicy | CalicoPolicy)[],
   { podCidrs }: Networks
 ): PolicyVerdict[] {

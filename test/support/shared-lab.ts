@@ -3,7 +3,7 @@ import { labDown, labUp, type Lab, type UpOptions } from '../../lab/cluster/lab.
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { clusterState } from './cluster-state.ts';
 import { uniqueLabName } from './lab.ts';
-import { waitForStableState } from './settled.ts';
+import { waitForStableState } from './wait-until-stable.ts';
 
 /** A lab with Temporal and a worker. */
 export interface RunningLab {

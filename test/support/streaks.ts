@@ -84,7 +84,7 @@ export async function waitForClientStreaks(
     lines = await readLedger(lab, since);
     return wrongLines(lines).length > 0 || missing().length === 0;
   };
-  const limit = { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 };
+  const limit = { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 1_000 };
   await waitFor('every client to be served', complete, limit).catch((error: unknown) => {
     const failed = lines.filter(({ failed }) => failed > 0).slice(-5);
     throw new Error(`${String(error)}; ${missing().join(', ')}; last failures: ${JSON.stringify(failed)}`, {

@@ -70,7 +70,7 @@ export class TemporalCli {
       latest = (await this.status().catch(() => undefined)) ?? latest;
       return latest !== undefined && condition(latest);
     };
-    await waitFor(what, holds, { timeoutMs, everyMs: 500 }).catch((error: unknown) => {
+    await waitFor(what, holds, { timeoutMs, pollIntervalMs: 500 }).catch((error: unknown) => {
       throw new Error(`${String(error)}; the latest status: ${JSON.stringify(latest).slice(0, 3_000)}`, {
         cause: error,
       });
@@ -106,7 +106,7 @@ export class TemporalCli {
       const { activities } = await this.nodeHistory(node);
       return activities.some(({ name, scheduledMs }) => name === type && scheduledMs >= since.getTime());
     };
-    await waitFor(`${type} of ${node}`, hasStarted, { timeoutMs: timeLimits.nodeStep, everyMs: 500 });
+    await waitFor(`${type} of ${node}`, hasStarted, { timeoutMs: timeLimits.nodeStep, pollIntervalMs: 500 });
   }
 
   /** Returns the history of the latest migration or rollback of a node; empty when there was none. */

@@ -6,7 +6,7 @@ const link = (name: string, target: string): string => line('lrwxrwxrwx', name, 
 const hardLink = (name: string, target: string): string => line('hrw-r--r--', name, ` link to "${target}"`);
 const device = (name: string): string => `crw-rw-rw- 0/0 1,3 1970-01-01 00:00:00 "${name}"`;
 
-it('accepts what tools have: files, folders, links to anywhere, hard links within, devices in dev', () => {
+it('accepts the entries of tools: files, folders, symbolic links to any path, hard links within the archive, devices in dev', () => {
   const listing = [
     line('drwxr-xr-x', './'),
     file('./bin/tool'),
@@ -26,7 +26,7 @@ it.each([
   ['a way out', [file('./bin/../../outside')], 'outside'],
   ['a file through a link', [link('./out', '/etc'), file('./out/passwd')], 'symbolic link'],
   ['a file through a link that comes later', [file('./out/passwd'), link('./out', '/etc')], 'symbolic link'],
-  ['a file in the place of a link', [link('./out', '/etc/passwd'), file('./out')], 'twice'],
+  ['a file below a symbolic link', [link('./out', '/etc/passwd'), file('./out')], 'twice'],
   ['a hard link to a path outside', [hardLink('./x', '/etc/passwd')], 'hard link'],
   ['a hard link over a way out', [file('./a'), hardLink('./x', './../a')], 'hard link'],
   ['a hard link to a file that is not in it', [hardLink('./x', 'etc/passwd')], 'hard link'],

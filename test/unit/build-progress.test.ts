@@ -7,7 +7,7 @@ import type { PackageCount, ReportStep } from '../../lab/tools/artefact.ts';
 const minute = 60_000;
 
 describe('one line', () => {
-  it('shows all tools, and of each that is being built its packages, its time and what is left', () => {
+  it('shows all tools, and the packages, the time and the remaining time of each that is being built', () => {
     const line = formatState({
       elapsedMs: 12 * minute + 3_000,
       done: 3,
@@ -32,11 +32,11 @@ describe('one line', () => {
     );
   });
 
-  it('names a tool once whose only program has its name', () => {
+  it('names a tool once when its only program has the same name', () => {
     expect(formatTool({ name: 'prober', doing: 'prober', elapsedMs: 1_000 })).toBe('prober, 0:01');
   });
 
-  it('does not guess from a few packages', () => {
+  it('does not estimate from a few packages', () => {
     expect(estimateRemainingMs({ done: 3, total: 200 }, 1_000)).toBeUndefined();
     expect(estimateRemainingMs({ done: 50, total: 200 }, 10_000)).toBe(30_000);
     expect(estimateRemainingMs({ done: 200, total: 200 }, 10_000)).toBe(0);
@@ -45,7 +45,7 @@ describe('one line', () => {
     );
   });
 
-  it('takes the speed so far for that of the rest, once enough is done', () => {
+  it('estimates the remaining time from the speed so far', () => {
     expect(estimateWorkMs({ doneSeconds: 100, leftSeconds: 300 }, 200_000)).toBe(600_000);
     expect(estimateWorkMs({ doneSeconds: 0, leftSeconds: 180 }, 5_000)).toBe(100_000);
   });
@@ -90,7 +90,7 @@ describe('a reporter', () => {
       return Promise.resolve();
     });
 
-  it('logs a line at the start, now and then, and at the end', async () => {
+  it('logs a line at the start, periodically, and at the end', async () => {
     const fixture = reporterWith(false);
 
     await building(fixture);
@@ -106,7 +106,7 @@ describe('a reporter', () => {
     ]);
   });
 
-  it('writes one line on a terminal over and over, never wider than that', async () => {
+  it('rewrites one line on a terminal, never wider than the terminal', async () => {
     const fixture = reporterWith(true);
 
     await building(fixture);
@@ -120,7 +120,7 @@ describe('a reporter', () => {
     expect(fixture.drawn.at(-1)).toBe(erase);
   });
 
-  it('says what a build that fails was at', async () => {
+  it('names the package at which a build failed', async () => {
     const { reporter, lines } = reporterWith(false);
     const failing = reporter.run('helm', 'built', (reportStep) => {
       reportStep('helm');

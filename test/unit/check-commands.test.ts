@@ -12,7 +12,7 @@ function check(searchPath: string | undefined): { status: number | null; stderr:
   return { status, stderr };
 }
 
-it('names the commands that the tests need and the machine lacks, and the remedy', () => {
+it('names the missing commands of the tests, and the remedy', () => {
   const { status, stderr } = check('/nonexistent');
 
   expect(status).toBe(1);
@@ -20,6 +20,6 @@ it('names the commands that the tests need and the machine lacks, and the remedy
   expect(stderr).toContain('Go, for "go vet" and "go test"');
 });
 
-it('has nothing to report where everything is installed', () => {
+it('reports nothing when everything is installed', () => {
   expect(check(process.env['PATH'])).toEqual({ status: 0, stderr: '' });
 });

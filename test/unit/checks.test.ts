@@ -6,7 +6,7 @@ function prober(node: string, ip: string | undefined): PodFacts {
   return podFacts(`cni-live-migration/prober-${node}`, { node, ip, controller: 'DaemonSet' });
 }
 
-it('checks both networks in both directions, beside DNS, service and API server', () => {
+it('checks both networks in both directions, and DNS, service and API server', () => {
   const checks = checksFor(
     [prober('a', '10.245.0.1'), prober('b', '10.244.1.1'), prober('c', undefined)],
     '10.245.0.0/16'
@@ -20,9 +20,9 @@ it('checks both networks in both directions, beside DNS, service and API server'
   ]);
 });
 
-it('stays within what a termination message holds, however many nodes there are', () => {
-  const many = Array.from({ length: 500 }, (_, index) =>
+it('fits into a termination message with any number of nodes', () => {
+  const peers = Array.from({ length: 500 }, (_, index) =>
     prober(`node-${index}`, index % 2 ? '10.245.0.1' : '10.244.0.1')
   );
-  expect(checksFor(many, '10.245.0.0/16')).toHaveLength(4 + 6 * 3);
+  expect(checksFor(peers, '10.245.0.0/16')).toHaveLength(4 + 6 * 3);
 });

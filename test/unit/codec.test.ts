@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => rm(dir, { recursive: true }));
 
-it('encrypts so that nothing of it can be read, never twice alike, and decrypts to the same', async () => {
+it('encrypts each time differently, and decrypts to the same payload', async () => {
   const original = payload({ secret: 'plain-to-see' });
   const [one, two] = await codec.encode([original, original]);
   expect(bytes(one?.data).toString('latin1')).not.toContain('plain-to-see');
@@ -32,12 +32,12 @@ it('encrypts so that nothing of it can be read, never twice alike, and decrypts 
   expect(defaultPayloadConverter.fromPayload(back!)).toEqual({ secret: 'plain-to-see' });
 });
 
-it('lets through what was never encrypted', async () => {
+it('returns unencrypted payloads unchanged', async () => {
   const plain = payload({ plan: true });
   expect(await codec.decode([plain])).toEqual([plain]);
 });
 
-it('reads what an older key has written, and refuses what it has no key for or what was changed', async () => {
+it('decrypts with an older key, and refuses payloads of unknown keys and changed payloads', async () => {
   const [encrypted] = (await codec.encode([payload('x')])) as [Payload];
   expect(
     defaultPayloadConverter.fromPayload((await new EncryptionCodec(keys('k2', 'k1', 'k2')).decode([encrypted]))[0]!)
@@ -57,7 +57,7 @@ it.each([
   ['a current key that is not there', '{current: a, keys: {}}', /current: names none of the keys/],
   ['a short key', `{current: a, keys: {a: "${randomBytes(16).toString('base64')}"}}`, /has 16 bytes, not 32/],
   ['a key that is no base64', '{current: a, keys: {a: "hunter2!"}}', /must be base64/],
-])('refuses a file of keys with %s, quoting none', async (_what, text, problem) => {
+])('refuses a file of keys with %s without quoting it', async (_what, text, problem) => {
   const file = path.join(dir, 'keys.yaml');
   await writeFile(file, text);
   const error = await readKeyFile(file).catch((thrown: unknown) => thrown as Error);
@@ -87,17 +87,17 @@ describe('the codec server', () => {
     expect(await (await post('/decode', encoded)).json()).toEqual(JSON.parse(body));
   });
 
-  it('answers nobody without the token, nor what it does not know', async () => {
+  it('refuses requests without the token, and unknown requests', async () => {
     expect((await post('/decode', body, {})).status).toBe(401);
     expect((await post('/decode', body, { authorization: 'Bearer guess-guess' })).status).toBe(401);
     expect((await post('/other', body)).status).toBe(404);
     expect((await fetch(`${url}/decode`, { headers: { authorization } })).status).toBe(405);
-    expect((await post('/decode', 'no json')).status).toBe(400);
+    expect((await post('/decode', 'not JSON')).status).toBe(400);
     expect((await post('/decode', '{"payloads": 7}')).status).toBe(400);
     expect((await post('/decode', 'x'.repeat(17 * 1024 * 1024))).status).toBe(413);
   });
 
-  it('lets the Web UI of its origin ask, and no other', async () => {
+  it('accepts requests of the configured origin only', async () => {
     const sendOptions = (origin: string) => fetch(`${url}/decode`, { method: 'OPTIONS', headers: { origin } });
     expect((await sendOptions('http://ui.example')).headers.get('access-control-allow-origin')).toBe(
       'http://ui.example'

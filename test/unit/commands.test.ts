@@ -15,7 +15,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const commands = { present: 'one', 'not-executable': 'two', absent: 'two', other: 'three' };
 
-it('finds commands in any folder of PATH, if they can be executed', async () => {
+it('finds executable commands in any folder of PATH', async () => {
   expect(await findMissingCommands(commands, `/nowhere:${folder}`)).toEqual(['not-executable', 'absent', 'other']);
   expect(await findMissingCommands({ present: 'one' }, `/nowhere:${folder}`)).toEqual([]);
 });

@@ -136,7 +136,7 @@ it('keeps the first decision', () => {
   expect(control.approvals.nodes).toEqual({ pending: { by: 'ann', reason: 'window 7', at } });
 });
 
-it('keeps an early approval for a node that is not known yet', () => {
+it('keeps an early approval of an unknown node', () => {
   const control = noDecisions();
   expect(send('approve', { node: 'a' }, 'preflight', { nodes: [] }, control)).toBe('a is approved');
   expect(control.approvals.nodes).toHaveProperty('a');

@@ -35,7 +35,7 @@ describe('the CNI file of nodes that Cilium owns', () => {
     ]
   }`;
 
-  it("has Canal's name and what Canal chains, after Cilium", () => {
+  it("has Canal's name and its chained plugins after Cilium", () => {
     expect(buildCniChain(template, 'here')).toEqual({
       cniVersion: '1.0.0',
       name: 'k8s-pod-network',

@@ -16,7 +16,7 @@ const artefact = (name: string, buildsWith?: 'go' | 'debootstrap'): Artefact => 
 const bytesIn = (needs: Awaited<ReturnType<typeof computeSpaceNeeds>>, folder: string): number =>
   needs.filter((need) => need.folder === folder).reduce((sum, { bytes }) => sum + bytes, 0);
 
-it('asks for what is missing only', async () => {
+it('counts only missing tools', async () => {
   const one = await computeSpaceNeeds([artefact('etcd', 'go')], [], []);
   const none = await computeSpaceNeeds([], [], []);
 
@@ -26,7 +26,7 @@ it('asks for what is missing only', async () => {
   expect(none.every(({ bytes }) => bytes === 0)).toBe(true);
 });
 
-it('counts what tools share once', async () => {
+it('counts shared files once', async () => {
   const many = Array.from({ length: 100 }, (_, index) => artefact(`tool-${index}`, 'go'));
 
   const needs = await computeSpaceNeeds(many, [], []);
@@ -34,7 +34,7 @@ it('counts what tools share once', async () => {
   expect(bytesIn(needs, goCacheDir)).toBe(sharedCosts.cache * 1e6);
 });
 
-it('asks for no compiler’s space for what is unpacked, but for the archives', async () => {
+it('counts the archives but no compiler’s space for tools that are unpacked', async () => {
   const etcd = artefact('etcd', 'go');
   const archive = { name: 'etcd', key: etcd.key, file: 'etcd.tar.zst', size: 7, sha256: 'a'.repeat(64) };
 
@@ -44,7 +44,7 @@ it('asks for no compiler’s space for what is unpacked, but for the archives', 
   expect(bytesIn(needs, toolsDir)).toBe(getBuildCost('etcd').result * 1e6 + 7);
 });
 
-it('adds up what lies on one file system, and looks at each', async () => {
+it('adds up the folders of one file system, and checks each file system', async () => {
   const needs = [
     { what: 'tools', folder: '/a', bytes: 60 },
     { what: 'cache', folder: '/b', bytes: 50 },
@@ -58,7 +58,7 @@ it('adds up what lies on one file system, and looks at each', async () => {
   ]);
 });
 
-it('looks at the file system on which a folder will be', async () => {
+it('checks the file system of a folder that does not exist yet', async () => {
   const folder = `${tmpdir()}/not/there/yet`;
 
   expect(await findShortages([{ what: 'tools', folder, bytes: Number.MAX_SAFE_INTEGER }])).toHaveLength(1);

@@ -18,7 +18,7 @@ const anchor = (heading: string): string =>
     .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
     .replaceAll(' ', '-');
 
-it('has no link that leads nowhere', async () => {
+it('has no broken link', async () => {
   const all = await pages();
   const anchors = new Map(
     all.map(({ file, text }) => [file, [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchor(heading))])
@@ -36,7 +36,7 @@ it('has no link that leads nowhere', async () => {
   expect(broken).toEqual([]);
 });
 
-it('names every type of failure, every input, every message, every metric and every search attribute', async () => {
+it('documents every failure type, input, message, metric and search attribute', async () => {
   const migrating = await page('docs/migrating.md');
   const install = await page('docs/install.md');
   const parsed = parseInput({ cluster: 'x', backup: 'y', approvalDeadlineSeconds: 60 });
@@ -51,7 +51,7 @@ it('names every type of failure, every input, every message, every metric and ev
   expect(missing).toEqual([]);
 });
 
-it('names every variable that programs read', async () => {
+it('documents every environment variable', async () => {
   const folders = ['worker', 'temporal', 'client'];
   const files = (
     await Promise.all(
@@ -69,7 +69,7 @@ it('names every variable that programs read', async () => {
   expect([...read].filter((name) => !install.includes(name))).toEqual([]);
 });
 
-it('has scripts of npm that are there', async () => {
+it('uses only existing npm scripts', async () => {
   const { scripts } = JSON.parse(await page('package.json')) as { scripts: Record<string, string> };
   const used = (await pages()).flatMap(({ text }) =>
     [...text.matchAll(/npm run (?:--silent )?([\w:-]+)/g)].map(([, name = '']) => name)
@@ -77,7 +77,7 @@ it('has scripts of npm that are there', async () => {
   expect([...new Set(used)].filter((name) => !(name in scripts))).toEqual([]);
 });
 
-it('has a dashboard of metrics that there are', async () => {
+it('uses only existing metrics in the dashboard', async () => {
   const text = await page('deploy/grafana-dashboard.json');
   const dashboard = JSON.parse(text) as { panels: { targets: { expr: string }[] }[] };
   const used = dashboard.panels.flatMap(({ targets }) =>
@@ -87,7 +87,7 @@ it('has a dashboard of metrics that there are', async () => {
   expect([...new Set(used)].filter((name) => !known.includes(name))).toEqual([]);
 });
 
-it('finds the commands of a page', () => {
+it('extracts the commands of a page', () => {
   const text = 'a\n```sh\none \\\n  two\n\nthree # why\n```\n\n   ```sh\n   four\n   ```\n```yaml\nno\n```\n';
   expect(extractCommands({ file: 'x', text })).toEqual(['one  two', 'three # why', 'four']);
 });

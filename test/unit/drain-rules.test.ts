@@ -102,7 +102,7 @@ it.each<[string, Partial<PodFacts>, boolean, string | undefined, string]>([
     'finalizers x.io/y',
   ],
   ['one on a dead node', { deletion: { at: ago(61) } }, false, 'StuckTerminating', 'its node is not Ready'],
-])('tells how %s ends', (_, facts, nodeReady, kind, words) => {
+])('describes the blocker of %s', (_, facts, nodeReady, kind, words) => {
   const ending = describeTermination({ ...pod, ...facts }, nodeReady, now);
   expect(ending?.kind).toBe(kind);
   expect(ending?.reason ?? '').toContain(words);
@@ -124,7 +124,7 @@ describe('disruption budgets', () => {
     expect(optionalSelectorMatches(selector, pod.labels)).toBe(expected);
   });
 
-  it('finds those about a pod, and says what they allow', () => {
+  it('returns those that select a pod, with what they allow', () => {
     const budget = {
       metadata: { name: 'web', namespace: 'shop' },
       spec: { selector: { matchLabels: { app: 'web' } } },

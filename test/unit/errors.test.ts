@@ -18,24 +18,24 @@ describe('asFailure', () => {
     expect(asFailure(apiError(code), 'do it')).toMatchObject({ type, nonRetryable });
   });
 
-  it('tells what was tried and what the server said, and nothing of the headers', () => {
+  it("reports the request and the server's message, but no headers", () => {
     const { message } = asFailure(apiError(403), 'read pods');
     expect(message).toBe('cannot read pods: said so; give the worker this permission');
   });
 
-  it('takes what is no answer for a cluster that cannot be reached', () => {
+  it('reports a missing answer as an unreachable cluster', () => {
     const cause = Object.assign(new Error('connect failed'), { code: 'ECONNREFUSED' });
     const error = asFailure(new TypeError('fetch failed', { cause }), 'read');
     expect(error).toMatchObject({ type: 'ClusterUnreachable', nonRetryable: false });
     expect(error.message).toContain('fetch failed: connect failed (ECONNREFUSED)');
   });
 
-  it('leaves a failure as it is', () => {
+  it('returns a failure unchanged', () => {
     const known = failure('DrainBlocked', 'x');
     expect(asFailure(known, 'do it')).toBe(known);
   });
 });
 
-it('has words for a body that is no JSON', () => {
+it('describes a body that is not valid JSON', () => {
   expect(messageOf(new ApiException(502, 'noise', '<html>', {}))).toBe('status 502');
 });

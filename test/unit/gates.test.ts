@@ -48,17 +48,17 @@ describe('a gate', () => {
     ['more than was usual before', path({ gaps: [gap(10_000, 2_500), gap(150_000, 7_000)] }), 2_000],
     ['a path that was broken before', path({ gaps: [gap(0, 200_000)] }), 0],
     ['an answer that policy forbids', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }), 0],
-  ])('looks at %s', (_, record, lostMs) => {
+  ])('evaluates %s', (_, record, lostMs) => {
     const breaches = findBreaches([page('a', record)], gateScope());
     expect(breaches.map((breach) => breach.lostMs)).toEqual(lostMs === 0 ? [] : [lostMs]);
   });
 
-  it('adds up what one path lost in one network and in the other', () => {
+  it('adds up the losses of one path in both networks', () => {
     const records = [path({ gaps: [gap(150_000, 700)] }), path({ from: 'cilium', gaps: [gap(160_000, 700)] })];
     expect(findBreaches([page('a', ...records)], gateScope())).toHaveLength(1);
   });
 
-  it('looks at paths from and to the nodes that it is about', () => {
+  it('evaluates only paths from and to its nodes', () => {
     const bad = { gaps: [gap(150_000, 9_000)] };
     const pages = [
       page('a', path({ ...bad, peer: 'b' }), path({ ...bad, peer: 'c' })),
@@ -71,7 +71,7 @@ describe('a gate', () => {
     expect(breachedPaths.sort()).toEqual(['a b', 'b ']);
   });
 
-  it('has a tolerance of its own for a kind of path, or none', () => {
+  it('has an optional tolerance for each kind of path', () => {
     const pages = [
       page('a', path({ gaps: [gap(150_000, 3_000)] }), path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 3_000)] })),
     ];
@@ -82,7 +82,7 @@ describe('a gate', () => {
     expect(breachedKinds({ 'pod-pod/denied': 0 }).sort()).toEqual(['pod-pod/denied', 'pod-pod/udp']);
   });
 
-  it('tells the evidence in words', () => {
+  it('describes the evidence', () => {
     const [breach] = findBreaches(
       [page('a', path({ gaps: [gap(150_000, 9_000)], lastError: 'i/o timeout' }))],
       gateScope()
@@ -100,7 +100,7 @@ describe('the reason for broken paths', () => {
   });
   const broken = { openMs: 190_000 };
 
-  it('is the overlay where the nodes reach each other otherwise', () => {
+  it('is the overlay when the nodes reach each other outside it', () => {
     const pages = [page('a', path({ ...broken, peer: 'b' })), underlay('a', 'b')];
     expect(tunnelSuspicion(pages, '8473', 200_000)).toContain('between a and b: the nodes reach each other');
     expect(tunnelSuspicion(pages, '8473', 200_000)).toContain('UDP port 8473');
@@ -122,13 +122,13 @@ describe('the reason for broken paths', () => {
     ['the path is within a node', [page('b', path(broken)), underlay('a', 'b')]],
     ['it is over Canal', [page('a', path({ ...broken, to: 'canal' })), underlay('a', 'b')]],
     ['it has been broken for a moment', [page('a', path({ openMs: 199_000 })), underlay('a', 'b')]],
-    ['the prober said so long ago', [{ ...page('a', path(broken)), atMs: 100_000 }, underlay('a', 'b')]],
+    ['the report of the prober is old', [{ ...page('a', path(broken)), atMs: 100_000 }, underlay('a', 'b')]],
   ])('is not the overlay when %s', (_, pages) => {
     expect(tunnelSuspicion(pages, '8473', 200_000)).toBeUndefined();
   });
 });
 
-it('looks for what policies forbid, as long as they are enforced', () => {
+it('evaluates forbidden traffic while policies are enforced', () => {
   const pages = [page('a', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }))];
   const breachTexts = (enforced: boolean, baseGates: Gates = gates) =>
     findBreaches(pages, gateScope({ gates: withPolicies(baseGates, enforced) })).map(breachText);

@@ -29,18 +29,18 @@ const lockFor = async (pid: number): Promise<void> => {
   await writeFile(path.join(cache, 'tools', 'etcd-0123456789ab.lock'), JSON.stringify(owner));
 };
 
-it('removes the build cache, and finds nothing wrong when there is none', async () => {
+it('removes the build cache, and accepts a missing one', async () => {
   expect(await goCache.removeGoCache({})).toBe(true);
   expect(await readdir(cache)).toEqual(['tools']);
   expect(await goCache.removeGoCache({})).toBe(false);
 });
 
-it('keeps it where the environment says so', async () => {
+it('keeps it when the environment variable is set', async () => {
   expect(await goCache.removeGoCache({ CNI_LAB_KEEP_GO_CACHE: '1' })).toBe(false);
   expect(await readdir(cache)).toContain('go-build');
 });
 
-it('keeps it while another process builds, and only so long', async () => {
+it('keeps it only while another process builds', async () => {
   const other = spawn('sleep', ['60']);
   const gone = new Promise((resolve) => other.once('exit', resolve));
   await lockFor(other.pid ?? 0);
@@ -52,7 +52,7 @@ it('keeps it while another process builds, and only so long', async () => {
   expect(await goCache.removeGoCache({})).toBe(true);
 });
 
-it('does not take a lock of this process for that of another', async () => {
+it('distinguishes its own lock from that of another process', async () => {
   await lockFor(process.pid);
 
   expect(await goCache.removeGoCache({})).toBe(true);

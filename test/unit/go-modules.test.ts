@@ -44,7 +44,7 @@ async function readVersions(folder: string): Promise<Map<string, string>> {
   return versions;
 }
 
-it('takes modules that programs share at one version, so that they are compiled once', async () => {
+it('uses one version of modules that programs share, so that they are compiled once', async () => {
   const versionsByModule = new Map<string, Map<string, string[]>>();
   for (const [folder, exceptions] of Object.entries(versionExceptions)) {
     const versions = await readVersions(folder);
@@ -66,12 +66,12 @@ describe('versions in image names', () => {
     flannel: 'github.com/flannel-io/flannel',
   };
 
-  it.each(Object.entries(modules))('are those that %s is built from', async (name, module) => {
+  it.each(Object.entries(modules))('are those from which %s is built', async (name, module) => {
     const pinned = (await readVersions(toolFolder(name))).get(module);
     expect(`v${builtVersions[name as keyof typeof modules]}`).toBe(pinned);
   });
 
-  it('are those that the manifests of the lab ask for', async () => {
+  it("are those of the lab's manifests", async () => {
     const manifest = await readFile(path.join(projectDir, 'lab/cluster/manifests/coredns.yaml'), 'utf8');
     expect(manifest).toContain(`image: ${corednsImage}\n`);
     expect(withLabFlannel('image: docker.io/flannel/flannel:v0.24.3\n')).toBe(`image: ${flannelImage}\n`);

@@ -26,7 +26,7 @@ it('has each program in one set only', () => {
   expect(programs).toEqual(expect.arrayContaining(['kube-apiserver', 'kubelet', 'ctr', 'cilium-dbg']));
 });
 
-it('links the daemons of Kubernetes by the names that their binary knows', async () => {
+it('links the daemons of Kubernetes by the names that their binary accepts', async () => {
   const known = [...(await readMain('kubernetes')).matchAll(/^\t"(kube[\w-]+)": /gm)].map(([, name]) => name);
   expect(known.sort()).toEqual([...(findSet('kubernetes').binaries[0]?.links ?? [])].sort());
 });

@@ -45,7 +45,7 @@ it.each([
   [{ devices: '' }, true],
   [{ devices: 'eth0' }, false],
   [{ devices: ['eth+', 'bond0'] }, false],
-])("has agents ignore Canal's devices from the cutover on, where the operator names none: %j", (values, ours) => {
+])("lets agents ignore Canal's devices after the cutover, unless the operator configures devices: %j", (values, ours) => {
   const given = input(values);
   expect(coexistenceValues(given)['devices']).toEqual(given.values['devices']);
   const devices = ours ? ['!flannel+', '!cali+', '!veth+'] : given.values['devices'];
@@ -53,7 +53,7 @@ it.each([
   expect(expectedCutoverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
 });
 
-it("mounts its CNI file beside the operator's own volumes", () => {
+it("mounts its CNI file in addition to the operator's volumes", () => {
   const values = coexistenceValues(input({ extraVolumes: [{ name: 'theirs', emptyDir: {} }] }));
   expect(values['extraVolumes']).toEqual([
     { name: 'theirs', emptyDir: {} },

@@ -65,7 +65,7 @@ it.each([
   ['a window at no time', { cluster: 'prod', windows: [{ start: '24:00', end: '05:00' }] }, 'windows.0.start'],
   ['a hook without a queue', { cluster: 'prod', reboot: { mode: 'hook' } }, 'reboot.taskQueue'],
   ['an unknown drain option', { cluster: 'prod', drain: { force: true } }, 'drain'],
-])('refuses %s, and says where', (_, raw, where) => {
+])('refuses %s, and names the field', (_, raw, where) => {
   const found = problems(raw);
   expect(found).not.toEqual([]);
   expect(found.join('\n')).toContain(`${where}: `);

@@ -4,7 +4,7 @@ import { hasPacket } from '../support/overlay-capture.ts';
 import { PathStreaks, clientStreaks, wrongLines } from '../support/streaks.ts';
 import { parseHistory, activitiesRunningAt } from '../support/workflow-history.ts';
 
-it('counts the samples of a path since the look that showed its last loss', () => {
+it('counts the samples of a path since the read that showed its last loss', () => {
   const record = (sent: number, lost?: number): PathRecord[] => [
     { kind: 'pod-nodeport', from: 'cilium', peer: 'node1', sent, ...(lost !== undefined && { lost }) },
   ];
@@ -25,7 +25,7 @@ const line = (target: string, sent: number, failed: number, error?: string): Led
   ...(error !== undefined && { error }),
 });
 
-it('counts what a client was answered in a row, and of what is forbidden what it was not', () => {
+it('counts consecutive correct results of a client: answers, and refusals of forbidden requests', () => {
   const lines = [line('web', 20, 0), line('web', 9, 1), line('web', 7, 0), line('web', 6, 0)];
   const forbidden = [line('forbidden', 2, 2), line('forbidden', 2, 1), line('forbidden', 3, 3)];
 
@@ -35,7 +35,7 @@ it('counts what a client was answered in a row, and of what is forbidden what it
   ]);
 });
 
-it('tells a refusal from an answer that came too late', () => {
+it('distinguishes a refusal from a late answer', () => {
   const late = line('web', 20, 1, 'Get "http://web:8080/": context deadline exceeded (Client.Timeout exceeded)');
   const refused = line('web', 20, 1, 'dial tcp 10.96.1.2:8080: connect: connection refused');
   const denied = line('forbidden', 2, 2, 'context deadline exceeded');
@@ -44,7 +44,7 @@ it('tells a refusal from an answer that came too late', () => {
   expect(wrongLines([late, refused, denied, answered])).toEqual([refused, answered]);
 });
 
-it('finds what was under way when a workflow was asked to cancel', () => {
+it('finds the activities that ran when a cancellation was requested', () => {
   const at = (second: number): string => `2026-11-28T00:00:0${second}Z`;
   const event = (eventId: number, second: number, type: string, attributes: object): object => ({
     eventId: String(eventId),
@@ -79,7 +79,7 @@ it('finds what was under way when a workflow was asked to cancel', () => {
   expect(history.children).toEqual([{ workflowId: 'w', runId: 'r' }]);
 });
 
-it('finds a packet by its overlay, its node and both pods', () => {
+it('finds a packet by overlay, node and both pods', () => {
   const capture = [
     '12:00:00.1 IP 10.99.1.11.51234 > 10.99.1.12.8473: VXLAN, flags [I] (0x08), vni 7',
     'IP 10.245.0.7.40000 > 10.244.1.5.8080: Flags [S], seq 1, length 0',

@@ -25,7 +25,7 @@ const page = (records: PathRecord[], counts: number[] = []): LedgerPage => ({
   latency: [{ kind: 'pod-pod/small', from: 'canal', to: 'canal', counts }],
 });
 
-it('adds up the paths of a class, whoever measured them', () => {
+it('adds up the paths of a class over all probers', () => {
   const pages = [
     page([path({ lost: 2, lostMs: 100 }), path({ peer: 'c', resets: 1 })], [1, 2]),
     page([path({ translated: 3 }), path({ to: 'cilium', sent: 7 })], [0, 5, 1]),
@@ -44,7 +44,7 @@ it('adds up the paths of a class, whoever measured them', () => {
   ]);
 });
 
-it('takes what was before from what a stage is told', () => {
+it('subtracts earlier totals from those of a stage', () => {
   const first = [page([path({ lost: 1, lostMs: 50, gaps: [[1_000, 50, 1]] })], [100])];
   const begin = { atMs: 5_000, totals: computeTotals(first) };
   const later = [
@@ -75,7 +75,7 @@ it('subtracts the share that was lost before the migration', () => {
   expect(row).toMatchObject({ lostMs: 5_000, beyondBaselineMs: 3_000 });
 });
 
-it('leaves out what was not sampled in the stage', () => {
+it('omits paths that were not sampled in the stage', () => {
   const pages = [page([path({})])];
   expect(buildLedgerRows(pages, { atMs: 0, totals: computeTotals(pages) }, [])).toEqual([]);
 });

@@ -9,7 +9,7 @@ const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
 const many = Array.from({ length: 1_000 }, (_, index) => node(`node-${index}`));
 const known = computeDigest(many);
 
-it('is of the same length, however many nodes there are, and does not depend on their order', () => {
+it('has the same length for any number of nodes, and does not depend on their order', () => {
   expect(computeDigest([])).toHaveLength(known.length);
   expect(computeDigest([...many].reverse())).toBe(known);
   expect(differingBuckets(known, known)).toEqual([]);
@@ -21,18 +21,18 @@ it.each([
   ['is cordoned by us', { cordonedByUs: true }],
   ['hosts the worker', { hostsWorker: true }],
   ['is flipped with pods on the source network', { flipped: true, podsOnSource: 2 }],
-])('tells the part of a node that %s', (_, more) => {
+])('changes the bucket of a node that %s', (_, more) => {
   const now = many.map((each) => (each.name === 'node-77' ? { ...each, ...more } : each));
   expect(differingBuckets(known, computeDigest(now))).toEqual([bucketOf('node-77')]);
 });
 
-it('tells the parts of nodes that join and leave', () => {
+it('changes the buckets of nodes that join and leave', () => {
   const now = [...many.slice(1), node('new')];
   const parts = [bucketOf('node-0'), bucketOf('new')].sort((a, b) => a - b);
   expect(differingBuckets(known, computeDigest(now))).toEqual(parts);
 });
 
-it('tells a flipped node that is done from one with pods left, and does not mind how many', () => {
+it('distinguishes a flipped node with remaining pods from one without, but not their number', () => {
   const flipped = (podsOnSource: number): string => computeDigest([node('a', { flipped: true, podsOnSource })]);
   expect(flipped(0)).not.toBe(flipped(1));
   expect(flipped(1)).toBe(flipped(5));
@@ -44,7 +44,7 @@ it('divides nodes evenly', () => {
   expect(Math.max(...counts.values())).toBeLessThan(30);
 });
 
-it('puts together nodes that are alike, and takes them apart again', () => {
+it('compresses equal nodes, and decompresses them', () => {
   const some = [node('a'), node('b', { flipped: true }), node('c'), node('d', { flipped: true, podsOnSource: 2 })];
   expect(groupNodes(some).map(({ names }) => names)).toEqual([['a', 'c'], ['b'], ['d']]);
   expect(expandGroups(groupNodes(some))).toEqual(some);

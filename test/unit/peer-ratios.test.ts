@@ -5,7 +5,7 @@ const run = (seconds: number, node: number, restartsPerPod = 1): MigrationResult
   restartsPerPod,
 });
 
-it('relates both of each pair, and takes the middle', () => {
+it('computes the ratio of each pair, and the median', () => {
   const pairs = [
     { byHand: run(100, 10), service: run(150, 10) },
     { byHand: run(200, 10), service: run(200, 20) },

@@ -15,7 +15,7 @@ it.each([
     { action: 'apply' },
   ],
   [
-    'an upgrade under way',
+    'a running upgrade',
     [
       ['deployed', 90],
       ['pending-upgrade', 10],
@@ -30,7 +30,7 @@ it.each([
     ],
     { action: 'forget', revision: 2 },
   ],
-  ['an installation under way', [['pending-install', 5]], { action: 'wait', revision: 1 }],
+  ['a running installation', [['pending-install', 5]], { action: 'wait', revision: 1 }],
   ['an installation whose Helm died', [['pending-install', 100]], { action: 'forget', revision: 1 }],
   [
     'a rollback whose Helm died',

@@ -36,7 +36,7 @@ const details = {
   drains: [drain('a', 30), drain('b', 900)],
 };
 
-it('says in Markdown what will be done, to which pods, and from where there is no way back', () => {
+it('describes the steps, the pods and the point of no return in Markdown', () => {
   const waived = { check: 'mtu' as const, verdict: 'block' as const, evidence: [], ms: 1, waived: 'known' };
   const plan = buildPlan(canal, [node('a'), node('b')], input({ backup: 'etcd-snapshot-7' }), {}, details, [waived]);
   const text = planMarkdown(plan);
@@ -54,7 +54,7 @@ it('says in Markdown what will be done, to which pods, and from where there is n
   }
 });
 
-it('estimates from grace periods at first, and from what was measured once it can', () => {
+it('estimates from grace periods first, and from measurements when there are some', () => {
   const waves = [
     { nodes: ['a'], reason: '' },
     { nodes: ['b'], reason: '' },
@@ -66,7 +66,7 @@ it('estimates from grace periods at first, and from what was measured once it ca
   expect(later.seconds).toBeLessThan(first.seconds - 900);
 });
 
-it('tells how values differ, path by path', () => {
+it('lists the differences of values by path', () => {
   const from = { a: { b: 1, c: [1] }, gone: 'x', same: true };
   expect(valueChanges(from, { a: { b: 2, c: [1] }, same: true, more: { x: null } })).toEqual([
     '~ a.b: 1 → 2',
@@ -76,20 +76,20 @@ it('tells how values differ, path by path', () => {
   expect(valueChanges(from, from)).toEqual([]);
 });
 
-it('finds values that a chart has no such name for', () => {
+it('finds values that the chart does not know', () => {
   const chart = { operator: { replicas: 2, extra: {} }, tunnelPort: 0, image: { tag: '' } };
   const given = { operator: { replicas: 1, extra: { any: 1 }, replica: 3 }, vxlanPort: 1, image: { tag: 'x' } };
   expect(unknownValues(given, chart)).toEqual(['operator.replica', 'vxlanPort']);
 });
 
-it('takes secrets out of what it gathers', () => {
+it('removes secrets from collected values', () => {
   const text = 'token: abc\n"client-key-data": "LS0t"\npassword=x y\nnamespace: kept\n"type": "calico"';
   expect(withoutSecrets(text)).toBe(
     'token: <removed>\n"client-key-data": <removed>\npassword=<removed> y\nnamespace: kept\n"type": "calico"'
   );
 });
 
-it('sends packets between all nodes while they are few, and reaches everybody with a sample above that', () => {
+it('sends packets between all nodes of a small cluster, and between a connected sample of a large one', () => {
   expect(meshPeers(['a', 'b', 'c'], 1)).toEqual(['a', 'c']);
   const many = Array.from({ length: 500 }, (_, index) => index);
   const visited = new Set<number>([0]);

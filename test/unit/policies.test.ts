@@ -118,7 +118,7 @@ describe('Calico’s own policies', () => {
         calico({ order: 2, selector: web, ingress: [allow()] }, 'b'),
       ],
     ],
-  ])('%s is judged the same in translation', (_, own) => {
+  ])('the translation of %s has the same verdicts', (_, own) => {
     const { verdicts, flows } = compare(own);
     expect(flows).toBeGreaterThan(40);
     expect(verdicts.map(({ verdict, reasons }) => ({ verdict, reasons }))).toEqual(
@@ -170,7 +170,7 @@ describe('Calico’s own policies', () => {
     expect(objects).toHaveLength(verdicts.filter(({ verdict }) => verdict !== 'different').length);
   });
 
-  it('sets no policy aside because its name begins like that of one that differs', () => {
+  it('does not skip a policy whose name has the prefix of a different one', () => {
     const nets = { source: { nets: ['10.244.3.0/24'] } };
     const { verdicts } = compare([
       calico({ selector: "app == 'client'", ingress: [allow({ source: { selector: web } })] }, 'p'),
@@ -179,7 +179,7 @@ describe('Calico’s own policies', () => {
     expect(verdicts.map(({ verdict }) => verdict)).toEqual(['equal', 'different']);
   });
 
-  it('says on which condition a NetworkSet is the same', () => {
+  it('reports the condition under which a NetworkSet is the same', () => {
     const sets: NetworkSet[] = [
       { metadata: { name: 's', labels: { role: 'db' } }, spec: { nets: ['203.0.113.7/32'] } },
     ];
@@ -212,7 +212,7 @@ describe('Kubernetes’ NetworkPolicies', () => {
     ['everywhere but the cluster', egress('0.0.0.0/0', ['10.0.0.0/8', '192.168.0.0/16']), 0],
     ['a network that holds all pods', egress('10.0.0.0/8'), 1],
     ['a network of nodes', egress('192.168.1.0/24'), 0],
-  ])('%s: the same, with what is added', (_, policy, added) => {
+  ])('%s: the same with the supplement', (_, policy, added) => {
     const { verdicts, objects } = compare([], [policy]);
     expect(verdicts.map(({ verdict, reasons }) => ({ verdict, reasons }))).toEqual([{ verdict: 'equal', reasons: [] }]);
     expect(objects).toHaveLength(added);
@@ -228,7 +228,7 @@ describe('Kubernetes’ NetworkPolicies', () => {
     expect(compare([], [policy]).verdicts[0]).toMatchObject({ verdict: 'different' });
   });
 
-  it('is overruled by a Deny of Calico’s that comes first, and the same in Cilium', () => {
+  it('is overruled by an earlier Deny of Calico, and the same in Cilium', () => {
     const open = plain({ podSelector: { matchLabels: { app: 'web' } }, ingress: [{}] });
     const first = global({
       order: 10,
@@ -268,7 +268,7 @@ describe('selectors', () => {
     }
   );
 
-  it('writes alternatives that say the same', () => {
+  it('builds equivalent alternatives', () => {
     expect(alternatives(parseSelector("(a == 'x' || !has(b)) && c != 'y'"))).toEqual([
       [
         { key: 'a', operator: 'In', values: ['x'] },
@@ -283,7 +283,7 @@ describe('selectors', () => {
   });
 });
 
-it('tells what differs first', () => {
+it('reports the first difference', () => {
   const { verdicts, flows } = compare(
     [calico({ selector: web, ingress: [{ action: 'Pass' }] }, 'x')],
     [plain({ podSelector: {}, egress: [{ to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] }] })]

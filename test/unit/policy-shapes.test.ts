@@ -1,9 +1,9 @@
-import { controlPolicies, matrixChecks, randomShapes, shapes, verdictsOf } from '../support/policy-shapes.ts';
+import { controlPolicies, matrixChecks, randomShapes, shapes, computeVerdicts } from '../support/policy-shapes.ts';
 
 const networks = { podCidrs: ['10.244.0.0/16', '10.245.0.0/16'] as const, world: '10.99.1.1' };
 const all = shapes(networks);
 
-it('has at least sixty shapes, each of which lets somebody in and somebody not, but for those of all or nobody', () => {
+it('has at least sixty shapes, each of which allows some clients and denies others, except those for all or none', () => {
   expect(all.length).toBeGreaterThanOrEqual(60);
   const checks = matrixChecks(all, networks);
   const oneSided = all
@@ -13,19 +13,19 @@ it('has at least sixty shapes, each of which lets somebody in and somebody not, 
     );
   for (const name of oneSided) {
     expect(name).toMatch(
-      /anybody|nobody|everything|outside|all |deny|addresses|account|protocol|Exists|too late|egress: a (range|named)/
+      /all clients|no client|everything|outside|all |deny|addresses|account|protocol|Exists|too late|egress: a (range|named)/
     );
   }
 });
 
-it('is judged the same by both networks, as specified', () => {
+it('has the same specified verdict in both networks', () => {
   const policies = [...controlPolicies, ...all.flatMap(({ policies: own }) => own)];
-  expect(verdictsOf(policies, networks).filter(({ verdict }) => verdict === 'different')).toEqual([]);
+  expect(computeVerdicts(policies, networks).filter(({ verdict }) => verdict === 'different')).toEqual([]);
 });
 
-it('finds among policies as they come those that are the same and those that are not', () => {
+it('finds equal and different policies among random ones', () => {
   const same = randomShapes(1, 200, 20_000).filter(({ policies }) =>
-    verdictsOf(policies, networks).every(({ verdict }) => verdict !== 'different')
+    computeVerdicts(policies, networks).every(({ verdict }) => verdict !== 'different')
   );
   expect(same.length).toBeGreaterThan(50);
   expect(same.length).toBeLessThan(190);

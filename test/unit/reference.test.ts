@@ -11,13 +11,13 @@ const normalizeText = (markdown: string): string => markdown.replaceAll(/[\s|:-]
 
 const file = path.resolve(import.meta.dirname, '..', '..', 'docs', 'reference', 'preflight.md');
 
-it('has a reference of the checks that is as the checks are: "npm run docs" makes it', async () => {
+it('has a current reference of the checks: "npm run docs" generates it', async () => {
   const text = await readFile(file, 'utf8');
   expect(normalizeText(text)).toBe(normalizeText(preflightReference()));
   for (const name of checkNames) expect(text).toContain(`## ${name}\n`);
 });
 
-it('has rights in deploy/ that are those the worker asks for, none of them for everything', async () => {
+it("has the worker's permissions in deploy/, without wildcards", async () => {
   const text = await readFile(path.resolve(import.meta.dirname, '..', '..', 'deploy', 'rbac', 'worker.yaml'), 'utf8');
   const objects = (yaml: string): unknown[] =>
     [...parseAllDocuments(yaml)].map((document) => document.toJS() as unknown);
@@ -25,7 +25,7 @@ it('has rights in deploy/ that are those the worker asks for, none of them for e
   expect(JSON.stringify(objects(text))).not.toContain('"*"');
 });
 
-it('is as docs/performance.md has it: everything that was measured, and nothing by hand', async () => {
+it('generates docs/performance.md from the recorded results', async () => {
   const text = await readFile(path.resolve(import.meta.dirname, '..', '..', 'docs', 'performance.md'), 'utf8');
   expect(normalizeText(text)).toBe(normalizeText(await performanceText()));
 });

@@ -14,7 +14,7 @@ const caused = (reason: string, message = ''): object => ({
 });
 
 it.each([
-  ['a pod that is gone', answer(404, {}), [], 'gone'],
+  ['a removed pod', answer(404, {}), [], 'gone'],
   ['another pod of that name', answer(409, {}), [], 'gone'],
   ['no answer', new Error('connect ECONNREFUSED'), [], 'unknown'],
   ['a permission that lacks', answer(403, { message: 'forbidden' }), [], 'unknown'],
@@ -72,7 +72,7 @@ it.each([
     'shop/a and shop/b',
     3_000,
   ],
-])('waits for %s, as long as it is told to', (_, error, budgets, kind, words, waitMs) => {
+])('waits for %s for the requested time', (_, error, budgets, kind, words, waitMs) => {
   const refusal = parseRefusal(error, 'shop', budgets, now);
   expect(refusal).toMatchObject({ kind, retryAtMs: now + waitMs });
   expect(JSON.stringify(refusal)).toContain(words);

@@ -2,7 +2,7 @@ import { regressions } from '../bench/regressions.ts';
 import { recoveryRatios } from '../bench/recovery/result.ts';
 import { scaleRatios, type ScaleRun } from '../bench/scale/result.ts';
 
-it('tells what has become worse, and not what may be chance', () => {
+it('reports regressions, but no random differences', () => {
   const before = { total: 1, node: 1, restarts: 1 };
   expect(regressions(before, { total: 1.1, node: 0.5, restarts: 1 })).toEqual([]);
   expect(regressions(before, { total: 1.2, node: 1, restarts: 2 })).toEqual([
@@ -16,7 +16,7 @@ const scale = {
   ...{ requestsPerNode: 150, actionsPerNode: 14, largestEvents: 2_000 },
 } as unknown as ScaleRun;
 
-it('compares large clusters only where as many were migrated at a time, and what was lost always', () => {
+it('compares large clusters only at equal concurrency, and losses always', () => {
   expect(regressions(scaleRatios(scale), scaleRatios({ ...scale, requestsPerNode: 200 }))).toHaveLength(1);
   const other: ScaleRun = { ...scale, waveSize: 50, requestsPerNode: 200, lost: 1 };
   expect(regressions(scaleRatios(scale), scaleRatios(other))).toEqual([
@@ -33,7 +33,7 @@ it('compares recoveries by the heartbeat timeout', () => {
     serverAnswers: [],
   };
   expect(recoveryRatios(result)).toEqual({
-    'time until an activity goes on': 1.1,
-    'time until a workflow goes on': 1,
+    'time until an activity continues': 1.1,
+    'time until a workflow continues': 1,
   });
 });

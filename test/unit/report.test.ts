@@ -62,7 +62,7 @@ const data: ReportData = {
   madeAt: '2026-01-01T00:03:00.000Z',
 };
 
-it('makes a page that needs nothing else, and in which nothing is more than text', () => {
+it('builds a self-contained page that escapes all texts', () => {
   const html = htmlReport(data);
   expect(html).not.toContain('<script');
   expect(html).not.toMatch(/(src|href)=/);
@@ -77,7 +77,7 @@ it('makes a page that needs nothing else, and in which nothing is more than text
   expect(open).toEqual([]);
 });
 
-it('draws each wave where it was, and each kind of path with what it lost', () => {
+it('draws each wave at its time, and each kind of path with its losses', () => {
   const html = htmlReport(data);
   expect(html.indexOf('wave 1: a')).toBeLessThan(html.indexOf('wave 2: b'));
   expect(html).toContain('wave 1: a: migrated, 40.0 s');
@@ -87,7 +87,7 @@ it('draws each wave where it was, and each kind of path with what it lost', () =
   expect(html).toContain('pod-pod/small, before: 0');
 });
 
-it('tells the same as Markdown', () => {
+it('contains the same as Markdown', () => {
   const text = markdownReport(data);
   expect(text).toContain('| plan | ann |  | 2026-01-01T00:00:10.000Z |');
   expect(text).toContain('wave 1 a');
@@ -97,7 +97,7 @@ it('tells the same as Markdown', () => {
   expect(text).toContain('\\| "x"');
 });
 
-it('is made before anything was begun, too', () => {
+it('can be built before the start', () => {
   const status = { ...data.status, nodes: [], timeline: [], notes: [] };
   const early: ReportData = { ...data, status, ledger: {}, preflight: [], calicoExport: [], failure: undefined };
   expect(htmlReport(early)).toContain('Nothing yet.');

@@ -10,7 +10,7 @@ async function usedUp(perSecond: number, slot: number): Promise<RequestRate> {
   return rate;
 }
 
-it('lets no more through than were asked for', async () => {
+it('does not exceed the requested rate', async () => {
   const rate = new RequestRate(100);
   const begin = performance.now();
   await Promise.all(Array.from({ length: 35 }, () => rate.schedule('GET', undefined, answered)));
@@ -18,7 +18,7 @@ it('lets no more through than were asked for', async () => {
   expect(performance.now() - begin).toBeGreaterThan(250);
 });
 
-it('lets changes through before looks', async () => {
+it('sends changes before reads', async () => {
   const rate = await usedUp(100, 10);
   const passed: string[] = [];
   const scheduleRequest = (name: string, method: string) =>
@@ -31,14 +31,14 @@ it('lets changes through before looks', async () => {
   expect(passed).toEqual(['eviction', 'first look', 'second look']);
 });
 
-it('lets a slow rate through one by one', async () => {
+it('sends requests one by one at a slow rate', async () => {
   const rate = await usedUp(1, 1);
   const begin = performance.now();
   await rate.schedule('PATCH', undefined, answered);
   expect(performance.now() - begin).toBeGreaterThan(500);
 });
 
-it('does not keep waiting what was cancelled', async () => {
+it('does not delay cancelled requests', async () => {
   const rate = await usedUp(1, 1);
   const cancelled = new AbortController();
   const waiting = rate.schedule('GET', cancelled.signal, answered);
@@ -46,7 +46,7 @@ it('does not keep waiting what was cancelled', async () => {
   await expect(waiting).rejects.toThrow('cancelled');
 });
 
-it('has no more under way at a time than an API server answers', async () => {
+it('limits the number of requests without an answer', async () => {
   const rate = new RequestRate(10_000);
   const answers: (() => void)[] = [];
   const requests = Array.from({ length: maxPendingRequests + 5 }, () =>
@@ -65,7 +65,7 @@ it('has no more under way at a time than an API server answers', async () => {
   await Promise.all(requests);
 });
 
-it("makes each request in its own activity's context, whoever made room for it", async () => {
+it("sends each request in the context of its own activity", async () => {
   const activity = new AsyncLocalStorage<number>();
   const rate = await usedUp(100, 10);
   const sendRequest = (id: number) =>

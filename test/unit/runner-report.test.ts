@@ -3,7 +3,7 @@ import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
-import { judge } from '../runner/judge.ts';
+import { computeStepResult } from '../runner/outcome.ts';
 import type { Step } from '../runner/plan.ts';
 import { describePressure, readPressure } from '../runner/pressure.ts';
 import { readReport, reportVariable } from '../runner/report-file.ts';
@@ -55,7 +55,7 @@ it('counts what a killed suite reported, and names the files that it was at', ()
   ];
   for (const line of lines) appendFileSync(file, `${JSON.stringify(line)}\n`);
   appendFileSync(file, '{"event":"te');
-  expect(judge(suite, { ...facts, end: { how: 'deadline' }, report: readReport(file) })).toEqual({
+  expect(computeStepResult(suite, { ...facts, end: { how: 'deadline' }, report: readReport(file) })).toEqual({
     passed: 2,
     failed: 2,
     failures: ['two: third\n    because', 'lab-x: killed at its deadline of 1.0 min, while at:\n    two'],
@@ -72,7 +72,7 @@ it.each([
   ],
   ['cannot be started', { how: 'not started', message: 'ENOENT' }, 'lab-x: could not be started: ENOENT'],
 ] as const)('counts one failure for a suite that %s', (_, end, failure) => {
-  expect(judge(suite, { ...facts, end, report: undefined })).toMatchObject({
+  expect(computeStepResult(suite, { ...facts, end, report: undefined })).toMatchObject({
     passed: 0,
     failed: 1,
     failures: [failure],

@@ -79,7 +79,7 @@ async function expectNoProcessRuns(count: number): Promise<void> {
 const waitForStart = (): Promise<void> =>
   waitFor('the step', () => Promise.resolve(existsSync(path.join(dir, 'started'))), {
     timeoutMs: timeLimits.localChange,
-    everyMs: 20,
+    pollIntervalMs: 20,
   });
 
 it('counts checks and suites, and exits with 0 when all passed', async () => {
@@ -156,9 +156,9 @@ it('stops at the limit of the whole run, and counts what did not run as failed',
 
 it('counts the time since continuous integration began, and hands it on to no other run', async () => {
   const began = (secondsAgo: number): NodeJS.ProcessEnv => ({
-    CNI_TEST_BEGAN: String(Math.floor(Date.now() / 1000) - secondsAgo),
+    CNI_TEST_STARTED: String(Math.floor(Date.now() / 1000) - secondsAgo),
   });
-  const plan = { steps: [step('a', 'test -z "$CNI_TEST_BEGAN"')], stopAfterMs: 3_600_000 };
+  const plan = { steps: [step('a', 'test -z "$CNI_TEST_STARTED"')], stopAfterMs: 3_600_000 };
   expect((await (await start(plan, began(3_601))).ended).lines.at(-1)).toBe('0 passed, 1 failed');
   expect((await (await start(plan, began(0))).ended).lines.at(-1)).toBe('1 passed, 0 failed');
 });

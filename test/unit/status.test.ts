@@ -23,7 +23,7 @@ const status: MigrationStatus = {
   notes: ['a note'],
 };
 
-it('shows nodes, what is waited for, and the command that lets it go on', () => {
+it('shows nodes, the wait, and the command that ends it', () => {
   const text = statusMarkdown(status, 'cni-migration/prod');
   expect(text).toContain('**prod**: migrate');
   expect(text).toContain('Waiting for approval of node b (since 2026-01-02T00:00:00Z)');

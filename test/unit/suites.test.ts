@@ -5,10 +5,10 @@ import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { changedFiles } from '../runner/changes.ts';
 import { goFolders } from '../runner/checks.ts';
-import { factorOf } from '../runner/machine-factor.ts';
-import { planOf, selectSuites } from '../runner/selection.ts';
+import { computeFactor } from '../runner/machine-factor.ts';
+import { buildTestPlan, selectSuites } from '../runner/selection.ts';
 import { suitesByPath, suitesForChanges } from '../runner/suite-map.ts';
-import { suites, suitesOf, takes } from '../runner/suites.ts';
+import { includesFile, suites, suitesOfTier } from '../runner/suites.ts';
 
 const testFiles = ['unit', 'workflow', 'api', 'lab'].flatMap((project) =>
   readdirSync(path.join(projectDir, 'test', project))
@@ -19,26 +19,26 @@ const names = (list: readonly { name: string }[]): string[] => list.map(({ name 
 
 it('has every test file in one suite, and a file for every suite', () => {
   expect(testFiles.length).toBeGreaterThan(60);
-  const times = testFiles.map((file) => ({ file, suites: suites.filter((suite) => takes(suite, file)).length }));
+  const times = testFiles.map((file) => ({ file, suites: suites.filter((suite) => includesFile(suite, file)).length }));
   expect(times.filter((one) => one.suites !== 1)).toEqual([]);
-  expect(names(suites.filter((suite) => !testFiles.some((file) => takes(suite, file))))).toEqual([]);
+  expect(names(suites.filter((suite) => !testFiles.some((file) => includesFile(suite, file))))).toEqual([]);
 });
 
 it('has one migration of a lab in the tier "core", and no lab in "fast"', () => {
-  expect(names(suitesOf('fast'))).toEqual(['unit', 'workflow', 'api']);
-  expect(names(suitesOf('core'))).toEqual(['unit', 'workflow', 'api', 'lab-migration']);
-  expect(suitesOf('all')).toEqual(suites);
+  expect(names(suitesOfTier('fast'))).toEqual(['unit', 'workflow', 'api']);
+  expect(names(suitesOfTier('core'))).toEqual(['unit', 'workflow', 'api', 'lab-migration']);
+  expect(suitesOfTier('all')).toEqual(suites);
 });
 
 it('selects tiers and suites by name, and rejects other names', () => {
-  expect(selectSuites({ names: [] })).toEqual({ withChecks: true, suites: suitesOf('core') });
+  expect(selectSuites({ names: [] })).toEqual({ withChecks: true, suites: suitesOfTier('core') });
   const some = selectSuites({ names: ['lab-policy', 'unit'] });
   expect({ ...some, suites: names(some.suites) }).toEqual({ withChecks: false, suites: ['unit', 'lab-policy'] });
   expect(() => selectSuites({ names: ['labs'] })).toThrow('no tier or suite is called "labs"');
 });
 
 it('builds tools once, before the first suite that needs them, and scales deadlines', () => {
-  const { steps } = planOf(selectSuites({ names: ['all'] }), 2);
+  const { steps } = buildTestPlan(selectSuites({ names: ['all'] }), 2);
   const order = names(steps);
   for (const suite of suites.filter(({ tools }) => tools !== undefined)) {
     const [need = ''] = steps.find(({ name }) => name === suite.name)?.needs ?? [];
@@ -74,8 +74,8 @@ describe('the map of paths to suites', () => {
     [['docs/testing.md', 'README.md', 'test/unit/plan.test.ts'], []],
     [['images/coexistence/main.go'], ['lab-crash', 'lab-policy']],
     [
-      ['test/lab/two-nodes/reboot.ts', 'test/lab/take-backs.test.ts'],
-      ['lab-take-backs', 'lab-two-nodes'],
+      ['test/lab/two-nodes/reboot.ts', 'test/lab/rollbacks.test.ts'],
+      ['lab-rollbacks', 'lab-two-nodes'],
     ],
     [
       ['docker-compose.yml', 'lab/demo/main.ts'],
@@ -83,7 +83,7 @@ describe('the map of paths to suites', () => {
     ],
   ])('selects for %j the core and %j', (changed, more) => {
     const selected = names(selectSuites({ changed }).suites);
-    expect(selected.slice(0, 4)).toEqual(names(suitesOf('core')));
+    expect(selected.slice(0, 4)).toEqual(names(suitesOfTier('core')));
     expect(selected.slice(4).sort()).toEqual(more);
   });
 
@@ -152,5 +152,5 @@ it.each([
   [610, 2.1],
   [60_000, 5],
 ])('returns for %d ms of measured work the time factor %d', (ms, factor) => {
-  expect(factorOf(ms)).toBe(factor);
+  expect(computeFactor(ms)).toBe(factor);
 });

@@ -54,7 +54,7 @@ it('breaks lines between words, and keeps the words', () => {
   expect(wrap('', 5)).toEqual(['']);
 });
 
-it('tells what changed between two looks', () => {
+it('lists the changes between two reads', () => {
   expect(changes(undefined, status)).toEqual([
     'migrate',
     '  a: migrated in 40 s',
@@ -85,12 +85,12 @@ it('shows what blocks before what passes', () => {
   ]);
 });
 
-it('quotes for a shell whatever a shell would read otherwise', async () => {
+it('quotes words that a shell would interpret', async () => {
   const words = ['plain', 'two words', "it's", '$(reboot)', '`id`', 'a;b', '{"k": "v"}', '', '*', '\\'];
   expect(await run('sh', ['-c', `printf '%s\\n' ${shellCommand(words)}`])).toBe(`${words.join('\n')}\n`);
 });
 
-it.each(shells)('makes a completion that %s can read', async (shell) => {
+it.each(shells)('generates a completion that %s can read', async (shell) => {
   const program = new Command('cni-migrate');
   program.command('status').description("it's where it is").option('--watch');
   program.command('start');

@@ -12,7 +12,7 @@ it.each([
   ['a password, by its name', { a: { adminPassword: 'x' } }],
   ['a key, by its name', { a: { 'secret-key': 'x' } }],
   ['a kubeconfig', { a: { b: 'users:\n- user:\n    client-key-data: x' } }],
-])('finds %s, and quotes nothing', (_what, value) => {
+])('finds %s without quoting it', (_what, value) => {
   const [problem = '', ...more] = untrustedProblems(value);
   expect(more).toEqual([]);
   expect(problem).toMatch(/^a\.(b|adminPassword|secret-key): looks like a secret/);
@@ -25,11 +25,11 @@ it.each([
   ['a certificate', { ca: '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----' }],
   ['words', { reason: 'the token was replaced' }],
   ['nothing', undefined],
-])('lets %s be', (_what, value) => {
+])('accepts %s', (_what, value) => {
   expect(untrustedProblems(value)).toEqual([]);
 });
 
-it('tells little of very much', () => {
+it('shortens long texts', () => {
   const many = Object.fromEntries(Array.from({ length: 1_000 }, (_one, index) => [`k${index}`, { password: 'x' }]));
   expect(untrustedProblems(many)).toHaveLength(20);
   const long = { ['k'.repeat(5_000)]: key };

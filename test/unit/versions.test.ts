@@ -25,7 +25,7 @@ async function requiredVersions(program: string): Promise<Set<string>> {
 const isAtMost = (version: string, limit: string): boolean =>
   version.localeCompare(limit, 'en', { numeric: true }) <= 0;
 
-it('asks for one version of Node.js everywhere', async () => {
+it('requires one version of Node.js everywhere', async () => {
   const { engines } = await readPackage();
   const locked = JSON.parse(await read('package-lock.json')) as { packages: Record<string, Package> };
 
@@ -36,7 +36,7 @@ it('asks for one version of Node.js everywhere', async () => {
   expect([...(await requiredVersions('Node.js'))]).toEqual([minimum]);
 });
 
-it('runs with one version of Node.js everywhere: the one that it brings', async () => {
+it('runs with the version of Node.js that it installs everywhere', async () => {
   const { optionalDependencies } = await readPackage();
 
   const brought = new Set(
@@ -48,11 +48,11 @@ it('runs with one version of Node.js everywhere: the one that it brings', async 
   expect(await read('Dockerfile')).toContain(`NODE_IMAGE=node:${major}-`);
 });
 
-it('asks for one version of Go everywhere', async () => {
+it('requires one version of Go everywhere', async () => {
   expect([...(await requiredVersions('Go'))]).toEqual([minimumGo.join('.')]);
 });
 
-it('compiles with a Go that all its modules accept', async () => {
+it('compiles with a version of Go that all its modules accept', async () => {
   const sets = (await readdir(path.join(projectDir, 'lab/tools/go'))).map((name) => `lab/tools/go/${name}`);
   const folders = [
     ...sets,

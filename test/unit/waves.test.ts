@@ -35,7 +35,7 @@ it.each([
   expect(waves(size, canary, proven)).toEqual(expected);
 });
 
-it('says why', () => {
+it('gives the reason', () => {
   expect(nextWave([node('a')], { maxConcurrency: 1, proven: false })).toEqual({ nodes: ['a'], reason: 'canary' });
   expect(nextWave([node('a', controlPlane)], { maxConcurrency: 9, proven: true })?.reason).toContain('control plane');
   expect(nextWave([], { maxConcurrency: 9, proven: true })).toBeUndefined();
@@ -48,7 +48,7 @@ it('puts a control plane that runs the worker last', () => {
   ).toEqual([['b'], ['a']]);
 });
 
-it('plans the same waves as are taken one by one', () => {
+it('plans the same waves as the migration selects one by one', () => {
   for (const size of [1, 2, 3, 7]) {
     for (const canary of [undefined, 'w-2', 'cp-0', 'home', 'gone']) {
       const taken: (readonly string[])[] = [];

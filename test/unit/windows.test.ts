@@ -38,13 +38,13 @@ it.each<[string, Partial<MaintenanceWindow>, string, number]>([
   expect(msUntilOpen([window(more)], new Date(now))).toBe(expected);
 });
 
-it('takes the first of several windows, and needs none', () => {
+it('uses the first of several windows, and accepts none', () => {
   const windows = [window({ start: '12:00', end: '13:00' }), window({ start: '10:00', end: '11:00' })];
   expect(msUntilOpen(windows, new Date('2026-01-01T09:00:00Z'))).toBe(minutes(60));
   expect(msUntilOpen([], new Date())).toBe(0);
 });
 
-it('looks again after a week that skips its only window', () => {
+it('finds a window after a week that skips its only one', () => {
   const skipped = window({ days: ['sun'], start: '02:10', end: '02:50', timeZone: 'Europe/Berlin' });
   const wait = msUntilOpen([skipped], new Date('2026-03-27T00:00:00Z'));
   expect(wait).toBeGreaterThan(minutes(7 * 24 * 60));

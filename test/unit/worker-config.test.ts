@@ -18,7 +18,7 @@ const file = async (name: string, text: string): Promise<string> => {
 };
 const read = (env: NodeJS.ProcessEnv) => readWorkerConfig({ HOME: dir, ...env });
 
-it('takes its defaults', async () => {
+it('uses its defaults', async () => {
   expect(await read({})).toMatchObject({ namespace: 'default', taskQueue: 'cni-migration', helm: 'helm', log: 'json' });
 });
 
@@ -43,7 +43,7 @@ const kubeconfig = JSON.stringify({
   contexts: [{ name: 'admin', context: { cluster: 'c', user: 'u' } }],
 });
 
-it('knows clusters by names of its own', async () => {
+it('maps its own names to clusters', async () => {
   await file('prod.kubeconfig', kubeconfig);
   const settings = await file(
     'worker.yaml',
@@ -98,7 +98,7 @@ it.each([
   await expect(read({ [name]: value })).rejects.toThrow();
 });
 
-it('logs a line of JSON for each entry, whatever is in it', () => {
+it('logs one line of JSON for each entry with any content', () => {
   const meta = { error: new Error('no\nway'), big: 7n };
   const line = jsonLine({ timestampNanos: 1_000_000_000n, level: 'WARN', message: 'a "quoted"\nline', meta });
   expect(line).not.toContain('\n');
@@ -111,7 +111,7 @@ it('logs a line of JSON for each entry, whatever is in it', () => {
   });
 });
 
-it('tells where a migration is as gauges', () => {
+it('exports the phase of a migration as gauges', () => {
   const now = Date.parse('2026-01-01T00:01:00Z');
   const samples = buildSamples(
     {

@@ -91,7 +91,7 @@ async function runScenario(
     // A run that has ended accepts no messages.
     await run.signal(name, input).catch(() => undefined);
   }
-  cluster.mend();
+  cluster.stopFailures();
   await answerAllWaits(run, cluster);
   cluster.check(await run.query(statusQuery));
 }
@@ -162,7 +162,7 @@ function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, 
   });
   return {
     activities: cluster.activities,
-    mend: () => (failuresStopped = true),
+    stopFailures: () => (failuresStopped = true),
     sent: (name: MessageName, input: Readonly<Record<string, unknown>>): void => {
       if (name === 'setMaxConcurrency') maxConcurrency = Math.max(maxConcurrency, input['maxConcurrency'] as number);
       if (name !== 'approve') return;
@@ -197,7 +197,7 @@ function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, 
 }
 
 it(
-  'keeps its rules and comes to an end, whatever is sent and whatever fails',
+  'keeps its invariants and ends, for any messages and failures',
   async () => {
     const property = fc.asyncProperty(
       fc.array(scenario, { minLength: parallelScenarios, maxLength: parallelScenarios }),

@@ -61,10 +61,10 @@ async function shell(script: string, args: string[] = [], more: NodeJS.ProcessEn
 const waitForOutput = (text: string, ...args: string[]): Promise<void> =>
   waitFor(text, async () => (await cli(...args)).out.includes(text), {
     timeoutMs: timeLimits.workflowState,
-    everyMs: 100,
+    pollIntervalMs: 100,
   });
 
-it('takes a cluster from its checks to its end, and says how the Temporal CLI does the same', async () => {
+it('migrates a cluster from the checks to the end, and prints the equivalent Temporal commands', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (_client, taskQueue) => {
     expect(await cli('preflight', 'prod', '--task-queue', taskQueue)).toMatchObject({
@@ -152,7 +152,7 @@ it('starts a fleet from a file, and validates every cluster first', async () => 
   });
 });
 
-it('tells scripts by its exit code what went wrong', async () => {
+it('reports the kind of error in its exit code', async () => {
   const blocked = fakeCluster({
     checks: [{ check: 'kernel', verdict: 'block', evidence: ['too old'], fix: 'update', ms: 1 }],
   });
@@ -185,7 +185,7 @@ it('tells scripts by its exit code what went wrong', async () => {
   }
 });
 
-it('refuses a message that makes no sense, with the reason', async () => {
+it('refuses an invalid message with the reason', async () => {
   await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
     await cli('start', 'one', '--task-queue', taskQueue);
     await waitForOutput('approval of the plan', 'status', 'one');

@@ -9,7 +9,7 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-it('starts a migration once, steers it, and waits for its end', async () => {
+it('starts a migration once, controls it, and waits for its end', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const migration = new Migration(client, 'prod');

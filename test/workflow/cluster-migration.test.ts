@@ -38,7 +38,7 @@ const cleanup = (...nodes: string[]): string[] => [
 const withoutReads = (calls: readonly string[]): string[] =>
   calls.filter((call) => !['observeNodes', 'readLedger'].includes(call));
 
-it('migrates node by node, each step after the one before', async () => {
+it('migrates node by node, in the order of the steps', async () => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
@@ -91,7 +91,7 @@ it.each([
     'windows.0.timeZone: ',
   ],
   [
-    'a waiver of no check',
+    'a waiver of an unknown check',
     { cluster: 'p', waivers: [{ check: 'x', reason: 'y' }] },
     'InvalidInput',
     'waivers.0.check: ',
@@ -108,7 +108,7 @@ it.each([
     'InvalidInput',
     'gates.http.0.url: ',
   ],
-])('refuses %s before anything is changed', async (_, input, type, message) => {
+])('refuses %s before it changes anything', async (_, input, type, message) => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const failure = await waitForFailure(await startRun(client, taskQueue, input));
@@ -118,7 +118,7 @@ it.each([
   expect(cluster.calls.filter((call) => call !== 'inspectCluster')).toEqual([]);
 });
 
-describe('a payload that is no JSON, as a client of another language could send it', () => {
+describe('a payload that is not valid JSON, as a client in another language could send it', () => {
   const payload = { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from('{"cluster": ') };
 
   it('is refused as an input', async () => {
@@ -139,7 +139,7 @@ describe('a payload that is no JSON, as a client of another language could send 
     expect(cluster.calls).toEqual([]);
   });
 
-  it('is noted as a message, and holds up nothing', async () => {
+  it('is noted as a message, and does not block the migration', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
@@ -159,7 +159,7 @@ describe('a payload that is no JSON, as a client of another language could send 
 describe('with onFailure "stop"', () => {
   const stop = { ...unattendedRequest, onFailure: 'stop' };
 
-  it('gives a node back when its drain fails, and stops there', async () => {
+  it('uncordons a node when its drain fails, and stops there', async () => {
     const cluster = fakeCluster({
       before: (activity, node) => {
         if (activity === 'drain to cilium' && node === 'b')
@@ -181,7 +181,7 @@ describe('with onFailure "stop"', () => {
     expect(cluster.system.lock).toBe('');
   });
 
-  it('leaves a node cordoned that fails after its flip', async () => {
+  it('keeps a node cordoned when it fails after its flip', async () => {
     const cluster = fakeCluster({
       before: (activity) => {
         if (activity === 'verify cilium') throw permanent('VerificationFailed', 'DNS over UDP: timeout');
@@ -224,7 +224,7 @@ it.each([
   expect(cluster.system.lock).toBe('');
 });
 
-it('takes up from the state of the cluster after a run that did not finish', async () => {
+it('resumes from the state of the cluster after a run that did not finish', async () => {
   const migrated = ['a', 'b'].map((name) => ({ name, flipped: true }));
   const cluster = fakeCluster({ nodes: [...migrated, 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -235,7 +235,7 @@ it('takes up from the state of the cluster after a run that did not finish', asy
   expect(cluster.calls.filter((call) => call.startsWith('cordonNode'))).toEqual(['cordonNode c']);
 });
 
-it('takes up a node that was terminated in its middle', async () => {
+it('resumes a node whose workflow was terminated', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true, cordoned: 'by us', pods: 'canal' }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     expect(await (await startRun(client, taskQueue, unattendedRequest)).result()).toMatchObject({ phase: 'done' });
@@ -243,7 +243,7 @@ it('takes up a node that was terminated in its middle', async () => {
   expect(cluster.cordoned()).toEqual([]);
 });
 
-it('leaves a node cordoned that others had cordoned before', async () => {
+it('keeps a node cordoned that was cordoned before the migration', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', cordoned: 'by others' }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, unattendedRequest)).result();
@@ -251,7 +251,7 @@ it('leaves a node cordoned that others had cordoned before', async () => {
   expect(cluster.cordoned()).toEqual(['a']);
 });
 
-it('does not go back to coexistence after the cutover', async () => {
+it('does not return to coexistence after the cutover', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, unattendedRequest)).result();
@@ -259,7 +259,7 @@ it('does not go back to coexistence after the cutover', async () => {
   expect(withoutReads(cluster.calls)).toEqual([...begin, ...cutover('a'), ...cleanup('a')]);
 });
 
-it('goes on with a cleanup that was cut short', async () => {
+it('resumes an interrupted cleanup', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   Object.assign(cluster.system, { canal: false, helpers: true });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -269,7 +269,7 @@ it('goes on with a cleanup that was cut short', async () => {
   expect(cluster.calls).toEqual([...begin, ...cleanup('a')]);
 });
 
-it('has nothing to do when Canal is gone', async () => {
+it('has nothing to do when Canal is removed', async () => {
   const cluster = fakeCluster({ facts: { ciliumOwnsCni: true } });
   cluster.system.canal = false;
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -279,7 +279,7 @@ it('has nothing to do when Canal is gone', async () => {
   expect(cluster.calls).toEqual(['inspectCluster']);
 });
 
-it('hands over to a new run when its history is long, and forgets nothing', async () => {
+it('continues as new when its history is long, and keeps its state', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b', 'c', 'd'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const input = { cluster: 'prod', approval: 'every-wave', waves: { maxConcurrency: 2 } };

@@ -17,7 +17,7 @@ async function splitWords(line: string): Promise<string[]> {
   return (await run('bash', ['-c', `printf '%s\\0' ${line}`])).split('\0').slice(0, -1);
 }
 
-it('has commands of the Temporal CLI that it knows, with options that it has', async () => {
+it('has only commands and options that the Temporal CLI knows', async () => {
   const { bin } = await loadCatalogue();
   const lines = await commands(/^temporal /);
   expect(lines.length).toBeGreaterThan(15);

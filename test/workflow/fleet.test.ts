@@ -17,7 +17,7 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-it('migrates the canary first, then others a few at a time, never more', async () => {
+it('migrates the canary first, then the others, with limited concurrency', async () => {
   const { a, b, c, d } = clusterNames('a', 'b', 'c', 'd');
   const open = new Set<string>();
   let most = 0;
@@ -49,7 +49,7 @@ it('migrates the canary first, then others a few at a time, never more', async (
   for (const { broken } of Object.values(clusters)) expect(broken).toEqual([]);
 });
 
-it('lets a cluster begin when a human says so, and shows where each is', async () => {
+it('starts a cluster when an operator approves it, and shows the phase of each', async () => {
   const { a, b } = clusterNames('a', 'b');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1', 'n2'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
@@ -79,7 +79,7 @@ it('lets a cluster begin when a human says so, and shows where each is', async (
   });
 });
 
-it('begins no other after a failure, until a human has decided', async () => {
+it('starts no other cluster after a failure until an operator decides', async () => {
   const { a, b, c } = clusterNames('a', 'b', 'c');
   let failing = true;
   const fails = {
@@ -101,7 +101,7 @@ it('begins no other after a failure, until a human has decided', async () => {
   });
 });
 
-it('goes on with the others after a failure when told so, but not after a canary’s', async () => {
+it('continues with the others after a failure when configured so, but not after that of a canary', async () => {
   const { a, b, c, d } = clusterNames('a', 'b', 'c', 'd');
   const fails = {
     nodes: ['n1'],
@@ -130,7 +130,7 @@ it('goes on with the others after a failure when told so, but not after a canary
   });
 });
 
-it('says of a cluster that somebody else migrates already', async () => {
+it('reports a cluster that another run already migrates', async () => {
   const { a } = clusterNames('a');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
@@ -149,7 +149,7 @@ it('says of a cluster that somebody else migrates already', async () => {
   });
 });
 
-it('has its clusters give back what is under way when it is cancelled', async () => {
+it('cancels its running clusters, which restore their nodes, when it is cancelled', async () => {
   const { a, b } = clusterNames('a', 'b');
   let flipping = false;
   const { activities, clusters } = fakeFleet({
@@ -180,13 +180,13 @@ it.each([
   ['no cluster', { fleet: 'x', clusters: [] }, 'clusters: '],
   ['a cluster twice', { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'p' }] }, 'p is there more than once'],
   [
-    'a mistake in the last cluster',
+    'an error in the last cluster',
     { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'q', wave: 1 }] },
     'clusters.1: ',
   ],
   ['a mistake in what all have', { fleet: 'x', clusters: [{ cluster: 'p' }], defaults: { podCidr: '1' } }, 'podCidr'],
   [
-    'values that are ours',
+    'values that the migration sets',
     { fleet: 'x', clusters: [{ cluster: 'p', values: { tunnelPort: 1 } }] },
     'values.tunnelPort',
   ],

@@ -21,7 +21,7 @@ afterAll(() => server.stop());
 const perNode = { cluster: 'prod', cleanup: 'automatic' };
 
 /** Blocks an activity of a node until it is cancelled, when the node is rolled back. */
-function held(step: string, node?: string) {
+function blockActivity(step: string, node?: string) {
   let reached = false;
   return {
     reached: () => reached,
@@ -35,17 +35,17 @@ function held(step: string, node?: string) {
 }
 
 /** Returns an activity that fails until it is repaired. */
-function failing(step: string, node: string): { mend: () => void; before: (activity: string, on?: string) => void } {
+function failActivity(step: string, node: string): { repair: () => void; before: (activity: string, on?: string) => void } {
   let broken = true;
   return {
-    mend: () => (broken = false),
+    repair: () => (broken = false),
     before: (activity, on) => {
       if (broken && activity === step && on === node) throw permanent('VerificationFailed', 'DNS over UDP: timeout');
     },
   };
 }
 
-it('takes approvals of nodes that come early, in any order, and forgets those of nobody', async () => {
+it('accepts early approvals of nodes in any order, and drops those of unknown nodes', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
@@ -56,7 +56,7 @@ it('takes approvals of nodes that come early, in any order, and forgets those of
   });
 });
 
-it('asks for the first wave only, or for every wave', async () => {
+it('waits for approval of the first wave only, or of every wave', async () => {
   for (const [approval, asked] of [
     ['canary-only', [1]],
     ['every-wave', [1, 2]],
@@ -81,7 +81,7 @@ it('asks for the first wave only, or for every wave', async () => {
 it.each([
   ['plan', 'nothing was changed', 'applyHelmRelease'],
   ['cleanup', 'Canal stays installed', 'removeCanal'],
-])('ends without harm when the %s is rejected', async (subject, words, never) => {
+])('ends without changes when the %s is rejected', async (subject, words, never) => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const input = subject === 'plan' ? perNode : { ...unattendedRequest, cleanup: 'approve' };
@@ -97,7 +97,7 @@ it.each([
   expect(cluster.system.lock).toBe('');
 });
 
-it('pauses before the next wave and goes on when it is resumed', async () => {
+it('pauses before the next wave and continues when it is resumed', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...perNode, approval: 'every-wave' });
@@ -115,7 +115,7 @@ it('pauses before the next wave and goes on when it is resumed', async () => {
   });
 });
 
-it('skips a node, goes on with the others, and waits for a decision about it at the end', async () => {
+it('skips a node, continues with the others, and waits for a decision about it at the end', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
@@ -135,8 +135,8 @@ it('skips a node, goes on with the others, and waits for a decision about it at 
 });
 
 describe('a node that fails', () => {
-  it('is waited for with everything else, and retried when a human says so', async () => {
-    const dns = failing('verify cilium', 'a');
+  it('blocks everything else, and is retried when an operator requests it', async () => {
+    const dns = failActivity('verify cilium', 'a');
     const cluster = fakeCluster(dns);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -144,15 +144,15 @@ describe('a node that fails', () => {
       expect(status.nodes[0]).toMatchObject({ state: 'failed', failure: { type: 'VerificationFailed' } });
       expect(cluster.calls).not.toContain('cordonNode b');
       expect(cluster.cordoned()).toEqual(['a']);
-      dns.mend();
+      dns.repair();
       await run.signal(signal('retry'), { node: 'a', by: 'ann' });
       expect(await run.result()).toMatchObject({ phase: 'done' });
     });
     expect(cluster.cordoned()).toEqual([]);
   });
 
-  it('is taken back when a human says so, and left until it is retried', async () => {
-    const dns = failing('verify cilium', 'a');
+  it('is rolled back when an operator requests it, and stays so until it is retried', async () => {
+    const dns = failActivity('verify cilium', 'a');
     const cluster = fakeCluster({ nodes: ['a', 'b'], ...dns });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -161,15 +161,15 @@ describe('a node that fails', () => {
       await waitForPendingWait(run, 'a decision about a (rolled-back)');
       expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
       expect(cluster.nodes.get('b')).toMatchObject({ pods: 'cilium' });
-      dns.mend();
+      dns.repair();
       await run.signal(signal('retry'), { node: 'a' });
       expect(await run.result()).toMatchObject({ phase: 'done' });
     });
     expect(cluster.broken).toEqual([]);
   });
 
-  it('is taken back by itself with onFailure "rollback", and skipped when a human says so', async () => {
-    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failing('verify cilium', 'a') });
+  it('is rolled back automatically with onFailure "rollback", and skipped when an operator requests it', async () => {
+    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failActivity('verify cilium', 'a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'rollback' });
       const status = await waitForPendingWait(run, 'a decision about a (VerificationFailed)');
@@ -183,7 +183,7 @@ describe('a node that fails', () => {
     });
   });
 
-  it('is shown when its rollback fails too', async () => {
+  it('is reported when its rollback fails too', async () => {
     const cluster = fakeCluster({
       nodes: ['a'],
       before: (activity) => {
@@ -201,8 +201,8 @@ describe('a node that fails', () => {
   });
 });
 
-it('takes a node back in its middle, and another that is migrated', async () => {
-  const hold = held('verify cilium', 'b');
+it('rolls back a node during its migration, and another that is migrated', async () => {
+  const hold = blockActivity('verify cilium', 'b');
   const cluster = fakeCluster({ nodes: ['a', 'b'], ...hold });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
@@ -220,8 +220,8 @@ it('takes a node back in its middle, and another that is migrated', async () => 
 });
 
 describe('abort', () => {
-  it('gives back the node that is under way, keeps the others, and ends', async () => {
-    const hold = held('recycle to cilium', 'b');
+  it('restores the current node, keeps the others, and ends', async () => {
+    const hold = blockActivity('recycle to cilium', 'b');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -239,7 +239,7 @@ describe('abort', () => {
     expect(cluster.system.lock).toBe('');
   });
 
-  it('gives back a node whose worker died before it heard of it', async () => {
+  it('restores a node whose worker crashed before it received the cancellation', async () => {
     let die: (() => void) | undefined;
     const cluster = fakeCluster({
       // Without a heartbeat, like the activity of a dead worker.
@@ -257,8 +257,8 @@ describe('abort', () => {
     });
   });
 
-  it('ends the coexistence in its middle', async () => {
-    const hold = held('waitForAgents');
+  it('ends during the start of coexistence', async () => {
+    const hold = blockActivity('waitForAgents');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -272,8 +272,8 @@ describe('abort', () => {
 describe('rollback of all', () => {
   const undone = { system: { canal: true, installed: false, ciliumOwnsCni: false, helpers: false, lock: '' } };
 
-  it('takes every node back, last one first, then Cilium out', async () => {
-    const hold = held('drain to cilium', 'c');
+  it('rolls back every node in reverse order, then removes Cilium', async () => {
+    const hold = blockActivity('drain to cilium', 'c');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -289,7 +289,7 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('rolls back a node whose migration failed, too', async () => {
+  it('also rolls back a node whose migration failed', async () => {
     const cluster = fakeCluster({
       nodes: ['a', 'b'],
       before: (activity, node) => {
@@ -307,7 +307,7 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('goes back over the cutover, up to the point of no return', async () => {
+  it('reverts the cutover, up to the point of no return', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
@@ -350,7 +350,7 @@ describe('rollback of all', () => {
 });
 
 describe('an answer to an update', () => {
-  it('tells what was done, or why not; and a refused one changes nothing', async () => {
+  it('reports the result or the reason of the refusal; a refused update changes nothing', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, perNode);
@@ -373,7 +373,7 @@ describe('an answer to an update', () => {
   });
 });
 
-it('notes messages that make no sense, and goes on', async () => {
+it('notes invalid messages, and continues', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
@@ -397,7 +397,7 @@ it('keeps the last fifty notes', async () => {
   });
 });
 
-describe('what holds up a drain', () => {
+describe('a blocker of a drain', () => {
   const pass = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 100));
   const budget = {
     pod: 'shop/web-1',
@@ -405,7 +405,7 @@ describe('what holds up a drain', () => {
     reason: 'PodDisruptionBudget shop/web allows 0 disruptions',
   } as const;
 
-  it('is shown by pod and budget, and a human may have the pod deleted', async () => {
+  it('is shown with pod and budget, and an operator may let the pod be deleted', async () => {
     let rounds = 0;
     const cluster = fakeCluster({
       nodes: ['a'],
@@ -427,7 +427,7 @@ describe('what holds up a drain', () => {
     });
   });
 
-  it('is shown in a rollback too, and a human may have the pod deleted', async () => {
+  it('is shown in a rollback too, and an operator may let the pod be deleted', async () => {
     const calls: string[] = [];
     const cluster = fakeCluster({
       nodes: ['a', 'b'],
@@ -449,7 +449,7 @@ describe('what holds up a drain', () => {
     expect(cluster.nodes.get('a')).toMatchObject({ pods: 'canal', cordoned: false });
   });
 
-  it('fails the node when the time is over, which is given back', async () => {
+  it('fails the node when the time limit has passed, and the node is uncordoned', async () => {
     const cluster = fakeCluster({ nodes: ['a'], left: () => [budget], pass });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, {
@@ -465,7 +465,7 @@ describe('what holds up a drain', () => {
     expect(cluster.cordoned()).toEqual([]);
   });
 
-  it('does not fail it while pods are within their own grace period', async () => {
+  it('does not fail the node while pods are within their own grace period', async () => {
     let rounds = 0;
     const cluster = fakeCluster({
       nodes: ['a'],

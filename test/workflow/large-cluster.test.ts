@@ -11,7 +11,7 @@ const nodes = Array.from({ length: 230 }, (_, index) => `n${String(index).padSta
 const request = { cluster: 'prod', approval: 'none', cleanup: 'automatic', waves: { maxConcurrency: 50 } };
 
 it(
-  'is told of a large cluster only what is not as expected, and misses nothing of it',
+  'receives only the unexpected facts of a large cluster, and all of them',
   async () => {
     let waves = 0;
     const cluster = fakeCluster({
@@ -54,7 +54,7 @@ it(
   timeLimits.longTest
 );
 
-it('hands over in the middle of what is done on every node, and does nothing twice', async () => {
+it('continues as new during a step of every node, and repeats nothing', async () => {
   const subset = nodes.slice(0, 16);
   const cluster = fakeCluster({ nodes: subset });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {

@@ -34,7 +34,7 @@ async function fetchEvents(run: Pick<WorkflowHandle, 'fetchHistory'>): Promise<H
   return (await run.fetchHistory()).events ?? [];
 }
 
-it('waits for the plan and for every node, for days if need be, and keeps who said yes', async () => {
+it('waits for the approval of the plan and of every node, for days if needed, and records who approved', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
@@ -74,7 +74,7 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
   });
 });
 
-it('reminds of what it waits for once a day, and costs little history meanwhile', async () => {
+it('sends a reminder of its wait once a day, and adds little history', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, perNode);
@@ -110,7 +110,7 @@ function isCausedBySkip(event: HistoryEvent): boolean {
   );
 }
 
-it('pauses, rather than fails, when an approval is not given in time; and goes on when it is resumed', async () => {
+it('pauses instead of failing when an approval is late, and continues when it is resumed', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...perNode, approvalDeadlineSeconds: 3_600 });
@@ -132,7 +132,7 @@ it('pauses, rather than fails, when an approval is not given in time; and goes o
   });
 });
 
-it('lets each wave soak before the next', async () => {
+it('waits for the soak of each wave before the next', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { soakSeconds: 3_600 } });
@@ -147,7 +147,7 @@ it('lets each wave soak before the next', async () => {
   });
 });
 
-it('begins no other cluster while the fleet is paused or the canaries soak', async () => {
+it('starts no other cluster while the fleet is paused or the canaries soak', async () => {
   const { a, b } = clusterNames('a', 'b');
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
@@ -172,7 +172,7 @@ it('begins no other cluster while the fleet is paused or the canaries soak', asy
   });
 });
 
-it('begins the other clusters when the canaries have soaked', async () => {
+it('starts the other clusters after the soak of the canaries', async () => {
   const { a, b } = clusterNames('a', 'b');
   const { activities, clusters } = fakeFleet({ [a]: { nodes: ['n1'] }, [b]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
@@ -187,7 +187,7 @@ it('begins the other clusters when the canaries have soaked', async () => {
   });
 });
 
-it('waits for a node that an earlier run is still giving back', async () => {
+it('waits for a node that an earlier run is still restoring', async () => {
   let release: () => void = () => undefined;
   const blocked = new Promise<void>((resolve) => (release = resolve));
   let hold = true;
@@ -233,8 +233,8 @@ function hasTimerAfterRefusal(events: readonly HistoryEvent[]): boolean {
   return refused !== -1 && events.slice(refused).some((event) => event.timerStartedEventAttributes != null);
 }
 
-describe('an API server that is down', () => {
-  it('is outlasted in the middle of a migration, by every activity', async () => {
+describe('an unreachable API server', () => {
+  it('is tolerated by every activity during a migration', async () => {
     // More attempts than any activity with a limit makes.
     const failures = 10;
     let down = 0;

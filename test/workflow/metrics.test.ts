@@ -8,7 +8,7 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-it('tells of every migration that is open, and takes back what is over', async () => {
+it('exports every open migration, and removes those that have ended', async () => {
   const gauges = new Map<string, number>();
   const meter = {
     createGauge: (name: string) => ({

@@ -28,7 +28,7 @@ function report(...different: string[]): PolicyReport {
   return { counts: {}, flows: 1, equal: 0, policies, more: 0 };
 }
 
-it('waits when a policy comes in the middle that is judged otherwise, and goes on when it is told to', async () => {
+it('waits when a new policy has another verdict, and continues when it is resumed', async () => {
   let now = report();
   const cluster = fakeCluster({
     policies: () => now,
@@ -50,14 +50,14 @@ it('waits when a policy comes in the middle that is judged otherwise, and goes o
   expect(cluster.broken).toEqual([]);
 });
 
-it('does not wait for what was waived', async () => {
+it('does not wait for a waived difference', async () => {
   const cluster = fakeCluster({ policies: () => report('NetworkPolicy shop/known') });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     expect((await (await startRun(client, taskQueue, waived)).result()).phase).toBe('done');
   });
 });
 
-it('bridges no identities and translates nothing until the cutover when policies are off', async () => {
+it('does not deploy the bridge or translate policies until the cutover when policies are off', async () => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, { ...unattendedRequest, policyMode: 'off' })).result();
@@ -66,7 +66,7 @@ it('bridges no identities and translates nothing until the cutover when policies
   expect(cluster.calls.filter(about)).toEqual(['applyTranslatedPolicies', 'removeIdentityBridge', 'cutover values']);
 });
 
-it('bridges identities again in a rollback after the cutover, before a pod is on Canal', async () => {
+it('deploys the bridge again in a rollback after the cutover, before a pod is on Canal', async () => {
   const cluster = fakeCluster({ facts: { ciliumOwnsCni: true }, nodes: [{ name: 'a', flipped: true }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
@@ -86,7 +86,7 @@ it('bridges identities again in a rollback after the cutover, before a pod is on
   expect(cluster.broken).toEqual([]);
 });
 
-it('compares by itself, and changes nothing', async () => {
+it('compares on request, and changes nothing', async () => {
   const cluster = fakeCluster({ policies: () => report('NetworkPolicy shop/x') });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const found: unknown = await client.workflow.execute('clusterPolicyReport', {

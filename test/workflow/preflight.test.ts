@@ -42,8 +42,8 @@ const readOnlyActivities = [
   ],
 ];
 
-describe('a migration whose checks block it', () => {
-  it('ends before anything is changed, with the evidence, the fix and the way past it', async () => {
+describe('a migration that checks block', () => {
+  it('ends before any change, with the evidence, the remedy and the waiver', async () => {
     const cluster = fakeCluster({ checks: [passed, warned, blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -57,7 +57,7 @@ describe('a migration whose checks block it', () => {
     expect(cluster.calls).toContain('releaseLock');
   });
 
-  it('begins when that check was waived, and keeps the reason', async () => {
+  it('starts when that check was waived, and keeps the reason', async () => {
     const cluster = fakeCluster({ nodes: ['a'], checks: [passed, blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const waivers = [{ check: 'tunnel-path', reason: 'the probe is filtered, VXLAN is not' }];
@@ -69,7 +69,7 @@ describe('a migration whose checks block it', () => {
     });
   });
 
-  it('is not helped by the waiver of another check', async () => {
+  it('stays blocked with a waiver of another check', async () => {
     const cluster = fakeCluster({ checks: [blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, {
@@ -81,8 +81,8 @@ describe('a migration whose checks block it', () => {
   });
 });
 
-describe('the checks by themselves', () => {
-  it('tell every outcome and change nothing', async () => {
+describe('the checks without a migration', () => {
+  it('report every outcome and change nothing', async () => {
     const cluster = fakeCluster({ checks: [passed, blocked] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await client.workflow.start<typeof clusterPreflight>('clusterPreflight', {
@@ -101,7 +101,7 @@ describe('the checks by themselves', () => {
     expect(cluster.calls).toEqual(['acquireLock', 'runPreflight', 'removeInspectors', 'releaseLock']);
   });
 
-  it('leave no pod behind when they are cancelled', async () => {
+  it('remove their pods when they are cancelled', async () => {
     const cluster = fakeCluster({
       before: async (activity) => {
         if (activity !== 'runPreflight') return;
@@ -127,7 +127,7 @@ describe('the checks by themselves', () => {
     expect(cluster.calls).toEqual(['acquireLock', 'removeInspectors', 'releaseLock']);
   });
 
-  it('refuse what is no input of a migration', async () => {
+  it('refuse an invalid input', async () => {
     const cluster = fakeCluster();
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await client.workflow.start<typeof clusterPreflight>('clusterPreflight', {
@@ -141,7 +141,7 @@ describe('the checks by themselves', () => {
   });
 });
 
-it('goes through the whole migration in a dry run, and changes nothing', async () => {
+it('runs every phase in a dry run, and changes nothing', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     // With approvals, for which a dry run does not wait.
@@ -169,12 +169,12 @@ it('changes nothing in a dry run after the cutover either', async () => {
   expect(cluster.calls.filter((call) => ![...readOnlyActivities, 'dryRunCleanup'].includes(call))).toEqual([]);
 });
 
-describe('a gate that does not hold', () => {
+describe('a gate that fails', () => {
   const breach = (where?: string) => (activity: string, node: string | undefined) => {
     if (activity === 'checkGates' && node === where) throw permanent('GateBreached', 'pod-pod/udp: 9000 ms');
   };
 
-  it('sets a node aside and takes it back, with the evidence', async () => {
+  it('fails a node and rolls it back, with the evidence', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'], before: breach('a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'rollback' });
@@ -187,7 +187,7 @@ describe('a gate that does not hold', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('pauses the migration after Cilium was installed, and goes on when a human resumes it', async () => {
+  it('pauses the migration after Cilium was installed, and continues when an operator resumes it', async () => {
     const cluster = fakeCluster({ nodes: ['a'], before: breach() });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -203,7 +203,7 @@ describe('a gate that does not hold', () => {
     });
   });
 
-  it('ends the run where failures shall', async () => {
+  it('ends the run when the input requests it for failures', async () => {
     const cluster = fakeCluster({ nodes: ['a'], before: breach() });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'stop' });

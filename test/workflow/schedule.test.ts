@@ -29,7 +29,7 @@ async function skippedBy(schedule: string): Promise<number> {
   return Number(description.info.overlapSkipped ?? 0);
 }
 
-it('begins a migration when a window opens, once however often it opens, and checks a cluster every night', async () => {
+it('starts a migration once when a window opens, and checks a cluster every night', async () => {
   await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
     const action = ['--task-queue', taskQueue, '--input', '{"cluster": "prod"}'];
     const window = ['--schedule-id', 'window', '--workflow-id', 'cni-migration/prod', '--type', 'clusterMigration'];

@@ -57,7 +57,7 @@ async function withBuild(paths: typeof here, cluster: ReturnType<typeof fakeClus
 
 const cutover = "    await run('requireAllPodsOnTarget', 'check that no pod is on Canal', {";
 
-it('is taken over by a newer build that keeps to the rules, and ends', async () => {
+it('is continued by a newer compatible build, and ends', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   const newer = await build('newer', cutover, "    if (patched('look-again')) await this.nodes.refresh();");
   const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanup: 'automatic' });
@@ -76,7 +76,7 @@ it('is taken over by a newer build that keeps to the rules, and ends', async () 
   expect(events?.some(({ markerRecordedEventAttributes: marker }) => marker != null)).toBe(true);
 });
 
-it('stands still under a build that breaks them, harms nothing, and goes on with one that does not', async () => {
+it('stops under an incompatible build without harm, and continues with a compatible one', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   const planning = '      await this.runInterruptible(() => this.makePlan(canal));';
   const broken = await build('broken', planning, '      await this.nodes.refresh();');

@@ -39,7 +39,7 @@ function inWaves(expected: readonly string[], options: Parameters<typeof fakeClu
         const together = (): Promise<boolean> => Promise.resolve(nodesOfWave(node).every((other) => wave.has(other)));
         await waitFor(`the other nodes of ${node}'s wave`, together, {
           timeoutMs: timeLimits.workflowState,
-          everyMs: 20,
+          pollIntervalMs: 20,
         });
       }
       if (activity === 'uncordonNode') nodesInProgress.delete(node);
@@ -52,7 +52,7 @@ function inWaves(expected: readonly string[], options: Parameters<typeof fakeClu
   return { cluster, waves };
 }
 
-it('takes a canary, then workers side by side, control planes one at a time, and the worker’s own node last', async () => {
+it('migrates a canary, then workers in parallel, control planes one at a time, and the worker’s own node last', async () => {
   const nodes = ['w1', 'w2', 'w3', 'w4'];
   const others = [
     { name: 'cp1', controlPlane: true },
@@ -91,7 +91,7 @@ it('finishes the others of a wave when one fails', async () => {
   });
 });
 
-it('takes up nodes that join, and forgets those that leave', async () => {
+it('includes nodes that join, and drops those that leave', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanup: 'automatic' });
@@ -111,7 +111,7 @@ it('takes up nodes that join, and forgets those that leave', async () => {
   });
 });
 
-it('sets nodes aside that are not Ready, and takes them up by itself when they are', async () => {
+it('skips nodes that are not Ready, and includes them automatically when they are', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', ready: false }, 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
@@ -123,7 +123,7 @@ it('sets nodes aside that are not Ready, and takes them up by itself when they a
   });
 });
 
-it('migrates a node again that is made anew under the same name', async () => {
+it('migrates a node again that is recreated under the same name', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanup: 'automatic' });
@@ -164,7 +164,7 @@ it('waits for a maintenance window before each wave', async () => {
   expect(startTimes).toHaveLength(2);
 });
 
-it('takes the new size of waves from the next one on', async () => {
+it('applies a new size of waves from the next wave', async () => {
   const expected = ['a', 'b c', 'd'];
   const { cluster, waves } = inWaves(expected, { nodes: ['a', 'b', 'c', 'd'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -176,7 +176,7 @@ it('takes the new size of waves from the next one on', async () => {
 });
 
 describe('modes of a node', () => {
-  it('recycles pods on a node that is flipped and schedulable already', async () => {
+  it('recycles pods on a node that is already flipped and schedulable', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       await (await startRun(client, taskQueue, { ...unattendedRequest, drain: { mode: 'recycle' } })).result();
@@ -197,7 +197,7 @@ describe('modes of a node', () => {
     ]);
   });
 
-  it('waits for a human to reboot the node, and says so', async () => {
+  it('waits for an operator to reboot the node, and reports it', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, reboot: { mode: 'wait-for-human' } });
@@ -210,7 +210,7 @@ describe('modes of a node', () => {
     });
   });
 
-  it('has a hook of the operator’s reboot the node', async () => {
+  it('reboots the node with the operator’s hook', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     const hookQueue = randomUUID();
     const rebootNode = ({ node: name }: { node: string }): Promise<void> => {

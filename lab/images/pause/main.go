@@ -1,4 +1,4 @@
-// pause holds a pod's namespaces open, and reaps what is left to it as process 1.
+// pause holds the namespaces of a pod open, and reaps orphaned processes as process 1.
 package main
 
 import (

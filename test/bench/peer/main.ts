@@ -99,9 +99,9 @@ async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
   await startWorker(lab, temporal.address);
   const request: MigrationRequest = labMigrationRequest(lab, 'none', {
     waves: { maxConcurrency: waveSize },
-    // Nobody is there to resume a migration that pauses.
+    // There is no operator to resume a paused migration.
     onFailure: 'stop',
-    // So many agents that start at once use the whole machine for half a minute, including the API server's share.
+    // Agents that start together use the whole machine for half a minute, including the API server's share.
     ...(lab.layout.nodeNames.length > fullLoadUpTo && { gates: { toleranceMs: 120_000 } }),
   });
   const cluster = lab.layout.context;
@@ -139,7 +139,7 @@ async function activitySeconds(
   nodes: readonly string[]
 ): Promise<NonNullable<MigrationResult['activities']>> {
   const sums: NonNullable<MigrationResult['activities']> = {};
-  const secondsOf = (time: { seconds?: unknown; nanos?: number | null } | null | undefined): number =>
+  const toSeconds = (time: { seconds?: unknown; nanos?: number | null } | null | undefined): number =>
     Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
   for (const id of [workflowId, ...nodes.map((node) => `${workflowId}/node/${node}`)]) {
     const { events } = await client.workflow.getHandle(id).fetchHistory();
@@ -147,7 +147,7 @@ async function activitySeconds(
     for (const event of events ?? []) {
       const { activityTaskScheduledEventAttributes: scheduled, activityTaskCompletedEventAttributes: completed } =
         event;
-      const at = secondsOf(event.eventTime);
+      const at = toSeconds(event.eventTime);
       if (scheduled) scheduledActivities.set(String(event.eventId), { type: scheduled.activityType?.name ?? '', at });
       const activity = completed && scheduledActivities.get(String(completed.scheduledEventId));
       if (!activity) continue;

@@ -28,7 +28,7 @@ export interface RecoveryResult {
  */
 export function recoveryRatios({ heartbeatTimeoutSeconds, activity, workflow }: RecoveryResult): Ratios {
   return {
-    'time until an activity goes on': median(activity) / heartbeatTimeoutSeconds,
-    'time until a workflow goes on': median(workflow) / heartbeatTimeoutSeconds,
+    'time until an activity continues': median(activity) / heartbeatTimeoutSeconds,
+    'time until a workflow continues': median(workflow) / heartbeatTimeoutSeconds,
   };
 }

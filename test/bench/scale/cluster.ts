@@ -39,7 +39,7 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
   log(`${nodes} nodes made`);
   await waitFor('the nodes to be Ready', async () => (await readyNodes(lab)) === nodes, {
     timeoutMs: 600_000,
-    everyMs: 2_000,
+    pollIntervalMs: 2_000,
   });
   await installNetwork(lab);
   const apps = createAppsApi(lab);
@@ -47,7 +47,7 @@ export async function simulatedCluster({ name, nodes, podsPerNode, log }: Simula
     (await apps.readNamespacedDaemonSet({ name: 'canal', namespace: 'kube-system' })).status?.numberAvailable ?? 0;
   await waitFor('Canal on every node', async () => (await canals()) === nodes, {
     timeoutMs: 900_000,
-    everyMs: 2_000,
+    pollIntervalMs: 2_000,
   });
   log('Canal on every node');
   await startWorkload(lab, nodes * podsPerNode, log);
@@ -131,7 +131,7 @@ export async function actAsOperator(lab: Lab): Promise<void> {
       () => true,
       () => false
     );
-  await waitFor('Cilium to be installed', installed, { timeoutMs: 3_600_000, everyMs: 1_000 });
+  await waitFor('Cilium to be installed', installed, { timeoutMs: 3_600_000, pollIntervalMs: 1_000 });
   await apply(
     lab,
     ciliumCrd('CiliumNodeConfig', 'ciliumnodeconfigs', 'Namespaced'),
@@ -143,7 +143,7 @@ export async function actAsOperator(lab: Lab): Promise<void> {
 /** Creates Deployments with disruption budgets, and waits until all of their pods run. */
 async function startWorkload(lab: Lab, pods: number, log: (line: string) => void): Promise<void> {
   const count = Math.ceil(pods / replicas);
-  const namespaces = [...new Set(Array.from({ length: count }, (_, index) => namespaceOf(index)))];
+  const namespaces = [...new Set(Array.from({ length: count }, (_, index) => workloadNamespace(index)))];
   await apply(lab, ...namespaces.map((name) => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } })));
   const objects = Array.from({ length: count }, (_, index) =>
     workload(index, Math.min(replicas, pods - index * replicas))
@@ -165,14 +165,14 @@ async function startWorkload(lab: Lab, pods: number, log: (line: string) => void
       }
       return now >= pods;
     },
-    { timeoutMs: 3_600_000, everyMs: 3_000 }
+    { timeoutMs: 3_600_000, pollIntervalMs: 3_000 }
   );
 }
 
-const namespaceOf = (index: number): string => `workload-${index % 20}`;
+const workloadNamespace = (index: number): string => `workload-${index % 20}`;
 
 function workload(index: number, count: number): object[] {
-  const metadata = { name: `app-${index}`, namespace: namespaceOf(index), labels: { 'part-of': 'workload' } };
+  const metadata = { name: `app-${index}`, namespace: workloadNamespace(index), labels: { 'part-of': 'workload' } };
   const labels = { app: `app-${index}` };
   const selector = { matchLabels: labels };
   const containers = [{ name: 'app', image: 'none', resources: { requests: { cpu: '100m', memory: '100Mi' } } }];

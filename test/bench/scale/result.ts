@@ -33,11 +33,11 @@ export interface ScaleRun extends HistoryFigures {
  * number of nodes at a time.
  */
 export function scaleRatios(run: ScaleRun): Ratios {
-  const alike = `${run.podsPerNode} pods a node, waves of ${run.waveSize}, ${run.workers} workers`;
+  const alike = `${run.podsPerNode} pods per node, waves of ${run.waveSize}, ${run.workers} workers`;
   return {
     'nodes lost or twice': run.lost + run.twice,
-    [`requests a node (${alike})`]: run.requestsPerNode,
-    [`actions a node (${alike})`]: run.actionsPerNode,
+    [`requests per node (${alike})`]: run.requestsPerNode,
+    [`actions per node (${alike})`]: run.actionsPerNode,
     [`events of the longest history (${alike})`]: run.largestEvents,
   };
 }

@@ -20,7 +20,7 @@ export interface TemporalScaleResult {
 export function temporalRatios({ waveSize, runs }: TemporalScaleResult): Ratios {
   return Object.fromEntries(
     runs.flatMap(({ nodes, actionsPerNode, nodeEvents, largestEvents }) => [
-      [`actions a node, of ${nodes} in waves of ${waveSize}`, actionsPerNode],
+      [`actions per node, of ${nodes} in waves of ${waveSize}`, actionsPerNode],
       [`events of a node's workflow, of ${nodes}`, nodeEvents],
       [`events of the longest history, of ${nodes} nodes in waves of ${waveSize}`, largestEvents],
     ])

@@ -21,10 +21,10 @@ async function blackhole({ layout }: Lab, action: '--insert' | '--delete'): Prom
   }
 }
 
-/** A firewall that drops Cilium's overlay in the middle of a migration. It leaves the lab with Cilium. */
+/** Tests a firewall that drops Cilium's overlay during a migration. It leaves the lab with Cilium. */
 export function describeBlackhole(shared: SharedLab): void {
   it(
-    'stops at a node whose overlay is blocked, takes it back, names the cause, and goes on when that is repaired',
+    'stops at a node whose overlay is blocked, rolls it back, names the cause, and continues when it is repaired',
     async () => {
       const { lab, temporal } = await shared.ready();
       const cli = new TemporalCli(temporal, lab.layout.context);
@@ -37,7 +37,7 @@ export function describeBlackhole(shared: SharedLab): void {
       await blackhole(lab, '--insert');
       await cli.approve('node2');
       await cli.waitForNode('node2', 'rolled-back');
-      // A node is rolled back a moment before the whole migration waits for somebody.
+      // A node is rolled back a moment before the whole migration waits for an operator.
       const waits = ({ waitingFor }: MigrationStatus): boolean => waitingFor !== undefined;
       const { nodes, waitingFor } = await cli.waitForStatus('the migration to wait', waits, timeLimits.clusterChange);
       const failure = nodes.find(({ name }) => name === 'node2')?.failure;
@@ -46,7 +46,7 @@ export function describeBlackhole(shared: SharedLab): void {
       expect(failure?.message).toContain('let UDP port 8473 through between all nodes');
       expect(waitingFor).toBe('a decision about node2 (VerificationFailed)');
 
-      // Taken back: Canal serves it, and it takes pods.
+      // After the rollback, the node is on Canal, and schedulable.
       const { spec } = await read<V1Node>(lab, 'node', 'node2');
       expect(spec?.unschedulable).toBeUndefined();
       const onNode2 = async (): Promise<string[]> => {
@@ -55,7 +55,7 @@ export function describeBlackhole(shared: SharedLab): void {
       };
       expect((await onNode2()).filter((ip) => contains(targetPodCidr, ip))).toEqual([]);
 
-      // What the node was like is kept, and has no secret in it.
+      // The diagnostics of the node are kept, and contain no secret.
       expect(failure?.message).toContain('ConfigMap diagnostics-node2 in cni-live-migration');
       const map = await read<V1ConfigMap>(lab, 'configmap', '-n', 'cni-live-migration', 'diagnostics-node2');
       const text = gunzipSync(Buffer.from(map.binaryData?.['node.txt.gz'] ?? '', 'base64')).toString();

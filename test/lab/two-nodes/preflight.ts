@@ -3,7 +3,7 @@ import { labMigrationRequest } from '../../../lab/migration-request.ts';
 import { preflightWorkflowId } from '../../../workflows/messages.ts';
 import type { CheckName, CheckOutcome, PreflightReport } from '../../../model/preflight.ts';
 import { clusterState } from '../../support/cluster-state.ts';
-import { expectEventually, waitForStableState } from '../../support/settled.ts';
+import { expectEventually, waitForStableState } from '../../support/wait-until-stable.ts';
 import type { RunningLab, SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 
@@ -32,7 +32,7 @@ export function describePreflight(shared: SharedLab): void {
     const on = (node: string, ...command: string[]): Promise<unknown> =>
       runInside(lab().layout.machineDir(node), command);
 
-    it('passes a sound cluster, having sent packets between all nodes, and leaves nothing behind', async () => {
+    it('passes a healthy cluster after sending packets between all nodes, and leaves nothing', async () => {
       const before = await waitForStableState(() => clusterState(lab()));
       const { mayBegin, outcomes } = await preflight();
       expect(mayBegin).toBe(true);
@@ -45,7 +45,7 @@ export function describePreflight(shared: SharedLab): void {
       await expectEventually('the state before the checks', () => clusterState(lab()), before);
     });
 
-    it('blocks for what only the nodes themselves can tell', async () => {
+    it('blocks for facts that only the nodes provide', async () => {
       const cniFile = '/etc/cni/net.d/99-other.conflist';
       const drop = ['INPUT', '--protocol', 'udp', '--dport', '8473', '--jump', 'DROP'];
       await on('node2', 'iptables', '--insert', ...drop);

@@ -10,7 +10,7 @@ import type { SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 import { timeLimits } from '../../support/time-limits.ts';
 
-/** A pod that can run on one node alone, as with a local volume. */
+/** Returns a pod that can only run on one node, as with a local volume. */
 const local = (node: string): object => ({
   apiVersion: 'apps/v1',
   kind: 'StatefulSet',
@@ -29,10 +29,10 @@ const local = (node: string): object => ({
   },
 });
 
-/** Nodes that somebody reboots in the middle of their migration. It leaves the lab with Cilium. */
+/** Tests nodes that an operator reboots during their migration. It leaves the lab with Cilium. */
 export function describeReboot(shared: SharedLab): void {
   it(
-    'recycles pods on their own nodes, and goes on with a node when somebody has rebooted it',
+    'recycles pods on their own nodes, and continues with a node after an operator has rebooted it',
     async () => {
       const { lab, temporal } = await shared.ready();
       await apply(lab, ...lab.layout.nodeNames.map(local));

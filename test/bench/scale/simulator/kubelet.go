@@ -17,16 +17,16 @@ import (
 )
 
 const (
-	// How long a container takes to start and be ready, and to end once it is told to.
+	// Time until a started container is ready, and until a container has stopped after SIGTERM.
 	startTime = 2 * time.Second
-	endTime   = 1 * time.Second
-	// How long a kubelet takes to contradict who says that its pod is not ready.
-	doubtTime = 5 * time.Second
-	// So many pods' statuses are written at a time.
+	stopTime  = 1 * time.Second
+	// Time until a kubelet corrects the condition of a pod that was reported as not ready.
+	correctionTime = 5 * time.Second
+	// Maximum number of pod statuses that are written in parallel.
 	workers = 64
 )
 
-// kubelets does to the pods of all nodes what their kubelets would.
+// kubelets simulates the kubelets of all nodes.
 type kubelets struct {
 	*simulator
 	pods    cache.SharedIndexInformer
@@ -54,15 +54,15 @@ func (s *simulator) run(ctx context.Context) {
 		if pod.Spec.NodeName == "" {
 			return
 		}
-		k.probers.see(ctx, pod)
+		k.probers.start(ctx, pod)
 		wait := time.Duration(0)
 		switch {
 		case pod.DeletionTimestamp != nil:
-			wait = min(endTime, time.Duration(gracePeriod(pod))*time.Second)
+			wait = min(stopTime, time.Duration(gracePeriod(pod))*time.Second)
 		case isNew(pod):
 			wait = startTime
-		case isDoubted(pod):
-			wait = doubtTime
+		case isReportedNotReady(pod):
+			wait = correctionTime
 		default:
 			return
 		}
@@ -79,7 +79,7 @@ func (s *simulator) run(ctx context.Context) {
 			if m := k.machines[pod.Spec.NodeName]; m != nil && !pod.Spec.HostNetwork {
 				m.unwire(pod.Status.PodIP)
 			}
-			k.probers.gone(pod)
+			k.probers.stop(pod)
 		},
 	})
 	if err != nil {
@@ -89,7 +89,7 @@ func (s *simulator) run(ctx context.Context) {
 	factory.WaitForCacheSync(ctx.Done())
 	for range workers {
 		go func() {
-			for k.next(ctx) {
+			for k.processNext(ctx) {
 			}
 		}()
 	}
@@ -98,8 +98,8 @@ func (s *simulator) run(ctx context.Context) {
 }
 
 func withoutManagedFields(object any) (any, error) {
-	if one, ok := object.(metav1.Object); ok {
-		one.SetManagedFields(nil)
+	if withMetadata, ok := object.(metav1.Object); ok {
+		withMetadata.SetManagedFields(nil)
 	}
 	return object, nil
 }
@@ -115,21 +115,21 @@ func isNew(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodPending && pod.Status.PodIP == ""
 }
 
-// isDoubted tells whether somebody said for a node that was silent for a while that its pod is not ready: the controller
-// does, when leases are renewed late.
-func isDoubted(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodRunning && slices.ContainsFunc(pod.Status.Conditions, func(one corev1.PodCondition) bool {
-		return one.Type == corev1.PodReady && one.Status == corev1.ConditionFalse
+// isReportedNotReady returns true for a running pod that is marked as not ready. The node controller marks pods of nodes whose
+// leases were renewed late.
+func isReportedNotReady(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodRunning && slices.ContainsFunc(pod.Status.Conditions, func(condition corev1.PodCondition) bool {
+		return condition.Type == corev1.PodReady && condition.Status == corev1.ConditionFalse
 	})
 }
 
-func (k *kubelets) next(ctx context.Context) bool {
+func (k *kubelets) processNext(ctx context.Context) bool {
 	key, stopped := k.queue.Get()
 	if stopped {
 		return false
 	}
 	defer k.queue.Done(key)
-	if err := k.look(ctx, key); err != nil && ctx.Err() == nil {
+	if err := k.reconcile(ctx, key); err != nil && ctx.Err() == nil {
 		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			log.Printf("%s: %v", key, err)
 		}
@@ -140,8 +140,8 @@ func (k *kubelets) next(ctx context.Context) bool {
 	return true
 }
 
-// look does the next thing to a pod: end it, or start it.
-func (k *kubelets) look(ctx context.Context, key string) error {
+// reconcile stops a pod that is being deleted, corrects its condition, or starts it.
+func (k *kubelets) reconcile(ctx context.Context, key string) error {
 	object, found, err := k.pods.GetStore().GetByKey(key)
 	if err != nil || !found {
 		return err
@@ -157,7 +157,7 @@ func (k *kubelets) look(ctx context.Context, key string) error {
 			GracePeriodSeconds: &now, Preconditions: &metav1.Preconditions{UID: &pod.UID},
 		})
 	}
-	if isDoubted(pod) {
+	if isReportedNotReady(pod) {
 		return k.patchStatus(ctx, pod, map[string]any{"conditions": []corev1.PodCondition{
 			{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: metav1.Now()},
 		}})
@@ -171,7 +171,7 @@ func (k *kubelets) look(ctx context.Context, key string) error {
 			return err
 		}
 	}
-	if err := k.patchStatus(ctx, pod, statusOf(pod, m, address, k.isFlipped(m))); err != nil {
+	if err := k.patchStatus(ctx, pod, buildStatus(pod, m, address, k.isFlipped(m))); err != nil {
 		m.unwire(address)
 		return err
 	}
@@ -187,27 +187,27 @@ func (k *kubelets) patchStatus(ctx context.Context, pod *corev1.Pod, status map[
 	return err
 }
 
-// isFlipped tells whether the node has the label that has agents write Cilium's CNI file.
+// isFlipped returns true when the node has the label with which agents write Cilium's CNI file.
 func (k *kubelets) isFlipped(m *machine) bool {
 	object, found, _ := k.nodes.GetStore().GetByKey(m.name)
 	return found && object.(*corev1.Node).Labels[flipLabel] == "true"
 }
 
-// statusOf is a pod's status once its containers run, or have ended.
-func statusOf(pod *corev1.Pod, m *machine, address string, flipped bool) map[string]any {
+// buildStatus builds the status of a pod whose containers have started, or have finished.
+func buildStatus(pod *corev1.Pod, m *machine, address string, flipped bool) map[string]any {
 	now := metav1.Now()
-	ended, message := outcomeOf(pod, m, flipped)
+	finished, message := simulateEffects(pod, m, flipped)
 	phase, ready := corev1.PodRunning, corev1.ConditionTrue
 	state := corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: now}}
-	if ended {
+	if finished {
 		phase, ready = corev1.PodSucceeded, corev1.ConditionFalse
 		state = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Message: message, Reason: "Completed", StartedAt: now, FinishedAt: now}}
 	}
 	containers := []corev1.ContainerStatus{}
 	for _, container := range pod.Spec.Containers {
-		started := !ended
+		started := !finished
 		containers = append(containers, corev1.ContainerStatus{
-			Name: container.Name, Image: container.Image, ImageID: container.Image, Ready: !ended, Started: &started, State: state,
+			Name: container.Name, Image: container.Image, ImageID: container.Image, Ready: !finished, Started: &started, State: state,
 		})
 	}
 	conditions := []corev1.PodCondition{}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// probers writes the ledgers of all probers, as often as they would (images/prober/probe.go), with as many paths.
+// probers writes the ledgers of all probers, with the same interval (images/prober/probe.go) and number of paths.
 type probers struct {
 	*simulator
 	mutex   sync.Mutex
@@ -22,15 +22,15 @@ type probers struct {
 	order   []string
 }
 
-// How many other nodes each samples, and how often pages are written; images/prober/probe.go.
+// Number of other nodes that each node samples, and the interval of writes; images/prober/probe.go.
 const (
-	meshDegree  = 6
-	writeEvery  = 3 * time.Second
-	writeShare  = 60 * time.Millisecond
-	writeAtMost = 100 * time.Second
-	// Whoever is asked for a page waits until what was sent before has its answer; images/prober/kube.go.
-	sampleTimeout   = 900 * time.Millisecond
-	askedAnnotation = "cni-live-migration/asked-at"
+	meshDegree           = 6
+	minWriteInterval     = 3 * time.Second
+	writeIntervalPerNode = 60 * time.Millisecond
+	maxWriteInterval     = 100 * time.Second
+	// A prober delays a requested write until every earlier sample is answered or lost; images/prober/kube.go.
+	sampleTimeout            = 900 * time.Millisecond
+	flushRequestedAnnotation = "cni-live-migration/flush-requested-at"
 )
 
 func newProbers(s *simulator) *probers {
@@ -41,13 +41,13 @@ func newProbers(s *simulator) *probers {
 	return p
 }
 
-func roleOf(pod *corev1.Pod) string {
+func proberRole(pod *corev1.Pod) string {
 	return map[string]string{"prober": "pod", "prober-host": "host"}[pod.Labels["app"]]
 }
 
-// see starts a prober whose pod runs.
-func (p *probers) see(ctx context.Context, pod *corev1.Pod) {
-	role := roleOf(pod)
+// start starts the prober of a running pod.
+func (p *probers) start(ctx context.Context, pod *corev1.Pod) {
+	role := proberRole(pod)
 	m := p.machines[pod.Spec.NodeName]
 	if role == "" || m == nil || pod.Status.Phase != corev1.PodRunning || pod.DeletionTimestamp != nil {
 		return
@@ -62,7 +62,7 @@ func (p *probers) see(ctx context.Context, pod *corev1.Pod) {
 	go p.write(own, m, role, pod.Namespace)
 }
 
-func (p *probers) gone(pod *corev1.Pod) {
+func (p *probers) stop(pod *corev1.Pod) {
 	p.mutex.Lock()
 	defer p.mutex.Unlock()
 	if cancel := p.running[pod.UID]; cancel != nil {
@@ -72,44 +72,44 @@ func (p *probers) gone(pod *corev1.Pod) {
 }
 
 func (p *probers) write(ctx context.Context, m *machine, role, namespace string) {
-	began := time.Now()
-	every := min(max(writeEvery, time.Duration(len(p.machines))*writeShare), writeAtMost)
-	timer := time.NewTimer(time.Duration(rand.Int64N(int64(every))))
+	started := time.Now()
+	interval := min(max(minWriteInterval, time.Duration(len(p.machines))*writeIntervalPerNode), maxWriteInterval)
+	timer := time.NewTimer(time.Duration(rand.Int64N(int64(interval))))
 	defer timer.Stop()
-	asked := make(chan struct{}, 1)
-	go p.watchAsked(ctx, "ledger-"+m.name, namespace, asked)
+	flushRequested := make(chan struct{}, 1)
+	go p.watchFlushRequests(ctx, "ledger-"+m.name, namespace, flushRequested)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-asked:
+		case <-flushRequested:
 			timer.Reset(sampleTimeout)
 			continue
 		case <-timer.C:
 		}
-		if err := p.put(ctx, m, role, namespace, int(time.Since(began).Seconds())); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
+		if err := p.put(ctx, m, role, namespace, int(time.Since(started).Seconds())); err != nil && ctx.Err() == nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
 			log.Printf("ledger of %s: %v", m.name, err)
 		}
-		timer.Reset(every)
+		timer.Reset(interval)
 	}
 }
 
-// watchAsked tells each time that the page of that name is asked for.
-func (p *probers) watchAsked(ctx context.Context, page, namespace string, asked chan<- struct{}) {
+// watchFlushRequests sends to the channel when a flush of the ledger of that name is requested.
+func (p *probers) watchFlushRequests(ctx context.Context, name, namespace string, flushRequested chan<- struct{}) {
 	maps := p.metadata.Resource(corev1.SchemeGroupVersion.WithResource("configmaps")).Namespace(namespace)
 	last := ""
 	for ctx.Err() == nil {
 		seconds := int64(300)
-		events, err := maps.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + page, ResourceVersion: "0", TimeoutSeconds: &seconds})
+		events, err := maps.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: "0", TimeoutSeconds: &seconds})
 		if err == nil {
 			for event := range events.ResultChan() {
 				object, ok := event.Object.(*metav1.PartialObjectMetadata)
-				if !ok || object.Annotations[askedAnnotation] == last {
+				if !ok || object.Annotations[flushRequestedAnnotation] == last {
 					continue
 				}
-				last = object.Annotations[askedAnnotation]
+				last = object.Annotations[flushRequestedAnnotation]
 				select {
-				case asked <- struct{}{}:
+				case flushRequested <- struct{}{}:
 				default:
 				}
 			}
@@ -122,7 +122,7 @@ func (p *probers) watchAsked(ctx context.Context, page, namespace string, asked 
 }
 
 func (p *probers) put(ctx context.Context, m *machine, role, namespace string, seconds int) error {
-	text, _ := json.Marshal(p.page(m, role, seconds))
+	text, _ := json.Marshal(p.nodeLedger(m, role, seconds))
 	data := map[string]string{role: string(text)}
 	patch, _ := json.Marshal(map[string]any{"data": data})
 	maps := p.client.CoreV1().ConfigMaps(namespace)
@@ -156,8 +156,8 @@ type latency struct {
 	Counts []int  `json:"counts"`
 }
 
-// page is what a prober writes down that lost nothing.
-func (p *probers) page(m *machine, role string, seconds int) map[string]any {
+// nodeLedger returns the ledger of a prober without losses.
+func (p *probers) nodeLedger(m *machine, role string, seconds int) map[string]any {
 	records, latencies := []record{}, []latency{}
 	network := func(of *machine) string {
 		of.mutex.Lock()
@@ -189,12 +189,12 @@ func (p *probers) page(m *machine, role string, seconds int) map[string]any {
 			add(kind, "", "")
 		}
 	}
-	seen := map[string]bool{}
-	for _, one := range records {
-		key := one.Kind + one.To
-		if !seen[key] {
-			seen[key] = true
-			latencies = append(latencies, latency{one.Kind, one.From, one.To, []int{0, 0, seconds, seconds * 5, seconds * 2, 1}})
+	added := map[string]bool{}
+	for _, path := range records {
+		key := path.Kind + path.To
+		if !added[key] {
+			added[key] = true
+			latencies = append(latencies, latency{path.Kind, path.From, path.To, []int{0, 0, seconds, seconds * 5, seconds * 2, 1}})
 		}
 	}
 	return map[string]any{"atMs": time.Now().UnixMilli(), "records": records, "latency": latencies}

@@ -11,11 +11,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Port of the kubelets' API; kwok's stage for nodes tells the API server of it.
+// Port of the kubelets' API, which kwok's stage for nodes writes into the status.
 const kubeletPort = "10250"
 
-// serveLogs answers for all kubelets when the log of a pod is asked for: the pods that look at nodes tell what they saw in
-// theirs, and nobody asks for another one's.
+// serveLogs answers requests for logs on behalf of all kubelets. Only the logs of pods that inspect nodes are read: they
+// contain the facts about the node.
 func (s *simulator) serveLogs(certificate, key string) error {
 	handler := http.NewServeMux()
 	handler.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", func(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +34,7 @@ func (s *simulator) serveLogs(certificate, key string) error {
 	return http.ListenAndServeTLS(net.JoinHostPort(s.host, kubeletPort), certificate, key, handler)
 }
 
-// facts is what a pod that looks at the node would see; the fields are those of images/prober/inspect.go.
+// facts returns the output of a pod that inspects the node; the fields are those of images/prober/inspect.go.
 func (m *machine) facts(pod *corev1.Pod) map[string]any {
 	type node struct{ Node, IP string }
 	peers := []node{}

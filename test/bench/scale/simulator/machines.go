@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Networks of the simulated cluster, each with a /24 a node; those of cluster.ts.
+// Networks of the simulated cluster, each with a /24 per node; the same as in cluster.ts.
 var networks = map[string]netip.Addr{
 	canal:  netip.MustParseAddr("10.0.0.0"),
 	cilium: netip.MustParseAddr("10.32.0.0"),
@@ -25,20 +25,20 @@ const (
 	canal  = "canal"
 	cilium = "cilium"
 
-	// The annotations that kwok's stage for nodes reads (stages.yaml).
+	// Annotations that kwok's stage for nodes reads (stages.yaml).
 	managed        = "kwok.x-k8s.io/node"
 	addressKey     = "simulator/address"
 	hostAddressKey = "simulator/host-address"
 )
 
-// machine is a node as its kubelet and its container runtime know it.
+// machine is the state of a node's kubelet and container runtime.
 type machine struct {
 	name  string
 	index int
 	ip    netip.Addr
 
 	mutex sync.Mutex
-	// Whose CNI file is on the node.
+	// Network of the CNI file on the node.
 	network string
 	taken   map[netip.Addr]bool
 	last    map[string]int
@@ -67,12 +67,12 @@ func (m *machine) cidr(network string) netip.Prefix {
 	return netip.PrefixFrom(plus(networks[network], m.index*256), 24)
 }
 
-// wire gives a new pod an address of the network that the node is on.
+// wire allocates an address for a new pod in the current network of the node.
 func (m *machine) wire() (string, error) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	first := m.cidr(m.network).Addr()
-	// One after the other, as both networks' plugins do.
+	// In ascending order, like the IPAM plugins of both networks.
 	for range 253 {
 		m.last[m.network] = m.last[m.network]%253 + 1
 		address := plus(first, m.last[m.network]+1)
@@ -81,7 +81,7 @@ func (m *machine) wire() (string, error) {
 			return address.String(), nil
 		}
 	}
-	return "", fmt.Errorf("no address is left on %s", m.name)
+	return "", fmt.Errorf("no free address on %s", m.name)
 }
 
 func (m *machine) unwire(ip string) {
@@ -94,15 +94,15 @@ func (m *machine) unwire(ip string) {
 	delete(m.taken, address)
 }
 
-// write puts another network's CNI file on the node.
+// write replaces the CNI file of the node.
 func (m *machine) write(network string) {
 	m.mutex.Lock()
 	defer m.mutex.Unlock()
 	m.network = network
 }
 
-// makeNodes registers all nodes; kwok gives them their status.
-func (s *simulator) makeNodes(ctx context.Context) error {
+// createNodes creates all nodes; kwok writes their status.
+func (s *simulator) createNodes(ctx context.Context) error {
 	names := make([]string, 0, len(s.machines))
 	for name := range s.machines {
 		names = append(names, name)
@@ -129,23 +129,23 @@ func (s *simulator) makeNodes(ctx context.Context) error {
 	})
 }
 
-// each does something for all, so many at a time, and returns the first error.
-func each[T any](atOnce int, all []T, work func(T) error) error {
+// each calls work for all items, at most limit in parallel, and returns the first error.
+func each[T any](limit int, items []T, work func(T) error) error {
 	var group sync.WaitGroup
 	var once sync.Once
 	var first error
 	queue := make(chan T)
-	for range atOnce {
+	for range limit {
 		group.Go(func() {
-			for one := range queue {
-				if err := work(one); err != nil {
+			for item := range queue {
+				if err := work(item); err != nil {
 					once.Do(func() { first = err })
 				}
 			}
 		})
 	}
-	for _, one := range all {
-		queue <- one
+	for _, item := range items {
+		queue <- item
 	}
 	close(queue)
 	group.Wait()

@@ -1,10 +1,10 @@
-// simulator plays the machines of a large cluster for a real API server: containers that start and end, their addresses in
-// the network that their node is on, and what the pods of a migration say of their node. Nodes themselves, with their leases,
-// are kwok's; scheduler and controllers are Kubernetes' own.
+// simulator simulates the machines of a large cluster for a real API server: containers that start and stop, their addresses
+// in the network of their node, and the results of the migration's pods. kwok simulates the nodes with their leases; the
+// scheduler and the controllers are those of Kubernetes.
 //
 // usage: simulator --kubeconfig FILE --nodes N --certificate FILE --key FILE --host ADDRESS
 //
-// It makes the nodes, says "ready" on standard output once all of them are there, and goes on until it is told to end.
+// It creates the nodes, prints "ready" when all of them exist, and runs until SIGTERM.
 package main
 
 import (
@@ -21,10 +21,10 @@ import (
 )
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "of an administrator")
-	count := flag.Int("nodes", 0, "how many nodes")
-	certificate := flag.String("certificate", "", "for the kubelets' own API")
-	key := flag.String("key", "", "of the certificate")
+	kubeconfig := flag.String("kubeconfig", "", "kubeconfig file of an administrator")
+	count := flag.Int("nodes", 0, "number of nodes")
+	certificate := flag.String("certificate", "", "certificate of the kubelets' API")
+	key := flag.String("key", "", "key of the certificate")
 	host := flag.String("host", "", "address at which the API server reaches this program")
 	flag.Parse()
 	log.SetFlags(log.Ltime)
@@ -34,7 +34,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// As many kubelets as there are share this program's connection: no limit of one client's.
+	// All kubelets share this connection, so the request limit of a single client does not apply.
 	config.QPS, config.Burst = -1, 0
 	config.ContentType, config.AcceptContentTypes = "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json"
 	config.UserAgent = "simulator"
@@ -48,14 +48,14 @@ func main() {
 	}
 	s := &simulator{client: client, metadata: objects, machines: newMachines(*count), host: *host}
 	go func() { log.Fatal(s.serveLogs(*certificate, *key)) }()
-	if err := s.makeNodes(ctx); err != nil {
+	if err := s.createNodes(ctx); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("ready")
 	s.run(ctx)
 }
 
-// simulator is what all machines share.
+// simulator contains what all machines share.
 type simulator struct {
 	client   kubernetes.Interface
 	metadata metadata.Interface

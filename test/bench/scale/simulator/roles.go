@@ -6,14 +6,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Label of the nodes that are flipped; model/helm-values.ts.
+// Label of flipped nodes; model/helm-values.ts.
 const flipLabel = "io.cilium.migration/cilium-default"
 
-// outcomeOf does what a pod of Cilium's or of a migration does to its node, and tells what it says in the end; the others
-// run on.
-func outcomeOf(pod *corev1.Pod, m *machine, flipped bool) (ended bool, message string) {
+// simulateEffects applies the changes that a pod of Cilium or of a migration makes on its node. It returns whether the pod
+// finishes, and its termination message. All other pods run until they are deleted.
+func simulateEffects(pod *corev1.Pod, m *machine, flipped bool) (finished bool, message string) {
 	if pod.Labels["k8s-app"] == "cilium" {
-		// An agent that is not told to write a CNI file leaves what is there.
+		// An agent that is not configured to write a CNI file keeps the existing one.
 		if flipped {
 			m.write(cilium)
 		}
@@ -31,7 +31,7 @@ func outcomeOf(pod *corev1.Pod, m *machine, flipped bool) (ended bool, message s
 	return false, ""
 }
 
-// verdicts has every check that a verification pod is asked for pass; the fields are those of images/prober/check.go.
+// verdicts returns a passed result for every check of a verification pod; the fields are those of images/prober/check.go.
 func verdicts(pod *corev1.Pod) string {
 	type outcome struct {
 		Name string `json:"name"`

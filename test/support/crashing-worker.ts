@@ -11,7 +11,7 @@ import { runWorker } from '../../worker/run.ts';
  */
 const deaths = process.env['DEATHS'] ?? '';
 
-/** Interval between two heartbeats, in ms: several of them fit into the heartbeat timeout of impatient-workflows.ts. */
+/** Interval between two heartbeats, in ms: several of them fit into the heartbeat timeout of short-heartbeats.ts. */
 const heartbeatIntervalMs = 400;
 
 function crashAround(activities: Activities): Activities {

@@ -2,32 +2,32 @@ import type { Step, StepResult } from './plan.ts';
 import type { End } from './process-group.ts';
 import type { Report } from './report-file.ts';
 
-/** What is known of a step that ended. */
+/** Facts about a step that has ended. */
 export interface Ended {
   end: End;
   report: Report | undefined;
   /** The machine's pressure at the end. */
   machine: string;
-  /** Why the run was stopped; of no meaning otherwise. */
+  /** Reason why the run was stopped; unused otherwise. */
   stopReason: string;
 }
 
 /**
- * Counts what passed and failed in a step. A check, and a suite that does not report, count as one. Tools count only when
- * they fail. A step that was killed or died counts as one failure beside the failed tests that it reported.
+ * Counts the passed and failed tests of a step. A check, and a suite that does not report, count as one. Tools count only
+ * when they fail. A step that was killed or crashed counts as one failure in addition to the failed tests that it reported.
  */
-export function judge(step: Step, ended: Ended): StepResult {
+export function computeStepResult(step: Step, ended: Ended): StepResult {
   const { report, machine } = ended;
   const failures = [...(report?.failures ?? [])];
-  const problem = problemOf(step, ended, failures.length);
+  const problem = describeProblem(step, ended, failures.length);
   if (problem !== undefined) failures.push(`${step.name}: ${problem}`);
   const failed = failures.length;
   const passed = step.kind === 'tools' ? 0 : step.reports === true ? (report?.passed ?? 0) : failed === 0 ? 1 : 0;
   return { passed, failed, failures, machine: failed === 0 ? '' : machine };
 }
 
-/** What was wrong with a step beside its tests. */
-function problemOf(step: Step, { end, report, stopReason }: Ended, failedTests: number): string | undefined {
+/** Returns the problem of a step that is not a failed test. */
+function describeProblem(step: Step, { end, report, stopReason }: Ended, failedTests: number): string | undefined {
   const doing = [...(report?.unfinished ?? []), ...(report?.progress ?? [])];
   const at = doing.length === 0 ? '' : `, while at:\n${doing.map((line) => `    ${line}`).join('\n')}`;
   switch (end.how) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -15,9 +16,9 @@ import (
 	"time"
 )
 
-// space is a network namespace, with a thread of its own in it: a socket belongs to the namespace that it was made in,
-// and may be used from any thread.
-type space struct{ work chan func() }
+// netns is a network namespace with its own thread. A socket belongs to the namespace of the thread that created it, and may
+// be used by any thread.
+type netns struct{ work chan func() }
 
 const sysSetns = 308 // amd64; 268 on arm64
 
@@ -28,53 +29,54 @@ func setnsNumber() uintptr {
 	return sysSetns
 }
 
-// enter makes the thread. It ends with the last use of the space.
-func enter(pid int) (*space, error) {
+// enter starts a thread in the network namespace of a process.
+func enter(pid int) (*netns, error) {
 	file, err := os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	s := &space{make(chan func())}
+	n := &netns{make(chan func())}
 	entered := make(chan error)
 	go func() {
-		// Never unlocked: the thread ends with the goroutine, and takes its namespace along.
+		// Never unlocked: the thread ends with the goroutine, and releases the namespace.
 		runtime.LockOSThread()
 		if _, _, number := syscall.RawSyscall(setnsNumber(), file.Fd(), syscall.CLONE_NEWNET, 0); number != 0 {
 			entered <- number
 			return
 		}
 		entered <- nil
-		for work := range s.work {
+		for work := range n.work {
 			work()
 		}
 	}()
 	if err := <-entered; err != nil {
 		return nil, err
 	}
-	return s, nil
+	return n, nil
 }
 
-func (s *space) do(work func()) {
+// run runs work on the thread of the namespace, and waits until it returns.
+func (n *netns) run(work func()) {
 	done := make(chan struct{})
-	s.work <- func() { work(); close(done) }
+	n.work <- func() { work(); close(done) }
 	<-done
 }
 
-// socket opens one in the namespace, as a file that waits without a thread.
-func (s *space) socket(kind int) (*os.File, error) {
+// socket opens a nonblocking socket in the namespace, as a file that waits without occupying a thread.
+func (n *netns) socket(kind int) (*os.File, error) {
 	fd, err := -1, error(nil)
-	s.do(func() { fd, err = syscall.Socket(syscall.AF_INET, kind|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0) })
+	n.run(func() { fd, err = syscall.Socket(syscall.AF_INET, kind|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0) })
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "socket"), nil
 }
 
-// dial tells whether a TCP connection comes about, and with data whether its server's words come too. Its end is a reset,
-// so that nothing is left waiting of it.
-func (s *space) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
-	file, err := s.socket(syscall.SOCK_STREAM)
+// dial returns true when a TCP connection is established and, if data is set, when it also returns data. It closes the
+// connection with a reset, which leaves no socket in TIME_WAIT.
+func (n *netns) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
+	file, err := n.socket(syscall.SOCK_STREAM)
 	if err != nil {
 		return false
 	}
@@ -84,10 +86,10 @@ func (s *space) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
 		return false
 	}
 	_ = file.SetDeadline(time.Now().Add(timeout))
-	begun, result := false, error(nil)
+	started, result := false, error(nil)
 	err = raw.Write(func(fd uintptr) bool {
-		if !begun {
-			begun = true
+		if !started {
+			started = true
 			_ = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
 			result = syscall.Connect(int(fd), &syscall.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
 			return !errors.Is(result, syscall.EINPROGRESS)
@@ -97,7 +99,7 @@ func (s *space) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
 			result = errors.Join(err, syscall.Errno(number))
 			return true
 		}
-		// No error is no connection yet: the poller also wakes for nothing.
+		// The poller may also wake without an event, so no error does not mean that the connection is established.
 		_, result = syscall.Getpeername(int(fd))
 		return result == nil
 	})
@@ -109,15 +111,16 @@ func (s *space) dial(to netip.AddrPort, timeout time.Duration, data bool) bool {
 	return err == nil
 }
 
-// How long a server's words may take once a connection is open. It is this very program that has to say them.
+// Timeout of the data on an open connection. This program itself sends the data, and may wait for processor time.
 const dataTimeout = 2 * time.Second
 
-// Told apart from the answer to an earlier sample, which may come late to a socket that has its port by now.
-var echoes atomic.Uint64
+// Number of the last UDP sample. It distinguishes an answer from that to an earlier sample, which may arrive late at a
+// socket that uses the same port.
+var lastEcho atomic.Uint64
 
-// echo tells whether a UDP packet comes back.
-func (s *space) echo(to netip.AddrPort, timeout time.Duration) bool {
-	file, err := s.socket(syscall.SOCK_DGRAM)
+// echo returns true when a UDP packet is echoed.
+func (n *netns) echo(to netip.AddrPort, timeout time.Duration) bool {
+	file, err := n.socket(syscall.SOCK_DGRAM)
 	if err != nil {
 		return false
 	}
@@ -134,8 +137,8 @@ func (s *space) echo(to netip.AddrPort, timeout time.Duration) bool {
 	if connected != nil {
 		return false
 	}
-	words := binary.BigEndian.AppendUint64(nil, echoes.Add(1))
-	if _, err = file.Write(words); err != nil {
+	payload := binary.BigEndian.AppendUint64(nil, lastEcho.Add(1))
+	if _, err = file.Write(payload); err != nil {
 		return false
 	}
 	for answer := make([]byte, 16); ; {
@@ -143,16 +146,17 @@ func (s *space) echo(to netip.AddrPort, timeout time.Duration) bool {
 		if err != nil {
 			return false
 		}
-		if bytes.Equal(answer[:length], words) {
+		if bytes.Equal(answer[:length], payload) {
 			return true
 		}
 	}
 }
 
-func (s *space) bound(kind, port int) *os.File {
-	file, err := s.socket(kind)
+// bind opens a socket on a port and listens on it when it is a TCP socket.
+func (n *netns) bind(kind, port int) (*os.File, error) {
+	file, err := n.socket(kind)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	raw, _ := file.SyscallConn()
 	_ = raw.Control(func(fd uintptr) {
@@ -163,22 +167,34 @@ func (s *space) bound(kind, port int) *os.File {
 	})
 	if err != nil {
 		file.Close()
-		return nil
+		return nil, err
 	}
-	return file
+	return file, nil
 }
 
-func (s *space) listenTCP(ctx context.Context, port int) {
-	file := s.bound(syscall.SOCK_STREAM, port)
-	if file == nil {
-		return
+// listen opens a socket on a port, converts it with one of the net package's functions, and closes it when the context ends.
+func listen[Socket io.Closer](
+	ctx context.Context, n *netns, kind, port int, convert func(*os.File) (Socket, error),
+) (Socket, error) {
+	file, err := n.bind(kind, port)
+	if err != nil {
+		var none Socket
+		return none, err
 	}
-	listener, err := net.FileListener(file)
-	file.Close()
+	defer file.Close()
+	socket, err := convert(file)
+	if err == nil {
+		context.AfterFunc(ctx, func() { socket.Close() })
+	}
+	return socket, err
+}
+
+// listenTCP sends data on every connection to a port until the context ends.
+func (n *netns) listenTCP(ctx context.Context, port int) {
+	listener, err := listen(ctx, n, syscall.SOCK_STREAM, port, net.FileListener)
 	if err != nil {
 		return
 	}
-	context.AfterFunc(ctx, func() { listener.Close() })
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
@@ -189,17 +205,12 @@ func (s *space) listenTCP(ctx context.Context, port int) {
 	}
 }
 
-func (s *space) listenUDP(ctx context.Context, port int) {
-	file := s.bound(syscall.SOCK_DGRAM, port)
-	if file == nil {
-		return
-	}
-	connection, err := net.FilePacketConn(file)
-	file.Close()
+// listenUDP echoes every packet to a port until the context ends.
+func (n *netns) listenUDP(ctx context.Context, port int) {
+	connection, err := listen(ctx, n, syscall.SOCK_DGRAM, port, net.FilePacketConn)
 	if err != nil {
 		return
 	}
-	context.AfterFunc(ctx, func() { connection.Close() })
 	buffer := make([]byte, 64)
 	for {
 		length, from, err := connection.ReadFrom(buffer)

@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// A process of its own, so that it can be stopped: the machine that has no processor for it.
-func TestAStoppedProberKnowsThatItDidNotRun(t *testing.T) {
-	if os.Getenv("STALLS_CHILD") != "" {
-		var s stalls
+// A separate process, which can be stopped like one that gets no processor time.
+func TestPauseOfAStoppedProberIsRecorded(t *testing.T) {
+	if os.Getenv("PAUSES_CHILD") != "" {
+		var s pauses
 		ctx, cancel := context.WithCancel(context.Background())
 		go s.watch(ctx)
-		begin := time.Now()
-		fmt.Println("runs")
+		start := time.Now()
+		fmt.Println("started")
 		_, _ = os.Stdin.Read(make([]byte, 1))
-		time.Sleep(2 * lookEvery)
+		time.Sleep(2 * pauseCheckInterval)
 		cancel()
-		fmt.Println(s.within(begin.UnixMilli(), time.Now().UnixMilli()))
+		fmt.Println(s.within(start.UnixMilli(), time.Now().UnixMilli()))
 		os.Exit(0)
 	}
 	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-	child.Env = append(os.Environ(), "STALLS_CHILD=1")
+	child.Env = append(os.Environ(), "PAUSES_CHILD=1")
 	output, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -40,17 +40,17 @@ func TestAStoppedProberKnowsThatItDidNotRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(output)
-	lines.Scan() // it runs
-	time.Sleep(3 * lookEvery)
+	lines.Scan() // the child has started
+	time.Sleep(3 * pauseCheckInterval)
 	const stopped = 2 * time.Second
 	_ = child.Process.Signal(syscall.SIGSTOP)
 	time.Sleep(stopped)
 	_ = child.Process.Signal(syscall.SIGCONT)
 	_ = input.Close()
 	lines.Scan()
-	stalled, err := strconv.Atoi(lines.Text())
-	if err != nil || stalled < int((stopped-2*lookEvery)/time.Millisecond) {
-		t.Fatalf("%d ms, %v", stalled, err)
+	pausedMs, err := strconv.Atoi(lines.Text())
+	if err != nil || pausedMs < int((stopped-2*pauseCheckInterval)/time.Millisecond) {
+		t.Fatalf("%d ms, %v", pausedMs, err)
 	}
 	if err := child.Wait(); err != nil {
 		t.Fatal(err)

@@ -32,6 +32,6 @@ export async function expectEventually<T>(what: string, read: () => Promise<T>, 
     return isDeepStrictEqual(state, expected);
   };
   if (isDeepStrictEqual(state, expected)) return;
-  await waitFor(what, isEqual, { timeoutMs: timeLimits.clusterChange, everyMs: 1_000 }).catch(() => undefined);
+  await waitFor(what, isEqual, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 1_000 }).catch(() => undefined);
   expect(state).toEqual(expected);
 }

@@ -9,13 +9,11 @@ import (
 	"time"
 )
 
-const patience = 400 * time.Millisecond
-
-func here(t *testing.T) *space {
+func ownNamespace(t *testing.T) *netns {
 	t.Helper()
 	s, err := enter(os.Getpid())
 	if err != nil {
-		t.Skip("needs the right to enter a network namespace: ", err)
+		t.Skip("needs the permission to enter a network namespace: ", err)
 	}
 	return s
 }
@@ -24,8 +22,8 @@ func loopback(port int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
 }
 
-// until tries for as long as a listener may take to begin.
-func until(try func() bool) bool {
+// eventually retries until try succeeds, for as long as a listener may take to start.
+func eventually(try func() bool) bool {
 	for range 20 {
 		if try() {
 			return true
@@ -36,49 +34,49 @@ func until(try func() bool) bool {
 }
 
 func TestServersAnswer(t *testing.T) {
-	s := here(t)
+	s := ownNamespace(t)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	go s.listenTCP(ctx, 47_001)
 	go s.listenUDP(ctx, 47_002)
-	if !until(func() bool { return s.dial(loopback(47_001), patience, false) }) {
+	if !eventually(func() bool { return s.dial(loopback(47_001), answerTimeout, false) }) {
 		t.Error("no connection")
 	}
-	if !s.dial(loopback(47_001), patience, true) {
+	if !s.dial(loopback(47_001), answerTimeout, true) {
 		t.Error("no data")
 	}
-	if !until(func() bool { return s.echo(loopback(47_002), patience) }) {
+	if !eventually(func() bool { return s.echo(loopback(47_002), answerTimeout) }) {
 		t.Error("no echo")
 	}
-	if s.dial(loopback(47_003), patience, false) || s.echo(loopback(47_003), patience) {
-		t.Error("an answer from nobody")
+	if s.dial(loopback(47_003), answerTimeout, false) || s.echo(loopback(47_003), answerTimeout) {
+		t.Error("an answer from a closed port")
 	}
 }
 
-func TestOpenConnectionWithoutDataIsNone(t *testing.T) {
-	s := here(t)
+func TestConnectionWithoutDataIsNotAccepted(t *testing.T) {
+	s := ownNamespace(t)
 	silent, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer silent.Close()
 	to := loopback(silent.Addr().(*net.TCPAddr).Port)
-	if !s.dial(to, patience, false) {
+	if !s.dial(to, answerTimeout, false) {
 		t.Error("the kernel did not open a connection")
 	}
-	if s.dial(to, patience, true) {
-		t.Error("data from a server that says nothing")
+	if s.dial(to, answerTimeout, true) {
+		t.Error("data from a server that sends none")
 	}
 }
 
-func TestAnswerToAnotherSampleIsNone(t *testing.T) {
-	s := here(t)
+func TestAnswerToAnotherSampleIsIgnored(t *testing.T) {
+	s := ownNamespace(t)
 	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	// As an answer that comes late: words that this sample did not say.
+	// Answers with another payload, like a late answer to an earlier sample.
 	go func() {
 		for buffer := make([]byte, 64); ; {
 			_, from, err := server.ReadFrom(buffer)
@@ -88,7 +86,7 @@ func TestAnswerToAnotherSampleIsNone(t *testing.T) {
 			_, _ = server.WriteTo([]byte("earlier"), from)
 		}
 	}()
-	if s.echo(loopback(server.LocalAddr().(*net.UDPAddr).Port), patience) {
-		t.Error("took it for its own")
+	if s.echo(loopback(server.LocalAddr().(*net.UDPAddr).Port), answerTimeout) {
+		t.Error("accepted the answer to another sample")
 	}
 }

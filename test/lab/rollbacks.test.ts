@@ -14,7 +14,7 @@ const lab = useLab({ nodes: 2, app: false });
 let holds: Holds;
 let cli: TemporalCli;
 
-/** Pods that a drain moves, beside those of the edge servers' DaemonSet, which are recycled. */
+/** Pods that a drain moves, in addition to those of the edge servers' DaemonSet, which are recycled. */
 const movable = {
   apiVersion: 'apps/v1',
   kind: 'Deployment',
@@ -55,14 +55,14 @@ beforeAll(async () => {
   await cli.approve('node1');
 });
 
-/** Wants a node to be served by Canal alone, with its host port and bandwidth limit. */
+/** Expects a node to be served by Canal only, with its host port and bandwidth limit. */
 async function expectOnCanal(node: string): Promise<void> {
   expect(await readNodeNetwork(lab(), node)).toEqual(canalNode);
   await waitForEdgeServers(lab());
   expect(await readEdgeServer(lab(), node)).toEqual(servingEdge);
 }
 
-it('takes a migrated node back to Canal', async () => {
+it('rolls back a migrated node', async () => {
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
   expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain('node1 goes back to Canal');
@@ -70,7 +70,7 @@ it('takes a migrated node back to Canal', async () => {
   await expectOnCanal('node1');
 });
 
-/** What is under way then, as the history shows it, and the steps that the test lets pass before. */
+/** Steps that the test holds, the activity that the history shows then, and the earlier steps that the test releases. */
 const moments: readonly { moment: string; passed: readonly HeldStep[]; held: HeldStep; activity: string }[] = [
   { moment: 'while it is drained', passed: [], held: 'drainNode', activity: 'drainNode' },
   { moment: 'while its first pod is verified', passed: [], held: 'verifyNode', activity: 'verifyNode' },
@@ -79,7 +79,7 @@ const moments: readonly { moment: string; passed: readonly HeldStep[]; held: Hel
 ];
 
 it.each(moments)(
-  'takes a node back $moment',
+  'rolls back a node $moment',
   async ({ passed, held, activity }) => {
     const steps = [...passed, held];
     const [first = held] = steps;
@@ -104,7 +104,7 @@ it.each(moments)(
   timeLimits.wholeNode
 );
 
-it('migrates a node that was taken back again and again', async () => {
+it('migrates a node that was rolled back repeatedly', async () => {
   await cli.send('retry', { node: 'node1' });
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
