@@ -10,7 +10,7 @@ const tolerance = z.int().min(0).max(3_600_000).nullable();
 const url = z
   .url({ protocol: /^https?$/ })
   .max(2_000)
-  .refine((text) => !text.includes('@'), 'must hold no user name and no password');
+  .refine((text) => !text.includes('@'), 'must not contain a user name or password');
 
 /** Conditions in the input that must hold before the next step. */
 export const gatesSchema = z
@@ -106,7 +106,7 @@ function groupByPath(records: readonly PathRecord[]): PathRecord[][] {
   return [...paths.values()];
 }
 
-/** Returns the breach of one path; undefined when there is none, or when the question does not cover the path. */
+/** Returns the breach of one path; undefined when there is none, or when the scope does not include the path. */
 function findBreach(node: string, parts: readonly PathRecord[], scope: GateScope): Breach | undefined {
   const { gates, sinceMs, untilMs, baseline, nodes } = scope;
   const [{ kind, peer = '' }] = parts as [PathRecord];
@@ -126,8 +126,8 @@ function findBreach(node: string, parts: readonly PathRecord[], scope: GateScope
 }
 
 /**
- * Removes the gaps of a path that was already broken at `sinceMs` and answered again later: nothing done since then
- * caused them. TCP retransmits after increasing delays (RFC 6298), so a connection can stay silent after a blockage for
+ * Removes the gaps of a path that was already broken at `sinceMs` and answered again later: no later step caused
+ * them. TCP retransmits after increasing delays (RFC 6298), so a connection can stay silent after a blockage for
  * as long again as the blockage lasted.
  */
 function withoutEarlierGaps(record: PathRecord, sinceMs: number): PathRecord {
@@ -149,9 +149,8 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
   const towards = peer === '' ? '' : ` to ${peer}`;
   const networks = to === '' ? from : `${from} to ${to}`;
   const error = lastError === '' ? '' : `: ${lastError}`;
-  const lossText =
-    kind === 'pod-pod/denied' ? 'was answered, which a policy forbids, for' : 'was without an answer for';
-  return `${kind} from ${node}${towards} (${networks}) ${lossText} ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
+  const lossText = kind === 'pod-pod/denied' ? 'forbidden traffic got through' : 'no answer';
+  return `${kind} from ${node}${towards} (${networks}): ${lossText} for ${lostMs} ms (tolerance ${toleratedMs} ms)${error}`;
 }
 
 /**
@@ -162,7 +161,7 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
   const isBroken = (record: PathRecord): boolean =>
     (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
   const records = pages.flatMap(({ node, records: all, atMs }) =>
-    // An old report of a prober says nothing about the current state.
+    // An old report of a prober does not show the current state.
     nowMs - atMs > 60_000 ? [] : all.map((record) => ({ node, ...record }))
   );
   const broken = records.filter(
@@ -188,7 +187,7 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
   const location =
     common.length === 1 ? `to and from ${common.join('')}` : `between ${[...pairs.values()][0]?.join(' and ')}`;
   return (
-    `packets of Cilium's overlay do not get through ${location}: the nodes reach each other by their own addresses, but ` +
-    `not over VXLAN; let UDP port ${tunnelPort} through between all nodes (firewall, security group)`
+    `packets of Cilium's overlay are lost ${location}: the nodes reach each other at their own addresses, but not over ` +
+    `VXLAN; allow UDP port ${tunnelPort} between all nodes (firewall, security group)`
   );
 }

@@ -2,8 +2,7 @@ import type { MigrationInput } from './input.ts';
 import { cniChainKey, cniChainName } from './names.ts';
 
 /** A JSON value, the type of every Helm value. */
-// An interface-like index signature, because a Record that refers to itself is not allowed.
-
+// An index signature, because a Record must not refer to itself.
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
 /** Helm values. */
@@ -161,7 +160,7 @@ function conflicts(given: HelmValues, required: HelmValues, path: string): strin
   });
 }
 
-/** Merges two sets of values recursively. Fields of `over` take precedence. */
+/** Merges two sets of values recursively. Fields of `overrides` take precedence. */
 export function merge(base: HelmValues, overrides: HelmValues): HelmValues {
   const merged: HelmValues = { ...base };
   for (const [key, value] of Object.entries(overrides)) {

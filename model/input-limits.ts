@@ -37,7 +37,7 @@ export function untrustedProblems(value: unknown): string[] {
       entries++;
       characters += key.length;
       const childPath = path === '' ? key : `${path}.${key}`;
-      if (reservedKeys.includes(key)) addProblem(childPath, 'is no name');
+      if (reservedKeys.includes(key)) addProblem(childPath, 'is a reserved name');
       if (entries <= maxEntries) pending.push({ value: child, path: childPath, depth: depth + 1 });
     }
     if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
@@ -50,5 +50,5 @@ function entriesOf(value: unknown): [string, unknown][] | undefined {
 }
 
 const secretAdvice =
-  "looks like a secret. Put it into a Secret of the cluster and name that; this run's history keeps what was sent: delete " +
-  'the run (temporal workflow delete), and replace the secret';
+  'looks like a secret. Put it into a Secret of the cluster and refer to that by name. The history of the run may contain ' +
+  'the value: delete the run (temporal workflow delete), and rotate the secret';

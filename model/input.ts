@@ -26,7 +26,7 @@ const drainSchema = z
   .strictObject({
     /**
      * `evict`: pods leave the node before it is flipped. `recycle`: the node is flipped first and stays schedulable
-     * while its pods are evicted, so that pods with local volumes of the node come straight back.
+     * while its pods are evicted, so that pods with local volumes return to it immediately.
      * @default evict
      */
     mode: z.enum(['evict', 'recycle']).default('evict'),
@@ -61,7 +61,7 @@ const wavesSchema = z
     size: z.int().min(1).max(maxWaveSize).default(1),
     /**
      * Node to migrate first.
-     * @default the first by name that is no control plane and does not run the worker
+     * @default the first by name that is not a control plane and does not run the worker
      */
     canary: z.string().min(1).max(253).optional(),
     /**
@@ -91,14 +91,14 @@ const rebootSchema = z
   })
   .refine((reboot) => reboot.mode !== 'hook' || reboot.taskQueue !== undefined, {
     path: ['taskQueue'],
-    message: 'is needed for the mode "hook"',
+    message: 'is required for the mode "hook"',
   })
   .prefault({});
 
 const image = z
   .string()
   .max(512)
-  .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image');
+  .regex(/^[\w][\w.:/@-]*$/, 'must be an image reference');
 
 const waiverSchema = z.strictObject({
   /** Name of the check. */
@@ -118,7 +118,7 @@ const fields = z.strictObject({
     .string()
     .max(500)
     .regex(/^(oci:\/\/[\w.:/-]+|\/[\w./@-]+)$/, 'must be an oci:// reference or an absolute path')
-    .refine((chart) => !chart.split('/').includes('..'), 'must not lead upwards')
+    .refine((chart) => !chart.split('/').includes('..'), 'must not contain ".."')
     .default('oci://quay.io/cilium/charts/cilium'),
   /**
    * Version of the chart; ignored for a path.
@@ -159,7 +159,7 @@ const fields = z.strictObject({
    */
   cleanUp: z.enum(['approve', 'automatic']).default('approve'),
   /**
-   * Seconds between reminders of a missing answer.
+   * Seconds between reminders that an answer is missing.
    * @default 86400
    */
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
@@ -224,7 +224,7 @@ const fields = z.strictObject({
 
 const inputSchema = fields.refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >= Number(podCidr.split('/')[1]), {
   path: ['nodeMaskSize'],
-  message: 'must not be shorter than the prefix of podCidr: each node gets a part of it',
+  message: 'must not be smaller than the prefix length of podCidr: each node gets a part of that CIDR',
 });
 
 /** Input of a migration with every default applied. */

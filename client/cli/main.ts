@@ -62,7 +62,7 @@ const print = (text: string): void => console.log(text);
 
 const program = new Command('cni-migrate')
   .description(
-    'Migrates Kubernetes clusters from Canal to Cilium. Every command prints what the Temporal CLI does the same with.'
+    'Migrates Kubernetes clusters from Canal to Cilium. Every command prints the equivalent command of the Temporal CLI.'
   )
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
@@ -77,27 +77,27 @@ function command(name: string, description: string, parent: Command = program): 
   return parent
     .command(name)
     .description(description)
-    .argument('<cluster>', 'as the worker knows it')
-    .option('--json', 'answer in JSON', false)
-    .option('--no-color', 'no colours, as with the variable NO_COLOR')
-    .option('--print', "only print the Temporal CLI's command", false)
-    .option('--quiet', "do not print the Temporal CLI's command", false)
-    .option('--workflow-id <id>', "the migration's run, where a schedule began it")
-    .option('--address <host:port>', "Temporal's address")
-    .option('--namespace <name>', "Temporal's namespace")
-    .option('--profile <name>', "profile of Temporal's configuration file");
+    .argument('<cluster>', 'name of the cluster in the configuration of the worker')
+    .option('--json', 'print JSON', false)
+    .option('--no-color', 'print without colors; same as the variable NO_COLOR')
+    .option('--print', 'only print the equivalent command of the Temporal CLI', false)
+    .option('--quiet', 'do not print the equivalent command of the Temporal CLI', false)
+    .option('--workflow-id <id>', 'workflow ID of the migration, if a schedule started it')
+    .option('--address <host:port>', 'address of Temporal')
+    .option('--namespace <name>', 'namespace in Temporal')
+    .option('--profile <name>', 'profile in the configuration file of Temporal');
 }
 
 const withInput = (subcommand: Command): Command =>
   subcommand
-    .option('--input <json>', 'what the migration is started with, beside the cluster')
-    .option('--input-file <file>', 'the same, in a file')
+    .option('--input <json>', 'input as JSON, without the field "cluster"')
+    .option('--input-file <file>', 'file with the input')
     .option('--task-queue <name>', 'task queue of the workers', defaultTaskQueue);
 
 const withSender = (subcommand: Command): Command =>
   subcommand
-    .option('--by <name>', 'who you are, for the record', userInfo().username)
-    .option('--reason <text>', 'why, for the record');
+    .option('--by <name>', 'your name, for the record', userInfo().username)
+    .option('--reason <text>', 'reason, for the record');
 
 /** Runs a command: connects, prints, and converts errors into messages and exit codes. */
 function run<Options extends CommonOptions>(
@@ -128,18 +128,18 @@ function run<Options extends CommonOptions>(
 
 async function readInput(cluster: string, { input, inputFile, dryRun }: InputSource): Promise<Record<string, unknown>> {
   if (input !== undefined && inputFile !== undefined)
-    throw new CliError('usage', 'either --input or --input-file, not both');
+    throw new CliError('usage', 'use either --input or --input-file, not both');
   let text = input ?? '{}';
   if (inputFile !== undefined) {
     text = await readFile(inputFile, 'utf8').catch((error: unknown) => {
-      throw new CliError('usage', `${inputFile} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+      throw new CliError('usage', `cannot read ${inputFile}: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
     });
   }
   let parsed: unknown;
   try {
     parsed = JSON.parse(text);
   } catch {
-    throw new CliError('usage', 'the input is no JSON');
+    throw new CliError('usage', 'the input is not valid JSON');
   }
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
     throw new CliError('usage', 'the input must be a JSON object');
@@ -149,7 +149,7 @@ async function readInput(cluster: string, { input, inputFile, dryRun }: InputSou
 
 const printJson = (value: unknown): void => print(JSON.stringify(value ?? null, null, 2));
 
-withInput(command('preflight', 'run the checks alone, changing nothing')).action(
+withInput(command('preflight', 'run only the checks, without any change')).action(
   run<StartOptions>(
     async (client, { cluster, screen, input }, { json: asJson, taskQueue, workflowId }) => {
       const report = await new Migration(client, cluster, workflowId).check(await input(), taskQueue);
@@ -162,9 +162,9 @@ withInput(command('preflight', 'run the checks alone, changing nothing')).action
   )
 );
 
-const policy = program.command('policy').description('what becomes of policies on Cilium');
+const policy = program.command('policy').description('network policies on Cilium');
 
-withInput(command('report', 'compare how both networks judge, changing nothing', policy)).action(
+withInput(command('report', 'compare the policy verdicts of both networks, without any change', policy)).action(
   run<StartOptions>(
     async (client, { cluster, input }, { json: asJson, taskQueue, workflowId }) => {
       const report = await new Migration(client, cluster, workflowId).policyReport(await input(), taskQueue);
@@ -177,8 +177,8 @@ withInput(command('report', 'compare how both networks judge, changing nothing',
   )
 );
 
-withInput(command('start', 'start a migration, or take it up again'))
-  .option('--dry-run', 'go through everything and change nothing', false)
+withInput(command('start', 'start a migration; a new run continues from the state of the cluster'))
+  .option('--dry-run', 'go through all steps without any change', false)
   .action(
     run<StartOptions>(
       async (client, { cluster, input }, options) => {
@@ -192,8 +192,8 @@ withInput(command('start', 'start a migration, or take it up again'))
     )
   );
 
-command('status', 'where the migration is, and what ends its wait')
-  .option('--watch', 'go on until its end', false)
+command('status', 'show the phase, the nodes, and the commands that end the current wait')
+  .option('--watch', 'print changes until the migration ends', false)
   .action(
     run<CommonOptions & { watch: boolean }>(
       async (client, context, { watch, json: asJson }) => {
@@ -228,20 +228,20 @@ function query<Answer>(
 
 query(
   'plan',
-  'what will be done, in which order and why',
+  'show the plan: waves with reasons, evicted pods, created objects',
   (migration) => migration.plan(),
-  (plan) => (plan === undefined ? 'there is no plan yet' : planMarkdown(plan))
+  (plan) => (plan === undefined ? 'the plan is not computed yet' : planMarkdown(plan))
 );
-query('ledger', 'what was measured on every path', (migration) => migration.ledger(), ledgerMarkdown);
+query('ledger', 'show the measurements of all paths', (migration) => migration.ledger(), ledgerMarkdown);
 query(
   'blockers',
-  'what holds up the nodes that are under way',
+  'show the pods that keep drains from finishing',
   (migration) => migration.blockers(),
-  (blockers) => blockers.map((item) => `${item.node}: ${blockerText(item)}`).join('\n') || 'nothing holds it up'
+  (blockers) => blockers.map((item) => `${item.node}: ${blockerText(item)}`).join('\n') || 'no blockers'
 );
 
-for (const { message, does, options: messageOptions } of messages) {
-  const subcommand = withSender(command(commandName(message), does));
+for (const { message, description, options: messageOptions } of messages) {
+  const subcommand = withSender(command(commandName(message), description));
   for (const option of messageOptions) subcommand.addOption(option);
   const fields = messageOptions.map((option) => option.attributeName());
   const messageOf = (options: SenderOptions): object => {
@@ -262,9 +262,9 @@ for (const { message, does, options: messageOptions } of messages) {
   );
 }
 
-command('report', 'a document about the latest migration: what was done, when, by whom, and what it cost')
-  .addOption(new Option('--format <format>', 'of the document').choices(['md', 'html', 'json']).default('md'))
-  .option('--output <file>', 'where to; without, to standard output')
+command('report', 'write a report on the latest migration: decisions, timeline, nodes, measurements, checks')
+  .addOption(new Option('--format <format>', 'format of the report').choices(['md', 'html', 'json']).default('md'))
+  .option('--output <file>', 'file to write; standard output by default')
   .action(
     run<CommonOptions & { format: 'md' | 'html' | 'json'; output?: string }>(
       async (client, { cluster }, { format, output, json: asJson, workflowId }) => {
@@ -273,7 +273,7 @@ command('report', 'a document about the latest migration: what was done, when, b
         const text = renderers[asJson ? 'json' : format](data);
         if (output === undefined) return print(text);
         await writeFile(output, text);
-        print(`written to ${output}`);
+        print(`report written to ${output}`);
       },
       ({ cluster, temporal }) => temporal.result(cluster)
     )
@@ -281,7 +281,7 @@ command('report', 'a document about the latest migration: what was done, when, b
 
 program
   .command('completion')
-  .description('a script for your shell that completes these commands')
+  .description('print a completion script for your shell')
   .addArgument(program.createArgument('<shell>', 'your shell').choices(shells))
   .action((shell: Shell) => {
     process.stdout.write(completionScript(program, shell));

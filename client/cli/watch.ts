@@ -27,7 +27,7 @@ export async function follow(migration: Migration, print: (line: string) => void
   result.catch(() => undefined);
   let before: MigrationStatus | undefined;
   while (!ended) {
-    // No worker runs and answers: the next read may succeed.
+    // Without a worker that answers, the read fails; the next one may succeed.
     const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
     for (const line of describeChanges(before, now, migration.cluster, asJson)) print(line);
     before = now ?? before;

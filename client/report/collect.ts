@@ -7,7 +7,7 @@ import type { ReportData } from './data.ts';
 export async function collectReport(client: Client, workflowId: string, now = new Date()): Promise<ReportData> {
   const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
   const { status: execution } = await handle.describe();
-  const base = { workflowId, outcome: execution.name, madeAt: now.toISOString() };
+  const base = { workflowId, outcome: execution.name, createdAt: now.toISOString() };
   if (execution.name === 'COMPLETED') {
     const report = await handle.result();
     const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;
