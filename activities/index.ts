@@ -16,7 +16,7 @@ import { createDrainActivities } from './node/drain.ts';
 import { createLockActivities, type IsOpen } from './cluster/lock.ts';
 import { createNodeActivities } from './node/node-activities.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
-import { createRehearsalActivities } from './plan/dry-run.ts';
+import { createDryRunActivities } from './plan/dry-run.ts';
 import { createPolicyActivities } from './policy/policy-activities.ts';
 import { createInspectionActivities } from './cluster/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
@@ -42,7 +42,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createInspectionActivities(clusters),
     ...createCheckActivities(clusters, helm),
     ...createPlanActivities(clusters, helm),
-    ...createRehearsalActivities(clusters, helm),
+    ...createDryRunActivities(clusters, helm),
     ...createLockActivities(clusters, isOpen),
     ...createWindowActivities(),
     ...createHelmActivities(clusters, helm),

@@ -10,9 +10,9 @@ export const targetPodCidr = '10.245.0.0/16';
  * The chart's own lists without SYS_RESOURCE, which many sandboxes lack. Its only use, to lift the limit of locked
  * memory, is for kernels before 5.11. Not "privileged", because a privileged agent changes settings of the whole host.
  */
-const cleanUpCapabilities = ['NET_ADMIN', 'SYS_MODULE', 'SYS_ADMIN'];
+const cleanupCapabilities = ['NET_ADMIN', 'SYS_MODULE', 'SYS_ADMIN'];
 const agentCapabilities = [
-  ...cleanUpCapabilities,
+  ...cleanupCapabilities,
   ...['CHOWN', 'KILL', 'NET_RAW', 'IPC_LOCK', 'DAC_OVERRIDE', 'FOWNER', 'SETGID', 'SETUID', 'SYSLOG'],
 ];
 
@@ -31,7 +31,7 @@ export function labMigrationRequest(
     cluster: lab.layout.context,
     approval,
     // Without people, nobody can approve.
-    cleanUp: approval === 'none' ? 'automatic' : 'approve',
+    cleanup: approval === 'none' ? 'automatic' : 'approve',
     podCidr: targetPodCidr,
     chart: lab.catalogue.ciliumChart,
     proberImage,
@@ -54,7 +54,7 @@ export function labMigrationRequest(
       cgroup: { autoMount: { enabled: false }, hostRoot: '/sys/fs/cgroup' },
       sysctlfix: { enabled: false },
       extraHostPathMounts: [{ name: 'compiled', mountPath: compiledFolder, hostPath: compiledFolder, readOnly: false }],
-      securityContext: { capabilities: { ciliumAgent: agentCapabilities, cleanCiliumState: cleanUpCapabilities } },
+      securityContext: { capabilities: { ciliumAgent: agentCapabilities, cleanCiliumState: cleanupCapabilities } },
     },
     ...more,
   };

@@ -9,8 +9,8 @@ import type { Decision, MigrationStatus, NodeState, NodeStatus } from './status.
 export interface Decisions {
   approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
   /** Nodes to roll back to Canal. */
-  rollBacks: string[];
-  rollBackAll?: Decision;
+  rollbacks: string[];
+  rollbackAll?: Decision;
   aborted?: Decision;
   rejected?: Decision;
   /** Pods that may be deleted, `namespace/name`. */
@@ -19,7 +19,7 @@ export interface Decisions {
 
 /** Returns an empty set of decisions. */
 export function noDecisions(): Decisions {
-  return { approvals: { nodes: {}, waves: {} }, rollBacks: [], forcedPods: [] };
+  return { approvals: { nodes: {}, waves: {} }, rollbacks: [], forcedPods: [] };
 }
 
 /** State that a message is checked against and applied to. The status changes too, where it shows the decision. */
@@ -52,7 +52,7 @@ export function applyMessage<Name extends MessageName>(
   at: string
 ): Outcome {
   const decision: Decision = {
-    by: message.by ?? message.approver ?? 'unnamed',
+    by: message.by ?? 'unnamed',
     reason: message.reason ?? '',
     at,
   };
@@ -73,8 +73,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
       status.approvals.plan ??= decision;
       return { done: 'the plan is approved' };
     }
-    if (cleanup !== true || status.phase !== 'clean-up')
-      return { problem: notAwaitingApproval('the cleanup', status) };
+    if (cleanup !== true || status.phase !== 'cleanup') return { problem: notAwaitingApproval('the cleanup', status) };
     status.approvals.cleanup ??= decision;
     return { done: 'the cleanup is approved' };
   },
@@ -90,7 +89,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
       for (const candidate of waiting) skipNode(candidate.name, context, decision);
       return { done: `skipped: ${waiting.map((candidate) => candidate.name).join(', ')}` };
     }
-    const subject = plan === true ? 'plan' : 'clean-up';
+    const subject = plan === true ? 'plan' : 'cleanup';
     const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
     if (status.phase !== subject || approved !== undefined)
       return { problem: notAwaitingApproval(`the ${subject}`, status) };
@@ -124,7 +123,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
 
   rollback: ({ node }, { control, status }, decision) => {
     if (node === undefined) {
-      control.rollBackAll ??= decision;
+      control.rollbackAll ??= decision;
       return { done: 'rollback of all nodes requested' };
     }
     const { phase } = status;
@@ -137,19 +136,19 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     if (!rollBackStates.includes(nodeStatus.state))
       return { problem: `${node} is ${nodeStatus.state}; only ${rollBackStates.join(', ')} nodes can be rolled back` };
     nodeStatus.decision = decision;
-    if (!control.rollBacks.includes(node)) control.rollBacks.push(node);
+    if (!control.rollbacks.includes(node)) control.rollbacks.push(node);
     return { done: `rollback of ${node} requested` };
   },
 
   abort: (_, { control }, decision) => {
-    if (control.rollBackAll !== undefined) return { problem: 'a rollback of all nodes is already requested' };
+    if (control.rollbackAll !== undefined) return { problem: 'a rollback of all nodes is already requested' };
     control.aborted ??= decision;
     return { done: 'abort requested: nodes in progress are restored, and migrated nodes stay migrated' };
   },
 
-  setConcurrency: ({ concurrency }, { status }) => {
-    status.concurrency = concurrency;
-    return { done: `at most ${concurrency} nodes per wave, from the next wave on` };
+  setMaxConcurrency: ({ maxConcurrency }, { status }) => {
+    status.maxConcurrency = maxConcurrency;
+    return { done: `at most ${maxConcurrency} nodes per wave, from the next wave on` };
   },
 
   forcePod: ({ pod }, { control }) => {
@@ -200,7 +199,7 @@ const refusedInRollback: readonly MessageName[] = [
   'retry',
   'rollback',
   'abort',
-  'setConcurrency',
+  'setMaxConcurrency',
 ];
 
 /** Returns the reason why the current phase does not allow the message; undefined when it does. */
@@ -208,10 +207,10 @@ function phaseRefusal(name: MessageName, { status }: MessageContext): string | u
   const { phase, approvals } = status;
   if (phase === 'rolling-back') return refusedInRollback.includes(name) ? 'a rollback is in progress' : undefined;
   const turnsBack = name === 'rollback' || name === 'abort';
-  if (phase === 'cut-over' && turnsBack)
+  if (phase === 'cutover' && turnsBack)
     return 'the cutover is in progress and takes some minutes; send the message again after it';
   // The cleanup is not interrupted: it continues to its end, also in the next run.
-  if (phase === 'clean-up' && approvals.cleanup !== undefined && (turnsBack || name === 'pause'))
+  if (phase === 'cleanup' && approvals.cleanup !== undefined && (turnsBack || name === 'pause'))
     return `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
   return undefined;
 }
@@ -223,7 +222,7 @@ function notAwaitingApproval(subject: string, { phase }: MigrationStatus): strin
 /** Returns the node; undefined when the cluster has not been read and no node is known yet. */
 function findNode(status: MigrationStatus, name: string): NodeStatus | 'unknown' | undefined {
   if (status.nodes.length === 0) return undefined;
-  return status.nodes.find((node) => node.name === name && node.state !== 'gone') ?? 'unknown';
+  return status.nodes.find((node) => node.name === name && node.state !== 'removed') ?? 'unknown';
 }
 
 function noSuchNode(node: string, { nodes }: MigrationStatus): Outcome {

@@ -1,5 +1,5 @@
 /** Result of a dry run for one step. */
-export interface Rehearsal {
+export interface DryRunStep {
   step: string;
   /** Changes that the migration would make, validated by the API server where possible. */
   would: string[];

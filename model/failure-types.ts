@@ -44,7 +44,7 @@ export const failureTypes = [
   /** The export of Calico's objects failed; nothing was removed. */
   'ExportFailed',
   /** Objects of Canal, or of Cilium after a rollback, are left over; the message names them. */
-  'CleanUpIncomplete',
+  'CleanupIncomplete',
   /** An operator rejected the plan or the cleanup. */
   'Rejected',
   /** An operator aborted the migration. */

@@ -32,7 +32,7 @@ export function applyFleetMessage(
   context: FleetMessageContext,
   at: string
 ): Outcome {
-  const by = message.by ?? message.approver ?? 'unnamed';
+  const by = message.by ?? 'unnamed';
   const decision: Decision = { by, reason: message.reason ?? '', at };
   switch (name) {
     case 'pause':
@@ -42,7 +42,9 @@ export function applyFleetMessage(
       return resume(context);
     case 'abort':
       context.control.aborted ??= decision;
-      return { done: 'abort requested: no other cluster is started, and the fleet ends when the running migrations have ended' };
+      return {
+        done: 'abort requested: no other cluster is started, and the fleet ends when the running migrations have ended',
+      };
     default:
       return decideCluster(name, 'cluster' in message ? message.cluster : '', context, decision);
   }
@@ -75,7 +77,8 @@ const clusterHandlers: Record<'approve' | 'skip' | 'retry', (cluster: FleetClust
 
   skip: (cluster, decision) => {
     const { cluster: name, state, workflowId } = cluster;
-    if (state === 'migrating') return { problem: `${name} is being migrated; to end that, send abort to ${workflowId}` };
+    if (state === 'migrating')
+      return { problem: `${name} is being migrated; to end that, send abort to ${workflowId}` };
     if (state === 'migrated') return { problem: `${name} is already migrated` };
     Object.assign(cluster, { state: 'skipped', decision });
     return { done: `${name} is skipped` };

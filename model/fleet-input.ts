@@ -13,7 +13,12 @@ const partialInputSchema = z.record(z.string(), z.json());
 
 const fleetSchema = z.strictObject({
   /** Name of the fleet; the workflow ID ends with it. */
-  fleet: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must start with a letter or digit and contain only letters, digits, dots, dashes and underscores'),
+  fleet: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+      'must start with a letter or digit and contain only letters, digits, dots, dashes and underscores'
+    ),
   /** Clusters in the order of their migration; each is an input of `clusterMigration`. */
   clusters: z.array(partialInputSchema).min(1).max(maxClusters),
   /**
@@ -25,12 +30,12 @@ const fleetSchema = z.strictObject({
    * Number of clusters at the start of the list that are migrated one after the other, before all others.
    * @default 1
    */
-  canaries: z.int().min(0).max(maxClusters).default(1),
+  canaryClusters: z.int().min(0).max(maxClusters).default(1),
   /**
-   * Maximum number of clusters migrated in parallel, once the canaries are migrated.
+   * Maximum number of clusters migrated in parallel, once the canary clusters are migrated.
    * @default 1
    */
-  concurrency: z.int().min(1).max(20).default(1),
+  maxConcurrency: z.int().min(1).max(20).default(1),
   /**
    * Seconds between the end of the last canary and the start of the other clusters.
    * @default 0
@@ -40,7 +45,7 @@ const fleetSchema = z.strictObject({
    * Clusters that need an approval before they start. Within each cluster, its own `approval` applies.
    * @default every-cluster
    */
-  approval: z.enum(['every-cluster', 'canaries', 'none']).default('every-cluster'),
+  approval: z.enum(['every-cluster', 'canary-only', 'none']).default('every-cluster'),
   /**
    * Reaction to a cluster whose migration fails: `stop` lets running migrations finish and starts no other until an
    * operator decides; `continue` migrates the other clusters first, except after a canary.

@@ -81,7 +81,7 @@ function hasDevices({ values }: MigrationInput): boolean {
 /**
  * Returns the values of the cutover, when every node is migrated: Cilium writes its own CNI file and enforces policy.
  */
-export function cutOverValues(input: MigrationInput): HelmValues {
+export function cutoverValues(input: MigrationInput): HelmValues {
   const devices = { devices: ignoredDevices, forceDeviceDetection: true };
   return merge(merge(coexistenceValues(input), hasDevices(input) ? {} : devices), {
     cni: { customConf: false, readCniConf: cniChainPath },
@@ -94,7 +94,7 @@ export function cutOverValues(input: MigrationInput): HelmValues {
 
 /** Returns the final values: those of the cutover, and the DaemonSet replaces its pods automatically again. */
 export function finalValues(input: MigrationInput): HelmValues {
-  return merge(cutOverValues(input), {
+  return merge(cutoverValues(input), {
     updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } },
   });
 }
@@ -123,7 +123,7 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
 }
 
 /** Returns the expected keys for the values of the cutover. */
-export function expectedCutOverConfig(input: MigrationInput): Record<string, string | null> {
+export function expectedCutoverConfig(input: MigrationInput): Record<string, string | null> {
   return {
     'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
     'read-cni-conf': cniChainPath,

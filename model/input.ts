@@ -58,12 +58,12 @@ const wavesSchema = z
      * Maximum number of nodes in one wave. The first wave is one node, and control planes follow one at a time.
      * @default 1
      */
-    size: z.int().min(1).max(maxWaveSize).default(1),
+    maxConcurrency: z.int().min(1).max(maxWaveSize).default(1),
     /**
      * Node to migrate first.
      * @default the first by name that is not a control plane and does not run the worker
      */
-    canary: z.string().min(1).max(253).optional(),
+    canaryNode: z.string().min(1).max(253).optional(),
     /**
      * Seconds to wait after each wave before the next.
      * @default 0
@@ -157,7 +157,7 @@ const fields = z.strictObject({
    * `approve`: the removal of Canal, the point of no return, waits for an approval. `automatic`: it does not.
    * @default approve
    */
-  cleanUp: z.enum(['approve', 'automatic']).default('approve'),
+  cleanup: z.enum(['approve', 'automatic']).default('approve'),
   /**
    * Seconds between reminders that an answer is missing.
    * @default 86400
@@ -169,11 +169,11 @@ const fields = z.strictObject({
    */
   approvalDeadlineSeconds: z.int().min(60).max(31_536_000).optional(),
   /**
-   * Reaction to a node that fails: `wait` until an operator retries, skips or rolls it back; `roll-back` the node, then
+   * Reaction to a node that fails: `wait` until an operator retries, skips or rolls it back; `rollback` the node, then
    * wait; or `stop` the migration with the node's failure.
    * @default wait
    */
-  onFailure: z.enum(['wait', 'roll-back', 'stop']).default('wait'),
+  onFailure: z.enum(['wait', 'rollback', 'stop']).default('wait'),
   /** Order of the nodes, and how many are migrated in parallel. */
   waves: wavesSchema,
   /**
@@ -195,7 +195,7 @@ const fields = z.strictObject({
    * network and to send packets between the nodes. When false, the checks only use data of the API server.
    * @default true
    */
-  nodePods: z.boolean().default(true),
+  nodeInspection: z.boolean().default(true),
   /**
    * Backup for everything that a rollback cannot restore, such as the name of an etcd snapshot.
    * @default none

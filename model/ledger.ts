@@ -2,6 +2,7 @@
  * The ledger: the measurements of the probers on every path. Each prober records its own paths
  * (images/prober/ledger.go); this module combines the records, compares them with the baseline, and evaluates them.
  */
+import type { Network } from './network.ts';
 
 /** Kinds of paths on which probers send samples, with a description of each. */
 export const pathKinds = {
@@ -26,7 +27,7 @@ export const pathKinds = {
 export type PathKind = keyof typeof pathKinds;
 
 /** Network at one end of a path; empty when unknown. */
-export type PathNetwork = 'canal' | 'cilium' | 'host' | '';
+export type PathNetwork = Network | 'host' | '';
 
 /** Kind of path between two networks, for which samples are counted together. */
 export interface PathClass {

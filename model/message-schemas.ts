@@ -10,8 +10,6 @@ const nameSchema = z.string().min(1).max(253);
 export const senderFields = {
   /** @default unnamed */
   by: nameSchema.optional(),
-  /** Alias of `by`. */
-  approver: nameSchema.optional(),
   /** @default none */
   reason: z.string().max(500).optional(),
 };
@@ -61,7 +59,7 @@ export const messageSchemas = {
    */
   abort: z.strictObject(senderFields),
   /** Changes the number of nodes per wave, from the next wave on. */
-  setConcurrency: z.strictObject({ concurrency: z.int().min(1).max(maxWaveSize), ...senderFields }),
+  setMaxConcurrency: z.strictObject({ maxConcurrency: z.int().min(1).max(maxWaveSize), ...senderFields }),
   /**
    * Deletes a pod, within its own grace period, that an eviction cannot move: without consent, or blocked by a budget.
    */

@@ -84,7 +84,11 @@ export function buildPlan(
 ): Plan {
   const migrated = nodes.filter(isMigrated);
   const remaining = nodes.filter((node) => !isMigrated(node));
-  const rules = { size: input.waves.size, canary: input.waves.canary, proven: migrated.length > 0 };
+  const rules = {
+    maxConcurrency: input.waves.maxConcurrency,
+    canaryNode: input.waves.canaryNode,
+    proven: migrated.length > 0,
+  };
   const waves = allWaves(
     remaining.filter((node) => node.ready),
     rules

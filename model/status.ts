@@ -2,7 +2,7 @@ import type { PolicyReport } from './policies.ts';
 import type { Ledger } from './ledger.ts';
 import type { Plan } from './plan.ts';
 import type { CheckOutcome } from './preflight.ts';
-import type { Rehearsal } from './dry-run.ts';
+import type { DryRunStep } from './dry-run.ts';
 
 /** Phases of a cluster's migration, in order; the last two belong to a rollback. */
 export const phases = [
@@ -10,8 +10,8 @@ export const phases = [
   'plan',
   'coexistence',
   'migrate',
-  'cut-over',
-  'clean-up',
+  'cutover',
+  'cleanup',
   'done',
   'rolling-back',
   'rolled-back',
@@ -22,7 +22,7 @@ export type Phase = (typeof phases)[number];
 
 /**
  * State of a node. `failed`, `skipped`, `not-ready` and `rolled-back` nodes are sidelined until an operator retries
- * them, or, for `not-ready`, until they are Ready again; `gone` nodes have left the cluster.
+ * them, or, for `not-ready`, until they are Ready again; `removed` nodes have left the cluster.
  */
 export type NodeState =
   | 'pending'
@@ -34,7 +34,7 @@ export type NodeState =
   | 'not-ready'
   | 'rolling-back'
   | 'rolled-back'
-  | 'gone';
+  | 'removed';
 
 /** Author, reason and time (ISO 8601, UTC) of a decision. */
 export interface Decision {
@@ -49,8 +49,8 @@ export interface Blocker {
   pod: string;
   /** Text of the reason, with the name of the disruption budget where there is one. */
   reason: string;
-  /** `stuck`: the pod still exists after its grace period. */
-  kind: 'budget' | 'ends' | 'stuck' | 'waits';
+  /** `StuckTerminating`: the pod still exists after its grace period. */
+  kind: 'DisruptionBudget' | 'Terminating' | 'StuckTerminating' | 'Waiting';
 }
 
 /** Progress that a node's workflow reports to its cluster's workflow. */
@@ -96,7 +96,7 @@ export interface MigrationStatus {
   /** Decision to pause it. */
   paused?: Decision;
   /** Maximum number of nodes in one wave. */
-  concurrency: number;
+  maxConcurrency: number;
   /** Number of waves started so far. */
   waves: number;
   nodes: NodeStatus[];
@@ -131,7 +131,7 @@ export interface MigrationReport extends MigrationStatus {
   ledger?: Ledger;
   /** Of a dry run: the plan, and the result of each step. */
   plan?: Plan;
-  rehearsal?: Rehearsal[];
+  dryRunSteps?: DryRunStep[];
   /** ConfigMaps with the export of Calico's objects, `namespace/name`. */
   calicoExport?: string[];
 }

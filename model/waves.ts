@@ -16,9 +16,9 @@ export interface Wave {
 /** Rules for waves, in addition to the nodes themselves. */
 export interface WaveRules {
   /** Maximum number of nodes in one wave. */
-  size: number;
+  maxConcurrency: number;
   /** Node to migrate first. */
-  canary?: string | undefined;
+  canaryNode?: string | undefined;
   /** True when a node is already migrated: no canary is needed. */
   proven: boolean;
 }
@@ -46,15 +46,15 @@ export function allWaves(left: readonly Candidate[], rules: WaveRules): Wave[] {
 }
 
 /** Returns the next wave of the ordered nodes. */
-function chooseWave(order: readonly Candidate[], { size, canary, proven }: WaveRules): Wave | undefined {
+function chooseWave(order: readonly Candidate[], { maxConcurrency, canaryNode, proven }: WaveRules): Wave | undefined {
   const [first] = order;
   if (first === undefined) return undefined;
-  const requestedCanary = proven ? undefined : order.find((node) => node.name === canary);
+  const requestedCanary = proven ? undefined : order.find((node) => node.name === canaryNode);
   if (requestedCanary !== undefined) return { nodes: [requestedCanary.name], reason: 'canary, as requested' };
   if (!proven) return { nodes: [first.name], reason: 'canary' };
   if (first.hostsWorker) return { nodes: [first.name], reason: 'runs the worker: last' };
   if (first.controlPlane) return { nodes: [first.name], reason: 'control plane: after the workers, one at a time' };
-  const workers = order.slice(0, size).filter((node) => rank(node) === 0);
+  const workers = order.slice(0, maxConcurrency).filter((node) => rank(node) === 0);
   return { nodes: workers.map((node) => node.name), reason: 'workers, by name' };
 }
 

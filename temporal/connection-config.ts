@@ -13,7 +13,9 @@ export class TemporalUnreachable extends Error {
 
   constructor(address = 'localhost:7233', cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`cannot reach Temporal at ${address}: ${reason}; check the address and that the server is running`, { cause });
+    super(`cannot reach Temporal at ${address}: ${reason}; check the address and that the server is running`, {
+      cause,
+    });
   }
 }
 

@@ -64,6 +64,7 @@ export class EncryptionCodec implements PayloadCodec {
 
 function findKey(keys: ReadonlyMap<string, Buffer>, id: string): Buffer {
   const key = keys.get(id);
-  if (key === undefined) throw new ValueError(`a payload needs the key "${id}", which is not in the key file; add it there`);
+  if (key === undefined)
+    throw new ValueError(`a payload needs the key "${id}", which is not in the key file; add it there`);
   return key;
 }

@@ -96,7 +96,9 @@ async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
   if (file !== undefined) return readSettingsFile(file, options);
   const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
   if (kubeconfig.includes(path.delimiter)) {
-    throw new Error('KUBECONFIG contains several paths; use one path, or list the clusters in the file named by CNI_MIGRATION_CONFIG');
+    throw new Error(
+      'KUBECONFIG contains several paths; use one path, or list the clusters in the file named by CNI_MIGRATION_CONFIG'
+    );
   }
   return { clusters: kubeconfigClusters(path.resolve(kubeconfig), options), charts: undefined };
 }

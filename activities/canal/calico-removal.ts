@@ -19,7 +19,7 @@ export function createTraceActivities(clusters: Clusters) {
      * Removes Calico's CRDs, and with them all its objects, and Canal's annotations and labels of nodes. Then verifies
      * that nothing of Canal is left.
      * @throws ExportFailed when the objects were not exported.
-     * @throws CleanUpIncomplete naming what is still there.
+     * @throws CleanupIncomplete naming what is still there.
      */
     removeCanalTraces: withFailures(
       "remove Canal's traces",
@@ -29,7 +29,7 @@ export function createTraceActivities(clusters: Clusters) {
         await removeNodeKeys(connection, nodeKeyPrefixes);
         const leftovers = await listCanalObjects(connection);
         if (leftovers.length > 0)
-          throw failure('CleanUpIncomplete', `there is still: ${leftovers.join(', ')}`, { retryable: true });
+          throw failure('CleanupIncomplete', `there is still: ${leftovers.join(', ')}`, { retryable: true });
       }
     ),
   };

@@ -76,7 +76,7 @@ export function createAgentActivities(clusters: Clusters) {
      * the new agent.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    renewAgent: withFailures('replace the agent', async ({ cluster, node }: NodeTarget): Promise<void> => {
+    restartOutdatedAgent: withFailures('replace the agent', async ({ cluster, node }: NodeTarget): Promise<void> => {
       await restartOutdatedAgent(await clusters.connect(cluster), node);
     }),
   };

@@ -99,12 +99,12 @@ export function createFlipActivities(clusters: Clusters) {
      * Does nothing on a node that was never flipped.
      * @throws AgentNotReady when no new agent becomes ready.
      */
-    unflipNode: withFailures('take the flip back', async ({ cluster, node }: NodeTarget): Promise<void> => {
+    revertNodeFlip: withFailures('take the flip back', async ({ cluster, node }: NodeTarget): Promise<void> => {
       const connection = await clusters.connect(cluster);
       const { metadata } = await readNode(connection, node);
       const purpose = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ')[0];
-      if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'unflip') return;
-      await restartAgentOnce(connection, node, 'unflip', {
+      if (metadata?.labels?.[flipLabel] === undefined && purpose !== 'revert-flip') return;
+      await restartAgentOnce(connection, node, 'revert-flip', {
         labels: { [flipLabel]: null },
         annotations: { [bootAnnotation]: null },
       });

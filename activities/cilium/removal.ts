@@ -23,7 +23,7 @@ export function createCiliumTraceActivities(clusters: Clusters) {
     /**
      * Removes Cilium's CRDs with their objects, and its annotations, labels and taints of nodes. Does nothing where our
      * CNI file is missing: in that case no migration installed Cilium.
-     * @throws CleanUpIncomplete naming what is still there.
+     * @throws CleanupIncomplete naming what is still there.
      */
     removeCiliumTraces: withFailures(
       "remove Cilium's traces",

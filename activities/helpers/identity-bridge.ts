@@ -75,7 +75,7 @@ export function createIdentityBridgeActivities(clusters: Clusters) {
             });
             return items.length === 0 ? { done: undefined } : { waitingFor: 'the identity bridge to end' };
           },
-          { timeoutMs: 120_000, onTimeout: 'CleanUpIncomplete', advice: `look at its pods in ${namespace}` }
+          { timeoutMs: 120_000, onTimeout: 'CleanupIncomplete', advice: `look at its pods in ${namespace}` }
         );
         await mapLimit(maxParallelRequests, await ownEndpoints(connection), async ({ metadata }) => {
           const { name = '', namespace: podNamespace = '' } = metadata ?? {};

@@ -52,6 +52,6 @@ export async function removeNamespace(connection: ClusterConnection): Promise<vo
       (await ifFound(core.readNamespace({ name: namespace }))) === undefined
         ? { done: undefined }
         : { waitingFor: `namespace ${namespace} to go` },
-    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see what its status says is left in it' }
+    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'see what its status says is left in it' }
   );
 }

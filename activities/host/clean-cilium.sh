@@ -1,5 +1,5 @@
 #!/bin/bash
-# Removes from a node what Cilium leaves behind, after a roll-back: when no agent runs any more and no pod is on its
+# Removes from a node what Cilium leaves behind, after a rollback: when no agent runs any more and no pod is on its
 # network. Then looks, and reports what is still there, one thing a line. Canal's own is not touched.
 set -u
 report=/dev/termination-log

@@ -4,6 +4,7 @@ import { findCanal } from '../canal/detect.ts';
 import { recreateCanalPod } from '../canal/restore.ts';
 import { withFailures } from '../kubernetes/errors.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
+import type { Network } from '../../model/network.ts';
 import { runOnHost } from './run-script.ts';
 
 /** Creates the activities that work on the nodes themselves. */
@@ -32,14 +33,14 @@ export function createHostActivities(clusters: Clusters) {
 
     /**
      * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files.
-     * @throws CleanUpIncomplete naming what is still there.
+     * @throws CleanupIncomplete naming what is still there.
      */
     cleanHost: withFailures(
       'clean the node',
-      async ({ cluster, node, traces }: NodeTarget & { traces: 'canal' | 'cilium' }): Promise<void> => {
+      async ({ cluster, node, traces }: NodeTarget & { traces: Network }): Promise<void> => {
         const leftovers = await runOnHost(await clusters.connect(cluster), node, `clean-${traces}`);
         if (leftovers === undefined || leftovers.length === 0) return;
-        throw failure('CleanUpIncomplete', `on ${node} there is still: ${leftovers.join('; ')}`, { retryable: true });
+        throw failure('CleanupIncomplete', `on ${node} there is still: ${leftovers.join('; ')}`, { retryable: true });
       }
     ),
   };

@@ -26,7 +26,7 @@ const scriptTimeoutMs = 300_000;
  * @returns the lines of the script's report; undefined when no image for it is on the nodes, because Cilium was never
  * there.
  * @throws NodeNotReady when the pod does not run.
- * @throws CleanUpIncomplete when the script fails.
+ * @throws CleanupIncomplete when the script fails.
  */
 export async function runOnHost(
   connection: ClusterConnection,
@@ -56,7 +56,7 @@ export async function runOnHost(
   await removeOwnPod(connection, name);
   const lines = text.split('\n').filter(Boolean);
   if (exitCode === 0) return lines;
-  throw failure('CleanUpIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {
+  throw failure('CleanupIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {
     retryable: true,
   });
 }

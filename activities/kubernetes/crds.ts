@@ -17,7 +17,7 @@ export async function listDefinitions(
 
 /**
  * Removes the CRDs of an API group, and with them all of its objects, and waits until they are gone.
- * @throws CleanUpIncomplete naming those that are still there.
+ * @throws CleanupIncomplete naming those that are still there.
  */
 export async function removeDefinitions(connection: ClusterConnection, group: string): Promise<void> {
   for (const { metadata } of await listDefinitions(connection, group)) {
@@ -28,6 +28,6 @@ export async function removeDefinitions(connection: ClusterConnection, group: st
       const left = (await listDefinitions(connection, group)).map(({ metadata }) => metadata?.name);
       return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
     },
-    { timeoutMs: 180_000, onTimeout: 'CleanUpIncomplete', advice: 'see which finalizers hold them' }
+    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'see which finalizers hold them' }
   );
 }

@@ -1,11 +1,12 @@
 import type { DrainOptions } from '../../model/input.ts';
+import type { Network } from '../../model/network.ts';
 import { contains } from '../../model/networks.ts';
 import type { PodFacts } from '../kubernetes/pods.ts';
 
 /** Selects the pods that are moved, and the network that they move to. */
 export interface DrainRules {
   /** Network from which the pods must get an address. */
-  to: 'target' | 'source';
+  to: Network;
   targetPodCidr: string;
   /** True when pods of DaemonSets are evicted too: they are recreated on the same node. */
   daemonSets: boolean;
@@ -45,7 +46,7 @@ const filters: readonly Filter[] = [
   },
   function alreadyMoved(pod, { to, targetPodCidr }) {
     if (pod.ip === undefined) return undefined;
-    return contains(targetPodCidr, pod.ip) === (to === 'target') ? { action: 'leave' } : undefined;
+    return contains(targetPodCidr, pod.ip) === (to === 'cilium') ? { action: 'leave' } : undefined;
   },
   function terminating(pod) {
     // A terminating pod needs no consent any more; the drain only waits for it.
@@ -109,15 +110,15 @@ export function describeTermination(
   pod: PodFacts,
   nodeReady: boolean,
   now: number
-): { kind: 'ends' | 'stuck'; reason: string } | undefined {
+): { kind: 'Terminating' | 'StuckTerminating'; reason: string } | undefined {
   if (pod.deletion === undefined) return undefined;
-  if (!isOverdue(pod, now)) return { kind: 'ends', reason: `it ends, by ${pod.deletion.at}` };
+  if (!isOverdue(pod, now)) return { kind: 'Terminating', reason: `it ends, by ${pod.deletion.at}` };
   const over = `it should have ended at ${pod.deletion.at} and is still there`;
   if (pod.finalizers.length > 0) {
-    return { kind: 'stuck', reason: `${over}: finalizers ${pod.finalizers.join(', ')} hold it` };
+    return { kind: 'StuckTerminating', reason: `${over}: finalizers ${pod.finalizers.join(', ')} hold it` };
   }
   const advice = nodeReady ? 'look at its containers and volumes on the node' : 'its node is not Ready';
-  return { kind: 'stuck', reason: `${over}: ${advice}` };
+  return { kind: 'StuckTerminating', reason: `${over}: ${advice}` };
 }
 
 /** Returns true when the given consent, for all pods or for some, covers this pod. */

@@ -13,7 +13,7 @@ import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import type { DrainRound } from '../../model/drain-round.ts';
 
-/** Input of `movePods`. */
+/** Input of `drainNode`. */
 export interface DrainTarget extends NodeTarget, DrainRules {
   /** Maximum duration of one round, in seconds. */
   roundSeconds: number;
@@ -49,7 +49,7 @@ export function createDrainActivities(clusters: Clusters) {
      * terminating ones, and returns when none is left or the round is over.
      * @throws DrainBlocked, before any eviction, when a pod requires a consent that was not given.
      */
-    movePods: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
+    drainNode: withFailures('drain the node', async (target: DrainTarget): Promise<DrainRound> => {
       const connection = await clusters.connect(target.cluster);
       const end = Date.now() + target.roundSeconds * 1_000;
       const refusals = new Map<string, Refusal>();
@@ -97,7 +97,7 @@ async function pollPods(
     async ({ pod, verdict }): Promise<Blocker | undefined> => {
       const blocked = (details: Omit<Blocker, 'pod'>): Blocker => ({ pod: pod.key, ...details });
       if (verdict.action === 'leave' || verdict.action === 'refuse') return undefined;
-      if (verdict.action === 'wait') return blocked({ kind: 'waits', reason: 'it is about to get an address' });
+      if (verdict.action === 'wait') return blocked({ kind: 'Waiting', reason: 'it is about to get an address' });
       if (pod.deletion !== undefined) {
         const termination = describeTermination(pod, !isOverdue(pod, now) || (await ready()), now);
         return termination && blocked(termination);
@@ -108,7 +108,9 @@ async function pollPods(
       if (refusal === undefined) refusals.delete(pod.uid);
       else refusals.set(pod.uid, refusal);
       return blocked(
-        refusal === undefined ? { kind: 'ends', reason: 'it ends' } : { kind: refusal.kind, reason: refusal.reason }
+        refusal === undefined
+          ? { kind: 'Terminating', reason: 'it ends' }
+          : { kind: refusal.kind, reason: refusal.reason }
       );
     }
   );
@@ -177,19 +179,19 @@ export function parseRefusal(
   const retryAtMs = now + parseRetryAfterMs(error);
   const causes = parseCauses(error);
   if (status === 403 && causes.some((cause) => cause.reason === 'NamespaceTerminating')) {
-    return { kind: 'waits', reason: 'its namespace is being deleted', retryAtMs };
+    return { kind: 'Waiting', reason: 'its namespace is being deleted', retryAtMs };
   }
   if (status === 429 && causes.some((cause) => cause.reason === 'DisruptionBudget')) {
     const messages = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
-    return { kind: 'budget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs };
+    return { kind: 'DisruptionBudget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs };
   }
   // The API server is overloaded.
-  if (status === 429) return { kind: 'waits', reason: messageOf(error), retryAtMs };
+  if (status === 429) return { kind: 'Waiting', reason: messageOf(error), retryAtMs };
   // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
   if (status === 500 && budgets.length > 1) {
     const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
     const reason = `PodDisruptionBudgets ${names} both select it, so that every eviction is refused: a human has to change one of them`;
-    return { kind: 'budget', reason, retryAtMs };
+    return { kind: 'DisruptionBudget', reason, retryAtMs };
   }
   return 'unknown';
 }

@@ -1,7 +1,7 @@
 import type { HelmValues } from '../../model/helm-values.ts';
 import { flipLabel } from '../../model/names.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import type { Rehearsal } from '../../model/dry-run.ts';
+import type { DryRunStep } from '../../model/dry-run.ts';
 import { calicoGroup } from '../canal/export.ts';
 import { findCanal } from '../canal/detect.ts';
 import { canalObjects } from '../canal/removal.ts';
@@ -22,14 +22,14 @@ import { objectKey } from '../kubernetes/object-key.ts';
 const maxNamed = 20;
 
 /** Creates the activities of a dry run: the API server validates each operation and persists nothing. */
-export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings) {
+export function createDryRunActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Runs a server-side dry run of Cilium's release.
      * @throws HelmFailed when the API server would refuse it.
      */
-    rehearseRelease: withFailures(
-      'rehearse the release',
+    dryRunRelease: withFailures(
+      'dry-run the release',
       async ({ input, values }: { input: MigrationInput; values: HelmValues }): Promise<void> => {
         const { cluster, chart, chartVersion: version } = input;
         await dryRunRelease(clusters, helm, { cluster, chart, version, values });
@@ -37,9 +37,9 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
     ),
 
     /** Runs a server-side dry run of a node's migration: cordon, label, and the eviction of each of its pods. */
-    rehearseNode: withFailures(
-      'rehearse the node',
-      async ({ input, node }: { input: MigrationInput; node: string }): Promise<Rehearsal> => {
+    dryRunNode: withFailures(
+      'dry-run the node',
+      async ({ input, node }: { input: MigrationInput; node: string }): Promise<DryRunStep> => {
         const connection = await clusters.connect(input.cluster);
         const body = {
           metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
@@ -57,9 +57,9 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
     ),
 
     /** Runs a server-side dry run of Canal's removal. */
-    rehearseCleanUp: withFailures(
-      'rehearse the clean-up',
-      async ({ cluster }: { cluster: string }): Promise<Rehearsal> => {
+    dryRunCleanup: withFailures(
+      'dry-run the cleanup',
+      async ({ cluster }: { cluster: string }): Promise<DryRunStep> => {
         const connection = await clusters.connect(cluster);
         const canal = await findCanal(connection);
         const objects = canal === undefined ? [] : await canalObjects(connection, canal);
@@ -74,7 +74,7 @@ export function createRehearsalActivities(clusters: Clusters, helm: HelmSettings
         }
         const names = objects.map((object) => `${object.kind} ${objectKey(object)}`);
         return {
-          step: 'clean-up',
+          step: 'cleanup',
           would: [
             `remove ${names.length} objects: ${names.slice(0, maxNamed).join(', ')}`,
             `export the objects of ${definitions.length} definitions of Calico, and remove them`,
@@ -92,7 +92,7 @@ async function dryRunDrain(
   { podCidr: targetPodCidr, drain: options }: MigrationInput,
   node: string
 ): Promise<{ granted: string[]; problems: string[] }> {
-  const rules = { to: 'target' as const, targetPodCidr, options, forcedPods: [], daemonSets: true };
+  const rules = { to: 'cilium' as const, targetPodCidr, options, forcedPods: [], daemonSets: true };
   const granted: string[] = [];
   const problems: string[] = [];
   for (const pod of await listPods(connection, { node })) {

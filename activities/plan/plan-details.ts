@@ -45,7 +45,7 @@ export function createPlanActivities(clusters: Clusters, helm: HelmSettings) {
 
 /** Predicts a drain of the node, by the drain's own rules. */
 function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationInput, limit: number): NodeDrain {
-  const rules = { to: 'target' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
+  const rules = { to: 'cilium' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
   const now = Date.now();
   const evicted: string[] = [];
   const recycled: string[] = [];

@@ -38,13 +38,13 @@ export function createPolicyActivities(clusters: Clusters) {
      * translations of Calico's own policies, where they are equivalent, and rules for the pods and nodes within
      * ipBlocks. Removes what an earlier call applied and is no longer needed.
      */
-    applyTranslations: withFailures(
+    applyTranslatedPolicies: withFailures(
       'apply the translated policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const connection = await clusters.connect(input.cluster);
         const { report, comparison } = await readAndComparePolicies(connection, input);
         for (const object of comparison.objects) await applyObject(connection, withOwnedMetadata(object));
-        await removeStaleTranslations(connection, comparison.objects);
+        await removeStalePolicies(connection, comparison.objects);
         return report;
       }
     ),
@@ -78,7 +78,7 @@ function withOwnedMetadata(object: CiliumPolicy): NamedObject {
   };
 }
 
-async function removeStaleTranslations(connection: ClusterConnection, current: readonly CiliumPolicy[]): Promise<void> {
+async function removeStalePolicies(connection: ClusterConnection, current: readonly CiliumPolicy[]): Promise<void> {
   const computeKey = ({ kind, metadata }: KubernetesObject): string =>
     [kind, metadata?.namespace ?? '', metadata?.name].join(' ');
   const currentKeys = new Set(current.map(computeKey));

@@ -33,7 +33,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
   return {
     /**
      * Runs all checks, several in parallel. Changes nothing, except that one of our pods runs on every node for some
-     * seconds unless `nodePods` is off; `removeInspectors` removes these pods. A check that fails to run blocks and
+     * seconds unless `nodeInspection` is off; `removeInspectors` removes these pods. A check that fails to run blocks and
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
      */
@@ -70,7 +70,7 @@ function createReader(
 ): ClusterReader {
   const reader: ClusterReader = clusterReader(connection, input, {
     hosts: async () =>
-      input.nodePods
+      input.nodeInspection
         ? readHosts(connection, await reader.nodes(), { image: input.proberImage, udpPort: input.tunnelPort })
         : undefined,
     chart: () => renderChart(helm, input, version),

@@ -43,7 +43,7 @@ export function checksFor(probers: readonly PodFacts[], targetPodCidr: string): 
       ownSource: true,
     });
     checks.push({ name: `${peer}, UDP`, kind: 'udp', target: address });
-    checks.push({ name: `${peer}, way back`, kind: 'reverse', target: address });
+    checks.push({ name: `${peer}, reverse`, kind: 'reverse', target: address });
   }
   return checks;
 }

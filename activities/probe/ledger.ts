@@ -48,7 +48,7 @@ export function createLedgerActivities(clusters: Clusters) {
      * baseline of a migration cannot be measured once the migration has started.
      * @returns the rows of the stage.
      */
-    markLedger: withFailures(
+    snapshotLedger: withFailures(
       'write the ledger down',
       async (target: { cluster: string; stage: LedgerStage; seconds: number }): Promise<LedgerRow[]> => {
         const { cluster, stage, seconds } = target;

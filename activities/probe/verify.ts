@@ -1,4 +1,5 @@
 import { Context } from '@temporalio/activity';
+import type { Network } from '../../model/network.ts';
 import { contains } from '../../model/networks.ts';
 import { tunnelSuspicion } from '../../model/gates.ts';
 import { flipLabel } from '../../model/names.ts';
@@ -23,7 +24,7 @@ export interface VerifyTarget extends NodeTarget {
   targetPodCidr: string;
   proberImage: string;
   /** Network from which new pods of the node must get an address. */
-  expected: 'target' | 'source';
+  expected: Network;
 }
 
 /**
@@ -84,7 +85,7 @@ export function createProbeActivities(clusters: Clusters) {
         const cause = tunnelSuspicion(await readPages(connection), await readTunnelPort(connection), Date.now());
         // A node that was rolled back is in its original state. While the overlay is blocked, it cannot reach nodes on
         // Cilium, and keeping it cordoned would not change that.
-        if (target.expected === 'source' && cause !== undefined) return results;
+        if (target.expected === 'canal' && cause !== undefined) return results;
         const lines = failed.map((result) => `${result.name}: ${result.error ?? 'failed'}`);
         throw failure(
           'VerificationFailed',
@@ -197,9 +198,9 @@ async function startVerificationPod(
     await removeOwnPod(connection, name);
     await applyObject(connection, pod);
     const address = await waitForAddress(connection, name, node);
-    if (contains(targetPodCidr, address) === (expected === 'target')) return;
+    if (contains(targetPodCidr, address) === (expected === 'cilium')) return;
     if (Date.now() > deadline) {
-      const expectedNetwork = expected === 'target' ? `not of ${targetPodCidr}` : 'of Cilium still';
+      const expectedNetwork = expected === 'cilium' ? `not of ${targetPodCidr}` : 'of Cilium still';
       throw failure(
         'WrongNetwork',
         `new pods on ${node} get addresses such as ${address}, ${expectedNetwork}; look at /etc/cni/net.d on the node`

@@ -38,10 +38,16 @@ export class CliError extends Error {
 export function describeError(error: unknown, cluster: string): { message: string; code: number } {
   if (error instanceof CliError) return { message: error.message, code: error.code };
   if (error instanceof WorkflowNotFoundError) {
-    return { message: `no migration of "${cluster}" is open: it was never started, or it has ended`, code: exitCodes.notFound };
+    return {
+      message: `no migration of "${cluster}" is open: it was never started, or it has ended`,
+      code: exitCodes.notFound,
+    };
   }
   if (error instanceof WorkflowExecutionAlreadyStartedError) {
-    return { message: `another run for "${cluster}" is still open; wait for its end, or abort it`, code: exitCodes.refused };
+    return {
+      message: `another run for "${cluster}" is still open; wait for its end, or abort it`,
+      code: exitCodes.refused,
+    };
   }
   if (error instanceof WorkflowUpdateFailedError) {
     return { message: `refused: ${messageOf(error)}`, code: exitCodes.refused };

@@ -46,9 +46,13 @@ export const messages: readonly { message: MessageName; description: string; opt
   },
   { message: 'abort', description: 'end the migration; migrated nodes stay migrated', options: [] },
   {
-    message: 'setConcurrency',
+    message: 'setMaxConcurrency',
     description: 'change the maximum number of nodes per wave',
-    options: [new Option('--concurrency <number>', 'maximum number of nodes per wave').argParser(positive).makeOptionMandatory()],
+    options: [
+      new Option('--max-concurrency <number>', 'maximum number of nodes per wave')
+        .argParser(positive)
+        .makeOptionMandatory(),
+    ],
   },
   {
     message: 'forcePod',

@@ -94,7 +94,7 @@ export function decisions({ status }: Pick<ReportData, 'status'>): [subject: str
       [`node ${node.name}`, node.approval],
       [`${node.name}: ${node.state}`, node.decision],
     ]),
-    ['clean-up', status.approvals.cleanup],
+    ['cleanup', status.approvals.cleanup],
     ['pause', status.paused],
   ];
   return entries

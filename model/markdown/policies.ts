@@ -10,7 +10,8 @@ export function policyMarkdown(report: PolicyReport): string {
   const lines = [
     `Policies: ${kinds.join(', ') || 'none'}. ${equal} have the same verdict on Cilium for every one of ${flows} kinds of flows.`,
   ];
-  if (policies.length > 0) lines.push('', ...tableHeader('policy', 'verdict on Cilium', 'conditions and reasons', 'created objects'));
+  if (policies.length > 0)
+    lines.push('', ...tableHeader('policy', 'verdict on Cilium', 'conditions and reasons', 'created objects'));
   for (const { policy, verdict, conditions, reasons, objects } of policies) {
     const reasonCell = [...conditions, ...reasons].map(cell).join('<br>');
     lines.push(`| ${cell(policy)} | ${verdictTexts[verdict]} | ${reasonCell} | ${objects.map(cell).join('<br>')} |`);

@@ -161,7 +161,7 @@ it("does not remove Calico's definitions before their objects are exported", asy
   await lab().kubectl('delete', 'globalnetworksets.crd.projectcalico.org', 'offices');
   // Canal's workloads exist again, so the removal is reported as incomplete.
   await expect(createLabActivities(lab()).removeCanalTraces(cluster())).rejects.toMatchObject({
-    type: 'CleanUpIncomplete',
+    type: 'CleanupIncomplete',
   });
   expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
 });

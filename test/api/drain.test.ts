@@ -28,10 +28,10 @@ const options: DrainOptions = {
 
 /** Runs one round over the node. */
 const round = (node: string, more: Partial<DrainTarget> = {}): Promise<DrainRound> =>
-  createLabActivities(lab()).movePods({
+  createLabActivities(lab()).drainNode({
     cluster: lab().layout.context,
     node,
-    to: 'target',
+    to: 'cilium',
     daemonSets: false,
     options,
     targetPodCidr: '10.245.0.0/16',
@@ -128,7 +128,7 @@ it('waits for a disruption budget, names it, and goes on once it allows', async 
   const pod = await guardedPod('guarded', 'guard');
   const reason = 'PodDisruptionBudget shop/guard allows 0 disruptions (1 pods are healthy, 1 are needed)';
   expect(await round('guarded', { roundSeconds: 3 })).toEqual({
-    left: [{ pod: `shop/${pod}`, kind: 'budget', reason }],
+    left: [{ pod: `shop/${pod}`, kind: 'DisruptionBudget', reason }],
   });
   expect(await podsOn('guarded')).toEqual([pod]);
   const draining = round('guarded', { roundSeconds: 60 });
@@ -140,7 +140,7 @@ it('waits for a disruption budget, names it, and goes on once it allows', async 
 it('tells a human when several budgets forbid every eviction for good', async () => {
   const pod = await guardedPod('twice', 'one', 'two');
   const { left } = await round('twice', { roundSeconds: 1 });
-  expect(left).toMatchObject([{ pod: `shop/${pod}`, kind: 'budget' }]);
+  expect(left).toMatchObject([{ pod: `shop/${pod}`, kind: 'DisruptionBudget' }]);
   expect(left[0]?.reason).toContain('PodDisruptionBudgets shop/one and shop/two both select it');
 });
 
@@ -156,7 +156,7 @@ it('shows a pod that is stuck, and what holds it', async () => {
   await lab().kubectl('-n', namespace, 'patch', 'pod', 'held', '--type=merge', '-p', patch);
   const { left } = await round('stuck', { roundSeconds: 3 });
   // Its grace period is not over yet: the other half is in test/unit/drain-rules.test.ts.
-  expect(left).toMatchObject([{ pod: 'shop/held', kind: 'ends' }]);
+  expect(left).toMatchObject([{ pod: 'shop/held', kind: 'Terminating' }]);
   const free = JSON.stringify({ metadata: { finalizers: null } });
   await lab().kubectl('-n', namespace, 'patch', 'pod', 'held', '--type=merge', '-p', free);
   expect(await round('stuck')).toEqual(nothing);

@@ -105,12 +105,12 @@ it('keeps what was before, however often it is asked, and measures a stage from 
     () => write([record({ sent: 150, lost: 2, lostMs: 80 })]),
     () => write([record({ sent: 350, lost: 3, lostMs: 180 })])
   );
-  const { markLedger, readLedger } = activities;
-  const before = await markLedger({ cluster: cluster(), stage: 'before', seconds: 60 });
+  const { snapshotLedger, readLedger } = activities;
+  const before = await snapshotLedger({ cluster: cluster(), stage: 'before', seconds: 60 });
   expect(before).toEqual([expect.objectContaining({ kind: 'pod-pod/udp', sent: 200, lost: 1, lostMs: 100 })]);
   expect(sleptMs).toEqual([6_000, 60_000]);
   await write([record({ sent: 1_050, lost: 10, lostMs: 5_030 })]);
-  expect(await markLedger({ cluster: cluster(), stage: 'before', seconds: 0 })).toEqual(before);
+  expect(await snapshotLedger({ cluster: cluster(), stage: 'before', seconds: 0 })).toEqual(before);
   expect(sleptMs).toHaveLength(2);
   expect(await readLedger({ cluster: cluster() })).toEqual([
     expect.objectContaining({ sent: 700, lost: 7, lostMs: 4_850 }),

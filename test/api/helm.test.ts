@@ -56,7 +56,7 @@ describe('a release that a dead Helm left pending', () => {
     await lab().kubectl('patch', 'secret', '-n', 'kube-system', name, '--type=merge', '-p', patch);
   }
 
-  it('is mended in the middle of an upgrade, without a roll-back', async () => {
+  it('is mended in the middle of an upgrade, without a rollback', async () => {
     const { applyHelmRelease, checkCiliumConfig } = createLabActivities(lab());
     await applyHelmRelease(release(4));
     await leavePending('pending-upgrade', await revisions());

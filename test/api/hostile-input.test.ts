@@ -144,8 +144,8 @@ const inputs: [what: string, input: () => unknown, named: string | RegExp, type?
   ],
   ['a waiver of everything', () => good({ waivers: [{ check: '*', reason: 'x' }] }), 'waivers.0.check'],
   ['a waiver without a reason', () => good({ waivers: [{ check: 'kernel', reason: '  ' }] }), 'waivers.0.reason'],
-  ['a canary that is no node', () => good({ waves: { canary: 'node; true' } }), /canary|block/, 'any'],
-  ['waves of a thousand', () => good({ waves: { size: 1_000 } }), 'waves.size'],
+  ['a canary that is no node', () => good({ waves: { canaryNode: 'node; true' } }), /canaryNode|block/, 'any'],
+  ['waves of a thousand', () => good({ waves: { maxConcurrency: 1_000 } }), 'waves.maxConcurrency'],
   [
     'a window in a time zone that is none',
     () => good({ windows: [{ start: '22:00', end: '23:00', timeZone: '../../etc' }] }),

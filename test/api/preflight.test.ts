@@ -15,7 +15,7 @@ const namespace = 'shop';
 
 /** Runs one check as the administrator, without pods on nodes: checks that need such pods are tested in test/lab. */
 async function check(name: CheckName, more: Partial<MigrationRequest> = {}): Promise<CheckOutcome> {
-  const request = labMigrationRequest(lab(), 'every-node', { nodePods: false, ...more });
+  const request = labMigrationRequest(lab(), 'every-node', { nodeInspection: false, ...more });
   const parsed = parseInput(request);
   if ('problems' in parsed) throw new Error(parsed.problems.join('\n'));
   const [outcome] = await createLabActivities(lab()).runPreflight({ input: parsed.input, only: [name] });
@@ -454,7 +454,7 @@ const cases: Case[] = [
   {
     check: 'backup',
     what: 'none, and nobody asked',
-    input: { backup: undefined, cleanUp: 'automatic' },
+    input: { backup: undefined, cleanup: 'automatic' },
     words: 'no backup',
   },
   {
@@ -571,7 +571,7 @@ it('permissions: blocks for a user who lacks rights, and passes for an administr
   await createCertificate(pki, 'reader', '/CN=reader', []);
   const kubeconfig = `${dir}/reader.kubeconfig`;
   await writeKubeconfig(kubeconfig, pki, 'reader', apiServer, context);
-  const input = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
+  const input = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
   if ('problems' in input) throw new Error(input.problems.join());
   const only: CheckName[] = ['permissions', 'rollouts'];
   const [rights, other] = await createLabActivities(lab(), kubeconfig).runPreflight({ input: input.input, only });
@@ -583,7 +583,7 @@ it('permissions: blocks for a user who lacks rights, and passes for an administr
 });
 
 it('warns where nothing can be looked at, and never blocks a sound cluster', async () => {
-  const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodePods: false }));
+  const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
   if ('problems' in parsed) throw new Error(parsed.problems.join());
   await waitForCanalPods();
   const outcomes = await createLabActivities(lab()).runPreflight({ input: parsed.input });

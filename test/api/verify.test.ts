@@ -44,7 +44,7 @@ it('does not wait for the answers of a prober that is gone, and asks the one in 
   await startProber('first', '10.244.0.1');
 
   const target = { cluster: lab().layout.context, node: 'one', targetPodCidr: '10.245.0.0/16' };
-  const verified = createLabActivities(lab()).verifyNode({ ...target, proberImage: 'prober:1', expected: 'target' });
+  const verified = createLabActivities(lab()).verifyNode({ ...target, proberImage: 'prober:1', expected: 'cilium' });
   const before = await waitForCheckPod();
   expect(before.checks).toContain('10.244.0.1:');
   await setPodStatus(name, { phase: 'Running', ...at('10.245.0.9') });

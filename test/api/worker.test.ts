@@ -136,7 +136,7 @@ it('has metrics of the SDK', async () => {
   const worker = await WorkerProcess.start(lab(), temporal.address, 'measured');
   await worker.ready();
   const cli = new TemporalCli(temporal, 'prod');
-  const input = { cluster: 'prod', nodePods: false, waivers: [] };
+  const input = { cluster: 'prod', nodeInspection: false, waivers: [] };
   await cli.start(JSON.stringify(input));
   await cli.waitForEnd();
   const { metrics } = worker;
@@ -209,7 +209,7 @@ describe('with encryption', () => {
     const worker = await WorkerProcess.start(lab(), temporal.address, 'encrypted', env);
     await worker.ready();
     const codec = ['--codec-endpoint', codecServer, '--codec-auth', `Bearer ${token}`];
-    const input = { cluster: 'prod', backup: 'a-word-to-find', nodePods: false };
+    const input = { cluster: 'prod', backup: 'a-word-to-find', nodeInspection: false };
     const start = ['workflow', 'start', '--type', 'clusterMigration', '--task-queue', 'cni-migration'];
     await temporal.cli(...start, '--workflow-id', 'hidden', '--input', JSON.stringify(input), ...codec);
     await temporal.cli('workflow', 'result', '--workflow-id', 'hidden').catch(() => '');

@@ -28,8 +28,8 @@ const comparablePhases: readonly { what: string; byHand: readonly string[]; serv
   { what: 'checks and plan', byHand: [], service: ['preflight', 'plan'] },
   { what: 'Cilium beside Canal (with the baseline of the ledger)', byHand: ['install'], service: ['coexistence'] },
   { what: 'nodes', byHand: ['nodes'], service: ['migrate'] },
-  { what: 'final configuration', byHand: ['final values'], service: ['cut-over'] },
-  { what: 'Canal removed (and looked for on every node)', byHand: ['Canal removed'], service: ['clean-up'] },
+  { what: 'final configuration', byHand: ['final values'], service: ['cutover'] },
+  { what: 'Canal removed (and looked for on every node)', byHand: ['Canal removed'], service: ['cleanup'] },
 ];
 
 const reducedLoadText =
@@ -106,8 +106,15 @@ async function peerParts(nodes: number, waveSize: number): Promise<string[]> {
 
 /** Activities of the service that have no counterpart by hand. */
 const serviceOnlyActivities: readonly string[] = [
-  ...['runPreflight', 'removeInspectors', 'planDetails', 'deployProbers', 'markLedger', 'deployNatExemption'],
-  ...['deployIdentityBridge', 'removeIdentityBridge', 'applyTranslations', 'verifyNode', 'checkGates', 'readLedger'],
+  ...['runPreflight', 'removeInspectors', 'planDetails', 'deployProbers', 'snapshotLedger', 'deployNatExemption'],
+  ...[
+    'deployIdentityBridge',
+    'removeIdentityBridge',
+    'applyTranslatedPolicies',
+    'verifyNode',
+    'checkGates',
+    'readLedger',
+  ],
   ...['exportCalico', 'cleanHost', 'removeCanalTraces', 'removeHelpers'],
 ];
 

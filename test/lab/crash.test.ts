@@ -69,7 +69,7 @@ beforeAll(async () => {
 /** What a node has for the pods that happen to be on it: compared for the whole cluster, for an eviction moves them. */
 const ofPods = /:cali-(pri|pro)-|^link (cali|lxc)of a pod$|^route dev (cali|lxc)$/;
 
-/** Everything that a migration may change and a roll-back has to restore. */
+/** Everything that a migration may change and a rollback has to restore. */
 async function stateOf(): Promise<Record<string, string[]>> {
   const kinds = [
     ...['crds', 'clusterroles', 'clusterrolebindings', 'namespaces', 'leases', 'serviceaccounts', 'configmaps'],
@@ -123,9 +123,9 @@ async function waitForStartOf(index: number): Promise<void> {
   await cli.waitForStatus(`the start of node ${index + 1}`, ({ nodes }) => nodes[index]?.startedAt !== undefined);
 }
 
-/** Waits until the migration has come to its cut-over. It stays true, so that no moment can be missed. */
-async function waitForCutOver(): Promise<void> {
-  await cli.waitForStatus('the cut-over', ({ timeline }) => timeline.some(({ phase }) => phase === 'cut-over'));
+/** Waits until the migration has come to its cutover. It stays true, so that no moment can be missed. */
+async function waitForCutover(): Promise<void> {
+  await cli.waitForStatus('the cutover', ({ timeline }) => timeline.some(({ phase }) => phase === 'cutover'));
 }
 
 /** Every kind of activity: those of which no worker has died on both sides. */
@@ -145,7 +145,7 @@ async function notDied(...except: string[]): Promise<string[]> {
 const request = (more: object): string =>
   JSON.stringify({
     ...labMigrationRequest(lab()),
-    cleanUp: 'approve',
+    cleanup: 'approve',
     ledger: { samplesPerSecond: 5, baselineSeconds: 5, afterSeconds: 5 },
     // The API server is killed again and again, and pods do notice.
     gates: { toleranceMs: 120_000 },
@@ -156,11 +156,11 @@ const anyTime = [{ start: '00:00', end: '00:00' }];
 const start = (input: string): Promise<void> => cli.start(input, 'clusterMigration', '--task-timeout', '3s');
 
 it(
-  'rehearses without leaving anything changed, though the workers die again and again',
+  'leaves nothing changed by a dry run, though the workers die again and again',
   async () => {
     await start(request({ dryRun: true }));
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done', changed: false } });
-    await expectEventually('the state before the rehearsal', stateOf, before);
+    await expectEventually('the state before the dry run', stateOf, before);
   },
   timeLimits.wholeMigration
 );
@@ -174,14 +174,14 @@ it(
     await killApiserver();
     await waitForStartOf(1);
     await killApiserver();
-    await waitForCutOver();
+    await waitForCutover();
     await killTemporal();
     await killApiserver();
-    await cli.waitForCleanUp();
-    expect(await deathLog()).not.toContain('before unflipNode');
+    await cli.waitForCleanup();
+    expect(await deathLog()).not.toContain('before revertNodeFlip');
     await cli.send('rollback', { all: true });
     // The first step of a node on its way back.
-    await waitForDeath('before unflipNode');
+    await waitForDeath('before revertNodeFlip');
     await killTemporal();
     await killApiserver();
     expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'rolled-back' } });
@@ -191,10 +191,10 @@ it(
 );
 
 it(
-  'migrates again, to the end, though they die in the middle of the clean-up too',
+  'migrates again, to the end, though they die in the middle of the cleanup too',
   async () => {
     await start(request({ drain: { mode: 'recycle' } }));
-    await cli.waitForCleanUp();
+    await cli.waitForCleanup();
     await cli.send('approve', { cleanup: true });
     await waitForDeath('before removeCanal');
     await killTemporal();

@@ -56,7 +56,7 @@ beforeAll(async () => {
   for (const node of lab().layout.nodeNames) tracesBefore.set(node, await nodeTraces(lab().layout.machineDir(node)));
   await startEdgeServers(lab());
   temporal = await startTemporal(lab());
-  // With the rights that deploy/ gives it, from the first check to the clean-up.
+  // With the rights that deploy/ gives it, from the first check to the cleanup.
   account = { KUBECONFIG: await workerAccount(lab()) };
   namespaces = await listNamespaces(lab());
   holds = new Holds(path.join(lab().layout.dir, 'holds'));
@@ -170,7 +170,7 @@ it('takes a node back to Canal in the middle of its flip', async () => {
   await holds.arm('flipNode', 'node2');
   await cli.approve('node2');
   await holds.waitUntilHeld('flipNode', 'node2');
-  expect(await cli.update('rollback', { node: 'node2', reason: 'a rehearsal' })).toContain('node2 goes back to Canal');
+  expect(await cli.update('rollback', { node: 'node2', reason: 'an exercise' })).toContain('node2 goes back to Canal');
   await cli.waitForNode('node2', 'rolled-back');
   const history = await cli.nodeHistory('node2');
   expect(activitiesRunningAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
@@ -184,19 +184,19 @@ it('takes a node back to Canal in the middle of its flip', async () => {
 it(
   'ends the same when the worker is killed in the middle of a node and another takes over',
   async () => {
-    await holds.arm('movePods', 'node2');
+    await holds.arm('drainNode', 'node2');
     await cli.send('retry', { node: 'node2' });
     await cli.approve('node3');
-    await holds.waitUntilHeld('movePods', 'node2');
+    await holds.waitUntilHeld('drainNode', 'node2');
     expect(await readText(lab(), 'get', 'node', 'node2')).toContain('SchedulingDisabled');
     const ended = new Promise((resolve) => worker.once('exit', resolve));
     worker.kill('SIGKILL');
     await ended;
     worker = await startWorker(lab(), temporal.address, { name: 'second-worker', env: account });
 
-    const { waitingFor } = await cli.waitForCleanUp();
+    const { waitingFor } = await cli.waitForCleanup();
     expect(waitingFor).toContain('point of no return');
-    const drains = (await cli.nodeHistory('node2')).activities.filter(({ name }) => name === 'movePods');
+    const drains = (await cli.nodeHistory('node2')).activities.filter(({ name }) => name === 'drainNode');
     expect(drains[0]?.attempt).toBeGreaterThan(1);
     expect(await readText(lab(), 'get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
     answered = await answeredForbiddenFlows(lab(), cli);

@@ -50,8 +50,8 @@ const stageNames = [
   "node1 on Cilium, Canal's agents killed",
   'node2 moves',
   'node2 on Cilium',
-  'node3 moves, cut-over',
-  'clean-up',
+  'node3 moves, cutover',
+  'cleanup',
   'Cilium alone',
   'end',
 ] as const;
@@ -216,10 +216,10 @@ it(
     await cli.waitForNode('node3', 'awaiting-approval');
     await next('node2 on Cilium');
     await matrix.waitForSamples(samples);
-    await next('node3 moves, cut-over');
+    await next('node3 moves, cutover');
     await cli.approve('node3');
-    await cli.waitForCleanUp();
-    await next('clean-up');
+    await cli.waitForCleanup();
+    await next('cleanup');
     await cli.send('approve', { cleanup: true });
     const { status, result } = await cli.waitForEnd();
     expect(status).toBe('COMPLETED');

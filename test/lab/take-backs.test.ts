@@ -65,16 +65,16 @@ async function expectOnCanal(node: string): Promise<void> {
 it('takes a migrated node back to Canal', async () => {
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
-  expect(await cli.update('rollback', { node: 'node1', reason: 'a rehearsal' })).toContain('node1 goes back to Canal');
+  expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain('node1 goes back to Canal');
   await cli.waitForNode('node1', 'rolled-back');
   await expectOnCanal('node1');
 });
 
 /** What is under way then, as the history shows it, and the steps that the test lets pass before. */
 const moments: readonly { moment: string; passed: readonly HeldStep[]; held: HeldStep; activity: string }[] = [
-  { moment: 'while it is drained', passed: [], held: 'movePods', activity: 'movePods' },
+  { moment: 'while it is drained', passed: [], held: 'drainNode', activity: 'drainNode' },
   { moment: 'while its first pod is verified', passed: [], held: 'verifyNode', activity: 'verifyNode' },
-  { moment: 'while its remaining pods are recycled', passed: [], held: 'recyclePods', activity: 'movePods' },
+  { moment: 'while its remaining pods are recycled', passed: [], held: 'recyclePods', activity: 'drainNode' },
   { moment: 'while its paths are verified', passed: ['recyclePods'], held: 'verifyNode', activity: 'verifyNode' },
 ];
 

@@ -28,7 +28,7 @@ export type Results = Map<string, StepResult>;
  * Runs the steps of a plan: checks side by side, then the others one after another. A step that fails never ends the run.
  * When the run has to stop, the running step is killed, and the steps after it get no result.
  * @param results is filled during the run, so that it is complete up to an interruption.
- * @returns processes that a stopped step left: the caller removes them with {@link cleanUp}.
+ * @returns processes that a stopped step left: the caller removes them with {@link runCleanup}.
  */
 export async function executePlan(plan: Plan, options: RunOptions, results: Results): Promise<readonly ProcessId[]> {
   const isCheck = ({ kind }: Step): boolean => kind === 'check';
@@ -47,7 +47,7 @@ export async function executePlan(plan: Plan, options: RunOptions, results: Resu
     const { result, strays } = await runStep(step, options);
     results.set(step.name, result);
     if (options.signal.aborted) return strays;
-    if (result.failed > 0) await cleanUp(plan, strays, options);
+    if (result.failed > 0) await runCleanup(plan, strays, options);
   }
   return [];
 }
@@ -55,10 +55,10 @@ export async function executePlan(plan: Plan, options: RunOptions, results: Resu
 /**
  * Removes what a failed step left behind. First its labs, so that their processes end in order, then processes without a
  * lab, then the labs of those. Errors are not reported: the next suite shows whether something is left.
- * @param options.signal ends the clean-up early. @default its deadline alone does
+ * @param options.signal ends the cleanup early. @default its deadline alone does
  */
-export async function cleanUp(
-  { cleanUp: cleaning }: Plan,
+export async function runCleanup(
+  { cleanup: cleaning }: Plan,
   strays: readonly ProcessId[],
   options: Pick<RunOptions, 'graceMs'> & { signal?: AbortSignal; quiet?: boolean }
 ): Promise<void> {

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { timeFactorVariable } from '../support/time-limits.ts';
 import { changedFiles } from './changes.ts';
-import { cleanUp, executePlan, type Results } from './execute.ts';
+import { runCleanup, executePlan, type Results } from './execute.ts';
 import { provideTimeFactor } from './machine-factor.ts';
 import type { Plan } from './plan.ts';
 import { planOf, selectSuites, type Selection } from './selection.ts';
@@ -50,10 +50,10 @@ async function runPlan(plan: Plan, beganMs: number): Promise<number> {
   const reason: unknown = stop.signal.reason;
   const { lines, failed } = summarize(plan, results, reason instanceof Error ? reason.message : undefined);
   for (const line of lines) console.log(line);
-  // Nothing is printed after the last line. A second signal ends the clean-up.
+  // Nothing is printed after the last line. A second signal ends the cleanup.
   if (stop.signal.aborted) {
     for (const signal of signals) process.on(signal, () => process.exit(1));
-    await cleanUp(plan, strays, { graceMs: options.graceMs, quiet: true }).catch(() => undefined);
+    await runCleanup(plan, strays, { graceMs: options.graceMs, quiet: true }).catch(() => undefined);
   }
   await rm(scratch, { recursive: true, force: true });
   return failed === 0 ? 0 : 1;

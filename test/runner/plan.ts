@@ -21,7 +21,7 @@ export interface Step {
 export interface Plan {
   steps: readonly Step[];
   /** Removes what a killed or failed suite left behind. @default nothing is done */
-  cleanUp?: { command: readonly string[]; deadlineMs: number };
+  cleanup?: { command: readonly string[]; deadlineMs: number };
   /** How long the processes of a killed step have to end after SIGTERM, in ms. @default 10 s */
   graceMs?: number;
   /** The run is stopped so many ms after it began; steps that did not end until then have failed. @default never */

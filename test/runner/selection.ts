@@ -75,7 +75,7 @@ export function planOf({ withChecks, suites: selected }: Selected, timeFactor: n
         },
       ]),
     ],
-    cleanUp: { command: ['node', 'test/runner/remove-labs.ts'], deadlineMs: deadlineMs(1) },
+    cleanup: { command: ['node', 'test/runner/remove-labs.ts'], deadlineMs: deadlineMs(1) },
   };
 }
 

@@ -1,6 +1,7 @@
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
+import type { Network } from '../../model/network.ts';
 import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
@@ -18,9 +19,9 @@ export interface FakeNode {
   cordoned: false | 'by us' | 'by others';
   flipped: boolean;
   /** Network of its pods. */
-  pods: 'source' | 'target';
+  pods: Network;
   /** Network of its new pods. */
-  cni: 'source' | 'target';
+  cni: Network;
   bootId: number;
 }
 
@@ -70,7 +71,7 @@ export function fakeCluster({
   const add = (node: Partial<FakeNode> & { name: string }): void => {
     const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
     const flipped = node.flipped ?? false;
-    const network = flipped ? 'target' : 'source';
+    const network = flipped ? 'cilium' : 'canal';
     state.set(node.name, { ...defaults, flipped, pods: network, cni: network, ...node });
   };
   for (const node of nodes) add(typeof node === 'string' ? { name: node } : node);
@@ -99,7 +100,7 @@ export function fakeCluster({
       effect();
     };
   };
-  const allOnTarget = (): boolean => [...state.values()].every((node) => node.pods === 'target' && node.flipped);
+  const allOnCilium = (): boolean => [...state.values()].every((node) => node.pods === 'cilium' && node.flipped);
 
   const activities: Activities = {
     inspectCluster: async () => {
@@ -127,14 +128,14 @@ export function fakeCluster({
       await call('applyHelmRelease');
       const owns = (values['cni'] as { customConf: boolean }).customConf === false;
       const final = (values['updateStrategy'] as { type: string }).type === 'RollingUpdate';
-      calls.push(final ? 'final values' : owns ? 'cut-over values' : 'coexistence values');
-      requireRule(!owns || allOnTarget(), 'cut over before every pod is on the target network');
+      calls.push(final ? 'final values' : owns ? 'cutover values' : 'coexistence values');
+      requireRule(!owns || allOnCilium(), 'cut over before every pod is on the target network');
       system.installed = true;
       system.ciliumOwnsCni = owns;
     },
     uninstallCilium: onCluster('uninstallCilium', () => {
       requireRule(
-        [...state.values()].every((node) => node.pods === 'source' && node.cni === 'source'),
+        [...state.values()].every((node) => node.pods === 'canal' && node.cni === 'canal'),
         'Cilium removed under its pods'
       );
       system.installed = false;
@@ -142,7 +143,7 @@ export function fakeCluster({
     }),
     checkCiliumConfig: onCluster('checkCiliumConfig'),
     waitForAgents: onCluster('waitForAgents'),
-    renewAgent: onNode('renewAgent'),
+    restartOutdatedAgent: onNode('restartOutdatedAgent'),
     applyNodeConfig: onCluster('applyNodeConfig'),
     removeNodeConfig: onCluster('removeNodeConfig'),
     runPreflight: async () => {
@@ -163,14 +164,14 @@ export function fakeCluster({
       }));
       return { changes: ['+ routingMode: "tunnel"'], objects: ['ConfigMap kube-system/cilium-config'], drains };
     },
-    rehearseRelease: onCluster('rehearseRelease'),
-    rehearseNode: async ({ node }) => {
-      await call('rehearseNode', node);
+    dryRunRelease: onCluster('dryRunRelease'),
+    dryRunNode: async ({ node }) => {
+      await call('dryRunNode', node);
       return { step: `migrate ${node}`, would: [`evict 3 pods`], problems: [] };
     },
-    rehearseCleanUp: async () => {
-      await call('rehearseCleanUp');
-      return { step: 'clean-up', would: ['remove 9 objects'], problems: [] };
+    dryRunCleanup: async () => {
+      await call('dryRunCleanup');
+      return { step: 'cleanup', would: ['remove 9 objects'], problems: [] };
     },
     deployProbers: onCluster('deployProbers', () => {
       requireRule(!system.installed || system.helpers, 'probers after Cilium: there is no baseline any more');
@@ -181,8 +182,8 @@ export function fakeCluster({
       await call('comparePolicies');
       return policies?.() ?? noPolicies;
     },
-    applyTranslations: async () => {
-      await call('applyTranslations');
+    applyTranslatedPolicies: async () => {
+      await call('applyTranslatedPolicies');
       requireRule(system.installed, 'policies translated without Cilium');
       return policies?.() ?? noPolicies;
     },
@@ -198,7 +199,7 @@ export function fakeCluster({
       requireRule(networks.size < 2, 'the identity bridge removed while pods are on both networks');
       system.bridge = false;
     }),
-    markLedger: async ({ stage }) => {
+    snapshotLedger: async ({ stage }) => {
       await call(`ledger ${stage}`);
       return [];
     },
@@ -248,7 +249,7 @@ export function fakeCluster({
     uncordonNode: onNode('uncordonNode', (node) => {
       if (node.cordoned === 'by us') node.cordoned = false;
     }),
-    movePods: async ({ node: name, to, daemonSets, forcedPods, roundSeconds }) => {
+    drainNode: async ({ node: name, to, daemonSets, forcedPods, roundSeconds }) => {
       await call(`${daemonSets ? 'recycle' : 'drain'} to ${to}`, name);
       const node = get(name);
       requireRule(node.cordoned !== false || daemonSets, 'drained without a cordon');
@@ -262,15 +263,15 @@ export function fakeCluster({
     flipNode: onNode('flipNode', (node) => {
       requireRule(node.cordoned !== false, 'flipped without a cordon');
       node.flipped = true;
-      node.cni = 'target';
+      node.cni = 'cilium';
     }),
-    unflipNode: onNode('unflipNode', (node) => {
-      requireRule(node.cordoned !== false, 'unflipped without a cordon');
+    revertNodeFlip: onNode('revertNodeFlip', (node) => {
+      requireRule(node.cordoned !== false, 'flip reverted without a cordon');
       node.flipped = false;
     }),
     restoreSourceCni: onNode('restoreSourceCni', (node) => {
       requireRule(!node.flipped, 'CNI file taken from under an agent that writes it');
-      node.cni = 'source';
+      node.cni = 'canal';
     }),
     cleanHost: onNode('cleanHost'),
     verifyNode: async ({ node, expected }) => {
@@ -279,14 +280,14 @@ export function fakeCluster({
       return [];
     },
     requireAllPodsOnTarget: onCluster('requireAllPodsOnTarget', () => {
-      if (!allOnTarget()) throw permanent('WrongNetwork', 'pods are left on Canal');
+      if (!allOnCilium()) throw permanent('WrongNetwork', 'pods are left on Canal');
     }),
     exportCalico: async () => {
       await call('exportCalico');
       return ['kube-system/calico-export-0'];
     },
     removeCanal: onCluster('removeCanal', () => {
-      requireRule(system.ciliumOwnsCni && allOnTarget(), 'Canal removed before the cut-over');
+      requireRule(system.ciliumOwnsCni && allOnCilium(), 'Canal removed before the cutover');
       system.canal = false;
     }),
     removeCanalTraces: onCluster('removeCanalTraces'),
@@ -303,7 +304,7 @@ export function fakeCluster({
       ready,
       flipped,
       cordonedByUs,
-      podsOnSource: flipped && node.pods === 'source' ? 3 : 0,
+      podsOnSource: flipped && node.pods === 'canal' ? 3 : 0,
     };
   }
 

@@ -16,7 +16,7 @@ export function clusterNames<N extends string>(...names: N[]): Record<N, string>
 }
 
 /** Defaults with which a cluster's migration runs without approvals. */
-export const unattendedDefaults = { approval: 'none', cleanUp: 'automatic' } as const;
+export const unattendedDefaults = { approval: 'none', cleanup: 'automatic' } as const;
 
 /** Starts a fleet's migration. */
 export function startFleet(client: Client, taskQueue: string, request: unknown): Promise<FleetRun> {

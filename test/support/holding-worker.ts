@@ -31,7 +31,7 @@ function holdSteps(activities: Activities): Activities {
 function claimHold(name: string, [input]: readonly unknown[]): string | undefined {
   const { node, daemonSets } = (input ?? {}) as { node?: string; daemonSets?: boolean };
   if (node === undefined) return undefined;
-  const step = name === 'movePods' && daemonSets === true ? 'recyclePods' : name;
+  const step = name === 'drainNode' && daemonSets === true ? 'recyclePods' : name;
   const held = heldFile(dir, step, node);
   try {
     renameSync(holdFile(dir, step, node), held);

@@ -7,8 +7,8 @@ import { timeLimits } from './time-limits.ts';
 /** Environment variable with the folder in which a holding worker (holding-worker.ts) finds the steps to hold. */
 export const holdsVariable = 'HOLDS';
 
-/** A step of one node that a worker can hold: an activity, or the recycling round of `movePods`. */
-export type HeldStep = 'flipNode' | 'verifyNode' | 'movePods' | 'recyclePods';
+/** A step of one node that a worker can hold: an activity, or the recycling round of `drainNode`. */
+export type HeldStep = 'flipNode' | 'verifyNode' | 'drainNode' | 'recyclePods';
 
 /** Returns the file that asks a worker to hold the next run of a step of a node. */
 export const holdFile = (dir: string, step: string, node: string): string => path.join(dir, `${step}-${node}.hold`);

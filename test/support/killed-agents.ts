@@ -1,6 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { waitFor } from '../../lab/process.ts';
+import type { Network } from '../../model/network.ts';
 import { listPods } from './pod-networks.ts';
 import type { Mistake } from './policy-matrix.ts';
 import { timeLimits } from './time-limits.ts';
@@ -16,7 +17,7 @@ export interface Absence {
  * Calico's agent is ready once it has programmed the node, Cilium's before it has regenerated the endpoints that it
  * found.
  */
-export async function killAgents(lab: Lab, network: 'canal' | 'cilium'): Promise<Absence> {
+export async function killAgents(lab: Lab, network: Network): Promise<Absence> {
   const selector = ['-n', 'kube-system', '-l', `k8s-app=${network}`];
   const before = new Set((await listPods(lab, ...selector)).map(({ metadata }) => metadata?.uid));
   const fromMs = Date.now();

@@ -10,7 +10,7 @@ import { timeLimits } from './time-limits.ts';
 export type Run = WorkflowHandleWithFirstExecutionRunId<typeof clusterMigration>;
 
 /** Input of a migration that runs without approvals. */
-export const unattendedRequest = { cluster: 'prod', approval: 'none', cleanUp: 'automatic' };
+export const unattendedRequest = { cluster: 'prod', approval: 'none', cleanup: 'automatic' };
 
 /**
  * Starts a migration.

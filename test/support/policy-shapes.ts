@@ -392,7 +392,7 @@ export function isCalico(policy: NetworkPolicy | CalicoPolicy): policy is Calico
 /** True when a policy has a rule that denies pods by their labels or by those of their namespace. */
 function deniesByLabels(policy: NetworkPolicy | CalicoPolicy): boolean {
   if (!isCalico(policy)) return false;
-  return (policy.spec.ingress ?? []).some(
+  return (policy.spec?.ingress ?? []).some(
     ({ action, source }) =>
       action === 'Deny' && (source?.selector !== undefined || source?.namespaceSelector !== undefined)
   );
@@ -450,8 +450,8 @@ export function matrixChecks(all: readonly Shape[], networks: Networks): MatrixC
       ports: namedPorts,
     };
   };
-  const [calico, cilium] = networks.podCidrs.map((cidr) => cidr.replace('.0.0/16', '.1.0'));
-  const overlay = { calico: calico ?? '', cilium: cilium ?? '' };
+  const [canal, cilium] = networks.podCidrs.map((cidr) => cidr.replace('.0.0/16', '.1.0'));
+  const overlay = { canal: canal ?? '', cilium: cilium ?? '' };
   const verdict = (from: string, to: string, own: boolean, shape: Shape): { leaves: boolean; enters: boolean } => {
     const traffic = { protocol: shape.protocol.toUpperCase(), port: shape.port };
     const toPeer = (name: string): Flow['peer'] => {

@@ -23,13 +23,13 @@ interface Scenario {
 }
 let broken = true;
 const scenarios: Record<string, Scenario> = {
-  undisturbed: { input: { ...unattendedRequest, waves: { size: 2 } } },
+  undisturbed: { input: { ...unattendedRequest, waves: { maxConcurrency: 2 } } },
   'with-people': {
     input: { cluster: 'prod', approval: 'every-wave' },
     options: {
       nodes: ['a', 'b'],
       before: (activity, node) => {
-        if (broken && activity === 'verify target' && node === 'a') throw permanent('VerificationFailed', 'no DNS');
+        if (broken && activity === 'verify cilium' && node === 'a') throw permanent('VerificationFailed', 'no DNS');
       },
     },
     play: async (run) => {
@@ -50,15 +50,15 @@ const scenarios: Record<string, Scenario> = {
       await waitForPendingWait(run, 'a decision about b');
       await run.signal(signal('retry'), { node: 'b' });
       await run.signal(signal('approve'), { wave: 3 });
-      await waitForPendingWait(run, 'approval of the clean-up');
+      await waitForPendingWait(run, 'approval of the cleanup');
       await run.signal(signal('approve'), { cleanup: true });
     },
   },
   'rolled-back': {
-    input: { ...unattendedRequest, cleanUp: 'approve' },
+    input: { ...unattendedRequest, cleanup: 'approve' },
     options: { nodes: ['a'] },
     play: async (run) => {
-      await waitForPendingWait(run, 'approval of the clean-up');
+      await waitForPendingWait(run, 'approval of the cleanup');
       await run.signal(signal('rollback'), { all: true });
     },
   },

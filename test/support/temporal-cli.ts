@@ -93,10 +93,10 @@ export class TemporalCli {
    * Waits until the cleanup awaits its approval.
    * @returns the status.
    */
-  waitForCleanUp(): Promise<MigrationStatus> {
+  waitForCleanup(): Promise<MigrationStatus> {
     return this.waitForStatus(
-      'the clean-up to wait',
-      ({ phase, waitingFor }) => phase === 'clean-up' && waitingFor !== undefined
+      'the cleanup to wait',
+      ({ phase, waitingFor }) => phase === 'cleanup' && waitingFor !== undefined
     );
   }
 

@@ -16,7 +16,7 @@ it('checks both networks in both directions, beside DNS, service and API server'
     'DNS over UDP',
     'DNS over TCP',
     'service',
-    ...['Cilium pod on a', 'Canal pod on b'].flatMap((peer) => [`${peer}, large`, `${peer}, UDP`, `${peer}, way back`]),
+    ...['Cilium pod on a', 'Canal pod on b'].flatMap((peer) => [`${peer}, large`, `${peer}, UDP`, `${peer}, reverse`]),
   ]);
 });
 

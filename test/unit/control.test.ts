@@ -4,10 +4,29 @@ import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
 
 function status(phase: Phase, more: Partial<MigrationStatus> = {}): MigrationStatus {
   const states: NodeState[] = [
-    ...(['pending', 'awaiting-approval', 'migrating', 'migrated', 'failed', 'skipped', 'rolled-back', 'gone'] as const),
+    ...([
+      'pending',
+      'awaiting-approval',
+      'migrating',
+      'migrated',
+      'failed',
+      'skipped',
+      'rolled-back',
+      'removed',
+    ] as const),
   ];
   const nodes = states.map((state) => ({ name: state, state, ...(state === 'awaiting-approval' && { wave: 2 }) }));
-  return { cluster: 'prod', phase, concurrency: 1, waves: 1, nodes, approvals: {}, timeline: [], notes: [], ...more };
+  return {
+    cluster: 'prod',
+    phase,
+    maxConcurrency: 1,
+    waves: 1,
+    nodes,
+    approvals: {},
+    timeline: [],
+    notes: [],
+    ...more,
+  };
 }
 
 /**
@@ -32,20 +51,25 @@ const decided = { by: 'ann', reason: '', at: '' };
 it.each<[MessageName, unknown, Phase, string]>([
   ['approve', { node: 'pending' }, 'migrate', 'pending is approved'],
   ['approve', { node: 'nobody' }, 'migrate', 'no: the cluster has no node nobody'],
-  ['approve', { node: 'gone' }, 'migrate', 'no: the cluster has no node gone'],
+  ['approve', { node: 'removed' }, 'migrate', 'no: the cluster has no node removed'],
   ['approve', { node: 'migrated' }, 'migrate', 'no: migrated is already migrated'],
   ['approve', { wave: 2 }, 'migrate', 'wave 2 is approved'],
   ['approve', { wave: 1 }, 'migrate', 'no: wave 1 has already started'],
   ['approve', { plan: true }, 'plan', 'the plan is approved'],
-  ['approve', { plan: true }, 'migrate', 'no: the plan is not awaiting approval; the migration is in the phase migrate'],
-  ['approve', { cleanup: true }, 'clean-up', 'the cleanup is approved'],
+  [
+    'approve',
+    { plan: true },
+    'migrate',
+    'no: the plan is not awaiting approval; the migration is in the phase migrate',
+  ],
+  ['approve', { cleanup: true }, 'cleanup', 'the cleanup is approved'],
   ['approve', { cleanup: true }, 'migrate', 'no: the cleanup is not awaiting approval'],
   ['reject', { node: 'pending' }, 'migrate', 'pending is skipped'],
   ['reject', { wave: 2 }, 'migrate', 'skipped: awaiting-approval'],
   ['reject', { wave: 3 }, 'migrate', 'no: wave 3 is not awaiting approval'],
   ['reject', { plan: true }, 'plan', 'the plan is rejected; the migration will end'],
   ['reject', { plan: true }, 'migrate', 'no: the plan is not awaiting approval; the migration is in the phase migrate'],
-  ['reject', { cleanup: true }, 'clean-up', 'the cleanup is rejected; the migration will end'],
+  ['reject', { cleanup: true }, 'cleanup', 'the cleanup is rejected; the migration will end'],
   ['pause', {}, 'migrate', 'paused'],
   ['pause', undefined, 'migrate', 'paused'],
   ['resume', {}, 'migrate', 'no: the migration is not paused'],
@@ -54,21 +78,31 @@ it.each<[MessageName, unknown, Phase, string]>([
   ['skip', { node: 'nobody' }, 'migrate', 'no: the cluster has no node nobody'],
   ['retry', { node: 'failed' }, 'migrate', 'failed will be retried'],
   ['retry', { node: 'rolled-back' }, 'migrate', 'rolled-back will be retried'],
-  ['retry', { node: 'migrated' }, 'migrate', 'no: migrated is migrated; only failed, skipped, not-ready, rolled-back nodes can be retried'],
+  [
+    'retry',
+    { node: 'migrated' },
+    'migrate',
+    'no: migrated is migrated; only failed, skipped, not-ready, rolled-back nodes can be retried',
+  ],
   ['rollback', { node: 'migrated' }, 'migrate', 'rollback of migrated requested'],
   ['rollback', { node: 'migrating' }, 'migrate', 'rollback of migrating requested'],
-  ['rollback', { node: 'pending' }, 'migrate', 'no: pending is pending; only migrating, migrated, failed nodes can be rolled back'],
-  ['rollback', { node: 'migrated' }, 'clean-up', 'no: a single node can only be rolled back in the phase migrate'],
-  ['rollback', { node: 'migrated' }, 'cut-over', 'no: the cutover is in progress'],
-  ['rollback', { all: true }, 'clean-up', 'rollback of all nodes requested'],
+  [
+    'rollback',
+    { node: 'pending' },
+    'migrate',
+    'no: pending is pending; only migrating, migrated, failed nodes can be rolled back',
+  ],
+  ['rollback', { node: 'migrated' }, 'cleanup', 'no: a single node can only be rolled back in the phase migrate'],
+  ['rollback', { node: 'migrated' }, 'cutover', 'no: the cutover is in progress'],
+  ['rollback', { all: true }, 'cleanup', 'rollback of all nodes requested'],
   ['rollback', { all: true }, 'rolling-back', 'no: a rollback is in progress'],
   ['abort', {}, 'migrate', 'abort requested'],
-  ['abort', {}, 'cut-over', 'no: the cutover is in progress'],
+  ['abort', {}, 'cutover', 'no: the cutover is in progress'],
   ['abort', {}, 'rolling-back', 'no: a rollback is in progress'],
   ['retry', { node: 'rolled-back' }, 'rolling-back', 'no: a rollback is in progress'],
   ['pause', {}, 'rolling-back', 'no: a rollback is in progress'],
   ['forcePod', { pod: 'shop/web-1' }, 'rolling-back', 'pod shop/web-1 may be deleted'],
-  ['setConcurrency', { concurrency: 4 }, 'migrate', 'at most 4 nodes per wave'],
+  ['setMaxConcurrency', { maxConcurrency: 4 }, 'migrate', 'at most 4 nodes per wave'],
   ['forcePod', { pod: 'shop/web-1' }, 'migrate', 'pod shop/web-1 may be deleted'],
 ])('%s %j in the phase %s: %s', (name, raw, phase, expected) => {
   expect(send(name, raw, phase)).toMatch(new RegExp(`^${expected}`));
@@ -86,8 +120,8 @@ it.each<[MessageName, unknown, string]>([
   ['skip', {}, 'node: '],
   ['rollback', {}, 'either "node" or "all"'],
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],
-  ['setConcurrency', { concurrency: 0 }, 'concurrency: '],
-  ['setConcurrency', { concurrency: '4' }, 'concurrency: '],
+  ['setMaxConcurrency', { maxConcurrency: 0 }, 'maxConcurrency: '],
+  ['setMaxConcurrency', { maxConcurrency: '4' }, 'maxConcurrency: '],
   ['forcePod', { pod: 'web' }, 'namespace/name'],
   ['forcePod', { pod: '../../x' }, 'namespace/name'],
   ['pause', { reason: 'x'.repeat(501) }, 'reason: '],
@@ -99,23 +133,24 @@ it.each<[MessageName, unknown, string]>([
 it.each(messageNames)('refuses %s when the migration has ended', (name) => {
   const samples: Partial<Record<MessageName, unknown>> = {
     ...{ approve: { node: 'a' }, reject: { node: 'a' }, skip: { node: 'a' }, retry: { node: 'a' } },
-    ...{ rollback: { all: true }, setConcurrency: { concurrency: 1 }, forcePod: { pod: 'a/b' } },
+    ...{ rollback: { all: true }, setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'a/b' } },
   };
   expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration has ended');
 });
 
 it('refuses what cannot stop the removal of Canal', () => {
   const approved = { approvals: { cleanup: decided } };
-  const refusal = (name: string): string => `no: the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
-  expect(send('rollback', { all: true }, 'clean-up', approved)).toBe(refusal('rollback'));
-  expect(send('abort', {}, 'clean-up', approved)).toBe(refusal('abort'));
-  expect(send('pause', {}, 'clean-up', approved)).toBe(refusal('pause'));
-  expect(send('reject', { cleanup: true }, 'clean-up', approved)).toContain('no: ');
+  const refusal = (name: string): string =>
+    `no: the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
+  expect(send('rollback', { all: true }, 'cleanup', approved)).toBe(refusal('rollback'));
+  expect(send('abort', {}, 'cleanup', approved)).toBe(refusal('abort'));
+  expect(send('pause', {}, 'cleanup', approved)).toBe(refusal('pause'));
+  expect(send('reject', { cleanup: true }, 'cleanup', approved)).toContain('no: ');
 });
 
-it('keeps who decided first, and takes the older name of the field', () => {
+it('keeps the first decision', () => {
   const control = noDecisions();
-  send('approve', { node: 'pending', approver: 'ann', reason: 'window 7' }, 'migrate', {}, control);
+  send('approve', { node: 'pending', by: 'ann', reason: 'window 7' }, 'migrate', {}, control);
   send('approve', { node: 'pending', by: 'bob' }, 'migrate', {}, control);
   const at = '2026-01-01T00:00:00Z';
   expect(control.approvals.nodes).toEqual({ pending: { by: 'ann', reason: 'window 7', at } });

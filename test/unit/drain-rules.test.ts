@@ -12,20 +12,20 @@ const now = Date.parse('2026-01-01T12:00:00Z');
 const ago = (seconds: number): string => new Date(now - seconds * 1_000).toISOString();
 
 const rules: DrainRules = {
-  to: 'target',
+  to: 'cilium',
   targetPodCidr: '10.245.0.0/16',
   daemonSets: false,
   forcedPods: [],
   options: { mode: 'evict', timeoutSeconds: 60, deleteEmptyDirData: false, evictUnmanagedPods: false },
 };
-const back: Partial<DrainRules> = { to: 'source' };
+const rollback: Partial<DrainRules> = { to: 'canal' };
 const recycle: Partial<DrainRules> = { daemonSets: true };
 const consent = (options: Partial<DrainRules['options']>): Partial<DrainRules> => ({
   options: { ...rules.options, ...options },
 });
 
 const pod = podFacts('shop/web-1', { labels: { app: 'web', tier: 'front' }, createdAt: ago(600) });
-const onTarget = { ip: '10.245.1.5' };
+const onCilium = { ip: '10.245.1.5' };
 const daemon = { controller: 'DaemonSet' };
 const deletion = { at: ago(-30) };
 
@@ -40,12 +40,12 @@ describe('drainVerdict', () => {
     ['one of a DaemonSet, to be recycled', daemon, recycle, 'evict'],
     ['another one that is on the wrong network after the flip', {}, recycle, 'evict'],
     ['a DaemonSet pod with an emptyDir, to be recycled', { ...daemon, emptyDirs: ['x'] }, recycle, 'evict'],
-    ['a DaemonSet pod on the target already', { ...daemon, ...onTarget }, recycle, 'leave'],
+    ['a DaemonSet pod on Cilium already', { ...daemon, ...onCilium }, recycle, 'leave'],
     ['one that is being wired, after the flip', { ip: undefined, createdAt: ago(2) }, recycle, 'wait'],
     ['one that has never been wired, after the flip', { ip: undefined }, recycle, 'leave'],
-    ['one that is on the target already', onTarget, {}, 'leave'],
-    ['one on the target, on the way back', onTarget, back, 'evict'],
-    ['one on the source, on the way back', {}, back, 'leave'],
+    ['one that is on Cilium already', onCilium, {}, 'leave'],
+    ['one on Cilium, in a rollback', onCilium, rollback, 'evict'],
+    ['one on Canal, in a rollback', {}, rollback, 'leave'],
     ['one without a controller', { controller: undefined }, {}, 'refuse'],
     ['one without a controller, by consent', { controller: undefined }, consent({ evictUnmanagedPods: true }), 'evict'],
     [
@@ -76,7 +76,7 @@ describe('drainVerdict', () => {
       'refuse',
     ],
     ['one that a human named', { emptyDirs: ['cache'] }, { forcedPods: ['shop/web-1'] }, 'delete'],
-    ['one that a human named, where it shall be already', onTarget, { forcedPods: ['shop/web-1'] }, 'leave'],
+    ['one that a human named, where it shall be already', onCilium, { forcedPods: ['shop/web-1'] }, 'leave'],
   ])('%s', (_, facts, more, action) => {
     expect(drainVerdict({ ...pod, ...facts }, { ...rules, ...more }, now)).toMatchObject({ action });
   });
@@ -91,17 +91,17 @@ describe('drainVerdict', () => {
 
 it.each<[string, Partial<PodFacts>, boolean, string | undefined, string]>([
   ['one that runs', {}, true, undefined, ''],
-  ['one within its grace period', { deletion }, true, 'ends', 'by '],
-  ['one just past it', { deletion: { at: ago(30) } }, true, 'ends', 'by '],
-  ['one long past it', { deletion: { at: ago(61) } }, true, 'stuck', 'look at its containers'],
+  ['one within its grace period', { deletion }, true, 'Terminating', 'by '],
+  ['one just past it', { deletion: { at: ago(30) } }, true, 'Terminating', 'by '],
+  ['one long past it', { deletion: { at: ago(61) } }, true, 'StuckTerminating', 'look at its containers'],
   [
     'one that a finalizer holds',
     { deletion: { at: ago(61) }, finalizers: ['x.io/y'] },
     true,
-    'stuck',
+    'StuckTerminating',
     'finalizers x.io/y',
   ],
-  ['one on a dead node', { deletion: { at: ago(61) } }, false, 'stuck', 'its node is not Ready'],
+  ['one on a dead node', { deletion: { at: ago(61) } }, false, 'StuckTerminating', 'its node is not Ready'],
 ])('tells how %s ends', (_, facts, nodeReady, kind, words) => {
   const ending = describeTermination({ ...pod, ...facts }, nodeReady, now);
   expect(ending?.kind).toBe(kind);

@@ -1,8 +1,8 @@
 import {
   coexistenceValues,
   conflictingValues,
-  cutOverValues,
-  expectedCutOverConfig,
+  cutoverValues,
+  expectedCutoverConfig,
   finalValues,
 } from '../../model/helm-values.ts';
 import { parseInput, type MigrationInput } from '../../model/input.ts';
@@ -35,7 +35,7 @@ it('ends with Cilium owning the CNI and enforcing policy, and changes nothing el
     forceDeviceDetection: true,
   };
   // The agents' template is the same in all three, so that only the migration replaces agents.
-  expect(cutOverValues(input({}))).toEqual({ ...before, ...ownership });
+  expect(cutoverValues(input({}))).toEqual({ ...before, ...ownership });
   const updateStrategy = { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } };
   expect(after).toEqual({ ...before, ...ownership, updateStrategy });
 });
@@ -45,12 +45,12 @@ it.each([
   [{ devices: '' }, true],
   [{ devices: 'eth0' }, false],
   [{ devices: ['eth+', 'bond0'] }, false],
-])("has agents ignore Canal's devices from the cut-over on, where the operator names none: %j", (values, ours) => {
+])("has agents ignore Canal's devices from the cutover on, where the operator names none: %j", (values, ours) => {
   const given = input(values);
   expect(coexistenceValues(given)['devices']).toEqual(given.values['devices']);
   const devices = ours ? ['!flannel+', '!cali+', '!veth+'] : given.values['devices'];
   expect(finalValues(given)['devices']).toEqual(devices);
-  expect(expectedCutOverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
+  expect(expectedCutoverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
 });
 
 it("mounts its CNI file beside the operator's own volumes", () => {
@@ -78,8 +78,8 @@ it.each([
   ['enforce', { policyEnforcementMode: 'default', policyAuditMode: false }],
   ['audit', { policyEnforcementMode: 'default', policyAuditMode: true }],
   ['off', { policyEnforcementMode: 'never', policyAuditMode: false }],
-] as const)('has agents %s policies until the cut-over, and enforce them after it', (policyMode, before) => {
+] as const)('has agents %s policies until the cutover, and enforce them after it', (policyMode, before) => {
   const given = { ...input({ policyCIDRMatchMode: [] }), policyMode };
   expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: [] });
-  expect(cutOverValues(given)).toMatchObject({ policyEnforcementMode: 'default', policyAuditMode: false });
+  expect(cutoverValues(given)).toMatchObject({ policyEnforcementMode: 'default', policyAuditMode: false });
 });

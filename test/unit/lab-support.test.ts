@@ -59,12 +59,12 @@ it('finds what was under way when a workflow was asked to cancel', () => {
       events: [
         scheduled(1, 0, 'cordonNode'),
         event(2, 1, 'ACTIVITY_TASK_COMPLETED', { scheduledEventId: '1' }),
-        scheduled(3, 2, 'movePods'),
+        scheduled(3, 2, 'drainNode'),
         scheduled(4, 2, 'flipNode'),
         event(5, 3, 'WORKFLOW_EXECUTION_CANCEL_REQUESTED', {}),
         event(6, 4, 'ACTIVITY_TASK_STARTED', { scheduledEventId: '4', attempt: 2 }),
         event(7, 4, 'ACTIVITY_TASK_CANCELED', { scheduledEventId: '4' }),
-        scheduled(8, 5, 'unflipNode'),
+        scheduled(8, 5, 'revertNodeFlip'),
         event(9, 6, 'CHILD_WORKFLOW_EXECUTION_STARTED', { workflowExecution: { workflowId: 'w', runId: 'r' } }),
       ],
     })
@@ -73,7 +73,7 @@ it('finds what was under way when a workflow was asked to cancel', () => {
   const cancelMs = history.cancelRequestedMs ?? 0;
   expect(new Date(cancelMs).toISOString()).toBe('2026-11-28T00:00:03.000Z');
   expect(activitiesRunningAt(history, cancelMs)).toEqual([
-    expect.objectContaining({ name: 'movePods' }),
+    expect.objectContaining({ name: 'drainNode' }),
     expect.objectContaining({ name: 'flipNode', outcome: 'canceled', attempt: 2 }),
   ]);
   expect(history.children).toEqual([{ workflowId: 'w', runId: 'r' }]);

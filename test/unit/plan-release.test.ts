@@ -33,7 +33,7 @@ it.each([
   ['an installation under way', [['pending-install', 5]], { action: 'wait', revision: 1 }],
   ['an installation whose Helm died', [['pending-install', 100]], { action: 'forget', revision: 1 }],
   [
-    'a roll-back whose Helm died',
+    'a rollback whose Helm died',
     [
       ['deployed', 900],
       ['pending-rollback', 100],

@@ -42,7 +42,7 @@ it('says in Markdown what will be done, to which pods, and from where there is n
   const text = planMarkdown(plan);
   for (const part of [
     'Canal v3.28.5 (10.244.0.0/16, VXLAN on UDP 8472) → Cilium 1.20.2 (10.245.0.0/16, VXLAN on UDP 8473)',
-    'No way back from: the clean-up',
+    'No way back from: the cleanup',
     'Backup: etcd-snapshot-7.',
     '| 1 | a | canary | 4 | 2 | 1 |',
     '- shop/cache-b: its emptyDir data (tmp) would be lost',

@@ -24,8 +24,8 @@ const hostile = '<script>alert(1)</script> | "x" & \'y\'';
 const data: ReportData = {
   status: {
     cluster: 'prod',
-    phase: 'clean-up',
-    concurrency: 1,
+    phase: 'cleanup',
+    maxConcurrency: 1,
     waves: 2,
     nodes: [
       {

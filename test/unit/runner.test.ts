@@ -113,7 +113,7 @@ it('cleans up after a failed suite before the next suite starts', async () => {
   const write = (what: string): string => `echo ${what} >>${path.join(dir, 'order')}`;
   await run({
     steps: [step('a', `${write('a')}; false`), step('b', write('b')), step('c', write('c'))],
-    cleanUp: { command: ['sh', '-c', write('clean')], deadlineMs: timeLimits.longTest },
+    cleanup: { command: ['sh', '-c', write('clean')], deadlineMs: timeLimits.longTest },
   });
   expect((await readFile(path.join(dir, 'order'), 'utf8')).trim().split('\n')).toEqual(['a', 'clean', 'b', 'c']);
 });

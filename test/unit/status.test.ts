@@ -11,7 +11,7 @@ const status: MigrationStatus = {
     reminders: 0,
     answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }],
   },
-  concurrency: 1,
+  maxConcurrency: 1,
   waves: 1,
   nodes: [
     { name: 'a', state: 'migrated', seconds: 24, approval: { by: 'ann | x', reason: '', at: '2026-01-01T00:00:00Z' } },

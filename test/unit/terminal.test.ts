@@ -10,7 +10,7 @@ const status: MigrationStatus = {
   phase: 'migrate',
   waitingFor: 'approval of node a-node-with-a-name-that-is-much-too-long-for-any-terminal.example.com',
   waiting: { since: '2026-01-01T00:00:00.000Z', reminders: 0, answers: [] },
-  concurrency: 1,
+  maxConcurrency: 1,
   waves: 1,
   nodes: [
     { name: 'a', state: 'migrated', seconds: 40 },

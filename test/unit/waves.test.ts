@@ -17,7 +17,7 @@ const nodes = [
   node('w-2'),
 ];
 const waves = (size: number, canary?: string, proven = false): string[] =>
-  allWaves(nodes, { size, canary, proven }).map((wave) => wave.nodes.join(' '));
+  allWaves(nodes, { maxConcurrency: size, canaryNode: canary, proven }).map((wave) => wave.nodes.join(' '));
 
 it.each([
   ['one by one', 1, undefined, false, ['w-1', 'w-10', 'w-2', 'w-3', 'cp-0', 'cp-1', 'home']],
@@ -36,17 +36,16 @@ it.each([
 });
 
 it('says why', () => {
-  expect(nextWave([node('a')], { size: 1, proven: false })).toEqual({ nodes: ['a'], reason: 'canary' });
-  expect(nextWave([node('a', controlPlane)], { size: 9, proven: true })?.reason).toContain('control plane');
-  expect(nextWave([], { size: 9, proven: true })).toBeUndefined();
+  expect(nextWave([node('a')], { maxConcurrency: 1, proven: false })).toEqual({ nodes: ['a'], reason: 'canary' });
+  expect(nextWave([node('a', controlPlane)], { maxConcurrency: 9, proven: true })?.reason).toContain('control plane');
+  expect(nextWave([], { maxConcurrency: 9, proven: true })).toBeUndefined();
 });
 
 it('puts a control plane that runs the worker last', () => {
   const last = node('a', { controlPlane: true, hostsWorker: true });
-  expect(allWaves([last, node('b', controlPlane)], { size: 2, proven: true }).map((wave) => wave.nodes)).toEqual([
-    ['b'],
-    ['a'],
-  ]);
+  expect(
+    allWaves([last, node('b', controlPlane)], { maxConcurrency: 2, proven: true }).map((wave) => wave.nodes)
+  ).toEqual([['b'], ['a']]);
 });
 
 it('plans the same waves as are taken one by one', () => {
@@ -54,7 +53,8 @@ it('plans the same waves as are taken one by one', () => {
     for (const canary of [undefined, 'w-2', 'cp-0', 'home', 'gone']) {
       const taken: (readonly string[])[] = [];
       for (let left = nodes; left.length > 0;) {
-        const wave = nextWave(left, { size, canary, proven: taken.length > 0 })?.nodes ?? [];
+        const wave =
+          nextWave(left, { maxConcurrency: size, canaryNode: canary, proven: taken.length > 0 })?.nodes ?? [];
         taken.push(wave);
         left = left.filter(({ name }) => !wave.includes(name));
       }

@@ -118,7 +118,7 @@ it('tells where a migration is as gauges', () => {
       cluster: 'prod',
       phase: 'migrate',
       waiting: { since: '2026-01-01T00:00:00Z', reminders: 0, answers: [] },
-      concurrency: 1,
+      maxConcurrency: 1,
       waves: 1,
       nodes: [
         { name: 'a', state: 'migrated' },

@@ -39,8 +39,8 @@ const message: fc.Arbitrary<{ name: MessageName; input: Record<string, unknown> 
   }),
   fc.record({ name: fc.constantFrom('pause' as const, 'resume' as const), input: fc.constant({}) }),
   fc.record({
-    name: fc.constant('setConcurrency' as const),
-    input: fc.integer({ min: 1, max: 3 }).map((concurrency) => ({ concurrency })),
+    name: fc.constant('setMaxConcurrency' as const),
+    input: fc.integer({ min: 1, max: 3 }).map((maxConcurrency) => ({ maxConcurrency })),
   }),
   fc.record({ name: fc.constant('forcePod' as const), input: fc.constant({ pod: 'shop/web-1' }) }),
   // Rare, because they end the run.
@@ -51,16 +51,16 @@ const message: fc.Arbitrary<{ name: MessageName; input: Record<string, unknown> 
   })
 );
 const failingSteps = [
-  'drain to target',
+  'drain to cilium',
   'flipNode',
-  'verify target',
-  'recycle to target',
-  'unflipNode',
-  'verify source',
+  'verify cilium',
+  'recycle to cilium',
+  'revertNodeFlip',
+  'verify canal',
 ];
 const scenario = fc.record({
   approval: fc.constantFrom('none', 'canary-only', 'every-wave', 'every-node'),
-  onFailure: fc.constantFrom('wait', 'roll-back', 'stop'),
+  onFailure: fc.constantFrom('wait', 'rollback', 'stop'),
   size: fc.integer({ min: 1, max: 3 }),
   controlPlanes: fc.subarray(names, { maxLength: 2 }),
   cordonedBefore: fc.subarray(names, { maxLength: 2 }),
@@ -76,7 +76,12 @@ async function runScenario(
   cluster: ReturnType<typeof createScenarioCluster>
 ): Promise<void> {
   const { approval, onFailure, size, messages } = example;
-  const run = await startRun(client, taskQueue, { cluster: 'prod', approval, onFailure, waves: { size } });
+  const run = await startRun(client, taskQueue, {
+    cluster: 'prod',
+    approval,
+    onFailure,
+    waves: { maxConcurrency: size },
+  });
   for (const {
     afterMs,
     message: { name, input },
@@ -159,7 +164,7 @@ function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, 
     activities: cluster.activities,
     mend: () => (failuresStopped = true),
     sent: (name: MessageName, input: Readonly<Record<string, unknown>>): void => {
-      if (name === 'setConcurrency') maxConcurrency = Math.max(maxConcurrency, input['concurrency'] as number);
+      if (name === 'setMaxConcurrency') maxConcurrency = Math.max(maxConcurrency, input['maxConcurrency'] as number);
       if (name !== 'approve') return;
       if (typeof input['node'] === 'string') approved.nodes.add(input['node']);
       if (typeof input['wave'] === 'number') approved.waves.add(input['wave']);
@@ -175,10 +180,10 @@ function createScenarioCluster({ approval, size, controlPlanes, cordonedBefore, 
         stillTheirs: cordonedBefore,
         lock: '',
       });
-      if (status.phase === 'done') expect(nodes.every(({ pods }) => pods === 'target')).toBe(true);
+      if (status.phase === 'done') expect(nodes.every(({ pods }) => pods === 'cilium')).toBe(true);
       if (status.phase === 'rolled-back') {
         expect(nodes.map(({ pods, cni, flipped }) => ({ pods, cni, flipped }))).toEqual(
-          nodes.map(() => ({ pods: 'source', cni: 'source', flipped: false }))
+          nodes.map(() => ({ pods: 'canal', cni: 'canal', flipped: false }))
         );
         expect(cluster.system).toMatchObject({ canal: true, installed: false });
       }

@@ -88,20 +88,20 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
       code: 0,
       out: expect.stringContaining('"answer"') as string,
     });
-    expect(await cli('set-concurrency', 'prod', '--concurrency', '2')).toMatchObject({ code: 0 });
-    const json = JSON.parse((await cli('status', 'prod', '--json')).out) as { nodes: object[]; concurrency: number };
-    expect(json).toMatchObject({ concurrency: 2, nodes: [{ name: 'a', state: 'migrated' }, { name: 'b' }] });
+    expect(await cli('set-max-concurrency', 'prod', '--max-concurrency', '2')).toMatchObject({ code: 0 });
+    const json = JSON.parse((await cli('status', 'prod', '--json')).out) as { nodes: object[]; maxConcurrency: number };
+    expect(json).toMatchObject({ maxConcurrency: 2, nodes: [{ name: 'a', state: 'migrated' }, { name: 'b' }] });
     expect((await cli('plan', 'prod')).out).toContain('No way back from');
     expect((await cli('blockers', 'prod')).out).toBe('nothing holds it up\n');
     expect((await cli('ledger', 'prod')).code).toBe(0);
 
     const watched = cli('status', 'prod', '--watch');
     await cli('approve', 'prod', '--wave', '2');
-    await waitForOutput('approval of the clean-up', 'status', 'prod');
+    await waitForOutput('approval of the cleanup', 'status', 'prod');
     await cli('approve', 'prod', '--cleanup');
     const seen = await watched;
     expect(seen.out).toContain('b: migrated');
-    expect(seen.out).toContain('clean-up');
+    expect(seen.out).toContain('cleanup');
     expect(seen.out.trim().endsWith('done')).toBe(true);
   });
   // The end of the run requires no worker.

@@ -37,7 +37,7 @@ it('starts a migration once, steers it, and waits for its end', async () => {
     expect(await migration.blockers()).toEqual([]);
     await waitForQueryResult(
       () => migration.status(),
-      ({ phase }) => phase === 'clean-up'
+      ({ phase }) => phase === 'cleanup'
     );
     await migration.send('approve', { cleanup: true });
     expect(await migration.result()).toMatchObject({ phase: 'done' });

@@ -16,20 +16,20 @@ const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [
   ...['deployProbers', 'ledger before'],
   ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],
-  ...['applyNodeConfig', 'deployNatExemption', 'deployIdentityBridge', 'applyTranslations', 'checkGates'],
+  ...['applyNodeConfig', 'deployNatExemption', 'deployIdentityBridge', 'applyTranslatedPolicies', 'checkGates'],
 ];
 const nodeSteps = (node: string): string[] =>
   [
-    ...['observeNode', 'cordonNode', 'drain to target', 'requireIdentityBridge', 'flipNode', 'verify target'],
-    ...['recycle to target', 'verify target', 'checkGates', 'uncordonNode'],
+    ...['observeNode', 'cordonNode', 'drain to cilium', 'requireIdentityBridge', 'flipNode', 'verify cilium'],
+    ...['recycle to cilium', 'verify cilium', 'checkGates', 'uncordonNode'],
   ].map((step) => `${step} ${node}`);
-const cutOver = (...nodes: string[]): string[] => [
-  ...['requireAllPodsOnTarget', 'applyTranslations', 'removeIdentityBridge'],
-  ...['applyHelmRelease', 'cut-over values', 'checkCiliumConfig'],
-  ...nodes.flatMap((node) => [`renewAgent ${node}`, `verify target ${node}`]),
+const cutover = (...nodes: string[]): string[] => [
+  ...['requireAllPodsOnTarget', 'applyTranslatedPolicies', 'removeIdentityBridge'],
+  ...['applyHelmRelease', 'cutover values', 'checkCiliumConfig'],
+  ...nodes.flatMap((node) => [`restartOutdatedAgent ${node}`, `verify cilium ${node}`]),
   ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents', 'checkGates'],
 ];
-const cleanUp = (...nodes: string[]): string[] => [
+const cleanup = (...nodes: string[]): string[] => [
   ...['exportCalico', 'removeCanal', 'nodeNames'],
   ...nodes.map((node) => `cleanHost ${node}`),
   ...['removeCanalTraces', 'ledger during', 'ledger after', 'removeHelpers', 'releaseLock'],
@@ -46,7 +46,7 @@ it('migrates node by node, each step after the one before', async () => {
     expect(states(report)).toEqual(['migrated', 'migrated', 'migrated']);
     expect(report.calicoExport).toEqual(['kube-system/calico-export-0']);
     expect(report.timeline.map((entry) => entry.phase)).toEqual([
-      ...['preflight', 'plan', 'coexistence', 'migrate', 'cut-over', 'clean-up', 'done'],
+      ...['preflight', 'plan', 'coexistence', 'migrate', 'cutover', 'cleanup', 'done'],
     ]);
   });
   // Some steps run in parallel: each occurs once, and the others are in order.
@@ -54,24 +54,26 @@ it('migrates node by node, each step after the one before', async () => {
     [
       ...preflight,
       ...coexistence,
-      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslations', ...nodeSteps(node)]),
-      ...cutOver('a', 'b', 'c'),
-      ...cleanUp('a', 'b', 'c'),
+      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslatedPolicies', ...nodeSteps(node)]),
+      ...cutover('a', 'b', 'c'),
+      ...cleanup('a', 'b', 'c'),
     ].sort()
   );
   const withoutParallelCalls = (calls: readonly string[]): string[] =>
-    calls.filter((call) => !/^(cleanHost|renewAgent|deployNatExemption|checkGates .)|^verify target [bc]/.test(call));
+    calls.filter(
+      (call) => !/^(cleanHost|restartOutdatedAgent|deployNatExemption|checkGates .)|^verify cilium [bc]/.test(call)
+    );
   expect(withoutParallelCalls(withoutReads(cluster.calls))).toEqual(
     withoutParallelCalls([
       ...preflight,
       ...coexistence,
-      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslations', ...nodeSteps(node)]),
-      ...cutOver('a', 'b', 'c'),
-      ...cleanUp(),
+      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslatedPolicies', ...nodeSteps(node)]),
+      ...cutover('a', 'b', 'c'),
+      ...cleanup(),
     ])
   );
   const findCalls = (node: string): string[] => cluster.calls.filter((call) => call.endsWith(` ${node}`));
-  expect(findCalls('b').slice(-3)).toEqual(['renewAgent b', 'verify target b', 'cleanHost b']);
+  expect(findCalls('b').slice(-3)).toEqual(['restartOutdatedAgent b', 'verify cilium b', 'cleanHost b']);
   expect(cluster.cordoned()).toEqual([]);
   expect(cluster.broken).toEqual([]);
 });
@@ -140,8 +142,8 @@ describe('a payload that is no JSON, as a client of another language could send 
   it('is noted as a message, and holds up nothing', async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
-      await waitForPendingWait(run, 'approval of the clean-up');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
+      await waitForPendingWait(run, 'approval of the cleanup');
       await client.workflowService.signalWorkflowExecution({
         namespace: 'default',
         workflowExecution: { workflowId: run.workflowId },
@@ -160,7 +162,7 @@ describe('with onFailure "stop"', () => {
   it('gives a node back when its drain fails, and stops there', async () => {
     const cluster = fakeCluster({
       before: (activity, node) => {
-        if (activity === 'drain to target' && node === 'b')
+        if (activity === 'drain to cilium' && node === 'b')
           throw permanent('DrainBlocked', 'PodDisruptionBudget shop/web');
       },
     });
@@ -183,7 +185,7 @@ describe('with onFailure "stop"', () => {
   it('leaves a node cordoned that fails after its flip', async () => {
     const cluster = fakeCluster({
       before: (activity) => {
-        if (activity === 'verify target') throw permanent('VerificationFailed', 'DNS over UDP: timeout');
+        if (activity === 'verify cilium') throw permanent('VerificationFailed', 'DNS over UDP: timeout');
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -196,8 +198,8 @@ describe('with onFailure "stop"', () => {
 });
 
 it.each([
-  ['drain to target', ['uncordonNode a'], ['unflipNode a']],
-  ['verify target', ['unflipNode a', 'restoreSourceCni a', 'drain to source a', 'uncordonNode a'], []],
+  ['drain to cilium', ['uncordonNode a'], ['revertNodeFlip a']],
+  ['verify cilium', ['revertNodeFlip a', 'restoreSourceCni a', 'drain to canal a', 'uncordonNode a'], []],
 ])('gives a node back when it is cancelled in the middle of %s', async (step, expected, unexpected) => {
   let begun: () => void = () => undefined;
   const reached = new Promise<void>((resolve) => (begun = resolve));
@@ -216,7 +218,7 @@ it.each([
     await expect(run.result()).rejects.toThrow(WorkflowFailedError);
   });
   expect(cluster.cordoned()).toEqual([]);
-  expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'source', cni: 'source' });
+  expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'canal', cni: 'canal' });
   expect(cluster.calls).toEqual(expect.arrayContaining(expected));
   for (const call of unexpected) expect(cluster.calls).not.toContain(call);
   expect(cluster.broken).toEqual([]);
@@ -235,7 +237,7 @@ it('takes up from the state of the cluster after a run that did not finish', asy
 });
 
 it('takes up a node that was terminated in its middle', async () => {
-  const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true, cordoned: 'by us', pods: 'source' }] });
+  const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true, cordoned: 'by us', pods: 'canal' }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     expect(await (await startRun(client, taskQueue, unattendedRequest)).result()).toMatchObject({ phase: 'done' });
   });
@@ -250,22 +252,22 @@ it('leaves a node cordoned that others had cordoned before', async () => {
   expect(cluster.cordoned()).toEqual(['a']);
 });
 
-it('does not go back to coexistence after the cut-over', async () => {
+it('does not go back to coexistence after the cutover', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, unattendedRequest)).result();
   });
-  expect(withoutReads(cluster.calls)).toEqual([...begin, ...cutOver('a'), ...cleanUp('a')]);
+  expect(withoutReads(cluster.calls)).toEqual([...begin, ...cutover('a'), ...cleanup('a')]);
 });
 
-it('goes on with a clean-up that was cut short', async () => {
+it('goes on with a cleanup that was cut short', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   Object.assign(cluster.system, { canal: false, helpers: true });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const report = await (await startRun(client, taskQueue, unattendedRequest)).result();
     expect(report).toMatchObject({ changed: true, phase: 'done' });
   });
-  expect(cluster.calls).toEqual([...begin, ...cleanUp('a')]);
+  expect(cluster.calls).toEqual([...begin, ...cleanup('a')]);
 });
 
 it('has nothing to do when Canal is gone', async () => {
@@ -281,17 +283,17 @@ it('has nothing to do when Canal is gone', async () => {
 it('hands over to a new run when its history is long, and forgets nothing', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b', 'c', 'd'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const input = { cluster: 'prod', approval: 'every-wave', waves: { size: 2 } };
+    const input = { cluster: 'prod', approval: 'every-wave', waves: { maxConcurrency: 2 } };
     const run = await startRun(client, taskQueue, input, { historyLimit: 150 });
     await waitForPendingWait(run, 'approval of the plan');
-    await run.signal(signal('setConcurrency'), { concurrency: 3 });
+    await run.signal(signal('setMaxConcurrency'), { maxConcurrency: 3 });
     await run.signal(signal('approve'), { plan: true, by: 'ann' });
     await run.signal(signal('approve'), { wave: 1, by: 'bob' });
     await run.signal(signal('approve'), { wave: 2, by: 'cid', reason: 'at night' });
-    await waitForPendingWait(run, 'approval of the clean-up');
+    await waitForPendingWait(run, 'approval of the cleanup');
     await run.signal(signal('approve'), { cleanup: true });
     const report = await run.result();
-    expect(report).toMatchObject({ phase: 'done', waves: 2, concurrency: 3, approvals: { plan: { by: 'ann' } } });
+    expect(report).toMatchObject({ phase: 'done', waves: 2, maxConcurrency: 3, approvals: { plan: { by: 'ann' } } });
     expect(report.nodes.map(({ name, approval }) => [name, approval?.by])).toEqual([
       ...[
         ['a', 'bob'],

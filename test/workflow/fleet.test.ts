@@ -35,7 +35,7 @@ it('migrates the canary first, then others a few at a time, never more', async (
   });
   const { activities, clusters } = fakeFleet({ [a]: watched(a), [b]: watched(b), [c]: watched(c), [d]: watched(d) });
   await server.withWorker(activities, async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b, c, d], { concurrency: 2 }));
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a, b, c, d], { maxConcurrency: 2 }));
     const status = await run.result();
     expect(fleetStates(status)).toEqual({ a: 'migrated', b: 'migrated', c: 'migrated', d: 'migrated' });
     const [first] = status.clusters;
@@ -54,7 +54,7 @@ it('lets a cluster begin when a human says so, and shows where each is', async (
   await server.withWorker(activities, async (client, taskQueue) => {
     const request = buildFleetRequest([a, b], {
       approval: 'every-cluster',
-      defaults: { ...unattendedDefaults, cleanUp: 'approve' },
+      defaults: { ...unattendedDefaults, cleanup: 'approve' },
     });
     const run = await startFleet(client, taskQueue, request);
     const waiting = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor !== undefined);
@@ -63,11 +63,11 @@ it('lets a cluster begin when a human says so, and shows where each is', async (
       answers: [{ message: 'approve', input: { cluster: a } }],
     });
     await run.signal('approve', { cluster: a, by: 'ann' });
-    const shown = await waitForFleetStatus(run, ({ clusters }) => clusters[0]?.progress?.phase === 'clean-up');
+    const shown = await waitForFleetStatus(run, ({ clusters }) => clusters[0]?.progress?.phase === 'cleanup');
     expect(shown.clusters[0]).toMatchObject({ state: 'migrating', progress: { migrated: 2, nodes: 2 } });
     await waitForFleetStatus(
       run,
-      ({ clusters }) => clusters[0]?.progress?.waitingFor?.startsWith('approval of the clean-up') === true
+      ({ clusters }) => clusters[0]?.progress?.waitingFor?.startsWith('approval of the cleanup') === true
     );
     await client.workflow.getHandle(migrationWorkflowId(a)).signal('approve', { cleanup: true, by: 'ann' });
     await waitForFleetStatus(run, ({ waitingFor }) => waitingFor === `approval of ${b}`);
@@ -136,7 +136,7 @@ it('says of a cluster that somebody else migrates already', async () => {
     const other = await client.workflow.start('clusterMigration', {
       taskQueue,
       workflowId: migrationWorkflowId(a),
-      args: [{ cluster: a, cleanUp: 'automatic' }],
+      args: [{ cluster: a, cleanup: 'automatic' }],
     });
     const run = await startFleet(client, taskQueue, buildFleetRequest([a]));
     const status = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor?.startsWith('a decision') === true);
@@ -171,7 +171,7 @@ it('has its clusters give back what is under way when it is cancelled', async ()
     await expect(run.result()).rejects.toThrow();
   });
   expect(clusters[a]?.cordoned()).toEqual([]);
-  expect(clusters[a]?.nodes.get('n1')).toMatchObject({ pods: 'source', cni: 'source' });
+  expect(clusters[a]?.nodes.get('n1')).toMatchObject({ pods: 'canal', cni: 'canal' });
   expect(clusters[b]?.calls).toEqual([]);
 });
 

@@ -18,7 +18,7 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-const perNode = { cluster: 'prod', cleanUp: 'automatic' };
+const perNode = { cluster: 'prod', cleanup: 'automatic' };
 
 /** Blocks an activity of a node until it is cancelled, when the node is rolled back. */
 function held(step: string, node?: string) {
@@ -63,7 +63,7 @@ it('asks for the first wave only, or for every wave', async () => {
   ] as const) {
     const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...perNode, approval, waves: { size: 2 } });
+      const run = await startRun(client, taskQueue, { ...perNode, approval, waves: { maxConcurrency: 2 } });
       await approvePlan(run);
       for (const wave of asked) {
         await waitForPendingWait(run, `approval of wave ${wave}`);
@@ -84,9 +84,9 @@ it.each([
 ])('ends without harm when the %s is rejected', async (subject, words, never) => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const input = subject === 'plan' ? perNode : { ...unattendedRequest, cleanUp: 'approve' };
+    const input = subject === 'plan' ? perNode : { ...unattendedRequest, cleanup: 'approve' };
     const run = await startRun(client, taskQueue, input);
-    await waitForPendingWait(run, `approval of the ${subject === 'plan' ? 'plan' : 'clean-up'}`);
+    await waitForPendingWait(run, `approval of the ${subject === 'plan' ? 'plan' : 'cleanup'}`);
     await run.signal(signal('reject'), { [subject]: true, by: 'ann', reason: 'not today' });
     const failure = await waitForFailure(run);
     expect(failure).toMatchObject({ type: 'Rejected' });
@@ -136,7 +136,7 @@ it('skips a node, goes on with the others, and waits for a decision about it at 
 
 describe('a node that fails', () => {
   it('is waited for with everything else, and retried when a human says so', async () => {
-    const dns = failing('verify target', 'a');
+    const dns = failing('verify cilium', 'a');
     const cluster = fakeCluster(dns);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -152,15 +152,15 @@ describe('a node that fails', () => {
   });
 
   it('is taken back when a human says so, and left until it is retried', async () => {
-    const dns = failing('verify target', 'a');
+    const dns = failing('verify cilium', 'a');
     const cluster = fakeCluster({ nodes: ['a', 'b'], ...dns });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       await waitForPendingWait(run, 'a decision about a');
       expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('a goes back to Canal');
       await waitForPendingWait(run, 'a decision about a (rolled-back)');
-      expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
-      expect(cluster.nodes.get('b')).toMatchObject({ pods: 'target' });
+      expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
+      expect(cluster.nodes.get('b')).toMatchObject({ pods: 'cilium' });
       dns.mend();
       await run.signal(signal('retry'), { node: 'a' });
       expect(await run.result()).toMatchObject({ phase: 'done' });
@@ -168,17 +168,17 @@ describe('a node that fails', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('is taken back by itself with onFailure "roll-back", and skipped when a human says so', async () => {
-    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failing('verify target', 'a') });
+  it('is taken back by itself with onFailure "rollback", and skipped when a human says so', async () => {
+    const cluster = fakeCluster({ nodes: ['a', 'b'], ...failing('verify cilium', 'a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'roll-back' });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'rollback' });
       const status = await waitForPendingWait(run, 'a decision about a (VerificationFailed)');
       expect(status.nodes[0]).toMatchObject({ state: 'rolled-back', failure: { type: 'VerificationFailed' } });
       expect(cluster.cordoned()).toEqual([]);
       expect(cluster.calls).not.toContain('cordonNode b');
       await run.signal(signal('skip'), { node: 'a' });
       await waitForPendingWait(run, 'a decision about a (skipped)');
-      expect(cluster.nodes.get('b')).toMatchObject({ pods: 'target' });
+      expect(cluster.nodes.get('b')).toMatchObject({ pods: 'cilium' });
       await run.terminate();
     });
   });
@@ -187,14 +187,14 @@ describe('a node that fails', () => {
     const cluster = fakeCluster({
       nodes: ['a'],
       before: (activity) => {
-        if (activity === 'verify target') throw permanent('VerificationFailed', 'no DNS');
+        if (activity === 'verify cilium') throw permanent('VerificationFailed', 'no DNS');
         if (activity === 'restoreSourceCni') throw permanent('NodeNotReady', 'no kubelet');
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'roll-back' });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'rollback' });
       const status = await waitForPendingWait(run, 'a decision about a (NodeNotReady)');
-      expect(status.nodes[0]?.failure?.message).toBe('roll-back of node a: no kubelet');
+      expect(status.nodes[0]?.failure?.message).toBe('rollback of node a: no kubelet');
       await run.terminate();
     });
     expect(cluster.cordoned()).toEqual(['a']);
@@ -202,7 +202,7 @@ describe('a node that fails', () => {
 });
 
 it('takes a node back in its middle, and another that is migrated', async () => {
-  const hold = held('verify target', 'b');
+  const hold = held('verify cilium', 'b');
   const cluster = fakeCluster({ nodes: ['a', 'b'], ...hold });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
@@ -215,13 +215,13 @@ it('takes a node back in its middle, and another that is migrated', async () => 
     await run.terminate();
   });
   for (const node of cluster.nodes.values())
-    expect(node).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
+    expect(node).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
   expect(cluster.broken).toEqual([]);
 });
 
 describe('abort', () => {
   it('gives back the node that is under way, keeps the others, and ends', async () => {
-    const hold = held('recycle to target', 'b');
+    const hold = held('recycle to cilium', 'b');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -233,7 +233,7 @@ describe('abort', () => {
         'aborted by ann (an incident) in the phase migrate; 1 of 3 nodes are on Cilium'
       );
     });
-    expect([...cluster.nodes.values()].map(({ pods }) => pods)).toEqual(['target', 'source', 'source']);
+    expect([...cluster.nodes.values()].map(({ pods }) => pods)).toEqual(['cilium', 'canal', 'canal']);
     expect(cluster.cordoned()).toEqual([]);
     expect(cluster.broken).toEqual([]);
     expect(cluster.system.lock).toBe('');
@@ -251,7 +251,7 @@ describe('abort', () => {
       await waitForMigrationStatus(run, () => die !== undefined);
       await run.signal(signal('abort'), {});
       expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
-      expect(cluster.calls).toContain('unflipNode a');
+      expect(cluster.calls).toContain('revertNodeFlip a');
       expect(cluster.cordoned()).toEqual([]);
       die?.();
     });
@@ -273,7 +273,7 @@ describe('rollback of all', () => {
   const undone = { system: { canal: true, installed: false, ciliumOwnsCni: false, helpers: false, lock: '' } };
 
   it('takes every node back, last one first, then Cilium out', async () => {
-    const hold = held('drain to target', 'c');
+    const hold = held('drain to cilium', 'c');
     const cluster = fakeCluster(hold);
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
@@ -283,9 +283,9 @@ describe('rollback of all', () => {
     });
     expect(cluster).toMatchObject(undone);
     for (const node of cluster.nodes.values())
-      expect(node).toMatchObject({ flipped: false, pods: 'source', cordoned: false });
-    const unflips = cluster.calls.filter((call) => call.startsWith('unflipNode'));
-    expect(unflips).toEqual(['unflipNode b', 'unflipNode a']);
+      expect(node).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
+    const reverted = cluster.calls.filter((call) => call.startsWith('revertNodeFlip'));
+    expect(reverted).toEqual(['revertNodeFlip b', 'revertNodeFlip a']);
     expect(cluster.broken).toEqual([]);
   });
 
@@ -293,7 +293,7 @@ describe('rollback of all', () => {
     const cluster = fakeCluster({
       nodes: ['a', 'b'],
       before: (activity, node) => {
-        if (activity === 'verify target' && node === 'a') throw permanent('VerificationFailed', 'no DNS');
+        if (activity === 'verify cilium' && node === 'a') throw permanent('VerificationFailed', 'no DNS');
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -307,17 +307,17 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('goes back over the cut-over, up to the point of no return', async () => {
+  it('goes back over the cutover, up to the point of no return', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
-      await waitForPendingWait(run, 'approval of the clean-up');
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
+      await waitForPendingWait(run, 'approval of the cleanup');
       await run.signal(signal('rollback'), { all: true });
       expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
     });
     expect(cluster).toMatchObject(undone);
     expect(cluster.calls.filter((call) => call.endsWith('values'))).toEqual([
-      ...['coexistence values', 'cut-over values', 'final values', 'coexistence values'],
+      ...['coexistence values', 'cutover values', 'final values', 'coexistence values'],
     ]);
     expect(cluster.calls).not.toContain('removeCanal');
     expect(cluster.broken).toEqual([]);
@@ -332,8 +332,8 @@ describe('rollback of all', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const first = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
-      await waitForPendingWait(first, 'approval of the clean-up');
+      const first = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
+      await waitForPendingWait(first, 'approval of the cleanup');
       await first.signal(signal('rollback'), { all: true });
       const failure = await waitForFailure(first);
       expect(failure).toMatchObject({ type: 'NodeNotReady' });
@@ -362,13 +362,13 @@ describe('an answer to an update', () => {
       const before = JSON.stringify(await run.query(statusQuery));
       expect(await send('approve', { node: 'zzz' })).toBe('the cluster has no node zzz');
       expect(await send('resume', {})).toBe('it is not paused');
-      expect(await send('setConcurrency', { concurrency: 0 })).toContain('concurrency: ');
+      expect(await send('setMaxConcurrency', { maxConcurrency: 0 })).toContain('maxConcurrency: ');
       expect(await send('approve', { cleanup: true })).toContain('does not wait for an approval yet');
       expect(JSON.stringify(await run.query(statusQuery))).toBe(before);
-      expect(await send('setConcurrency', { concurrency: 3 })).toContain('up to 3');
+      expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('up to 3');
       expect(await send('approve', { node: 'a', by: 'ann' })).toBe('a is approved');
       expect(await send('approve', { plan: true })).toBe('the plan is approved');
-      expect(await run.result()).toMatchObject({ phase: 'done', concurrency: 3 });
+      expect(await run.result()).toMatchObject({ phase: 'done', maxConcurrency: 3 });
     });
   });
 });
@@ -401,7 +401,7 @@ describe('what holds up a drain', () => {
   const pass = (seconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, seconds * 100));
   const budget = {
     pod: 'shop/web-1',
-    kind: 'budget',
+    kind: 'DisruptionBudget',
     reason: 'PodDisruptionBudget shop/web allows 0 disruptions',
   } as const;
 
@@ -432,7 +432,7 @@ describe('what holds up a drain', () => {
     const cluster = fakeCluster({
       nodes: ['a', 'b'],
       before: (activity, node) => void calls.push(`${activity} ${node}`),
-      left: (_, forced) => (calls.includes('unflipNode a') && !forced.includes('shop/web-1') ? [budget] : []),
+      left: (_, forced) => (calls.includes('revertNodeFlip a') && !forced.includes('shop/web-1') ? [budget] : []),
       pass,
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
@@ -446,7 +446,7 @@ describe('what holds up a drain', () => {
       await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.state === 'rolled-back');
       await run.terminate();
     });
-    expect(cluster.nodes.get('a')).toMatchObject({ pods: 'source', cordoned: false });
+    expect(cluster.nodes.get('a')).toMatchObject({ pods: 'canal', cordoned: false });
   });
 
   it('fails the node when the time is over, which is given back', async () => {
@@ -470,7 +470,7 @@ describe('what holds up a drain', () => {
     const cluster = fakeCluster({
       nodes: ['a'],
       pass,
-      left: () => (rounds++ < 20 ? [{ pod: 'shop/db-0', kind: 'ends', reason: 'it ends' }] : []),
+      left: () => (rounds++ < 20 ? [{ pod: 'shop/db-0', kind: 'Terminating', reason: 'it ends' }] : []),
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, drain: { timeoutSeconds: 10 } });

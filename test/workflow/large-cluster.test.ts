@@ -8,7 +8,7 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 const nodes = Array.from({ length: 230 }, (_, index) => `n${String(index).padStart(3, '0')}`);
-const request = { cluster: 'prod', approval: 'none', cleanUp: 'automatic', waves: { size: 50 } };
+const request = { cluster: 'prod', approval: 'none', cleanup: 'automatic', waves: { maxConcurrency: 50 } };
 
 it(
   'is told of a large cluster only what is not as expected, and misses nothing of it',
@@ -58,14 +58,14 @@ it('hands over in the middle of what is done on every node, and does nothing twi
   const subset = nodes.slice(0, 16);
   const cluster = fakeCluster({ nodes: subset });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...request, waves: { size: 4 } }, { historyLimit: 150 });
+    const run = await startRun(client, taskQueue, { ...request, waves: { maxConcurrency: 4 } }, { historyLimit: 150 });
     expect(await run.result()).toMatchObject({ phase: 'done', changed: true });
     let runs = 0;
     for await (const execution of client.workflow.list({ query: `WorkflowId = '${run.workflowId}'` }))
       runs += execution.runId ? 1 : 0;
     expect(runs).toBeGreaterThan(3);
   });
-  for (const step of ['flipNode', 'renewAgent', 'cleanHost']) {
+  for (const step of ['flipNode', 'restartOutdatedAgent', 'cleanHost']) {
     const calls = cluster.calls.filter((call) => call.startsWith(`${step} `));
     expect(calls.sort()).toEqual(subset.map((node) => `${step} ${node}`));
   }

@@ -26,7 +26,7 @@ afterAll(() => server.stop());
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
-const perNode = { cluster: 'prod', cleanUp: 'automatic' };
+const perNode = { cluster: 'prod', cleanup: 'automatic' };
 
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
@@ -57,7 +57,7 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
     expect(await skipTime(run, 3 * dayMs)).toBe(3);
     expect(await run.query(statusQuery)).toMatchObject({ phase: 'migrate', waitingFor: 'approval of node a' });
     expect(cluster.calls).not.toContain('cordonNode a');
-    await run.signal(signal('approve'), { node: 'a', approver: 'ann', reason: 'window' });
+    await run.signal(signal('approve'), { node: 'a', by: 'ann', reason: 'window' });
     const status = await waitForPendingWait(run, 'approval of node b');
     expect(status).toMatchObject({
       waitingFor: 'approval of node b',
@@ -197,7 +197,7 @@ it('waits for a node that an earlier run is still giving back', async () => {
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const first = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'stop' });
-    await waitForMigrationStatus(first, () => cluster.calls.includes('verify target a'));
+    await waitForMigrationStatus(first, () => cluster.calls.includes('verify cilium a'));
     await first.terminate();
     await waitForQueryResult(
       () => Promise.resolve(isHeld),

@@ -56,25 +56,32 @@ it('does not wait for what was waived', async () => {
   });
 });
 
-it('bridges no identities and translates nothing until the cut-over when policies are off', async () => {
+it('bridges no identities and translates nothing until the cutover when policies are off', async () => {
   const cluster = fakeCluster();
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, { ...unattendedRequest, policyMode: 'off' })).result();
   });
-  const about = (call: string): boolean => /Bridge|Translations|cut-over values/.test(call);
-  expect(cluster.calls.filter(about)).toEqual(['applyTranslations', 'removeIdentityBridge', 'cut-over values']);
+  const about = (call: string): boolean => /Bridge|TranslatedPolicies|cutover values/.test(call);
+  expect(cluster.calls.filter(about)).toEqual(['applyTranslatedPolicies', 'removeIdentityBridge', 'cutover values']);
 });
 
-it('bridges identities again on the way back from the cut-over, before a pod is on Canal', async () => {
+it('bridges identities again on the way back from the cutover, before a pod is on Canal', async () => {
   const cluster = fakeCluster({ facts: { ciliumOwnsCni: true }, nodes: [{ name: 'a', flipped: true }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanUp: 'approve' });
-    await waitForMigrationStatus(run, ({ phase }) => phase === 'clean-up');
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
+    await waitForMigrationStatus(run, ({ phase }) => phase === 'cleanup');
     await run.signal(signal('rollback'), { all: true });
     expect((await run.result()).phase).toBe('rolled-back');
   });
-  const order = cluster.calls.filter((call) => /deployIdentityBridge|unflip|uninstall|removeIdentity/.test(call));
-  expect(order.slice(-4)).toEqual(['deployIdentityBridge', 'unflipNode a', 'removeIdentityBridge', 'uninstallCilium']);
+  const order = cluster.calls.filter((call) =>
+    /deployIdentityBridge|revertNodeFlip|uninstall|removeIdentity/.test(call)
+  );
+  expect(order.slice(-4)).toEqual([
+    'deployIdentityBridge',
+    'revertNodeFlip a',
+    'removeIdentityBridge',
+    'uninstallCilium',
+  ]);
   expect(cluster.broken).toEqual([]);
 });
 

@@ -142,25 +142,25 @@ it('goes through the whole migration in a dry run, and changes nothing', async (
     const report = await (await startRun(client, taskQueue, { cluster: 'prod', dryRun: true })).result();
     expect(report.changed).toBe(false);
     expect(report.timeline.map(({ phase }) => phase)).toEqual([
-      ...['preflight', 'plan', 'coexistence', 'migrate', 'cut-over', 'clean-up', 'done'],
+      ...['preflight', 'plan', 'coexistence', 'migrate', 'cutover', 'cleanup', 'done'],
     ]);
     expect(states(report)).toEqual(['pending', 'pending']);
     expect(report.plan?.waves.map(({ nodes }) => nodes)).toEqual([['a'], ['b']]);
-    expect(report.rehearsal?.map(({ step }) => step)).toEqual([
-      ...['coexistence', 'migrate a', 'migrate b', 'cut-over', 'clean-up'],
+    expect(report.dryRunSteps?.map(({ step }) => step)).toEqual([
+      ...['coexistence', 'migrate a', 'migrate b', 'cutover', 'cleanup'],
     ]);
   });
-  const rehearsals = ['rehearseRelease', 'rehearseNode a', 'rehearseNode b', 'rehearseCleanUp'];
-  expect(cluster.calls.filter((call) => ![...readOnlyActivities, ...rehearsals].includes(call))).toEqual([]);
+  const dryRunCalls = ['dryRunRelease', 'dryRunNode a', 'dryRunNode b', 'dryRunCleanup'];
+  expect(cluster.calls.filter((call) => ![...readOnlyActivities, ...dryRunCalls].includes(call))).toEqual([]);
 });
 
-it('changes nothing in a dry run after the cut-over either', async () => {
+it('changes nothing in a dry run after the cutover either', async () => {
   const cluster = fakeCluster({ nodes: [{ name: 'a', flipped: true }], facts: { ciliumOwnsCni: true } });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const report = await (await startRun(client, taskQueue, { ...unattendedRequest, dryRun: true })).result();
-    expect(report).toMatchObject({ changed: false, rehearsal: [{ step: 'clean-up' }] });
+    expect(report).toMatchObject({ changed: false, dryRunSteps: [{ step: 'cleanup' }] });
   });
-  expect(cluster.calls.filter((call) => ![...readOnlyActivities, 'rehearseCleanUp'].includes(call))).toEqual([]);
+  expect(cluster.calls.filter((call) => ![...readOnlyActivities, 'dryRunCleanup'].includes(call))).toEqual([]);
 });
 
 describe('a gate that does not hold', () => {
@@ -171,13 +171,13 @@ describe('a gate that does not hold', () => {
   it('sets a node aside and takes it back, with the evidence', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'], before: breach('a') });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'roll-back' });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, onFailure: 'rollback' });
       const status = await waitForPendingWait(run, 'a decision about a');
       expect(status.nodes[0]).toMatchObject({ state: 'rolled-back' });
       expect(status.nodes[0]?.failure).toMatchObject({ type: 'GateBreached' });
       await run.terminate();
     });
-    expect(cluster.nodes.get('a')).toMatchObject({ pods: 'source', flipped: false, cordoned: false });
+    expect(cluster.nodes.get('a')).toMatchObject({ pods: 'canal', flipped: false, cordoned: false });
     expect(cluster.broken).toEqual([]);
   });
 

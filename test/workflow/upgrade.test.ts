@@ -52,12 +52,12 @@ async function withBuild(paths: typeof here, cluster: ReturnType<typeof fakeClus
   await worker.runUntil(work);
 }
 
-const cutOver = "    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [";
+const cutover = "    await patient.requireAllPodsOnTarget.executeWithOptions({ summary: 'no pod is left on Canal' }, [";
 
 it('is taken over by a newer build that keeps to the rules, and ends', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  const newer = await build('newer', cutOver, "    if (patched('look-again')) await this.nodes.refresh();");
-  const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanUp: 'automatic' });
+  const newer = await build('newer', cutover, "    if (patched('look-again')) await this.nodes.refresh();");
+  const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanup: 'automatic' });
   await withBuild(here, cluster, async () => {
     await approvePlan(run);
     await waitForPendingWait(run, 'approval of node a');
@@ -77,7 +77,7 @@ it('stands still under a build that breaks them, harms nothing, and goes on with
   const cluster = fakeCluster({ nodes: ['a'] });
   const planning = '      await this.untilTurnedRound(() => this.makePlan(canal));';
   const broken = await build('broken', planning, '      await this.nodes.refresh();');
-  const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanUp: 'automatic' });
+  const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanup: 'automatic' });
   await withBuild(here, cluster, async () => {
     await approvePlan(run);
     await waitForPendingWait(run, 'approval of node a');

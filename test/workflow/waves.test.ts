@@ -35,7 +35,7 @@ function inWaves(expected: readonly string[], options: Parameters<typeof fakeClu
         nodesInProgress.add(node);
         wave.add(node);
       }
-      if (activity === 'drain to target') {
+      if (activity === 'drain to cilium') {
         const together = (): Promise<boolean> => Promise.resolve(nodesOfWave(node).every((other) => wave.has(other)));
         await waitFor(`the other nodes of ${node}'s wave`, together, {
           timeoutMs: timeLimits.workflowState,
@@ -62,7 +62,7 @@ it('takes a canary, then workers side by side, control planes one at a time, and
   const expected = ['w1', 'w2 w3 w4', 'cp1', 'cp2', 'w0-own'];
   const { cluster, waves } = inWaves(expected, { nodes: [...others, ...nodes] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { size: 3 } });
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { maxConcurrency: 3 } });
     expect(await run.result()).toMatchObject({ phase: 'done', waves: 5 });
   });
   expect(waves).toEqual(expected);
@@ -73,18 +73,18 @@ it('finishes the others of a wave when one fails', async () => {
   const cluster = fakeCluster({
     nodes: [{ name: 'z', flipped: true }, 'a', 'b', 'c'],
     before: (activity, node) => {
-      if (activity === 'drain to target' && node === 'b') throw new Error('no');
+      if (activity === 'drain to cilium' && node === 'b') throw new Error('no');
     },
   });
-  cluster.activities.movePods = (
-    ({ movePods }) =>
+  cluster.activities.drainNode = (
+    ({ drainNode }) =>
     async (target) => {
       if (target.node === 'b') throw (await import('../support/fake-cluster.ts')).permanent('DrainBlocked', 'no');
-      return movePods(target);
+      return drainNode(target);
     }
   )(cluster.activities);
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { size: 3 } });
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { maxConcurrency: 3 } });
     const status = await waitForPendingWait(run, 'a decision about b (DrainBlocked)');
     expect(states(status)).toEqual(['migrated', 'failed', 'migrated', 'migrated']);
     await run.terminate();
@@ -94,7 +94,7 @@ it('finishes the others of a wave when one fails', async () => {
 it('takes up nodes that join, and forgets those that leave', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b', 'c'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanUp: 'automatic' });
+    const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanup: 'automatic' });
     await waitForPendingWait(run, 'approval of the plan');
     await run.signal(signal('approve'), { plan: true });
     await waitForPendingWait(run, 'approval of wave 1');
@@ -106,7 +106,7 @@ it('takes up nodes that join, and forgets those that leave', async () => {
     await waitForPendingWait(run, 'approval of wave 3 (new)');
     await run.signal(signal('approve'), { wave: 3 });
     const report = await run.result();
-    expect(states(report)).toEqual(['migrated', 'gone', 'migrated', 'migrated']);
+    expect(states(report)).toEqual(['migrated', 'removed', 'migrated', 'migrated']);
     expect(report.notes).toEqual(expect.arrayContaining(['new has joined the cluster', 'b has left the cluster']));
   });
 });
@@ -126,7 +126,7 @@ it('sets nodes aside that are not Ready, and takes them up by itself when they a
 it('migrates a node again that is made anew under the same name', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanUp: 'automatic' });
+    const run = await startRun(client, taskQueue, { cluster: 'prod', approval: 'every-wave', cleanup: 'automatic' });
     await waitForPendingWait(run, 'approval of the plan');
     await run.signal(signal('approve'), { plan: true });
     await waitForPendingWait(run, 'approval of wave 1');
@@ -169,7 +169,7 @@ it('takes the new size of waves from the next one on', async () => {
   const { cluster, waves } = inWaves(expected, { nodes: ['a', 'b', 'c', 'd'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
-    await run.signal(signal('setConcurrency'), { concurrency: 2 });
+    await run.signal(signal('setMaxConcurrency'), { maxConcurrency: 2 });
     await run.result();
   });
   expect(waves).toEqual(expected);
@@ -183,17 +183,17 @@ describe('modes of a node', () => {
     });
     const steps = cluster.calls.filter((call) => call.endsWith(' a') && !call.startsWith('renew')).slice(0, 10);
     // These two run in parallel.
-    expect(steps.slice(7, 9).sort()).toEqual(['checkGates a', 'verify target a']);
+    expect(steps.slice(7, 9).sort()).toEqual(['checkGates a', 'verify cilium a']);
     expect(steps.toSpliced(7, 2)).toEqual([
       ...[
         'observeNode a',
         'cordonNode a',
         'requireIdentityBridge a',
         'flipNode a',
-        'verify target a',
+        'verify cilium a',
         'uncordonNode a',
       ],
-      ...['recycle to target a', 'uncordonNode a'],
+      ...['recycle to cilium a', 'uncordonNode a'],
     ]);
   });
 

@@ -16,9 +16,13 @@ export function agentWaves(
   { waves }: MigrationInput,
   { done, status }: ClusterState
 ): Wave[] {
-  const updated = new Set(done['cut-over']);
+  const updated = new Set(done.cutover);
   return allWaves(
     facts.filter(({ name }) => !updated.has(name)),
-    { size: Math.max(minParallelAgents, status.concurrency), canary: waves.canary, proven: updated.size > 0 }
+    {
+      maxConcurrency: Math.max(minParallelAgents, status.maxConcurrency),
+      canaryNode: waves.canaryNode,
+      proven: updated.size > 0,
+    }
   );
 }

@@ -2,6 +2,7 @@ import { patient, quick, watching } from '../activity-proxies.ts';
 import type { ClusterState } from './state.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { LedgerStage } from '../../model/ledger.ts';
+import type { Network } from '../../model/network.ts';
 
 /** Maximum number of nodes cleaned in parallel. */
 const maxParallelNodes = 10;
@@ -11,7 +12,7 @@ const maxParallelNodes = 10;
  * continues from there. Our namespace marks an unfinished cleanup, so it is removed last.
  * @returns ConfigMaps with the export of Calico's objects.
  */
-export async function cleanUp({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
+export async function runCleanup({ cluster, ledger }: MigrationInput, state: ClusterState): Promise<string[]> {
   const exported = await patient.exportCalico.executeWithOptions({ summary: "export Calico's objects" }, [{ cluster }]);
   await patient.removeCanal.executeWithOptions({ summary: 'remove Canal' }, [{ cluster }]);
   await cleanNodes(cluster, 'canal', state);
@@ -19,7 +20,7 @@ export async function cleanUp({ cluster, ledger }: MigrationInput, state: Cluste
     { cluster },
   ]);
   const mark = (stage: LedgerStage, seconds: number) =>
-    watching.markLedger.executeWithOptions({ summary: `ledger: ${stage}` }, [{ cluster, stage, seconds }]);
+    watching.snapshotLedger.executeWithOptions({ summary: `ledger: ${stage}` }, [{ cluster, stage, seconds }]);
   state.ledger.during = await mark('during', 0);
   state.ledger.after = await mark('after', ledger.afterSeconds);
   await patient.removeHelpers.executeWithOptions({ summary: 'remove helpers and labels' }, [{ cluster }]);
@@ -29,9 +30,9 @@ export async function cleanUp({ cluster, ledger }: MigrationInput, state: Cluste
 
 /**
  * Cleans the nodes: links, rules, sets and files.
- * @throws CleanUpIncomplete with the names of what is left over.
+ * @throws CleanupIncomplete with the names of what is left over.
  */
-export async function cleanNodes(cluster: string, traces: 'canal' | 'cilium', state: ClusterState): Promise<void> {
+export async function cleanNodes(cluster: string, traces: Network, state: ClusterState): Promise<void> {
   const done = state.done[`clean ${traces}`];
   const names = await quick.nodeNames.executeWithOptions({ summary: 'nodes to clean' }, [{ cluster }]);
   const cleaned = new Set(done);

@@ -8,7 +8,7 @@ import {
 import { patient, preflight, quick, watching } from '../activity-proxies.ts';
 import { agentWaves } from './agent-waves.ts';
 import { runChecks } from './preflight.ts';
-import { cleanUp } from './cleanup.ts';
+import { runCleanup } from './cleanup.ts';
 import { ClusterState, TurnedRound, type Carried } from './state.ts';
 import { applyRelease } from '../support/helm-release.ts';
 import { bridgeIdentities, removeBridge, translatePolicies } from './policies.ts';
@@ -17,9 +17,9 @@ import { parseMigration } from '../support/parse-input.ts';
 import { withPolicies } from '../../model/gates.ts';
 import {
   coexistenceValues,
-  cutOverValues,
+  cutoverValues,
   expectedConfig,
-  expectedCutOverConfig,
+  expectedCutoverConfig,
   finalValues,
 } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
@@ -37,7 +37,7 @@ import { allOrCancel } from '../support/all-or-cancel.ts';
  * Migrates a cluster from Canal to Cilium.
  *
  * preflight → plan → coexistence (Cilium next to Canal, owning no pod) → migrate (wave by wave, each node its own child
- * workflow) → cut-over (Cilium sole owner) → clean-up (Canal removed: the point of no return). Progress is read from
+ * workflow) → cutover (Cilium sole owner) → cleanup (Canal removed: the point of no return). Progress is read from
  * the cluster, so a run that follows a failed, aborted, cancelled or terminated one continues from there.
  *
  * @param raw a MigrationRequest; validated before anything else.
@@ -71,7 +71,7 @@ class ClusterMigration {
     this.nodes = new MigratingNodes(state, input);
     state.status.cluster = input.cluster;
     // A message in the first workflow task may already have set it.
-    if (state.status.concurrency === 0) state.status.concurrency = input.waves.size;
+    if (state.status.maxConcurrency === 0) state.status.maxConcurrency = input.waves.maxConcurrency;
   }
 
   async run(): Promise<MigrationReport> {
@@ -98,7 +98,7 @@ class ClusterMigration {
 
   private async locked(facts: ClusterFacts): Promise<MigrationReport> {
     const { canal } = facts;
-    if (this.input.dryRun) return this.rehearse(facts);
+    if (this.input.dryRun) return this.runDryRun(facts);
     try {
       // After the cutover of an earlier run, a return to coexistence would remove the nodes' CNI.
       if (!facts.ciliumOwnsCni && canal !== undefined) {
@@ -111,18 +111,18 @@ class ClusterMigration {
         await this.nodes.all();
       }
       // Skipped when the previous run was already past the cutover.
-      if (canal !== undefined && this.state.status.phase !== 'clean-up') {
+      if (canal !== undefined && this.state.status.phase !== 'cleanup') {
         await this.state.checkpoint(this.input.reminderSeconds);
-        this.state.enter('cut-over');
-        await this.cutOver();
+        this.state.enter('cutover');
+        await this.runCutover();
       }
-      this.state.enter('clean-up');
-      await this.approveCleanUp();
+      this.state.enter('cleanup');
+      await this.approveCleanup();
     } catch (error) {
       if (!(error instanceof TurnedRound)) throw error;
       return this.turnRound();
     }
-    const calicoExport = await cleanUp(this.input, this.state);
+    const calicoExport = await runCleanup(this.input, this.state);
     return { ...this.report(true), calicoExport };
   }
 
@@ -148,17 +148,17 @@ class ClusterMigration {
   }
 
   /** Executes a dry run: the API server validates every remaining step, and nothing is changed. */
-  private async rehearse({ canal, ciliumOwnsCni }: ClusterFacts): Promise<MigrationReport> {
+  private async runDryRun({ canal, ciliumOwnsCni }: ClusterFacts): Promise<MigrationReport> {
     const { state, input } = this;
     if (canal === undefined || ciliumOwnsCni) {
-      const rehearsal = await dryRunCleanup(input, state);
-      return { ...this.report(false), rehearsal };
+      const dryRunSteps = await dryRunCleanup(input, state);
+      return { ...this.report(false), dryRunSteps };
     }
     await this.check();
     state.enter('plan');
     const plan = await this.makePlan(canal);
-    const rehearsal = [...(await dryRunMigration(input, state, plan)), ...(await dryRunCleanup(input, state))];
-    return { ...this.report(false), plan, rehearsal };
+    const dryRunSteps = [...(await dryRunMigration(input, state, plan)), ...(await dryRunCleanup(input, state))];
+    return { ...this.report(false), plan, dryRunSteps };
   }
 
   private async approvePlan(canal: NonNullable<ClusterFacts['canal']>): Promise<void> {
@@ -166,31 +166,31 @@ class ClusterMigration {
     for (;;) {
       await this.untilTurnedRound(() => this.makePlan(canal));
       if (this.input.approval === 'none') return this.state.checkpoint(this.input.reminderSeconds);
-      if (await this.answered('plan', 'approval of the plan (query "plan")', 'plan')) return;
+      if (await this.answered('plan', 'approval of the plan (query "plan")')) return;
     }
   }
 
-  private async approveCleanUp(): Promise<void> {
-    if (this.input.cleanUp === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
-    const what = 'approval of the clean-up, which removes Canal: the point of no return';
-    while (!(await this.answered('clean-up', what, 'cleanup')));
+  private async approveCleanup(): Promise<void> {
+    if (this.input.cleanup === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
+    const what = 'approval of the cleanup, which removes Canal: the point of no return';
+    while (!(await this.answered('cleanup', what)));
   }
 
   /**
    * Waits for an approval.
    * @returns true when approved; false when the cluster must be read again first.
    */
-  private async answered(open: 'plan' | 'clean-up', what: string, subject: 'plan' | 'cleanup'): Promise<boolean> {
+  private async answered(subject: 'plan' | 'cleanup', what: string): Promise<boolean> {
     const { state } = this;
     const { reminderSeconds, approvalDeadlineSeconds } = this.input;
     const approved = (): boolean => state.status.approvals[subject] !== undefined;
     await state.checkpoint(reminderSeconds);
     if (approved()) return state.stopWaiting(true);
     const answers = [
-      { does: `approve the ${open}`, message: 'approve', input: { [subject]: true } },
+      { does: `approve the ${subject}`, message: 'approve', input: { [subject]: true } },
       { does: 'refuse it and end the migration', message: 'reject', input: { [subject]: true } },
     ];
-    if (open === 'clean-up') {
+    if (subject === 'cleanup') {
       answers.push({ does: 'take every node back to Canal', message: 'rollback', input: { all: true } });
     }
     const timeoutMs = state.leftOf(what, approvalDeadlineSeconds);
@@ -198,9 +198,9 @@ class ClusterMigration {
     if (outcome === 'timeout') state.pauseFor(`the ${what} was not given in ${approvalDeadlineSeconds} s`);
     const { rejected } = state.control;
     if (rejected === undefined) return false;
-    const consequence = open === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
+    const consequence = subject === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
     throw ApplicationFailure.nonRetryable(
-      `the ${open} was rejected by ${attribution(rejected)}; ${consequence}`,
+      `the ${subject} was rejected by ${attribution(rejected)}; ${consequence}`,
       'Rejected'
     );
   }
@@ -232,9 +232,10 @@ class ClusterMigration {
     await patient.deployProbers.executeWithOptions({ summary: 'probers' }, [
       { cluster, targetPodCidr: podCidr, proberImage, ledger },
     ]);
-    this.state.ledger.before = await watching.markLedger.executeWithOptions({ summary: 'ledger: how it is before' }, [
-      { cluster, stage: 'before', seconds: ledger.baselineSeconds },
-    ]);
+    this.state.ledger.before = await watching.snapshotLedger.executeWithOptions(
+      { summary: 'ledger: how it is before' },
+      [{ cluster, stage: 'before', seconds: ledger.baselineSeconds }]
+    );
     const sinceMs = Date.now();
     await quick.applyCniChain.executeWithOptions({ summary: "the CNI file of Cilium's nodes" }, [{ cluster }]);
     await allOrCancel(
@@ -273,7 +274,7 @@ class ClusterMigration {
     }
   }
 
-  private async cutOver(): Promise<void> {
+  private async runCutover(): Promise<void> {
     const { input } = this;
     const { cluster, podCidr } = input;
     // After continue-as-new, the gate covers the time since the start of the phase in the first run.
@@ -285,30 +286,30 @@ class ClusterMigration {
     await this.state.checkpoint(input.reminderSeconds);
     this.ciliumOwnsCni = true;
     await removeBridge(input);
-    await applyRelease(input, cutOverValues(input), 'Cilium owns the CNI and enforces policy');
+    await applyRelease(input, cutoverValues(input), 'Cilium owns the CNI and enforces policy');
     await quick.checkCiliumConfig.executeWithOptions({ summary: 'check what the chart rendered' }, [
-      { cluster, expected: expectedCutOverConfig(input) },
+      { cluster, expected: expectedCutoverConfig(input) },
     ]);
     for (const wave of agentWaves(await this.nodes.refresh(), input, this.state)) {
       await this.state.checkpoint(input.reminderSeconds);
       await allOrCancel(...wave.nodes.map((node) => () => this.cutOverNode(node)));
-      this.state.done['cut-over'].push(...wave.nodes);
+      this.state.done.cutover.push(...wave.nodes);
     }
     // Only after the agents' restart: an agent with neither the node's configuration nor the final one writes no CNI
     // file.
     await quick.removeNodeConfig.executeWithOptions({ summary: 'remove CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, finalValues(input), 'agents may be updated by their DaemonSet again');
     await patient.waitForAgents.executeWithOptions({ summary: 'agents ready on every node' }, [{ cluster }]);
-    await this.gate('the cut-over', sinceMs);
+    await this.gate('the cutover', sinceMs);
   }
 
   private async cutOverNode(node: string): Promise<void> {
     const { cluster, podCidr, proberImage } = this.input;
-    await patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
+    await patient.restartOutdatedAgent.executeWithOptions({ summary: `${node}: agent with the final configuration` }, [
       { cluster, node },
     ]);
     await patient.verifyNode.executeWithOptions({ summary: `${node}: verify all paths` }, [
-      { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'target' },
+      { cluster, node, targetPodCidr: podCidr, proberImage, expected: 'cilium' },
     ]);
   }
 
@@ -316,8 +317,8 @@ class ClusterMigration {
   private async turnRound(): Promise<MigrationReport> {
     const { state } = this;
     state.stopWaiting(undefined);
-    const { aborted, rollBackAll } = state.control;
-    if (rollBackAll === undefined) {
+    const { aborted, rollbackAll } = state.control;
+    if (rollbackAll === undefined) {
       const migrated = state.status.nodes.filter((node) => node.state === 'migrated').length;
       throw ApplicationFailure.nonRetryable(
         `aborted by ${attribution(aborted)} in the phase ${state.status.phase}; ` +

@@ -1,21 +1,21 @@
 import { helm, patient, quick } from '../activity-proxies.ts';
 import type { ClusterState } from './state.ts';
-import { coexistenceValues, cutOverValues, type HelmValues } from '../../model/helm-values.ts';
+import { coexistenceValues, cutoverValues, type HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { Plan } from '../../model/plan.ts';
-import type { Rehearsal } from '../../model/dry-run.ts';
+import type { DryRunStep } from '../../model/dry-run.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 
 /**
  * Executes the dry run of every phase up to the cutover on the API server: Helm's dry run; cordon, label and evictions
  * with `dryRun`. Waits for no approval and changes nothing.
  */
-export async function dryRunMigration(input: MigrationInput, state: ClusterState, plan: Plan): Promise<Rehearsal[]> {
-  const steps: Rehearsal[] = [];
+export async function dryRunMigration(input: MigrationInput, state: ClusterState, plan: Plan): Promise<DryRunStep[]> {
+  const steps: DryRunStep[] = [];
   const dryRunRelease = async (step: string, values: HelmValues): Promise<void> => {
     const problems: string[] = [];
     try {
-      await helm.rehearseRelease.executeWithOptions({ summary: `dry run: ${step}` }, [{ input, values }]);
+      await helm.dryRunRelease.executeWithOptions({ summary: `dry run: ${step}` }, [{ input, values }]);
     } catch (error) {
       problems.push(messageOf(operatorFailure(error)));
     }
@@ -26,7 +26,7 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
   state.enter('migrate');
   for (const node of plan.waves.flatMap(({ nodes }) => nodes)) {
     steps.push(
-      await patient.rehearseNode
+      await patient.dryRunNode
         .executeWithOptions({ summary: `dry run: ${node}` }, [{ input, node }])
         .catch((error: unknown) => ({
           step: `migrate ${node}`,
@@ -35,15 +35,15 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
         }))
     );
   }
-  state.enter('cut-over');
-  await dryRunRelease('cut-over', cutOverValues(input));
+  state.enter('cutover');
+  await dryRunRelease('cutover', cutoverValues(input));
   return steps;
 }
 
 /** Executes the dry run of the cleanup, which may be the only step that an earlier run has left. */
-export async function dryRunCleanup({ cluster }: MigrationInput, state: ClusterState): Promise<Rehearsal[]> {
-  state.enter('clean-up');
-  return [await quick.rehearseCleanUp.executeWithOptions({ summary: 'dry run: clean-up' }, [{ cluster }])];
+export async function dryRunCleanup({ cluster }: MigrationInput, state: ClusterState): Promise<DryRunStep[]> {
+  state.enter('cleanup');
+  return [await quick.dryRunCleanup.executeWithOptions({ summary: 'dry run: cleanup' }, [{ cluster }])];
 }
 
 function messageOf(error: unknown): string {

@@ -53,7 +53,7 @@ export class MigratingNodes {
       if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
       // Abort and rollback cancel the nodes that they concern immediately; other messages take effect at the next step.
       for (const [node, scope] of this.running) {
-        if (state.turnedRound || state.control.rollBacks.includes(node)) scope.cancel();
+        if (state.turnedRound || state.control.rollbacks.includes(node)) scope.cancel();
       }
     });
   }
@@ -74,21 +74,21 @@ export class MigratingNodes {
         if (await this.mayBegin(wave)) await this.begin(wave);
         continue;
       }
-      const left = this.state.status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'gone');
+      const left = this.state.status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'removed');
       if (left.length === 0) return this.state.stopWaiting(undefined);
       await this.waitForDecision(failed.length > 0 ? failed : left);
     }
   }
 
-  /** Reads the nodes and reconciles the status: adds nodes that joined, and marks those that left as `gone`. */
+  /** Reads the nodes and reconciles the status: adds nodes that joined, and marks those that left as `removed`. */
   async refresh(): Promise<NodeFacts[]> {
     await this.observe();
     const { nodes } = this.state.status;
     const first = nodes.length === 0;
     const present = new Set(this.facts.map(({ name }) => name));
     for (const node of nodes) {
-      if (present.has(node.name) || node.state === 'gone') continue;
-      node.state = 'gone';
+      if (present.has(node.name) || node.state === 'removed') continue;
+      node.state = 'removed';
       delete node.failure;
       this.state.note(`${node.name} has left the cluster`);
     }
@@ -131,7 +131,7 @@ export class MigratingNodes {
 
   /** Reconciles the status of a node with the cluster. On conflict, the cluster wins. */
   private compare(node: NodeStatus, facts: NodeFacts): void {
-    if (node.state === 'gone') node.state = 'pending';
+    if (node.state === 'removed') node.state = 'pending';
     if (node.state === 'migrated' && !isMigrated(facts)) {
       node.state = 'pending';
       this.state.note(`${node.name} is not migrated any more`);
@@ -162,8 +162,8 @@ export class MigratingNodes {
     return nextWave(
       this.facts.filter(({ name }) => eligible.has(name)),
       {
-        size: status.concurrency,
-        canary: this.input.waves.canary,
+        maxConcurrency: status.maxConcurrency,
+        canaryNode: this.input.waves.canaryNode,
         proven: status.nodes.some(({ state }) => state === 'migrated'),
       }
     );
@@ -266,7 +266,7 @@ export class MigratingNodes {
     if (plan === undefined) return;
     const pending = new Set(status.nodes.filter(({ state }) => state === 'pending').map(({ name }) => name));
     const left = this.facts.filter(({ name }) => pending.has(name));
-    const rules = { size: status.concurrency, canary: this.input.waves.canary, proven: true };
+    const rules = { maxConcurrency: status.maxConcurrency, canaryNode: this.input.waves.canaryNode, proven: true };
     const done = status.nodes.filter(({ state }) => state === 'migrated');
     plan.estimate = estimate(allWaves(left, rules), plan.drains, this.input, done);
   }
@@ -291,16 +291,16 @@ export class MigratingNodes {
       node.seconds = Math.round((Date.now() - start) / 1_000);
       return undefined;
     } catch (error) {
-      const requested = this.state.turnedRound || this.state.control.rollBacks.includes(name);
+      const requested = this.state.turnedRound || this.state.control.rollbacks.includes(name);
       if (isCancellation(error) && !requested) throw error;
-      this.forgetRollBack(name);
+      this.forgetRollback(name);
       if (isCancellation(error)) {
         // The node's own workflow has rolled it back.
         node.state = 'rolled-back';
         return undefined;
       }
       this.fail(node, error);
-      if (this.input.onFailure === 'roll-back') await this.takeBack(node);
+      if (this.input.onFailure === 'rollback') await this.takeBack(node);
       return asError(operatorFailure(error));
     } finally {
       node.endedAt = new Date().toISOString();
@@ -326,14 +326,14 @@ export class MigratingNodes {
    * @returns true when there was one.
    */
   private async rollBackNext(): Promise<boolean> {
-    const [name] = this.state.control.rollBacks;
+    const [name] = this.state.control.rollbacks;
     if (name === undefined) return false;
     const node = this.state.node(name);
-    if (node !== undefined && node.state !== 'gone' && node.state !== 'rolled-back') {
+    if (node !== undefined && node.state !== 'removed' && node.state !== 'rolled-back') {
       delete node.failure;
       await this.takeBack(node);
     }
-    this.forgetRollBack(name);
+    this.forgetRollback(name);
     return true;
   }
 
@@ -360,9 +360,9 @@ export class MigratingNodes {
     }
   }
 
-  private forgetRollBack(name: string): void {
+  private forgetRollback(name: string): void {
     const { control } = this.state;
-    control.rollBacks = control.rollBacks.filter((rollBack) => rollBack !== name);
+    control.rollbacks = control.rollbacks.filter((rollback) => rollback !== name);
   }
 
   /** Runs a node's workflow, migration or rollback. */

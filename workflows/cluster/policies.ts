@@ -32,7 +32,7 @@ export async function removeBridge({ cluster, podCidr }: MigrationInput): Promis
  * verdict on Cilium pauses the migration, unless the check `network-policies` is waived.
  */
 export async function translatePolicies(input: MigrationInput, state: ClusterState): Promise<void> {
-  const report = await patient.applyTranslations.executeWithOptions({ summary: 'policies, as Cilium has them' }, [
+  const report = await patient.applyTranslatedPolicies.executeWithOptions({ summary: 'policies, as Cilium has them' }, [
     { input },
   ]);
   const knownDifferent = new Set(differentPolicies(state.policies ?? report).map(({ policy }) => policy));

@@ -49,12 +49,12 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
  * Runs all checks, marks waived outcomes, and removes everything that the checks created, also after a cancellation.
  */
 export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
-  const { cluster, nodePods } = input;
+  const { cluster, nodeInspection } = input;
   try {
     const outcomes = await patient.runPreflight.executeWithOptions({ summary: 'checks' }, [{ input }]);
     return applyWaivers(outcomes, input.waivers);
   } finally {
-    if (nodePods) {
+    if (nodeInspection) {
       await CancellationScope.nonCancellable(() =>
         patient.removeInspectors.executeWithOptions({ summary: 'remove the pods of the checks' }, [{ cluster }])
       );

@@ -28,14 +28,15 @@ export async function rollBackCluster(
     // The nodes' own configuration comes first: without it, a restarted agent writes no CNI file for its pods.
     await quick.applyNodeConfig.executeWithOptions({ summary: 'CiliumNodeConfig' }, [{ cluster }]);
     await applyRelease(input, coexistenceValues(input), 'back to Cilium beside Canal');
-    state.done['cut-over'].length = 0;
+    state.done.cutover.length = 0;
     for (const wave of agentWaves(facts, input, state)) {
       await allOrCancel(
         ...wave.nodes.map(
           (node) => () =>
-            patient.renewAgent.executeWithOptions({ summary: `${node}: agent with the earlier configuration` }, [
-              { cluster, node },
-            ])
+            patient.restartOutdatedAgent.executeWithOptions(
+              { summary: `${node}: agent with the earlier configuration` },
+              [{ cluster, node }]
+            )
         )
       );
     }
@@ -43,7 +44,7 @@ export async function rollBackCluster(
     await bridgeIdentities(input);
   }
   const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
-  for (const wave of allWaves(remaining, { size: state.status.concurrency, proven: true }).reverse()) {
+  for (const wave of allWaves(remaining, { maxConcurrency: state.status.maxConcurrency, proven: true }).reverse()) {
     await state.handOverWhenLong();
     const waveNodes = wave.nodes.flatMap((name) => state.node(name) ?? []);
     const results = await Promise.all(waveNodes.map((node) => nodes.takeBack(node)));

@@ -46,7 +46,7 @@ import { statusMarkdown } from '../../model/markdown/status.ts';
 import { maxKeyword, searchAttributes } from '../search-attributes.ts';
 
 /** Names of the nodes for which a step of the whole cluster is done, so that the next run skips them. */
-export type DoneNodes = Record<'cut-over' | 'clean canal' | 'clean cilium', string[]>;
+export type DoneNodes = Record<'cutover' | 'clean canal' | 'clean cilium', string[]>;
 
 /** State that a run carries over to the next with continue-as-new, when its history is long. */
 export interface Carried {
@@ -122,7 +122,7 @@ export class ClusterState {
     this.status = status ?? {
       cluster: '',
       phase: 'preflight',
-      concurrency: 0,
+      maxConcurrency: 0,
       waves: 0,
       nodes: [],
       approvals: {},
@@ -133,7 +133,7 @@ export class ClusterState {
     this.preflight = preflight;
     this.policies = policies;
     this.ledger = ledger ?? {};
-    this.done = done ?? { 'cut-over': [], 'clean canal': [], 'clean cilium': [] };
+    this.done = done ?? { cutover: [], 'clean canal': [], 'clean cilium': [] };
     this.historyLimit = historyLimit ?? defaultHistoryLimit;
     this.setHandlers();
   }
@@ -228,7 +228,7 @@ export class ClusterState {
 
   /** True when an operator requested an abort or a rollback. */
   get turnedRound(): boolean {
-    return this.control.aborted !== undefined || this.control.rollBackAll !== undefined;
+    return this.control.aborted !== undefined || this.control.rollbackAll !== undefined;
   }
 
   /**

@@ -59,7 +59,7 @@ class Fleet {
     this.input = input;
     const clusters = input.clusters.map(({ cluster }, index): FleetCluster => {
       const workflowId = migrationWorkflowId(cluster);
-      return { cluster, canary: index < input.canaries, state: 'pending', workflowId };
+      return { cluster, canary: index < input.canaryClusters, state: 'pending', workflowId };
     });
     this.status = { fleet: input.fleet, clusters, answers: [], notes: [] };
     setHandler(fleetStatusQuery, () => this.status, { description: 'Where every cluster of the fleet is' });
@@ -136,7 +136,7 @@ class Fleet {
     if (failed.length > 0 && (input.onFailure === 'stop' || failed.some(({ canary }) => canary))) return [];
     const [canary] = this.remainingCanaries;
     if (canary !== undefined) return this.active.size === 0 && canary.state === 'pending' ? [canary] : [];
-    if (this.remainingSoakMs > 0 || this.active.size >= input.concurrency) return [];
+    if (this.remainingSoakMs > 0 || this.active.size >= input.maxConcurrency) return [];
     return this.clustersIn('pending');
   }
 
@@ -156,7 +156,7 @@ class Fleet {
 
   private needsApproval({ canary }: FleetCluster): boolean {
     const mode = this.input.approval;
-    return mode === 'every-cluster' || (mode === 'canaries' && canary);
+    return mode === 'every-cluster' || (mode === 'canary-only' && canary);
   }
 
   private startMigration(cluster: FleetCluster): void {

@@ -67,7 +67,7 @@ export async function drainInRounds({
     if (result.left.length === 0) return;
     if (Date.now() < deadline) continue;
     // Terminating pods keep the grace period that they were given, and need no action of an operator.
-    const allTerminating = result.left.every(({ kind }) => kind === 'ends');
+    const allTerminating = result.left.every(({ kind }) => kind === 'Terminating');
     if (!allTerminating) throw drainBlocked(operation, drain.timeoutSeconds, result.left);
   }
 }

@@ -57,12 +57,12 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
     // Losses during the requested reboot are expected.
     sinceMs = Date.now();
   }
-  await steps.verify('target', 'first pod on Cilium');
+  await steps.verify('cilium', 'first pod on Cilium');
   // Only a node whose new pods are verified on the target network may get more of them.
   if (recycling) await steps.uncordon();
-  await steps.recycle('target');
+  await steps.recycle('cilium');
   await allOrCancel(
-    () => steps.verify('target', 'verify all paths'),
+    () => steps.verify('cilium', 'verify all paths'),
     () => steps.gate(sinceMs)
   );
   await steps.uncordon();
@@ -79,7 +79,7 @@ async function drainAndFlip(steps: NodeSteps, progress: Progress): Promise<void>
   let mayFlip = false;
   const drain = async (): Promise<void> => {
     try {
-      await steps.drain('target', () => (mayFlip = true));
+      await steps.drain('cilium', () => (mayFlip = true));
     } catch (error) {
       // False when the flip failed and the drain was only cancelled for it.
       progress.drainFailed = !CancellationScope.current().consideredCancelled;

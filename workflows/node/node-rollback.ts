@@ -13,7 +13,7 @@ export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
   try {
     await rollBackNode(steps);
   } catch (error) {
-    throw operatorFailure(error, `roll-back of node ${input.node}`);
+    throw operatorFailure(error, `rollback of node ${input.node}`);
   }
 }
 
@@ -22,12 +22,12 @@ export async function rollBackNode(steps: NodeSteps): Promise<void> {
   await steps.cordon();
   // Before the drain, so that pods started meanwhile, such as those of DaemonSets, get the right network at once.
   steps.begin('back to Canal');
-  await patient.unflipNode.executeWithOptions(steps.summary('take the label, replace the agent'), [steps.target]);
+  await patient.revertNodeFlip.executeWithOptions(steps.summary('take the label, replace the agent'), [steps.target]);
   await patient.restoreSourceCni.executeWithOptions(steps.summary("put Canal's CNI file back"), [steps.target]);
-  await steps.verify('source', 'first pod back on Canal');
-  await steps.drain('source');
-  await steps.recycle('source');
-  await steps.verify('source', 'verify all paths');
+  await steps.verify('canal', 'first pod back on Canal');
+  await steps.drain('canal');
+  await steps.recycle('canal');
+  await steps.verify('canal', 'verify all paths');
   await steps.uncordon();
   steps.begin('rolled back');
 }

@@ -9,6 +9,7 @@ import { once, patient, quick } from '../activity-proxies.ts';
 import { forcePodSignal, progressSignal } from '../messages.ts';
 import { withPolicies } from '../../model/gates.ts';
 import type { MigrationInput } from '../../model/input.ts';
+import type { Network } from '../../model/network.ts';
 import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
 import { drainInRounds } from './drain-rounds.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -83,17 +84,17 @@ export class NodeSteps {
    * Evicts the pods that a drain moves, and waits until they are gone.
    * @param onChecked called when every pod was checked once and may be evicted.
    */
-  async drain(to: 'target' | 'source', onChecked?: () => void): Promise<void> {
-    await this.movePods('drain', to, false, onChecked);
+  async drain(to: Network, onChecked?: () => void): Promise<void> {
+    await this.drainNode('drain', to, false, onChecked);
   }
 
   /** Evicts all remaining pods on the other network, including those of DaemonSets. */
-  async recycle(to: 'target' | 'source'): Promise<void> {
-    await this.movePods('recycle remaining pods', to, true);
+  async recycle(to: Network): Promise<void> {
+    await this.drainNode('recycle remaining pods', to, true);
   }
 
   /** Verifies the network from a new pod on the node. */
-  async verify(expected: 'target' | 'source', step: string): Promise<void> {
+  async verify(expected: Network, step: string): Promise<void> {
     this.begin(step);
     const { podCidr, proberImage } = this.migration;
     await patient.verifyNode.executeWithOptions(this.summary(step), [
@@ -134,19 +135,14 @@ export class NodeSteps {
     });
   }
 
-  private async movePods(
-    step: string,
-    to: 'target' | 'source',
-    daemonSets: boolean,
-    onChecked?: () => void
-  ): Promise<void> {
+  private async drainNode(step: string, to: Network, daemonSets: boolean, onChecked?: () => void): Promise<void> {
     this.begin(step);
     const { drain, podCidr } = this.migration;
     await drainInRounds({
       operation: step,
       drain,
       runRound: (roundSeconds) =>
-        patient.movePods.executeWithOptions(this.summary(step), [
+        patient.drainNode.executeWithOptions(this.summary(step), [
           {
             ...this.target,
             to,

@@ -78,7 +78,7 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
     tiers.map((tier) => evaluated.filter((policy) => policy.tier === tier && policy.applies(subject, direction)))
   );
   const evaluate = (originalFlow: Flow): Verdict => {
-    const flow = asSeenBy(originalFlow, 'calico');
+    const flow = asSeenBy(originalFlow, 'canal');
     // Felix allows a node to reach its own pods, regardless of policies (felix/rules: output of the host is not
     // policed).
     if (flow.direction === 'ingress' && flow.peer.kind === 'node' && flow.peer.local) return { allowed: true, by: [] };
@@ -97,7 +97,7 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
     evaluate,
     subjectKey: (pod) => directions.map((direction) => joinKeys(applyingPolicies(pod, direction, pod))).join('/'),
     peerKey: (subject, direction, peer) => {
-      const { peer: seen } = asSeenBy({ subject, direction, peer, traffic: anyTraffic }, 'calico');
+      const { peer: seen } = asSeenBy({ subject, direction, peer, traffic: anyTraffic }, 'canal');
       return applyingPolicies(subject, direction, peer)
         .flatMap(({ rules }) => rules(direction).map((rule) => (rule.matchesPeer(seen) ? '1' : '0')))
         .join('');

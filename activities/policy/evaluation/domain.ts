@@ -108,8 +108,8 @@ export function buildDomain(policies: CalicoPolicies, cluster: PolicyCluster): D
   }
   const podAddressSet = new Set(podAddresses);
   const nodes = cluster.nodeAddresses.slice(0, 50);
-  const [source, target = source] = cluster.podCidrs.map((cidr) => representatives(cidrs, cidr)[0] ?? '');
-  const overlay = { calico: source ?? '', cilium: target ?? '' };
+  const [canal, cilium = canal] = cluster.podCidrs.map((cidr) => representatives(cidrs, cidr)[0] ?? '');
+  const overlay = { canal: canal ?? '', cilium: cilium ?? '' };
   const outside: Peer[] = [
     ...nodes.slice(0, 1).map((address): Peer => ({ kind: 'node', address, overlay, local: true })),
     ...nodes.map((address): Peer => ({ kind: 'node', address, overlay, local: false })),

@@ -1,4 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
+import type { Network } from '../../../model/network.ts';
 
 /** A pod, with the fields that policies can distinguish. */
 export interface PodEnd {
@@ -30,9 +31,6 @@ export interface NodeEnd {
   /** True for the node on which the other end runs. */
   local: boolean;
 }
-
-/** The two networks. */
-export type Network = 'calico' | 'cilium';
 
 /** An end outside the cluster. */
 export interface WorldEnd {

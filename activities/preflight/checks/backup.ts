@@ -7,12 +7,12 @@ export const backup: PreflightCheck = {
   verdicts: 'Blocks when there is none and Canal would be removed without asking anybody; warns when there is none.',
   fix: 'Take a snapshot of etcd, and name it in "backup".',
   rationale:
-    'Until the clean-up everything can be rolled back; after it, only from a backup (OpenShift and DB Schenker ask for one).',
+    'Until the cleanup everything can be rolled back; after it, only from a backup (OpenShift and DB Schenker ask for one).',
   run: ({ input }) => {
     if (input.backup !== undefined) return Promise.resolve(pass(input.backup));
     const text = 'the input names no backup';
     return Promise.resolve(
-      input.cleanUp === 'automatic' ? block(`${text}, and the clean-up would ask nobody`) : warn(text)
+      input.cleanup === 'automatic' ? block(`${text}, and the cleanup would ask nobody`) : warn(text)
     );
   },
 };

@@ -28,7 +28,7 @@ export const calicoFeatures: PreflightCheck = {
     'Nothing of Calico is in use that would end with it: BGP, IPIP, WireGuard, eBPF, host endpoints, fixed addresses.',
   verdicts: 'Blocks for each of them that is found.',
   fix: 'Stop using it, or set up what Cilium has instead once you know that it does the same; then waive this check.',
-  rationale: 'These have no equal that can be made by itself; what they did would stop without a word at the clean-up.',
+  rationale: 'These have no equal that can be made by itself; what they did would stop without a word at the cleanup.',
   run: async (cluster) =>
     unlessEmpty('block', await listFeaturesInUse(cluster), 'none of Calico’s own features is in use'),
 };

@@ -16,7 +16,7 @@ export const mtu: PreflightCheck = {
   rationale: 'Small packets pass and large ones hang (hcloud-k8s#450).',
   run: async (cluster) => {
     const facts = await cluster.hosts();
-    if (facts === undefined) return warn('not looked at: nodePods is off');
+    if (facts === undefined) return warn('not looked at: nodeInspection is off');
     const uplinks = await uplinkMtus(cluster, facts);
     const sizes = [...new Set(uplinks.values())].sort((a, b) => a - b);
     const [smallest = Infinity] = sizes;

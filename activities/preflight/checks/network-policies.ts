@@ -9,7 +9,7 @@ const maxListed = 10;
 export const networkPolicies: PreflightCheck = {
   ensures: 'Every policy says the same on Cilium: Kubernetes’ NetworkPolicies, and Calico’s own in their translation.',
   verdicts:
-    'Blocks for each policy by which some flow is judged otherwise, with one such flow; warns for policies that are judged the same under a condition, and when policies are not enforced until the cut-over.',
+    'Blocks for each policy by which some flow is judged otherwise, with one such flow; warns for policies that are judged the same under a condition, and when policies are not enforced until the cutover.',
   fix: 'Change the policy so that both networks judge the same, write it as Cilium’s own and remove it, or waive this check: a policy of Calico’s that differs is not enforced on migrated nodes then.',
   rationale:
     'Cilium does not read Calico’s objects, has no order among policies, and its CIDRs are never about pods (docs/policies.md).',
@@ -29,7 +29,7 @@ export const networkPolicies: PreflightCheck = {
       conditional.length > 0 ? warn(...conditional.slice(0, maxListed).map(text)) : pass('none depends on a condition'),
       input.policyMode === 'enforce' || kinds.length === 0
         ? pass('policies are enforced throughout')
-        : warn(`policies are not enforced on migrated nodes until the cut-over: policyMode is "${input.policyMode}"`)
+        : warn(`policies are not enforced on migrated nodes until the cutover: policyMode is "${input.policyMode}"`)
     );
   },
 };

@@ -47,7 +47,7 @@ export const otherCni: PreflightCheck = {
     return worst(
       programs.length > 0 ? block(`DaemonSets ${summarizeList(programs.map(objectKey))}`) : pass('no other CNI plugin'),
       files.length > 0 ? block(`in /etc/cni/net.d: ${summarizeList(files)}`) : pass(),
-      facts === undefined ? warn('the nodes’ folders are not looked at: nodePods is off') : pass()
+      facts === undefined ? warn('the nodes’ folders are not looked at: nodeInspection is off') : pass()
     );
   },
 };

@@ -28,7 +28,7 @@ export const objectOwners: PreflightCheck = {
   ensures: 'No GitOps tool, add-on manager or operator puts Canal, kube-proxy or CoreDNS back as they were.',
   verdicts:
     'Blocks for each owner that is found; warns when Canal is a Helm release, which an upgrade would bring back.',
-  fix: 'Pause the reconciliation of these objects, take Canal out of what the tool applies before the clean-up, then waive this check.',
+  fix: 'Pause the reconciliation of these objects, take Canal out of what the tool applies before the cleanup, then waive this check.',
   rationale: 'Canal would come back after its removal, and write its CNI file beside Cilium’s.',
   run: async (cluster) => {
     const objects = await listWatchedObjects(cluster);

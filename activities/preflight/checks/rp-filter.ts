@@ -13,7 +13,7 @@ export const rpFilter: PreflightCheck = {
   rationale: 'While both overlays are up, a request and its answer may take different ways (cilium/cilium#10645).',
   run: async ({ hosts }) => {
     const facts = await hosts();
-    if (facts === undefined) return warn('not looked at: nodePods is off');
+    if (facts === undefined) return warn('not looked at: nodeInspection is off');
     // The higher value of "all" and the interface applies (Linux: Documentation/networking/ip-sysctl.rst).
     const strict = (key: 'all' | 'default') =>
       [...facts].filter(([, host]) => host.rpFilter[key] === 1).map(([node]) => node);

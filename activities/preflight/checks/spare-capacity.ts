@@ -30,20 +30,20 @@ export const spareCapacity: PreflightCheck = {
     const all = (await nodes()).filter((node) => isReady(node) && node.spec?.unschedulable !== true);
     if (all.length < 2) return warn(`${all.length} schedulable node: pods wait until their node is back`);
     const capacities = all.map((node) => computeCapacity(node, pods)).map((capacity) => capacity);
-    return compareCapacity(await Promise.all(capacities), Math.min(input.waves.size, all.length - 1));
+    return compareCapacity(await Promise.all(capacities), Math.min(input.waves.maxConcurrency, all.length - 1));
   },
 };
 
 async function computeCapacity({ metadata, status }: V1Node, pods: () => Promise<PodFacts[]>): Promise<NodeCapacity> {
   const name = metadata?.name ?? '';
-  const nodePods = (await pods()).filter((pod) => pod.node === name && !pod.finished);
-  const moving = nodePods.filter((pod) => !pod.hostNetwork && !pod.mirror && pod.controller !== 'DaemonSet');
+  const podsOnNode = (await pods()).filter((pod) => pod.node === name && !pod.finished);
+  const moving = podsOnNode.filter((pod) => !pod.hostNetwork && !pod.mirror && pod.controller !== 'DaemonSet');
   const computeRequests = (subset: readonly PodFacts[]): Record<Resource, number> => ({
     cpu: subset.reduce((all, pod) => all + pod.requests.cpu, 0),
     memory: subset.reduce((all, pod) => all + pod.requests.memory, 0),
     pods: subset.length,
   });
-  const used = computeRequests(nodePods);
+  const used = computeRequests(podsOnNode);
   const allocatable = (resource: Resource): number => quantity(status?.allocatable?.[resource]) ?? 0;
   const free = {
     cpu: allocatable('cpu') - used.cpu,

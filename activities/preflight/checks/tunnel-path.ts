@@ -10,7 +10,7 @@ export const tunnelPath: PreflightCheck = {
   rationale: 'An overlay whose port is blocked looks healthy and carries nothing.',
   run: async ({ input, hosts, ciliumIsOurs }) => {
     const facts = await hosts();
-    if (facts === undefined) return warn('not looked at: nodePods is off');
+    if (facts === undefined) return warn('not looked at: nodeInspection is off');
     const unread = [...facts].flatMap(([node, { unread: reason }]) =>
       reason === undefined ? [] : [`${node}: ${reason}`]
     );

@@ -98,7 +98,7 @@ async function byService(lab: Lab, waveSize: number): Promise<MigrationResult> {
   const temporal = await startTemporal(lab);
   await startWorker(lab, temporal.address);
   const request: MigrationRequest = labMigrationRequest(lab, 'none', {
-    waves: { size: waveSize },
+    waves: { maxConcurrency: waveSize },
     // Nobody is there to resume a migration that pauses.
     onFailure: 'stop',
     // So many agents that start at once use the whole machine for half a minute, including the API server's share.

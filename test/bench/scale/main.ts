@@ -145,10 +145,10 @@ function requestFor(cluster: string, chart: string, waveSize: number): Migration
   return {
     cluster,
     approval: 'none',
-    cleanUp: 'automatic',
+    cleanup: 'automatic',
     podCidr: targetPodCidr,
     chart,
-    waves: { size: waveSize },
+    waves: { maxConcurrency: waveSize },
     // A simulator that reports success in any case tests no policies.
     policyMode: 'off',
     backup: 'a simulated cluster',

@@ -38,8 +38,8 @@ async function migrate(server: WorkflowServer, count: number): Promise<TemporalR
   const request: MigrationRequest = {
     cluster: `big-${count}`,
     approval: 'none',
-    cleanUp: 'automatic',
-    waves: { size: waveSize },
+    cleanup: 'automatic',
+    waves: { maxConcurrency: waveSize },
   };
   let result: TemporalRun | undefined;
   await server.withWorker(cluster.activities, async (client, taskQueue) => {

@@ -29,7 +29,7 @@ export function describeBlackhole(shared: SharedLab): void {
       const { lab, temporal } = await shared.ready();
       const cli = new TemporalCli(temporal, lab.layout.context);
 
-      await cli.start(JSON.stringify(labMigrationRequest(lab, 'every-node', { onFailure: 'roll-back' })));
+      await cli.start(JSON.stringify(labMigrationRequest(lab, 'every-node', { onFailure: 'rollback' })));
       await cli.approvePlan();
       await cli.approve('node1');
       await cli.waitForNode('node1', 'migrated');
@@ -79,7 +79,7 @@ export function describeBlackhole(shared: SharedLab): void {
       await cli.send('retry', { node: 'node2' });
       await cli.approve('node2');
       await cli.waitForNode('node2', 'migrated');
-      await cli.waitForCleanUp();
+      await cli.waitForCleanup();
       expect((await onNode2()).filter((ip) => !contains(targetPodCidr, ip))).toEqual([]);
     },
     timeLimits.wholeMigration
