@@ -34,8 +34,9 @@ const prependRulesKey = 'prepend-iptables-chains';
  */
 export function coexistenceValues(input: MigrationInput): HelmValues {
   const { extraVolumes, extraVolumeMounts, ...values } = input.values;
-  // Calico's ipBlock matches nodes; Cilium's does not by default.
-  return merge(merge({ policyCIDRMatchMode: ['nodes'] }, values), {
+  return merge(values, {
+    // Calico's ipBlock matches nodes; Cilium's does not by default.
+    policyCIDRMatchMode: ['nodes'],
     routingMode: 'tunnel',
     tunnelProtocol: 'vxlan',
     tunnelPort: input.tunnelPort,

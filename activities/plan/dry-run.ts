@@ -45,7 +45,7 @@ export function createDryRunActivities(clusters: Clusters, helm: HelmSettings) {
           metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
           spec: { unschedulable: true },
         };
-        await patchNode(connection, node, body, true);
+        await patchNode(connection, node, body, { dryRun: true });
         const { granted, problems } = await dryRunDrain(connection, input, node);
         const named = granted.slice(0, maxNamed).join(', ');
         return {

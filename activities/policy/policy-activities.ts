@@ -26,7 +26,7 @@ export function createPolicyActivities(clusters: Clusters) {
      * @throws SourceNotFound without Canal.
      */
     comparePolicies: withFailures(
-      'compare the policies',
+      'compare policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const { report } = await readAndComparePolicies(await clusters.connect(input.cluster), input);
         return report;
@@ -39,7 +39,7 @@ export function createPolicyActivities(clusters: Clusters) {
      * ipBlocks. Removes what an earlier call applied and is no longer needed.
      */
     applyTranslatedPolicies: withFailures(
-      'apply the translated policies',
+      'apply translated policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const connection = await clusters.connect(input.cluster);
         const { report, comparison } = await readAndComparePolicies(connection, input);
@@ -59,8 +59,7 @@ export async function readAndComparePolicies(
   const canal = await findCanal(connection);
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
   const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
-  // Compares with the configuration that the migration installs, unless the input overrides it.
-  const comparison = evaluatePolicies(facts.policies, facts.cluster, true);
+  const comparison = evaluatePolicies(facts.policies, facts.cluster);
   return { comparison, report: buildPolicyReport(facts.counts, comparison.flows, comparison.verdicts) };
 }
 

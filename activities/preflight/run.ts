@@ -37,7 +37,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
      */
-    runPreflight: withFailures('check the cluster', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
+    runPreflight: withFailures('run the preflight checks', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
       const { input, only = checkNames } = target;
       const connection = await clusters.connect(input.cluster);
       // An unreachable API server fails the whole activity, not a single check.
@@ -56,7 +56,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
      * Removes what the checks created in the cluster. It is a separate activity, so that cancellation does not prevent
      * it.
      */
-    removeInspectors: withFailures('remove the pods that look at nodes', async ({ cluster }: { cluster: string }) =>
+    removeInspectors: withFailures('remove inspection pods', async ({ cluster }: { cluster: string }) =>
       removeInspectors(await clusters.connect(cluster))
     ),
   };
@@ -82,11 +82,11 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
   const check = checks[name];
   const startMs = Date.now();
   const { verdict, evidence, fix } = await check.run(reader).catch((error: unknown) => {
-    const failed = asFailure(error, `run the check ${name}`);
+    const failed = asFailure(error, 'read the cluster');
     // These affect the whole run: the workflow retries a cluster that does not respond.
     if (failed instanceof CancelledFailure) throw failed;
     if (failed instanceof ApplicationFailure && failed.type === 'ClusterUnreachable') throw failed;
-    return { verdict: 'block' as const, evidence: [`could not be run: ${messageOf(failed)}`], fix: undefined };
+    return { verdict: 'block' as const, evidence: [`the check did not run: ${messageOf(failed)}`], fix: undefined };
   });
   const advice = verdict === 'pass' ? undefined : (fix ?? check.fix);
   return {

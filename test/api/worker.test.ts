@@ -36,7 +36,7 @@ describe('when it boots', () => {
 
   it('finds everything there', async () => {
     const output = await checkOnly(helm());
-    expect(output).toContain('nothing is missing');
+    expect(output).toContain('startup check passed');
     expect(output).not.toContain('code');
   });
 
@@ -56,13 +56,13 @@ describe('when it boots', () => {
     expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
     await temporal.cli(...commandIn(second));
     const hasAttributes = async (): Promise<boolean> =>
-      (await checkOnly(newNamespaceEnv)).includes('nothing is missing');
+      (await checkOnly(newNamespaceEnv)).includes('startup check passed');
     await waitFor('the search attributes', hasAttributes, { timeoutMs: timeLimits.clusterChange });
   });
 
   it('says that Helm, Temporal or a cluster is not to be had', async () => {
     expect(await checkOnly({ HELM: '/nowhere/helm' })).toMatch(
-      /Helm cannot be run as "\/nowhere\/helm" \(ENOENT\).*code 1/s
+      /cannot run Helm as "\/nowhere\/helm" \(ENOENT\).*code 1/s
     );
     expect(await checkOnly({ ...helm(), TEMPORAL_ADDRESS: '127.0.0.1:1' })).toMatch(
       /cannot be reached at 127.0.0.1:1.*code 1/s
@@ -112,7 +112,7 @@ it('uses the identity of its pod, for itself and for Helm', async () => {
       },
     }
   );
-  expect(output).toContain('nothing is missing');
+  expect(output).toContain('startup check passed');
   expect(output).not.toContain('cluster "this"');
   expect(output).toContain('NAMESPACE');
 });

@@ -65,7 +65,7 @@ async function expectOnCanal(node: string): Promise<void> {
 it('takes a migrated node back to Canal', async () => {
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
-  expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain('node1 goes back to Canal');
+  expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain('rollback of node1 requested');
   await cli.waitForNode('node1', 'rolled-back');
   await expectOnCanal('node1');
 });

@@ -420,8 +420,7 @@ export function verdictsOf(
         serviceAccount: 'default',
         ports: namedPorts,
       })),
-    },
-    true
+    }
   ).verdicts;
 }
 

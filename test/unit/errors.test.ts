@@ -20,7 +20,7 @@ describe('asFailure', () => {
 
   it('tells what was tried and what the server said, and nothing of the headers', () => {
     const { message } = asFailure(apiError(403), 'read pods');
-    expect(message).toBe('cannot read pods: said so; give the worker this permission');
+    expect(message).toBe('failed to read pods: said so; give the worker this permission');
   });
 
   it('takes what is no answer for a cluster that cannot be reached', () => {

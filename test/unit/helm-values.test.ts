@@ -70,6 +70,7 @@ it.each([
   [{ cni: { customConf: false } }, ['cni.customConf']],
   [{ tunnelPort: 1, operator: { setNodeTaints: true } }, ['tunnelPort', 'operator.setNodeTaints']],
   [{ operator: 'none' }, ['operator']],
+  [{ policyCIDRMatchMode: [] }, ['policyCIDRMatchMode']],
 ])('finds in %j what contradicts the migration', (values, expected) => {
   expect(conflictingValues(input(values))).toEqual(expected);
 });
@@ -79,7 +80,8 @@ it.each([
   ['audit', { policyEnforcementMode: 'default', policyAuditMode: true }],
   ['off', { policyEnforcementMode: 'never', policyAuditMode: false }],
 ] as const)('has agents %s policies until the cutover, and enforce them after it', (policyMode, before) => {
-  const given = { ...input({ policyCIDRMatchMode: [] }), policyMode };
-  expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: [] });
+  const given = { ...input({}), policyMode };
+
+  expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: ['nodes'] });
   expect(cutoverValues(given)).toMatchObject({ policyEnforcementMode: 'default', policyAuditMode: false });
 });

@@ -58,7 +58,7 @@ const data: ReportData = {
   outcome: 'FAILED',
   failure: hostile,
   calicoExport: ['kube-system/calico-export-0'],
-  madeAt: '2026-01-01T00:03:00.000Z',
+  createdAt: '2026-01-01T00:03:00.000Z',
 };
 
 it('makes a page that needs nothing else, and in which nothing is more than text', () => {
@@ -99,6 +99,6 @@ it('tells the same as Markdown', () => {
 it('is made before anything was begun, too', () => {
   const status = { ...data.status, nodes: [], timeline: [], notes: [] };
   const early: ReportData = { ...data, status, ledger: {}, preflight: [], calicoExport: [], failure: undefined };
-  expect(htmlReport(early)).toContain('Nothing yet.');
-  expect(markdownReport(early)).toContain('None have run.');
+  expect(htmlReport(early)).toContain('No measurements yet.');
+  expect(markdownReport(early)).toContain('No checks have run.');
 });

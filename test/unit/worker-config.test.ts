@@ -76,10 +76,10 @@ it('knows clusters by names of its own', async () => {
 });
 
 it.each([
-  ['no file', undefined, /cannot be read: ENOENT/],
-  ['no YAML', '{', /is no YAML/],
+  ['no file', undefined, /cannot read .*: ENOENT/],
+  ['invalid YAML', '{', /is not valid YAML/],
   ['nothing', '', /expected object/],
-  ['no cluster', 'clusters: {}', /clusters: names none/],
+  ['no cluster', 'clusters: {}', /clusters: must contain at least one cluster/],
   ['an unknown field', 'clusters: {a: {inCluster: true}}\nchart: x', /[Uu]nrecognized key/],
   ['a chart source that is none', 'clusters: {a: {inCluster: true}}\ncharts: [../x]', /charts.0: must be/],
   ['in-cluster outside of one', 'clusters: {a: {inCluster: true}}', /runs in a pod/],

@@ -65,7 +65,7 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
   await server.withWorker(cluster.activities, async (_client, taskQueue) => {
     expect(await cli('preflight', 'prod', '--task-queue', taskQueue)).toMatchObject({
       code: 0,
-      out: '1 of 1 checks pass\n',
+      out: '1 of 1 checks passed\n',
     });
     const started = await cli('start', 'prod', '--task-queue', taskQueue, '--input', '{"approval": "every-node"}');
     expect(started.out).toBe('started as workflow cni-migration/prod\n');
@@ -91,8 +91,8 @@ it('takes a cluster from its checks to its end, and says how the Temporal CLI do
     expect(await cli('set-max-concurrency', 'prod', '--max-concurrency', '2')).toMatchObject({ code: 0 });
     const json = JSON.parse((await cli('status', 'prod', '--json')).out) as { nodes: object[]; maxConcurrency: number };
     expect(json).toMatchObject({ maxConcurrency: 2, nodes: [{ name: 'a', state: 'migrated' }, { name: 'b' }] });
-    expect((await cli('plan', 'prod')).out).toContain('No way back from');
-    expect((await cli('blockers', 'prod')).out).toBe('nothing holds it up\n');
+    expect((await cli('plan', 'prod')).out).toContain('Point of no return');
+    expect((await cli('blockers', 'prod')).out).toBe('no blockers\n');
     expect((await cli('ledger', 'prod')).code).toBe(0);
 
     const watched = cli('status', 'prod', '--watch');

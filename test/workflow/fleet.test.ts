@@ -177,7 +177,7 @@ it('has its clusters give back what is under way when it is cancelled', async ()
 
 it.each([
   ['no cluster', { fleet: 'x', clusters: [] }, 'clusters: '],
-  ['a cluster twice', { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'p' }] }, 'p is there more than once'],
+  ['a cluster twice', { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'p' }] }, 'duplicate cluster p'],
   [
     'a mistake in the last cluster',
     { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'q', wave: 1 }] },
@@ -212,7 +212,7 @@ it('notes or refuses messages that make no sense', async () => {
     expect(notes[0]).toBe('approve was ignored: the fleet has no cluster nobody');
     expect(notes[1]).toBe(`retry was ignored: ${a} is pending`);
     await expect(run.executeUpdate('approve', { args: [{ cluster: 'nobody' }] })).rejects.toThrow();
-    expect(await run.executeUpdate('approve', { args: [{ cluster: a }] })).toBe(`${a} may begin`);
+    expect(await run.executeUpdate('approve', { args: [{ cluster: a }] })).toBe(`${a} is approved`);
     await run.result();
   });
 });

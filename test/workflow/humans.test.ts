@@ -157,7 +157,7 @@ describe('a node that fails', () => {
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       await waitForPendingWait(run, 'a decision about a');
-      expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('a goes back to Canal');
+      expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('rollback of a requested');
       await waitForPendingWait(run, 'a decision about a (rolled-back)');
       expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
       expect(cluster.nodes.get('b')).toMatchObject({ pods: 'cilium' });
@@ -361,9 +361,9 @@ describe('an answer to an update', () => {
           .catch((error: unknown) => (error as WorkflowUpdateFailedError).cause?.message);
       const before = JSON.stringify(await run.query(statusQuery));
       expect(await send('approve', { node: 'zzz' })).toBe('the cluster has no node zzz');
-      expect(await send('resume', {})).toBe('it is not paused');
+      expect(await send('resume', {})).toBe('the migration is not paused');
       expect(await send('setMaxConcurrency', { maxConcurrency: 0 })).toContain('maxConcurrency: ');
-      expect(await send('approve', { cleanup: true })).toContain('does not wait for an approval yet');
+      expect(await send('approve', { cleanup: true })).toContain('the cleanup is not awaiting approval');
       expect(JSON.stringify(await run.query(statusQuery))).toBe(before);
       expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('up to 3');
       expect(await send('approve', { node: 'a', by: 'ann' })).toBe('a is approved');

@@ -21,7 +21,7 @@ function report(...different: string[]): PolicyReport {
     policy,
     verdict: 'different' as const,
     conditions: [],
-    reasons: ['it has the action Pass'],
+    reasons: ['a rule has the action Pass'],
     objects: [],
   }));
   return { counts: {}, flows: 1, equal: 0, policies, more: 0 };
@@ -39,7 +39,7 @@ it('waits when a policy comes in the middle that is judged otherwise, and goes o
     const run = await startRun(client, taskQueue, unattendedRequest);
     const status = await waitForPendingWait(run, 'somebody to resume it');
     expect(states(status)).toEqual(['migrated', 'awaiting-approval', 'pending']);
-    expect(status.paused?.reason).toContain('NetworkPolicy shop/new (it has the action Pass)');
+    expect(status.paused?.reason).toContain('NetworkPolicy shop/new (a rule has the action Pass)');
     expect(await run.query(policiesQuery)).toEqual(now);
     await run.signal(signal('resume'), {});
     // It is reported only once.
