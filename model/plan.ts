@@ -12,7 +12,7 @@ export interface Plan {
   /** Nodes that are already migrated. */
   migrated: string[];
   /** Nodes that are sidelined because they are not Ready. */
-  setAside: string[];
+  notReady: string[];
   /** Canal as found. */
   source: NonNullable<ClusterFacts['canal']>;
   target: { chart: string; version: string; podCidr: string; tunnelPort: number };
@@ -96,7 +96,7 @@ export function buildPlan(
   return {
     waves,
     migrated: migrated.map((node) => node.name),
-    setAside: remaining.filter((node) => !node.ready).map((node) => node.name),
+    notReady: remaining.filter((node) => !node.ready).map((node) => node.name),
     source: canal,
     target: {
       chart: input.chart,

@@ -32,7 +32,7 @@ export function planMarkdown(plan: Plan): string {
     lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${item}`));
   };
   section('Already migrated', plan.migrated);
-  section('Not Ready, sidelined', plan.setAside);
+  section('Not Ready, sidelined', plan.notReady);
   section(
     'Data that is lost with consent',
     plan.drains.flatMap(({ dataLost }) => dataLost)

@@ -122,6 +122,8 @@ it.each<[MessageName, unknown, string]>([
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],
   ['setMaxConcurrency', { maxConcurrency: 0 }, 'maxConcurrency: '],
   ['setMaxConcurrency', { maxConcurrency: '4' }, 'maxConcurrency: '],
+  ['setMaxConcurrency', { concurrency: 4 }, 'Unrecognized key: "concurrency"'],
+  ['approve', { node: 'a', approver: 'ann' }, 'Unrecognized key: "approver"'],
   ['forcePod', { pod: 'web' }, 'namespace/name'],
   ['forcePod', { pod: '../../x' }, 'namespace/name'],
   ['pause', { reason: 'x'.repeat(501) }, 'reason: '],

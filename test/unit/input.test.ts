@@ -1,3 +1,4 @@
+import { parseFleet } from '../../model/fleet-input.ts';
 import { parseInput } from '../../model/input.ts';
 
 function problems(raw: unknown): string[] {
@@ -67,4 +68,24 @@ it.each([
   const found = problems(raw);
   expect(found).not.toEqual([]);
   expect(found.join('\n')).toContain(`${where}: `);
+});
+
+it.each([
+  [{ cleanUp: 'automatic' }, 'the input: Unrecognized key: "cleanUp"'],
+  [{ nodePods: false }, 'the input: Unrecognized key: "nodePods"'],
+  [{ waves: { size: 2 } }, 'waves: Unrecognized key: "size"'],
+  [{ waves: { canary: 'node-1' } }, 'waves: Unrecognized key: "canary"'],
+  [{ onFailure: 'roll-back' }, 'onFailure: '],
+])('refuses the former term in %j', (fields, problem) => {
+  expect(problems({ cluster: 'prod', ...fields }).join('\n')).toContain(problem);
+});
+
+it.each([
+  [{ canaries: 1 }, 'the input: Unrecognized key: "canaries"'],
+  [{ concurrency: 2 }, 'the input: Unrecognized key: "concurrency"'],
+  [{ approval: 'canaries' }, 'approval: '],
+])('refuses the former term of a fleet in %j', (fields, problem) => {
+  const parsed = parseFleet({ fleet: 'eu', clusters: [{ cluster: 'prod' }], ...fields });
+
+  expect('problems' in parsed ? parsed.problems.join('\n') : '').toContain(problem);
 });
