@@ -26,7 +26,7 @@ export function createPolicyActivities(clusters: Clusters) {
      * @throws SourceNotFound without Canal.
      */
     comparePolicies: withFailures(
-      'compare policies',
+      'compare the policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const { report } = await readAndComparePolicies(await clusters.connect(input.cluster), input);
         return report;
@@ -39,7 +39,7 @@ export function createPolicyActivities(clusters: Clusters) {
      * ipBlocks. Removes what an earlier call applied and is no longer needed.
      */
     applyTranslatedPolicies: withFailures(
-      'apply translated policies',
+      'apply the translated policies',
       async ({ input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const connection = await clusters.connect(input.cluster);
         const { report, comparison } = await readAndComparePolicies(connection, input);

@@ -37,7 +37,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
      */
-    runPreflight: withFailures('run the preflight checks', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
+    runPreflight: withFailures('check the cluster', async (target: PreflightTarget): Promise<CheckOutcome[]> => {
       const { input, only = checkNames } = target;
       const connection = await clusters.connect(input.cluster);
       // An unreachable API server fails the whole activity, not a single check.
@@ -56,7 +56,7 @@ export function createCheckActivities(clusters: Clusters, helm: HelmSettings) {
      * Removes what the checks created in the cluster. It is a separate activity, so that cancellation does not prevent
      * it.
      */
-    removeInspectors: withFailures('remove inspection pods', async ({ cluster }: { cluster: string }) =>
+    removeInspectors: withFailures('remove the pods that look at nodes', async ({ cluster }: { cluster: string }) =>
       removeInspectors(await clusters.connect(cluster))
     ),
   };

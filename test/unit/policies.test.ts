@@ -141,7 +141,7 @@ describe('Calico’s own policies', () => {
       /at 10\.244\.3\.1 to .* allowed by .* with Calico, denied/,
     ],
     ['Pass', [calico({ selector: web, ingress: [{ action: 'Pass' }] })], /the action Pass/],
-    ['part of a value', [calico({ selector: "app starts with 'w'", ingress: [allow()] })], /parts of values/],
+    ['part of a value', [calico({ selector: "app starts with 'w'", ingress: [allow()] })], /parts of label values/],
     [
       'source ports',
       [calico({ selector: web, ingress: [allow({ protocol: 'TCP', source: { ports: [1] } })] })],
@@ -152,7 +152,7 @@ describe('Calico’s own policies', () => {
       [calico({ selector: web, ingress: [allow({ source: { serviceAccounts: { selector: 'a' + " == 'b'" } } })] })],
       /service accounts/,
     ],
-    ['a selector that cannot be read', [calico({ selector: "app = 'web'" })], /cannot read the selector/],
+    ['a selector that cannot be parsed', [calico({ selector: "app = 'web'" })], /cannot parse the selector/],
     [
       'a label that is part of no identity',
       [calico({ selector: "pod-template-hash == 'x'", ingress: [allow(fromClient)] })],
@@ -262,9 +262,9 @@ describe('selectors', () => {
   });
 
   it.each(["a = 'x'", "a == 'x", 'a ==', '(has(a)', "a in {'x'", 'has(a) has(b)', 'a & b'])(
-    'cannot read %s',
+    'cannot parse %s',
     (selector) => {
-      expect(() => parseSelector(selector)).toThrow('cannot read');
+      expect(() => parseSelector(selector)).toThrow('cannot parse');
     }
   );
 

@@ -58,8 +58,8 @@ it('knows clusters by names of its own', async () => {
       type: 'UnknownCluster',
       message: expect.stringMatching(words) as string,
     });
-  await refused('other', /knows no cluster "other"; it knows prod, typo, away/);
-  await refused('__proto__', /knows no cluster/);
+  await refused('other', /has no cluster "other"; it has prod, typo, away/);
+  await refused('__proto__', /has no cluster/);
   await refused('typo', /has no context "adnim"/);
   await refused('away', /cannot read its kubeconfig: ENOENT/);
   const helm = { binary: 'helm', charts };

@@ -323,6 +323,48 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
+  it.each(['automatic', 'approve'])(
+    'is refused, as abort and pause, once a cleanup that is "%s" removes Canal',
+    async (cleanup) => {
+      let release: (() => void) | undefined;
+      const cluster = fakeCluster({
+        nodes: ['a'],
+        before: async (activity) => {
+          if (activity !== 'removeCanal') return;
+          const beat = setInterval(() => heartbeat(), 50);
+          await new Promise<void>((resolve) => (release = resolve)).finally(() => clearInterval(beat));
+        },
+      });
+      await server.withWorker(cluster.activities, async (client, taskQueue) => {
+        const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup });
+        if (cleanup === 'approve') {
+          await waitForPendingWait(run, 'approval of the cleanup');
+          await run.signal(signal('approve'), { cleanup: true, by: 'ann' });
+        }
+        await waitForMigrationStatus(run, () => release !== undefined);
+
+        const answers: Record<string, unknown> = {};
+        for (const [name, message] of [
+          ['rollback', { all: true }] as const,
+          ['abort', {}] as const,
+          ['pause', {}] as const,
+        ]) {
+          answers[name] = await run
+            .executeUpdate(name, { args: [message] })
+            .catch((error: unknown) => (error as WorkflowUpdateFailedError).cause?.message);
+        }
+        release?.();
+
+        const refusal = (name: string): string =>
+          `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
+        expect(answers).toEqual({ rollback: refusal('rollback'), abort: refusal('abort'), pause: refusal('pause') });
+        const by = cleanup === 'approve' ? 'ann' : 'cni-live-migration';
+        expect(await run.result()).toMatchObject({ phase: 'done', approvals: { cleanup: { by } } });
+      });
+      expect(cluster.broken).toEqual([]);
+    }
+  );
+
   it('stops with the reason when a node cannot go back, and can be begun again', async () => {
     let broken = true;
     const cluster = fakeCluster({
@@ -365,7 +407,7 @@ describe('an answer to an update', () => {
       expect(await send('setMaxConcurrency', { maxConcurrency: 0 })).toContain('maxConcurrency: ');
       expect(await send('approve', { cleanup: true })).toContain('the cleanup is not awaiting approval');
       expect(JSON.stringify(await run.query(statusQuery))).toBe(before);
-      expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('up to 3');
+      expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('at most 3 nodes per wave');
       expect(await send('approve', { node: 'a', by: 'ann' })).toBe('a is approved');
       expect(await send('approve', { plan: true })).toBe('the plan is approved');
       expect(await run.result()).toMatchObject({ phase: 'done', maxConcurrency: 3 });
