@@ -75,7 +75,7 @@ const brokenShare = 0.5;
 const brokenMs = 2_000;
 
 /** Returns the tolerance of a kind of path in ms; undefined when no gate checks it. */
-export function toleranceOf(gates: Gates, kind: PathKind): number | undefined {
+export function findToleranceMs(gates: Gates, kind: PathKind): number | undefined {
   const explicitMs = gates.paths[kind];
   if (explicitMs !== undefined) return explicitMs ?? undefined;
   return kind === 'pod-pod/denied' ? undefined : gates.toleranceMs;
@@ -110,16 +110,16 @@ function groupByPath(records: readonly PathRecord[]): PathRecord[][] {
 function findBreach(node: string, parts: readonly PathRecord[], scope: GateScope): Breach | undefined {
   const { gates, sinceMs, untilMs, baseline, nodes } = scope;
   const [{ kind, peer = '' }] = parts as [PathRecord];
-  const toleratedMs = toleranceOf(gates, kind);
+  const toleratedMs = findToleranceMs(gates, kind);
   if (toleratedMs === undefined) return undefined;
   if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) return undefined;
-  const sumOf = (valueOf: (record: PathRecord) => number): number =>
-    parts.reduce((sum, record) => sum + valueOf(record), 0);
-  const baselineLostMs = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
+  const sumOverParts = (getValue: (record: PathRecord) => number): number =>
+    parts.reduce((sum, record) => sum + getValue(record), 0);
+  const baselineLostMs = sumOverParts((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
   const baselineShare = baselineLostMs / Math.max(1, baseline.toMs - baseline.fromMs);
   if (baselineShare > brokenShare) return undefined;
   const lost = (record: PathRecord): number => lostWithin(withoutEarlierGaps(record, sinceMs), sinceMs, untilMs);
-  const lostMs = Math.round(sumOf(lost) - baselineShare * (untilMs - sinceMs));
+  const lostMs = Math.round(sumOverParts(lost) - baselineShare * (untilMs - sinceMs));
   if (lostMs <= toleratedMs) return undefined;
   const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
   return { node, record: worst, lostMs, toleratedMs };

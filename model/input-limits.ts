@@ -30,7 +30,7 @@ export function untrustedProblems(value: unknown): string[] {
       characters += next.value.length;
       if (isSecret(path, next.value)) addProblem(path, secretAdvice);
     }
-    const children = entriesOf(next.value);
+    const children = listEntries(next.value);
     if (children === undefined) continue;
     if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
     for (const [key, child] of children) {
@@ -45,7 +45,7 @@ export function untrustedProblems(value: unknown): string[] {
   return characters > maxCharacters ? [`the input: has more than ${maxCharacters} characters`] : problems;
 }
 
-function entriesOf(value: unknown): [string, unknown][] | undefined {
+function listEntries(value: unknown): [string, unknown][] | undefined {
   return typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
 }
 

@@ -123,11 +123,11 @@ export function estimate(
   const durations = done.flatMap(({ seconds }) => seconds ?? []);
   const meanSeconds = durations.reduce((sum, seconds) => sum + seconds, 0) / durations.length;
   const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
-  const graceOf = (node: string): number => graces.get(node) ?? 0;
+  const getGraceSeconds = (node: string): number => graces.get(node) ?? 0;
   // Measured durations already include grace periods.
   const perNode = durations.length === 0 ? defaultNodeSeconds : meanSeconds;
   const waveSeconds = (wave: Wave): number =>
-    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? graceOf(node) : 0)));
+    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? getGraceSeconds(node) : 0)));
   const soaks = Math.max(0, waves.length - 1) * input.waves.soakSeconds;
   const nodeCount = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
   const overheadSeconds = defaultClusterSeconds + nodeCount * defaultCutoverSeconds + input.ledger.afterSeconds;

@@ -66,7 +66,7 @@ export interface Waiver {
 export interface PreflightReport {
   cluster: string;
   /** True when a migration with this input would start. */
-  mayBegin: boolean;
+  mayStart: boolean;
   outcomes: CheckOutcome[];
 }
 

@@ -50,9 +50,9 @@ export function describeError(error: unknown, cluster: string): { message: strin
     };
   }
   if (error instanceof WorkflowUpdateFailedError) {
-    return { message: `refused: ${messageOf(error)}`, code: exitCodes.refused };
+    return { message: `refused: ${failureMessage(error)}`, code: exitCodes.refused };
   }
-  if (error instanceof WorkflowFailedError) return { message: messageOf(error), code: exitCodes.failed };
+  if (error instanceof WorkflowFailedError) return { message: failureMessage(error), code: exitCodes.failed };
   if (error instanceof QueryNotRegisteredError || isGrpcServiceError(error)) {
     const details = isGrpcServiceError(error) ? error.details : error.message;
     return {
@@ -65,6 +65,6 @@ export function describeError(error: unknown, cluster: string): { message: strin
 }
 
 /** Returns the workflow's message; for other errors, the message of the client library. */
-function messageOf(error: WorkflowUpdateFailedError | WorkflowFailedError): string {
+function failureMessage(error: WorkflowUpdateFailedError | WorkflowFailedError): string {
   return error.cause?.message ?? error.message;
 }

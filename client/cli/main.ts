@@ -155,7 +155,7 @@ withInput(command('preflight', 'run only the checks, without any change')).actio
       const report = await new Migration(client, cluster, workflowId).check(await input(), taskQueue);
       if (asJson) printJson(report);
       else print(preflightText(report.outcomes, screen));
-      if (!report.mayBegin) process.exitCode = exitCodes.refused;
+      if (!report.mayStart) process.exitCode = exitCodes.refused;
     },
     async ({ cluster, temporal, input }, { taskQueue }) =>
       temporal.start('clusterPreflight', cluster, await input(), taskQueue)
@@ -244,7 +244,7 @@ for (const { message, description, options: messageOptions } of messages) {
   const subcommand = withSender(command(commandName(message), description));
   for (const option of messageOptions) subcommand.addOption(option);
   const fields = messageOptions.map((option) => option.attributeName());
-  const messageOf = (options: SenderOptions): object => {
+  const buildMessage = (options: SenderOptions): object => {
     const fieldValues = Object.entries(options).filter(([key, value]) => fields.includes(key) && value !== undefined);
     const { by, reason } = options;
     return { ...Object.fromEntries(fieldValues), by, ...(reason !== undefined && { reason }) };
@@ -252,12 +252,12 @@ for (const { message, description, options: messageOptions } of messages) {
   subcommand.action(
     run<SenderOptions>(
       async (client, { cluster }, options) => {
-        const body = messageOf(options) as Messages[typeof message];
+        const body = buildMessage(options) as Messages[typeof message];
         const answer = await new Migration(client, cluster, options.workflowId).send(message, body);
         if (options.json) printJson({ answer });
         else print(answer);
       },
-      ({ cluster, temporal }, options) => temporal.update(cluster, message, messageOf(options))
+      ({ cluster, temporal }, options) => temporal.update(cluster, message, buildMessage(options))
     )
   );
 }

@@ -13,7 +13,7 @@ export async function collectReport(client: Client, workflowId: string, now = ne
     const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;
     return { ...base, status: report, preflight, policies, ledger, calicoExport };
   }
-  const failure = execution.name === 'FAILED' ? await failureOf(() => handle.result()) : undefined;
+  const failure = execution.name === 'FAILED' ? await readFailureMessage(() => handle.result()) : undefined;
   return {
     ...base,
     status: await handle.query(statusQuery),
@@ -25,7 +25,7 @@ export async function collectReport(client: Client, workflowId: string, now = ne
   };
 }
 
-async function failureOf(result: () => Promise<unknown>): Promise<string | undefined> {
+async function readFailureMessage(result: () => Promise<unknown>): Promise<string | undefined> {
   try {
     await result();
     return undefined;

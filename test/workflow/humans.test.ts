@@ -307,7 +307,7 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('goes back over the cutover, up to the point of no return', async () => {
+  it('reverts the cutover, up to the point of no return', async () => {
     const cluster = fakeCluster({ nodes: ['a', 'b'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });

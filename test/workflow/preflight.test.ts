@@ -89,7 +89,7 @@ describe('the checks by themselves', () => {
         workflowId: randomUUID(),
         args: [{ cluster: 'prod' }],
       });
-      expect(await run.result()).toEqual({ cluster: 'prod', mayBegin: false, outcomes: [passed, blocked] });
+      expect(await run.result()).toEqual({ cluster: 'prod', mayStart: false, outcomes: [passed, blocked] });
       expect(await run.query(preflightQuery)).toEqual([passed, blocked]);
     });
     expect(cluster.calls).toEqual(['acquireLock', 'runPreflight', 'removeInspectors', 'releaseLock']);

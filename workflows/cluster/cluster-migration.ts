@@ -171,7 +171,13 @@ class ClusterMigration {
   }
 
   private async approveCleanup(): Promise<void> {
-    if (this.input.cleanup === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
+    if (this.input.cleanup === 'automatic') {
+      await this.state.checkpoint(this.input.reminderSeconds);
+      // From now on, messages that cannot stop the removal of Canal are refused, as after an operator's approval.
+      const reason = 'cleanup is "automatic" in the input';
+      this.state.status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
+      return;
+    }
     const what = 'approval of the cleanup, which removes Canal: the point of no return';
     while (!(await this.answered('cleanup', what)));
   }

@@ -39,7 +39,7 @@ export async function clusterPreflight(raw: unknown): Promise<PreflightReport> {
       );
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
-    return { cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes };
+    return { cluster, mayStart: blockingOutcomes(outcomes).length === 0, outcomes };
   } catch (error) {
     throw operatorFailure(error);
   }

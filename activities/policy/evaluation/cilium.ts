@@ -3,7 +3,7 @@ import { contains } from '../../../model/networks.ts';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
 import {
   asSeenBy,
-  destinationOf,
+  findDestination,
   memoizePerPod,
   memoizePerSubject,
   policyKey,
@@ -165,7 +165,7 @@ function compileCiliumPolicy(policy: CiliumPolicy): CompiledPolicy {
 
 function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined): boolean {
   const { peer, traffic } = flow;
-  const destination = destinationOf(flow);
+  const destination = findDestination(flow);
   const ports = rule.toPorts?.some((portList) =>
     portList.ports.some(({ port, endPort, protocol }) => {
       if (protocol !== traffic.protocol && protocol !== 'ANY') return false;

@@ -80,7 +80,7 @@ class Comparison {
     );
     this.forms = new Map(policies.calico.map((policy) => [policyKey(policy), 'all']));
     this.excluded = new Map(unreadable);
-    for (const { of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
+    for (const { original: of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
     this.calico = createCalicoEvaluator(policies);
   }
 
@@ -127,7 +127,7 @@ class Comparison {
    */
   result(calicoPolicies: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
     const translations = this.translate();
-    const byPolicy = new Map(translations.map((translation) => [translation.of, translation]));
+    const byPolicy = new Map(translations.map((translation) => [translation.original, translation]));
     const shared = [
       ...this.domain.conditions,
       ...(complete ? [] : ['flows that were not evaluated have the same verdicts as similar flows that were']),
@@ -175,7 +175,7 @@ class Comparison {
     } satisfies CiliumPolicies);
     const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain);
     const originals = new Map(
-      translations.flatMap(({ of, objects }) => objects.map((object) => [policyKey(object), of] as const))
+      translations.flatMap(({ original: of, objects }) => objects.map((object) => [policyKey(object), of] as const))
     );
     return {
       ...rest,

@@ -86,8 +86,8 @@ export function buildDomain(policies: CalicoPolicies, cluster: PolicyCluster): D
       pods.push({ kind: 'pod', ...pod, labels, ports, serviceAccountLabels, address });
   };
   // Existing pods come first: operators know them.
-  const labelsOf = new Map(cluster.namespaces.map(({ name, labels }) => [name, labels]));
-  for (const pod of cluster.pods) addPod({ ...pod, namespaceLabels: labelsOf.get(pod.namespace) ?? {} });
+  const labelsByNamespace = new Map(cluster.namespaces.map(({ name, labels }) => [name, labels]));
+  for (const pod of cluster.pods) addPod({ ...pod, namespaceLabels: labelsByNamespace.get(pod.namespace) ?? {} });
   const labelSets = combinations(references.podKeys);
   const namespaces = listHypotheticalNamespaces(references, cluster);
   const accountNames = ['default', ...references.accounts];

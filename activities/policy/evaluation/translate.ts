@@ -11,7 +11,7 @@ import { Untranslatable } from './untranslatable.ts';
 /** Translation of a policy for Cilium. */
 export interface Translation {
   /** The original policy: kind, namespace and name. */
-  of: string;
+  original: string;
   objects: CiliumPolicy[];
   /** Parts of the policy that have no equivalent in Cilium. */
   problems: string[];
@@ -32,7 +32,7 @@ export type DenyForm = (typeof denyForms)[number];
  */
 export function translatePolicy(policy: CalicoPolicy, context: TranslationContext, denies: DenyForm): Translation {
   const translation: Translation = {
-    of: policyKey(policy),
+    original: policyKey(policy),
     objects: [],
     problems: hostProblems(policy),
     conditions: [],
@@ -54,7 +54,7 @@ export function translatePolicy(policy: CalicoPolicy, context: TranslationContex
       name: policyName('calico', name.replace(/^default\./, ''), index),
       ...(namespace !== undefined && { namespace }),
     },
-    spec: { description: `equivalent of the Calico policy ${translation.of}`, endpointSelector, ...rules },
+    spec: { description: `equivalent of the Calico policy ${translation.original}`, endpointSelector, ...rules },
   }));
   return translation;
 }

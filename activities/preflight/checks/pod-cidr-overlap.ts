@@ -29,12 +29,12 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
     (serviceCidr) => serviceCidr.spec?.cidrs ?? []
   );
   // Single addresses, for API servers that do not publish the range.
-  const single = (await services()).flatMap(({ metadata, spec }) =>
+  const serviceAddresses = (await services()).flatMap(({ metadata, spec }) =>
     [...(spec?.clusterIPs ?? []), ...(spec?.externalIPs ?? [])]
       .filter((address) => address !== 'None' && !ranges.some((range) => contains(range, address)))
       .map((cidr) => ({ cidr, owner: `service ${metadata?.namespace}/${metadata?.name}` }))
   );
-  const ofNodes = (await nodes()).flatMap(({ metadata, spec, status }) => [
+  const nodeNetworks = (await nodes()).flatMap(({ metadata, spec, status }) => [
     ...(spec?.podCIDRs ?? []).map((cidr) => ({ cidr, owner: `pods of node ${metadata?.name}` })),
     ...(status?.addresses ?? [])
       .filter(({ type }) => type === 'InternalIP' || type === 'ExternalIP')
@@ -43,8 +43,8 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
   const source = await canal();
   return [
     ...ranges.map((cidr) => ({ cidr, owner: 'services' })),
-    ...single,
-    ...ofNodes,
+    ...serviceAddresses,
+    ...nodeNetworks,
     ...(source === undefined ? [] : [{ cidr: source.facts.podCidr, owner: 'pods of Canal' }]),
     ...(await list<IpPool>('crd.projectcalico.org/v1', 'IPPool')).map((pool) => ({
       cidr: pool.spec?.cidr ?? '',

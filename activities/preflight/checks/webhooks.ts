@@ -38,16 +38,16 @@ export const webhooks: PreflightCheck = {
       const text = `${owner}/${webhook.name} (service ${namespace}/${name}, ready on ${nodes.size} nodes)`;
       return [{ text, pods: webhook.rules?.some(({ resources = [] }) => resources.some(isPods)) === true }];
     });
-    const [ofPods, ofOthers] = [
+    const [podWebhooks, otherWebhooks] = [
       underReplicated.filter(({ pods }) => pods),
       underReplicated.filter(({ pods }) => !pods),
     ];
     const texts = (entries: typeof underReplicated): string => summarizeList(entries.map(({ text }) => text));
     return worst(
-      ofPods.length > 0
-        ? block(`admit pods: ${texts(ofPods)}`)
+      podWebhooks.length > 0
+        ? block(`admit pods: ${texts(podWebhooks)}`)
         : pass(`${closed.length} webhooks fail closed, each ready on at least two nodes`),
-      ofOthers.length > 0 ? warn(texts(ofOthers)) : pass()
+      otherWebhooks.length > 0 ? warn(texts(otherWebhooks)) : pass()
     );
   },
 };

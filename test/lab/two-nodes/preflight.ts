@@ -34,8 +34,8 @@ export function describePreflight(shared: SharedLab): void {
 
     it('passes a sound cluster, having sent packets between all nodes, and leaves nothing behind', async () => {
       const before = await waitForStableState(() => clusterState(lab()));
-      const { mayBegin, outcomes } = await preflight();
-      expect(mayBegin).toBe(true);
+      const { mayStart: mayStart, outcomes } = await preflight();
+      expect(mayStart).toBe(true);
       expect(verdicts(outcomes, 'block')).toEqual([]);
       // kube-proxy is no pod in the lab.
       const known: CheckName[] = ['kube-proxy', 'cluster-dns'];
@@ -56,8 +56,8 @@ export function describePreflight(shared: SharedLab): void {
       const conf = { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'multus' }] };
       await on('node1', 'sh', '-c', `echo '${JSON.stringify(conf)}' > ${cniFile}`);
       try {
-        const { mayBegin, outcomes } = await preflight({ values: { ...labMigrationRequest(lab()).values, MTU: 9000 } });
-        expect(mayBegin).toBe(false);
+        const { mayStart: mayStart, outcomes } = await preflight({ values: { ...labMigrationRequest(lab()).values, MTU: 9000 } });
+        expect(mayStart).toBe(false);
         const evidence = Object.fromEntries(
           outcomes
             .filter(({ verdict }) => verdict === 'block')
@@ -84,7 +84,7 @@ export function describePreflight(shared: SharedLab): void {
         await on('node1', 'sh', '-c', 'echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter');
         await on('node2', 'iptables', '--delete', ...drop);
       }
-      expect((await preflight()).mayBegin).toBe(true);
+      expect((await preflight()).mayStart).toBe(true);
     });
   });
 }
