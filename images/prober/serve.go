@@ -34,7 +34,7 @@ type echo struct {
 // serve answers on TCP and UDP, in the background:
 //
 //	GET /echo[?bytes=N]   who answered whom, and N bytes of filling
-//	GET /dial?to=IP:PORT  asks IP:PORT's /echo, to check the way back: 200, or 502 with the reason
+//	GET /dial?to=IP:PORT  asks IP:PORT's /echo, to check the reverse direction: 200, or 502 with the reason
 //	GET /metrics          the ledger, for Prometheus, where there is one
 func serve(port int, metrics http.HandlerFunc) {
 	host, _ := os.Hostname()

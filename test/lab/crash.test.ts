@@ -180,7 +180,7 @@ it(
     await cli.waitForCleanup();
     expect(await deathLog()).not.toContain('before revertNodeFlip');
     await cli.send('rollback', { all: true });
-    // The first step of a node on its way back.
+    // The first step of a rollback of a node.
     await waitForDeath('before revertNodeFlip');
     await killTemporal();
     await killApiserver();

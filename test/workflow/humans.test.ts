@@ -183,7 +183,7 @@ describe('a node that fails', () => {
     });
   });
 
-  it('is shown when its way back fails too', async () => {
+  it('is shown when its rollback fails too', async () => {
     const cluster = fakeCluster({
       nodes: ['a'],
       before: (activity) => {
@@ -289,7 +289,7 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('takes a node back too that had failed on its way there', async () => {
+  it('rolls back a node whose migration failed, too', async () => {
     const cluster = fakeCluster({
       nodes: ['a', 'b'],
       before: (activity, node) => {
@@ -469,7 +469,7 @@ describe('what holds up a drain', () => {
     });
   });
 
-  it('is shown on the way back too, and a human may have the pod deleted', async () => {
+  it('is shown in a rollback too, and a human may have the pod deleted', async () => {
     const calls: string[] = [];
     const cluster = fakeCluster({
       nodes: ['a', 'b'],

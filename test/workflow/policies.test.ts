@@ -65,7 +65,7 @@ it('bridges no identities and translates nothing until the cutover when policies
   expect(cluster.calls.filter(about)).toEqual(['applyTranslatedPolicies', 'removeIdentityBridge', 'cutover values']);
 });
 
-it('bridges identities again on the way back from the cutover, before a pod is on Canal', async () => {
+it('bridges identities again in a rollback after the cutover, before a pod is on Canal', async () => {
   const cluster = fakeCluster({ facts: { ciliumOwnsCni: true }, nodes: [{ name: 'a', flipped: true }] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
