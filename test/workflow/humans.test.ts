@@ -105,7 +105,7 @@ it('pauses before the next wave and goes on when it is resumed', async () => {
     await waitForPendingWait(run, 'approval of wave 1');
     await run.signal(signal('pause'), { by: 'ann', reason: 'an incident' });
     await run.signal(signal('approve'), { wave: 1 });
-    await waitForPendingWait(run, 'somebody to resume it (paused by ann)');
+    await waitForPendingWait(run, 'resume (paused by ann)');
     expect(cluster.calls).not.toContain('cordonNode a');
     expect((await run.query(statusQuery)).paused).toMatchObject({ by: 'ann', reason: 'an incident' });
     await run.signal(signal('resume'), {});
@@ -126,7 +126,7 @@ it('skips a node, goes on with the others, and waits for a decision about it at 
     const status = await waitForPendingWait(run, 'a decision about a (skipped)');
     expect(states(status)).toEqual(['skipped', 'migrated', 'migrated']);
     expect(status.nodes[0]?.decision).toMatchObject({ by: 'ann', reason: 'hardware' });
-    expect(status.waiting?.answers).toContainEqual({ does: 'take up a again', message: 'retry', input: { node: 'a' } });
+    expect(status.waiting?.answers).toContainEqual({ does: 'retry node a', message: 'retry', input: { node: 'a' } });
     expect(cluster.calls).not.toContain('requireAllPodsOnTarget');
     await run.signal(signal('retry'), { node: 'a' });
     await run.signal(signal('approve'), { node: 'a' });

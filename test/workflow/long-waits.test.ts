@@ -61,7 +61,7 @@ it('waits for the plan and for every node, for days if need be, and keeps who sa
     const status = await waitForPendingWait(run, 'approval of node b');
     expect(status).toMatchObject({
       waitingFor: 'approval of node b',
-      waiting: { answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }] },
+      waiting: { answers: [{ does: 'approve node b', message: 'approve', input: { node: 'b' } }] },
     });
     expect(status.nodes).toMatchObject([
       { name: 'a', state: 'migrated', approval: { by: 'ann', reason: 'window' } },
@@ -120,7 +120,7 @@ it('pauses, rather than fails, when an approval is not given in time; and goes o
     expect(await skipTime(run, almostMs)).toBe(0);
     expect(await run.query(statusQuery)).toMatchObject({ waitingFor: 'approval of node a' });
     expect(await skipTime(run, 5 * minuteMs)).toBe(1);
-    const { paused } = await waitForPendingWait(run, 'somebody to resume it');
+    const { paused } = await waitForPendingWait(run, 'resume');
     expect(paused).toMatchObject({ by: 'cni-live-migration' });
     expect(paused?.reason).toContain('approval of node a was not given in 3600 s');
     await run.signal(signal('resume'), { by: 'ann' });
@@ -161,7 +161,7 @@ it('begins no other cluster while the fleet is paused or the canaries soak', asy
     expect(await run.executeUpdate('pause', { args: [{ by: 'ann' }] })).toContain('no other cluster begins');
     await skipTime(run, 60 * minuteMs);
     const paused = await run.query(fleetStatusQuery);
-    expect(paused).toMatchObject({ waitingFor: 'somebody to resume it (paused by ann)' });
+    expect(paused).toMatchObject({ waitingFor: 'resume (paused by ann)' });
     expect(fleetStates(paused)).toEqual({ a: 'migrated', b: 'pending' });
     expect(clusters[b]?.calls).toEqual([]);
     await run.signal('resume', {});

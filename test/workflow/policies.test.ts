@@ -37,7 +37,7 @@ it('waits when a policy comes in the middle that is judged otherwise, and goes o
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
-    const status = await waitForPendingWait(run, 'somebody to resume it');
+    const status = await waitForPendingWait(run, 'resume');
     expect(states(status)).toEqual(['migrated', 'awaiting-approval', 'pending']);
     expect(status.paused?.reason).toContain('NetworkPolicy shop/new (a rule has the action Pass)');
     expect(await run.query(policiesQuery)).toEqual(now);

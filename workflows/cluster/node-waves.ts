@@ -208,8 +208,8 @@ export class MigratingNodes {
       const names = unapproved.join(', ');
       const what = perNode ? `approval of node ${names}` : `approval of wave ${number} (${names})`;
       const answers: Answer[] = perNode
-        ? unapproved.map((node) => ({ does: `let ${node} be migrated`, message: 'approve', input: { node } }))
-        : [{ does: `let wave ${number} be migrated`, message: 'approve', input: { wave: number } }];
+        ? unapproved.map((node) => ({ does: `approve node ${node}`, message: 'approve', input: { node } }))
+        : [{ does: `approve wave ${number}`, message: 'approve', input: { wave: number } }];
       const timeoutMs = this.state.leftOf(what, approvalDeadlineSeconds);
       const outcome = await this.state.wait(
         { what, answers, reminderSeconds, timeoutMs },
@@ -408,16 +408,16 @@ export class MigratingNodes {
     const names = nodes.slice(0, maxNamed).map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
     if (nodes.length > names.length) names.push(`${nodes.length - names.length} more`);
     const answers: Answer[] = nodes.slice(0, maxNamed).map(({ name }) => ({
-      does: `take up ${name} again`,
+      does: `retry node ${name}`,
       message: 'retry',
       input: { node: name },
     }));
     for (const { name, failure } of nodes.slice(0, maxNamed)) {
       if (failure === undefined) continue;
-      answers.push({ does: `leave ${name} for later`, message: 'skip', input: { node: name } });
-      answers.push({ does: `take ${name} back to Canal`, message: 'rollback', input: { node: name } });
+      answers.push({ does: `skip node ${name}`, message: 'skip', input: { node: name } });
+      answers.push({ does: `roll node ${name} back to Canal`, message: 'rollback', input: { node: name } });
     }
-    answers.push({ does: 'end the migration', message: 'abort', input: {} });
+    answers.push({ does: 'abort the migration', message: 'abort', input: {} });
     let changed = false;
     const watch = new CancellationScope();
     const watched = watch

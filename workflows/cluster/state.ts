@@ -243,8 +243,8 @@ export class ClusterState {
       if (paused === undefined) return;
       await this.wait(
         {
-          what: `somebody to resume it (paused by ${paused.by})`,
-          answers: [{ does: 'go on', message: 'resume', input: {} }],
+          what: `resume (paused by ${paused.by})`,
+          answers: [{ does: 'resume', message: 'resume', input: {} }],
           reminderSeconds,
         },
         () => this.status.paused === undefined

@@ -213,18 +213,18 @@ class Fleet {
     const unapproved = this.candidates.filter((entry) => entry.approval === undefined && this.needsApproval(entry));
     if (this.control.aborted === undefined && !this.isOver) {
       if (status.paused !== undefined) {
-        status.waitingFor = `somebody to resume it (paused by ${status.paused.by})`;
-        status.answers = [{ does: 'go on', message: 'resume', input: {} }];
+        status.waitingFor = `resume (paused by ${status.paused.by})`;
+        status.answers = [{ does: 'resume', message: 'resume', input: {} }];
       } else if (failed.length > 0) {
         status.waitingFor = `a decision about ${failed.map(({ cluster }) => cluster).join(', ')}`;
         status.answers = failed.flatMap(({ cluster }) => [
-          { does: `take up ${cluster} again`, message: 'retry', input: { cluster } },
-          { does: `leave ${cluster} as it is`, message: 'skip', input: { cluster } },
+          { does: `retry ${cluster}`, message: 'retry', input: { cluster } },
+          { does: `skip ${cluster}`, message: 'skip', input: { cluster } },
         ]);
       } else if (unapproved.length > 0) {
         status.waitingFor = `approval of ${unapproved.map(({ cluster }) => cluster).join(', ')}`;
         status.answers = unapproved.map(({ cluster }) => {
-          return { does: `let ${cluster} begin`, message: 'approve', input: { cluster } };
+          return { does: `approve ${cluster}`, message: 'approve', input: { cluster } };
         });
       } else if (this.remainingSoakMs > 0) {
         const until = new Date(Date.now() + this.remainingSoakMs).toISOString();
