@@ -53,7 +53,7 @@ const deny = (more: Omit<CalicoRule, 'action'> = {}): CalicoRule => ({ action: '
 const web = "app == 'web'";
 const fromClient = { source: { selector: "app == 'client'" } };
 
-describe('Calico’s own policies', () => {
+describe("Calico's own policies", () => {
   it.each<[string, CalicoPolicy[]]>([
     ['an allowed peer', [calico({ selector: web, ingress: [allow(fromClient)] })]],
     [
@@ -194,7 +194,7 @@ describe('Calico’s own policies', () => {
   });
 });
 
-describe('Kubernetes’ NetworkPolicies', () => {
+describe("Kubernetes' NetworkPolicies", () => {
   const egress = (cidr: string, except: string[] = []): NetworkPolicy =>
     plain({ podSelector: {}, policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr, except } }] }] });
 
