@@ -65,7 +65,7 @@ describe('when it boots', () => {
       /cannot run Helm as "\/nowhere\/helm" \(ENOENT\).*code 1/s
     );
     expect(await checkOnly({ ...helm(), TEMPORAL_ADDRESS: '127.0.0.1:1' })).toMatch(
-      /cannot be reached at 127.0.0.1:1.*code 1/s
+      /cannot reach Temporal at 127.0.0.1:1.*code 1/s
     );
     const missing = await checkOnly({ ...helm(), KUBECONFIG: '/nowhere/config' });
     expect(missing).toMatch(/cannot read its kubeconfig: ENOENT.*code 1/s);
@@ -73,9 +73,9 @@ describe('when it boots', () => {
 
   it('names the rights that the worker lacks in a cluster, and is content with those of deploy/', async () => {
     const account = { ...helm(), KUBECONFIG: await workerAccount(lab()) };
-    expect(await checkOnly(account)).not.toContain('may not');
+    expect(await checkOnly(account)).not.toContain('lacks permissions');
     await lab().kubectl('delete', 'clusterrolebinding', 'cni-migration-worker');
-    expect(await checkOnly(account)).toMatch(/may not .*create pods\/eviction/);
+    expect(await checkOnly(account)).toMatch(/lacks permissions: .*create pods\/eviction/);
   });
 });
 
