@@ -35,7 +35,7 @@ type Handler<Name extends MessageName> = (
   decision: Decision
 ) => Outcome;
 
-/** States of nodes that only an operator's decision continues. */
+/** States of nodes that can be retried. */
 const sidelinedStates: readonly NodeState[] = ['failed', 'skipped', 'not-ready', 'rolled-back'];
 
 /** States of nodes that can be rolled back. */
@@ -206,11 +206,11 @@ const refusedInRollback: readonly MessageName[] = [
 function phaseRefusal(name: MessageName, { status }: MessageContext): string | undefined {
   const { phase, approvals } = status;
   if (phase === 'rolling-back') return refusedInRollback.includes(name) ? 'a rollback is in progress' : undefined;
-  const turnsBack = name === 'rollback' || name === 'abort';
-  if (phase === 'cutover' && turnsBack)
+  const isInterruption = name === 'rollback' || name === 'abort';
+  if (phase === 'cutover' && isInterruption)
     return 'the cutover is in progress and takes some minutes; send the message again after it';
   // The cleanup is not interrupted: it continues to its end, also in the next run.
-  if (phase === 'cleanup' && approvals.cleanup !== undefined && (turnsBack || name === 'pause'))
+  if (phase === 'cleanup' && approvals.cleanup !== undefined && (isInterruption || name === 'pause'))
     return `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
   return undefined;
 }
