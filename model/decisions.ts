@@ -35,7 +35,11 @@ type Handler<Name extends MessageName> = (
   decision: Decision
 ) => Outcome;
 
+/** States of nodes that can be retried. */
 const sidelinedStates: readonly NodeState[] = ['failed', 'skipped', 'not-ready', 'rolled-back'];
+
+/** States of nodes that can be rolled back. */
+const rollBackStates: readonly NodeState[] = ['migrating', 'migrated', 'failed'];
 
 /**
  * Applies a message.
@@ -53,7 +57,9 @@ export function applyMessage<Name extends MessageName>(
     at,
   };
   const { phase } = context.status;
-  if (phase === 'done' || phase === 'rolled-back') return { problem: 'the migration is over' };
+  if (phase === 'done' || phase === 'rolled-back') return { problem: 'the migration has ended' };
+  const refusal = phaseRefusal(name, context);
+  if (refusal !== undefined) return { problem: refusal };
   return handlers[name](message, context, decision);
 }
 
@@ -63,12 +69,11 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     if (node !== undefined) return approveNode(node, context, decision);
     if (wave !== undefined) return approveWave(wave, context, decision);
     if (plan === true) {
-      if (status.phase !== 'plan') return { problem: 'the plan does not wait for an approval' };
+      if (status.phase !== 'plan') return { problem: notAwaitingApproval('the plan', status) };
       status.approvals.plan ??= decision;
       return { done: 'the plan is approved' };
     }
-    if (cleanup !== true || status.phase !== 'cleanup')
-      return { problem: 'the cleanup does not wait for an approval yet' };
+    if (cleanup !== true || status.phase !== 'cleanup') return { problem: notAwaitingApproval('the cleanup', status) };
     status.approvals.cleanup ??= decision;
     return { done: 'the cleanup is approved' };
   },
@@ -80,25 +85,25 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
       const waiting = status.nodes.filter(
         (candidate) => candidate.wave === wave && candidate.state === 'awaiting-approval'
       );
-      if (waiting.length === 0) return { problem: `wave ${wave} does not wait for an approval` };
+      if (waiting.length === 0) return { problem: notAwaitingApproval(`wave ${wave}`, status) };
       for (const candidate of waiting) skipNode(candidate.name, context, decision);
-      return { done: `${waiting.map((candidate) => candidate.name).join(', ')} skipped` };
+      return { done: `skipped: ${waiting.map((candidate) => candidate.name).join(', ')}` };
     }
     const subject = plan === true ? 'plan' : 'cleanup';
     const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
     if (status.phase !== subject || approved !== undefined)
-      return { problem: `the ${subject} does not wait for an approval` };
+      return { problem: notAwaitingApproval(`the ${subject}`, status) };
     control.rejected = decision;
-    return { done: `the ${subject} is rejected` };
+    return { done: `the ${subject} is rejected; the migration will end` };
   },
 
   pause: (_, { status }, decision) => {
     status.paused ??= decision;
-    return { done: 'paused; nodes that are under way are finished' };
+    return { done: 'paused: nothing new is started, and nodes in progress are finished' };
   },
 
   resume: (_, { status }) => {
-    if (status.paused === undefined) return { problem: 'it is not paused' };
+    if (status.paused === undefined) return { problem: 'the migration is not paused' };
     delete status.paused;
     return { done: 'resumed' };
   },
@@ -107,43 +112,43 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
 
   retry: ({ node }, { status }, decision) => {
     const nodeStatus = findNode(status, node);
-    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node);
+    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
     if (!sidelinedStates.includes(nodeStatus.state))
-      return { problem: `${node} is ${nodeStatus.state}; there is nothing to retry` };
+      return { problem: `${node} is ${nodeStatus.state}; only ${sidelinedStates.join(', ')} nodes can be retried` };
     nodeStatus.state = 'pending';
     nodeStatus.decision = decision;
     delete nodeStatus.failure;
-    return { done: `${node} is taken up again` };
+    return { done: `${node} will be retried` };
   },
 
   rollback: ({ node }, { control, status }, decision) => {
-    const refusal = rollbackRefusal(status);
-    if (refusal !== undefined) return { problem: refusal };
     if (node === undefined) {
       control.rollbackAll ??= decision;
-      return { done: 'everything is rolled back' };
+      return { done: 'rollback of all nodes requested' };
     }
-    if (status.phase !== 'migrate')
-      return { problem: 'a single node can be rolled back while nodes are migrated only' };
+    const { phase } = status;
+    if (phase !== 'migrate')
+      return {
+        problem: `a single node can only be rolled back in the phase migrate, and the migration is in the phase ${phase}; send {"all": true} to roll back all nodes`,
+      };
     const nodeStatus = findNode(status, node);
-    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node);
-    if (!['migrating', 'migrated', 'failed'].includes(nodeStatus.state))
-      return { problem: `${node} is ${nodeStatus.state}` };
+    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
+    if (!rollBackStates.includes(nodeStatus.state))
+      return { problem: `${node} is ${nodeStatus.state}; only ${rollBackStates.join(', ')} nodes can be rolled back` };
     nodeStatus.decision = decision;
     if (!control.rollbacks.includes(node)) control.rollbacks.push(node);
-    return { done: `${node} goes back to Canal` };
+    return { done: `rollback of ${node} requested` };
   },
 
-  abort: (_, { control, status }, decision) => {
-    const refusal = rollbackRefusal(status);
-    if (refusal !== undefined) return { problem: refusal };
+  abort: (_, { control }, decision) => {
+    if (control.rollbackAll !== undefined) return { problem: 'a rollback of all nodes is already requested' };
     control.aborted ??= decision;
-    return { done: 'the migration ends' };
+    return { done: 'abort requested: nodes in progress are restored, and migrated nodes stay migrated' };
   },
 
   setMaxConcurrency: ({ maxConcurrency }, { status }) => {
     status.maxConcurrency = maxConcurrency;
-    return { done: `waves of up to ${maxConcurrency} from the next one on` };
+    return { done: `at most ${maxConcurrency} nodes per wave, from the next wave on` };
   },
 
   forcePod: ({ pod }, { control }) => {
@@ -157,21 +162,21 @@ const maxForcedPods = 500;
 
 function approveNode(node: string, { control, status }: MessageContext, decision: Decision): Outcome {
   const nodeStatus = findNode(status, node);
-  if (nodeStatus === 'unknown') return noSuchNode(node);
-  if (nodeStatus?.state === 'migrated') return { problem: `${node} is migrated already` };
+  if (nodeStatus === 'unknown') return noSuchNode(node, status);
+  if (nodeStatus?.state === 'migrated') return { problem: `${node} is already migrated` };
   control.approvals.nodes[node] ??= decision;
   return { done: `${node} is approved` };
 }
 
 function approveWave(wave: number, { control, status }: MessageContext, decision: Decision): Outcome {
-  if (wave <= status.waves) return { problem: `wave ${wave} has begun already` };
+  if (wave <= status.waves) return { problem: `wave ${wave} has already started` };
   control.approvals.waves[String(wave)] ??= decision;
   return { done: `wave ${wave} is approved` };
 }
 
 function skipNode(node: string, { status }: MessageContext, decision: Decision): Outcome {
   const nodeStatus = findNode(status, node);
-  if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node);
+  if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
   if (
     nodeStatus.state !== 'pending' &&
     nodeStatus.state !== 'awaiting-approval' &&
@@ -185,12 +190,33 @@ function skipNode(node: string, { status }: MessageContext, decision: Decision):
   return { done: `${node} is skipped` };
 }
 
-/** Returns the reason why a rollback is no longer possible; undefined when it is possible. */
-function rollbackRefusal({ phase, approvals }: MigrationStatus): string | undefined {
-  if (phase === 'cutover') return 'the cutover is under way and lasts some minutes; ask again when it is over';
-  if (phase === 'rolling-back') return 'it is rolled back already';
-  if (phase === 'cleanup' && approvals.cleanup !== undefined) return 'Canal is being removed: there is no way back';
+/** Messages that a rollback of all nodes does not act on: it runs to its end. */
+const refusedInRollback: readonly MessageName[] = [
+  'approve',
+  'reject',
+  'pause',
+  'skip',
+  'retry',
+  'rollback',
+  'abort',
+  'setMaxConcurrency',
+];
+
+/** Returns the reason why the current phase does not allow the message; undefined when it does. */
+function phaseRefusal(name: MessageName, { status }: MessageContext): string | undefined {
+  const { phase, approvals } = status;
+  if (phase === 'rolling-back') return refusedInRollback.includes(name) ? 'a rollback is in progress' : undefined;
+  const isInterruption = name === 'rollback' || name === 'abort';
+  if (phase === 'cutover' && isInterruption)
+    return 'the cutover is in progress and takes some minutes; send the message again after it';
+  // The cleanup is not interrupted: it continues to its end, also in the next run.
+  if (phase === 'cleanup' && approvals.cleanup !== undefined && (isInterruption || name === 'pause'))
+    return `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
   return undefined;
+}
+
+function notAwaitingApproval(subject: string, { phase }: MigrationStatus): string {
+  return `${subject} is not awaiting approval; the migration is in the phase ${phase}`;
 }
 
 /** Returns the node; undefined when the cluster has not been read and no node is known yet. */
@@ -199,6 +225,8 @@ function findNode(status: MigrationStatus, name: string): NodeStatus | 'unknown'
   return status.nodes.find((node) => node.name === name && node.state !== 'removed') ?? 'unknown';
 }
 
-function noSuchNode(node: string): Outcome {
+function noSuchNode(node: string, { nodes }: MigrationStatus): Outcome {
+  if (nodes.length === 0)
+    return { problem: 'the nodes have not been read yet; send the message again when the status lists them' };
   return { problem: `the cluster has no node ${node}` };
 }

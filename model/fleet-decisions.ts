@@ -37,21 +37,23 @@ export function applyFleetMessage(
   switch (name) {
     case 'pause':
       context.status.paused ??= decision;
-      return { done: 'no other cluster begins; those under way go on' };
+      return { done: 'paused: no other cluster is started, and running migrations continue' };
     case 'resume':
       return resume(context);
     case 'abort':
       context.control.aborted ??= decision;
-      return { done: 'no other cluster begins; it ends with those under way' };
+      return {
+        done: 'abort requested: no other cluster is started, and the fleet ends when the running migrations have ended',
+      };
     default:
       return decideCluster(name, 'cluster' in message ? message.cluster : '', context, decision);
   }
 }
 
 function resume({ status }: FleetMessageContext): Outcome {
-  if (status.paused === undefined) return { problem: 'it is not paused' };
+  if (status.paused === undefined) return { problem: 'the fleet is not paused' };
   delete status.paused;
-  return { done: 'it goes on' };
+  return { done: 'resumed' };
 }
 
 function decideCluster(
@@ -67,24 +69,29 @@ function decideCluster(
 
 const clusterHandlers: Record<'approve' | 'skip' | 'retry', (cluster: FleetCluster, decision: Decision) => Outcome> = {
   approve: (cluster, decision) => {
-    if (cluster.state !== 'pending') return { problem: `${cluster.cluster} is ${cluster.state}` };
+    if (cluster.state !== 'pending')
+      return { problem: `${cluster.cluster} is ${cluster.state}; only pending clusters can be approved` };
     cluster.approval ??= decision;
-    return { done: `${cluster.cluster} may begin` };
+    return { done: `${cluster.cluster} is approved` };
   },
 
   skip: (cluster, decision) => {
     const { cluster: name, state, workflowId } = cluster;
-    if (state === 'migrating') return { problem: `${name} is under way; send abort to ${workflowId} first` };
-    if (state === 'migrated') return { problem: `${name} is migrated` };
+    if (state === 'migrating')
+      return { problem: `${name} is being migrated; to end that, send abort to ${workflowId}` };
+    if (state === 'migrated') return { problem: `${name} is already migrated` };
     Object.assign(cluster, { state: 'skipped', decision });
-    return { done: `${name} is left as it is` };
+    return { done: `${name} is skipped` };
   },
 
   retry: (cluster, decision) => {
-    if (!sidelinedStates.includes(cluster.state)) return { problem: `${cluster.cluster} is ${cluster.state}` };
+    if (!sidelinedStates.includes(cluster.state))
+      return {
+        problem: `${cluster.cluster} is ${cluster.state}; only ${sidelinedStates.join(', ')} clusters can be retried`,
+      };
     // An operator who retries a cluster has checked it: the retry counts as an approval.
     Object.assign(cluster, { state: 'pending', decision, approval: decision });
     delete cluster.failure;
-    return { done: `${cluster.cluster} is taken up again` };
+    return { done: `${cluster.cluster} will be retried` };
   },
 };

@@ -15,7 +15,12 @@ const partialInputSchema = z.record(z.string(), z.json());
 const fleetFields = z.strictObject({
   ...inputVersion,
   /** Name of the fleet; the workflow ID ends with it. */
-  fleet: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'must be a name of letters, digits, dots and dashes'),
+  fleet: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+      'must start with a letter or digit and contain only letters, digits, dots, dashes and underscores'
+    ),
   /** Clusters in the order of their migration; each is an input of `clusterMigration`. */
   clusters: z.array(partialInputSchema).min(1).max(maxClusters),
   /**
@@ -50,7 +55,7 @@ const fleetFields = z.strictObject({
    */
   onFailure: z.enum(['stop', 'continue']).default('stop'),
   /**
-   * Seconds between reminders of a missing answer.
+   * Seconds between reminders that an answer is missing.
    * @default 86400
    */
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
@@ -88,6 +93,6 @@ export function parseFleet(raw: unknown): { input: FleetInput } | { problems: st
   });
   const names = inputs.map(({ cluster }) => cluster);
   const duplicates = [...new Set(names.filter((name, index) => names.indexOf(name) !== index))];
-  problems.push(...duplicates.map((name) => `clusters: ${name} is there more than once`));
+  problems.push(...duplicates.map((name) => `clusters: duplicate cluster ${name}`));
   return problems.length > 0 ? { problems } : { input: { ...options, clusters: inputs } };
 }

@@ -10,7 +10,7 @@ const tolerance = z.int().min(0).max(3_600_000).nullable();
 const url = z
   .url({ protocol: /^https?$/ })
   .max(2_000)
-  .refine((text) => !text.includes('@'), 'must hold no user name and no password');
+  .refine((text) => !text.includes('@'), 'must not contain a user name or password');
 
 /** Conditions in the input that must hold before the next step. */
 export const gatesSchema = z
@@ -92,7 +92,7 @@ const brokenShare = 0.5;
 const brokenMs = 2_000;
 
 /** Returns the tolerance of a kind of path in ms; undefined when no gate checks it. */
-export function toleranceOf(gates: Gates, kind: PathKind): number | undefined {
+export function findToleranceMs(gates: Gates, kind: PathKind): number | undefined {
   const explicitMs = gates.paths[kind];
   if (explicitMs !== undefined) return explicitMs ?? undefined;
   return kind === 'pod-pod/denied' ? undefined : gates.toleranceMs;
@@ -123,28 +123,28 @@ function groupByPath(records: readonly PathRecord[]): PathRecord[][] {
   return [...paths.values()];
 }
 
-/** Returns the breach of one path; undefined when there is none, or when the question does not cover the path. */
+/** Returns the breach of one path; undefined when there is none, or when the scope does not include the path. */
 function findBreach(node: string, parts: readonly PathRecord[], scope: GateScope): Breach | undefined {
   const { gates, sinceMs, untilMs, baseline, nodes } = scope;
   const [{ kind, peer = '' }] = parts as [PathRecord];
-  const toleratedMs = toleranceOf(gates, kind);
+  const toleratedMs = findToleranceMs(gates, kind);
   if (toleratedMs === undefined) return undefined;
   if (nodes !== undefined && !nodes.includes(node) && !nodes.includes(peer)) return undefined;
-  const sumOf = (valueOf: (record: PathRecord) => number): number =>
-    parts.reduce((sum, record) => sum + valueOf(record), 0);
-  const baselineLostMs = sumOf((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
+  const sumOverParts = (getValue: (record: PathRecord) => number): number =>
+    parts.reduce((sum, record) => sum + getValue(record), 0);
+  const baselineLostMs = sumOverParts((record) => lostWithin(record, baseline.fromMs, baseline.toMs));
   const baselineShare = baselineLostMs / Math.max(1, baseline.toMs - baseline.fromMs);
   if (baselineShare > brokenShare) return undefined;
   const lost = (record: PathRecord): number => lostWithin(withoutEarlierGaps(record, sinceMs), sinceMs, untilMs);
-  const lostMs = Math.round(sumOf(lost) - baselineShare * (untilMs - sinceMs));
+  const lostMs = Math.round(sumOverParts(lost) - baselineShare * (untilMs - sinceMs));
   if (lostMs <= toleratedMs) return undefined;
   const [worst] = [...parts].sort((a, b) => lost(b) - lost(a)) as [PathRecord];
   return { node, record: worst, lostMs, toleratedMs };
 }
 
 /**
- * Removes the gaps of a path that was already broken at `sinceMs` and answered again later: nothing done since then
- * caused them. TCP retransmits after increasing delays (RFC 6298), so a connection can stay silent after a blockage for
+ * Removes the gaps of a path that was already broken at `sinceMs` and answered again later: no later step caused
+ * them. TCP retransmits after increasing delays (RFC 6298), so a connection can stay silent after a blockage for
  * as long again as the blockage lasted.
  */
 function withoutEarlierGaps(record: PathRecord, sinceMs: number): PathRecord {
@@ -166,9 +166,8 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
   const towards = peer === '' ? '' : ` to ${peer}`;
   const networks = to === '' ? from : `${from} to ${to}`;
   const error = lastError === '' ? '' : `: ${lastError}`;
-  const lossText =
-    kind === 'pod-pod/denied' ? 'was answered, which a policy forbids, for' : 'was without an answer for';
-  return `${kind} from ${node}${towards} (${networks}) ${lossText} ${lostMs} ms, ${toleratedMs} are tolerated${error}`;
+  const lossText = kind === 'pod-pod/denied' ? 'forbidden traffic got through' : 'no answer';
+  return `${kind} from ${node}${towards} (${networks}): ${lossText} for ${lostMs} ms (tolerance ${toleratedMs} ms)${error}`;
 }
 
 /**
@@ -179,7 +178,7 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
   const isBroken = (record: PathRecord): boolean =>
     (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
   const records = pages.flatMap(({ node, records: all, atMs }) =>
-    // An old report of a prober says nothing about the current state.
+    // An old report of a prober does not show the current state.
     nowMs - atMs > 60_000 ? [] : all.map((record) => ({ node, ...record }))
   );
   const broken = records.filter(
@@ -205,7 +204,7 @@ export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string
   const location =
     common.length === 1 ? `to and from ${common.join('')}` : `between ${[...pairs.values()][0]?.join(' and ')}`;
   return (
-    `packets of Cilium's overlay do not get through ${location}: the nodes reach each other by their own addresses, but ` +
-    `not over VXLAN; let UDP port ${tunnelPort} through between all nodes (firewall, security group)`
+    `packets of Cilium's overlay are lost ${location}: the nodes reach each other at their own addresses, but not over ` +
+    `VXLAN; allow UDP port ${tunnelPort} between all nodes (firewall, security group)`
   );
 }

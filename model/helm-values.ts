@@ -2,8 +2,7 @@ import type { MigrationInput } from './input.ts';
 import { cniChainKey, cniChainName } from './names.ts';
 
 /** A JSON value, the type of every Helm value. */
-// An interface-like index signature, because a Record that refers to itself is not allowed.
-
+// An index signature, because a Record must not refer to itself.
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
 /** Helm values. */
@@ -35,8 +34,9 @@ const prependRulesKey = 'prepend-iptables-chains';
  */
 export function coexistenceValues(input: MigrationInput): HelmValues {
   const { extraVolumes, extraVolumeMounts, ...values } = input.values;
-  // Calico's ipBlock matches nodes; Cilium's does not by default.
-  return merge(merge({ policyCIDRMatchMode: ['nodes'] }, values), {
+  return merge(values, {
+    // Calico's ipBlock matches nodes; Cilium's does not by default.
+    policyCIDRMatchMode: ['nodes'],
     routingMode: 'tunnel',
     tunnelProtocol: 'vxlan',
     tunnelPort: input.tunnelPort,
@@ -161,7 +161,7 @@ function conflicts(given: HelmValues, required: HelmValues, path: string): strin
   });
 }
 
-/** Merges two sets of values recursively. Fields of `over` take precedence. */
+/** Merges two sets of values recursively. Fields of `overrides` take precedence. */
 export function merge(base: HelmValues, overrides: HelmValues): HelmValues {
   const merged: HelmValues = { ...base };
   for (const [key, value] of Object.entries(overrides)) {

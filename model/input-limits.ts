@@ -30,14 +30,14 @@ export function untrustedProblems(value: unknown): string[] {
       characters += next.value.length;
       if (isSecret(path, next.value)) addProblem(path, secretAdvice);
     }
-    const children = entriesOf(next.value);
+    const children = listEntries(next.value);
     if (children === undefined) continue;
     if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
     for (const [key, child] of children) {
       entries++;
       characters += key.length;
       const childPath = path === '' ? key : `${path}.${key}`;
-      if (reservedKeys.includes(key)) addProblem(childPath, 'is no name');
+      if (reservedKeys.includes(key)) addProblem(childPath, 'is a reserved name');
       if (entries <= maxEntries) pending.push({ value: child, path: childPath, depth: depth + 1 });
     }
     if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
@@ -45,10 +45,10 @@ export function untrustedProblems(value: unknown): string[] {
   return characters > maxCharacters ? [`the input: has more than ${maxCharacters} characters`] : problems;
 }
 
-function entriesOf(value: unknown): [string, unknown][] | undefined {
+function listEntries(value: unknown): [string, unknown][] | undefined {
   return typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
 }
 
 const secretAdvice =
-  "looks like a secret. Put it into a Secret of the cluster and name that; this run's history keeps what was sent: delete " +
-  'the run (temporal workflow delete), and replace the secret';
+  'looks like a secret. Put it into a Secret of the cluster and refer to that by name. The history of the run may contain ' +
+  'the value: delete the run (temporal workflow delete), and rotate the secret';

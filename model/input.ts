@@ -27,7 +27,7 @@ const drainSchema = z
   .strictObject({
     /**
      * `evict`: pods leave the node before it is flipped. `recycle`: the node is flipped first and stays schedulable
-     * while its pods are evicted, so that pods with local volumes of the node come straight back.
+     * while its pods are evicted, so that pods with local volumes return to it immediately.
      * @default evict
      */
     mode: z.enum(['evict', 'recycle']).default('evict'),
@@ -62,7 +62,7 @@ const wavesSchema = z
     maxConcurrency: z.int().min(1).max(maxWaveSize).default(1),
     /**
      * Node to migrate first.
-     * @default the first by name that is no control plane and does not run the worker
+     * @default the first by name that is not a control plane and does not run the worker
      */
     canaryNode: z.string().min(1).max(253).optional(),
     /**
@@ -92,7 +92,7 @@ const rebootSchema = z
   })
   .refine((reboot) => reboot.mode !== 'hook' || reboot.taskQueue !== undefined, {
     path: ['taskQueue'],
-    message: 'is needed for the mode "hook"',
+    message: 'is required for the mode "hook"',
   })
   .meta({ if: { properties: { mode: { const: 'hook' } }, required: ['mode'] }, then: { required: ['taskQueue'] } })
   .prefault({});
@@ -100,7 +100,7 @@ const rebootSchema = z
 const image = z
   .string()
   .max(512)
-  .regex(/^[\w][\w.:/@-]*$/, 'must be the reference of an image');
+  .regex(/^[\w][\w.:/@-]*$/, 'must be an image reference');
 
 const waiverSchema = z.strictObject({
   /** Name of the check. */
@@ -121,7 +121,7 @@ const fields = z.strictObject({
     .string()
     .max(500)
     .regex(/^(oci:\/\/[\w.:/-]+|\/[\w./@-]+)$/, 'must be an oci:// reference or an absolute path')
-    .refine((chart) => !chart.split('/').includes('..'), 'must not lead upwards')
+    .refine((chart) => !chart.split('/').includes('..'), 'must not contain ".."')
     .default('oci://quay.io/cilium/charts/cilium'),
   /**
    * Version of the chart; ignored for a path.
@@ -162,7 +162,7 @@ const fields = z.strictObject({
    */
   cleanup: z.enum(['approve', 'automatic']).default('approve'),
   /**
-   * Seconds between reminders of a missing answer.
+   * Seconds between reminders that an answer is missing.
    * @default 86400
    */
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
@@ -229,7 +229,7 @@ const fields = z.strictObject({
 export const inputSchema = fields
   .refine(({ podCidr, nodeMaskSize }) => nodeMaskSize >= Number(podCidr.split('/')[1]), {
     path: ['nodeMaskSize'],
-    message: 'must not be shorter than the prefix of podCidr: each node gets a part of it',
+    message: 'must not be smaller than the prefix length of podCidr: each node gets a part of that CIDR',
   })
   .transform(withoutEditorSchema);
 

@@ -6,14 +6,14 @@ import type { Network } from './network.ts';
 
 /** Kinds of paths on which probers send samples, with a description of each. */
 export const pathKinds = {
-  'pod-pod/small': 'pod to pod, a new TCP connection and 16 bytes each',
+  'pod-pod/small': 'pod to pod, a new TCP connection and 16 bytes per sample',
   'pod-pod/large': 'pod to pod, a new TCP connection and 4,000 bytes each way: more than one packet',
   'pod-pod/udp': 'pod to pod, UDP',
-  'pod-pod/stream': 'pod to pod, over one TCP connection that is kept open',
-  'pod-pod/allowed': 'pod to pod, where a NetworkPolicy lets probers alone through',
-  'pod-pod/denied': 'pod to pod, where a NetworkPolicy lets nobody through: lost is what was answered',
+  'pod-pod/stream': 'pod to pod, over one long-lived TCP connection',
+  'pod-pod/allowed': 'pod to pod, where a NetworkPolicy allows only probers',
+  'pod-pod/denied': 'pod to pod, where a NetworkPolicy denies all traffic: an answered sample counts as lost',
   'host-pod': 'node to pod',
-  'host-host': 'node to node, without any pod network: what the network below does',
+  'host-host': 'node to node, at their own addresses: the underlying network',
   'pod-service': "pod to a service's address",
   'pod-nodeport': "pod to a node's address and the port of a NodePort service",
   'pod-hostport': "pod to a node's address and a host port",

@@ -122,11 +122,11 @@ export function parseMessage<Name extends MessageName>(
  * @returns the message, or the problem in one line.
  */
 export function parseWithSchema<Message>(schema: z.ZodType, raw: unknown): { message: Message } | { problem: string } {
-  if (isMalformed(raw)) return { problem: 'it is not valid JSON' };
+  if (isMalformed(raw)) return { problem: 'the message: is not valid JSON' };
   const [problem] = untrustedProblems(raw);
   if (problem !== undefined) return { problem };
   // Messages whose only fields are about their sender may have no payload.
   const result = schema.safeParse(raw ?? {});
   if (result.success) return { message: result.data as Message };
-  return { problem: formatProblems(result.error, 'it').join('; ') };
+  return { problem: formatProblems(result.error, 'the message').join('; ') };
 }

@@ -7,5 +7,5 @@ export function parseRequest(raw: unknown): { input: MigrationInput } | { proble
   if ('problems' in parsed) return parsed;
   const conflicts = conflictingValues(parsed.input);
   if (conflicts.length === 0) return parsed;
-  return { problems: conflicts.map((path) => `values.${path}: is set by the migration itself; leave it out`) };
+  return { problems: conflicts.map((path) => `values.${path}: is set by the migration; remove it`) };
 }

@@ -42,7 +42,7 @@ export interface NodeDrain {
   evicted: string[];
   /** Pods that are recreated on the node: those of DaemonSets. */
   recycled: string[];
-  /** Pods that need a consent that was not given, with the reason. */
+  /** Pods that need consent that was not given, with the reason. */
   refused: string[];
   /** emptyDir volumes whose data is lost with consent, `namespace/name (volumes)`. */
   dataLost: string[];
@@ -109,7 +109,7 @@ export function buildPlan(
     estimate: estimate(waves, details.drains, input, []),
     waived: preflight.flatMap(({ check, waived }) => (waived === undefined ? [] : [{ check, reason: waived }])),
     ...(input.backup !== undefined && { backup: input.backup }),
-    pointOfNoReturn: 'the cleanup, which removes Canal; until then everything can be rolled back',
+    pointOfNoReturn: 'the cleanup, which removes Canal; before it, all nodes can be rolled back',
   };
 }
 
@@ -123,11 +123,11 @@ export function estimate(
   const durations = done.flatMap(({ seconds }) => seconds ?? []);
   const meanSeconds = durations.reduce((sum, seconds) => sum + seconds, 0) / durations.length;
   const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
-  const graceOf = (node: string): number => graces.get(node) ?? 0;
+  const getGraceSeconds = (node: string): number => graces.get(node) ?? 0;
   // Measured durations already include grace periods.
   const perNode = durations.length === 0 ? defaultNodeSeconds : meanSeconds;
   const waveSeconds = (wave: Wave): number =>
-    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? graceOf(node) : 0)));
+    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? getGraceSeconds(node) : 0)));
   const soaks = Math.max(0, waves.length - 1) * input.waves.soakSeconds;
   const nodeCount = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
   const overheadSeconds = defaultClusterSeconds + nodeCount * defaultCutoverSeconds + input.ledger.afterSeconds;
@@ -137,14 +137,14 @@ export function estimate(
     nodeSeconds: Math.round(perNode),
     basis:
       durations.length === 0
-        ? 'nodes of the lab; grace periods as the pods have them'
-        : `${durations.length} ${durations.length === 1 ? 'node that was' : 'nodes that were'} migrated in this run`,
+        ? 'measured in the lab, plus the grace periods of the pods'
+        : `mean of ${durations.length} ${durations.length === 1 ? 'node' : 'nodes'} migrated in this run`,
   };
 }
 
 /**
- * Returns the differences between values, one line per path. The migration sets no secret values: they appear by name
- * only.
+ * Returns the differences between values, one line per path. The migration sets no secret values: Secrets appear by
+ * name only.
  */
 export function valueChanges(from: HelmValues, to: HelmValues): string[] {
   const [before, after] = [flatten(from), flatten(to)];

@@ -66,7 +66,7 @@ export interface Waiver {
 export interface PreflightReport {
   cluster: string;
   /** True when a migration with this input would start. */
-  mayBegin: boolean;
+  mayStart: boolean;
   outcomes: CheckOutcome[];
 }
 
@@ -98,6 +98,6 @@ export function preflightFailure(
     type: 'PreflightBlocked',
     message:
       `${blocking.length} of ${outcomes.length} checks block the migration; nothing was changed.\n${lines.join('\n')}\n` +
-      `Where you know better, start with "waivers": [${names}]`,
+      `To start although they block, add "waivers": [${names}] to the input`,
   };
 }

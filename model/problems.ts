@@ -5,7 +5,7 @@ import { summarizeLines } from './summarize.ts';
 const maxProblems = 20;
 const maxProblemLength = 300;
 
-/** Returns one line per problem; `whole` names the data, for problems without a field. */
+/** Returns one line per problem; `rootName` names the data in problems without a field. */
 export function formatProblems(error: z.ZodError, rootName: string): string[] {
   const lines = error.issues.map((issue) => {
     const location = issue.path.length > 0 ? issue.path.join('.') : rootName;

@@ -120,7 +120,7 @@ export interface Waiting {
 
 /** A message that ends a wait. */
 export interface Answer {
-  /** Effect of the message, in a word or two. */
+  /** Effect of the message as a verb phrase, such as `retry node a`. */
   does: string;
   message: string;
   input: Readonly<Record<string, string | number | boolean>>;

@@ -50,7 +50,7 @@ function chooseWave(order: readonly Candidate[], { maxConcurrency, canaryNode, p
   const [first] = order;
   if (first === undefined) return undefined;
   const requestedCanary = proven ? undefined : order.find((node) => node.name === canaryNode);
-  if (requestedCanary !== undefined) return { nodes: [requestedCanary.name], reason: 'canary, as asked for' };
+  if (requestedCanary !== undefined) return { nodes: [requestedCanary.name], reason: 'canary, as requested' };
   if (!proven) return { nodes: [first.name], reason: 'canary' };
   if (first.hostsWorker) return { nodes: [first.name], reason: 'runs the worker: last' };
   if (first.controlPlane) return { nodes: [first.name], reason: 'control plane: after the workers, one at a time' };

@@ -13,7 +13,9 @@ export class TemporalUnreachable extends Error {
 
   constructor(address = 'localhost:7233', cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`Temporal cannot be reached at ${address}: ${reason}`, { cause });
+    super(`cannot reach Temporal at ${address}: ${reason}; check the address and that the server is running`, {
+      cause,
+    });
   }
 }
 
@@ -39,6 +41,6 @@ export function temporalConfig(
     return { ...config, namespace: config.namespace ?? 'default' };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`how to reach Temporal: ${reason}`, { cause: error });
+    throw new Error(`invalid configuration of the connection to Temporal: ${reason}`, { cause: error });
   }
 }

@@ -55,7 +55,7 @@ export class EncryptionCodec implements PayloadCodec {
       return PayloadProto.decode(plaintext);
     } catch (error) {
       throw new ValueError(
-        `a payload cannot be decrypted with key "${id}": it was changed, or the key is another`,
+        `cannot decrypt a payload with the key "${id}": the payload was modified, or the key is not the one that encrypted it`,
         error
       );
     }
@@ -64,6 +64,7 @@ export class EncryptionCodec implements PayloadCodec {
 
 function findKey(keys: ReadonlyMap<string, Buffer>, id: string): Buffer {
   const key = keys.get(id);
-  if (key === undefined) throw new ValueError(`a payload needs the key "${id}", which the file of keys lacks`);
+  if (key === undefined)
+    throw new ValueError(`a payload needs the key "${id}", which is not in the key file; add it there`);
   return key;
 }

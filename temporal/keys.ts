@@ -14,7 +14,7 @@ const keysSchema = z
     current: z.string().min(1),
     keys: z.record(z.string(), z.base64({ error: 'must be base64' })),
   })
-  .refine(({ current, keys }) => current in keys, { path: ['current'], message: 'names none of the keys' });
+  .refine(({ current, keys }) => current in keys, { path: ['current'], message: 'must be the ID of one of the keys' });
 
 /** Length of an AES-256 key, in bytes. */
 const keyBytes = 32;
@@ -29,26 +29,26 @@ export async function loadConfiguredKeys(env: NodeJS.ProcessEnv): Promise<Encryp
 }
 
 /**
- * Reads a file of keys, `{current: id, keys: {id: base64 of 32 bytes}}`.
+ * Reads a key file, `{current: id, keys: {id: base64 of 32 bytes}}`.
  * @throws Error that quotes no key.
  */
 export async function readKeyFile(file: string): Promise<EncryptionKeys> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new Error(`the keys in ${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+    throw new Error(`cannot read the key file ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
   });
   let raw: unknown;
   try {
     raw = parse(text);
   } catch {
     // The parser's message would quote the content of the file.
-    throw new Error(`the file of keys ${file} is no YAML`);
+    throw new Error(`the key file ${file} is not valid YAML`);
   }
   const result = keysSchema.safeParse(raw);
-  if (!result.success) throw new Error(`the file of keys ${file}: ${formatProblems(result.error, 'it').join('; ')}`);
+  if (!result.success) throw new Error(`the key file ${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
   const keys = new Map(Object.entries(result.data.keys).map(([id, key]) => [id, Buffer.from(key, 'base64')]));
   for (const [id, key] of keys) {
     if (key.length !== keyBytes)
-      throw new Error(`the file of keys ${file}: key "${id}" has ${key.length} bytes, not 32`);
+      throw new Error(`the key file ${file}: the key "${id}" has ${key.length} bytes; it must have ${keyBytes}`);
   }
   return { current: result.data.current, keys };
 }

@@ -57,7 +57,7 @@ export interface WorkerConfig extends WorkerSettings {
    */
   metrics: ListenAddress | undefined;
   /**
-   * Format of log lines, for programs or for people. Set by `CNI_MIGRATION_LOG`.
+   * Format of log lines. Set by `CNI_MIGRATION_LOG`.
    * @default json, or text on a terminal
    */
   log: 'json' | 'text';
@@ -96,20 +96,22 @@ async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
   if (file !== undefined) return readSettingsFile(file, options);
   const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
   if (kubeconfig.includes(path.delimiter)) {
-    throw new Error('KUBECONFIG names several files; name the clusters in a file, CNI_MIGRATION_CONFIG');
+    throw new Error(
+      'KUBECONFIG contains several paths; use one path, or list the clusters in the file named by CNI_MIGRATION_CONFIG'
+    );
   }
   return { clusters: kubeconfigClusters(path.resolve(kubeconfig), options), charts: undefined };
 }
 
 /**
  * Parses the maximum number of requests per second to each API server.
- * @throws Error unless it is a number of at least 1.
+ * @throws Error unless it is a positive integer.
  */
 function parseRequestsPerSecond(text: string | undefined): number {
   if (text === undefined) return defaultRequestsPerSecond;
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1)
-    throw new Error(`CNI_MIGRATION_REQUESTS_PER_SECOND must be a whole number of at least 1, not ${text}`);
+    throw new Error(`CNI_MIGRATION_REQUESTS_PER_SECOND must be a positive integer, not ${text}`);
   return number;
 }
 

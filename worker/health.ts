@@ -16,7 +16,7 @@ export async function serveHealth(
       response.writeHead(status, { 'Content-Type': 'text/plain' }).end(`${text}\n`);
     };
     if (pathname === '/livez') return respond(200, 'ok');
-    if (pathname !== '/readyz') return respond(404, 'only /livez and /readyz are answered');
+    if (pathname !== '/readyz') return respond(404, 'not found; use /livez or /readyz');
     findProblem().then(
       (problem) => respond(problem === undefined ? 200 : 503, problem ?? 'ok'),
       (error: unknown) => respond(503, error instanceof Error ? error.message : String(error))

@@ -1,8 +1,7 @@
 import { DefaultLogger, type LogEntry } from '@temporalio/worker';
 
 /**
- * Creates a logger for the worker and for the code of workflows and activities: one line of JSON per entry, or text for
- * people.
+ * Creates a logger for the worker and for the code of workflows and activities: one line of JSON per entry, or text.
  */
 export function createLogger(format: 'json' | 'text', write: (line: string) => void = toStandardError): DefaultLogger {
   return format === 'text' ? new DefaultLogger('INFO') : new DefaultLogger('INFO', (entry) => write(jsonLine(entry)));

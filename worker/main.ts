@@ -9,7 +9,7 @@ async function main(): Promise<void> {
   const config = await readWorkerConfig(process.env);
   installTelemetry(config);
   await runWorker(config, { checkOnly: values.check });
-  if (values.check) console.error('nothing is missing without which no migration could run');
+  if (values.check) console.error('startup check passed: no fatal problem found');
 }
 
 main()

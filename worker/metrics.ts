@@ -13,12 +13,12 @@ export interface Sample {
 
 /** Names and descriptions of the gauges. */
 export const gauges = {
-  cni_migration_phase: '1 for the phase that a cluster is in',
-  cni_migration_nodes: 'nodes of a cluster by the state they are in',
-  cni_migration_waiting_seconds: 'how long a migration has waited for a human',
-  cni_migration_paused: '1 while a migration is paused',
-  cni_migration_lost_ms: 'milliseconds without an answer, of all paths of a kind, in a stage of the migration',
-  cni_migration_longest_gap_ms: 'longest time that a path of a kind was without an answer, in a stage of the migration',
+  cni_migration_phase: '1 for the current phase of the migration',
+  cni_migration_nodes: 'number of nodes in each state',
+  cni_migration_waiting_seconds: 'seconds since the start of the current wait; 0 when the migration does not wait',
+  cni_migration_paused: '1 while the migration is paused',
+  cni_migration_lost_ms: 'milliseconds without an answer, summed over all paths of a kind, by stage',
+  cni_migration_longest_gap_ms: 'longest gap of any path of a kind in milliseconds, by stage',
 } as const;
 
 type GaugeName = keyof typeof gauges;

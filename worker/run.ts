@@ -41,7 +41,7 @@ export interface RunOptions {
 /**
  * Runs a worker until SIGINT or SIGTERM. Then it accepts no new work, cancels its activities, and gives them a moment
  * for a graceful end.
- * @throws Error when something is missing without which no migration can run.
+ * @throws Error when the startup check finds a fatal problem.
  */
 export async function runWorker(config: WorkerConfig, options: RunOptions = {}): Promise<void> {
   const { wrap, timing, checkOnly = false } = options;
@@ -84,7 +84,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
     }
   } finally {
     await tracing?.stop().catch(() => {
-      logger.warn('the last traces could not be sent');
+      logger.warn('failed to flush traces');
     });
     await connection.close();
   }
@@ -94,7 +94,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
  * Runs the startup checks and logs their warnings.
  * @param logger the worker's logger: after the worker's end, `Runtime.instance()` would create another runtime, which
  * never lets the process exit.
- * @throws Error when something is missing without which no migration can run.
+ * @throws Error when the startup check finds a fatal problem.
  */
 async function runStartupChecks(
   client: Client,
@@ -124,7 +124,7 @@ async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures)
   if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
   const codePath = path.join(bundles, bundleFile(features));
   await access(codePath).catch((error: unknown) => {
-    throw new Error(`there is no prebuilt bundle ${codePath}: make it with npm run bundle -- ${bundles}`, {
+    throw new Error(`there is no prebuilt bundle ${codePath}; create it with: npm run bundle -- ${bundles}`, {
       cause: error,
     });
   });
@@ -145,7 +145,7 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
     try {
       await connection.withDeadline(Date.now() + 3_000, () => connection.workflowService.getSystemInfo({}));
     } catch {
-      return 'Temporal does not answer';
+      return 'Temporal does not respond';
     }
     answeredAt = Date.now();
     return undefined;

@@ -27,7 +27,9 @@ const clusterSchema = z.union([
 
 const settingsSchema = z.strictObject({
   /** Credentials by the name of the cluster, as in a migration's `cluster`. */
-  clusters: z.record(z.string(), clusterSchema).refine((clusters) => Object.keys(clusters).length > 0, 'names none'),
+  clusters: z
+    .record(z.string(), clusterSchema)
+    .refine((clusters) => Object.keys(clusters).length > 0, 'must contain at least one cluster'),
   /**
    * Permitted sources of Cilium's chart: `oci://` references and folders, each with everything below it.
    * @default every source that an input can name
@@ -49,15 +51,18 @@ export interface WorkerSettings {
  */
 export async function readSettingsFile(file: string, options: ConnectionOptions = {}): Promise<WorkerSettings> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new Error(`${file} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
+    throw new Error(`cannot read ${file}: ${(error as NodeJS.ErrnoException).code ?? 'unknown'}`);
   });
   let raw: unknown;
   try {
     raw = parse(text);
   } catch (error) {
-    throw new Error(`${file} is no YAML: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : ''}`, {
-      cause: error,
-    });
+    throw new Error(
+      `${file} is not valid YAML: ${error instanceof Error ? (error.message.split('\n')[0] ?? '') : ''}`,
+      {
+        cause: error,
+      }
+    );
   }
   const result = settingsSchema.safeParse(raw);
   if (!result.success) throw new Error(`${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
@@ -86,7 +91,8 @@ const serviceAccountDir = '/var/run/secrets/kubernetes.io/serviceaccount';
 async function inClusterKubeconfig(env: NodeJS.ProcessEnv): Promise<string> {
   const host = env['KUBERNETES_SERVICE_HOST'];
   const port = env['KUBERNETES_SERVICE_PORT'] ?? '443';
-  if (host === undefined) throw new Error('"inCluster" is for a worker that runs in a pod; this one does not');
+  if (host === undefined)
+    throw new Error('"inCluster" requires a worker that runs in a pod: KUBERNETES_SERVICE_HOST is not set');
   const name = 'in-cluster';
   const config = {
     apiVersion: 'v1',

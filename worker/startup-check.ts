@@ -40,12 +40,10 @@ async function checkNamespace(client: Client, namespace: string): Promise<Startu
   } catch (error) {
     if (grpcCode(error) === notFound) {
       const command = `temporal operator namespace create --namespace ${namespace} --retention 30d`;
-      return [{ kind: 'fatal', text: `Temporal has no namespace "${namespace}". To make it: ${command}` }];
+      return [{ kind: 'fatal', text: `Temporal has no namespace "${namespace}". Create it with: ${command}` }];
     }
     if (grpcCode(error) !== permissionDenied) throw error;
-    return [
-      { kind: 'warning', text: `whether the namespace "${namespace}" is there could not be seen: ${errorText(error)}` },
-    ];
+    return [{ kind: 'warning', text: `cannot check whether the namespace "${namespace}" exists: ${errorText(error)}` }];
   }
   return checkSearchAttributes(client, namespace);
 }
@@ -59,12 +57,12 @@ async function checkSearchAttributes(client: Client, namespace: string): Promise
     const command =
       `temporal operator search-attribute create --namespace ${namespace} ` +
       missing.map((name) => `--name ${name} --type Keyword`).join(' ');
-    const text = `the namespace "${namespace}" lacks search attributes: ${missing.join(', ')}. To make them: ${command}`;
+    const text = `the namespace "${namespace}" lacks search attributes: ${missing.join(', ')}. Create them with: ${command}`;
     return [{ kind: 'fatal', text }];
   } catch (error) {
     // Temporal Cloud has a different API for search attributes.
     if (![permissionDenied, unimplemented].includes(grpcCode(error) ?? -1)) throw error;
-    const text = `whether the search attributes ${names.join(', ')} (Keyword) are there could not be seen: ${errorText(error)}`;
+    const text = `cannot check whether the search attributes ${names.join(', ')} (Keyword) exist: ${errorText(error)}`;
     return [{ kind: 'warning', text }];
   }
 }
@@ -74,10 +72,10 @@ async function checkHelm(helm: string): Promise<StartupProblem[]> {
     const { stdout } = await promisify(execFile)(helm, ['version', '--template', '{{.Version}}'], { timeout: 20_000 });
     const [major = 0, minor = 0] = /^v?(\d+)\.(\d+)/.exec(stdout)?.slice(1).map(Number) ?? [];
     if (major > 3 || (major === 3 && minor >= 14)) return [];
-    return [{ kind: 'fatal', text: `Helm ${stdout.trim()} is too old: 3.14 or newer is needed` }];
+    return [{ kind: 'fatal', text: `Helm ${stdout.trim()} is too old; install 3.14 or newer` }];
   } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code ?? 'it failed';
-    return [{ kind: 'fatal', text: `Helm cannot be run as "${helm}" (${reason}): install it, or name it in HELM` }];
+    const reason = (error as NodeJS.ErrnoException).code ?? 'it exited with an error';
+    return [{ kind: 'fatal', text: `cannot run Helm as "${helm}" (${reason}); install it, or set HELM to its path` }];
   }
 }
 
@@ -91,7 +89,7 @@ export async function checkClusterPermissions({ clusters }: WorkerConfig): Promi
       try {
         const { missing } = await missingPermissions(await clusters.connect(name));
         if (missing.length === 0) return [];
-        const text = `cluster "${name}": the worker may not ${missing.join(', ')}; see deploy/rbac/worker.yaml`;
+        const text = `cluster "${name}": the worker lacks permissions: ${missing.join(', ')}; apply deploy/rbac/worker.yaml`;
         return [{ kind: 'warning', text }];
       } catch (error) {
         return [{ kind: 'warning', text: `cluster "${name}": ${errorText(error)}` }];
@@ -110,5 +108,5 @@ function errorText(error: unknown): string {
   if (error instanceof ApplicationFailure) return error.message;
   if (isGrpcServiceError(error)) return error.details;
   const { code, name } = (error ?? {}) as { code?: string | number; name?: string };
-  return `it cannot be reached (${code ?? name ?? 'unknown'})`;
+  return `unreachable (${code ?? name ?? 'unknown'})`;
 }

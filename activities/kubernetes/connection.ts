@@ -73,8 +73,8 @@ export function kubeconfigClusters(kubeconfigFile: string, options: ConnectionOp
   return createClusters(options, {
     names: async () => listContexts(await loadKubeconfig(kubeconfigFile)),
     locate: (cluster) => ({ file: kubeconfigFile, context: cluster }),
-    unknownContext: (cluster, known) =>
-      `the worker's kubeconfig has no context "${cluster}"; it has ${known.join(', ') || 'none'}`,
+    unknownContext: (cluster, contextNames) =>
+      `the worker's kubeconfig has no context "${cluster}"; it has ${contextNames.join(', ') || 'none'}`,
   });
 }
 
@@ -89,7 +89,7 @@ export function namedClusters(
       const entry = entries.get(cluster);
       if (entry !== undefined) return entry;
       const knownNames = [...entries.keys()].join(', ') || 'none';
-      throw failure('UnknownCluster', `the worker knows no cluster "${cluster}"; it knows ${knownNames}`);
+      throw failure('UnknownCluster', `the worker's configuration has no cluster "${cluster}"; it has ${knownNames}`);
     },
     unknownContext: (cluster) =>
       `the kubeconfig of the cluster "${cluster}" has no context "${entries.get(cluster)?.context}"`,
@@ -104,7 +104,7 @@ interface ClusterSource {
    * @throws UnknownCluster
    */
   locate: (cluster: string) => KubeconfigContext;
-  /** Returns the message for a cluster whose file does not have the context; `known` lists the contexts that it has. */
+  /** Returns the message for a cluster whose file does not have the context; `contextNames` are those that it has. */
   unknownContext: (cluster: string, contextNames: readonly string[]) => string;
 }
 
@@ -166,7 +166,7 @@ async function loadKubeconfig(file: string): Promise<KubeConfig> {
     config.loadFromFile(file);
   } catch {
     // The parser's message may quote the file, which contains keys.
-    throw failure('UnknownCluster', "the worker's kubeconfig is no valid kubeconfig");
+    throw failure('UnknownCluster', "the worker's kubeconfig is not a valid kubeconfig file");
   }
   return config;
 }
@@ -184,10 +184,11 @@ async function openConnection(
   const config = inCluster ? new KubeConfig() : await loadKubeconfig(file);
   // The library reloads the pod's token when it is renewed. It does not do so for a file that refers to the token.
   if (inCluster) config.loadFromCluster();
-  else if (context !== undefined) selectContext(config, context, (known) => unknownContext(cluster, known));
+  else if (context !== undefined)
+    selectContext(config, context, (contextNames) => unknownContext(cluster, contextNames));
   const server = config.getCurrentCluster();
   if (server === null) {
-    throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" names no server for its context`);
+    throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" has no server for its context`);
   }
   const tls: AgentOptions = {};
   await config.applyToHTTPSOptions(tls);

@@ -26,8 +26,8 @@ export async function removeDefinitions(connection: ClusterConnection, group: st
   await poll(
     async () => {
       const left = (await listDefinitions(connection, group)).map(({ metadata }) => metadata?.name);
-      return left.length === 0 ? { done: undefined } : { waitingFor: `definitions to go: ${left.join(', ')}` };
+      return left.length === 0 ? { done: undefined } : { waitingFor: `deletion of CRDs: ${left.join(', ')}` };
     },
-    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'see which finalizers hold them' }
+    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'check which finalizers block it' }
   );
 }

@@ -14,7 +14,7 @@ export function budgetText({ metadata, status }: V1PodDisruptionBudget): string 
   const { disruptionsAllowed = 0, currentHealthy = 0, desiredHealthy = 0 } = status ?? {};
   return (
     `PodDisruptionBudget ${metadata?.namespace}/${metadata?.name} allows ${disruptionsAllowed} disruptions ` +
-    `(${currentHealthy} pods are healthy, ${desiredHealthy} are needed)`
+    `(healthy pods: ${currentHealthy}, required: ${desiredHealthy})`
   );
 }
 

@@ -45,21 +45,21 @@ export function statusBody(
 
 /**
  * Converts any error of a call into one of this service's failures.
- * @param operation what was attempted, for the message.
+ * @param operation what was attempted, as verb and object, for the message.
  */
 export function asFailure(error: unknown, operation: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (asyncLocalStorage.getStore()?.cancellationSignal.aborted === true)
     return new CancelledFailure(`cancelled while trying to ${operation}`);
-  const message = `cannot ${operation}: ${messageOf(error)}`;
+  const message = `failed to ${operation}: ${messageOf(error)}`;
   const status = statusOf(error);
   switch (status) {
     case undefined:
-      return failure('ClusterUnreachable', `${message}; check that the worker reaches the API server`, {
+      return failure('ClusterUnreachable', `${message}; check that the worker can reach the API server`, {
         retryable: true,
       });
     case 401:
-      return failure('ClusterUnreachable', `${message}; the worker's credentials are not accepted`);
+      return failure('ClusterUnreachable', `${message}; check the worker's credentials`);
     case 403:
       return failure('KubernetesForbidden', `${message}; give the worker this permission`);
     case 400:

@@ -26,15 +26,21 @@ export async function readNode({ core }: ClusterConnection, node: string): Promi
   return nodeObject;
 }
 
-/**
- * Changes the given fields of a node and leaves the others (JSON merge patch).
- * @param dryRun true to persist nothing; false by default.
- */
+/** Options of {@link patchNode}. */
+interface PatchOptions {
+  /**
+   * True to persist nothing.
+   * @default false
+   */
+  dryRun?: boolean;
+}
+
+/** Changes the given fields of a node and leaves the others (JSON merge patch). */
 export async function patchNode(
   { core }: ClusterConnection,
   node: string,
   body: object,
-  dryRun = false
+  { dryRun = false }: PatchOptions = {}
 ): Promise<void> {
   const request = { name: node, body, fieldManager, ...(dryRun && { dryRun: 'All' }) };
   await core.patchNode(request, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));

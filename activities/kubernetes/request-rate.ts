@@ -43,6 +43,6 @@ export class RequestRate {
 export function countRequest(cluster: string, method: string): void {
   const { metricMeter } = Context.current();
   metricMeter
-    .createCounter('cni_migration_requests', undefined, 'requests to an API server')
+    .createCounter('cni_migration_requests', undefined, 'number of requests to an API server')
     .add(1, { cluster, method });
 }

@@ -46,7 +46,7 @@ export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters,
           metadata: { labels: { [flipLabel]: 'true' }, annotations: { [cordonedAnnotation]: 'true' } },
           spec: { unschedulable: true },
         };
-        await patchNode(connection, node, body, true);
+        await patchNode(connection, node, body, { dryRun: true });
         const { granted, problems } = await dryRunDrain(connection, input, node);
         return {
           step: `migrate ${node}`,

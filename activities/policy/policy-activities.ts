@@ -58,8 +58,7 @@ export async function readAndComparePolicies(
   const canal = await findCanal(connection);
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
   const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
-  // Compares with the configuration that the migration installs, unless the input overrides it.
-  const comparison = evaluatePolicies(facts.policies, facts.cluster, true);
+  const comparison = evaluatePolicies(facts.policies, facts.cluster);
   return { comparison, report: buildPolicyReport(facts.counts, comparison.flows, comparison.verdicts) };
 }
 

@@ -59,11 +59,11 @@ export async function readPolicies(connection: ClusterConnection, podCidrs: read
   const counts = Object.fromEntries(
     [
       ['NetworkPolicy', networkPolicies.length] as const,
-      ["Calico's NetworkPolicy", namespaced.length] as const,
+      ['Calico NetworkPolicy', namespaced.length] as const,
       ['GlobalNetworkPolicy', clusterwide.length] as const,
       ['NetworkSet', sets.length] as const,
       ['GlobalNetworkSet', globalSets.length] as const,
-      ["staged policies of Calico's, which are not enforced", staged.flat().length] as const,
+      ['staged Calico policy (not enforced)', staged.flat().length] as const,
     ].filter(([, count]) => count > 0)
   );
   return {

@@ -49,6 +49,11 @@ export function unlessEmpty(verdict: 'warn' | 'block', problems: readonly string
   return problems.length === 0 ? pass(otherwise) : { verdict, evidence: [...problems] };
 }
 
+/** Returns a remark for evidence that also depends on the nodes: empty, unless they were not inspected. */
+export function inspectionRemark(hosts: ReadonlyMap<string, unknown> | undefined): string {
+  return hosts === undefined ? ' (nodes not inspected: nodeInspection is off)' : '';
+}
+
 /** Returns the worst of several findings, with the evidence of all that do not pass. */
 export function worst(...findings: Finding[]): Finding {
   const rank = { pass: 0, warn: 1, block: 2 };

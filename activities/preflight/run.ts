@@ -83,11 +83,11 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
   const check = checks[name];
   const startMs = Date.now();
   const { verdict, evidence, fix } = await check.run(reader).catch((error: unknown) => {
-    const failed = asFailure(error, `run the check ${name}`);
+    const failed = asFailure(error, 'read the cluster');
     // These affect the whole run: the workflow retries a cluster that does not respond.
     if (failed instanceof CancelledFailure) throw failed;
     if (failed instanceof ApplicationFailure && failed.type === 'ClusterUnreachable') throw failed;
-    return { verdict: 'block' as const, evidence: [`could not be run: ${messageOf(failed)}`], fix: undefined };
+    return { verdict: 'block' as const, evidence: [`the check did not run: ${messageOf(failed)}`], fix: undefined };
   });
   const advice = verdict === 'pass' ? undefined : (fix ?? check.fix);
   return {

@@ -40,7 +40,7 @@ export interface PollOptions {
  */
 export async function poll<T>(
   pollOnce: () => Promise<PollResult<T>>,
-  { timeoutMs, intervalMs: intervalMs = 1_000, onTimeout, advice }: PollOptions
+  { timeoutMs, intervalMs = 1_000, onTimeout, advice }: PollOptions
 ): Promise<T> {
   const context = Context.current();
   const deadline = Date.now() + timeoutMs;
@@ -49,7 +49,7 @@ export async function poll<T>(
     if ('done' in result) return result.done;
     heartbeat({ waitingFor: result.waitingFor });
     if (Date.now() >= deadline) {
-      const message = `waited ${Math.round(timeoutMs / 1000)} s for ${result.waitingFor}`;
+      const message = `timed out after ${Math.round(timeoutMs / 1000)} s, waiting for ${result.waitingFor}`;
       throw failure(onTimeout, advice === undefined ? message : `${message}; ${advice}`);
     }
     await context.sleep(result.nextPollMs ?? intervalMs);

@@ -38,19 +38,25 @@ export class CliError extends Error {
 export function describeError(error: unknown, cluster: string): { message: string; code: number } {
   if (error instanceof CliError) return { message: error.message, code: error.code };
   if (error instanceof WorkflowNotFoundError) {
-    return { message: `there is no migration of "${cluster}", or it has ended`, code: exitCodes.notFound };
+    return {
+      message: `no migration of "${cluster}" is open: it was never started, or it has ended`,
+      code: exitCodes.notFound,
+    };
   }
   if (error instanceof WorkflowExecutionAlreadyStartedError) {
-    return { message: `a run for "${cluster}" is open already`, code: exitCodes.refused };
+    return {
+      message: `another run for "${cluster}" is still open; wait for its end, or abort it`,
+      code: exitCodes.refused,
+    };
   }
   if (error instanceof WorkflowUpdateFailedError) {
-    return { message: `refused: ${messageOf(error)}`, code: exitCodes.refused };
+    return { message: `refused: ${failureMessage(error)}`, code: exitCodes.refused };
   }
-  if (error instanceof WorkflowFailedError) return { message: messageOf(error), code: exitCodes.failed };
+  if (error instanceof WorkflowFailedError) return { message: failureMessage(error), code: exitCodes.failed };
   if (error instanceof QueryNotRegisteredError || isGrpcServiceError(error)) {
     const details = isGrpcServiceError(error) ? error.details : error.message;
     return {
-      message: `no answer: ${details}. Is Temporal reached, and does a worker run?`,
+      message: `no answer: ${details}. Check that Temporal is reachable and that a worker is running`,
       code: exitCodes.unreachable,
     };
   }
@@ -59,6 +65,6 @@ export function describeError(error: unknown, cluster: string): { message: strin
 }
 
 /** Returns the workflow's message; for other errors, the message of the client library. */
-function messageOf(error: WorkflowUpdateFailedError | WorkflowFailedError): string {
+function failureMessage(error: WorkflowUpdateFailedError | WorkflowFailedError): string {
   return error.cause?.message ?? error.message;
 }

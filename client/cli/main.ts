@@ -57,7 +57,7 @@ const print = (text: string): void => console.log(text);
 
 const program = new Command('cni-migrate')
   .description(
-    'Migrates Kubernetes clusters from Canal to Cilium. Every command prints what the Temporal CLI does the same with.'
+    'Migrates Kubernetes clusters from Canal to Cilium. Every command prints the equivalent command of the Temporal CLI.'
   )
   .exitOverride()
   .configureHelp({ showGlobalOptions: true })
@@ -69,32 +69,38 @@ const program = new Command('cni-migrate')
   );
 
 function command(name: string, description: string, parent: Command = program): Command {
-  const subcommand = parent.command(name).description(description).argument('<cluster>', 'as the worker knows it');
-  return withConnection(subcommand).option('--workflow-id <id>', "the migration's run, where a schedule began it");
+  const subcommand = parent
+    .command(name)
+    .description(description)
+    .argument('<cluster>', 'name of the cluster in the configuration of the worker');
+  return withConnection(subcommand).option(
+    '--workflow-id <id>',
+    'workflow ID of the migration, if a schedule started it'
+  );
 }
 
 const withConnection = (subcommand: Command): Command =>
   subcommand
-    .option('--json', 'answer in JSON', false)
-    .option('--no-color', 'no colours, as with the variable NO_COLOR')
-    .option('--print', "only print the Temporal CLI's command", false)
-    .option('--quiet', "do not print the Temporal CLI's command", false)
-    .option('--address <host:port>', "Temporal's address")
-    .option('--namespace <name>', "Temporal's namespace")
-    .option('--profile <name>', "profile of Temporal's configuration file");
+    .option('--json', 'print JSON', false)
+    .option('--no-color', 'print without colors; same as the variable NO_COLOR')
+    .option('--print', 'only print the equivalent command of the Temporal CLI', false)
+    .option('--quiet', 'do not print the equivalent command of the Temporal CLI', false)
+    .option('--address <host:port>', 'address of Temporal')
+    .option('--namespace <name>', 'namespace in Temporal')
+    .option('--profile <name>', 'profile in the configuration file of Temporal');
 
 const withTaskQueue = (subcommand: Command): Command =>
   subcommand.option('--task-queue <name>', 'task queue of the workers', defaultTaskQueue);
 
 const withInput = (subcommand: Command): Command =>
   withTaskQueue(subcommand)
-    .option('--input <text>', 'input of the migration, in YAML or JSON')
-    .option('--input-file <file>', 'the same in a file; - for standard input');
+    .option('--input <text>', 'input in YAML or JSON, without the field "cluster"')
+    .option('--input-file <file>', 'file with the input; - for standard input');
 
 const withSender = (subcommand: Command): Command =>
   subcommand
-    .option('--by <name>', 'who you are, for the record', userInfo().username)
-    .option('--reason <text>', 'why, for the record');
+    .option('--by <name>', 'your name, for the record', userInfo().username)
+    .option('--reason <text>', 'reason, for the record');
 
 /** Runs a command: connects, prints, and converts errors into messages and exit codes. */
 function run<Options extends CommonOptions>(
@@ -126,22 +132,22 @@ function run<Options extends CommonOptions>(
 
 const printJson = (value: unknown): void => print(JSON.stringify(value ?? null, null, 2));
 
-withInput(command('preflight', 'run the checks alone, changing nothing')).action(
+withInput(command('preflight', 'run only the checks, without any change')).action(
   run<StartOptions>(
     async (client, { cluster, screen, input }, { json: asJson, taskQueue, workflowId }) => {
       const report = await new Migration(client, cluster, workflowId).check(await input(), taskQueue);
       if (asJson) printJson(report);
       else print(preflightText(report.outcomes, screen));
-      if (!report.mayBegin) process.exitCode = exitCodes.refused;
+      if (!report.mayStart) process.exitCode = exitCodes.refused;
     },
     async ({ cluster, temporal, input }, { taskQueue }) =>
       temporal.start('clusterPreflight', cluster, await input(), taskQueue)
   )
 );
 
-const policy = program.command('policy').description('what becomes of policies on Cilium');
+const policy = program.command('policy').description('network policies on Cilium');
 
-withInput(command('report', 'compare how both networks judge, changing nothing', policy)).action(
+withInput(command('report', 'compare the policy verdicts of both networks, without any change', policy)).action(
   run<StartOptions>(
     async (client, { cluster, input }, { json: asJson, taskQueue, workflowId }) => {
       const report = await new Migration(client, cluster, workflowId).policyReport(await input(), taskQueue);
@@ -154,8 +160,8 @@ withInput(command('report', 'compare how both networks judge, changing nothing',
   )
 );
 
-withInput(command('start', 'start a migration, or take it up again'))
-  .option('--dry-run', 'go through everything and change nothing', false)
+withInput(command('start', 'start a migration; a new run continues from the state of the cluster'))
+  .option('--dry-run', 'go through all steps without any change', false)
   .action(
     run<StartOptions>(
       async (client, { cluster, input }, options) => {
@@ -169,7 +175,7 @@ withInput(command('start', 'start a migration, or take it up again'))
     )
   );
 
-withTaskQueue(withConnection(program.command('fleet').description('many clusters').command('start')))
+withTaskQueue(withConnection(program.command('fleet').description('migrate many clusters').command('start')))
   .description('start the migration of a fleet')
   .argument('<file>', 'input in YAML or JSON; - for standard input')
   .action(
@@ -184,8 +190,8 @@ withTaskQueue(withConnection(program.command('fleet').description('many clusters
     )
   );
 
-command('status', 'where the migration is, and what ends its wait')
-  .option('--watch', 'go on until its end', false)
+command('status', 'show the phase, the nodes, and the commands that end the current wait')
+  .option('--watch', 'print changes until the migration ends', false)
   .action(
     run<CommonOptions & { watch: boolean }>(
       async (client, context, { watch, json: asJson }) => {
@@ -220,23 +226,23 @@ function query<Answer>(
 
 query(
   'plan',
-  'what will be done, in which order and why',
+  'show the plan: waves with reasons, evicted pods, created objects',
   (migration) => migration.plan(),
-  (plan) => (plan === undefined ? 'there is no plan yet' : planMarkdown(plan))
+  (plan) => (plan === undefined ? 'the plan is not computed yet' : planMarkdown(plan))
 );
-query('ledger', 'what was measured on every path', (migration) => migration.ledger(), ledgerMarkdown);
+query('ledger', 'show the measurements of all paths', (migration) => migration.ledger(), ledgerMarkdown);
 query(
   'blockers',
-  'what holds up the nodes that are under way',
+  'show the pods that keep drains from finishing',
   (migration) => migration.blockers(),
-  (blockers) => blockers.map((item) => `${item.node}: ${blockerText(item)}`).join('\n') || 'nothing holds it up'
+  (blockers) => blockers.map((item) => `${item.node}: ${blockerText(item)}`).join('\n') || 'no blockers'
 );
 
-for (const { message, does, options: messageOptions } of messages) {
-  const subcommand = withSender(command(commandName(message), does));
+for (const { message, description, options: messageOptions } of messages) {
+  const subcommand = withSender(command(commandName(message), description));
   for (const option of messageOptions) subcommand.addOption(option);
   const fields = messageOptions.map((option) => option.attributeName());
-  const messageOf = (options: SenderOptions): object => {
+  const buildMessage = (options: SenderOptions): object => {
     const fieldValues = Object.entries(options).filter(([key, value]) => fields.includes(key) && value !== undefined);
     const { by, reason } = options;
     return { ...Object.fromEntries(fieldValues), by, ...(reason !== undefined && { reason }) };
@@ -244,19 +250,19 @@ for (const { message, does, options: messageOptions } of messages) {
   subcommand.action(
     run<SenderOptions>(
       async (client, { cluster }, options) => {
-        const body = messageOf(options) as Messages[typeof message];
+        const body = buildMessage(options) as Messages[typeof message];
         const answer = await new Migration(client, cluster, options.workflowId).send(message, body);
         if (options.json) printJson({ answer });
         else print(answer);
       },
-      ({ cluster, temporal }, options) => temporal.update(cluster, message, messageOf(options))
+      ({ cluster, temporal }, options) => temporal.update(cluster, message, buildMessage(options))
     )
   );
 }
 
-command('report', 'a document about the latest migration: what was done, when, by whom, and what it cost')
-  .addOption(new Option('--format <format>', 'of the document').choices(['md', 'html', 'json']).default('md'))
-  .option('--output <file>', 'where to; without, to standard output')
+command('report', 'write a report on the latest migration: decisions, timeline, nodes, measurements, checks')
+  .addOption(new Option('--format <format>', 'format of the report').choices(['md', 'html', 'json']).default('md'))
+  .option('--output <file>', 'file to write; standard output by default')
   .action(
     run<CommonOptions & { format: 'md' | 'html' | 'json'; output?: string }>(
       async (client, { cluster }, { format, output, json: asJson, workflowId }) => {
@@ -265,7 +271,7 @@ command('report', 'a document about the latest migration: what was done, when, b
         const text = renderers[asJson ? 'json' : format](data);
         if (output === undefined) return print(text);
         await writeFile(output, text);
-        print(`written to ${output}`);
+        print(`report written to ${output}`);
       },
       ({ cluster, temporal }) => temporal.result(cluster)
     )
@@ -273,7 +279,7 @@ command('report', 'a document about the latest migration: what was done, when, b
 
 program
   .command('completion')
-  .description('a script for your shell that completes these commands')
+  .description('print a completion script for your shell')
   .addArgument(program.createArgument('<shell>', 'your shell').choices(shells))
   .action((shell: Shell) => {
     process.stdout.write(completionScript(program, shell));

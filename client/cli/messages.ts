@@ -7,52 +7,56 @@ export function commandName(message: string): string {
 }
 
 function positive(text: string): number {
-  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('a number from 1 is needed');
+  if (!/^[1-9]\d{0,4}$/.test(text)) throw new InvalidArgumentError('must be a positive integer');
   return Number(text);
 }
 
 const subjectOptions = [
   new Option('--plan', 'the plan'),
-  new Option('--node <name>', 'a node'),
-  new Option('--wave <number>', 'a wave').argParser(positive),
+  new Option('--node <name>', 'a node, by name'),
+  new Option('--wave <number>', 'a wave, by number').argParser(positive),
   new Option('--cleanup', 'the removal of Canal: the point of no return'),
 ];
-const nodeOption = [new Option('--node <name>', 'which node').makeOptionMandatory()];
+const nodeOption = [new Option('--node <name>', 'name of the node').makeOptionMandatory()];
 
 /** Every message: its description, and its options, which are the fields of the message. */
-export const messages: readonly { message: MessageName; does: string; options: readonly Option[] }[] = [
+export const messages: readonly { message: MessageName; description: string; options: readonly Option[] }[] = [
   {
     message: 'approve',
-    does: 'let the plan, a node, a wave or the cleanup go on',
+    description: 'approve the plan, a node, a wave or the cleanup',
     options: subjectOptions,
   },
   {
     message: 'reject',
-    does: 'refuse the plan, a node, a wave or the cleanup',
+    description: 'reject the plan, a node, a wave or the cleanup',
     options: subjectOptions,
   },
-  { message: 'pause', does: 'begin nothing new', options: [] },
-  { message: 'resume', does: 'go on after a pause', options: [] },
-  { message: 'skip', does: 'set a node aside', options: nodeOption },
+  { message: 'pause', description: 'pause: finish nodes in progress, and start nothing new', options: [] },
+  { message: 'resume', description: 'resume after a pause', options: [] },
+  { message: 'skip', description: 'skip a node for now', options: nodeOption },
   {
     message: 'retry',
-    does: 'take up a node that failed, was skipped or rolled back',
+    description: 'retry a node that failed, was skipped or rolled back',
     options: nodeOption,
   },
   {
     message: 'rollback',
-    does: 'take a node, or every node, back to Canal',
-    options: [new Option('--node <name>', 'a node'), new Option('--all', 'every node, and Cilium out of the cluster')],
+    description: 'roll a node, or all nodes, back to Canal',
+    options: [new Option('--node <name>', 'a node, by name'), new Option('--all', 'all nodes; also removes Cilium')],
   },
-  { message: 'abort', does: 'end the migration; migrated nodes stay so', options: [] },
+  { message: 'abort', description: 'end the migration; migrated nodes stay migrated', options: [] },
   {
     message: 'setMaxConcurrency',
-    does: 'change how many nodes a wave has',
-    options: [new Option('--max-concurrency <number>', 'nodes').argParser(positive).makeOptionMandatory()],
+    description: 'change the maximum number of nodes per wave',
+    options: [
+      new Option('--max-concurrency <number>', 'maximum number of nodes per wave')
+        .argParser(positive)
+        .makeOptionMandatory(),
+    ],
   },
   {
     message: 'forcePod',
-    does: 'have a pod deleted that eviction cannot move',
-    options: [new Option('--pod <namespace/name>', 'which pod').makeOptionMandatory()],
+    description: 'delete a pod that an eviction cannot move',
+    options: [new Option('--pod <namespace/name>', 'the pod').makeOptionMandatory()],
   },
 ];

@@ -29,7 +29,7 @@ export class TemporalCommand {
     taskQueue: string
   ): string[] {
     const id = {
-      clusterMigration: this.idOf(cluster),
+      clusterMigration: this.resolveWorkflowId(cluster),
       clusterPreflight: preflightWorkflowId(cluster),
       clusterPolicyReport: policyReportWorkflowId(cluster),
     }[workflow];
@@ -47,18 +47,18 @@ export class TemporalCommand {
   /** Returns the command that sends a message and waits for the answer. */
   update(cluster: string, name: MessageName, message: object): string[] {
     const updateArgs = ['--name', name, '--input', JSON.stringify(message)];
-    return this.workflow('update', 'execute', '--workflow-id', this.idOf(cluster), ...updateArgs);
+    return this.workflow('update', 'execute', '--workflow-id', this.resolveWorkflowId(cluster), ...updateArgs);
   }
 
   query(cluster: string, name: string): string[] {
-    return this.workflow('query', '--workflow-id', this.idOf(cluster), '--name', name);
+    return this.workflow('query', '--workflow-id', this.resolveWorkflowId(cluster), '--name', name);
   }
 
   result(cluster: string): string[] {
-    return this.workflow('result', '--workflow-id', this.idOf(cluster));
+    return this.workflow('result', '--workflow-id', this.resolveWorkflowId(cluster));
   }
 
-  private idOf(cluster: string): string {
+  private resolveWorkflowId(cluster: string): string {
     return this.workflowId ?? migrationWorkflowId(cluster);
   }
 

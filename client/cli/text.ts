@@ -109,7 +109,7 @@ export function preflightText(outcomes: readonly CheckOutcome[], { columns, colo
     }
   }
   const passed = outcomes.filter(({ verdict }) => verdict === 'pass').length;
-  lines.push(`${paint('green', String(passed))} of ${outcomes.length} checks pass`);
+  lines.push(`${paint('green', String(passed))} of ${outcomes.length} checks passed`);
   return lines.join('\n');
 }
 
@@ -139,13 +139,13 @@ export function policyText({ counts, flows, equal, policies, more }: PolicyRepor
   const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
   const lines = [
     kinds.join(', ') || 'no policies',
-    `${equal} are judged the same on Cilium, for each of ${flows} kinds of flows`,
+    `${equal} have the same verdict on Cilium for every one of ${flows} kinds of flows`,
   ];
-  const verdictTexts = { equal: 'the same', 'equal-if': 'the same, if', different: 'DIFFERENT' };
+  const verdictTexts = { equal: 'the same', 'equal-if': 'the same under conditions', different: 'DIFFERENT' };
   for (const { policy, verdict, conditions, reasons, objects } of policies) {
     lines.push(`${policy}: ${verdictTexts[verdict]}`);
     for (const reason of [...conditions, ...reasons]) lines.push(`    ${reason}`);
-    if (objects.length > 0) lines.push(`    made for it: ${objects.join(', ')}`);
+    if (objects.length > 0) lines.push(`    created objects: ${objects.join(', ')}`);
   }
   if (more > 0) lines.push(`and ${more} more`);
   return lines.join('\n');

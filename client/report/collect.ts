@@ -8,13 +8,13 @@ import type { ReportData } from './data.ts';
 export async function collectReport(client: Client, workflowId: string, now = new Date()): Promise<ReportData> {
   const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
   const { status: execution } = await handle.describe();
-  const base = withApiVersion({ workflowId, outcome: execution.name, madeAt: now.toISOString() });
+  const base = withApiVersion({ workflowId, outcome: execution.name, createdAt: now.toISOString() });
   if (execution.name === 'COMPLETED') {
     const report = await handle.result();
     const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;
     return { ...base, status: report, preflight, policies, ledger, calicoExport };
   }
-  const failure = execution.name === 'FAILED' ? await failureOf(() => handle.result()) : undefined;
+  const failure = execution.name === 'FAILED' ? await readFailureMessage(() => handle.result()) : undefined;
   return {
     ...base,
     status: await handle.query(statusQuery),
@@ -26,7 +26,7 @@ export async function collectReport(client: Client, workflowId: string, now = ne
   };
 }
 
-async function failureOf(result: () => Promise<unknown>): Promise<string | undefined> {
+async function readFailureMessage(result: () => Promise<unknown>): Promise<string | undefined> {
   try {
     await result();
     return undefined;

@@ -28,7 +28,7 @@ export interface ReportData {
   /** ConfigMaps with the export of Calico's objects. */
   calicoExport: readonly string[];
   /** Creation time of the report (ISO 8601, UTC). */
-  madeAt: string;
+  createdAt: string;
 }
 
 /** A bar of the timeline. Times are Unix ms. */
@@ -41,7 +41,7 @@ export interface Bar {
 }
 
 /** Returns the phases as bars. The current phase ends now. */
-export function phaseBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt'>): Bar[] {
+export function phaseBars({ status, createdAt }: Pick<ReportData, 'status' | 'createdAt'>): Bar[] {
   return status.timeline
     .filter(({ phase }) => phase !== 'done' && phase !== 'rolled-back')
     .map(({ phase, startedAt, seconds }) => {
@@ -49,21 +49,21 @@ export function phaseBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeA
       return {
         label: phase,
         fromMs,
-        toMs: seconds === undefined ? Date.parse(madeAt) : fromMs + seconds * 1_000,
+        toMs: seconds === undefined ? Date.parse(createdAt) : fromMs + seconds * 1_000,
         state: 'phase',
       };
     });
 }
 
 /** Returns the nodes whose migration has started as bars, wave by wave. */
-export function nodeBars({ status, madeAt }: Pick<ReportData, 'status' | 'madeAt'>): Bar[] {
+export function nodeBars({ status, createdAt }: Pick<ReportData, 'status' | 'createdAt'>): Bar[] {
   return status.nodes
     .filter((node): node is NodeStatus & { startedAt: string } => node.startedAt !== undefined)
     .sort((a, b) => (a.wave ?? 0) - (b.wave ?? 0) || Date.parse(a.startedAt) - Date.parse(b.startedAt))
     .map(({ name, wave, state, startedAt, endedAt }) => ({
       label: wave === undefined ? name : `wave ${wave}: ${name}`,
       fromMs: Date.parse(startedAt),
-      toMs: Date.parse(endedAt ?? madeAt),
+      toMs: Date.parse(endedAt ?? createdAt),
       state,
     }));
 }
@@ -89,7 +89,7 @@ export function pathLines(ledger: Ledger): PathLine[] {
 }
 
 /** Returns the decisions with their subjects, in chronological order. */
-export function decisions({ status }: Pick<ReportData, 'status'>): [what: string, decision: Decision][] {
+export function decisions({ status }: Pick<ReportData, 'status'>): [subject: string, decision: Decision][] {
   const entries: [string, Decision | undefined][] = [
     ['plan', status.approvals.plan],
     ...status.nodes.flatMap((node): [string, Decision | undefined][] => [

@@ -2,7 +2,7 @@ import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import { decisions, nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
 
-/** Colours that people with colour blindness can distinguish too. */
+/** Colours that are also distinguishable with colour blindness. */
 const stateColours: Readonly<Record<string, string>> = {
   phase: '#4477aa',
   migrated: '#228833',
@@ -19,14 +19,14 @@ const rowHeight = 22;
 
 /** Renders the report of a migration as one self-contained HTML file: no scripts, fonts or network requests. */
 export function htmlReport(data: ReportData): string {
-  const { status, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
+  const { status, ledger, workflowId, outcome, failure, calicoExport, createdAt } = data;
   const title = `Migration of ${status.cluster} from Canal to Cilium`;
   const parts = [
     `<h1>${esc(title)}</h1>`,
-    `<p>Workflow <code>${esc(workflowId)}</code>: <b>${esc(outcome.toLowerCase())}</b>, phase <b>${status.phase}</b>. Report of ${esc(madeAt)}.</p>`,
+    `<p>Workflow <code>${esc(workflowId)}</code>: <b>${esc(outcome.toLowerCase())}</b>, phase <b>${status.phase}</b>. Report created at ${esc(createdAt)}.</p>`,
     ...(failure === undefined ? [] : [`<p class="failed">${esc(failure)}</p>`]),
-    section('Timeline', gantt('Phases', phaseBars(data)) + gantt('Nodes, wave by wave', nodeBars(data))),
-    section('What was measured', measured(pathLines(ledger))),
+    section('Timeline', gantt('Phases', phaseBars(data)) + gantt('Nodes, by wave', nodeBars(data))),
+    section('Measurements', measured(pathLines(ledger))),
     ...tables(data),
     ...(calicoExport.length > 0 ? [`<p>Calico's objects were exported to ${esc(calicoExport.join(', '))}.</p>`] : []),
     ...(status.notes.length > 0
@@ -62,15 +62,15 @@ function tables(data: ReportData): string[] {
   ]);
   return [
     section('Nodes', table(['node', 'wave', 'state', 'seconds', ''], nodes)),
-    section('Decisions', table(['what', 'who', 'why', 'when'], decisionRows)),
-    section('Checks', table(['check', 'verdict', 'what was seen'], checks)),
+    section('Decisions', table(['subject', 'decided by', 'reason', 'time'], decisionRows)),
+    section('Checks', table(['check', 'verdict', 'evidence'], checks)),
     ...(policies === undefined ? [] : [section('Policies', policyTable(policies))]),
   ];
 }
 
 function policyTable({ policies }: PolicyReport): string {
   return table(
-    ['policy', 'on Cilium', 'why', 'made for it'],
+    ['policy', 'verdict on Cilium', 'conditions and reasons', 'created objects'],
     policies.map(({ policy, verdict, conditions, reasons, objects }) => [
       policy,
       verdict,
@@ -109,7 +109,7 @@ function gantt(title: string, bars: readonly Bar[]): string {
 
 /** Renders the losses per kind of path and stage, as a chart and as numbers. */
 function measured(lines: readonly PathLine[]): string {
-  if (lines.length === 0) return '<p>Nothing yet.</p>';
+  if (lines.length === 0) return '<p>No measurements yet.</p>';
   const rows = lines.flatMap(({ kind, stages }) =>
     ledgerStages.flatMap((stage) => {
       const row = stages[stage];
@@ -121,10 +121,10 @@ function measured(lines: readonly PathLine[]): string {
   // Forbidden paths are left out of the chart: for them, an answer counts as a loss.
   const plotted = lines.filter(({ kind }) => kind !== 'pod-pod/denied');
   return (
-    plot('Milliseconds without an answer, all paths of a kind together', plotted, 'lostMs') +
+    plot('Milliseconds without an answer, sum of all paths of a kind', plotted, 'lostMs') +
     plot('Longest gap of one path, in ms', plotted, 'longestMs') +
-    plot('99th percentile of the time to an answer, in ms', plotted, 'p99Ms') +
-    '<p>Of <code>pod-pod/denied</code>, lost is what was let through.</p>' +
+    plot('99th percentile of the response time, in ms', plotted, 'p99Ms') +
+    '<p>On <code>pod-pod/denied</code>, lost samples are those that got through.</p>' +
     table(['path', 'stage', 'sent', 'lost', 'lost ms', 'longest ms', 'resets', 'p50 ms', 'p99 ms'], rows)
   );
 }

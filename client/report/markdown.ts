@@ -6,20 +6,20 @@ import { decisions, nodeBars, phaseBars, type Bar, type ReportData } from './dat
 
 /** Renders the report of a migration as Markdown. */
 export function markdownReport(data: ReportData): string {
-  const { status, ledger, workflowId, outcome, failure, calicoExport, madeAt } = data;
+  const { status, ledger, workflowId, outcome, failure, calicoExport, createdAt } = data;
   const lines = [
     `# Migration of ${cell(status.cluster)} from Canal to Cilium`,
     '',
-    `Workflow \`${workflowId}\`: ${outcome.toLowerCase()}, phase ${status.phase}. Report of ${madeAt}.`,
+    `Workflow \`${workflowId}\`: ${outcome.toLowerCase()}, phase ${status.phase}. Report created at ${createdAt}.`,
     '',
   ];
   if (failure !== undefined) lines.push(`Failed: ${cell(failure)}`, '');
   lines.push('## Decisions', '', ...decisionTable(data), '');
   lines.push('## Timeline', '', ...timeline('phases', phaseBars(data)));
-  lines.push(...timeline('nodes, wave by wave', nodeBars(data)));
+  lines.push(...timeline('nodes, by wave', nodeBars(data)));
   lines.push('## Nodes', '', ...nodeTable(data), '');
   const measured = Object.keys(ledger).length > 0;
-  lines.push('## What was measured', '', measured ? ledgerMarkdown(ledger) : 'Nothing yet.', '');
+  lines.push('## Measurements', '', measured ? ledgerMarkdown(ledger) : 'No measurements yet.', '');
   lines.push('## Checks', '', ...checkLines(data));
   if (calicoExport.length > 0) lines.push('', `Calico's objects were exported to ${calicoExport.join(', ')}.`);
   if (status.notes.length > 0) lines.push('', '## Notes', '', ...status.notes.map((note) => `- ${cell(note)}`));
@@ -28,7 +28,7 @@ export function markdownReport(data: ReportData): string {
 
 function decisionTable(data: ReportData): string[] {
   const rows = decisions(data).map(([subject, { by, reason, at }]) => tableRow([subject, by, reason, at]));
-  return [...tableHeader('what', 'who', 'why', 'when'), ...rows];
+  return [...tableHeader('subject', 'decided by', 'reason', 'time'), ...rows];
 }
 
 function nodeTable({ status }: ReportData): string[] {
@@ -39,7 +39,7 @@ function nodeTable({ status }: ReportData): string[] {
 }
 
 function checkLines({ preflight, policies }: ReportData): string[] {
-  const checks = preflight.length === 0 ? 'None have run.' : preflightMarkdown(preflight).replaceAll('<', '&lt;');
+  const checks = preflight.length === 0 ? 'No checks have run.' : preflightMarkdown(preflight).replaceAll('<', '&lt;');
   return policies === undefined ? [checks] : [checks, '', '## Policies', '', policyMarkdown(policies)];
 }
 

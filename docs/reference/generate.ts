@@ -4,21 +4,32 @@ import { checks } from '../../activities/preflight/checks/index.ts';
 import { checkNames } from '../../model/preflight.ts';
 import { referenceSchemas } from './schemas.ts';
 
-/** The reference of the checks, from what each check says of itself. */
+/** Returns the reference of the checks, generated from their descriptions. */
 export function preflightReference(): string {
   const lines = [
-    '# The checks before a migration',
+    '# Preflight checks',
     '',
-    'Made from the checks themselves by `npm run docs`. How to run them, and how to waive one:',
+    'Generated from the checks by `npm run docs`. How to run them, and how to waive one:',
     '[Migrating a cluster](../migrating.md#checks).',
     '',
-    '| check | makes sure of |',
+    '| check | ensures |',
     '|---|---|',
     ...checkNames.map((name) => `| [\`${name}\`](#${name}) | ${checks[name].ensures} |`),
   ];
   for (const name of checkNames) {
     const { ensures, verdicts, fix, rationale } = checks[name];
-    lines.push('', `## ${name}`, '', ensures, '', verdicts, '', `**To do:** ${fix}`, '', `**Why:** ${rationale}`);
+    lines.push(
+      '',
+      `## ${name}`,
+      '',
+      ensures,
+      '',
+      verdicts,
+      '',
+      `**Remedy:** ${fix}`,
+      '',
+      `**Rationale:** ${rationale}`
+    );
   }
   return `${lines.join('\n')}\n`;
 }

@@ -5,7 +5,7 @@ import { tableHeader, tableRow } from './table.ts';
 export function ledgerMarkdown(ledger: Ledger): string {
   const stages = ledgerStages.filter((stage) => ledger[stage] !== undefined);
   const sums = new Map(stages.map((stage) => [stage, byKind(ledger[stage] ?? [])]));
-  const titles = stages.flatMap((stage) => [`${stage}: lost of`, 'lost ms', 'longest ms', 'p50/p99 ms']);
+  const titles = stages.flatMap((stage) => [`${stage}: lost`, 'lost ms', 'longest ms', 'p50/p99 ms']);
   const lines = tableHeader('path', ...titles);
   for (const kind of Object.keys(pathKinds) as PathKind[]) {
     const rows = stages.map((stage) => sums.get(stage)?.find((row) => row.kind === kind));
@@ -15,9 +15,9 @@ export function ledgerMarkdown(ledger: Ledger): string {
   const sum = (field: 'resets' | 'translated'): number => during.reduce((all, row) => all + row[field], 0);
   lines.push(
     '',
-    `During the migration ${sum('resets')} long-lived connections broke, and ${sum('translated')} samples`
+    `During the migration, ${sum('resets')} long-lived connections broke, and ${sum('translated')} samples arrived from`,
+    "an address other than their sender's."
   );
-  lines.push("were seen under another address than their sender's.");
   return lines.join('\n');
 }
 

@@ -13,11 +13,11 @@ export function planMarkdown(plan: Plan): string {
     `Canal ${source.version} (${source.podCidr}, VXLAN on UDP ${source.port}) → Cilium ${target.version} ` +
       `(${target.podCidr}, VXLAN on UDP ${target.tunnelPort}), from ${target.chart}`,
     '',
-    `About ${Math.ceil(time.seconds / 60)} minutes without the waits for humans (${time.nodeSeconds} s a node: ${time.basis}).`,
-    `No way back from: ${plan.pointOfNoReturn}.`,
-    `Backup: ${plan.backup ?? 'none named'}.`,
+    `Estimated duration: ${Math.ceil(time.seconds / 60)} minutes, without waits for operators (${time.nodeSeconds} s per node: ${time.basis}).`,
+    `Point of no return: ${plan.pointOfNoReturn}.`,
+    `Backup: ${plan.backup ?? 'none in the input'}.`,
     '',
-    ...tableHeader('wave', 'nodes', 'why here', 'pods evicted', 'made anew', 'need consent'),
+    ...tableHeader('wave', 'nodes', 'reason', 'pods evicted', 'pods recycled', 'need consent'),
   ];
   for (const [index, { nodes, reason }] of plan.waves.slice(0, maxWaves).entries()) {
     const drains = plan.drains.filter(({ node }) => nodes.includes(node));
@@ -31,22 +31,22 @@ export function planMarkdown(plan: Plan): string {
     if (items.length === 0) return;
     lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${item}`));
   };
-  section('Migrated already', plan.migrated);
-  section('Not Ready, set aside', plan.notReady);
+  section('Already migrated', plan.migrated);
+  section('Not Ready, sidelined', plan.notReady);
   section(
-    'Data that is lost, with consent',
+    'Data that is lost with consent',
     plan.drains.flatMap(({ dataLost }) => dataLost)
   );
   section(
-    'Pods that need a consent',
+    'Pods that need consent',
     plan.drains.flatMap(({ refused }) => refused)
   );
   section(
-    'Checks that were waived',
+    'Waived checks',
     plan.waived.map(({ check, reason }) => `${check}: ${reason}`)
   );
-  section('Objects that are made', plan.objects);
+  section('Objects that are created', plan.objects);
   if (plan.changes.length > 0)
-    lines.push('', 'Helm values, compared with those that run:', '', '```diff', ...plan.changes, '```');
+    lines.push('', 'Helm values, compared with the deployed ones:', '', '```diff', ...plan.changes, '```');
   return lines.join('\n');
 }

@@ -11,6 +11,6 @@ export function preflightMarkdown(outcomes: readonly CheckOutcome[]): string {
       else if (fix !== undefined) lines.push(`  - ${fix}`);
     }
   }
-  lines.push(`- ${passed.length} checks pass: ${passed.map(({ check }) => check).join(', ')}`);
+  lines.push(`- ${passed.length} checks passed: ${passed.map(({ check }) => check).join(', ')}`);
   return lines.join('\n');
 }

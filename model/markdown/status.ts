@@ -45,7 +45,7 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
   if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
   if (phase === 'migrate' && plan !== undefined) {
     const { seconds, nodeSeconds, basis } = plan.estimate;
-    lines.push(`About ${Math.ceil(seconds / 60)} minutes are left (${nodeSeconds} s a node: ${basis}).`, '');
+    lines.push(`Estimated time left: ${Math.ceil(seconds / 60)} minutes (${nodeSeconds} s per node: ${basis}).`, '');
   }
   if (!early && ledger !== undefined && Object.keys(ledger).length > 0) lines.push(ledgerMarkdown(ledger), '');
   return lines;

@@ -7,7 +7,7 @@ import { createCodecServer } from './server.ts';
 async function main(): Promise<void> {
   const { env } = process;
   const keys = await loadConfiguredKeys(env);
-  if (keys === undefined) throw new Error('CNI_MIGRATION_KEYS must name the file of keys');
+  if (keys === undefined) throw new Error('set CNI_MIGRATION_KEYS to the path of the key file');
   const tokenFile = env['CNI_MIGRATION_CODEC_TOKEN_FILE'];
   const { host, port } = parseListenAddress(env, 'CNI_MIGRATION_CODEC_ADDRESS') ?? { host: '127.0.0.1', port: 8091 };
   const server = createCodecServer({
@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     server.once('error', reject);
     server.listen(port, host, resolve);
   });
-  console.error(`the codec server answers on http://${host}:${port}`);
+  console.error(`the codec server is listening on http://${host}:${port}`);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => server.close());
 }
 

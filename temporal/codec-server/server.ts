@@ -49,7 +49,7 @@ export function createCodecServer({ keys, origins, token }: CodecServerOptions):
       const isHttpError = error instanceof HttpError;
       // The rest of the request is not read.
       if (!request.complete) response.setHeader('Connection', 'close');
-      send(response, isHttpError ? error.status : 400, error instanceof Error ? error.message : 'refused');
+      send(response, isHttpError ? error.status : 400, error instanceof Error ? error.message : 'invalid request');
     });
   });
 }
@@ -71,10 +71,10 @@ async function handleRequest(
 ): Promise<void> {
   if (request.method === 'OPTIONS') return send(response, 204, '');
   const operation = /\/(encode|decode)$/.exec(new URL(request.url ?? '/', 'http://codec').pathname)?.[1];
-  if (operation === undefined) throw new HttpError(404, 'only /encode and /decode are answered');
-  if (request.method !== 'POST') throw new HttpError(405, 'only POST is answered');
+  if (operation === undefined) throw new HttpError(404, 'not found; use /encode or /decode');
+  if (request.method !== 'POST') throw new HttpError(405, 'method not allowed; use POST');
   if (token !== undefined && !hasBearerToken(request.headers.authorization, token))
-    throw new HttpError(401, 'a token is needed');
+    throw new HttpError(401, 'unauthorized; send the token as "Authorization: Bearer …"');
   const payloads = parseBody(await readBody(request));
   const result = await (operation === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
   response.setHeader('Content-Type', 'application/json');
@@ -92,7 +92,7 @@ async function readBody(request: IncomingMessage): Promise<string> {
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
     size += chunk.length;
-    if (size > maxBody) throw new HttpError(413, 'more than 16 MiB');
+    if (size > maxBody) throw new HttpError(413, 'the request body is larger than 16 MiB');
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
@@ -104,10 +104,10 @@ function parseBody(text: string): Payload[] {
   try {
     raw = JSON.parse(text);
   } catch {
-    throw new HttpError(400, 'the body is no JSON');
+    throw new HttpError(400, 'the request body is not valid JSON');
   }
   const result = bodySchema.safeParse(raw);
-  if (!result.success) throw new HttpError(400, 'the body holds no payloads');
+  if (!result.success) throw new HttpError(400, 'the request body is not a list of payloads, {"payloads": […]}');
   return result.data.payloads.map(({ metadata = {}, data = '' }) => ({
     metadata: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, Buffer.from(value, 'base64')])),
     data: Buffer.from(data, 'base64'),

@@ -72,7 +72,7 @@ it('refuses a pod CIDR that is in use, and names the user', async () => {
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   const before = await waitForStableState(traces);
   for (const [podCidr, owner] of [
-    ['10.244.0.0/16', "Canal's pods"],
+    ['10.244.0.0/16', 'pods of Canal'],
     ['10.96.128.0/17', 'services'],
   ]) {
     const { failure } = await migrate(`overlap-${podCidr}`, json({ podCidr }));

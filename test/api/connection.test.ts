@@ -131,7 +131,7 @@ it('uses credentials that were rotated in the file', async () => {
 
 it.each([
   ['a file that is not there', undefined, 'ENOENT'],
-  ['a file that is no kubeconfig', 'secret: [', 'no valid kubeconfig'],
+  ['a file that is no kubeconfig', 'secret: [', 'not a valid kubeconfig'],
 ])('names %s without quoting it', async (name, text, message) => {
   const file = path.join(scratch, name);
   if (text !== undefined) await writeFile(file, text);

@@ -126,7 +126,7 @@ async function guardedPod(node: string, ...budgets: string[]): Promise<string> {
 
 it('waits for a disruption budget, names it, and continues when it allows the eviction', async () => {
   const pod = await guardedPod('guarded', 'guard');
-  const reason = 'PodDisruptionBudget shop/guard allows 0 disruptions (1 pods are healthy, 1 are needed)';
+  const reason = 'PodDisruptionBudget shop/guard allows 0 disruptions (healthy pods: 1, required: 1)';
   expect(await round('guarded', { roundSeconds: 3 })).toEqual({
     left: [{ pod: `shop/${pod}`, kind: 'DisruptionBudget', reason }],
   });

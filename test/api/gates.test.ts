@@ -130,7 +130,7 @@ it('fails when a path had no answer for too long, and reports which, how long an
   await expect(evaluation).rejects.toMatchObject({
     type: 'GateBreached',
     message: expect.stringContaining(
-      'pod-pod/udp from n1 to n2 (canal to canal) was without an answer for 7000 ms, 1000 are tolerated: no answer within 900 ms'
+      'pod-pod/udp from n1 to n2 (canal to canal): no answer for 7000 ms (tolerance 1000 ms): no answer within 900 ms'
     ) as string,
   });
   await evaluateGates([record({ gaps })], { paths: { 'pod-pod/udp': 10_000 } }, { sinceMs: fromMs });

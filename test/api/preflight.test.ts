@@ -267,7 +267,7 @@ const cases: Case[] = [
     objects: [{ ...bareNode('v6'), spec: { podCIDR: 'fd00::/64', podCIDRs: ['fd00::/64'] } }],
     words: 'v6',
   },
-  { check: 'pod-cidr-overlap', what: "Canal's CIDR", input: { podCidr: '10.244.128.0/17' }, words: "Canal's pods" },
+  { check: 'pod-cidr-overlap', what: "Canal's CIDR", input: { podCidr: '10.244.128.0/17' }, words: 'pods of Canal' },
   { check: 'pod-cidr-overlap', what: "services' CIDR", input: { podCidr: '10.96.0.0/12' }, words: 'services' },
   { check: 'pod-cidr-overlap', what: 'a node', input: { podCidr: '192.0.0.0/16' }, words: 'node n1' },
   {
@@ -275,11 +275,11 @@ const cases: Case[] = [
     what: 'an IPPool',
     objects: [calico('IPPool', { cidr: '172.30.0.0/16' })],
     input: { podCidr: '172.16.0.0/12' },
-    words: "Calico's IPPool test",
+    words: 'Calico IPPool test',
   },
   { check: 'pod-cidr-capacity', what: 'too few ranges', input: { podCidr: '10.245.0.0/23' }, words: '2 node ranges' },
   { check: 'pod-cidr-capacity', what: 'too few addresses', input: { nodeMaskSize: 27 }, words: '28 addresses' },
-  { check: 'tunnel-port', what: "Flannel's port", input: { tunnelPort: 8472 }, words: "Flannel's VXLAN" },
+  { check: 'tunnel-port', what: "Flannel's port", input: { tunnelPort: 8472 }, words: 'Flannel uses UDP port 8472' },
   {
     check: 'tunnel-port',
     what: "Calico's port",
@@ -389,7 +389,7 @@ const cases: Case[] = [
       return { cni_network_config: conf.replace('"portmap"', '"tuning"') };
     }),
     undo: canalConfig(() => ({ cni_network_config: template })),
-    words: 'no portmap for host ports of shop/edge (80)',
+    words: 'portmap is not chained, but pods have host ports: shop/edge (80)',
   },
   {
     check: 'spare-capacity',
@@ -408,7 +408,7 @@ const cases: Case[] = [
     check: 'webhooks',
     what: 'one on pods without endpoints',
     objects: [webhook('pods')],
-    words: 'decide about pods: test/guard',
+    words: 'admit pods: test/guard',
   },
   {
     check: 'other-cni',
@@ -441,7 +441,7 @@ const cases: Case[] = [
     check: 'network-policies',
     what: 'a Calico policy without a Cilium equivalent',
     objects: [calico('GlobalNetworkPolicy', { selector: "app starts with 'w'", ingress: [{ action: 'Allow' }] })],
-    words: 'GlobalNetworkPolicy test: its selector compares parts of values',
+    words: 'GlobalNetworkPolicy test: its selector matches parts of label values',
   },
   {
     check: 'old-pod-cidr',
@@ -461,7 +461,7 @@ const cases: Case[] = [
     check: 'chart',
     what: 'a value that undoes ours',
     input: { values: { extraConfig: { 'enable-policy': 'always' } } },
-    words: 'there twice: a key of ConfigMap cilium-config',
+    words: 'duplicate keys: a key of ConfigMap cilium-config',
   },
   { check: 'chart', what: 'no chart', input: { chart: '/no/such/chart' }, words: 'helm template' },
   {

@@ -146,7 +146,7 @@ it('has an image whose steps run, and whose worker finds all it needs', async ()
     CNI_MIGRATION_BUNDLES: path.join(app, 'bundles'),
   };
   const check = 'node worker/main.ts --check 2>&1';
-  expect(await run('sh', ['-c', check], { cwd: app, env: worker })).toContain('nothing is missing');
+  expect(await run('sh', ['-c', check], { cwd: app, env: worker })).toContain('startup check passed');
   expect(await run(path.join(app, 'cni-migrate'), ['--help'], { env })).toContain('Exit codes');
 });
 

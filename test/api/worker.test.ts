@@ -36,7 +36,7 @@ describe('at the start', () => {
 
   it('passes when nothing is missing', async () => {
     const output = await checkOnly(helm());
-    expect(output).toContain('nothing is missing');
+    expect(output).toContain('startup check passed');
     expect(output).not.toContain('code');
   });
 
@@ -56,16 +56,16 @@ describe('at the start', () => {
     expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
     await temporal.cli(...commandIn(second));
     const hasAttributes = async (): Promise<boolean> =>
-      (await checkOnly(newNamespaceEnv)).includes('nothing is missing');
+      (await checkOnly(newNamespaceEnv)).includes('startup check passed');
     await waitFor('the search attributes', hasAttributes, { timeoutMs: timeLimits.clusterChange });
   });
 
   it('reports that Helm, Temporal or a cluster is unavailable', async () => {
     expect(await checkOnly({ HELM: '/nowhere/helm' })).toMatch(
-      /Helm cannot be run as "\/nowhere\/helm" \(ENOENT\).*code 1/s
+      /cannot run Helm as "\/nowhere\/helm" \(ENOENT\).*code 1/s
     );
     expect(await checkOnly({ ...helm(), TEMPORAL_ADDRESS: '127.0.0.1:1' })).toMatch(
-      /cannot be reached at 127.0.0.1:1.*code 1/s
+      /cannot reach Temporal at 127.0.0.1:1.*code 1/s
     );
     const missing = await checkOnly({ ...helm(), KUBECONFIG: '/nowhere/config' });
     expect(missing).toMatch(/cannot read its kubeconfig: ENOENT.*code 1/s);
@@ -73,9 +73,9 @@ describe('at the start', () => {
 
   it('names the permissions that the worker lacks in a cluster, and accepts those of deploy/', async () => {
     const account = { ...helm(), KUBECONFIG: await workerAccount(lab()) };
-    expect(await checkOnly(account)).not.toContain('may not');
+    expect(await checkOnly(account)).not.toContain('lacks permissions');
     await lab().kubectl('delete', 'clusterrolebinding', 'cni-migration-worker');
-    expect(await checkOnly(account)).toMatch(/may not .*create pods\/eviction/);
+    expect(await checkOnly(account)).toMatch(/lacks permissions: .*create pods\/eviction/);
   });
 });
 
@@ -112,7 +112,7 @@ it('uses the identity of its pod for its requests and for Helm', async () => {
       },
     }
   );
-  expect(output).toContain('nothing is missing');
+  expect(output).toContain('startup check passed');
   expect(output).not.toContain('cluster "this"');
   expect(output).toContain('NAMESPACE');
 });

@@ -170,7 +170,9 @@ it('rolls back a node during its flip', async () => {
   await holds.arm('flipNode', 'node2');
   await cli.approve('node2');
   await holds.waitUntilHeld('flipNode', 'node2');
-  expect(await cli.update('rollback', { node: 'node2', reason: 'an exercise' })).toContain('node2 goes back to Canal');
+  expect(await cli.update('rollback', { node: 'node2', reason: 'an exercise' })).toContain(
+    'rollback of node2 requested'
+  );
   await cli.waitForNode('node2', 'rolled-back');
   const history = await cli.nodeHistory('node2');
   expect(activitiesRunningAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(

@@ -65,7 +65,9 @@ async function expectOnCanal(node: string): Promise<void> {
 it('rolls back a migrated node', async () => {
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
-  expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain('node1 goes back to Canal');
+  expect(await cli.update('rollback', { node: 'node1', reason: 'an exercise' })).toContain(
+    'rollback of node1 requested'
+  );
   await cli.waitForNode('node1', 'rolled-back');
   await expectOnCanal('node1');
 });

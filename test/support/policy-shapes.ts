@@ -420,8 +420,7 @@ export function computeVerdicts(
         serviceAccount: 'default',
         ports: namedPorts,
       })),
-    },
-    true
+    }
   ).verdicts;
 }
 

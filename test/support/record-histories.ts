@@ -35,7 +35,7 @@ const scenarios: Record<string, Scenario> = {
     play: async (run) => {
       await waitForPendingWait(run, 'approval of the plan');
       await run.signal(signal('pause'), { by: 'ann' });
-      await waitForPendingWait(run, 'somebody to resume it');
+      await waitForPendingWait(run, 'resume');
       await run.signal(signal('resume'), {});
       await run.signal(signal('approve'), { plan: true });
       await waitForPendingWait(run, 'approval of wave 1');

@@ -46,16 +46,16 @@ it('decrypts with an older key, and refuses payloads of unknown keys and changed
     (used: EncryptionKeys, changed = encrypted) =>
     async () =>
       new EncryptionCodec(used).decode([changed]);
-  await expect(decode(keys('k2', 'k2'))).rejects.toThrow(/key "k1", which the file of keys lacks/);
+  await expect(decode(keys('k2', 'k2'))).rejects.toThrow(/key "k1", which is not in the key file/);
   const data = bytes(encrypted.data);
   data[data.length - 1] = (data.at(-1) ?? 0) ^ 1;
-  await expect(decode(keys('k1', 'k1'), { ...encrypted, data })).rejects.toThrow(/cannot be decrypted/);
+  await expect(decode(keys('k1', 'k1'), { ...encrypted, data })).rejects.toThrow(/cannot decrypt a payload/);
 });
 
 it.each([
-  ['no YAML', '{', /is no YAML/],
-  ['a current key that is not there', '{current: a, keys: {}}', /current: names none of the keys/],
-  ['a short key', `{current: a, keys: {a: "${randomBytes(16).toString('base64')}"}}`, /has 16 bytes, not 32/],
+  ['invalid YAML', '{', /is not valid YAML/],
+  ['a current key that is not there', '{current: a, keys: {}}', /current: must be the ID of one of the keys/],
+  ['a short key', `{current: a, keys: {a: "${randomBytes(16).toString('base64')}"}}`, /has 16 bytes; it must have 32/],
   ['a key that is no base64', '{current: a, keys: {a: "hunter2!"}}', /must be base64/],
 ])('refuses a file of keys with %s without quoting it', async (_what, text, problem) => {
   const file = path.join(dir, 'keys.yaml');

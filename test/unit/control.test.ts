@@ -52,38 +52,57 @@ it.each<[MessageName, unknown, Phase, string]>([
   ['approve', { node: 'pending' }, 'migrate', 'pending is approved'],
   ['approve', { node: 'nobody' }, 'migrate', 'no: the cluster has no node nobody'],
   ['approve', { node: 'removed' }, 'migrate', 'no: the cluster has no node removed'],
-  ['approve', { node: 'migrated' }, 'migrate', 'no: migrated is migrated already'],
+  ['approve', { node: 'migrated' }, 'migrate', 'no: migrated is already migrated'],
   ['approve', { wave: 2 }, 'migrate', 'wave 2 is approved'],
-  ['approve', { wave: 1 }, 'migrate', 'no: wave 1 has begun already'],
+  ['approve', { wave: 1 }, 'migrate', 'no: wave 1 has already started'],
   ['approve', { plan: true }, 'plan', 'the plan is approved'],
-  ['approve', { plan: true }, 'migrate', 'no: the plan does not wait'],
+  [
+    'approve',
+    { plan: true },
+    'migrate',
+    'no: the plan is not awaiting approval; the migration is in the phase migrate',
+  ],
   ['approve', { cleanup: true }, 'cleanup', 'the cleanup is approved'],
-  ['approve', { cleanup: true }, 'migrate', 'no: the cleanup does not wait'],
+  ['approve', { cleanup: true }, 'migrate', 'no: the cleanup is not awaiting approval'],
   ['reject', { node: 'pending' }, 'migrate', 'pending is skipped'],
-  ['reject', { wave: 2 }, 'migrate', 'awaiting-approval skipped'],
-  ['reject', { wave: 3 }, 'migrate', 'no: wave 3 does not wait'],
-  ['reject', { plan: true }, 'plan', 'the plan is rejected'],
-  ['reject', { plan: true }, 'migrate', 'no: the plan does not wait'],
-  ['reject', { cleanup: true }, 'cleanup', 'the cleanup is rejected'],
+  ['reject', { wave: 2 }, 'migrate', 'skipped: awaiting-approval'],
+  ['reject', { wave: 3 }, 'migrate', 'no: wave 3 is not awaiting approval'],
+  ['reject', { plan: true }, 'plan', 'the plan is rejected; the migration will end'],
+  ['reject', { plan: true }, 'migrate', 'no: the plan is not awaiting approval; the migration is in the phase migrate'],
+  ['reject', { cleanup: true }, 'cleanup', 'the cleanup is rejected; the migration will end'],
   ['pause', {}, 'migrate', 'paused'],
   ['pause', undefined, 'migrate', 'paused'],
-  ['resume', {}, 'migrate', 'no: it is not paused'],
+  ['resume', {}, 'migrate', 'no: the migration is not paused'],
   ['skip', { node: 'failed' }, 'migrate', 'failed is skipped'],
   ['skip', { node: 'migrating' }, 'migrate', 'no: migrating is migrating; roll it back instead'],
   ['skip', { node: 'nobody' }, 'migrate', 'no: the cluster has no node nobody'],
-  ['retry', { node: 'failed' }, 'migrate', 'failed is taken up again'],
-  ['retry', { node: 'rolled-back' }, 'migrate', 'rolled-back is taken up again'],
-  ['retry', { node: 'migrated' }, 'migrate', 'no: migrated is migrated; there is nothing to retry'],
-  ['rollback', { node: 'migrated' }, 'migrate', 'migrated goes back to Canal'],
-  ['rollback', { node: 'migrating' }, 'migrate', 'migrating goes back to Canal'],
-  ['rollback', { node: 'pending' }, 'migrate', 'no: pending is pending'],
-  ['rollback', { node: 'migrated' }, 'cleanup', 'no: a single node'],
-  ['rollback', { node: 'migrated' }, 'cutover', 'no: the cutover is under way'],
-  ['rollback', { all: true }, 'cleanup', 'everything is rolled back'],
-  ['abort', {}, 'migrate', 'the migration ends'],
-  ['abort', {}, 'cutover', 'no: the cutover is under way'],
-  ['abort', {}, 'rolling-back', 'no: it is rolled back already'],
-  ['setMaxConcurrency', { maxConcurrency: 4 }, 'migrate', 'waves of up to 4'],
+  ['retry', { node: 'failed' }, 'migrate', 'failed will be retried'],
+  ['retry', { node: 'rolled-back' }, 'migrate', 'rolled-back will be retried'],
+  [
+    'retry',
+    { node: 'migrated' },
+    'migrate',
+    'no: migrated is migrated; only failed, skipped, not-ready, rolled-back nodes can be retried',
+  ],
+  ['rollback', { node: 'migrated' }, 'migrate', 'rollback of migrated requested'],
+  ['rollback', { node: 'migrating' }, 'migrate', 'rollback of migrating requested'],
+  [
+    'rollback',
+    { node: 'pending' },
+    'migrate',
+    'no: pending is pending; only migrating, migrated, failed nodes can be rolled back',
+  ],
+  ['rollback', { node: 'migrated' }, 'cleanup', 'no: a single node can only be rolled back in the phase migrate'],
+  ['rollback', { node: 'migrated' }, 'cutover', 'no: the cutover is in progress'],
+  ['rollback', { all: true }, 'cleanup', 'rollback of all nodes requested'],
+  ['rollback', { all: true }, 'rolling-back', 'no: a rollback is in progress'],
+  ['abort', {}, 'migrate', 'abort requested'],
+  ['abort', {}, 'cutover', 'no: the cutover is in progress'],
+  ['abort', {}, 'rolling-back', 'no: a rollback is in progress'],
+  ['retry', { node: 'rolled-back' }, 'rolling-back', 'no: a rollback is in progress'],
+  ['pause', {}, 'rolling-back', 'no: a rollback is in progress'],
+  ['forcePod', { pod: 'shop/web-1' }, 'rolling-back', 'pod shop/web-1 may be deleted'],
+  ['setMaxConcurrency', { maxConcurrency: 4 }, 'migrate', 'at most 4 nodes per wave'],
   ['forcePod', { pod: 'shop/web-1' }, 'migrate', 'pod shop/web-1 may be deleted'],
 ])('%s %j in the phase %s: %s', (name, raw, phase, expected) => {
   expect(send(name, raw, phase)).toMatch(new RegExp(`^${expected}`));
@@ -113,18 +132,21 @@ it.each<[MessageName, unknown, string]>([
   expect(send(name, raw)).toContain(message);
 });
 
-it.each(messageNames)('%s comes too late when it is over', (name) => {
+it.each(messageNames)('refuses %s when the migration has ended', (name) => {
   const samples: Partial<Record<MessageName, unknown>> = {
     ...{ approve: { node: 'a' }, reject: { node: 'a' }, skip: { node: 'a' }, retry: { node: 'a' } },
     ...{ rollback: { all: true }, setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'a/b' } },
   };
-  expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration is over');
+  expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration has ended');
 });
 
-it('refuses every rollback once Canal is being removed', () => {
+it('refuses what cannot stop the removal of Canal', () => {
   const approved = { approvals: { cleanup: decided } };
-  expect(send('rollback', { all: true }, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
-  expect(send('abort', {}, 'cleanup', approved)).toBe('no: Canal is being removed: there is no way back');
+  const refusal = (name: string): string =>
+    `no: the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
+  expect(send('rollback', { all: true }, 'cleanup', approved)).toBe(refusal('rollback'));
+  expect(send('abort', {}, 'cleanup', approved)).toBe(refusal('abort'));
+  expect(send('pause', {}, 'cleanup', approved)).toBe(refusal('pause'));
   expect(send('reject', { cleanup: true }, 'cleanup', approved)).toContain('no: ');
 });
 
@@ -142,7 +164,22 @@ it('keeps an early approval of an unknown node', () => {
   expect(control.approvals.nodes).toHaveProperty('a');
 });
 
-it('lets a node with a failure be set aside', () => {
+it.each<[MessageName, unknown]>([
+  ['skip', { node: 'a' }],
+  ['retry', { node: 'a' }],
+  ['rollback', { node: 'a' }],
+])('does not claim that a node is missing before the nodes are read: %s', (name, raw) => {
+  expect(send(name, raw, 'migrate', { nodes: [] })).toMatch(/^no: the nodes have not been read yet/);
+});
+
+it('refuses an abort after a rollback of all nodes was requested', () => {
+  const control = noDecisions();
+  send('rollback', { all: true }, 'migrate', {}, control);
+  expect(send('abort', {}, 'migrate', {}, control)).toBe('no: a rollback of all nodes is already requested');
+  expect(control.aborted).toBeUndefined();
+});
+
+it('skips a node that has failed', () => {
   const nodes: MigrationStatus['nodes'] = [{ name: 'x', state: 'failed', failure: { type: 'T', message: 'm' } }];
   expect(send('skip', { node: 'x' }, 'migrate', { nodes })).toBe('x is skipped');
   expect(nodes[0]).toMatchObject({ state: 'skipped' });

@@ -20,7 +20,7 @@ describe('asFailure', () => {
 
   it("reports the request and the server's message, but no headers", () => {
     const { message } = asFailure(apiError(403), 'read pods');
-    expect(message).toBe('cannot read pods: said so; give the worker this permission');
+    expect(message).toBe('failed to read pods: said so; give the worker this permission');
   });
 
   it('reports a missing answer as an unreachable cluster', () => {

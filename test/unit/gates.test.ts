@@ -88,7 +88,7 @@ describe('a gate', () => {
       gateScope()
     );
     expect(breach && breachText(breach)).toBe(
-      'pod-pod/udp from a to b (canal to cilium) was without an answer for 9000 ms, 1000 are tolerated: i/o timeout'
+      'pod-pod/udp from a to b (canal to cilium): no answer for 9000 ms (tolerance 1000 ms): i/o timeout'
     );
   });
 });
@@ -132,7 +132,7 @@ it('evaluates forbidden traffic while policies are enforced', () => {
   const pages = [page('a', path({ kind: 'pod-pod/denied', gaps: [gap(150_000, 9_000)] }))];
   const breachTexts = (enforced: boolean, baseGates: Gates = gates) =>
     findBreaches(pages, gateScope({ gates: withPolicies(baseGates, enforced) })).map(breachText);
-  expect(breachTexts(true)).toEqual([expect.stringContaining('was answered, which a policy forbids, for 9000 ms')]);
+  expect(breachTexts(true)).toEqual([expect.stringContaining('forbidden traffic got through for 9000 ms')]);
   expect(breachTexts(false)).toEqual([]);
   expect(breachTexts(true, { ...gates, paths: { 'pod-pod/denied': null } })).toEqual([]);
 });

@@ -45,13 +45,16 @@ it.each([
   [{ devices: '' }, true],
   [{ devices: 'eth0' }, false],
   [{ devices: ['eth+', 'bond0'] }, false],
-])("lets agents ignore Canal's devices after the cutover, unless the operator configures devices: %j", (values, ours) => {
-  const given = input(values);
-  expect(coexistenceValues(given)['devices']).toEqual(given.values['devices']);
-  const devices = ours ? ['!flannel+', '!cali+', '!veth+'] : given.values['devices'];
-  expect(finalValues(given)['devices']).toEqual(devices);
-  expect(expectedCutoverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
-});
+])(
+  "lets agents ignore Canal's devices after the cutover, unless the operator configures devices: %j",
+  (values, ours) => {
+    const given = input(values);
+    expect(coexistenceValues(given)['devices']).toEqual(given.values['devices']);
+    const devices = ours ? ['!flannel+', '!cali+', '!veth+'] : given.values['devices'];
+    expect(finalValues(given)['devices']).toEqual(devices);
+    expect(expectedCutoverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
+  }
+);
 
 it("mounts its CNI file in addition to the operator's volumes", () => {
   const values = coexistenceValues(input({ extraVolumes: [{ name: 'theirs', emptyDir: {} }] }));
@@ -70,6 +73,7 @@ it.each([
   [{ cni: { customConf: false } }, ['cni.customConf']],
   [{ tunnelPort: 1, operator: { setNodeTaints: true } }, ['tunnelPort', 'operator.setNodeTaints']],
   [{ operator: 'none' }, ['operator']],
+  [{ policyCIDRMatchMode: [] }, ['policyCIDRMatchMode']],
 ])('finds in %j what contradicts the migration', (values, expected) => {
   expect(conflictingValues(input(values))).toEqual(expected);
 });
@@ -79,7 +83,8 @@ it.each([
   ['audit', { policyEnforcementMode: 'default', policyAuditMode: true }],
   ['off', { policyEnforcementMode: 'never', policyAuditMode: false }],
 ] as const)('has agents %s policies until the cutover, and enforce them after it', (policyMode, before) => {
-  const given = { ...input({ policyCIDRMatchMode: [] }), policyMode };
-  expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: [] });
+  const given = { ...input({}), policyMode };
+
+  expect(coexistenceValues(given)).toMatchObject({ ...before, policyCIDRMatchMode: ['nodes'] });
   expect(cutoverValues(given)).toMatchObject({ policyEnforcementMode: 'default', policyAuditMode: false });
 });

@@ -42,7 +42,7 @@ it('describes the steps, the pods and the point of no return in Markdown', () =>
   const text = planMarkdown(plan);
   for (const part of [
     'Canal v3.28.5 (10.244.0.0/16, VXLAN on UDP 8472) → Cilium 1.20.2 (10.245.0.0/16, VXLAN on UDP 8473)',
-    'No way back from: the cleanup',
+    'Point of no return: the cleanup',
     'Backup: etcd-snapshot-7.',
     '| 1 | a | canary | 4 | 2 | 1 |',
     '- shop/cache-b: its emptyDir data (tmp) would be lost',
@@ -62,7 +62,7 @@ it('estimates from grace periods first, and from measurements when there are som
   const first = estimate(waves, details.drains, input(), []);
   expect(first.seconds).toBeGreaterThan(900 + 30);
   const later = estimate(waves.slice(1), details.drains, input(), [{ seconds: 60 }]);
-  expect(later).toMatchObject({ nodeSeconds: 60, basis: '1 node that was migrated in this run' });
+  expect(later).toMatchObject({ nodeSeconds: 60, basis: 'mean of 1 node migrated in this run' });
   expect(later.seconds).toBeLessThan(first.seconds - 900);
 });
 

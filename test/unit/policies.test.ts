@@ -45,7 +45,7 @@ function plain(spec: NetworkPolicy['spec'], name = 'n'): NetworkPolicy {
 }
 
 function compare(calicoPolicies: CalicoPolicy[], kubernetes: NetworkPolicy[] = [], sets: NetworkSet[] = []) {
-  return evaluatePolicies({ calico: calicoPolicies, kubernetes, sets }, cluster, true);
+  return evaluatePolicies({ calico: calicoPolicies, kubernetes, sets }, cluster);
 }
 
 const allow = (more: Omit<CalicoRule, 'action'> = {}): CalicoRule => ({ action: 'Allow', ...more });
@@ -53,7 +53,7 @@ const deny = (more: Omit<CalicoRule, 'action'> = {}): CalicoRule => ({ action: '
 const web = "app == 'web'";
 const fromClient = { source: { selector: "app == 'client'" } };
 
-describe('Calico’s own policies', () => {
+describe("Calico's own policies", () => {
   it.each<[string, CalicoPolicy[]]>([
     ['an allowed peer', [calico({ selector: web, ingress: [allow(fromClient)] })]],
     [
@@ -141,7 +141,7 @@ describe('Calico’s own policies', () => {
       /at 10\.244\.3\.1 to .* allowed by .* with Calico, denied/,
     ],
     ['Pass', [calico({ selector: web, ingress: [{ action: 'Pass' }] })], /the action Pass/],
-    ['part of a value', [calico({ selector: "app starts with 'w'", ingress: [allow()] })], /parts of values/],
+    ['part of a value', [calico({ selector: "app starts with 'w'", ingress: [allow()] })], /parts of label values/],
     [
       'source ports',
       [calico({ selector: web, ingress: [allow({ protocol: 'TCP', source: { ports: [1] } })] })],
@@ -152,7 +152,7 @@ describe('Calico’s own policies', () => {
       [calico({ selector: web, ingress: [allow({ source: { serviceAccounts: { selector: 'a' + " == 'b'" } } })] })],
       /service accounts/,
     ],
-    ['a selector that cannot be read', [calico({ selector: "app = 'web'" })], /cannot read the selector/],
+    ['a selector that cannot be parsed', [calico({ selector: "app = 'web'" })], /cannot parse the selector/],
     [
       'a label that is part of no identity',
       [calico({ selector: "pod-template-hash == 'x'", ingress: [allow(fromClient)] })],
@@ -188,13 +188,13 @@ describe('Calico’s own policies', () => {
     expect(verdicts).toEqual([
       expect.objectContaining({
         verdict: 'equal-if',
-        conditions: ['the NetworkSets that it selects stay as they are'],
+        conditions: ['the NetworkSets that it selects do not change'],
       }),
     ]);
   });
 });
 
-describe('Kubernetes’ NetworkPolicies', () => {
+describe("Kubernetes' NetworkPolicies", () => {
   const egress = (cidr: string, except: string[] = []): NetworkPolicy =>
     plain({ podSelector: {}, policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr, except } }] }] });
 
@@ -262,9 +262,9 @@ describe('selectors', () => {
   });
 
   it.each(["a = 'x'", "a == 'x", 'a ==', '(has(a)', "a in {'x'", 'has(a) has(b)', 'a & b'])(
-    'cannot read %s',
+    'cannot parse %s',
     (selector) => {
-      expect(() => parseSelector(selector)).toThrow('cannot read');
+      expect(() => parseSelector(selector)).toThrow('cannot parse');
     }
   );
 
@@ -289,6 +289,6 @@ it('reports the first difference', () => {
     [plain({ podSelector: {}, egress: [{ to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] }] })]
   );
   const text = policyMarkdown(buildPolicyReport({ NetworkPolicy: 1 }, flows, verdicts));
-  expect(text).toContain('| NetworkPolicy shop/default.x | **different** | it has the action Pass');
+  expect(text).toContain('| NetworkPolicy shop/default.x | **different** | a rule has the action Pass');
   expect(text.indexOf('default.x')).toBeLessThan(text.indexOf('CiliumNetworkPolicy shop/ipblock-n'));
 });

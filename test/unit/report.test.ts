@@ -59,7 +59,7 @@ const data: ReportData = {
   outcome: 'FAILED',
   failure: hostile,
   calicoExport: ['kube-system/calico-export-0'],
-  madeAt: '2026-01-01T00:03:00.000Z',
+  createdAt: '2026-01-01T00:03:00.000Z',
 };
 
 it('builds a self-contained page that escapes all texts', () => {
@@ -100,6 +100,6 @@ it('contains the same as Markdown', () => {
 it('can be built before the start', () => {
   const status = { ...data.status, nodes: [], timeline: [], notes: [] };
   const early: ReportData = { ...data, status, ledger: {}, preflight: [], calicoExport: [], failure: undefined };
-  expect(htmlReport(early)).toContain('Nothing yet.');
-  expect(markdownReport(early)).toContain('None have run.');
+  expect(htmlReport(early)).toContain('No measurements yet.');
+  expect(markdownReport(early)).toContain('No checks have run.');
 });

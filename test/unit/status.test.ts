@@ -9,7 +9,7 @@ const status: MigrationStatus = {
   waiting: {
     since: '2026-01-02T00:00:00Z',
     reminders: 0,
-    answers: [{ does: 'let b be migrated', message: 'approve', input: { node: 'b' } }],
+    answers: [{ does: 'approve node b', message: 'approve', input: { node: 'b' } }],
   },
   maxConcurrency: 1,
   waves: 1,
@@ -30,7 +30,7 @@ it('shows nodes, the wait, and the command that ends it', () => {
   expect(text).toContain('| a | migrated | ann \\| x | 24 |');
   expect(text).toContain('| c | failed |  |  | PodDisruptionBudget shop/web |');
   expect(text).toContain(
-    `To let b be migrated:\n\n\`\`\`\ntemporal workflow signal --workflow-id 'cni-migration/prod' --name approve --input '{"node":"b","by":"YOUR NAME"}'\n\`\`\``
+    `To approve node b:\n\n\`\`\`\ntemporal workflow signal --workflow-id 'cni-migration/prod' --name approve --input '{"node":"b","by":"YOUR NAME"}'\n\`\`\``
   );
   expect(text).toContain('- a note');
 });

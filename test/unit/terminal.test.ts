@@ -81,7 +81,7 @@ it('shows what blocks before what passes', () => {
     'waived kube-proxy',
     '  x/y',
     '  → waived: known',
-    '1 of 3 checks pass',
+    '1 of 3 checks passed',
   ]);
 });
 

@@ -69,7 +69,7 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
   await server.withWorker(cluster.activities, async (_client, taskQueue) => {
     expect(await cli('preflight', 'prod', '--task-queue', taskQueue)).toMatchObject({
       code: 0,
-      out: '1 of 1 checks pass\n',
+      out: '1 of 1 checks passed\n',
     });
     const input = path.join(dir, 'migration.yaml');
     await writeFile(input, '$schema: ./migration.schema.json\ncluster: prod # the context\napproval: every-node\n');
@@ -101,8 +101,8 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
     }
     const json = JSON.parse((await cli('status', 'prod', '--json')).out) as { nodes: object[]; maxConcurrency: number };
     expect(json).toMatchObject({ maxConcurrency: 2, nodes: [{ name: 'a', state: 'migrated' }, { name: 'b' }] });
-    expect((await cli('plan', 'prod')).out).toContain('No way back from');
-    expect((await cli('blockers', 'prod')).out).toBe('nothing holds it up\n');
+    expect((await cli('plan', 'prod')).out).toContain('Point of no return');
+    expect((await cli('blockers', 'prod')).out).toBe('no blockers\n');
     expect((await cli('ledger', 'prod')).code).toBe(0);
 
     const watched = cli('status', 'prod', '--watch');

@@ -151,7 +151,7 @@ describe('a payload that is not valid JSON, as a client in another language coul
         input: { payloads: [payload] },
       });
       await run.signal(signal('approve'), { cleanup: true });
-      expect((await run.result()).notes.join()).toContain('approve was ignored: it is not valid JSON');
+      expect((await run.result()).notes.join()).toContain('approve was ignored: the message: is not valid JSON');
     });
   });
 });

@@ -178,7 +178,7 @@ it('cancels its running clusters, which restore their nodes, when it is cancelle
 
 it.each([
   ['no cluster', { fleet: 'x', clusters: [] }, 'clusters: '],
-  ['a cluster twice', { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'p' }] }, 'p is there more than once'],
+  ['a cluster twice', { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'p' }] }, 'duplicate cluster p'],
   [
     'an error in the last cluster',
     { fleet: 'x', clusters: [{ cluster: 'p' }, { cluster: 'q', wave: 1 }] },
@@ -220,7 +220,7 @@ it('notes or refuses messages that make no sense', async () => {
     expect(notes[1]).toContain(`retry was ignored: ${a} is pending`);
     await expect(run.executeUpdate('approve', { args: [{ cluster: 'nobody' }] })).rejects.toThrow();
     expect(await countAcceptedUpdates(run)).toBe(0);
-    expect(await run.executeUpdate('approve', { args: [{ cluster: a }] })).toBe(`${a} may begin`);
+    expect(await run.executeUpdate('approve', { args: [{ cluster: a }] })).toBe(`${a} is approved`);
     await run.result();
   });
 });

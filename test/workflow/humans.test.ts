@@ -35,7 +35,10 @@ function blockActivity(step: string, node?: string) {
 }
 
 /** Returns an activity that fails until it is repaired. */
-function failActivity(step: string, node: string): { repair: () => void; before: (activity: string, on?: string) => void } {
+function failActivity(
+  step: string,
+  node: string
+): { repair: () => void; before: (activity: string, on?: string) => void } {
   let broken = true;
   return {
     repair: () => (broken = false),
@@ -157,7 +160,7 @@ describe('a node that fails', () => {
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       await waitForPendingWait(run, 'a decision about a');
-      expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('a goes back to Canal');
+      expect(await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] })).toBe('rollback of a requested');
       await waitForPendingWait(run, 'a decision about a (rolled-back)');
       expect(cluster.nodes.get('a')).toMatchObject({ flipped: false, pods: 'canal', cordoned: false });
       expect(cluster.nodes.get('b')).toMatchObject({ pods: 'cilium' });
@@ -323,6 +326,48 @@ describe('rollback of all', () => {
     expect(cluster.broken).toEqual([]);
   });
 
+  it.each(['automatic', 'approve'])(
+    'is refused, as abort and pause, once a cleanup that is "%s" removes Canal',
+    async (cleanup) => {
+      let release: (() => void) | undefined;
+      const cluster = fakeCluster({
+        nodes: ['a'],
+        before: async (activity) => {
+          if (activity !== 'removeCanal') return;
+          const beat = setInterval(() => heartbeat(), 50);
+          await new Promise<void>((resolve) => (release = resolve)).finally(() => clearInterval(beat));
+        },
+      });
+      await server.withWorker(cluster.activities, async (client, taskQueue) => {
+        const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup });
+        if (cleanup === 'approve') {
+          await waitForPendingWait(run, 'approval of the cleanup');
+          await run.signal(signal('approve'), { cleanup: true, by: 'ann' });
+        }
+        await waitForMigrationStatus(run, () => release !== undefined);
+
+        const answers: Record<string, unknown> = {};
+        for (const [name, message] of [
+          ['rollback', { all: true }] as const,
+          ['abort', {}] as const,
+          ['pause', {}] as const,
+        ]) {
+          answers[name] = await run
+            .executeUpdate(name, { args: [message] })
+            .catch((error: unknown) => (error as WorkflowUpdateFailedError).cause?.message);
+        }
+        release?.();
+
+        const refusal = (name: string): string =>
+          `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
+        expect(answers).toEqual({ rollback: refusal('rollback'), abort: refusal('abort'), pause: refusal('pause') });
+        const by = cleanup === 'approve' ? 'ann' : 'cni-live-migration';
+        expect(await run.result()).toMatchObject({ phase: 'done', approvals: { cleanup: { by } } });
+      });
+      expect(cluster.broken).toEqual([]);
+    }
+  );
+
   it('stops with the reason when a node cannot go back, and can be begun again', async () => {
     let broken = true;
     const cluster = fakeCluster({
@@ -361,11 +406,11 @@ describe('an answer to an update', () => {
           .catch((error: unknown) => (error as WorkflowUpdateFailedError).cause?.message);
       const before = JSON.stringify(await run.query(statusQuery));
       expect(await send('approve', { node: 'zzz' })).toBe('the cluster has no node zzz');
-      expect(await send('resume', {})).toBe('it is not paused');
+      expect(await send('resume', {})).toBe('the migration is not paused');
       expect(await send('setMaxConcurrency', { maxConcurrency: 0 })).toContain('maxConcurrency: ');
-      expect(await send('approve', { cleanup: true })).toContain('does not wait for an approval yet');
+      expect(await send('approve', { cleanup: true })).toContain('the cleanup is not awaiting approval');
       expect(JSON.stringify(await run.query(statusQuery))).toBe(before);
-      expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('up to 3');
+      expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('at most 3 nodes per wave');
       expect(await send('approve', { node: 'a', by: 'ann' })).toBe('a is approved');
       expect(await send('approve', { plan: true })).toBe('the plan is approved');
       expect(await run.result()).toMatchObject({ phase: 'done', maxConcurrency: 3 });

@@ -120,7 +120,7 @@ it('pauses instead of failing when an approval is late, and continues when it is
     expect(await skipTime(run, almostMs)).toBe(0);
     expect(await run.query(statusQuery)).toMatchObject({ waitingFor: 'approval of node a' });
     expect(await skipTime(run, 5 * minuteMs)).toBe(1);
-    const { paused } = await waitForPendingWait(run, 'somebody to resume it');
+    const { paused } = await waitForPendingWait(run, 'resume');
     expect(paused).toMatchObject({ by: 'cni-live-migration' });
     expect(paused?.reason).toContain('no approval of node a within 3600 s');
     await run.signal(signal('resume'), { by: 'ann' });

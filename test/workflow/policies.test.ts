@@ -22,7 +22,7 @@ function report(...different: string[]): PolicyReport {
     policy,
     verdict: 'different' as const,
     conditions: [],
-    reasons: ['it has the action Pass'],
+    reasons: ['a rule has the action Pass'],
     objects: [],
   }));
   return { counts: {}, flows: 1, equal: 0, policies, more: 0 };
@@ -38,9 +38,9 @@ it('waits when a new policy has another verdict, and continues when it is resume
   });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
-    const status = await waitForPendingWait(run, 'somebody to resume it');
+    const status = await waitForPendingWait(run, 'resume');
     expect(states(status)).toEqual(['migrated', 'awaiting-approval', 'pending']);
-    expect(status.paused?.reason).toContain('NetworkPolicy shop/new (it has the action Pass)');
+    expect(status.paused?.reason).toContain('NetworkPolicy shop/new (a rule has the action Pass)');
     expect(await run.query(policiesQuery)).toEqual({ apiVersion, ...now });
     await run.signal(signal('resume'), {});
     // It is reported only once.

@@ -93,7 +93,7 @@ describe('the checks without a migration', () => {
       expect(await run.result()).toEqual({
         apiVersion,
         cluster: 'prod',
-        mayBegin: false,
+        mayStart: false,
         outcomes: [passed, blocked],
       });
       expect(await run.query(preflightQuery)).toEqual([passed, blocked]);
@@ -191,12 +191,12 @@ describe('a gate that fails', () => {
     const cluster = fakeCluster({ nodes: ['a'], before: breach() });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
-      const status = await waitForPendingWait(run, 'somebody to resume it');
+      const status = await waitForPendingWait(run, 'resume');
       expect(status.paused?.reason).toContain('pod-pod/udp: 9000 ms');
       expect(cluster.calls).not.toContain('cordonNode a');
       await run.signal(signal('resume'), { by: 'ann' });
       // The cutover has its gate too.
-      await waitForPendingWait(run, 'somebody to resume it');
+      await waitForPendingWait(run, 'resume');
       await run.signal(signal('resume'), { by: 'ann' });
       expect((await run.result()).phase).toBe('done');
       expect(await run.query(ledgerQuery)).toEqual({ apiVersion, before: [], during: [], after: [] });

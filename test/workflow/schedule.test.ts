@@ -45,7 +45,7 @@ it('starts a migration once when a window opens, and checks a cluster every nigh
     }
     const [migration = ''] = await listRuns('window');
     const [checks = ''] = await listRuns('night');
-    expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayBegin: true });
+    expect(await client.workflow.getHandle(checks).result()).toMatchObject({ mayStart: true });
     // Still open: it waits for the approval of its plan.
     await temporal('schedule', 'trigger', '--schedule-id', 'window');
     await waitFor('the schedule to skip it', async () => (await skippedBy('window')) === 1, {

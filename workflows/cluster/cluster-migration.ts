@@ -172,7 +172,13 @@ class ClusterMigration {
   }
 
   private async approveCleanup(): Promise<void> {
-    if (this.input.cleanup === 'automatic') return this.state.checkpoint(this.input.reminderSeconds);
+    if (this.input.cleanup === 'automatic') {
+      await this.state.checkpoint(this.input.reminderSeconds);
+      // From now on, messages that cannot stop the removal of Canal are refused, as after an operator's approval.
+      const reason = 'cleanup is "automatic" in the input';
+      this.state.status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
+      return;
+    }
     const what = 'approval of the cleanup, which removes Canal: the point of no return';
     while (!(await this.waitForApproval('cleanup', what)));
   }
@@ -189,10 +195,10 @@ class ClusterMigration {
     if (approved()) return state.stopWaiting(true);
     const answers = [
       { does: `approve the ${subject}`, message: 'approve', input: { [subject]: true } },
-      { does: `reject the ${subject} and end the migration`, message: 'reject', input: { [subject]: true } },
+      { does: `reject the ${subject}, which ends the migration`, message: 'reject', input: { [subject]: true } },
     ];
     if (subject === 'cleanup') {
-      answers.push({ does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } });
+      answers.push({ does: 'roll all nodes back to Canal', message: 'rollback', input: { all: true } });
     }
     const timeoutMs = state.remainingMs(what, approvalDeadlineSeconds);
     const outcome = await state.wait({ what, answers, reminderSeconds, timeoutMs }, approved);

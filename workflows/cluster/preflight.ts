@@ -38,7 +38,7 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
       await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder));
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
-    return withApiVersion({ cluster, mayBegin: blockingOutcomes(outcomes).length === 0, outcomes });
+    return withApiVersion({ cluster, mayStart: blockingOutcomes(outcomes).length === 0, outcomes });
   } catch (error) {
     throw operatorFailure(error);
   }

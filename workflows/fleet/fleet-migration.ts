@@ -208,7 +208,9 @@ class Fleet {
   private async waitForChange(): Promise<void> {
     const wait = this.currentWait;
     if (wait !== undefined) {
-      await this.waits.wait(wait, () => false);
+      // The end of the soak may let clusters start, whatever else the fleet waits for.
+      const timeoutMs = this.remainingSoakMs > 0 ? this.remainingSoakMs : undefined;
+      await this.waits.wait({ ...wait, timeoutMs }, () => false);
       return;
     }
     this.waits.stop(undefined);
@@ -243,7 +245,7 @@ class Fleet {
     }
     if (remainingSoakMs === 0) return undefined;
     const until = new Date(Date.now() + remainingSoakMs).toISOString();
-    return { what: `the end of the soak of the canaries at ${until}`, reminderSeconds, timeoutMs: remainingSoakMs };
+    return { what: `the end of the soak of the canaries at ${until}`, reminderSeconds };
   }
 
   private note(text: string): void {

@@ -15,7 +15,7 @@ import {
 } from './calico-policy.ts';
 import {
   asSeenBy,
-  destinationOf,
+  findDestination,
   directions,
   memoizePerSubject,
   policyKey,
@@ -152,7 +152,7 @@ function createRuleMatcher(
   const source = createEndpointMatcher(rule.source ?? {}, namespace, sets);
   const destination = createEndpointMatcher(rule.destination ?? {}, namespace, sets);
   const matches = (flow: Flow): boolean => {
-    const to = destinationOf(flow);
+    const to = findDestination(flow);
     const from = to === flow.peer ? flow.subject : flow.peer;
     return (
       rule.ipVersion !== 6 &&

@@ -3,7 +3,7 @@ import { contains } from '../../../model/networks.ts';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
 import {
   asSeenBy,
-  destinationOf,
+  findDestination,
   memoizePerPod,
   memoizePerSubject,
   policyKey,
@@ -67,12 +67,10 @@ export type CiliumPolicy = KubernetesObject & {
   };
 };
 
-/** Policies that Cilium enforces, and the relevant configuration. */
+/** Policies that Cilium enforces. */
 export interface CiliumPolicies {
   cilium: readonly CiliumPolicy[];
   kubernetes: readonly NetworkPolicy[];
-  /** True when `policyCIDRMatchMode` contains "nodes": CIDRs then match nodes too. They never match pods. */
-  cidrMatchesNodes: boolean;
 }
 
 /** The CIDR of all addresses. */
@@ -94,11 +92,7 @@ interface CompiledPolicy {
  * enables default deny for the pod. A node can always reach its own pods.
  */
 export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator {
-  const { cidrMatchesNodes } = policies;
-  const evaluated = [
-    ...policies.kubernetes.map((policy) => compileNetworkPolicy(policy, cidrMatchesNodes)),
-    ...policies.cilium.map((policy) => compileCiliumPolicy(policy, cidrMatchesNodes)),
-  ];
+  const evaluated = [...policies.kubernetes.map(compileNetworkPolicy), ...policies.cilium.map(compileCiliumPolicy)];
   const policiesFor = memoizePerSubject((subject) => evaluated.filter((policy) => policy.applies(subject)));
   const evaluate = (originalFlow: Flow): Verdict => {
     const flow = asSeenBy(originalFlow, 'cilium');
@@ -149,7 +143,7 @@ export const ciliumLabels = memoizePerPod((pod) => {
   return labels;
 });
 
-function compileCiliumPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): CompiledPolicy {
+function compileCiliumPolicy(policy: CiliumPolicy): CompiledPolicy {
   const { metadata, spec } = policy;
   const { namespace } = metadata ?? {};
   const rulesWith = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
@@ -161,18 +155,17 @@ function compileCiliumPolicy(policy: CiliumPolicy, cidrMatchesNodes: boolean): C
     enablesDefaultDeny: (direction) =>
       (spec.enableDefaultDeny?.[direction] ?? true) &&
       [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].length > 0,
-    matches: (flow, verdict) =>
-      rulesWith(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace, cidrMatchesNodes)),
+    matches: (flow, verdict) => rulesWith(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace)),
     peerMatches: (direction, peer) =>
       [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].map((rule) =>
-        ruleMatchesPeer(rule, peer, namespace, cidrMatchesNodes)
+        ruleMatchesPeer(rule, peer, namespace)
       ),
   };
 }
 
-function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined, cidrMatchesNodes: boolean): boolean {
+function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined): boolean {
   const { peer, traffic } = flow;
-  const destination = destinationOf(flow);
+  const destination = findDestination(flow);
   const ports = rule.toPorts?.some((portList) =>
     portList.ports.some(({ port, endPort, protocol }) => {
       if (protocol !== traffic.protocol && protocol !== 'ANY') return false;
@@ -185,15 +178,10 @@ function ruleMatches(rule: CiliumRule, flow: Flow, namespace: string | undefined
   const icmps = rule.icmps?.some(({ fields }) =>
     fields.some(({ type }) => traffic.protocol === 'ICMP' && type === traffic.icmpType)
   );
-  return (ports ?? true) && (icmps ?? true) && ruleMatchesPeer(rule, peer, namespace, cidrMatchesNodes);
+  return (ports ?? true) && (icmps ?? true) && ruleMatchesPeer(rule, peer, namespace);
 }
 
-function ruleMatchesPeer(
-  rule: CiliumRule,
-  peer: Peer,
-  namespace: string | undefined,
-  cidrMatchesNodes: boolean
-): boolean {
+function ruleMatchesPeer(rule: CiliumRule, peer: Peer, namespace: string | undefined): boolean {
   const { endpoints, entities, cidrs } = rulePeers(rule);
   // An empty rule matches nothing and only enables default deny; a rule with ports only matches any peer.
   if ([endpoints, entities, cidrs].every((end) => end === undefined)) {
@@ -202,7 +190,7 @@ function ruleMatchesPeer(
   return (
     (endpoints?.some((selector) => peer.kind === 'pod' && selectorMatchesPod(selector, peer, namespace)) ?? false) ||
     (entities?.some((entity) => isEntity(entity, peer)) ?? false) ||
-    (cidrs?.some(({ cidr, except = [] }) => cidrMatches(cidr, except, peer, cidrMatchesNodes)) ?? false)
+    (cidrs?.some(({ cidr, except = [] }) => cidrMatches(cidr, except, peer)) ?? false)
   );
 }
 
@@ -254,16 +242,17 @@ function isEntity(entity: Entity, peer: Peer): boolean {
 }
 
 /**
- * Returns true when a CIDR matches the peer. CIDRs match the world, match nodes when Cilium is configured so, and never
- * match pods (layer3.rst, "CIDR based"). 0.0.0.0/0 never matches nodes (cilium/cilium#47827).
+ * Returns true when a CIDR matches the peer. CIDRs match the world and, because the migration sets `policyCIDRMatchMode`
+ * to "nodes", nodes; they never match pods (layer3.rst, "CIDR based"). 0.0.0.0/0 never matches nodes
+ * (cilium/cilium#47827).
  */
-function cidrMatches(cidr: string, except: readonly string[], peer: Peer, matchesNodes: boolean): boolean {
+function cidrMatches(cidr: string, except: readonly string[], peer: Peer): boolean {
   if (peer.kind === 'pod') return false;
-  if (peer.kind === 'node' && (!matchesNodes || cidr === allAddresses)) return false;
+  if (peer.kind === 'node' && cidr === allAddresses) return false;
   return contains(cidr, peer.address) && !except.some((excluded) => contains(excluded, peer.address));
 }
 
-function compileNetworkPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean): CompiledPolicy {
+function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = listPolicyTypes(policy);
@@ -271,7 +260,7 @@ function compileNetworkPolicy(policy: NetworkPolicy, cidrMatchesNodes: boolean):
   const policyPeerMatches = ({ podSelector, namespaceSelector, ipBlock }: PolicyPeer, peer: Peer): boolean =>
     ipBlock === undefined
       ? peer.kind === 'pod' && podMatchesPeer(podSelector, namespaceSelector, namespace, withIdentityLabels(peer))
-      : cidrMatches(ipBlock.cidr, ipBlock.except ?? [], peer, cidrMatchesNodes);
+      : cidrMatches(ipBlock.cidr, ipBlock.except ?? [], peer);
   const anyPeerMatches = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
     peers.length === 0 || peers.some((policyPeer) => policyPeerMatches(policyPeer, peer));
   return {

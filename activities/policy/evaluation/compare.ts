@@ -35,14 +35,10 @@ const maxFlows = 3_000_000;
  * Translates Calico's policies and compares the verdicts of both networks, for every kind of flow that policies can
  * distinguish. A policy that is involved in a difference is not equal, and is not translated.
  */
-export function evaluatePolicies(
-  all: CalicoPolicies,
-  cluster: PolicyCluster,
-  cidrMatchesNodes: boolean
-): PolicyComparison {
+export function evaluatePolicies(all: CalicoPolicies, cluster: PolicyCluster): PolicyComparison {
   const unreadable = new Map(all.calico.flatMap((policy) => findUnreadable(policy, all.sets)));
   const policies = { ...all, calico: all.calico.filter((policy) => !unreadable.has(policyKey(policy))) };
-  const comparison = new Comparison(policies, cluster, cidrMatchesNodes, unreadable);
+  const comparison = new Comparison(policies, cluster, unreadable);
   const differences = comparison.chooseDenyForms();
   comparison.excludeDiffering(differences);
   return comparison.result(all.calico, differences);
@@ -63,7 +59,6 @@ class Comparison {
   private readonly context: TranslationContext;
   private readonly domain: Domain;
   private readonly calico: PolicyEvaluator;
-  private readonly cidrMatchesNodes: boolean;
   /** Additional policies that Kubernetes' NetworkPolicies need, by their keys. */
   private readonly supplements: ReadonlyMap<string, CiliumPolicy>;
   /** Form of the Deny rules of each Calico policy. */
@@ -73,14 +68,8 @@ class Comparison {
   /** The first differing flows of each policy that is involved in a difference. */
   private readonly flowReasons = new Map<string, string[]>();
 
-  constructor(
-    policies: CalicoPolicies,
-    cluster: PolicyCluster,
-    cidrMatchesNodes: boolean,
-    unreadable: ReadonlyMap<string, string[]>
-  ) {
+  constructor(policies: CalicoPolicies, cluster: PolicyCluster, unreadable: ReadonlyMap<string, string[]>) {
     this.policies = policies;
-    this.cidrMatchesNodes = cidrMatchesNodes;
     this.context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
     this.domain = buildDomain(policies, cluster);
     this.supplements = new Map(
@@ -91,7 +80,7 @@ class Comparison {
     );
     this.forms = new Map(policies.calico.map((policy) => [policyKey(policy), 'all']));
     this.excluded = new Map(unreadable);
-    for (const { of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
+    for (const { original: of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
     this.calico = createCalicoEvaluator(policies);
   }
 
@@ -138,10 +127,10 @@ class Comparison {
    */
   result(calicoPolicies: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
     const translations = this.translate();
-    const byPolicy = new Map(translations.map((translation) => [translation.of, translation]));
+    const byPolicy = new Map(translations.map((translation) => [translation.original, translation]));
     const shared = [
       ...this.domain.conditions,
-      ...(complete ? [] : ['flows that were not tried are judged as those that were']),
+      ...(complete ? [] : ['flows that were not evaluated have the same verdicts as similar flows that were']),
     ];
     return {
       flows,
@@ -183,11 +172,10 @@ class Comparison {
     const cilium = createCiliumEvaluator({
       cilium: this.listObjects(translations),
       kubernetes: this.policies.kubernetes,
-      cidrMatchesNodes: this.cidrMatchesNodes,
     } satisfies CiliumPolicies);
     const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain);
     const originals = new Map(
-      translations.flatMap(({ of, objects }) => objects.map((object) => [policyKey(object), of] as const))
+      translations.flatMap(({ original: of, objects }) => objects.map((object) => [policyKey(object), of] as const))
     );
     return {
       ...rest,

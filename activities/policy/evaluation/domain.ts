@@ -85,14 +85,14 @@ export function buildDomain(policies: CalicoPolicies, cluster: PolicyCluster): D
     for (const address of podAddresses)
       pods.push({ kind: 'pod', ...pod, labels, ports, serviceAccountLabels, address });
   };
-  // Existing pods come first: operators know them when they read a difference.
-  const labelsOf = new Map(cluster.namespaces.map(({ name, labels }) => [name, labels]));
-  for (const pod of cluster.pods) addPod({ ...pod, namespaceLabels: labelsOf.get(pod.namespace) ?? {} });
+  // Existing pods come first: operators know them.
+  const labelsByNamespace = new Map(cluster.namespaces.map(({ name, labels }) => [name, labels]));
+  for (const pod of cluster.pods) addPod({ ...pod, namespaceLabels: labelsByNamespace.get(pod.namespace) ?? {} });
   const labelSets = combinations(references.podKeys);
   const namespaces = listHypotheticalNamespaces(references, cluster);
   const accountNames = ['default', ...references.accounts];
   if (labelSets === undefined || labelSets.length * namespaces.length * accountNames.length > maxHypotheticalKinds) {
-    conditions.push('new pods have labels as those have that there are now');
+    conditions.push('new pods have the same combinations of labels as existing pods');
   } else {
     const ports: NamedPort[] = [...references.portNames].map((name, index) => ({
       name,

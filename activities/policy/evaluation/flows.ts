@@ -90,7 +90,7 @@ export interface PolicyEvaluator {
 }
 
 /** Returns the destination of a flow, whose named ports apply. */
-export function destinationOf({ direction, subject, peer }: Flow): Peer {
+export function findDestination({ direction, subject, peer }: Flow): Peer {
   return direction === 'ingress' ? subject : peer;
 }
 

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
-import { destinationOf, portMatches, type Direction, type Flow, type PodEnd } from './flows.ts';
+import { findDestination, portMatches, type Direction, type Flow, type PodEnd } from './flows.ts';
 import type { Requirement } from './selectors.ts';
 
 /** The peer of a NetworkPolicy's rule. */
@@ -89,5 +89,5 @@ export function policyPortMatches({ protocol = 'TCP', port, endPort }: PolicyPor
   if (protocol !== flow.traffic.protocol) return false;
   if (port === undefined) return true;
   const portRange = endPort === undefined ? port : `${port}:${endPort}`;
-  return portMatches(portRange, flow.traffic, destinationOf(flow));
+  return portMatches(portRange, flow.traffic, findDestination(flow));
 }

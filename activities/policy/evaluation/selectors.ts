@@ -27,7 +27,7 @@ function tokenize(selector: string): Token[] {
   tokens.lastIndex = 0;
   while (tokens.lastIndex < selector.trimEnd().length) {
     const match = tokens.exec(selector);
-    if (match === null) throw new BadSelector(`cannot read the selector ${selector}`);
+    if (match === null) throw new BadSelector(`cannot parse the selector ${selector}`);
     const [, symbol, double, single, , has, call, word] = match;
     const text = double ?? single;
     tokenList.push({
@@ -143,7 +143,7 @@ class SelectorParser {
   }
 
   private fail(): never {
-    throw new BadSelector(`cannot read the selector ${this.selector}`);
+    throw new BadSelector(`cannot parse the selector ${this.selector}`);
   }
 }
 

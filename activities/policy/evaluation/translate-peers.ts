@@ -65,7 +65,7 @@ export function translatePeer(
   const { nets = [], notNets = [] } = peer;
   const byLabels = expression !== undefined || not !== undefined;
   const byAddress = nets.length > 0 || notNets.length > 0;
-  if (byLabels && byAddress) throw new Untranslatable('a rule is about labels and addresses at once');
+  if (byLabels && byAddress) throw new Untranslatable('a rule combines label selectors and networks');
   if (byAddress) return cidrPeers(nets, notNets, direction, context);
   if (!byLabels) return [peerBuilders(direction).entities(['all'])];
   return [
@@ -99,7 +99,7 @@ function networkSetPeers(
 ): Peers[] {
   const members = expression === undefined ? [] : selectNetworks(expression, sets);
   if (members.length === 0) return [];
-  conditions.push('the NetworkSets that it selects stay as they are');
+  conditions.push('the NetworkSets that it selects do not change');
   return cidrPeers(members, [], direction, networks);
 }
 
@@ -111,7 +111,7 @@ function nonPodPeers(
   { sets }: TranslationContext
 ): Peers[] {
   if (not === undefined) return [];
-  if (selectNetworks(not, sets).length > 0) throw new Untranslatable('a rule is about all but a NetworkSet');
+  if (selectNetworks(not, sets).length > 0) throw new Untranslatable('a rule excludes a NetworkSet');
   return expression === undefined ? [peerBuilders(direction).entities(['world', 'host', 'remote-node'])] : [];
 }
 
@@ -142,7 +142,8 @@ function cidrPeers(
   const hasPartialOverlap = notNets.some((excluded) =>
     list.some((cidr) => overlap(cidr, excluded) && !covers(cidr, excluded))
   );
-  if (hasPartialOverlap) throw new Untranslatable('a rule excludes more than it includes');
+  if (hasPartialOverlap)
+    throw new Untranslatable('a rule excludes a network that is not inside those that it includes');
   return [cidrs(sets), ...clusterPeers(list, notNets, direction, networks)];
 }
 

@@ -25,7 +25,7 @@ function toCiliumKey(key: string): string {
 export function translateSelector(expression: Expression, subjectName: string, ownNamespace?: string): LabelSelector[] {
   const requirementSets = alternatives(expression);
   if (requirementSets === undefined)
-    throw new Untranslatable(`${subjectName} compares parts of values, or has too many alternatives`);
+    throw new Untranslatable(`${subjectName} matches parts of label values, or has too many alternatives`);
   return requirementSets.map((requirements) => {
     const ciliumRequirements = requirements.map(({ key, ...rest }) => ({ ...rest, key: toCiliumKey(key) }));
     const isOwn = ({ key, operator, values }: Requirement): boolean =>

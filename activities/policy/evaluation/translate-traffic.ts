@@ -17,10 +17,10 @@ export function translateTraffic({
   destination = {},
 }: CalicoRule): Pick<CiliumRule, 'toPorts' | 'icmps'> {
   if (notProtocol !== undefined || notICMP !== undefined)
-    throw new Untranslatable('it has rules about all but something');
+    throw new Untranslatable('a rule excludes a protocol or an ICMP type');
   const { ports = [], notPorts = [] } = destination;
   if (protocol === undefined) {
-    if (ports.length > 0 || notPorts.length > 0) throw new Untranslatable('it names ports without a protocol');
+    if (ports.length > 0 || notPorts.length > 0) throw new Untranslatable('a rule has ports without a protocol');
     return {};
   }
   const name = protocolName(protocol);
@@ -28,8 +28,8 @@ export function translateTraffic({
 }
 
 function translateIcmp(icmp: CalicoRule['icmp']): Pick<CiliumRule, 'icmps'> {
-  if (icmp?.type === undefined) throw new Untranslatable('it is about ICMP of any type');
-  if (icmp.code !== undefined) throw new Untranslatable('it is about a code of ICMP');
+  if (icmp?.type === undefined) throw new Untranslatable('a rule matches ICMP of any type');
+  if (icmp.code !== undefined) throw new Untranslatable('a rule matches an ICMP code');
   return { icmps: [{ fields: [{ family: 'IPv4', type: icmp.type }] }] };
 }
 
@@ -38,7 +38,7 @@ function translatePorts(
   ports: readonly (number | string)[],
   notPorts: readonly (number | string)[]
 ): Pick<CiliumRule, 'toPorts'> {
-  if (!['TCP', 'UDP', 'SCTP'].includes(protocol)) throw new Untranslatable(`it is about the protocol ${protocol}`);
+  if (!['TCP', 'UDP', 'SCTP'].includes(protocol)) throw new Untranslatable(`a rule matches the protocol ${protocol}`);
   if (ports.length > 0 && notPorts.length > 0) throw new Untranslatable('a rule has both ports and notPorts');
   const translatedPorts = notPorts.length > 0 ? complement(notPorts) : ports;
   const list = translatedPorts.length === 0 ? ['0'] : translatedPorts.map(String);
@@ -63,7 +63,7 @@ function complement(ports: readonly (number | string)[]): string[] {
   const excludedRanges = ports
     .map((port): [number, number] => {
       const [first, last] = String(port).split(':').map(Number);
-      if (first === undefined || !Number.isInteger(first)) throw new Untranslatable('it is about all but a named port');
+      if (first === undefined || !Number.isInteger(first)) throw new Untranslatable('a rule excludes a named port');
       return [first, last ?? first];
     })
     .sort((a, b) => a[0] - b[0]);

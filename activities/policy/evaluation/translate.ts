@@ -11,7 +11,7 @@ import { Untranslatable } from './untranslatable.ts';
 /** Translation of a policy for Cilium. */
 export interface Translation {
   /** The original policy: kind, namespace and name. */
-  of: string;
+  original: string;
   objects: CiliumPolicy[];
   /** Parts of the policy that have no equivalent in Cilium. */
   problems: string[];
@@ -32,7 +32,7 @@ export type DenyForm = (typeof denyForms)[number];
  */
 export function translatePolicy(policy: CalicoPolicy, context: TranslationContext, denies: DenyForm): Translation {
   const translation: Translation = {
-    of: policyKey(policy),
+    original: policyKey(policy),
     objects: [],
     problems: hostProblems(policy),
     conditions: [],
@@ -54,7 +54,7 @@ export function translatePolicy(policy: CalicoPolicy, context: TranslationContex
       name: policyName('calico', name.replace(/^default\./, ''), index),
       ...(namespace !== undefined && { namespace }),
     },
-    spec: { description: `the same as Calico's ${translation.of}`, endpointSelector, ...rules },
+    spec: { description: `equivalent of the Calico policy ${translation.original}`, endpointSelector, ...rules },
   }));
   return translation;
 }
@@ -64,7 +64,7 @@ type DirectionRules = Partial<Record<Direction | `${Direction}Deny`, CiliumRule[
 /** Returns the policy's parts that apply to hosts or depend on an order of policies, which Cilium does not have. */
 function hostProblems({ spec = {} }: CalicoPolicy): string[] {
   const fields = (['doNotTrack', 'preDNAT', 'applyOnForward'] as const).filter((field) => spec[field] === true);
-  const problems = fields.map((field) => `${field} is about hosts, not pods`);
+  const problems = fields.map((field) => `${field} applies to hosts, not to pods`);
   const { tier = 'default' } = spec;
   return tier === 'default' ? problems : [...problems, `it is in the tier ${tier}`];
 }
@@ -113,7 +113,7 @@ function translateRule(
   context: TranslationContext,
   conditions: string[]
 ): CiliumRule[] {
-  if (rule.action === 'Pass') throw new Untranslatable('it has the action Pass');
+  if (rule.action === 'Pass') throw new Untranslatable('a rule has the action Pass');
   if (rule.ipVersion === 6) return [];
   requireTranslatable(rule, direction);
   const traffic = translateTraffic(rule);
@@ -126,11 +126,12 @@ function translateRule(
  * @throws Untranslatable when it has none.
  */
 function requireTranslatable({ http, source = {}, destination = {} }: CalicoRule, direction: Direction): void {
-  if (http !== undefined) throw new Untranslatable('it has rules about HTTP');
-  if ((source.ports ?? source.notPorts ?? []).length > 0) throw new Untranslatable('it has rules about source ports');
+  if (http !== undefined) throw new Untranslatable('a rule matches HTTP requests');
+  if ((source.ports ?? source.notPorts ?? []).length > 0) throw new Untranslatable('a rule matches source ports');
   if (source.services !== undefined || destination.services !== undefined) {
-    throw new Untranslatable('it has rules about services');
+    throw new Untranslatable('a rule selects services');
   }
   const { ports: _, notPorts: __, ...restrictions } = direction === 'ingress' ? destination : source;
-  if (Object.keys(restrictions).length > 0) throw new Untranslatable('a rule says whom of its own pods it is about');
+  if (Object.keys(restrictions).length > 0)
+    throw new Untranslatable('a rule restricts the pods of the policy to which it applies');
 }

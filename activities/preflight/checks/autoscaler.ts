@@ -7,10 +7,10 @@ const nameParts = ['cluster-autoscaler', 'karpenter'];
 
 /** Checks that no program may remove a node in the middle of its migration. */
 export const autoscaler: PreflightCheck = {
-  ensures: 'No autoscaler of nodes runs: neither cluster-autoscaler nor Karpenter.',
-  verdicts: 'Blocks when one runs in the cluster. One that runs outside is not seen.',
-  fix: 'Scale it to 0 for the time of the migration, or waive this check: nodes that join are migrated, nodes that leave are forgotten.',
-  rationale: 'It takes a drained node for one that nobody needs, and removes it.',
+  ensures: 'No node autoscaler runs: neither cluster-autoscaler nor Karpenter.',
+  verdicts: 'Blocks when one runs in the cluster. An autoscaler outside the cluster is not detected.',
+  fix: 'Scale it to 0 for the duration of the migration, or waive this check: nodes that join are migrated, and nodes that leave are dropped.',
+  rationale: 'An autoscaler considers a drained node unneeded and removes it.',
   run: async ({ deployments }) => {
     const autoscalers = (await deployments()).filter(({ metadata, spec }) => {
       const texts = [metadata?.name ?? '', ...(spec?.template.spec?.containers ?? []).map(({ image = '' }) => image)];

@@ -25,12 +25,11 @@ const addressAnnotations = ['ipAddrs', 'ipAddrsNoIpam', 'floatingIPs', 'ipv4pool
 /** Checks that no Calico feature is in use that has no equivalent in Cilium as configured here. */
 export const calicoFeatures: PreflightCheck = {
   ensures:
-    'Nothing of Calico is in use that would end with it: BGP, IPIP, WireGuard, eBPF, host endpoints, fixed addresses.',
-  verdicts: 'Blocks for each of them that is found.',
-  fix: 'Stop using it, or set up what Cilium has instead once you know that it does the same; then waive this check.',
-  rationale: 'These have no equal that can be made by itself; what they did would stop without a word at the cleanup.',
-  run: async (cluster) =>
-    unlessEmpty('block', await listFeaturesInUse(cluster), 'none of Calico’s own features is in use'),
+    'No Calico feature is in use that ends with Calico: BGP, IPIP, WireGuard, eBPF, host endpoints, fixed addresses.',
+  verdicts: 'Blocks for each feature in use.',
+  fix: 'Stop using the feature, or configure the equivalent in Cilium and verify it; then waive this check.',
+  rationale: 'These features have no automatic equivalent in Cilium and would silently stop working at the cleanup.',
+  run: async (cluster) => unlessEmpty('block', await listFeaturesInUse(cluster), 'no Calico-only feature is in use'),
 };
 
 async function listFeaturesInUse(cluster: ClusterReader): Promise<string[]> {
@@ -78,5 +77,5 @@ function encapsulations(pool: IpPool): string[] {
 
 async function fixedAddresses({ pods }: ClusterReader): Promise<string[]> {
   const fixed = (await pods()).filter((pod) => addressAnnotations.some((key) => pod.annotations[key] !== undefined));
-  return fixed.length > 0 ? [`pods with addresses of their own: ${summarizeList(fixed.map(({ key }) => key))}`] : [];
+  return fixed.length > 0 ? [`pods with fixed addresses: ${summarizeList(fixed.map(({ key }) => key))}`] : [];
 }

@@ -6,12 +6,12 @@ import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 /** Checks that the chart renders the values to the configuration that the migration needs. */
 export const chart: PreflightCheck = {
   ensures:
-    'Cilium’s chart can be fetched and rendered, for this version of Kubernetes, and makes the configuration that the migration needs.',
+    'The Cilium chart can be fetched and rendered for this version of Kubernetes, and renders the configuration that the migration needs.',
   verdicts:
-    'Blocks when it cannot, when a key of the rendered ConfigMap cilium-config is another than is needed, or is there twice; warns for values that the chart has no such name for.',
-  fix: 'Leave out the value, or correct its name: "helm show values" lists them all.',
+    'Blocks when it cannot, or when a key of the rendered ConfigMap cilium-config has another value than needed or occurs twice; warns about values that the chart does not know.',
+  fix: 'Remove the value, or correct its name: "helm show values" lists all values.',
   rationale:
-    'Helm ignores a value whose name it does not know: vxlanPort for tunnelPort, restart under a second operator key.',
+    'Helm ignores values with unknown names, such as vxlanPort instead of tunnelPort, or restart under a second operator key.',
   run: async (cluster) => {
     const rendered = await cluster.chart().catch((error: unknown) => {
       if (error instanceof ApplicationFailure && error.type === 'HelmFailed') return error.message;
@@ -27,9 +27,9 @@ export const chart: PreflightCheck = {
         ? block(
             `cilium-config has ${summarizeList(wrong.map(([key, value]) => `${key} ${JSON.stringify(config[key] ?? null)} instead of ${JSON.stringify(value)}`))}`
           )
-        : pass(`rendered to ${objects.length} objects; all keys of cilium-config are as needed`),
-      duplicates.length > 0 ? block(`there twice: ${summarizeList(duplicates)}`) : pass(),
-      unknownValues.length > 0 ? warn(`the chart has no values of the name: ${summarizeList(unknownValues)}`) : pass()
+        : pass(`rendered ${objects.length} objects; all keys of cilium-config have the needed values`),
+      duplicates.length > 0 ? block(`duplicate keys: ${summarizeList(duplicates)}`) : pass(),
+      unknownValues.length > 0 ? warn(`the chart does not know the values ${summarizeList(unknownValues)}`) : pass()
     );
   },
 };

@@ -3,10 +3,10 @@ import { block, pass, warn, type PreflightCheck } from '../check.ts';
 
 /** Checks that the cluster's DNS stays available while its pods move. */
 export const clusterDns: PreflightCheck = {
-  ensures: 'The cluster’s DNS has at least two pods that are ready, on different nodes.',
-  verdicts: 'Blocks when none is ready; warns when there is one, or when all are on one node.',
+  ensures: 'The DNS of the cluster has at least two ready pods on different nodes.',
+  verdicts: 'Blocks when no pod is ready; warns when the ready pods are on one node.',
   fix: 'Give CoreDNS two replicas, a PodDisruptionBudget and a topology spread.',
-  rationale: 'Every pod looks names up while DNS moves to the other network.',
+  rationale: 'All pods resolve names while the DNS pods move to the other network.',
   run: async ({ pods }) => {
     const all = (await pods()).filter(({ labels, finished }) => labels['k8s-app'] === 'kube-dns' && !finished);
     const ready = all.filter((pod) => pod.ready);

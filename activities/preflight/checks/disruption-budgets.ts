@@ -7,11 +7,11 @@ import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Checks that every pod can eventually be evicted. */
 export const disruptionBudgets: PreflightCheck = {
-  ensures: 'No PodDisruptionBudget forbids an eviction for ever, and no pod has two of them.',
+  ensures: 'No PodDisruptionBudget forbids evictions permanently, and no pod has two budgets.',
   verdicts:
-    'Blocks for budgets that can never allow a disruption and for pods with two; warns for those that allow none just now.',
-  fix: 'Give the workload one replica more than its budget asks for, or change the budget. A pod with two budgets is refused every eviction.',
-  rationale: 'A drain would wait for ever.',
+    'Blocks for budgets that can never allow a disruption, and for pods with two budgets; warns about budgets that currently allow none.',
+  fix: 'Give the workload one replica more than its budget requires, or change the budget. Leave each pod only one budget: the API server refuses evictions of pods with two.',
+  rationale: 'The drain of the node would never finish.',
   run: async ({ budgets, pods }) => {
     const moving = (await pods()).filter(({ hostNetwork, finished, mirror }) => !hostNetwork && !finished && !mirror);
     const all = await budgets();
@@ -29,7 +29,7 @@ export const disruptionBudgets: PreflightCheck = {
     return worst(
       neverAllowing.length > 0
         ? block(`never allow a disruption: ${summarizeList(neverAllowing.map(objectKey))}`)
-        : pass(`${all.length} budgets can be met`),
+        : pass(`all ${all.length} budgets can allow a disruption`),
       podsWithTwoBudgets.length > 0 ? block(`pods with two budgets: ${summarizeList(podsWithTwoBudgets)}`) : pass(),
       blocking.length > 0 ? warn(summarizeList(blocking.map(budgetText))) : pass()
     );

@@ -8,14 +8,14 @@ const bandwidthAnnotations = ['kubernetes.io/ingress-bandwidth', 'kubernetes.io/
 /** Checks that host ports and bandwidth limits keep working. */
 export const hostPorts: PreflightCheck = {
   ensures:
-    'Where pods have host ports or bandwidth limits, Canal’s CNI file chains portmap and bandwidth, which Cilium’s takes over.',
-  verdicts: 'Blocks when pods have them and the file does not chain the plugin.',
-  fix: 'Chain the plugin in cni_network_config of Canal’s ConfigMap, as its manifest does, and have its pods write the file anew.',
+    'Where pods have host ports or bandwidth limits, the CNI file of Canal chains portmap and bandwidth; the CNI file of Cilium adopts them.',
+  verdicts: 'Blocks when pods use one of them and the file does not chain its plugin.',
+  fix: 'Chain the plugin in cni_network_config of the ConfigMap of Canal, as its manifest does, and restart the pods of Canal, which write the file.',
   rationale:
-    'Without kube-proxy replacement Cilium programs no host ports: ingress controllers on ports 80 and 443 would die (rancher/rke2#2325).',
+    'Without kube-proxy replacement, Cilium implements no host ports: ingress controllers on ports 80 and 443 would be unreachable (rancher/rke2#2325).',
   run: async ({ connection, canal, pods }) => {
     const source = await canal();
-    if (source === undefined) return block('there is no Canal');
+    if (source === undefined) return block('Canal is not installed');
     const { configMap, namespace } = source;
     const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace });
     const { plugins } = buildCniChain(data?.['cni_network_config'], `ConfigMap ${namespace}/${configMap}`);
@@ -28,9 +28,13 @@ export const hostPorts: PreflightCheck = {
     const ports = summarizeList(withPorts.map(({ key, hostPorts: numbers }) => `${key} (${numbers.join(', ')})`));
     return worst(
       pass(`Canal's CNI file chains ${chained.slice(1).join(', ') || 'nothing'}`),
-      withPorts.length > 0 && !chained.includes('portmap') ? block(`no portmap for host ports of ${ports}`) : pass(),
+      withPorts.length > 0 && !chained.includes('portmap')
+        ? block(`portmap is not chained, but pods have host ports: ${ports}`)
+        : pass(),
       limited.length > 0 && !chained.includes('bandwidth')
-        ? block(`no bandwidth for ${summarizeList(limited.map(({ key }) => key))}`)
+        ? block(
+            `bandwidth is not chained, but pods have bandwidth limits: ${summarizeList(limited.map(({ key }) => key))}`
+          )
         : pass()
     );
   },

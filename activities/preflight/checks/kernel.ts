@@ -3,10 +3,11 @@ import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Checks that every kernel can run Cilium's programs. */
 export const kernel: PreflightCheck = {
-  ensures: 'Every node runs Linux 5.10 or newer (or RHEL 8’s 4.18) on amd64 or arm64, with type information for BPF.',
-  verdicts: 'Blocks for an older kernel, another system or architecture; warns where BTF is missing.',
-  fix: 'Update the node, or leave it out of the cluster.',
-  rationale: 'Cilium’s system requirements (Documentation/operations/system_requirements.rst, v1.20).',
+  ensures:
+    'Every node runs Linux 5.10 or newer (or 4.18 of RHEL 8) on amd64 or arm64, with BPF type information (BTF).',
+  verdicts: 'Blocks for an older kernel, another operating system or another architecture; warns where BTF is missing.',
+  fix: 'Upgrade the node, or remove it from the cluster.',
+  rationale: 'System requirements of Cilium (Documentation/operations/system_requirements.rst, v1.20).',
   run: async ({ nodes, hosts }) => {
     const systems = (await nodes()).map(({ metadata, status }) => {
       const { kernelVersion = '', operatingSystem = '', architecture = '' } = status?.nodeInfo ?? {};

@@ -11,16 +11,18 @@ const name = 'kube-proxy';
 /** Checks that services work the same on both networks. */
 export const kubeProxy: PreflightCheck = {
   ensures:
-    'kube-proxy runs, which serves node ports until and after the migration, and takes pods of the new CIDR for pods of the cluster.',
+    'kube-proxy runs, which serves node ports during and after the migration, and treats addresses of the new pod CIDR as pods of the cluster.',
   verdicts:
-    'Blocks when one of its pods is not ready; warns when kube-proxy or its configuration is not found, and when it tells pods by a clusterCIDR that does not hold the new one.',
-  fix: 'Mend kube-proxy. Set clusterCIDR in its configuration to the old and the new pod CIDR, or detectLocalMode to NodeCIDR, and restart it.',
+    'Blocks when one of its pods is not ready; warns when kube-proxy or its configuration is not found, and when it detects pods by a clusterCIDR that does not contain the new pod CIDR.',
+  fix: 'Repair kube-proxy. Set clusterCIDR in its configuration to the old and the new pod CIDR, or detectLocalMode to NodeCIDR, and restart it.',
   rationale:
-    'Cilium takes over no node ports here. What kube-proxy believes to come from outside the cluster is masqueraded, so that a server sees a node in the place of a pod (kubernetes pkg/proxy/iptables). Pods on Cilium reach service addresses through Cilium, not kube-proxy.',
+    'Cilium implements no node ports here. kube-proxy masquerades traffic that it takes for traffic from outside the cluster, so that a server sees the address of a node instead of a pod (kubernetes pkg/proxy/iptables). Pods on Cilium reach service addresses through Cilium, not kube-proxy.',
   run: async ({ connection, input, pods }) => {
     const proxies = (await pods()).filter((pod) => pod.name.startsWith(name) && pod.namespace === namespace);
     if (proxies.length === 0)
-      return warn('no pod is named kube-proxy: make sure that it runs, and what its clusterCIDR is');
+      return warn(
+        'no pod is named kube-proxy: make sure that it runs, and that its clusterCIDR contains the new pod CIDR'
+      );
     const broken = proxies.filter(({ ready }) => !ready).map(({ key, node }) => `${key} on ${node}`);
     if (broken.length > 0) return block(`not ready: ${summarizeList(broken)}`);
     const { data } = (await ifFound(connection.core.readNamespacedConfigMap({ name, namespace }))) ?? {};
@@ -38,5 +40,5 @@ function evaluateConfiguration(text: string, podCidr: string): Finding {
     return pass(
       `kube-proxy runs, clusterCIDR ${clusterCIDR || 'unset'}, detectLocalMode ${detectLocalMode || 'unset'}`
     );
-  return warn(`kube-proxy's clusterCIDR is ${clusterCIDR}, which does not hold ${podCidr}`);
+  return warn(`clusterCIDR of kube-proxy is ${clusterCIDR}, which does not contain ${podCidr}`);
 }

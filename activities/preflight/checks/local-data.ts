@@ -10,11 +10,12 @@ type Volume = KubernetesObject & {
 /** Checks that no pod would lose data on its node by moving. */
 export const localData: PreflightCheck = {
   ensures:
-    'No pod that has to move keeps data in an emptyDir without consent, or on a disk of its node without a way back.',
+    'No pod that is evicted keeps data in an emptyDir volume without consent, or in a local volume of a node to which it cannot return.',
   verdicts:
-    'Blocks for pods with emptyDir volumes and no consent; warns for pods with local volumes when nodes are drained before they are flipped: such a pod waits until its node is schedulable again.',
-  fix: 'Consent with drain.deleteEmptyDirData, where the data may be lost. For local volumes, choose drain.mode "recycle", which has pods come straight back.',
-  rationale: 'An eviction deletes an emptyDir, and a pod with a local volume can run on its node alone.',
+    'Blocks for pods with emptyDir volumes and no consent; warns about pods with local volumes if nodes are drained before they are flipped: such a pod is Pending until its node is schedulable again.',
+  fix: 'Consent with drain.deleteEmptyDirData if the data may be lost. For local volumes, choose drain.mode "recycle", in which pods return to their node immediately.',
+  rationale:
+    'An eviction deletes emptyDir volumes, and a pod with a local volume can only run on the node of the volume.',
   run: async ({ input, pods, list }) => {
     const moving = (await pods()).filter(({ hostNetwork, finished, mirror }) => !hostNetwork && !finished && !mirror);
     const lost = moving.filter(
@@ -33,7 +34,7 @@ export const localData: PreflightCheck = {
         ? block(
             `emptyDir data would be lost: ${summarizeList(lost.map(({ key, emptyDirs }) => `${key} (${emptyDirs.join(', ')})`))}`
           )
-        : pass('no data would be lost without consent'),
+        : pass('no emptyDir data would be lost without consent'),
       bound.length > 0 && input.drain.mode === 'evict'
         ? warn(
             `bound to their node by local volumes: ${summarizeList(bound.map(({ key, node }) => `${key} on ${node}`))}`

@@ -9,14 +9,14 @@ const vxlanBytes = 50;
 
 /** Checks that packets of both overlays fit through the underlying network. */
 export const mtu: PreflightCheck = {
-  ensures: 'All nodes have the same MTU, Flannel leaves room for its header, and a value for MTU does too.',
+  ensures: 'All nodes have the same MTU, the MTU of Flannel leaves room for its header, and values.MTU fits the nodes.',
   verdicts:
-    'Blocks when values.MTU is larger than the nodes’ MTU; warns when nodes differ, or Flannel’s link is larger than fits.',
-  fix: 'Set values.MTU to the smallest MTU of the nodes: Cilium takes 50 bytes off for its tunnel. Mend the links that differ.',
-  rationale: 'Small packets pass and large ones hang (hcloud-k8s#450).',
+    'Blocks when values.MTU is larger than the MTU of a node; warns when nodes differ, or when the interface of Flannel leaves no room for its header.',
+  fix: 'Set values.MTU to the smallest MTU of the nodes: Cilium subtracts 50 bytes for its tunnel. Correct the MTU of interfaces that differ.',
+  rationale: 'With a wrong MTU, small packets arrive and large ones are lost (hcloud-k8s#450).',
   run: async (cluster) => {
     const facts = await cluster.hosts();
-    if (facts === undefined) return warn('not looked at: nodeInspection is off');
+    if (facts === undefined) return warn('not checked: nodeInspection is off');
     const uplinks = await uplinkMtus(cluster, facts);
     const sizes = [...new Set(uplinks.values())].sort((a, b) => a - b);
     const [smallest = Infinity] = sizes;
@@ -30,12 +30,14 @@ export const mtu: PreflightCheck = {
     );
     return worst(
       configuredMtu > smallest
-        ? block(`values.MTU is ${configuredMtu}, and the nodes have ${smallest}`)
+        ? block(`values.MTU is ${configuredMtu}, but the smallest MTU of the nodes is ${smallest}`)
         : pass(`MTU of the nodes: ${sizes.join(', ')}`),
       sizes.length > 1
         ? warn(`nodes differ: ${summarizeList([...uplinks].map(([node, size]) => `${node} ${size}`))}`)
         : pass(),
-      large.length > 0 ? warn(`Flannel's link leaves no room for its header: ${summarizeList(large)}`) : pass()
+      large.length > 0
+        ? warn(`the interface of Flannel leaves no room for its header: ${summarizeList(large)}`)
+        : pass()
     );
   },
 };

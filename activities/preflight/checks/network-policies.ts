@@ -7,12 +7,13 @@ const maxListed = 10;
 
 /** Checks that Cilium evaluates the cluster's policies as Calico does. */
 export const networkPolicies: PreflightCheck = {
-  ensures: 'Every policy says the same on Cilium: Kubernetes’ NetworkPolicies, and Calico’s own in their translation.',
+  ensures:
+    'Every policy has the same verdicts on Cilium: Kubernetes NetworkPolicies, and Calico policies in their translation.',
   verdicts:
-    'Blocks for each policy by which some flow is judged otherwise, with one such flow; warns for policies that are judged the same under a condition, and when policies are not enforced until the cutover.',
-  fix: 'Change the policy so that both networks judge the same, write it as Cilium’s own and remove it, or waive this check: a policy of Calico’s that differs is not enforced on migrated nodes then.',
+    'Blocks for each policy with a different verdict for some flow, and names one such flow; warns about policies whose verdicts are the same only under conditions, and when policies are not enforced until the cutover.',
+  fix: 'Change the policy so that both networks have the same verdicts, replace it with a Cilium policy, or waive this check: a Calico policy that differs is then not enforced on migrated nodes.',
   rationale:
-    'Cilium does not read Calico’s objects, has no order among policies, and its CIDRs are never about pods (docs/policies.md).',
+    'Cilium does not read Calico policies, has no order of policies, and its CIDRs never match pods (docs/policies.md).',
   run: async ({ connection, input, canal }) => {
     if ((await canal()) === undefined) return pass('Canal is not installed');
     const { report } = await readAndComparePolicies(connection, input);
@@ -23,10 +24,12 @@ export const networkPolicies: PreflightCheck = {
     const conditional = report.policies.filter(({ verdict }) => verdict === 'equal-if');
     return worst(
       pass(
-        `${kinds.join(', ') || 'no policies'}; ${report.equal} are judged the same for each of ${report.flows} kinds of flows`
+        `${kinds.join(', ') || 'no policies'}; ${report.equal} have the same verdict for every one of ${report.flows} kinds of flows`
       ),
-      different.length > 0 ? block(...different.slice(0, maxListed).map(text)) : pass('none is judged otherwise'),
-      conditional.length > 0 ? warn(...conditional.slice(0, maxListed).map(text)) : pass('none depends on a condition'),
+      different.length > 0 ? block(...different.slice(0, maxListed).map(text)) : pass('no verdict differs'),
+      conditional.length > 0
+        ? warn(...conditional.slice(0, maxListed).map(text))
+        : pass('no verdict depends on a condition'),
       input.policyMode === 'enforce' || kinds.length === 0
         ? pass('policies are enforced throughout')
         : warn(`policies are not enforced on migrated nodes until the cutover: policyMode is "${input.policyMode}"`)

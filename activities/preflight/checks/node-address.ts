@@ -1,16 +1,17 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { contains } from '../../../model/networks.ts';
-import { block, pass, worst, type PreflightCheck } from '../check.ts';
+import { block, inspectionRemark, pass, worst, type PreflightCheck } from '../check.ts';
 import { internalAddress } from '../host-facts.ts';
 
 /** Checks that each node keeps its address when Cilium adds an interface. */
 export const nodeAddress: PreflightCheck = {
   ensures:
-    'Calico will not take an address of Cilium’s interface for a node’s own, and each InternalIP is on an interface.',
+    'Calico cannot detect an address of a Cilium interface as the address of a node, and each InternalIP is on an interface of its node.',
   verdicts:
-    'Blocks when Calico detects node addresses by itself, or when a node’s InternalIP is on none of its interfaces.',
-  fix: 'Set IP_AUTODETECTION_METHOD of calico-node to kubernetes-internal-ip, and give the kubelet a --node-ip that the node has.',
-  rationale: 'first-found picks cilium_host: peers move there and the cluster is cut off (DB Schenker, two minutes).',
+    'Blocks when Calico detects node addresses by a method that can select an interface of Cilium, or when an InternalIP is on no interface of its node.',
+  fix: 'Set IP_AUTODETECTION_METHOD of calico-node to kubernetes-internal-ip, and set --node-ip of the kubelet to an address of the node.',
+  rationale:
+    'The method first-found can select cilium_host; the node then announces that address, and loses its connections (DB Schenker, for two minutes).',
   run: async ({ canal, nodes, hosts }) => {
     const containers = (await canal())?.daemonSet.spec?.template.spec?.containers ?? [];
     const env = containers.find(({ name }) => name === 'calico-node')?.env ?? [];
@@ -30,13 +31,17 @@ export const nodeAddress: PreflightCheck = {
     });
     return worst(
       unsafe
-        ? block(`calico-node detects the nodes' addresses by ${method}`)
-        : pass('Calico detects no node addresses'),
+        ? block(`calico-node detects node addresses by the method ${method}`)
+        : pass('Calico cannot detect an address of a Cilium interface as the address of a node'),
       lost.length > 0
         ? block(
-            `on none of the node's interfaces: ${summarizeList(lost.map((node) => `${node.metadata?.name} ${internalAddress(node)}`))}`
+            `InternalIP on no interface of its node: ${summarizeList(lost.map((node) => `${node.metadata?.name} ${internalAddress(node)}`))}`
           )
-        : pass('every InternalIP is on an interface of its node')
+        : pass(
+            facts === undefined
+              ? `InternalIPs not checked${inspectionRemark(facts)}`
+              : 'every InternalIP is on an interface of its node'
+          )
     );
   },
 };

@@ -9,11 +9,11 @@ const pressures = ['MemoryPressure', 'DiskPressure', 'PIDPressure', 'NetworkUnav
 
 /** Checks that the nodes are healthy. */
 export const nodeHealth: PreflightCheck = {
-  ensures: 'Every node is Ready and under no pressure.',
+  ensures: 'Every node is Ready and not under pressure.',
   verdicts:
-    'Blocks when no node is Ready, or when one is under pressure or has no network; warns for nodes that are not Ready (they are set aside until they are) or were cordoned by somebody (they stay cordoned).',
-  fix: 'Mend the nodes, or remove them from the cluster.',
-  rationale: 'A migration that begins on a broken cluster is blamed for it.',
+    'Blocks when no node is Ready, or when a Ready node is under pressure or has no network; warns about nodes that are not Ready (they are sidelined until they are) and about cordoned nodes (they stay cordoned).',
+  fix: 'Repair the nodes, or remove them from the cluster.',
+  rationale: 'Existing problems of nodes would be attributed to the migration.',
   run: async ({ nodes }) => {
     const all = await nodes();
     const ready = all.filter((node) => isReady(node));

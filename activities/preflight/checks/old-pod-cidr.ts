@@ -11,14 +11,14 @@ type Policy = KubernetesObject & { spec?: { ingress?: { _from?: Peer[] }[]; egre
 
 /** Checks that nothing refers to the addresses that pods will leave. */
 export const oldPodCidr: PreflightCheck = {
-  ensures: 'No NetworkPolicy and no service names a part of the old pod CIDR.',
+  ensures: 'No NetworkPolicy and no service refers to a part of the old pod CIDR.',
   verdicts:
-    'Blocks for each that does. What is configured outside the cluster, such as firewalls and allow lists, is not seen.',
-  fix: 'Select pods by their labels instead, or add the new pod CIDR beside the old one; change allow lists outside the cluster too.',
-  rationale: 'Rules by address go on matching addresses that no pod has any more (Elastisys’ update-ips.bash).',
+    'Blocks for each that does. Configuration outside the cluster, such as firewalls and allow lists, is not checked.',
+  fix: 'Select pods by labels instead, or add the new pod CIDR next to the old one; change allow lists outside the cluster too.',
+  rationale: 'Rules by address would match addresses that no pod has any more (see update-ips.bash of Elastisys).',
   run: async ({ canal, list, services }) => {
     const source = await canal();
-    if (source === undefined) return unlessEmpty('block', [], 'there is no Canal');
+    if (source === undefined) return unlessEmpty('block', [], 'Canal is not installed');
     const { podCidr } = source.facts;
     // A block that contains the whole CIDR, as 0.0.0.0/0 does, covers more than pods.
     const within = (cidr: string): boolean =>
@@ -32,7 +32,7 @@ export const oldPodCidr: PreflightCheck = {
       const ranges = (service.spec?.loadBalancerSourceRanges ?? []).filter(within);
       if (ranges.length > 0) references.push(`service ${objectKey(service)}: ${ranges.join(', ')}`);
     }
-    return unlessEmpty('block', references, `nothing names a part of ${podCidr}`);
+    return unlessEmpty('block', references, `no NetworkPolicy or service refers to a part of ${podCidr}`);
   },
 };
 

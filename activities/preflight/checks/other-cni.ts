@@ -23,11 +23,10 @@ const knownPlugins = ['calico', 'flannel', 'host-local', 'portmap', 'bandwidth',
 
 /** Checks that no other program writes to the CNI folder. */
 export const otherCni: PreflightCheck = {
-  ensures:
-    'No other program has a CNI file or a plugin on the nodes: Multus, the CNI of Istio or Linkerd, and the like.',
-  verdicts: 'Blocks for each that is found; warns when the nodes’ folders are not looked at.',
-  fix: 'Remove it, or have it chained in Cilium’s file (cni.configMap), and set cni.exclusive to false; then waive this check.',
-  rationale: 'Cilium renames every other file in the folder, and nobody renames it back (docs-csm PR 4109).',
+  ensures: 'No other program has a CNI file or plugin on the nodes, such as Multus, or the CNI of Istio or Linkerd.',
+  verdicts: 'Blocks for each that is found; warns when the CNI folders of the nodes are not read.',
+  fix: 'Remove it, or chain it in the CNI file of Cilium (cni.configMap) and set cni.exclusive to false; then waive this check.',
+  rationale: 'Cilium renames all other files in the CNI folder, and nothing renames them back (docs-csm PR 4109).',
   run: async ({ daemonSets, canal, hosts }) => {
     const canalName = (await canal())?.name;
     const programs = (await daemonSets()).filter(({ metadata, spec }) => {
@@ -47,7 +46,7 @@ export const otherCni: PreflightCheck = {
     return worst(
       programs.length > 0 ? block(`DaemonSets ${summarizeList(programs.map(objectKey))}`) : pass('no other CNI plugin'),
       files.length > 0 ? block(`in /etc/cni/net.d: ${summarizeList(files)}`) : pass(),
-      facts === undefined ? warn('the nodes’ folders are not looked at: nodeInspection is off') : pass()
+      facts === undefined ? warn('CNI folders were not read: nodeInspection is off') : pass()
     );
   },
 };

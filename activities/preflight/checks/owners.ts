@@ -25,11 +25,12 @@ const operators: readonly { apiVersion: string; kind: string; tool: string }[] =
 
 /** Checks that no other tool would revert the migration's changes. */
 export const objectOwners: PreflightCheck = {
-  ensures: 'No GitOps tool, add-on manager or operator puts Canal, kube-proxy or CoreDNS back as they were.',
+  ensures: 'No GitOps tool, add-on manager or operator reconciles Canal, kube-proxy or CoreDNS.',
   verdicts:
-    'Blocks for each owner that is found; warns when Canal is a Helm release, which an upgrade would bring back.',
-  fix: 'Pause the reconciliation of these objects, take Canal out of what the tool applies before the cleanup, then waive this check.',
-  rationale: 'Canal would come back after its removal, and write its CNI file beside Cilium’s.',
+    'Blocks for each owner that is found; warns when Canal belongs to a Helm release, because an upgrade would recreate it.',
+  fix: 'Pause the reconciliation of these objects, remove Canal from the source of the tool before the cleanup, then waive this check.',
+  rationale:
+    'The owner would recreate Canal after its removal, and Canal would write its CNI file next to that of Cilium.',
   run: async (cluster) => {
     const objects = await listWatchedObjects(cluster);
     const owned = objects.flatMap((object) => {
@@ -45,10 +46,8 @@ export const objectOwners: PreflightCheck = {
     }
     const byHelm = objects.filter(({ metadata }) => metadata?.annotations?.['meta.helm.sh/release-name'] !== undefined);
     return worst(
-      owned.length > 0
-        ? block(summarizeList(owned))
-        : pass(`${objects.length} objects have no owner that would put them back`),
-      byHelm.length > 0 ? warn(`of a Helm release: ${summarizeList(byHelm.map(objectKey))}`) : pass()
+      owned.length > 0 ? block(summarizeList(owned)) : pass(`no owner reconciles these ${objects.length} objects`),
+      byHelm.length > 0 ? warn(`part of a Helm release: ${summarizeList(byHelm.map(objectKey))}`) : pass()
     );
   },
 };

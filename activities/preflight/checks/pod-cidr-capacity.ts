@@ -12,11 +12,11 @@ const reserved = 4;
 /** Checks that the new pod CIDR is large enough. */
 export const podCidrCapacity: PreflightCheck = {
   ensures:
-    'The new pod CIDR has a range for every node, and each range an address for every pod that the node may have.',
+    'The new pod CIDR has a range for every node, and each range has an address for every pod that the node may run.',
   verdicts:
-    'Blocks when ranges or addresses do not suffice, or when an earlier run gave nodes ranges of another CIDR; warns when fewer than a quarter of the ranges would be left for new nodes.',
-  fix: 'Choose a larger podCidr, or another nodeMaskSize: shorter for more pods a node, longer for more nodes.',
-  rationale: 'A node without a range gets no pods, and one whose range is used up leaves them in ContainerCreating.',
+    'Blocks when there are too few ranges or addresses, or when an earlier run assigned ranges of another CIDR to nodes; warns when less than a quarter of the ranges would remain for new nodes.',
+  fix: 'Choose a larger podCidr, or another nodeMaskSize: smaller for more pods per node, larger for more nodes.',
+  rationale: 'Pods stay in ContainerCreating on a node that has no range, or whose range is exhausted.',
   run: async ({ input, nodes, list, ciliumIsOurs }) => {
     const all = await nodes();
     const { podCidr, nodeMaskSize } = input;
@@ -27,23 +27,23 @@ export const podCidrCapacity: PreflightCheck = {
     const elsewhere = used.filter(
       ({ spec }) => spec?.ipam?.podCIDRs?.some((cidr) => !contains(podCidr, cidr)) === true
     );
-    const holds = `${podCidr} holds ${ranges} node ranges of /${nodeMaskSize}`;
+    const capacity = `${podCidr} has ${ranges} node ranges of /${nodeMaskSize}`;
     return worst(
       ranges < all.length
-        ? block(`${holds}, and the cluster has ${all.length} nodes`)
-        : pass(`${holds} for ${all.length} nodes`),
+        ? block(`${capacity}, but the cluster has ${all.length} nodes`)
+        : pass(`${capacity} for ${all.length} nodes`),
       ranges >= all.length && ranges - all.length < ranges / 4
-        ? warn(`${holds}, of which ${ranges - all.length} would be left for new nodes`)
+        ? warn(`${capacity}, of which ${ranges - all.length} would remain for new nodes`)
         : pass(),
       large.length > 0
         ? block(
-            `a range of /${nodeMaskSize} has ${addresses} addresses for pods, fewer than the kubelet takes on ` +
+            `a range of /${nodeMaskSize} has ${addresses} addresses for pods, fewer than the kubelet allows on ` +
               summarizeList(large.map(({ metadata, status }) => `${metadata?.name} (${status?.allocatable?.['pods']})`))
           )
-        : pass(`${addresses} addresses a node`),
+        : pass(`${addresses} addresses per node`),
       elsewhere.length > 0
         ? block(
-            `an earlier run gave ranges of another CIDR to ${summarizeList(elsewhere.map(({ metadata }) => metadata?.name ?? ''))}`
+            `an earlier run assigned ranges of another CIDR to ${summarizeList(elsewhere.map(({ metadata }) => metadata?.name ?? ''))}`
           )
         : pass()
     );

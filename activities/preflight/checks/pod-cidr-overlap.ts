@@ -1,15 +1,15 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { contains, overlapping, type NamedNetwork } from '../../../model/networks.ts';
-import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import { inspectionRemark, unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 
 /** Checks that the new pod CIDR does not overlap with other networks. */
 export const podCidrOverlap: PreflightCheck = {
-  ensures: 'The new pod CIDR overlaps with nothing in use: pods, services, nodes, IPPools, the nodes’ own routes.',
-  verdicts: 'Blocks for each network that it shares an address with.',
+  ensures: 'The new pod CIDR overlaps with no network in use: pods, services, nodes, IPPools, routes of the nodes.',
+  verdicts: 'Blocks for each network that it overlaps with.',
   fix: 'Choose a podCidr that nothing in or near the cluster uses.',
   rationale:
-    'Cilium’s routes to its pods would take that traffic, the nodes’ own included (cilium/cilium#42383, PR 20208).',
+    'The pod routes of Cilium would capture that traffic, including that of the nodes themselves (cilium/cilium#42383, PR 20208).',
   run: async (cluster) => {
     const { podCidr } = cluster.input;
     const networks = [...(await apiNetworks(cluster)), ...(await routedNetworks(cluster))];
@@ -17,7 +17,7 @@ export const podCidrOverlap: PreflightCheck = {
     return unlessEmpty(
       'block',
       shared.map(({ cidr, owner }) => `${podCidr} overlaps with ${cidr} (${owner})`),
-      `${podCidr} is free, compared with ${networks.length} networks and addresses`
+      `${podCidr} overlaps with none of ${networks.length} networks and addresses${inspectionRemark(await cluster.hosts())}`
     );
   },
 };
@@ -29,12 +29,12 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
     (serviceCidr) => serviceCidr.spec?.cidrs ?? []
   );
   // Single addresses, for API servers that do not publish the range.
-  const single = (await services()).flatMap(({ metadata, spec }) =>
+  const serviceAddresses = (await services()).flatMap(({ metadata, spec }) =>
     [...(spec?.clusterIPs ?? []), ...(spec?.externalIPs ?? [])]
       .filter((address) => address !== 'None' && !ranges.some((range) => contains(range, address)))
       .map((cidr) => ({ cidr, owner: `service ${metadata?.namespace}/${metadata?.name}` }))
   );
-  const ofNodes = (await nodes()).flatMap(({ metadata, spec, status }) => [
+  const nodeNetworks = (await nodes()).flatMap(({ metadata, spec, status }) => [
     ...(spec?.podCIDRs ?? []).map((cidr) => ({ cidr, owner: `pods of node ${metadata?.name}` })),
     ...(status?.addresses ?? [])
       .filter(({ type }) => type === 'InternalIP' || type === 'ExternalIP')
@@ -43,12 +43,12 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
   const source = await canal();
   return [
     ...ranges.map((cidr) => ({ cidr, owner: 'services' })),
-    ...single,
-    ...ofNodes,
-    ...(source === undefined ? [] : [{ cidr: source.facts.podCidr, owner: "Canal's pods" }]),
+    ...serviceAddresses,
+    ...nodeNetworks,
+    ...(source === undefined ? [] : [{ cidr: source.facts.podCidr, owner: 'pods of Canal' }]),
     ...(await list<IpPool>('crd.projectcalico.org/v1', 'IPPool')).map((pool) => ({
       cidr: pool.spec?.cidr ?? '',
-      owner: `Calico's IPPool ${pool.metadata?.name}`,
+      owner: `Calico IPPool ${pool.metadata?.name}`,
     })),
   ];
 }

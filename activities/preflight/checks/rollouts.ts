@@ -7,10 +7,10 @@ import { objectKey } from '../../kubernetes/object-key.ts';
 
 /** Checks that no rollout is in progress. */
 export const rollouts: PreflightCheck = {
-  ensures: 'Canal runs on every node in its current version, and nothing of the system is in the middle of a rollout.',
-  verdicts: 'Blocks when Canal is not rolled out; warns for other DaemonSets and Deployments of kube-system.',
-  fix: 'Wait for the rollout, or mend what holds it up.',
-  rationale: 'What is broken before the migration would be found during it.',
+  ensures: 'Canal runs on every node in its current version, and no rollout in kube-system is in progress.',
+  verdicts: 'Blocks when Canal is not rolled out; warns about other DaemonSets and Deployments in kube-system.',
+  fix: 'Wait for the rollout, or repair what blocks it.',
+  rationale: 'Existing problems would surface during the migration.',
   run: async ({ canal, daemonSets, deployments }) => {
     const source = await canal();
     const broken = source !== undefined && !isRolledOut(source.daemonSet);
@@ -27,7 +27,7 @@ export const rollouts: PreflightCheck = {
     return worst(
       broken
         ? block(`${source.namespace}/${source.name} is not rolled out on every node`)
-        : pass('nothing is being rolled out'),
+        : pass(source === undefined ? 'Canal is not installed' : 'Canal is rolled out'),
       others.length > 0 ? warn(`not rolled out: ${summarizeList(others.map(objectKey))}`) : pass()
     );
   },

@@ -8,12 +8,12 @@ import { pass, warn, worst, block, type PreflightCheck } from '../check.ts';
 export const rpFilter: PreflightCheck = {
   ensures: 'The reverse path filter is not strict on any node.',
   verdicts:
-    'Blocks when net.ipv4.conf.all.rp_filter is 1, which overrules what Cilium sets on its own interfaces; warns when it is the default for new interfaces.',
-  fix: 'Set net.ipv4.conf.all.rp_filter and net.ipv4.conf.default.rp_filter to 0 or 2, in /etc/sysctl.d too.',
-  rationale: 'While both overlays are up, a request and its answer may take different ways (cilium/cilium#10645).',
+    'Blocks when net.ipv4.conf.all.rp_filter is 1, which overrides the value of single interfaces of Cilium; warns when 1 is the default for new interfaces.',
+  fix: 'Set net.ipv4.conf.all.rp_filter and net.ipv4.conf.default.rp_filter to 0 or 2, also in /etc/sysctl.d.',
+  rationale: 'While both overlays exist, a request and its response may take different paths (cilium/cilium#10645).',
   run: async ({ hosts }) => {
     const facts = await hosts();
-    if (facts === undefined) return warn('not looked at: nodeInspection is off');
+    if (facts === undefined) return warn('not checked: nodeInspection is off');
     // The higher value of "all" and the interface applies (Linux: Documentation/networking/ip-sysctl.rst).
     const strict = (key: 'all' | 'default') =>
       [...facts].filter(([, host]) => host.rpFilter[key] === 1).map(([node]) => node);
@@ -21,7 +21,7 @@ export const rpFilter: PreflightCheck = {
     return worst(
       all.length > 0
         ? block(`net.ipv4.conf.all.rp_filter is 1 on ${summarizeList(all)}`)
-        : pass('not strict on any node'),
+        : pass('not strict on any inspected node'),
       byDefault.length > 0 ? warn(`net.ipv4.conf.default.rp_filter is 1 on ${summarizeList(byDefault)}`) : pass()
     );
   },

@@ -15,34 +15,40 @@ const maxParallelObjects = 8;
 /** Checks that the API server would accept every object. */
 export const serverDryRun: PreflightCheck = {
   ensures:
-    'The API server, with all its admission, would take every object of the chart and of ours: each is applied with dryRun.',
-  verdicts: 'Blocks for each object that is refused; warns where a webhook takes no dry runs.',
-  fix: 'Read what the API server said: a policy engine’s rule, a quota, a right of the worker that is missing.',
-  rationale: 'What admission refuses would be found when half of Cilium is installed.',
+    'The API server, including admission, accepts every object of the chart and every object of the migration. Each is applied as a dry run.',
+  verdicts: 'Blocks for each rejected object; warns where a webhook does not support dry runs.',
+  fix: 'Read the error of the API server: a rule of a policy engine, a quota, or a missing permission of the worker.',
+  rationale: 'A rejected object would stop the installation of Cilium midway.',
   run: async (cluster) => {
     const objects = await listObjects(cluster);
-    const refused: string[] = [];
+    const rejected: string[] = [];
     const untried: string[] = [];
+    let accepted = 0;
     await mapLimit(maxParallelObjects, objects, async (object) => {
       try {
         await applyDry(cluster.connection, object as NamedObject);
+        accepted++;
       } catch (error) {
         // Cilium's operator creates the CRDs of its own kinds.
         if (isUnknownKind(error)) return;
-        const refusal = `${object.kind} ${objectKey(object)}: ${messageOf(error).slice(0, 300)}`;
+        const rejection = `${object.kind} ${objectKey(object)}: ${messageOf(error).slice(0, 300)}`;
         if (statusOf(error) === undefined) throw error;
-        if (refusal.includes('does not support dry run')) untried.push(refusal);
-        else refused.push(refusal);
+        if (rejection.includes('does not support dry run')) untried.push(rejection);
+        else rejected.push(rejection);
       }
     });
     return worst(
-      refused.length > 0
-        ? block(`refused: ${summarizeList(refused, 5)}`)
-        : pass(`${objects.length} objects would be taken`),
+      rejected.length > 0
+        ? block(`rejected: ${summarizeList(rejected, 5)}`)
+        : pass(acceptedText(accepted, objects.length)),
       untried.length > 0 ? warn(summarizeList(untried, 5)) : pass()
     );
   },
 };
+
+function acceptedText(accepted: number, total: number): string {
+  return `${accepted} of ${total} objects accepted${accepted < total ? '; the kinds of the others do not exist yet' : ''}`;
+}
 
 async function listObjects(cluster: ClusterReader): Promise<KubernetesObject[]> {
   const { input } = cluster;

@@ -9,10 +9,10 @@ type IpPool = KubernetesObject & {
 
 /** Checks that the source network can be migrated, and reports its facts. */
 export const sourceNetwork: PreflightCheck = {
-  ensures: 'The network is Canal – Flannel on VXLAN, and Calico for policy – and its configuration can be read.',
-  verdicts: 'Blocks when there is no Canal; warns when an IPPool of Calico is another one than Flannel’s network.',
-  fix: 'Only Canal as of Calico’s manifest canal.yaml is migrated. Remove IPPools that nothing uses.',
-  rationale: 'Plain Calico and plain Flannel keep addresses, routes and node IPs in other places.',
+  ensures: 'The network is Canal (Flannel with VXLAN, and Calico for policy), and its configuration can be read.',
+  verdicts: 'Blocks when Canal is not installed; warns about Calico IPPools other than the network of Flannel.',
+  fix: 'Only Canal as installed by the manifest canal.yaml of Calico can be migrated. Delete unused IPPools.',
+  rationale: 'Calico alone and Flannel alone manage addresses, routes and node addresses differently.',
   run: async ({ canal, list }) => {
     const source = await canal();
     if (source === undefined) return block('no DaemonSet has the containers calico-node and kube-flannel');
@@ -24,7 +24,9 @@ export const sourceNetwork: PreflightCheck = {
     const unexpectedPools = pools.filter(({ spec }) => spec?.cidr !== podCidr && spec?.disabled !== true);
     return worst(
       pass(summary, ...(pools.length > 0 ? [summarizeList(pools.map(text))] : [])),
-      unexpectedPools.length > 0 ? warn(`not Flannel's network: ${summarizeList(unexpectedPools.map(text))}`) : pass()
+      unexpectedPools.length > 0
+        ? warn(`not the network of Flannel: ${summarizeList(unexpectedPools.map(text))}`)
+        : pass()
     );
   },
 };

@@ -20,15 +20,17 @@ type Resource = (typeof resources)[number];
 /** Checks that the pods of a wave's nodes fit on the other nodes. */
 export const spareCapacity: PreflightCheck = {
   ensures:
-    'The pods of the largest nodes of a wave find room on the others: cores, memory and number of pods, by their requests.',
+    'The pods of the largest nodes of a wave fit on the other nodes, by CPU and memory requests and by number of pods.',
   verdicts:
-    'Blocks when they do not; warns when the others would be more than 90 % full, or when there is no other node. Nothing is looked at in drain.mode "recycle".',
-  fix: 'Add a node, make waves smaller, or choose drain.mode "recycle", in which pods come straight back to their node.',
-  rationale: 'Evicted pods stay Pending until the node is back (76 pods at joshdow). Affinities are not looked at.',
+    'Blocks when they do not; warns when the other nodes would be more than 90 % full, or when there is no other node. Not checked in drain.mode "recycle".',
+  fix: 'Add a node, reduce waves.maxConcurrency, or choose drain.mode "recycle", in which pods return to their node immediately.',
+  rationale:
+    'Evicted pods stay Pending until the node is schedulable again (76 pods at joshdow). Affinities are not considered.',
   run: async ({ input, nodes, pods }) => {
-    if (input.drain.mode === 'recycle') return pass('pods come back to their node (drain.mode "recycle")');
+    if (input.drain.mode === 'recycle') return pass('not checked: pods return to their node (drain.mode "recycle")');
     const all = (await nodes()).filter((node) => isReady(node) && node.spec?.unschedulable !== true);
-    if (all.length < 2) return warn(`${all.length} schedulable node: pods wait until their node is back`);
+    if (all.length < 2)
+      return warn(`schedulable nodes: ${all.length}; evicted pods stay Pending until their node is schedulable again`);
     const capacities = all.map((node) => computeCapacity(node, pods)).map((capacity) => capacity);
     return compareCapacity(await Promise.all(capacities), Math.min(input.waves.maxConcurrency, all.length - 1));
   },

@@ -3,14 +3,14 @@ import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 
 /** Checks that packets to the new overlay's port reach the other nodes. */
 export const tunnelPath: PreflightCheck = {
-  ensures: 'UDP packets to the port of the new overlay get from every node to every other one: real packets are sent.',
+  ensures: 'UDP packets to the port of the new overlay reach the other nodes from every node. Real packets are sent.',
   verdicts:
-    'Blocks when packets of a pair of nodes are not answered, or a node cannot be looked at; warns when no pods may run on nodes. Above ten nodes each sends to those 1, 2, 4, 8, 16 and 32 further in the list.',
-  fix: 'Let the port through in both directions between all nodes: host firewalls, security groups, network policies of the cloud.',
-  rationale: 'An overlay whose port is blocked looks healthy and carries nothing.',
+    'Blocks when packets between two nodes are not answered, or when a node cannot be inspected; warns when nodeInspection is off. With more than ten nodes, each sends to the nodes 1, 2, 4, 8, 16 and 32 positions further in the list.',
+  fix: 'Allow the port in both directions between all nodes: host firewalls, security groups, network policies of the cloud.',
+  rationale: 'An overlay whose port is blocked appears healthy, but no packet arrives.',
   run: async ({ input, hosts, ciliumIsOurs }) => {
     const facts = await hosts();
-    if (facts === undefined) return warn('not looked at: nodeInspection is off');
+    if (facts === undefined) return warn('not checked: nodeInspection is off');
     const unread = [...facts].flatMap(([node, { unread: reason }]) =>
       reason === undefined ? [] : [`${node}: ${reason}`]
     );
@@ -18,19 +18,19 @@ export const tunnelPath: PreflightCheck = {
     // packets.
     if ((await ciliumIsOurs()) && [...facts.values()].some(({ portTaken }) => portTaken !== undefined))
       return pass(
-        `Cilium uses UDP port ${input.tunnelPort} already; every node is verified with packets when it is migrated`
+        `not checked: Cilium already uses UDP port ${input.tunnelPort}; each node is verified when it is migrated`
       );
     const lost = [...facts].flatMap(([node, { peers }]) =>
       peers.flatMap(({ node: peer, error }) => (error === undefined ? [] : [`${node} to ${peer}`]))
     );
     const pairs = [...facts.values()].reduce((sum, { peers }) => sum + peers.length, 0);
     return worst(
-      unread.length > 0 ? block(`not looked at: ${summarizeList(unread)}`) : pass(),
+      unread.length > 0 ? block(`not inspected: ${summarizeList(unread)}`) : pass(),
       lost.length > 0
         ? block(
-            `UDP packets to port ${input.tunnelPort} are not answered: ${summarizeList(lost)} (${lost.length} of ${pairs} ways)`
+            `UDP packets to port ${input.tunnelPort} are not answered: ${summarizeList(lost)} (${lost.length} of ${pairs} directions)`
           )
-        : pass(`UDP port ${input.tunnelPort} answered on all ${pairs} ways between ${facts.size} nodes`)
+        : pass(`UDP port ${input.tunnelPort}: packets answered in all ${pairs} directions between ${facts.size} nodes`)
     );
   },
 };

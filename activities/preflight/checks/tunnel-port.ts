@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { unlessEmpty, type PreflightCheck } from '../check.ts';
+import { inspectionRemark, unlessEmpty, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
 import type { HostFacts } from '../host-facts.ts';
 
@@ -8,22 +8,26 @@ type FelixConfiguration = KubernetesObject & { spec?: { vxlanPort?: number; wire
 /** Checks that the new overlay's port is free on every node. */
 export const tunnelPort: PreflightCheck = {
   ensures:
-    'Nothing else uses the UDP port of the new overlay: not Flannel, not Calico, no other link and no program of a node.',
-  verdicts: 'Blocks when something does.',
+    'Nothing else uses the UDP port of the new overlay: not Flannel or Calico, no other interface, and no program on a node.',
+  verdicts: 'Blocks for each user of the port.',
   fix: 'Choose another tunnelPort.',
   rationale:
-    'Linux takes no second VXLAN device on a port, so one of the overlays goes dark; both default to 8472 (cilium/cilium#8990).',
+    'Linux accepts only one VXLAN device per port, so one of the overlays would fail; both default to 8472 (cilium/cilium#8990).',
   run: async (cluster) =>
-    unlessEmpty('block', await findPortUsers(cluster), `nothing uses UDP port ${cluster.input.tunnelPort}`),
+    unlessEmpty(
+      'block',
+      await findPortUsers(cluster),
+      `nothing else uses UDP port ${cluster.input.tunnelPort}${inspectionRemark(await cluster.hosts())}`
+    ),
 };
 
 async function findPortUsers({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader): Promise<string[]> {
   const port = input.tunnelPort;
   const users: string[] = [];
-  if ((await canal())?.facts.port === port) users.push(`Flannel's VXLAN is on UDP port ${port}`);
+  if ((await canal())?.facts.port === port) users.push(`Flannel uses UDP port ${port} for VXLAN`);
   for (const { metadata, spec } of await list<FelixConfiguration>('crd.projectcalico.org/v1', 'FelixConfiguration')) {
     const ports = [spec?.vxlanPort, spec?.wireguardListeningPort];
-    if (ports.includes(port)) users.push(`FelixConfiguration ${metadata?.name} is on UDP port ${port}`);
+    if (ports.includes(port)) users.push(`FelixConfiguration ${metadata?.name} uses UDP port ${port}`);
   }
   const ours = await ciliumIsOurs();
   for (const [node, facts] of (await hosts()) ?? []) {
@@ -39,6 +43,6 @@ async function findPortUsers({ input, canal, list, hosts, ciliumIsOurs }: Cluste
 function usersOnNode({ links, portTaken }: HostFacts, port: number, ours: boolean): string[] {
   const isCilium = ({ name }: { name: string }): boolean => ours && name === 'cilium_vxlan';
   const taken = links.filter((link) => link.kind === 'vxlan' && link.port === port && !isCilium(link));
-  if (taken.length > 0) return taken.map(({ name, vni }) => `link ${name} is VXLAN ${vni} on UDP port ${port}`);
+  if (taken.length > 0) return taken.map(({ name, vni }) => `interface ${name} uses UDP port ${port} for VXLAN ${vni}`);
   return portTaken === undefined || links.some(isCilium) ? [] : [portTaken];
 }

@@ -4,10 +4,10 @@ import { unlessEmpty, type PreflightCheck } from '../check.ts';
 
 /** Checks that every pod would be recreated after its eviction. */
 export const unmanagedPods: PreflightCheck = {
-  ensures: 'Every pod that has to move has a controller that makes it anew, or there is consent that it goes.',
+  ensures: 'Every pod that is evicted has a controller that recreates it, or there is consent to its removal.',
   verdicts: 'Blocks for pods without a controller and without consent.',
-  fix: 'Have a controller run them, or consent with drain.evictUnmanagedPods.',
-  rationale: 'An evicted pod without a controller is gone for good (kubectl drain refuses it too).',
+  fix: 'Run them under a controller, or consent with drain.evictUnmanagedPods.',
+  rationale: 'Nothing recreates an evicted pod without a controller (kubectl drain refuses such pods too).',
   run: async ({ input, pods }) => {
     const lost = (await pods()).filter(
       (pod) =>
@@ -20,6 +20,6 @@ export const unmanagedPods: PreflightCheck = {
     );
     const problems =
       lost.length > 0 ? [summarizeList(lost.map(({ key, node }) => `${key} on ${node || 'no node'}`))] : [];
-    return unlessEmpty('block', problems, 'every pod has a controller, or consent');
+    return unlessEmpty('block', problems, 'every pod has a controller or consent');
   },
 };

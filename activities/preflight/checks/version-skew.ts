@@ -11,9 +11,9 @@ const mostBehind = 3;
 export const versionSkew: PreflightCheck = {
   ensures: 'No kubelet is newer than the API server, or more than three minor versions older.',
   verdicts: 'Blocks when one is.',
-  fix: 'Finish the upgrade of the cluster first.',
+  fix: 'Complete the upgrade of the cluster first.',
   rationale:
-    'Kubernetes’ version skew policy; a migration in the middle of an upgrade cannot tell one’s faults from the other’s.',
+    'Version skew policy of Kubernetes; during an upgrade, its faults cannot be distinguished from those of the migration.',
   run: async ({ connection, nodes }) => {
     const { gitVersion } = await connection.version.getCode({});
     const server = parseMinor(gitVersion);
@@ -25,7 +25,7 @@ export const versionSkew: PreflightCheck = {
     return unlessEmpty(
       'block',
       wrong.length > 0 ? [`API server ${gitVersion}, kubelets ${summarizeList(wrong)}`] : [],
-      `API server ${gitVersion}, and all kubelets go with it`
+      `API server ${gitVersion}; all kubelets are compatible`
     );
   },
 };

@@ -13,11 +13,11 @@ type Configuration = KubernetesObject & { webhooks?: Webhook[] };
 
 /** Checks that admission webhooks stay available while their pods move. */
 export const webhooks: PreflightCheck = {
-  ensures: 'Webhooks that must answer, or nothing is admitted, are served by pods on two nodes.',
+  ensures: 'Admission webhooks that fail closed are served by ready pods on at least two nodes.',
   verdicts:
-    'Blocks when such a webhook decides about pods and is ready on fewer than two nodes; warns when it decides about other things.',
-  fix: 'Run two replicas on different nodes with a PodDisruptionBudget, or set failurePolicy to Ignore for the time of the migration.',
-  rationale: 'While its only pod moves no pod can be made, not even its own.',
+    'Blocks when such a webhook admits pods and is ready on fewer than two nodes; warns when it admits only other objects.',
+  fix: 'Run two replicas on different nodes with a PodDisruptionBudget, or set failurePolicy to Ignore for the duration of the migration.',
+  rationale: 'While its only pod is evicted, no pod can be created, not even a replacement.',
   run: async ({ list }) => {
     const admission = 'admissionregistration.k8s.io/v1';
     const configurations = [
@@ -29,7 +29,7 @@ export const webhooks: PreflightCheck = {
         .filter(({ failurePolicy, clientConfig }) => failurePolicy !== 'Ignore' && clientConfig?.service !== undefined)
         .map((webhook) => ({ webhook, owner: objectKey(configuration) }))
     );
-    if (closed.length === 0) return pass('no webhook that fails closed is served from the cluster');
+    if (closed.length === 0) return pass('no webhook in the cluster fails closed');
     const slices = await list<V1EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice');
     const underReplicated = closed.flatMap(({ webhook, owner }) => {
       const { namespace = '', name = '' } = webhook.clientConfig?.service ?? {};
@@ -38,14 +38,16 @@ export const webhooks: PreflightCheck = {
       const text = `${owner}/${webhook.name} (service ${namespace}/${name}, ready on ${nodes.size} nodes)`;
       return [{ text, pods: webhook.rules?.some(({ resources = [] }) => resources.some(isPods)) === true }];
     });
-    const [ofPods, ofOthers] = [
+    const [podWebhooks, otherWebhooks] = [
       underReplicated.filter(({ pods }) => pods),
       underReplicated.filter(({ pods }) => !pods),
     ];
     const texts = (entries: typeof underReplicated): string => summarizeList(entries.map(({ text }) => text));
     return worst(
-      ofPods.length > 0 ? block(`decide about pods: ${texts(ofPods)}`) : pass(`${closed.length} webhooks fail closed`),
-      ofOthers.length > 0 ? warn(texts(ofOthers)) : pass()
+      podWebhooks.length > 0
+        ? block(`admit pods: ${texts(podWebhooks)}`)
+        : pass(`${closed.length} webhooks fail closed, each ready on at least two nodes`),
+      otherWebhooks.length > 0 ? warn(texts(otherWebhooks)) : pass()
     );
   },
 };

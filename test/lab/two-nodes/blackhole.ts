@@ -42,7 +42,7 @@ export function describeBlackhole(shared: SharedLab): void {
       const { nodes, waitingFor } = await cli.waitForStatus('the migration to wait', waits, timeLimits.clusterChange);
       const failure = nodes.find(({ name }) => name === 'node2')?.failure;
       expect(failure?.type).toBe('VerificationFailed');
-      expect(failure?.message).toMatch(/packets of Cilium's overlay do not get through (between|to and from) .*node2/);
+      expect(failure?.message).toMatch(/packets of Cilium's overlay are lost (between|to and from) .*node2/);
       expect(failure?.message).toContain('let UDP port 8473 through between all nodes');
       expect(waitingFor).toBe('a decision about node2 (VerificationFailed)');
 

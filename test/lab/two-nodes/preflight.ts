@@ -34,14 +34,14 @@ export function describePreflight(shared: SharedLab): void {
 
     it('passes a healthy cluster after sending packets between all nodes, and leaves nothing', async () => {
       const before = await waitForStableState(() => clusterState(lab()));
-      const { mayBegin, outcomes } = await preflight();
-      expect(mayBegin).toBe(true);
+      const { mayStart, outcomes } = await preflight();
+      expect(mayStart).toBe(true);
       expect(verdicts(outcomes, 'block')).toEqual([]);
       // kube-proxy is no pod in the lab.
       const known: CheckName[] = ['kube-proxy', 'cluster-dns'];
       expect(verdicts(outcomes, 'warn').filter((check) => !known.includes(check as CheckName))).toEqual([]);
       const tunnel = outcomes.find(({ check }) => check === 'tunnel-path');
-      expect(tunnel?.evidence).toEqual(['UDP port 8473 answered on all 2 ways between 2 nodes']);
+      expect(tunnel?.evidence).toEqual(['UDP port 8473: packets answered in all 2 directions between 2 nodes']);
       await expectEventually('the state before the checks', () => clusterState(lab()), before);
     });
 
@@ -56,25 +56,25 @@ export function describePreflight(shared: SharedLab): void {
       const conf = { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'multus' }] };
       await on('node1', 'sh', '-c', `echo '${JSON.stringify(conf)}' > ${cniFile}`);
       try {
-        const { mayBegin, outcomes } = await preflight({ values: { ...labMigrationRequest(lab()).values, MTU: 9000 } });
-        expect(mayBegin).toBe(false);
+        const { mayStart, outcomes } = await preflight({ values: { ...labMigrationRequest(lab()).values, MTU: 9000 } });
+        expect(mayStart).toBe(false);
         const evidence = Object.fromEntries(
           outcomes
             .filter(({ verdict }) => verdict === 'block')
             .map((outcome) => [outcome.check, outcome.evidence.join('\n')])
         );
         expect(evidence).toEqual({
-          'tunnel-path': 'UDP packets to port 8473 are not answered: node1 to node2 (1 of 2 ways)',
+          'tunnel-path': 'UDP packets to port 8473 are not answered: node1 to node2 (1 of 2 directions)',
           'rp-filter': 'net.ipv4.conf.all.rp_filter is 1 on node1',
           'pod-cidr-overlap': '10.245.0.0/16 overlaps with 10.245.7.0/24 (route of node node1 over eth0)',
           'other-cni': 'in /etc/cni/net.d: node1: 99-other.conflist (multus)',
           'cilium-leftovers': 'node1: cilium_old',
-          mtu: 'values.MTU is 9000, and the nodes have 1500',
+          mtu: 'values.MTU is 9000, but the smallest MTU of the nodes is 1500',
         });
         // Another tunnel port that is taken, and the one that is dropped: a waiver is for one check alone.
         const taken = await preflight({ tunnelPort: 8474, waivers: [{ check: 'rp-filter', reason: 'a test' }] });
         const ports = taken.outcomes.find(({ check }) => check === 'tunnel-port');
-        expect(ports?.evidence).toEqual(['node1: link vxlan.other is VXLAN 7 on UDP port 8474']);
+        expect(ports?.evidence).toEqual(['node1: interface vxlan.other uses UDP port 8474 for VXLAN 7']);
         expect(taken.outcomes.find(({ check }) => check === 'rp-filter')).toMatchObject({ waived: 'a test' });
       } finally {
         await on('node1', 'rm', cniFile);
@@ -84,7 +84,7 @@ export function describePreflight(shared: SharedLab): void {
         await on('node1', 'sh', '-c', 'echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter');
         await on('node2', 'iptables', '--delete', ...drop);
       }
-      expect((await preflight()).mayBegin).toBe(true);
+      expect((await preflight()).mayStart).toBe(true);
     });
   });
 }
