@@ -66,22 +66,4 @@ export const dialectWords: readonly DialectWord[] = [
 export const dialectExceptions: readonly DialectException[] = [
   { file: 'lab/tools/go-build.ts', text: 'another go on path', reason: 'Go is the compiler' },
   { file: 'test/unit/input.test.ts', text: "on failure: 'roll-back'", reason: 'a former term, which is refused' },
-  ...pinned('somebody to re', [
-    ...['humans', 'long-waits', 'policies', 'preflight', 'waves'].map((name) => `test/workflow/${name}.test.ts`),
-    ...['test/lab/two-nodes/reboot.ts', 'test/support/record-histories.ts'],
-  ]),
-  ...pinned('no way back', ['test/unit/control.test.ts', 'test/unit/plan.test.ts', 'test/workflow/cli.test.ts']),
-  ...pinned('the cutover is under way', ['test/unit/control.test.ts']),
-  ...pinned('is taken up again', ['test/unit/control.test.ts']),
-  ...pinned('take up a again', ['test/workflow/humans.test.ts']),
-  ...pinned('await patient.', ['test/workflow/upgrade.test.ts']),
-  ...pinned('look at its containers', ['test/unit/drain-rules.test.ts']),
-  ...pinned('be set aside', ['test/unit/control.test.ts']),
-  ...pinned('make no sense', ['test/workflow/fleet.test.ts']),
-  ...pinned('is no yaml', ['test/unit/codec.test.ts', 'test/unit/worker-config.test.ts']),
 ];
-
-/** Texts of product code that tests expect. Product code is not checked yet: see `uncheckedRoots` in dialect.ts. */
-function pinned(text: string, files: readonly string[]): DialectException[] {
-  return files.map((file) => ({ file, text, reason: 'the text of product code' }));
-}

@@ -304,7 +304,7 @@ it('continues as new when its history is long, and keeps its state', async () =>
     expect(report.timeline.map(({ phase }) => phase)).toEqual([...new Set(report.timeline.map(({ phase }) => phase))]);
     const described = await client.workflow.getHandle(run.workflowId).describe();
     expect(described.runId).not.toBe(run.firstExecutionRunId);
-    // A mistyped address is reported soon; a migration that is under way waits for its API server.
+    // A mistyped address is reported soon; a running migration waits for its API server.
     for (const [runId, attempts] of [
       [run.firstExecutionRunId, 5],
       [described.runId, 0],

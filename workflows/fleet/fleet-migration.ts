@@ -208,7 +208,7 @@ class Fleet {
   private async waitForChange(): Promise<void> {
     const wait = this.currentWait;
     if (wait !== undefined) {
-      // The end of the soak may let clusters start, whatever else the fleet waits for.
+      // The end of the soak may let clusters start during any other wait.
       const timeoutMs = this.remainingSoakMs > 0 ? this.remainingSoakMs : undefined;
       await this.waits.wait({ ...wait, timeoutMs }, () => false);
       return;
