@@ -25,7 +25,7 @@ it.each<CheckName>(['node-address', 'pod-cidr-overlap', 'tunnel-port', 'cilium-l
     const remark = 'nodes not inspected: nodeInspection is off';
 
     const uninspected = await checks[name].run(emptyCluster(undefined));
-    const inspected = await checks[name].run(emptyCluster(new Map()));
+    const inspected = await checks[name].run(emptyCluster(new Map<string, never>()));
 
     expect(uninspected).toMatchObject({ verdict: 'pass' });
     expect(uninspected.evidence.join()).toContain(remark);
