@@ -206,7 +206,7 @@ async function countAcceptedUpdates(run: FleetRun): Promise<number> {
   return (events ?? []).filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes != null).length;
 }
 
-it('notes or refuses messages that make no sense', async () => {
+it('notes or refuses invalid messages', async () => {
   const { a } = clusterNames('a');
   const { activities } = fakeFleet({ [a]: { nodes: ['n1'] } });
   await server.withWorker(activities, async (client, taskQueue) => {
