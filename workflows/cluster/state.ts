@@ -7,20 +7,9 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
-import {
-  blockersQuery,
-  clusterProgressSignal,
-  fleetPrefix,
-  ledgerQuery,
-  nodeQuery,
-  planQuery,
-  policiesQuery,
-  preflightQuery,
-  progressSignal,
-  statusQuery,
-} from '../messages.ts';
+import { clusterProgressSignal, fleetPrefix, progressSignal } from '../messages.ts';
 import { noDecisions, applyMessage, type Decisions, type MessageContext } from '../../model/decisions.ts';
-import { withApiVersion, type Versioned } from '../../model/api-version.ts';
+import type { Versioned } from '../../model/api-version.ts';
 import type { ClusterProgress } from '../../model/fleet-status.ts';
 import type { Ledger } from '../../model/ledger.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
@@ -39,6 +28,7 @@ import {
 import { statusMarkdown } from '../../model/markdown/status.ts';
 import { maxKeyword, searchAttributes } from '../search-attributes.ts';
 import { Changes } from '../support/changes.ts';
+import { setQueryHandlers } from './queries.ts';
 import { setMessageHandlers } from '../support/message-handlers.ts';
 import { ParentProgress } from '../support/parent-progress.ts';
 import { Waits, type Wait, type WaitOutcome } from '../support/waits.ts';
@@ -128,28 +118,7 @@ export class ClusterState {
   }
 
   private setHandlers(): void {
-    setHandler(statusQuery, () => withApiVersion(this.status), {
-      description: 'State of the migration: phase, nodes, and the current wait',
-    });
-    setHandler(planQuery, () => withApiVersion(this.plan), {
-      description: 'Plan: waves with reasons, and what is installed and removed',
-    });
-    setHandler(preflightQuery, () => this.preflight, { description: 'Outcomes of the preflight checks' });
-    setHandler(policiesQuery, () => withApiVersion(this.policies), {
-      description: 'Result of the latest policy comparison',
-    });
-    setHandler(ledgerQuery, () => withApiVersion(this.ledger), {
-      description: 'Measurements of every path, by stage',
-    });
-    setHandler(nodeQuery, (name) => withApiVersion(this.node(name)), {
-      description: 'State of one node; its argument is the name',
-    });
-    setHandler(
-      blockersQuery,
-      () =>
-        this.status.nodes.flatMap(({ name, blockers = [] }) => blockers.map((blocker) => ({ node: name, ...blocker }))),
-      { description: 'Pods that block the drains in progress' }
-    );
+    setQueryHandlers(this);
     setHandler(progressSignal, (progress) => this.applyProgress(progress));
     setMessageHandlers<MessageName, Messages[MessageName], MessageContext>({
       names: messageNames,

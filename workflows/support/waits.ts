@@ -1,5 +1,5 @@
 import { condition, log } from '@temporalio/workflow';
-import type { Answer, MigrationStatus } from '../../model/status.ts';
+import type { Answer, MigrationStatus, Waiting } from '../../model/status.ts';
 import type { Changes } from './changes.ts';
 
 /** A wait: its subject, and the other ways in which it can end. */
@@ -60,14 +60,8 @@ export class Waits {
    * @returns the reason why the wait ended; `holds` when the condition is true.
    */
   async wait({ what, answers = [], reminderSeconds, timeoutMs }: Wait, holds: () => boolean): Promise<WaitOutcome> {
-    const { status } = this;
     const hasNews = this.changes.watch();
-    const since = status.waitingFor === what ? status.waiting?.since : undefined;
-    const reminders = since === undefined ? 0 : (status.waiting?.reminders ?? 0);
-    const waiting = { since: since ?? new Date().toISOString(), reminders, answers };
-    status.waitingFor = what;
-    status.waiting = waiting;
-    this.show();
+    const waiting = this.publish(what, answers);
     const deadlineMs = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
     for (;;) {
       const reminderMs = reminderSeconds * 1_000;
@@ -83,6 +77,21 @@ export class Waits {
       log.warn(`still waiting for ${what}`, { since: waiting.since, answers });
       this.show();
     }
+  }
+
+  /** Shows a wait in the status. A wait for the same subject as before keeps its start and its reminders. */
+  private publish(what: string, answers: Answer[]): Waiting {
+    const { status } = this;
+    const previous = status.waitingFor === what ? status.waiting : undefined;
+    const waiting: Waiting = {
+      since: previous?.since ?? new Date().toISOString(),
+      reminders: previous?.reminders ?? 0,
+      answers,
+    };
+    status.waitingFor = what;
+    status.waiting = waiting;
+    this.show();
+    return waiting;
   }
 
   /**
