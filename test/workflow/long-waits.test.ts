@@ -161,7 +161,7 @@ it('starts no other cluster while the fleet is paused or the canaries soak', asy
     const soaking = await run.query(fleetStatusQuery);
     expect(soaking).toMatchObject({ waitingFor: isSoaking });
     expect(fleetStates(soaking)).toEqual({ a: 'migrated', b: 'pending' });
-    expect(await run.executeUpdate('pause', { args: [{ by: 'ann' }] })).toContain('no other cluster begins');
+    expect(await run.executeUpdate('pause', { args: [{ by: 'ann' }] })).toContain('no other cluster is started');
     await skipTime(run, 60 * minuteMs);
     const paused = await run.query(fleetStatusQuery);
     expect(paused).toMatchObject({ waitingFor: 'resume (paused by ann)' });
