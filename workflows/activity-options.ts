@@ -57,13 +57,16 @@ const long: ActivityOptions = { startToCloseTimeout: '20 minutes', heartbeatTime
  */
 const unbounded: ActivityOptions = { startToCloseTimeout: '31 days', heartbeatTimeout, retry };
 
+/** Retries of an activity in a run that fails soon when the API server does not answer. */
+export const failSoon = { retry: start.retry ?? {} } satisfies ActivityOptions;
+
 /** Retries of an activity of {@link start} in a run that continues another one: the migration waits for the API server. */
 export const untilAvailable = { retry } satisfies ActivityOptions;
 
 /** Options of every activity. */
 export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   inspectCluster: start,
-  acquireLock: start,
+  acquireLock: short,
   releaseLock: short,
   comparePolicies: start,
 

@@ -86,7 +86,7 @@ class ClusterMigration {
     this.ciliumOwnsCni = facts.ciliumOwnsCni;
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
-    await run('acquireLock', 'lock cluster', holder, retries);
+    await run('acquireLock', 'lock cluster', holder);
     try {
       return await this.locked(facts);
     } finally {

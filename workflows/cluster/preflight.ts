@@ -5,6 +5,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import { failSoon } from '../activity-options.ts';
 import { run } from '../support/run.ts';
 import { preflightQuery } from '../messages.ts';
 import { parseMigration } from '../support/parse-input.ts';
@@ -31,7 +32,7 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
     upsertSearchAttributes([{ key: searchAttributes.cluster, value: cluster }]);
     const { workflowId, firstExecutionRunId } = workflowInfo();
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
-    await run('acquireLock', 'lock cluster', holder);
+    await run('acquireLock', 'lock cluster', holder, failSoon);
     try {
       outcomes = await runChecks(input);
     } finally {
