@@ -210,7 +210,9 @@ it('notes or refuses messages that make no sense', async () => {
     await run.signal('approve', 'yes');
     const { notes } = await waitForFleetStatus(run, ({ notes: some }) => some.length === 3);
     expect(notes[0]).toBe('approve was ignored: the fleet has no cluster nobody');
-    expect(notes[1]).toBe(`retry was ignored: ${a} is pending; only failed, skipped, rolled-back clusters can be retried`);
+    expect(notes[1]).toBe(
+      `retry was ignored: ${a} is pending; only failed, skipped, rolled-back clusters can be retried`
+    );
     await expect(run.executeUpdate('approve', { args: [{ cluster: 'nobody' }] })).rejects.toThrow();
     expect(await run.executeUpdate('approve', { args: [{ cluster: a }] })).toBe(`${a} is approved`);
     await run.result();
