@@ -2,7 +2,7 @@
  * The layers of the code, from the bottom up. A file imports from its own layer and from layers below it, never from one
  * above, and never from another layer of the same level. Every layer has its level, so no two folders import each other.
  */
-const levels = [
+export const levels = [
   { model: '^model/[^/]+$' },
   { 'model/markdown': '^model/markdown/' },
   { temporal: '^temporal/[^/]+$', 'activities/support': '^activities/support/' },
@@ -117,7 +117,7 @@ export default {
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '(^|/)(node_modules/[.]|coverage/|upgrade-[^/]+/)' },
+    exclude: { path: '(^|/)(node_modules/[.]|coverage/)' },
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {

@@ -1,4 +1,5 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
@@ -17,8 +18,10 @@ const taskQueue = 'upgrade';
 let folder: string;
 beforeAll(async () => {
   await server.start();
-  // Within the project, so that imports resolve.
-  folder = await mkdtemp(path.join(projectDir, 'upgrade-'));
+  // Outside the project: a run that is killed leaves nothing that the next one checks.
+  folder = await mkdtemp(path.join(tmpdir(), 'cni-tests-upgrade-'));
+  for (const name of ['node_modules', 'package.json'])
+    await symlink(path.join(projectDir, name), path.join(folder, name));
 });
 afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
