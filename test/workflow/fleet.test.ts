@@ -217,7 +217,9 @@ it('notes or refuses invalid messages', async () => {
     await run.signal('approve', 'yes');
     const { notes } = await waitForFleetStatus(run, ({ notes: some }) => some.length === 3);
     expect(notes[0]).toContain('approve was ignored: the fleet has no cluster nobody');
-    expect(notes[1]).toContain(`retry was ignored: ${a} is pending`);
+    expect(notes[1]).toContain(
+      `retry was ignored: ${a} is pending; only failed, skipped, rolled-back clusters can be retried`
+    );
     await expect(run.executeUpdate('approve', { args: [{ cluster: 'nobody' }] })).rejects.toThrow();
     expect(await countAcceptedUpdates(run)).toBe(0);
     expect(await run.executeUpdate('approve', { args: [{ cluster: a }] })).toBe(`${a} is approved`);
