@@ -110,6 +110,11 @@ export type LedgerStage = (typeof ledgerStages)[number];
 /** The ledger of a migration, by stage. */
 export type Ledger = Partial<Record<LedgerStage, LedgerRow[]>>;
 
+/** True when a stage was measured. A result of the query has other fields too. */
+export function isMeasured(ledger: Ledger): boolean {
+  return ledgerStages.some((stage) => ledger[stage] !== undefined);
+}
+
 /** Returns the upper bound of a latency class in ms; as in images/prober/ledger.go. */
 export function latencyBound(index: number): number {
   return 0.1 * 1.5 ** index;

@@ -66,6 +66,7 @@ export const untilAvailable = { retry } satisfies ActivityOptions;
 /** Options of every activity. */
 export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   inspectCluster: start,
+  // A cancelled call is waited for, so that the lock that it may have acquired is released.
   acquireLock: short,
   releaseLock: short,
   comparePolicies: start,

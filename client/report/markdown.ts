@@ -1,3 +1,4 @@
+import { isMeasured } from '../../model/ledger.ts';
 import { ledgerMarkdown } from '../../model/markdown/ledger.ts';
 import { policyMarkdown } from '../../model/markdown/policies.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
@@ -18,7 +19,7 @@ export function markdownReport(data: ReportData): string {
   lines.push('## Timeline', '', ...timeline('phases', phaseBars(data)));
   lines.push(...timeline('nodes, by wave', nodeBars(data)));
   lines.push('## Nodes', '', ...nodeTable(data), '');
-  const measured = Object.keys(ledger).length > 0;
+  const measured = isMeasured(ledger);
   lines.push('## Measurements', '', measured ? ledgerMarkdown(ledger) : 'No measurements yet.', '');
   lines.push('## Checks', '', ...checkLines(data));
   if (calicoExport.length > 0) lines.push('', `Calico's objects were exported to ${calicoExport.join(', ')}.`);

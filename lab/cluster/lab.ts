@@ -68,7 +68,9 @@ export interface Lab {
 export async function labUp(options: UpOptions): Promise<Lab> {
   const { name, nodes = 3, network = nodes > 0, app = network, ephemeral = false, log = () => undefined } = options;
   if (!/^[a-z][a-z0-9-]{0,19}$/.test(name)) {
-    throw new Error(`"${name}" is not a valid lab name: use at most 20 lower-case letters, digits and dashes, with a letter first`);
+    throw new Error(
+      `"${name}" is not a valid lab name: use at most 20 lower-case letters, digits and dashes, with a letter first`
+    );
   }
   if (!Number.isInteger(nodes) || nodes < 0 || nodes > 50) throw new Error(`${nodes} nodes are not valid: use 0 to 50`);
   const catalogue = await loadCatalogue();

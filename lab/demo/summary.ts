@@ -81,7 +81,11 @@ function ledgerLines(ledger: Ledger): string[] {
         ])
     )
   );
-  return ['Ledger of the probers (samples on pod-pod/denied count as lost when they were answered):', '', table([header, ...rows])];
+  return [
+    'Ledger of the probers (samples on pod-pod/denied count as lost when they were answered):',
+    '',
+    table([header, ...rows]),
+  ];
 }
 
 /** Aligns columns: the first to the left, the others to the right. */

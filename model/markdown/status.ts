@@ -1,4 +1,4 @@
-import type { Ledger } from '../ledger.ts';
+import { isMeasured, type Ledger } from '../ledger.ts';
 import type { Plan } from '../plan.ts';
 import type { CheckOutcome } from '../preflight.ts';
 import { signalCommand } from '../shell.ts';
@@ -47,7 +47,7 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
     const { seconds, nodeSeconds, basis } = plan.estimate;
     lines.push(`Estimated time left: ${Math.ceil(seconds / 60)} minutes (${nodeSeconds} s per node: ${basis}).`, '');
   }
-  if (!early && ledger !== undefined && Object.keys(ledger).length > 0) lines.push(ledgerMarkdown(ledger), '');
+  if (!early && ledger !== undefined && isMeasured(ledger)) lines.push(ledgerMarkdown(ledger), '');
   return lines;
 }
 

@@ -212,7 +212,9 @@ it(
       );
     await expectEventually('no object of Canal or of this project', left, []);
     // Reboots and failing nodes have their own tests; waitForNodeChange only runs while nothing else does.
-    expect(await placesWithoutDeath('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')).toEqual([]);
+    expect(
+      await placesWithoutDeath('waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies')
+    ).toEqual([]);
     expect(killed).toEqual({ temporal: 4, apiserver: 5 });
     console.log(
       `Died: ${(await deathLog()).length} workers, Temporal ${killed.temporal}, API server ${killed.apiserver} times.`

@@ -17,7 +17,14 @@ import {
   type MatrixState,
   type Mistake,
 } from '../support/policy-matrix.ts';
-import { controlPolicies, groups, matrixChecks, randomShapes, shapes, computeVerdicts } from '../support/policy-shapes.ts';
+import {
+  controlPolicies,
+  groups,
+  matrixChecks,
+  randomShapes,
+  shapes,
+  computeVerdicts,
+} from '../support/policy-shapes.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { workerAccount } from '../support/worker-account.ts';
@@ -29,7 +36,9 @@ afterAll(async () => {
   console.log(matrixTable(matrix.stages));
   // Mistakes in the stage by hand are expected, and too many to print.
   const stagesOfMigration = matrix.stages.filter(({ stage }) => stageNames.some((name) => name === stage));
-  const mistakes = stagesOfMigration.flatMap(({ stage, mistakes: list }) => (list ?? []).map((one) => ({ stage, ...one })));
+  const mistakes = stagesOfMigration.flatMap(({ stage, mistakes: list }) =>
+    (list ?? []).map((one) => ({ stage, ...one }))
+  );
   for (const one of mistakes.slice(0, Number(process.env['POLICY_MISTAKES'] ?? 20))) console.log(JSON.stringify(one));
 });
 

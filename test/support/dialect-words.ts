@@ -15,7 +15,8 @@ export interface DialectException {
 
 const names = 'calico|canal|cilium|docker|felix|flannel|helm|jest|kubernetes|node|temporal|cluster|lab|migration';
 /** Words after which "of Calico's" is not followed by the thing that belongs to Calico. */
-const afterGenitive = 'that|which|who|are|is|was|were|and|or|in|on|for|to|with|at|from|by|before|after|until|when|has|have';
+const afterGenitive =
+  'that|which|who|are|is|was|were|and|or|in|on|for|to|with|at|from|by|before|after|until|when|has|have';
 
 /** The avoided words; the table in CONTRIBUTING.md shows the most frequent ones. */
 export const dialectWords: readonly DialectWord[] = [
@@ -59,7 +60,10 @@ export const dialectWords: readonly DialectWord[] = [
   { pattern: 'again and again', use: 'repeatedly' },
   { pattern: 'for good', use: 'permanently' },
   { pattern: '(one|one thing) an? line', use: 'one per line' },
-  { pattern: '(actions|requests|pods|seconds|times|twice|connections|nodes) a (second|minute|node|pod)', use: 'per second' },
+  {
+    pattern: '(actions|requests|pods|seconds|times|twice|connections|nodes) a (second|minute|node|pod)',
+    use: 'per second',
+  },
 ];
 
 /** Uses that are correct, each with its reason. */

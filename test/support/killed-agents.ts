@@ -32,7 +32,10 @@ export async function killAgents(lab: Lab, network: Network): Promise<Absence> {
     const names = agents.map(({ metadata }) => metadata?.name ?? '');
     const regenerated = async (): Promise<boolean> =>
       (await Promise.all(names.map((name) => endpointsAreReady(lab, name)))).every(Boolean);
-    await waitFor('the endpoints of all agents', regenerated, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 500 });
+    await waitFor('the endpoints of all agents', regenerated, {
+      timeoutMs: timeLimits.clusterChange,
+      pollIntervalMs: 500,
+    });
   }
   return { fromMs, toMs: Date.now() };
 }

@@ -1,7 +1,8 @@
 import type { ReportData } from '../../client/report/data.ts';
 import { htmlReport } from '../../client/report/html.ts';
 import { markdownReport } from '../../client/report/markdown.ts';
-import type { LedgerRow } from '../../model/ledger.ts';
+import { withApiVersion } from '../../model/api-version.ts';
+import type { Ledger, LedgerRow } from '../../model/ledger.ts';
 
 const row = (more: Partial<LedgerRow>): LedgerRow => ({
   kind: 'pod-pod/small',
@@ -99,7 +100,10 @@ it('contains the same as Markdown', () => {
 
 it('can be built before the start', () => {
   const status = { ...data.status, nodes: [], timeline: [], notes: [] };
-  const early: ReportData = { ...data, status, ledger: {}, preflight: [], calicoExport: [], failure: undefined };
+  // As the query returns it before the first measurement.
+  const ledger = withApiVersion<Ledger>({});
+  const early: ReportData = { ...data, status, ledger, preflight: [], calicoExport: [], failure: undefined };
   expect(htmlReport(early)).toContain('No measurements yet.');
+  expect(markdownReport(early)).toContain('## Measurements\n\nNo measurements yet.');
   expect(markdownReport(early)).toContain('No checks have run.');
 });

@@ -65,7 +65,7 @@ it('limits the number of requests without an answer', async () => {
   await Promise.all(requests);
 });
 
-it("sends each request in the context of its own activity", async () => {
+it('sends each request in the context of its own activity', async () => {
   const activity = new AsyncLocalStorage<number>();
   const rate = await usedUp(100, 10);
   const sendRequest = (id: number) =>

@@ -1,7 +1,9 @@
 import { Context } from '@temporalio/activity';
+import { summarizeList } from '../../../model/summarize.ts';
 import type { ClusterConnection } from '../../kubernetes/connection.ts';
 import type { OnCluster } from '../../kubernetes/on-cluster.ts';
 import { failure } from '../../support/failures.ts';
+import { heartbeat } from '../../support/heartbeat.ts';
 import type { Gate, GateEvaluation, GateTarget } from './gate.ts';
 import { httpGate } from './http.ts';
 import { pathsGate } from './paths.ts';
@@ -19,7 +21,7 @@ export function createGateActivities(onCluster: OnCluster) {
       const objections = evaluations.flatMap((evaluation) => evaluation.objections);
       countVerdict(target.cluster, objections.length === 0 ? 'pass' : 'breach');
       if (objections.length === 0) return;
-      const causes = await Promise.all(evaluations.map(({ explain }) => explain?.()));
+      const causes = await Promise.all(evaluations.map(async ({ explain }) => await explain?.()));
       throw failure('GateBreached', [...causes.filter((cause) => cause !== undefined), ...objections].join('\n'));
     }),
   };
@@ -30,6 +32,7 @@ async function evaluateGates(connection: ClusterConnection, target: GateTarget):
   const { prometheus, http } = target.gates;
   const paths = await pathsGate(connection, target).evaluate();
   const external: Gate[] = [...prometheus.map(prometheusGate), ...http.map(httpGate)];
+  if (external.length > 0) heartbeat({ waitingFor: `gates: ${summarizeList(external.map(({ name }) => name))}` });
   return [paths, ...(await Promise.all(external.map((gate) => gate.evaluate())))];
 }
 
