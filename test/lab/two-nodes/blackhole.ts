@@ -43,7 +43,7 @@ export function describeBlackhole(shared: SharedLab): void {
       const failure = nodes.find(({ name }) => name === 'node2')?.failure;
       expect(failure?.type).toBe('VerificationFailed');
       expect(failure?.message).toMatch(/packets of Cilium's overlay are lost (between|to and from) .*node2/);
-      expect(failure?.message).toContain('let UDP port 8473 through between all nodes');
+      expect(failure?.message).toContain('allow UDP port 8473 between all nodes');
       expect(waitingFor).toBe('a decision about node2 (VerificationFailed)');
 
       // After the rollback, the node is on Canal, and schedulable.

@@ -6,7 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Label of flipped nodes; model/helm-values.ts.
+// Label of flipped nodes; model/names.ts.
 const flipLabel = "io.cilium.migration/cilium-default"
 
 // simulateEffects applies the changes that a pod of Cilium or of a migration makes on its node. It returns whether the pod
