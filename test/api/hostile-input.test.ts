@@ -80,7 +80,7 @@ const inputs: [what: string, input: () => unknown, named: string | RegExp, type?
   [
     'a node mask larger than its network',
     () => good({ podCidr: '10.245.0.0/24', nodeMaskSize: 16 }),
-    'nodeMaskSize: must not be shorter',
+    'nodeMaskSize: must not be smaller',
   ],
   ['a port that is text', () => good({ tunnelPort: '8473; reboot' }), 'tunnelPort'],
   ['a negative port', () => good({ tunnelPort: -1 }), 'tunnelPort'],
