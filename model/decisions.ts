@@ -58,7 +58,7 @@ export function applyMessage<Name extends MessageName>(
   };
   const { phase } = context.status;
   if (phase === 'done' || phase === 'rolled-back') return { problem: 'the migration has ended' };
-  const refusal = phaseRefusal(name, context);
+  const refusal = phaseRefusal(name, context) ?? interruptionRefusal(name, message, context);
   if (refusal !== undefined) return { problem: refusal };
   return handlers[name](message, context, decision);
 }
@@ -213,6 +213,20 @@ function phaseRefusal(name: MessageName, { status }: MessageContext): string | u
   if (phase === 'cleanup' && approvals.cleanup !== undefined && (isInterruption || name === 'pause'))
     return `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
   return undefined;
+}
+
+/** Returns the reason for the refusal of a message whose effect an abort, or a rollback of all nodes, prevents. */
+function interruptionRefusal(
+  name: MessageName,
+  message: Messages[MessageName],
+  { control }: MessageContext
+): string | undefined {
+  const isPrevented = name === 'approve' || name === 'retry' || (name === 'rollback' && 'node' in message);
+  if (!isPrevented) return undefined;
+  if (control.rollbackAll !== undefined) return 'a rollback of all nodes is already requested';
+  return control.aborted === undefined
+    ? undefined
+    : 'an abort is already requested; start the migration again after it';
 }
 
 function notAwaitingApproval(subject: string, { phase }: MigrationStatus): string {

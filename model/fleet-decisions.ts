@@ -59,9 +59,11 @@ function resume({ status }: FleetMessageContext): Outcome {
 function decideCluster(
   name: 'approve' | 'skip' | 'retry',
   clusterName: string,
-  { status }: FleetMessageContext,
+  { control, status }: FleetMessageContext,
   decision: Decision
 ): Outcome {
+  if (control.aborted !== undefined && name !== 'skip')
+    return { problem: 'an abort is already requested; start the fleet again after it' };
   const cluster = status.clusters.find((candidate) => candidate.cluster === clusterName);
   if (cluster === undefined) return { problem: `the fleet has no cluster ${clusterName}` };
   return clusterHandlers[name](cluster, decision);

@@ -1,3 +1,5 @@
+import { summarizeLines } from './summarize.ts';
+
 /** Result of the comparison of one policy on Cilium. */
 export interface PolicyVerdict {
   /** Kind, namespace and name of the policy. */
@@ -32,6 +34,17 @@ export interface PolicyReport {
 /** Maximum number of policies listed one by one: a report is part of a workflow's history. */
 const maxListed = 100;
 
+/** Maximum number of conditions and of reasons of a policy, and of characters of each: some quote the policy. */
+const maxLines = 10;
+const maxLineLength = 300;
+
+function shorten(lines: readonly string[]): string[] {
+  return summarizeLines(
+    lines.map((line) => line.slice(0, maxLineLength)),
+    maxLines
+  );
+}
+
 /** Summarizes verdicts. */
 export function buildPolicyReport(
   counts: Record<string, number>,
@@ -46,7 +59,9 @@ export function buildPolicyReport(
     counts,
     flows,
     equal: verdicts.filter(({ verdict }) => verdict === 'equal').length,
-    policies: listed.slice(0, maxListed),
+    policies: listed.slice(0, maxListed).map((policy) => {
+      return { ...policy, conditions: shorten(policy.conditions), reasons: shorten(policy.reasons) };
+    }),
     more: Math.max(0, listed.length - maxListed),
   };
 }

@@ -120,8 +120,8 @@ export function parseInputText(text: string, name: string): Record<string, unkno
     lineCounter: lines,
   });
   // A warning means that the text is not read as it was written.
-  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ message, pos }) => {
-    return { offset: pos[0], message };
+  const problems: Problem[] = [...document.errors, ...document.warnings].map(({ code, message, pos }) => {
+    return { offset: pos[0], message: describeYamlError(code, message) };
   });
   if (problems.length === 0) problems.push(...findTraps(document));
   if (problems.length > 0) return fail(problems);
@@ -132,6 +132,13 @@ export function parseInputText(text: string, name: string): Record<string, unkno
     return fail([{ message: 'must be a YAML mapping or a JSON object, such as {"cluster": "my-cluster"}' }]);
   }
   return data as Record<string, unknown>;
+}
+
+/** Returns the message for an error of the package `yaml`, whose own messages are partly for programmers. */
+function describeYamlError(code: string, message: string): string {
+  if (code === 'MULTIPLE_DOCS') return 'a second document starts here; an input is one document';
+  if (code === 'NON_STRING_KEY') return 'a key must be text';
+  return /call stack|stack overflow/i.test(message) ? 'is nested too deeply' : message;
 }
 
 /** Returns what is valid YAML and would not mean in JSON what its author expects. */

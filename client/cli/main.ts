@@ -20,7 +20,7 @@ import { parseFleetRequest, readClusterInput, readInput, type InputOptions } fro
 import { commandName, messages } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { TemporalCommand } from './temporal-command.ts';
-import { policyText, preflightText, detectScreen, statusText, type Screen } from './text.ts';
+import { policyText, preflightText, detectScreen, forTerminal, statusText, type Screen } from './text.ts';
 import { answerCommands, follow } from './watch.ts';
 
 /** Options that every command has. */
@@ -53,7 +53,7 @@ interface Context {
   input: () => Promise<Record<string, unknown>>;
 }
 
-const print = (text: string): void => console.log(text);
+const print = (text: string): void => console.log(forTerminal(text));
 
 const program = new Command('cni-migrate')
   .description(
@@ -122,7 +122,7 @@ function run<Options extends CommonOptions>(
       await work(client, context, options);
     } catch (error) {
       const { message, code } = describeError(error, cluster);
-      console.error(message);
+      console.error(forTerminal(message));
       process.exitCode = code;
     } finally {
       await client?.connection.close();

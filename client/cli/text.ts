@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
+import { withoutControls } from '../../model/printable.ts';
 import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../model/status.ts';
 
 /** Properties of the terminal for text output. */
@@ -11,6 +12,18 @@ export interface Screen {
 }
 
 type Style = Parameters<typeof styleText>[0];
+
+/** Start and end of the styles of this file. */
+// eslint-disable-next-line no-control-regex -- these are control sequences
+const styleSequence = /(\u001b\[(?:1|22|3[1-9])m)/;
+
+/** Replaces the control characters of a text, except those of the styles of this file. */
+export function forTerminal(text: string): string {
+  return text
+    .split(styleSequence)
+    .map((part) => (styleSequence.test(part) ? part : withoutControls(part)))
+    .join('');
+}
 
 const nodeStyles: Readonly<Partial<Record<NodeState, Style>>> = {
   migrated: 'green',

@@ -40,7 +40,7 @@ function nodeTable({ status }: ReportData): string[] {
 }
 
 function checkLines({ preflight, policies }: ReportData): string[] {
-  const checks = preflight.length === 0 ? 'No checks have run.' : preflightMarkdown(preflight).replaceAll('<', '&lt;');
+  const checks = preflight.length === 0 ? 'No checks have run.' : preflightMarkdown(preflight);
   return policies === undefined ? [checks] : [checks, '', '## Policies', '', policyMarkdown(policies)];
 }
 

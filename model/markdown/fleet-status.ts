@@ -6,9 +6,9 @@ import { cell, tableHeader, tableRow } from './table.ts';
 export function fleetMarkdown(status: FleetStatus): string {
   const lines = [`**${status.fleet}**: ${countsText(status.clusters)}`, ''];
   if (status.paused !== undefined) lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason)}`, '');
-  if (status.waitingFor !== undefined) lines.push(`Waiting for ${status.waitingFor}`, '');
+  if (status.waitingFor !== undefined) lines.push(`Waiting for ${cell(status.waitingFor)}`, '');
   lines.push(...tableHeader('cluster', 'state', 'phase', 'nodes', ''), ...status.clusters.map(clusterRow));
-  if (status.notes.length > 0) lines.push('', 'Notes:', '', ...status.notes.map((note) => `- ${note}`));
+  if (status.notes.length > 0) lines.push('', 'Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
   return lines.join('\n');
 }
 

@@ -1,6 +1,6 @@
 import type { NodeDrain, Plan } from '../plan.ts';
 import { summarizeLines } from '../summarize.ts';
-import { tableHeader, tableRow } from './table.ts';
+import { cell, tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of waves, and of items in a list, that are shown one by one. */
 const maxWaves = 50;
@@ -15,7 +15,7 @@ export function planMarkdown(plan: Plan): string {
     '',
     `Estimated duration: ${Math.ceil(time.seconds / 60)} minutes, without waits for operators (${time.nodeSeconds} s per node: ${time.basis}).`,
     `Point of no return: ${plan.pointOfNoReturn}.`,
-    `Backup: ${plan.backup ?? 'none in the input'}.`,
+    `Backup: ${cell(plan.backup ?? 'none in the input')}.`,
     '',
     ...tableHeader('wave', 'nodes', 'reason', 'pods evicted', 'pods recycled', 'need consent'),
   ];
@@ -29,7 +29,7 @@ export function planMarkdown(plan: Plan): string {
   if (plan.waves.length > maxWaves) lines.push('', `and ${plan.waves.length - maxWaves} more waves`);
   const section = (title: string, items: readonly string[]): void => {
     if (items.length === 0) return;
-    lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${item}`));
+    lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${cell(item)}`));
   };
   section('Already migrated', plan.migrated);
   section('Not Ready, sidelined', plan.notReady);

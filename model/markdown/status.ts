@@ -26,14 +26,14 @@ export function statusMarkdown(status: MigrationStatus, workflowId: string, deta
   }
   if (status.waitingFor !== undefined) {
     const since = status.waiting === undefined ? '' : ` (since ${status.waiting.since})`;
-    lines.push(`Waiting for ${status.waitingFor}${since}`, '');
+    lines.push(`Waiting for ${cell(status.waitingFor)}${since}`, '');
   }
   for (const answer of status.waiting?.answers ?? []) {
-    lines.push(`To ${answer.does}:`, '', '```', signalCommand(workflowId, answer), '```', '');
+    lines.push(`To ${cell(answer.does)}:`, '', '```', signalCommand(workflowId, answer), '```', '');
   }
   lines.push(...nodeLines(status.nodes));
   lines.push(...detailLines(status.phase, details));
-  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${note}`));
+  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
   return lines.join('\n');
 }
 

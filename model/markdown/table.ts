@@ -1,6 +1,16 @@
-/** Escapes text for a cell of a Markdown table: one line, without cell separators and HTML. */
+import { withoutControls } from '../printable.ts';
+
+/**
+ * Escapes text for a cell of a Markdown table, or for any other line: one line, without cell separators, HTML, links,
+ * images and control characters. Texts may contain what a user of the cluster wrote, such as the selector of a policy.
+ */
 export function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll('<', '&lt;').replaceAll(/\s+/g, ' ');
+  return withoutControls(text)
+    .replaceAll('\\', '\\\\')
+    .replaceAll('|', '\\|')
+    .replaceAll('<', '&lt;')
+    .replaceAll('](', ']\\(')
+    .replaceAll(/\s+/g, ' ');
 }
 
 /** Formats a row of a Markdown table. Escapes its cells. */

@@ -42,7 +42,7 @@ it.each([
 it.each([
   ['a key twice', 'a: 1\nb: 2\na: 3\n', 'in.yaml:3:1: Map keys must be unique'],
   ['a key twice in JSON', '{"a": 1, "a": 2}', 'in.yaml:1:10: Map keys must be unique'],
-  ['two documents', 'a: 1\n---\na: 2\n', 'in.yaml:2:1: '],
+  ['two documents', 'a: 1\n---\na: 2\n', 'in.yaml:2:1: a second document starts here; an input is one document'],
   ['a tag of its own', 'a: !secret x\n', 'in.yaml:1:4: Unresolved tag: !secret'],
   ['binary data', 'a:\n  - !!binary aGVsbG8=\n', 'in.yaml:2:5: Unresolved tag'],
   ['a set', 'a: !!set {x, y}\n', 'in.yaml:1:4: Unresolved tag'],
@@ -53,7 +53,7 @@ it.each([
   ['no number', 'a: [.nan]\n', 'in.yaml:1:5: .nan is not a finite number'],
   ['a number beyond the largest', '{"a": 1e400}', 'in.yaml:1:7: 1e400 is not a finite number'],
   ['a number that would lose digits', 'a: 12345678901234567890\n', 'in.yaml:1:4: 12345678901234567890 is too large'],
-  ['a mapping as a key', '? {a: 1}\n: b\n', 'in.yaml:1:3: '],
+  ['a mapping as a key', '? {a: 1}\n: b\n', 'in.yaml:1:3: a key must be text'],
   ['a tab as indentation', 'a:\n\tb: 1\n', 'in.yaml:2:1: Tabs are not allowed as indentation'],
   ['a list that does not end', 'a: [1, 2\n', 'in.yaml:2:1: '],
   ['a directive that is unknown', '%FOO bar\n---\na: 1\n', 'in.yaml:1:1: Unknown directive'],

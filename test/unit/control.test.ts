@@ -1,3 +1,4 @@
+import { applyFleetMessage, type FleetMessageContext } from '../../model/fleet-decisions.ts';
 import { noDecisions, applyMessage, type Decisions } from '../../model/decisions.ts';
 import { messageNames, parseMessage, type MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
@@ -177,6 +178,33 @@ it('refuses an abort after a rollback of all nodes was requested', () => {
   send('rollback', { all: true }, 'migrate', {}, control);
   expect(send('abort', {}, 'migrate', {}, control)).toBe('no: a rollback of all nodes is already requested');
   expect(control.aborted).toBeUndefined();
+});
+
+it.each<[MessageName, unknown]>([
+  ['approve', { node: 'pending' }],
+  ['retry', { node: 'failed' }],
+  ['rollback', { node: 'migrated' }],
+])('refuses what an abort or a rollback of all nodes prevents: %s %j', (name, raw) => {
+  const control = noDecisions();
+  send('abort', {}, 'migrate', {}, control);
+
+  expect(send(name, raw, 'migrate', {}, control)).toMatch(/^no: an abort is already requested/);
+  expect(send('rollback', { all: true }, 'migrate', {}, control)).toBe('rollback of all nodes requested');
+  expect(send(name, raw, 'migrate', {}, control)).toBe('no: a rollback of all nodes is already requested');
+  expect(control.rollbacks).toEqual([]);
+});
+
+it('refuses to start a cluster of a fleet after an abort', () => {
+  const clusters = (['pending', 'failed'] as const).map((state) => ({
+    ...{ cluster: state, state, canary: false, workflowId: state },
+  }));
+  const context: FleetMessageContext = { control: {}, status: { fleet: 'eu', clusters, notes: [] } };
+  applyFleetMessage('abort', {}, context, '');
+
+  const refused = { problem: 'an abort is already requested; start the fleet again after it' };
+  expect(applyFleetMessage('approve', { cluster: 'pending' }, context, '')).toEqual(refused);
+  expect(applyFleetMessage('retry', { cluster: 'failed' }, context, '')).toEqual(refused);
+  expect(applyFleetMessage('skip', { cluster: 'failed' }, context, '')).toEqual({ done: 'failed is skipped' });
 });
 
 it('skips a node that has failed', () => {

@@ -292,3 +292,12 @@ it('reports the first difference', () => {
   expect(text).toContain('| NetworkPolicy shop/default.x | **different** | a rule has the action Pass');
   expect(text.indexOf('default.x')).toBeLessThan(text.indexOf('CiliumNetworkPolicy shop/ipblock-n'));
 });
+
+it('quotes a long selector only in part, because a report is kept in the history', () => {
+  const verdicts = compare([calico({ selector: `${'a'.repeat(100_000)} ??` })]);
+
+  const report = JSON.stringify(buildPolicyReport({}, 1, verdicts.verdicts));
+
+  expect(report).toContain('cannot parse the selector a');
+  expect(report.length).toBeLessThan(1_000);
+});

@@ -1,5 +1,10 @@
 import type { MigrationStatus, NodeStatus } from '../../model/status.ts';
 import { statusMarkdown } from '../../model/markdown/status.ts';
+import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
+import { planMarkdown } from '../../model/markdown/plan.ts';
+import { preflightMarkdown } from '../../model/markdown/preflight.ts';
+import { cell } from '../../model/markdown/table.ts';
+import type { Plan } from '../../model/plan.ts';
 import { signalCommand } from '../../model/shell.ts';
 
 const status: MigrationStatus = {
@@ -53,4 +58,35 @@ it('counts the nodes of a large cluster and shows those that need a look', () =>
 it('gives a command that a shell takes as it is', () => {
   const command = signalCommand('id', { does: '', message: 'skip', input: { node: "it's" } });
   expect(command).toContain(`--input '{"node":"it'\\''s","by":"YOUR NAME"}'`);
+});
+
+describe('a text with Markdown, HTML and control characters', () => {
+  const hostile = 'a\n\n# b <img src=x> ![c](http://d) \\| e\u001b[2J\u0007\u202e';
+  const decision = { by: hostile, reason: hostile, at: '' };
+  const wait = { since: '', reminders: 0, answers: [{ does: hostile, message: 'resume', input: {} }] };
+  const common = { paused: decision, waitingFor: hostile, waiting: wait, notes: [hostile] };
+  const plan = { notReady: [hostile], migrated: [], backup: hostile, waves: [], drains: [], objects: [], changes: [] };
+  const versions = { source: {}, target: {}, estimate: {}, waived: [{ check: 'kernel', reason: hostile }] };
+
+  it.each([
+    ['a status', statusMarkdown({ ...status, ...common }, 'id')],
+    ['a fleet', fleetMarkdown({ fleet: 'f', clusters: [], ...common })],
+    ['a plan', planMarkdown({ ...plan, ...versions } as unknown as Plan)],
+    [
+      'checks',
+      preflightMarkdown([
+        { check: 'kernel', verdict: 'warn', evidence: [hostile], fix: hostile, ms: 1 },
+        { check: 'mtu', verdict: 'block', evidence: [hostile], waived: hostile, ms: 1 },
+      ]),
+    ],
+  ])('changes nothing around it in %s', (_, text) => {
+    expect(text).toContain('a # b &lt;img');
+    expect(text).not.toMatch(/^# b|<img|\]\(/m);
+    // eslint-disable-next-line no-control-regex -- these are what is replaced
+    expect(text).not.toMatch(/[\u0007\u001b\u202e]/);
+  });
+
+  it('cannot end a cell with a backslash before the separator', () => {
+    expect(cell('a\\|b')).toBe('a\\\\\\|b');
+  });
 });

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { completionScript, shells } from '../../client/cli/completion.ts';
 import { shellCommand } from '../../model/shell.ts';
-import { changes, preflightText, detectScreen, statusText, wrap } from '../../client/cli/text.ts';
+import { changes, preflightText, detectScreen, forTerminal, statusText, wrap } from '../../client/cli/text.ts';
 import { run } from '../../lab/process.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 
@@ -100,4 +100,13 @@ it.each(shells)('generates a completion that %s can read', async (shell) => {
   expect(await run('bash', ['-c', bashCommand])).toBe('status start\n');
   const more = `${script}\nCOMP_WORDS=(cni-migrate status --w); COMP_CWORD=2; _cni_migrate; echo "\${COMPREPLY[@]}"`;
   expect(await run('bash', ['-c', more])).toBe('--watch\n');
+});
+
+it('keeps its own colours, and no other control characters', () => {
+  const painted = statusText(status, { columns: 80, color: true });
+
+  expect(forTerminal(painted)).toBe(painted);
+  expect(forTerminal('a\n\tb\u001b[2J\u001b]0;c\u0007\r\u009b\u202e')).toBe(
+    'a\n\tb\ufffd[2J\ufffd]0;c\ufffd\ufffd\ufffd\ufffd'
+  );
 });
