@@ -63,7 +63,7 @@ it('shows the phase of a migration, its wait, and the command that ends the wait
     const at = `${server.webUi}/namespaces/default/workflows/${encodeURIComponent('cni-migration/prod')}`;
     await open(at);
     await waitForText(page, 'node1: Canal to Cilium');
-    await waitForText(page, 'waiting for approval of node node2');
+    await waitForText(page, 'wait for approval of node node2');
     await screenshot('timeline');
 
     await open(page.url().replace(/history$/, 'user-metadata'));
