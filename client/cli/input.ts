@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { LineCounter, isScalar, parseDocument, visit, type Document } from 'yaml';
 import { parseFleet, type FleetRequest } from '../../model/fleet-input.ts';
+import { parseRequest } from '../../model/parse-request.ts';
 import { CliError } from './exit-codes.ts';
 
 /** Maximum size of an input in bytes, comments included. The worker accepts less. */
@@ -52,7 +53,7 @@ export async function readInput({ input, inputFile }: InputSource, stdin?: Reada
 
 /**
  * Reads the input of a cluster's workflow. An input without `cluster` is for any cluster.
- * @throws CliError when it cannot be read or parsed, or is for another cluster.
+ * @throws CliError when it cannot be read or parsed, is not a valid input, or is for another cluster.
  */
 export async function readClusterInput(cluster: string, options: InputOptions): Promise<Record<string, unknown>> {
   const input = await readInput(options);
@@ -60,7 +61,12 @@ export async function readClusterInput(cluster: string, options: InputOptions): 
   if (named !== cluster) {
     throw new CliError('usage', `the input is for the cluster ${JSON.stringify(named)}, the command for "${cluster}"`);
   }
-  return { ...input, cluster, ...(options.dryRun === true && { dryRun: true }) };
+  const request = { ...input, cluster, ...(options.dryRun === true && { dryRun: true }) };
+  const parsed = parseRequest(request);
+  if ('problems' in parsed) {
+    throw new CliError('usage', `not a valid input of a migration:\n${parsed.problems.join('\n')}`);
+  }
+  return request;
 }
 
 async function readText(stream: Readable, name: string): Promise<string> {

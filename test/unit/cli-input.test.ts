@@ -4,7 +4,7 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import fc from 'fast-check';
 import { CliError, exitCodes } from '../../client/cli/exit-codes.ts';
-import { parseInputText, readInput } from '../../client/cli/input.ts';
+import { parseInputText, readClusterInput, readInput } from '../../client/cli/input.ts';
 
 /** Returns the error of a text that is refused. */
 function refusal(text: string): string {
@@ -121,4 +121,15 @@ describe('files', () => {
     await expect(readInput({ inputFile: await write(`a: ${'x'.repeat(1_048_576)}`) })).rejects.toThrow('larger than');
     await expect(readInput({ inputFile: '-' }, Readable.from([Buffer.from('{')]))).rejects.toThrow('standard input:1:');
   });
+});
+
+it('of a cluster is validated before anything is started', async () => {
+  expect(await readClusterInput('a', { input: 'approval: none', dryRun: true })).toEqual({
+    cluster: 'a',
+    approval: 'none',
+    dryRun: true,
+  });
+  await expect(readClusterInput('a', { input: '{cleanUp: automatic}' })).rejects.toThrow('cleanUp');
+  await expect(readClusterInput('a', { input: 'apiVersion: v2' })).rejects.toThrow('must be cni-migration/v1');
+  await expect(readClusterInput('a', { input: 'cluster: b' })).rejects.toThrow('the input is for the cluster "b"');
 });
