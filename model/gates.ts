@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pathKinds, type LedgerPage, type PathKind, type PathRecord } from './ledger.ts';
+import { pathKinds, type NodeLedger, type PathKind, type PathRecord } from './ledger.ts';
 
 const kinds = Object.keys(pathKinds) as [PathKind, ...PathKind[]];
 
@@ -106,8 +106,8 @@ export function withPolicies(gates: Gates, enforced: boolean): Gates {
 }
 
 /** Returns the paths that exceed their tolerance, worst first. */
-export function findBreaches(pages: readonly LedgerPage[], scope: GateScope): Breach[] {
-  const breaches = pages.flatMap(({ node, records }) =>
+export function findBreaches(ledgers: readonly NodeLedger[], scope: GateScope): Breach[] {
+  const breaches = ledgers.flatMap(({ node, records }) =>
     groupByPath(records).flatMap((parts) => findBreach(node, parts, scope) ?? [])
   );
   return breaches.sort((a, b) => b.lostMs - a.lostMs);
@@ -174,10 +174,10 @@ export function breachText({ node, record, lostMs, toleratedMs }: Breach): strin
  * Returns the probable cause of a pattern of broken paths: when nodes reach each other by their own addresses, but not
  * through Cilium's overlay, the network drops the packets of the overlay. Undefined for any other pattern.
  */
-export function tunnelSuspicion(pages: readonly LedgerPage[], tunnelPort: string, nowMs: number): string | undefined {
+export function tunnelSuspicion(ledgers: readonly NodeLedger[], tunnelPort: string, nowMs: number): string | undefined {
   const isBroken = (record: PathRecord): boolean =>
     (record.openMs ?? 0) !== 0 && nowMs - (record.openMs ?? 0) > brokenMs;
-  const records = pages.flatMap(({ node, records: all, atMs }) =>
+  const records = ledgers.flatMap(({ node, records: all, atMs }) =>
     // An old report of a prober does not show the current state.
     nowMs - atMs > 60_000 ? [] : all.map((record) => ({ node, ...record }))
   );

@@ -59,7 +59,7 @@ export interface PathRecord extends PathClass {
 }
 
 /** Records of one prober. */
-export interface LedgerPage {
+export interface NodeLedger {
   node: string;
   role: 'pod' | 'host';
   atMs: number;
@@ -131,8 +131,8 @@ export function percentile(counts: readonly number[], share: number): number {
   return 0;
 }
 
-/** Sums all pages by class. */
-export function computeTotals(pages: readonly LedgerPage[]): ClassTotals[] {
+/** Sums all ledgers by class. */
+export function computeTotals(ledgers: readonly NodeLedger[]): ClassTotals[] {
   const sums = new Map<string, ClassTotals>();
   const getTotals = ({ kind, from, to = '' }: PathClass): ClassTotals => {
     const key = classKey({ kind, from, to });
@@ -142,7 +142,7 @@ export function computeTotals(pages: readonly LedgerPage[]): ClassTotals[] {
     sums.set(key, empty);
     return empty;
   };
-  for (const { records, latency } of pages) {
+  for (const { records, latency } of ledgers) {
     for (const record of records) {
       const sum = getTotals(record);
       sum.sent += record.sent;
@@ -157,9 +157,9 @@ export function computeTotals(pages: readonly LedgerPage[]): ClassTotals[] {
 }
 
 /** Returns the part of every class's longest gap that lies after `sinceMs`, in ms. */
-export function longestGapsSince(pages: readonly LedgerPage[], sinceMs: number): Map<string, number> {
+export function longestGapsSince(ledgers: readonly NodeLedger[], sinceMs: number): Map<string, number> {
   const longest = new Map<string, number>();
-  for (const record of pages.flatMap(({ records }) => records)) {
+  for (const record of ledgers.flatMap(({ records }) => records)) {
     const key = classKey(record);
     for (const [startMs, ms] of record.gaps ?? []) {
       const inside = Math.min(ms, startMs + ms - sinceMs);
@@ -185,13 +185,13 @@ const zeroTotals: Omit<ClassTotals, keyof PathClass> = {
  * @param baseline lines of the stage "before", whose share of losses the migration did not cause.
  */
 export function buildLedgerRows(
-  pages: readonly LedgerPage[],
+  ledgers: readonly NodeLedger[],
   start: Snapshot | undefined,
   baseline: readonly LedgerRow[]
 ): LedgerRow[] {
   const before = new Map((start?.totals ?? []).map((totals) => [classKey(totals), totals]));
-  const longest = longestGapsSince(pages, start?.atMs ?? 0);
-  return computeTotals(pages)
+  const longest = longestGapsSince(ledgers, start?.atMs ?? 0);
+  return computeTotals(ledgers)
     .map((now): LedgerRow => {
       const earlier = before.get(classKey(now)) ?? zeroTotals;
       const counts = now.counts.map((count, index) => count - (earlier.counts[index] ?? 0));

@@ -15,7 +15,7 @@ export function computeDigest(nodes: readonly NodeFacts[]): string {
   const sums = new Uint32Array(bucketCount);
   // A sum, so that the order of the nodes does not matter.
   for (const node of nodes) {
-    const index = bucketOf(node.name);
+    const index = computeBucket(node.name);
     sums[index] = ((sums[index] ?? 0) + hash(serializeFacts(node))) >>> 0;
   }
   return Array.from(sums, (sum) => sum.toString(16).padStart(bucketHexDigits, '0')).join('');
@@ -29,7 +29,7 @@ export function differingBuckets(digest: string, other: string): number[] {
 }
 
 /** Returns the number of the part that contains a node. */
-export function bucketOf(name: string): number {
+export function computeBucket(name: string): number {
   return hash(name) % bucketCount;
 }
 

@@ -7,7 +7,7 @@ import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { ifFound, isUnknownKind, statusOf } from '../kubernetes/errors.ts';
+import { ifFound, isUnknownKind, httpStatus } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import {
   bootAnnotation,
@@ -114,7 +114,7 @@ async function applyOnceDefined(connection: ClusterConnection, object: NamedObje
         await applyObject(connection, object);
         return { done: undefined };
       } catch (error) {
-        const unknown = statusOf(error) === 404 || isUnknownKind(error);
+        const unknown = httpStatus(error) === 404 || isUnknownKind(error);
         if (!unknown) throw error;
         return { waitingFor: "Cilium's operator to create the CRD of CiliumNodeConfig" };
       }

@@ -1,5 +1,5 @@
 import { failure } from '../support/failures.ts';
-import { ifFound, statusOf } from '../kubernetes/errors.ts';
+import { ifFound, httpStatus } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace, lockName, ownedLabels } from '../kubernetes/names.ts';
 
@@ -37,7 +37,7 @@ export function createLockActivities(onCluster: OnCluster, isOpen: IsOpen) {
             ? coordination.createNamespacedLease({ namespace, body })
             : coordination.replaceNamespacedLease({ name: lockName, namespace, body }));
         } catch (error) {
-          if (statusOf(error) !== 409) throw error;
+          if (httpStatus(error) !== 409) throw error;
           throw failure('MigrationRunning', `another migration takes the Lease ${namespace}/${lockName} just now`, {
             retryable: true,
           });

@@ -5,17 +5,17 @@ import { failure } from '../support/failures.ts';
 import { startHeartbeat } from '../support/heartbeat.ts';
 
 /** Returns the status code of an API error; undefined for any other error, such as a failed connection. */
-export function statusOf(error: unknown): number | undefined {
+export function httpStatus(error: unknown): number | undefined {
   return error instanceof ApiException ? error.code : undefined;
 }
 
 /** Returns a header of an API server's response. */
-export function headerOf(error: unknown, name: string): string | undefined {
+export function responseHeader(error: unknown, name: string): string | undefined {
   return error instanceof ApiException ? (error.headers as Record<string, string | undefined>)[name] : undefined;
 }
 
 /** Returns the API server's message, without the headers and the body that the library's own message contains. */
-export function messageOf(error: unknown): string {
+export function errorMessage(error: unknown): string {
   if (error instanceof ApiException) {
     return statusBody(error)?.message ?? `status ${error.code}`;
   }
@@ -51,8 +51,8 @@ export function asFailure(error: unknown, operation: string): Error {
   if (error instanceof ApplicationFailure || error instanceof CancelledFailure) return error;
   if (asyncLocalStorage.getStore()?.cancellationSignal.aborted === true)
     return new CancelledFailure(`cancelled while trying to ${operation}`);
-  const message = `failed to ${operation}: ${messageOf(error)}`;
-  const status = statusOf(error);
+  const message = `failed to ${operation}: ${errorMessage(error)}`;
+  const status = httpStatus(error);
   switch (status) {
     case undefined:
       return failure('ClusterUnreachable', `${message}; check that the worker can reach the API server`, {
@@ -96,7 +96,7 @@ export async function ifFound<T>(read: Promise<T>): Promise<T | undefined> {
   try {
     return await read;
   } catch (error) {
-    if (statusOf(error) === 404) return undefined;
+    if (httpStatus(error) === 404) return undefined;
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { drainVerdict, describeTermination, isOverdue, type DrainRules } from './drain-rules.ts';
-import { headerOf, ifFound, messageOf, statusBody, statusOf } from '../kubernetes/errors.ts';
+import { responseHeader, ifFound, errorMessage, statusBody, httpStatus } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -174,7 +174,7 @@ export function parseRefusal(
   budgets: readonly V1PodDisruptionBudget[],
   now: number
 ): Refusal | 'gone' | 'unknown' {
-  const status = statusOf(error);
+  const status = httpStatus(error);
   if (status === 404 || status === 409) return 'gone';
   const retryAtMs = now + parseRetryAfterMs(error);
   const causes = parseCauses(error);
@@ -186,7 +186,7 @@ export function parseRefusal(
     return { kind: 'DisruptionBudget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs };
   }
   // The API server is overloaded.
-  if (status === 429) return { kind: 'Waiting', reason: messageOf(error), retryAtMs };
+  if (status === 429) return { kind: 'Waiting', reason: errorMessage(error), retryAtMs };
   // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).
   if (status === 500 && budgets.length > 1) {
     const names = budgets.map(({ metadata }) => `${namespace}/${metadata?.name}`).join(' and ');
@@ -206,13 +206,13 @@ async function listBudgetsFor(
   pod: PodFacts,
   error: unknown
 ): Promise<V1PodDisruptionBudget[]> {
-  const status = statusOf(error);
+  const status = httpStatus(error);
   if (status !== 429 && status !== 500) return [];
   const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace }));
   return findBudgets(pod, list?.items ?? []);
 }
 
 function parseRetryAfterMs(error: unknown): number {
-  const seconds = Number(headerOf(error, 'retry-after'));
+  const seconds = Number(responseHeader(error, 'retry-after'));
   return Number.isFinite(seconds) && seconds > 0 ? seconds * 1_000 : refusedEvictionMs;
 }

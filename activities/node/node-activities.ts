@@ -1,5 +1,5 @@
 import { flipLabel } from '../../model/names.ts';
-import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
+import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { byName, groupNodes, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -53,7 +53,7 @@ export function createNodeActivities(onCluster: OnCluster, workerNode?: string) 
         const nodes = await readNodeFacts(connection, targetPodCidr, workerNode, pods);
         if (known === undefined) return { groups: groupNodes(nodes) };
         const buckets = differingBuckets(known, computeDigest(nodes));
-        return { groups: groupNodes(nodes.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
+        return { groups: groupNodes(nodes.filter(({ name }) => buckets.includes(computeBucket(name)))), buckets };
       }
     ),
 

@@ -13,7 +13,7 @@ import { listDefinitions } from '../kubernetes/crds.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { requestEviction } from '../node/drain.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
-import { ifFound, ifKnown, messageOf, statusOf, withFailures } from '../kubernetes/errors.ts';
+import { ifFound, ifKnown, errorMessage, httpStatus, withFailures } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
@@ -64,8 +64,8 @@ export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters,
       const problems: string[] = [];
       for (const object of objects) {
         const deletion = connection.objects.delete(object, undefined, 'All').catch((error: unknown) => {
-          if (statusOf(error) === undefined || statusOf(error) === 404) throw error;
-          problems.push(`${object.kind} ${objectKey(object)}: ${messageOf(error)}`);
+          if (httpStatus(error) === undefined || httpStatus(error) === 404) throw error;
+          problems.push(`${object.kind} ${objectKey(object)}: ${errorMessage(error)}`);
         });
         await ifKnown(ifFound(deletion));
       }
@@ -111,11 +111,11 @@ async function dryRunEviction(connection: ClusterConnection, pod: PodFacts): Pro
     await requestEviction(connection, pod, true);
     return undefined;
   } catch (error) {
-    const status = statusOf(error);
+    const status = httpStatus(error);
     if (status === 404 || status === 409) return undefined;
     if (status === undefined) throw error;
     const list = await connection.policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace });
     const budgets = findBudgets(pod, list.items);
-    return budgets.map(budgetText).join('; ') || messageOf(error);
+    return budgets.map(budgetText).join('; ') || errorMessage(error);
   }
 }

@@ -9,7 +9,7 @@ import {
   type OneShotPod,
 } from '../helpers/one-shot-pod.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { ifFound, messageOf } from '../kubernetes/errors.ts';
+import { ifFound, errorMessage } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { prober } from '../helpers/prober-ports.ts';
@@ -144,7 +144,7 @@ async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): P
     const line = log.split('\n').find((text) => text.startsWith('{'));
     return line === undefined ? unreadHost(waitingReason(pod)) : (JSON.parse(line) as HostFacts);
   } catch (error) {
-    return unreadHost(`its log cannot be read: ${messageOf(error)}`);
+    return unreadHost(`its log cannot be read: ${errorMessage(error)}`);
   }
 }
 

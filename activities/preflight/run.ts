@@ -5,7 +5,7 @@ import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { asFailure, messageOf } from '../kubernetes/errors.ts';
+import { asFailure, errorMessage } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { checks } from './checks/index.ts';
@@ -87,7 +87,7 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
     // These affect the whole run: the workflow retries a cluster that does not respond.
     if (failed instanceof CancelledFailure) throw failed;
     if (failed instanceof ApplicationFailure && failed.type === 'ClusterUnreachable') throw failed;
-    return { verdict: 'block' as const, evidence: [`the check did not run: ${messageOf(failed)}`], fix: undefined };
+    return { verdict: 'block' as const, evidence: [`the check did not run: ${errorMessage(failed)}`], fix: undefined };
   });
   const advice = verdict === 'pass' ? undefined : (fix ?? check.fix);
   return {

@@ -4,7 +4,7 @@ import {
   ledgerStages,
   buildLedgerRows,
   computeTotals,
-  type LedgerPage,
+  type NodeLedger,
   type LedgerRow,
   type LedgerStage,
   type Snapshot,
@@ -19,7 +19,7 @@ import { flushRequestedAnnotation, helperNamespace as namespace, ownedLabels } f
 import { allPages } from '../kubernetes/pagination.ts';
 
 /** ConfigMap with the snapshots at the end of each stage. */
-const marksName = 'ledger-marks';
+const snapshotsName = 'ledger-snapshots';
 
 /** Label of the probers' ConfigMaps, one per node; images/prober/kube.go. */
 const pageLabel = 'app=ledger';
@@ -28,18 +28,18 @@ const pagePrefix = 'ledger-';
 /** Time in ms after which each prober has written its results at least once; probers write every few seconds. */
 const settleMs = 6_000;
 
-/** Maximum number of pages that are read in parallel. */
-const maxParallelPages = 10;
+/** Maximum number of ledgers that are read in parallel. */
+const maxParallelLedgers = 10;
 
 /** Snapshot at the end of a stage: the totals until then, and the stage's final rows. */
-export interface Mark extends Snapshot {
+export interface StageSnapshot extends Snapshot {
   /** Start of the stage (Unix, ms). */
   fromMs: number;
   rows: LedgerRow[];
 }
 
 /** Snapshots by stage. */
-export type Marks = Partial<Record<LedgerStage, Mark>>;
+export type StageSnapshots = Partial<Record<LedgerStage, StageSnapshot>>;
 
 /** Creates the activities on the ledger. */
 export function createLedgerActivities(onCluster: OnCluster) {
@@ -53,35 +53,37 @@ export function createLedgerActivities(onCluster: OnCluster) {
       'take a snapshot of the ledger',
       async (connection, target: { cluster: string; stage: LedgerStage; seconds: number }): Promise<LedgerRow[]> => {
         const { stage, seconds } = target;
-        const existing = (await readMarks(connection))[stage];
+        const existing = (await readSnapshots(connection))[stage];
         if (existing !== undefined) return existing.rows;
         // The last step of an earlier run has started to remove the probers: nothing is measured any more.
         if (!(await canWrite(connection))) return [];
         // Losses while services discover the probers are not caused by the network.
         if (stage === 'before') await Context.current().sleep(settleMs);
         const settled: Snapshot | undefined =
-          stage === 'before' ? { atMs: Date.now(), totals: computeTotals(await readPages(connection)) } : undefined;
+          stage === 'before'
+            ? { atMs: Date.now(), totals: computeTotals(await readAllLedgers(connection)) }
+            : undefined;
         heartbeat({ waitingFor: `${seconds} s of samples for the stage "${stage}" of the ledger` });
         await Context.current().sleep(seconds * 1_000);
-        const pages = await readPages(connection);
-        const marks = await readMarks(connection);
-        const previous = previousMark(marks, stage) ?? settled;
-        const mark: Mark = {
+        const ledgers = await readAllLedgers(connection);
+        const snapshots = await readSnapshots(connection);
+        const previous = previousSnapshot(snapshots, stage) ?? settled;
+        const snapshot: StageSnapshot = {
           fromMs: previous?.atMs ?? Date.now(),
           atMs: Date.now(),
-          totals: computeTotals(pages),
-          rows: buildLedgerRows(pages, previous, marks.before?.rows ?? []),
+          totals: computeTotals(ledgers),
+          rows: buildLedgerRows(ledgers, previous, snapshots.before?.rows ?? []),
         };
-        await writeMark(connection, stage, mark);
-        return mark.rows;
+        await writeSnapshot(connection, stage, snapshot);
+        return snapshot.rows;
       }
     ),
 
     /** Reads the rows of the current stage; none when no probers run. */
     readLedger: onCluster('read the ledger', async (connection): Promise<LedgerRow[]> => {
-      const [pages, marks] = [await readPages(connection), await readMarks(connection)];
-      const stage = ledgerStages.find((candidate) => marks[candidate] === undefined) ?? 'after';
-      return buildLedgerRows(pages, previousMark(marks, stage), marks.before?.rows ?? []);
+      const [ledgers, snapshots] = [await readAllLedgers(connection), await readSnapshots(connection)];
+      const stage = ledgerStages.find((candidate) => snapshots[candidate] === undefined) ?? 'after';
+      return buildLedgerRows(ledgers, previousSnapshot(snapshots, stage), snapshots.before?.rows ?? []);
     }),
   };
 }
@@ -92,83 +94,95 @@ async function canWrite({ core }: ClusterConnection): Promise<boolean> {
   return ownNamespace !== undefined && ownNamespace.metadata?.deletionTimestamp === undefined;
 }
 
-function previousMark(marks: Marks, stage: LedgerStage): Mark | undefined {
+function previousSnapshot(snapshots: StageSnapshots, stage: LedgerStage): StageSnapshot | undefined {
   const earlier = ledgerStages.slice(0, ledgerStages.indexOf(stage));
-  return earlier.map((earlierStage) => marks[earlierStage]).findLast((mark) => mark !== undefined);
+  return earlier.map((earlierStage) => snapshots[earlierStage]).findLast((snapshot) => snapshot !== undefined);
 }
 
-/** Reads the pages of all nodes. */
-export async function readPages({ core }: ClusterConnection): Promise<LedgerPage[]> {
+/** Reads the ledgers of all nodes. */
+export async function readAllLedgers({ core }: ClusterConnection): Promise<NodeLedger[]> {
   const maps = await allPages((which) =>
     core.listNamespacedConfigMap({ namespace, labelSelector: pageLabel, ...which })
   );
-  return maps.flatMap(parsePages);
+  return maps.flatMap(parseNodeLedgers);
 }
 
 /**
- * Reads the pages of some nodes and of the nodes that sample them. Neighbours sample each other
- * (images/prober/mesh.go), so the nodes' own pages name them.
+ * Reads the ledgers of some nodes and of the nodes that sample them. Neighbours sample each other
+ * (images/prober/mesh.go), so the nodes' own ledgers name them.
  */
-export async function readPagesAround(connection: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
-  const ownPages = await readPagesOf(connection, nodes);
-  const peers = ownPages.flatMap(({ records }) =>
+export async function readLedgersAround(
+  connection: ClusterConnection,
+  nodes: readonly string[]
+): Promise<NodeLedger[]> {
+  const ownLedgers = await readLedgersOfNodes(connection, nodes);
+  const peers = ownLedgers.flatMap(({ records }) =>
     records.flatMap(({ kind, peer }) => (peer === undefined || kind === 'pod-outside' ? [] : [peer]))
   );
   const otherNodes = [...new Set(peers)].filter((name) => !nodes.includes(name));
-  return [...ownPages, ...(await readPagesOf(connection, otherNodes))];
+  return [...ownLedgers, ...(await readLedgersOfNodes(connection, otherNodes))];
 }
 
-/** Reads the pages of some nodes. */
-export async function readPagesOf({ core }: ClusterConnection, nodes: readonly string[]): Promise<LedgerPage[]> {
-  const maps = await mapLimit(maxParallelPages, nodes, (node) =>
+/** Reads the ledgers of some nodes. */
+export async function readLedgersOfNodes({ core }: ClusterConnection, nodes: readonly string[]): Promise<NodeLedger[]> {
+  const maps = await mapLimit(maxParallelLedgers, nodes, (node) =>
     ifFound(core.readNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace }))
   );
-  return maps.flatMap((map) => (map === undefined ? [] : parsePages(map)));
+  return maps.flatMap((map) => (map === undefined ? [] : parseNodeLedgers(map)));
 }
 
-/** Time in ms after a request by which a working prober has written its page (0.9 s, images/prober/probe.go). */
+/** Time in ms after a request by which a working prober has written its ledger (0.9 s, images/prober/probe.go). */
 export const flushDelayMs = 2_000;
 
-/** Asks the probers of some nodes to write their current results soon. Nodes without a page are skipped. */
+/** Asks the probers of some nodes to write their current results soon. Nodes without a ledger are skipped. */
 export async function requestFlush({ core }: ClusterConnection, nodes: readonly string[]): Promise<void> {
   const body = { metadata: { annotations: { [flushRequestedAnnotation]: new Date().toISOString() } } };
   const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
-  await mapLimit(maxParallelPages, nodes, (node) =>
+  await mapLimit(maxParallelLedgers, nodes, (node) =>
     ifFound(core.patchNamespacedConfigMap({ name: `${pagePrefix}${node}`, namespace, body }, merge))
   );
 }
 
-function parsePages({ metadata, data = {} }: V1ConfigMap): LedgerPage[] {
+function parseNodeLedgers({ metadata, data = {} }: V1ConfigMap): NodeLedger[] {
   const node = (metadata?.name ?? '').slice(pagePrefix.length);
   return (['pod', 'host'] as const).flatMap((role) => {
     const text = data[role];
-    return text === undefined ? [] : [parsePage(node, role, text)];
+    return text === undefined ? [] : [parseNodeLedger(node, role, text)];
   });
 }
 
-function parsePage(node: string, role: LedgerPage['role'], text: string): LedgerPage {
+function parseNodeLedger(node: string, role: NodeLedger['role'], text: string): NodeLedger {
   // Go encodes empty lists as null.
   const { atMs, records, latency } = JSON.parse(text) as {
     atMs: number;
-    records: LedgerPage['records'] | null;
-    latency: LedgerPage['latency'] | null;
+    records: NodeLedger['records'] | null;
+    latency: NodeLedger['latency'] | null;
   };
   return { node, role, atMs, records: records ?? [], latency: latency ?? [] };
 }
 
 /** Reads the snapshots of all stages that have ended. */
-export async function readMarks({ core }: ClusterConnection): Promise<Marks> {
-  const configMap = await ifFound(core.readNamespacedConfigMap({ name: marksName, namespace }));
-  const entries = Object.entries(configMap?.data ?? {}).map(([stage, text]) => [stage, JSON.parse(text) as Mark]);
-  return Object.fromEntries(entries) as Marks;
+export async function readSnapshots({ core }: ClusterConnection): Promise<StageSnapshots> {
+  const configMap = await ifFound(core.readNamespacedConfigMap({ name: snapshotsName, namespace }));
+  const entries = Object.entries(configMap?.data ?? {}).map(([stage, text]) => [
+    stage,
+    JSON.parse(text) as StageSnapshot,
+  ]);
+  return Object.fromEntries(entries) as StageSnapshots;
 }
 
-async function writeMark(connection: ClusterConnection, stage: LedgerStage, mark: Mark): Promise<void> {
-  const marks = { ...(await readMarks(connection)), [stage]: mark };
+async function writeSnapshot(
+  connection: ClusterConnection,
+  stage: LedgerStage,
+  snapshot: StageSnapshot
+): Promise<void> {
+  const snapshots = { ...(await readSnapshots(connection)), [stage]: snapshot };
   await applyObject(connection, {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: { name: marksName, namespace, labels: ownedLabels },
-    ...{ data: Object.fromEntries(Object.entries(marks).map(([name, mark]) => [name, JSON.stringify(mark)])) },
+    metadata: { name: snapshotsName, namespace, labels: ownedLabels },
+    ...{
+      data: Object.fromEntries(Object.entries(snapshots).map(([name, snapshot]) => [name, JSON.stringify(snapshot)])),
+    },
   });
 }

@@ -23,7 +23,7 @@ import { listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
 import { poll } from '../support/poll.ts';
 import { checksFor, selectProbers, type Check, type CheckResult } from './checks.ts';
-import { requestFlush, readPages, flushDelayMs } from './ledger.ts';
+import { requestFlush, readAllLedgers, flushDelayMs } from './ledger.ts';
 import { prober } from '../helpers/prober-ports.ts';
 
 /** Input of `verifyNode`. */
@@ -85,10 +85,10 @@ export function createProbeActivities(onCluster: OnCluster) {
         // After a reboot, the API server may still show the pods' earlier state for a while.
         const outdated = addressKey(await listPeers(connection)) !== addressKey(peers);
         if (outdated && attempt++ < maxAttempts) continue;
-        // On a large cluster, the pages may be a minute old.
+        // On a large cluster, the ledgers may be a minute old.
         await requestFlush(connection, [target.node]);
         await Context.current().sleep(flushDelayMs);
-        const cause = tunnelSuspicion(await readPages(connection), await readTunnelPort(connection), Date.now());
+        const cause = tunnelSuspicion(await readAllLedgers(connection), await readTunnelPort(connection), Date.now());
         // A node that was rolled back is in its original state. While the overlay is blocked, it cannot reach nodes on
         // Cilium, and keeping it cordoned would not change that.
         if (target.expected === 'canal' && cause !== undefined) return results;

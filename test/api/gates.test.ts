@@ -64,7 +64,15 @@ async function flushRequestedAt(node: string): Promise<string | undefined> {
 
 /** Returns the end of the stage before the migration; the current time when it has not ended. */
 async function snapshotAt(): Promise<number> {
-  const marks = ['-n', namespace, 'configmap', 'ledger-marks', '--ignore-not-found', '-o', 'jsonpath={.data.before}'];
+  const marks = [
+    '-n',
+    namespace,
+    'configmap',
+    'ledger-snapshots',
+    '--ignore-not-found',
+    '-o',
+    'jsonpath={.data.before}',
+  ];
   const text = await lab().kubectl('get', ...marks);
   return text === '' ? Date.now() : (JSON.parse(text) as { atMs: number }).atMs;
 }
@@ -224,6 +232,6 @@ describe('external gates', () => {
 });
 
 it('keeps its snapshots', async () => {
-  const map = await get<{ data: object }>(lab(), 'configmap', '-n', namespace, 'ledger-marks');
+  const map = await get<{ data: object }>(lab(), 'configmap', '-n', namespace, 'ledger-snapshots');
   expect(Object.keys(map.data)).toEqual(['before']);
 });

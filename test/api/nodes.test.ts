@@ -1,5 +1,5 @@
 import type { V1Node } from '@kubernetes/client-node';
-import { bucketOf, computeDigest } from '../../model/node-digest.ts';
+import { computeBucket, computeDigest } from '../../model/node-digest.ts';
 import { expandGroups, type NodeFacts } from '../../model/nodes.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
@@ -78,6 +78,6 @@ it('returns all nodes, or only those that changed for the caller', async () => {
   ]);
   await lab().kubectl('label', 'node', 'seen-1', 'io.cilium.migration/cilium-default=true');
   const { groups, buckets } = await observeNodes({ ...request, known, pods: ['seen-1', 'seen-3', 'seen-4'] });
-  expect(buckets).toEqual([bucketOf('seen-1')]);
+  expect(buckets).toEqual([computeBucket('seen-1')]);
   expect(seen(expandGroups(groups))).toContainEqual(['seen-1', true, 0]);
 });

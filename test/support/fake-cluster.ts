@@ -2,7 +2,7 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
 import type { Network } from '../../model/network.ts';
-import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
+import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
@@ -223,7 +223,7 @@ export function fakeCluster({
       const seen = [...state.values()].map(toNodeFacts);
       if (known === undefined) return { groups: groupNodes(seen) };
       const buckets = differingBuckets(known, computeDigest(seen));
-      return { groups: groupNodes(seen.filter(({ name }) => buckets.includes(bucketOf(name)))), buckets };
+      return { groups: groupNodes(seen.filter(({ name }) => buckets.includes(computeBucket(name)))), buckets };
     },
     observeNode: async ({ node }) => {
       await call('observeNode', node);

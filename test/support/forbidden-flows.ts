@@ -1,6 +1,6 @@
 import type { V1ConfigMapList } from '@kubernetes/client-node';
 import type { Lab } from '../../lab/cluster/lab.ts';
-import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
+import type { NodeLedger, PathRecord } from '../../model/ledger.ts';
 import { read } from './reads.ts';
 import { listPods } from './pod-networks.ts';
 import type { TemporalCli } from './temporal-cli.ts';
@@ -12,7 +12,7 @@ export async function readLedgerRecords(lab: Lab): Promise<{ prober: string; rec
   return maps.items.flatMap(({ metadata, data = {} }) =>
     Object.entries(data).map(([role, page]) => ({
       prober: `${metadata?.name} ${role}`,
-      records: (JSON.parse(page) as { records: LedgerPage['records'] | null }).records ?? [],
+      records: (JSON.parse(page) as { records: NodeLedger['records'] | null }).records ?? [],
     }))
   );
 }

@@ -1,5 +1,5 @@
 import { ApiException } from '@kubernetes/client-node';
-import { asFailure, messageOf } from '../../activities/kubernetes/errors.ts';
+import { asFailure, errorMessage } from '../../activities/kubernetes/errors.ts';
 import { failure } from '../../activities/support/failures.ts';
 
 function apiError(code: number, message = 'said so'): ApiException<string> {
@@ -37,5 +37,5 @@ describe('asFailure', () => {
 });
 
 it('describes a body that is not valid JSON', () => {
-  expect(messageOf(new ApiException(502, 'noise', '<html>', {}))).toBe('status 502');
+  expect(errorMessage(new ApiException(502, 'noise', '<html>', {}))).toBe('status 502');
 });

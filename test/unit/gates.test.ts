@@ -6,7 +6,7 @@ import {
   type Gates,
   type GateScope,
 } from '../../model/gates.ts';
-import type { LedgerPage, PathRecord } from '../../model/ledger.ts';
+import type { NodeLedger, PathRecord } from '../../model/ledger.ts';
 
 const gates: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [] };
 const gateScope = (more: Partial<GateScope> = {}): GateScope => ({
@@ -24,7 +24,7 @@ const path = (more: Partial<PathRecord>): PathRecord => ({
   sent: 1_000,
   ...more,
 });
-const page = (node: string, ...records: PathRecord[]): LedgerPage => ({
+const page = (node: string, ...records: PathRecord[]): NodeLedger => ({
   node,
   role: 'pod',
   atMs: 200_000,
@@ -94,7 +94,7 @@ describe('a gate', () => {
 });
 
 describe('the reason for broken paths', () => {
-  const underlay = (node: string, peer: string, more: Partial<PathRecord> = {}): LedgerPage => ({
+  const underlay = (node: string, peer: string, more: Partial<PathRecord> = {}): NodeLedger => ({
     ...page(node, path({ kind: 'host-host', from: 'host', to: 'host', peer, ...more })),
     role: 'host',
   });

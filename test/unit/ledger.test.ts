@@ -4,7 +4,7 @@ import {
   percentile,
   buildLedgerRows,
   computeTotals,
-  type LedgerPage,
+  type NodeLedger,
   type PathRecord,
 } from '../../model/ledger.ts';
 import { ledgerMarkdown } from '../../model/markdown/ledger.ts';
@@ -17,7 +17,7 @@ const path = (more: Partial<PathRecord>): PathRecord => ({
   sent: 100,
   ...more,
 });
-const page = (records: PathRecord[], counts: number[] = []): LedgerPage => ({
+const page = (records: PathRecord[], counts: number[] = []): NodeLedger => ({
   node: 'a',
   role: 'pod',
   atMs: 10_000,

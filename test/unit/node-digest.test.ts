@@ -1,4 +1,4 @@
-import { bucketOf, differingBuckets, computeDigest } from '../../model/node-digest.ts';
+import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, expandGroups, type NodeFacts } from '../../model/nodes.ts';
 
 const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
@@ -23,12 +23,12 @@ it.each([
   ['is flipped with pods on the source network', { flipped: true, podsOnSource: 2 }],
 ])('changes the bucket of a node that %s', (_, more) => {
   const now = many.map((each) => (each.name === 'node-77' ? { ...each, ...more } : each));
-  expect(differingBuckets(known, computeDigest(now))).toEqual([bucketOf('node-77')]);
+  expect(differingBuckets(known, computeDigest(now))).toEqual([computeBucket('node-77')]);
 });
 
 it('changes the buckets of nodes that join and leave', () => {
   const now = [...many.slice(1), node('new')];
-  const parts = [bucketOf('node-0'), bucketOf('new')].sort((a, b) => a - b);
+  const parts = [computeBucket('node-0'), computeBucket('new')].sort((a, b) => a - b);
   expect(differingBuckets(known, computeDigest(now))).toEqual(parts);
 });
 
@@ -40,7 +40,7 @@ it('distinguishes a flipped node with remaining pods from one without, but not t
 
 it('divides nodes evenly', () => {
   const counts = new Map<number, number>();
-  for (const { name } of many) counts.set(bucketOf(name), (counts.get(bucketOf(name)) ?? 0) + 1);
+  for (const { name } of many) counts.set(computeBucket(name), (counts.get(computeBucket(name)) ?? 0) + 1);
   expect(Math.max(...counts.values())).toBeLessThan(30);
 });
 

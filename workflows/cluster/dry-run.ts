@@ -17,7 +17,7 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
     try {
       await run('dryRunRelease', `dry run: ${step}`, { input, values });
     } catch (error) {
-      problems.push(messageOf(operatorFailure(error)));
+      problems.push(errorMessage(operatorFailure(error)));
     }
     steps.push({ step, would: ["apply Cilium's release"], problems });
   };
@@ -29,7 +29,7 @@ export async function dryRunMigration(input: MigrationInput, state: ClusterState
       await run('dryRunNode', `dry run: ${node}`, { input, node }).catch((error: unknown) => ({
         step: `migrate ${node}`,
         would: [],
-        problems: [messageOf(operatorFailure(error))],
+        problems: [errorMessage(operatorFailure(error))],
       }))
     );
   }
@@ -44,6 +44,6 @@ export async function dryRunCleanup({ cluster }: MigrationInput, state: ClusterS
   return [await run('dryRunCleanup', 'dry run: cleanup', { cluster })];
 }
 
-function messageOf(error: unknown): string {
+function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

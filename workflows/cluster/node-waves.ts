@@ -13,7 +13,7 @@ import type { ClusterState } from './state.ts';
 import { forcePodSignal } from '../messages.ts';
 import { translatePolicies } from './policies.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import { bucketOf, computeDigest } from '../../model/node-digest.ts';
+import { computeBucket, computeDigest } from '../../model/node-digest.ts';
 import { byName, isMigrated, expandGroups, type NodeFacts } from '../../model/nodes.ts';
 import { estimate } from '../../model/plan.ts';
 import type { Answer, NodeStatus } from '../../model/status.ts';
@@ -128,7 +128,7 @@ export class MigratingNodes {
     this.touched.clear();
     const changedBuckets = new Set(seen.buckets);
     const unchanged =
-      seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !changedBuckets.has(bucketOf(name)));
+      seen.buckets === undefined ? [] : this.facts.filter(({ name }) => !changedBuckets.has(computeBucket(name)));
     this.facts = [...unchanged, ...expandGroups(seen.groups)].sort(byName);
   }
 

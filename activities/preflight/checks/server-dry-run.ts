@@ -1,7 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
 import { applyDry, type NamedObject } from '../../kubernetes/apply.ts';
-import { isUnknownKind, messageOf, statusOf } from '../../kubernetes/errors.ts';
+import { isUnknownKind, errorMessage, httpStatus } from '../../kubernetes/errors.ts';
 import { ciliumNamespace, helperNamespace } from '../../kubernetes/names.ts';
 import { ownObjects } from '../../helpers/manifests.ts';
 import { mapLimit } from '../../support/map-limit.ts';
@@ -31,8 +31,8 @@ export const serverDryRun: PreflightCheck = {
       } catch (error) {
         // Cilium's operator creates the CRDs of its own kinds.
         if (isUnknownKind(error)) return;
-        const rejection = `${object.kind} ${objectKey(object)}: ${messageOf(error).slice(0, 300)}`;
-        if (statusOf(error) === undefined) throw error;
+        const rejection = `${object.kind} ${objectKey(object)}: ${errorMessage(error).slice(0, 300)}`;
+        if (httpStatus(error) === undefined) throw error;
         if (rejection.includes('does not support dry run')) untried.push(rejection);
         else rejected.push(rejection);
       }

@@ -1,4 +1,4 @@
-import type { LedgerPage } from '../../../model/ledger.ts';
+import type { NodeLedger } from '../../../model/ledger.ts';
 import { breachText, findBreaches, tunnelSuspicion } from '../../../model/gates.ts';
 import { summarizeLines, summarizeList } from '../../../model/summarize.ts';
 import { readTunnelPort } from '../../cilium/agents.ts';
@@ -6,7 +6,7 @@ import { isReady } from '../../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../../kubernetes/connection.ts';
 import { listNodes } from '../../kubernetes/nodes.ts';
 import { poll } from '../../support/poll.ts';
-import { requestFlush, readMarks, readPages, readPagesAround, readPagesOf } from '../ledger.ts';
+import { requestFlush, readSnapshots, readAllLedgers, readLedgersAround, readLedgersOfNodes } from '../ledger.ts';
 import type { Gate, GateTarget } from './gate.ts';
 
 /**
@@ -22,7 +22,7 @@ const maxSmallClusterWriteMs = 30_000;
 const maxFlushNodes = 20;
 const flushPollIntervalMs = 500;
 
-/** Interval between polls, in ms. All pages of a large cluster are read less often. */
+/** Interval between polls, in ms. All ledgers of a large cluster are read less often. */
 const pollIntervalMs = 2_000;
 const largeCluster = 100;
 const largeClusterPollIntervalMs = 20_000;
@@ -35,31 +35,31 @@ export function pathsGate(connection: ClusterConnection, { gates, nodes, sinceMs
   return {
     name: 'paths',
     evaluate: async () => {
-      const { pages, silent } = await waitForPages(connection, nodes);
-      const { before } = await readMarks(connection);
+      const { ledgers, silent } = await waitForLedgers(connection, nodes);
+      const { before } = await readSnapshots(connection);
       const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
-      const untilMs = Math.max(Date.now(), ...pages.map(({ atMs }) => atMs));
-      const breaches = findBreaches(pages, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
+      const untilMs = Math.max(Date.now(), ...ledgers.map(({ atMs }) => atMs));
+      const breaches = findBreaches(ledgers, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
       const objections = summarizeLines(breaches.map(breachText), maxListed, 'paths');
       objections.push(...silent.map((node) => `the probers on ${node} no longer write their ledger`));
-      return { objections, explain: async () => tunnelSuspicion(pages, await readTunnelPort(connection), untilMs) };
+      return { objections, explain: async () => tunnelSuspicion(ledgers, await readTunnelPort(connection), untilMs) };
     },
   };
 }
 
 /**
  * Waits until the probers of the nodes have written their current results, and returns the nodes whose probers have
- * not. When nodes are given, reads only their own pages, and at the end their neighbours' pages, because a large
- * cluster has many pages.
+ * not. When nodes are given, reads only their own ledgers, and at the end their neighbours' ledgers, because a large
+ * cluster has many ledgers.
  */
-async function waitForPages(
+async function waitForLedgers(
   connection: ClusterConnection,
   nodes: readonly string[] | undefined
-): Promise<{ pages: LedgerPage[]; silent: string[] }> {
-  const read = () => (nodes === undefined ? readPages(connection) : readPagesOf(connection, nodes));
-  const pageKey = ({ node, role }: LedgerPage): string => `${node} ${role}`;
+): Promise<{ ledgers: NodeLedger[]; silent: string[] }> {
+  const read = () => (nodes === undefined ? readAllLedgers(connection) : readLedgersOfNodes(connection, nodes));
+  const ledgerKey = ({ node, role }: NodeLedger): string => `${node} ${role}`;
   const first = await read();
-  const initialWrites = new Map(first.map((page) => [pageKey(page), page.atMs]));
+  const initialWrites = new Map(first.map((ledger) => [ledgerKey(ledger), ledger.atMs]));
   const targetNodes = nodes ?? (await reachableNodes(connection, first));
   const shouldFlush = targetNodes.length <= maxFlushNodes;
   if (shouldFlush) await requestFlush(connection, targetNodes);
@@ -67,7 +67,7 @@ async function waitForPages(
   const silent = await poll(
     async () => {
       const written = new Set(
-        (await read()).filter((page) => page.atMs > (initialWrites.get(pageKey(page)) ?? 0)).map(pageKey)
+        (await read()).filter((ledger) => ledger.atMs > (initialWrites.get(ledgerKey(ledger)) ?? 0)).map(ledgerKey)
       );
       const missing = targetNodes.filter((node) => !written.has(`${node} pod`) || !written.has(`${node} host`));
       return missing.length === 0 || Date.now() > deadline
@@ -84,15 +84,15 @@ async function waitForPages(
       onTimeout: 'GateBreached',
     }
   );
-  return { pages: nodes === undefined ? await read() : await readPagesAround(connection, nodes), silent };
+  return { ledgers: nodes === undefined ? await read() : await readLedgersAround(connection, nodes), silent };
 }
 
-/** Returns the Ready nodes that have pages. Nodes that left or are not Ready no longer write. */
-async function reachableNodes(connection: ClusterConnection, pages: readonly LedgerPage[]): Promise<string[]> {
-  const nodesWithPages = new Set(pages.map(({ node }) => node));
+/** Returns the Ready nodes that have ledgers. Nodes that left or are not Ready no longer write. */
+async function reachableNodes(connection: ClusterConnection, ledgers: readonly NodeLedger[]): Promise<string[]> {
+  const nodesWithLedger = new Set(ledgers.map(({ node }) => node));
   const nodes = await listNodes(connection);
   return nodes
-    .filter((node) => isReady(node) && nodesWithPages.has(node.metadata?.name ?? ''))
+    .filter((node) => isReady(node) && nodesWithLedger.has(node.metadata?.name ?? ''))
     .map(({ metadata }) => metadata?.name ?? '');
 }
 
