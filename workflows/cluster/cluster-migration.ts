@@ -195,10 +195,10 @@ class ClusterMigration {
     if (approved()) return state.stopWaiting(true);
     const answers = [
       { does: `approve the ${subject}`, message: 'approve', input: { [subject]: true } },
-      { does: `reject the ${subject}, which ends the migration`, message: 'reject', input: { [subject]: true } },
+      { does: `reject the ${subject} and end the migration`, message: 'reject', input: { [subject]: true } },
     ];
     if (subject === 'cleanup') {
-      answers.push({ does: 'roll all nodes back to Canal', message: 'rollback', input: { all: true } });
+      answers.push({ does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } });
     }
     const timeoutMs = state.remainingMs(what, approvalDeadlineSeconds);
     const outcome = await state.wait({ what, answers, reminderSeconds, timeoutMs }, approved);

@@ -422,7 +422,7 @@ export class MigratingNodes {
     for (const { name, failure } of nodes.slice(0, maxNamed)) {
       if (failure === undefined) continue;
       answers.push({ does: `skip node ${name}`, message: 'skip', input: { node: name } });
-      answers.push({ does: `roll node ${name} back to Canal`, message: 'rollback', input: { node: name } });
+      answers.push({ does: `roll back node ${name} to Canal`, message: 'rollback', input: { node: name } });
     }
     answers.push({ does: 'abort the migration', message: 'abort', input: {} });
     let changed = false;
