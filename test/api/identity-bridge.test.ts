@@ -194,7 +194,7 @@ it('recreates removed endpoints, and removes unneeded ones', async () => {
   await waitForEndpoint(api, isGone);
 });
 
-it('ignores pods on Cilium and on the host’s network, and reports the address of a new one to Calico', async () => {
+it("ignores pods on Cilium and on the host's network, and reports the address of a new one to Calico", async () => {
   const onCilium = await runPod('moved', '10.245.1.7', { labels: { app: 'web' } });
   const onHost = await runPod('host', '192.168.1.1', { spec: { hostNetwork: true } });
   await apply(lab(), barePod('shop', 'fresh', 'n1'));

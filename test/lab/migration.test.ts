@@ -98,7 +98,7 @@ async function ask(from: V1Pod, to: V1Pod): Promise<unknown> {
   return JSON.parse(await runInside(lab().layout.machineDir(from.spec?.nodeName ?? ''), curl)) as unknown;
 }
 
-it('carries packets on both overlays, in both directions, with the pods’ own addresses', async () => {
+it("carries packets on both overlays, in both directions, with the pods' own addresses", async () => {
   const { layout } = lab();
   const probers = await pods('-n', 'cni-live-migration', '-l', 'app=prober');
   const on = (node: string): V1Pod => {

@@ -43,16 +43,16 @@ const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
 export const suites: readonly Suite[] = [
   { name: 'unit', tier: 'fast', project: 'unit', workers: 4, usualMinutes: 1 },
   // These mostly wait for Temporal, so that four files can share two cores.
-  { name: 'workflow', tier: 'fast', project: 'workflow', workers: 4, tools: 'control plane', usualMinutes: 4 },
-  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 6 },
-  lab('migration', 9, 'core'),
-  lab('rollbacks', 4),
-  lab('two-nodes', 7),
+  { name: 'workflow', tier: 'fast', project: 'workflow', workers: 4, tools: 'control plane', usualMinutes: 5 },
+  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 8 },
+  lab('migration', 6, 'core'),
+  lab('rollbacks', 5),
+  lab('two-nodes', 10),
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 2 },
-  lab('lifecycle', 3),
+  lab('lifecycle', 2),
   lab('demo', 2),
   lab('prebuilt', 5),
-  lab('crash', 12),
+  lab('crash', 15),
   lab('policy', 17),
 ];
 

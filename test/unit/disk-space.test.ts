@@ -34,7 +34,7 @@ it('counts shared files once', async () => {
   expect(bytesIn(needs, goCacheDir)).toBe(sharedCosts.cache * 1e6);
 });
 
-it('counts the archives but no compiler’s space for tools that are unpacked', async () => {
+it("counts the archives but no compiler's space for tools that are unpacked", async () => {
   const etcd = artefact('etcd', 'go');
   const archive = { name: 'etcd', key: etcd.key, file: 'etcd.tar.zst', size: 7, sha256: 'a'.repeat(64) };
 

@@ -52,7 +52,7 @@ function inWaves(expected: readonly string[], options: Parameters<typeof fakeClu
   return { cluster, waves };
 }
 
-it('migrates a canary, then workers in parallel, control planes one at a time, and the worker’s own node last', async () => {
+it("migrates a canary, then workers in parallel, control planes one at a time, and the worker's own node last", async () => {
   const nodes = ['w1', 'w2', 'w3', 'w4'];
   const others = [
     { name: 'cp1', controlPlane: true },
@@ -210,7 +210,7 @@ describe('modes of a node', () => {
     });
   });
 
-  it('reboots the node with the operator’s hook', async () => {
+  it("reboots the node with the operator's hook", async () => {
     const cluster = fakeCluster({ nodes: ['a'] });
     const hookQueue = randomUUID();
     const rebootNode = ({ node: name }: { node: string }): Promise<void> => {
