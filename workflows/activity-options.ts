@@ -17,6 +17,9 @@ const heartbeatTimeout = '10 seconds';
  */
 const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 
+/** Retries of an activity in a run that fails soon when the API server does not answer: about 15 s of waiting. */
+export const failSoon = { retry: { ...retry, maximumAttempts: 5 } } satisfies ActivityOptions;
+
 /**
  * Start of a workflow, before anything is changed. Fails after about 15 s of waiting, so that a mistyped address or an
  * API server that does not answer is reported to the operator.
@@ -24,7 +27,7 @@ const cancellationType = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED;
 const start: ActivityOptions = {
   startToCloseTimeout: '1 minute',
   heartbeatTimeout,
-  retry: { ...retry, maximumAttempts: 5 },
+  ...failSoon,
 };
 
 /** Reads and small writes during a migration. Retried until an unavailable API server is back. */
@@ -56,9 +59,6 @@ const long: ActivityOptions = { startToCloseTimeout: '20 minutes', heartbeatTime
  * activity of any duration, so that days add no history.
  */
 const unbounded: ActivityOptions = { startToCloseTimeout: '31 days', heartbeatTimeout, retry };
-
-/** Retries of an activity in a run that fails soon when the API server does not answer. */
-export const failSoon = { retry: start.retry ?? {} } satisfies ActivityOptions;
 
 /** Retries of an activity of {@link start} in a run that continues another one: the migration waits for the API server. */
 export const untilAvailable = { retry } satisfies ActivityOptions;
