@@ -15,9 +15,11 @@ import type { Clusters } from './kubernetes/connection.ts';
 import { createOnCluster } from './kubernetes/on-cluster.ts';
 import { createDrainActivities } from './node/drain.ts';
 import { createLockActivities, type IsOpen } from './cluster/lock.ts';
+import { createNoReturnActivities } from './cluster/point-of-no-return.ts';
 import { createNodeActivities } from './node/node-activities.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
 import { createDryRunActivities } from './plan/dry-run.ts';
+import { createRequestActivities } from './plan/resolve-request.ts';
 import { createPolicyActivities } from './policy/policy-activities.ts';
 import { createInspectionActivities } from './cluster/inspect.ts';
 import { createCheckActivities } from './preflight/run.ts';
@@ -46,6 +48,8 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createPlanActivities(onCluster, clusters, helm),
     ...createDryRunActivities(onCluster, clusters, helm),
     ...createLockActivities(onCluster, isOpen),
+    ...createNoReturnActivities(onCluster),
+    ...createRequestActivities(),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),

@@ -1,3 +1,5 @@
+import type { Decision } from './status.ts';
+
 /** State of a cluster, read before anything is changed. */
 export interface ClusterFacts {
   /** Kubernetes version of the API server. */
@@ -18,4 +20,9 @@ export interface ClusterFacts {
    * gone.
    */
   leftovers: boolean;
+  /**
+   * Approval of Canal's removal, once the removal has begun, by this run or an earlier one. Nothing is rolled back to
+   * Canal then.
+   */
+  pointOfNoReturn?: Decision;
 }

@@ -3,11 +3,13 @@
  * outcome, so that a signal and an update of the same name follow the same rules.
  */
 import type { MessageName, Messages } from './message-schemas.ts';
-import type { Decision, MigrationStatus, NodeState, NodeStatus } from './status.ts';
+import { summarizeList } from './summarize.ts';
+import { transition, statesFor } from './node-transitions.ts';
+import type { Decision, MigrationStatus, NodeState, NodeStatus, Phase } from './status.ts';
 
 /** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
 export interface Decisions {
-  approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
+  approvals: { nodes: Record<string, Decision>; waves: Record<string, WaveApproval> };
   /** Nodes to roll back to Canal. */
   rollbacks: string[];
   rollbackAll?: Decision;
@@ -17,6 +19,15 @@ export interface Decisions {
   forcedPods: string[];
 }
 
+/** Approval of a wave. */
+export interface WaveApproval extends Decision {
+  /**
+   * Nodes that the wave had when it was approved.
+   * @default those that the cluster had then, for an approval in advance
+   */
+  nodes?: string[];
+}
+
 /** Returns an empty set of decisions. */
 export function noDecisions(): Decisions {
   return { approvals: { nodes: {}, waves: {} }, rollbacks: [], forcedPods: [] };
@@ -24,7 +35,7 @@ export function noDecisions(): Decisions {
 
 /** State that a message is checked against and applied to. The status changes too, where it shows the decision. */
 export interface MessageContext {
-  control: Decisions;
+  decisions: Decisions;
   status: MigrationStatus;
 }
 
@@ -34,9 +45,6 @@ type Handler<Name extends MessageName> = (
   context: MessageContext,
   decision: Decision
 ) => Outcome;
-
-/** States of nodes that can be retried. */
-const sidelinedStates: readonly NodeState[] = ['failed', 'skipped', 'not-ready', 'rolled-back'];
 
 /** States of nodes that can be rolled back. */
 const rollBackStates: readonly NodeState[] = ['migrating', 'migrated', 'failed'];
@@ -56,8 +64,6 @@ export function applyMessage<Name extends MessageName>(
     reason: message.reason ?? '',
     at,
   };
-  const { phase } = context.status;
-  if (phase === 'done' || phase === 'rolled-back') return { problem: 'the migration has ended' };
   const refusal = phaseRefusal(name, context) ?? interruptionRefusal(name, message, context);
   if (refusal !== undefined) return { problem: refusal };
   return handlers[name](message, context, decision);
@@ -66,6 +72,9 @@ export function applyMessage<Name extends MessageName>(
 const handlers: { [Name in MessageName]: Handler<Name> } = {
   approve: ({ node, wave, plan, cleanup }, context, decision) => {
     const { status } = context;
+    const nodesAreMigrated = !phasesBeforeCutover.includes(status.phase);
+    if ((node !== undefined || wave !== undefined) && nodesAreMigrated)
+      return { problem: `every node is migrated; the migration is in the phase ${status.phase}` };
     if (node !== undefined) return approveNode(node, context, decision);
     if (wave !== undefined) return approveWave(wave, context, decision);
     if (plan === true) {
@@ -79,7 +88,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
   },
 
   reject: ({ node, wave, plan }, context, decision) => {
-    const { control, status } = context;
+    const { decisions, status } = context;
     if (node !== undefined) return skipNode(node, context, decision);
     if (wave !== undefined) {
       const waiting = status.nodes.filter(
@@ -93,7 +102,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
     if (status.phase !== subject || approved !== undefined)
       return { problem: notAwaitingApproval(`the ${subject}`, status) };
-    control.rejected = decision;
+    decisions.rejected = decision;
     return { done: `the ${subject} is rejected; the migration will end` };
   },
 
@@ -113,17 +122,14 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
   retry: ({ node }, { status }, decision) => {
     const nodeStatus = findNode(status, node);
     if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
-    if (!sidelinedStates.includes(nodeStatus.state))
-      return { problem: `${node} is ${nodeStatus.state}; only ${sidelinedStates.join(', ')} nodes can be retried` };
-    nodeStatus.state = 'pending';
-    nodeStatus.decision = decision;
-    delete nodeStatus.failure;
-    return { done: `${node} will be retried` };
+    if (transition(nodeStatus, { kind: 'retried', decision })) return { done: `${node} will be retried` };
+    const states = statesFor('retried').join(', ');
+    return { problem: `${node} is ${nodeStatus.state}; only ${states} nodes can be retried` };
   },
 
-  rollback: ({ node }, { control, status }, decision) => {
+  rollback: ({ node }, { decisions, status }, decision) => {
     if (node === undefined) {
-      control.rollbackAll ??= decision;
+      decisions.rollbackAll ??= decision;
       return { done: 'rollback of all nodes requested' };
     }
     const { phase } = status;
@@ -136,23 +142,24 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     if (!rollBackStates.includes(nodeStatus.state))
       return { problem: `${node} is ${nodeStatus.state}; only ${rollBackStates.join(', ')} nodes can be rolled back` };
     nodeStatus.decision = decision;
-    if (!control.rollbacks.includes(node)) control.rollbacks.push(node);
+    if (!decisions.rollbacks.includes(node)) decisions.rollbacks.push(node);
     return { done: `rollback of ${node} requested` };
   },
 
-  abort: (_, { control }, decision) => {
-    if (control.rollbackAll !== undefined) return { problem: 'a rollback of all nodes is already requested' };
-    control.aborted ??= decision;
+  abort: (_, { decisions }, decision) => {
+    if (decisions.rollbackAll !== undefined) return { problem: 'a rollback of all nodes is already requested' };
+    decisions.aborted ??= decision;
     return { done: 'abort requested: nodes in progress are restored, and migrated nodes stay migrated' };
   },
 
   setMaxConcurrency: ({ maxConcurrency }, { status }) => {
     status.maxConcurrency = maxConcurrency;
-    return { done: `at most ${maxConcurrency} nodes per wave, from the next wave on` };
+    const what = status.phase === 'cutover' ? 'agents' : 'nodes';
+    return { done: `at most ${maxConcurrency} nodes per wave, from the next wave of ${what} on` };
   },
 
-  forcePod: ({ pod }, { control }) => {
-    if (!control.forcedPods.includes(pod)) control.forcedPods = [...control.forcedPods, pod].slice(-maxForcedPods);
+  forcePod: ({ pod }, { decisions }) => {
+    if (!decisions.forcedPods.includes(pod)) decisions.forcedPods = [...decisions.forcedPods, pod].slice(-maxForcedPods);
     return { done: `pod ${pod} may be deleted` };
   },
 };
@@ -160,71 +167,64 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
 /** Maximum number of remembered pods that may be deleted. */
 const maxForcedPods = 500;
 
-function approveNode(node: string, { control, status }: MessageContext, decision: Decision): Outcome {
+function approveNode(node: string, { decisions, status }: MessageContext, decision: Decision): Outcome {
   const nodeStatus = findNode(status, node);
   if (nodeStatus === 'unknown') return noSuchNode(node, status);
   if (nodeStatus?.state === 'migrated') return { problem: `${node} is already migrated` };
-  control.approvals.nodes[node] ??= decision;
+  decisions.approvals.nodes[node] ??= decision;
   return { done: `${node} is approved` };
 }
 
-function approveWave(wave: number, { control, status }: MessageContext, decision: Decision): Outcome {
+function approveWave(wave: number, { decisions, status }: MessageContext, decision: Decision): Outcome {
   if (wave <= status.waves) return { problem: `wave ${wave} has already started` };
-  control.approvals.waves[String(wave)] ??= decision;
-  return { done: `wave ${wave} is approved` };
+  const shown = status.nodes.filter((node) => node.state === 'awaiting-approval' && node.wave === wave);
+  const nodes = shown.map(({ name }) => name);
+  decisions.approvals.waves[String(wave)] = { ...decision, ...(nodes.length > 0 && { nodes }) };
+  return { done: `wave ${wave} is approved${nodes.length > 0 ? `: ${summarizeList(nodes)}` : ''}` };
 }
 
 function skipNode(node: string, { status }: MessageContext, decision: Decision): Outcome {
   const nodeStatus = findNode(status, node);
   if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
-  if (
-    nodeStatus.state !== 'pending' &&
-    nodeStatus.state !== 'awaiting-approval' &&
-    !sidelinedStates.includes(nodeStatus.state)
-  ) {
-    return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
-  }
-  nodeStatus.state = 'skipped';
-  nodeStatus.decision = decision;
-  delete nodeStatus.failure;
-  return { done: `${node} is skipped` };
+  if (transition(nodeStatus, { kind: 'skipped', decision })) return { done: `${node} is skipped` };
+  return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
 }
 
-/** Messages that a rollback of all nodes does not act on: it runs to its end. */
-const refusedInRollback: readonly MessageName[] = [
-  'approve',
-  'reject',
-  'pause',
-  'skip',
-  'retry',
-  'rollback',
-  'abort',
-  'setMaxConcurrency',
-];
+/** Phases in which waves of nodes are still ahead. */
+const phasesBeforeCutover: readonly Phase[] = ['preflight', 'plan', 'coexistence', 'migrate'];
+
+/** Messages that a rollback of all nodes acts on. */
+const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume'];
+
+/** Messages that have an effect after the point of no return. */
+const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume'];
 
 /** Returns the reason why the current phase does not allow the message; undefined when it does. */
 function phaseRefusal(name: MessageName, { status }: MessageContext): string | undefined {
-  const { phase, approvals } = status;
-  if (phase === 'rolling-back') return refusedInRollback.includes(name) ? 'a rollback is in progress' : undefined;
-  const isInterruption = name === 'rollback' || name === 'abort';
-  if (phase === 'cutover' && isInterruption)
-    return 'the cutover is in progress and takes some minutes; send the message again after it';
-  // The cleanup is not interrupted: it continues to its end, also in the next run.
-  if (phase === 'cleanup' && approvals.cleanup !== undefined && (isInterruption || name === 'pause'))
-    return `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
+  const { phase, pointOfNoReturn, dryRun } = status;
+  if (phase === 'done' || phase === 'rolled-back') return 'the migration has ended';
+  if (dryRun === true && name !== 'abort') return 'a dry run changes nothing and waits for nobody; it only accepts abort';
+  if (phase === 'rolling-back' && !acceptedInRollback.includes(name)) return 'a rollback is in progress';
+  // The removal of Canal is not interrupted: it continues to its end, also in the next run.
+  if (pointOfNoReturn !== undefined && !acceptedAfterNoReturn.includes(name))
+    return `the removal of Canal began at ${pointOfNoReturn}, the point of no return: ${name} is no longer possible`;
+  if (name === 'setMaxConcurrency' && phase === 'cleanup') return 'no wave is left in the phase cleanup';
   return undefined;
 }
+
+/** Messages that have an effect after an abort or a rollback of all nodes was requested. */
+const acceptedAfterInterruption: readonly MessageName[] = ['abort', 'forcePod'];
 
 /** Returns the reason for the refusal of a message whose effect an abort, or a rollback of all nodes, prevents. */
 function interruptionRefusal(
   name: MessageName,
   message: Messages[MessageName],
-  { control }: MessageContext
+  { decisions, status }: MessageContext
 ): string | undefined {
-  const isPrevented = name === 'approve' || name === 'retry' || (name === 'rollback' && 'node' in message);
-  if (!isPrevented) return undefined;
-  if (control.rollbackAll !== undefined) return 'a rollback of all nodes is already requested';
-  return control.aborted === undefined
+  const isRollbackOfAll = name === 'rollback' && 'all' in message;
+  if (acceptedAfterInterruption.includes(name) || isRollbackOfAll || status.phase === 'rolling-back') return undefined;
+  if (decisions.rollbackAll !== undefined) return 'a rollback of all nodes is already requested';
+  return decisions.aborted === undefined
     ? undefined
     : 'an abort is already requested; start the migration again after it';
 }

@@ -45,6 +45,14 @@ export const failureTypes = [
   'ExportFailed',
   /** Objects of Canal, or of Cilium after a rollback, are left over; the message names them. */
   'CleanupIncomplete',
+  /** An activity did not answer in time; the message names it and the kind of timeout. */
+  'StepTimedOut',
+  /** Somebody terminated a node's workflow. */
+  'NodeRunTerminated',
+  /** A result is larger than Temporal accepts. */
+  'TooLarge',
+  /** A step failed for a reason that Temporal reports without a type. */
+  'StepFailed',
   /** An operator rejected the plan or the cleanup. */
   'Rejected',
   /** An operator aborted the migration. */

@@ -3,6 +3,7 @@ import type { Ledger } from './ledger.ts';
 import type { Plan } from './plan.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { DryRunStep } from './dry-run.ts';
+import type { WaitKind } from './wait.ts';
 
 /** Phases of a cluster's migration, in order; the last two belong to a rollback. */
 export const phases = [
@@ -60,6 +61,13 @@ export interface NodeProgress {
   blockers: Blocker[];
   /** Action of an operator that it waits for. */
   waitingFor?: string;
+  /**
+   * True when that action is the repair of something that a step needs, such as an API server that does not answer.
+   * @default false: it is a reboot
+   */
+  needsRepair?: boolean;
+  /** Run of the cluster's workflow that started the node's: a run ignores the progress of another run's nodes. */
+  parentRunId: string;
 }
 
 /** One node in the status. */
@@ -81,6 +89,10 @@ export interface NodeStatus {
   failure?: { type: string; message: string };
   /** Action of an operator that its workflow waits for. */
   waitingFor?: string;
+  /** True when that action is the repair of something that a step needs. */
+  needsRepair?: boolean;
+  /** Time at which it joined the cluster, if that was during the migration (ISO 8601, UTC). */
+  joinedAt?: string;
   /** Current blockers. */
   blockers?: Blocker[];
 }
@@ -92,9 +104,16 @@ export interface MigrationStatus {
   /** Text of what the migration waits for; undefined while it works. */
   waitingFor?: string;
   /** Details of the wait. */
-  waiting?: Waiting;
+  waiting?: MigrationWait;
   /** Decision to pause it. */
   paused?: Decision;
+  /** True for a dry run, which changes nothing. */
+  dryRun?: true;
+  /**
+   * Time of the point of no return, the start of Canal's removal (ISO 8601, UTC): from then on, nothing is rolled back.
+   * Undefined before it.
+   */
+  pointOfNoReturn?: string;
   /** Maximum number of nodes in one wave. */
   maxConcurrency: number;
   /** Number of waves started so far. */
@@ -116,6 +135,15 @@ export interface Waiting {
   reminders: number;
   /** Messages that end it. */
   answers: Answer[];
+}
+
+/** Details of a wait of a cluster's migration. */
+export interface MigrationWait extends Waiting {
+  kind: WaitKind;
+  /** Identity within its kind, such as `wave 3`. */
+  key: string;
+  /** Time at which it ends without a message (ISO 8601, UTC). */
+  deadline?: string;
 }
 
 /** A message that ends a wait. */

@@ -65,7 +65,10 @@ export const untilAvailable = { retry } satisfies ActivityOptions;
 
 /** Options of every activity. */
 export const activityOptions: Record<keyof Activities, ActivityOptions> = {
+  // Called as a local activity, with options of its own.
+  resolveRequest: start,
   inspectCluster: start,
+  recordPointOfNoReturn: short,
   // A cancelled call is waited for, so that the lock that it may have acquired is released.
   acquireLock: short,
   releaseLock: short,

@@ -14,6 +14,11 @@ export const searchAttributes = {
   phase: defineSearchAttributeKey('CniPhase', SearchAttributeType.KEYWORD),
   /** Subject of the current wait, such as "approval of node worker-1"; unset while the migration works. */
   waitingFor: defineSearchAttributeKey('CniWaitingFor', SearchAttributeType.KEYWORD),
+  /**
+   * What the migration needs to go on: `approval`, `decision`, `resume`, `reboot` or `repair` by a person, or `time`;
+   * unset while it works.
+   */
+  needs: defineSearchAttributeKey('CniNeeds', SearchAttributeType.KEYWORD),
 } as const;
 
 /** Maximum length of a keyword that every store accepts, in characters. */

@@ -1,6 +1,7 @@
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { findCanal } from '../canal/detect.ts';
 import { ciliumOwnsCni } from '../cilium/agents.ts';
+import { readPointOfNoReturn } from './point-of-no-return.ts';
 import { failure } from '../support/failures.ts';
 import { ownsNamespace } from '../helpers/namespace.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -24,11 +25,13 @@ export function createInspectionActivities(onCluster: OnCluster) {
           const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
           throw failure('SourceNotFound', message);
         }
+        const pointOfNoReturn = await readPointOfNoReturn(connection);
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
           leftovers: canal === undefined && (await ownsNamespace(connection)),
           ...(canal && { canal: canal.facts }),
+          ...(pointOfNoReturn && { pointOfNoReturn }),
         };
       }
     ),

@@ -34,6 +34,12 @@ export const nodeAnnotations = [cordonedAnnotation, replacedAgentAnnotation, boo
 export const hostImageAnnotation = 'cni-live-migration/host-image';
 
 /**
+ * Annotation of our namespace: the approval of Canal's removal, as JSON, written directly before the removal. From then
+ * on, no run rolls anything back to Canal.
+ */
+export const noReturnAnnotation = 'cni-live-migration/point-of-no-return';
+
+/**
  * Annotation of a node's page of the ledger: when it changes, the node's probers write their page;
  * images/prober/kube.go.
  */

@@ -1,6 +1,7 @@
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
+import { createRequestActivities } from '../../activities/plan/resolve-request.ts';
 import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
@@ -8,7 +9,7 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { msUntilOpen } from '../../model/maintenance-windows.ts';
-import type { Blocker } from '../../model/status.ts';
+import type { Blocker, Decision } from '../../model/status.ts';
 
 /** A node of the fake. */
 export interface FakeNode {
@@ -67,6 +68,8 @@ export function fakeCluster({
     helpers: false,
     bridge: false,
     lock: '',
+    /** Approval of Canal's removal, recorded in the cluster. */
+    noReturn: undefined as Decision | undefined,
   };
   const add = (node: Partial<FakeNode> & { name: string }): void => {
     const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
@@ -100,6 +103,7 @@ export function fakeCluster({
       effect();
     };
   };
+  const mayRollBack = (): boolean => system.canal && system.noReturn === undefined;
   const allOnCilium = (): boolean => [...state.values()].every((node) => node.pods === 'cilium' && node.flipped);
 
   const activities: Activities = {
@@ -109,6 +113,7 @@ export function fakeCluster({
         kubernetesVersion: 'v1.36.3',
         ...(system.canal && { canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 } }),
         leftovers: !system.canal && system.helpers,
+        ...(system.noReturn && { pointOfNoReturn: system.noReturn }),
         ...facts,
         ciliumOwnsCni: system.ciliumOwnsCni,
       };
@@ -119,6 +124,11 @@ export function fakeCluster({
       system.lock = workflowId;
     },
     releaseLock: onCluster('releaseLock', () => (system.lock = '')),
+    resolveRequest: createRequestActivities().resolveRequest,
+    recordPointOfNoReturn: async ({ approval }) => {
+      await call('recordPointOfNoReturn');
+      system.noReturn ??= approval;
+    },
     untilWindow: async ({ windows }) => {
       await call('untilWindow');
       return { waitMs: msUntilOpen(windows, new Date()) };
@@ -134,6 +144,7 @@ export function fakeCluster({
       system.ciliumOwnsCni = owns;
     },
     uninstallCilium: onCluster('uninstallCilium', () => {
+      requireRule(mayRollBack(), 'Cilium uninstalled after the point of no return');
       requireRule(
         [...state.values()].every((node) => node.pods === 'canal' && node.cni === 'canal'),
         'Cilium removed under its pods'
@@ -216,6 +227,7 @@ export function fakeCluster({
     },
     removeHelpers: onCluster('removeHelpers', () => {
       system.helpers = false;
+      system.noReturn = undefined;
       for (const node of state.values()) node.flipped = false;
     }),
     observeNodes: async ({ known }) => {
@@ -266,10 +278,12 @@ export function fakeCluster({
       node.cni = 'cilium';
     }),
     revertNodeFlip: onNode('revertNodeFlip', (node) => {
+      requireRule(mayRollBack(), 'flip reverted after the point of no return');
       requireRule(node.cordoned !== false, 'flip reverted without a cordon');
       node.flipped = false;
     }),
     restoreSourceCni: onNode('restoreSourceCni', (node) => {
+      requireRule(mayRollBack(), 'CNI file of Canal restored after the point of no return');
       requireRule(!node.flipped, 'CNI file taken from under an agent that writes it');
       node.cni = 'canal';
     }),
@@ -288,6 +302,7 @@ export function fakeCluster({
     },
     removeCanal: onCluster('removeCanal', () => {
       requireRule(system.ciliumOwnsCni && allOnCilium(), 'Canal removed before the cutover');
+      requireRule(system.noReturn !== undefined, 'Canal removed without a record of the point of no return');
       system.canal = false;
     }),
     removeCanalTraces: onCluster('removeCanalTraces'),

@@ -14,13 +14,19 @@ export const unattendedRequest = { cluster: 'prod', approval: 'none', cleanup: '
 
 /**
  * Starts a migration.
- * @param carried state as from a previous run.
+ * @param memo `historyLimit`: number of events after which a run continues as new.
  */
-export function startRun(client: Client, taskQueue: string, input: unknown, carried?: object): Promise<Run> {
+export function startRun(
+  client: Client,
+  taskQueue: string,
+  input: unknown,
+  memo: { historyLimit?: number } = {}
+): Promise<Run> {
   return client.workflow.start<typeof clusterMigration>('clusterMigration', {
     taskQueue,
     workflowId: randomUUID(),
-    args: carried === undefined ? [input] : [input, carried],
+    args: [input],
+    memo,
   });
 }
 

@@ -9,7 +9,7 @@ const status: MigrationStatus = {
   cluster: 'prod',
   phase: 'migrate',
   waitingFor: 'approval of node a-node-with-a-name-that-is-much-too-long-for-any-terminal.example.com',
-  waiting: { since: '2026-01-01T00:00:00.000Z', reminders: 0, answers: [] },
+  waiting: { kind: 'approval', key: 'x', since: '2026-01-01T00:00:00.000Z', reminders: 0, answers: [] },
   maxConcurrency: 1,
   waves: 1,
   nodes: [

@@ -117,7 +117,7 @@ it('exports the phase of a migration as gauges', () => {
     {
       cluster: 'prod',
       phase: 'migrate',
-      waiting: { since: '2026-01-01T00:00:00Z', reminders: 0, answers: [] },
+      waiting: { kind: 'approval', key: 'x', since: '2026-01-01T00:00:00Z', reminders: 0, answers: [] },
       maxConcurrency: 1,
       waves: 1,
       nodes: [

@@ -1,7 +1,6 @@
-import type { ClusterState } from './state.ts';
-import type { MigrationInput } from '../../model/input.ts';
 import type { NodeFacts } from '../../model/nodes.ts';
 import { allWaves, type Wave } from '../../model/waves.ts';
+import type { Migration } from './migration.ts';
 
 /** Number of agents that the chart's own DaemonSet replaces in parallel (`maxUnavailable`). */
 const minParallelAgents = 2;
@@ -11,17 +10,13 @@ const minParallelAgents = 2;
  * then as many as the size of a node wave, but at least two, because no pod moves and running pods keep their network
  * while an agent starts.
  */
-export function agentWaves(
-  facts: readonly NodeFacts[],
-  { waves }: MigrationInput,
-  { done, status }: ClusterState
-): Wave[] {
-  const updated = new Set(done.cutover);
+export function agentWaves(facts: readonly NodeFacts[], { input, state, status }: Migration): Wave[] {
+  const updated = new Set(state.doneNodes.cutover);
   return allWaves(
     facts.filter(({ name }) => !updated.has(name)),
     {
       maxConcurrency: Math.max(minParallelAgents, status.maxConcurrency),
-      canaryNode: waves.canaryNode,
+      canaryNode: input.waves.canaryNode,
       proven: updated.size > 0,
     }
   );

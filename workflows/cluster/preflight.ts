@@ -8,11 +8,11 @@ import {
 import { failSoon } from '../activity-options.ts';
 import { run } from '../support/run.ts';
 import { preflightQuery } from '../messages.ts';
+import { runChecks } from './checks.ts';
 import { parseMigration } from '../support/parse-input.ts';
 import { withApiVersion, type Versioned } from '../../model/api-version.ts';
-import { blockingOutcomes, applyWaivers, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
+import { blockingOutcomes, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
-import type { MigrationInput } from '../../model/input.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
@@ -34,7 +34,7 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
     await run('acquireLock', 'lock cluster', holder, failSoon);
     try {
-      outcomes = await runChecks(input);
+      outcomes = await runChecks(run, input);
     } finally {
       await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder));
     }
@@ -42,20 +42,5 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
     return withApiVersion({ cluster, mayStart: blockingOutcomes(outcomes).length === 0, outcomes });
   } catch (error) {
     throw operatorFailure(error);
-  }
-}
-
-/**
- * Runs all checks, marks waived outcomes, and removes everything that the checks created, also after a cancellation.
- */
-export async function runChecks(input: MigrationInput): Promise<CheckOutcome[]> {
-  const { cluster, nodeInspection } = input;
-  try {
-    const outcomes = await run('runPreflight', 'run checks', { input });
-    return applyWaivers(outcomes, input.waivers);
-  } finally {
-    if (nodeInspection) {
-      await CancellationScope.nonCancellable(() => run('removeInspectors', 'remove inspection pods', { cluster }));
-    }
   }
 }

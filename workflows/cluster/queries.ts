@@ -1,10 +1,6 @@
 import { setHandler } from '@temporalio/workflow';
 import { withApiVersion } from '../../model/api-version.ts';
-import type { Ledger } from '../../model/ledger.ts';
-import type { Plan } from '../../model/plan.ts';
-import type { PolicyReport } from '../../model/policies.ts';
-import type { CheckOutcome } from '../../model/preflight.ts';
-import type { MigrationStatus, NodeStatus } from '../../model/status.ts';
+import type { MigrationState } from '../../model/migration-state.ts';
 import {
   blockersQuery,
   ledgerQuery,
@@ -15,18 +11,8 @@ import {
   statusQuery,
 } from '../messages.ts';
 
-/** What the queries of a migration read. */
-interface QueriedState {
-  readonly status: MigrationStatus;
-  readonly plan: Plan | undefined;
-  readonly preflight: CheckOutcome[] | undefined;
-  readonly policies: PolicyReport | undefined;
-  readonly ledger: Ledger;
-  node(name: string): NodeStatus | undefined;
-}
-
 /** Sets the handlers of all queries. They are also answered after the end of the run. */
-export function setQueryHandlers(state: QueriedState): void {
+export function setQueryHandlers(state: MigrationState): void {
   setHandler(statusQuery, () => withApiVersion(state.status), {
     description: 'State of the migration: phase, nodes, and the current wait',
   });
@@ -40,7 +26,7 @@ export function setQueryHandlers(state: QueriedState): void {
   setHandler(ledgerQuery, () => withApiVersion(state.ledger), {
     description: 'Measurements of every path, by stage',
   });
-  setHandler(nodeQuery, (name) => withApiVersion(state.node(name)), {
+  setHandler(nodeQuery, (name) => withApiVersion(state.status.nodes.find((node) => node.name === name)), {
     description: 'State of one node; its argument is the name',
   });
   setHandler(

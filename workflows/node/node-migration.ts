@@ -1,4 +1,4 @@
-import { CancellationScope, CancelledFailure, condition, proxyActivities } from '@temporalio/workflow';
+import { CancellationScope, CancelledFailure, TemporalFailure, condition, proxyActivities } from '@temporalio/workflow';
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
@@ -29,12 +29,14 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   try {
     await migrate(steps, progress);
   } catch (error) {
+    // A bug fails the workflow task: the node stays as it is until a corrected build continues.
+    if (!(error instanceof TemporalFailure)) throw error;
     // Not from the error: an activity whose worker died before the cancellation fails with a heartbeat timeout.
-    const cancelled = CancellationScope.current().consideredCancelled;
-    // Diagnostics are collected before anything is restored.
-    const failure = cancelled
-      ? new CancelledFailure(`migration of ${input.node} was cancelled`)
-      : await steps.withDiagnostics(error);
+    const isCancelled = (): boolean => CancellationScope.current().consideredCancelled;
+    // Diagnostics are collected before anything is restored. A cancellation may come meanwhile.
+    const diagnosed = isCancelled() ? error : await steps.withDiagnostics(error);
+    const cancelled = isCancelled();
+    const failure = cancelled ? new CancelledFailure(`migration of ${input.node} was cancelled`) : diagnosed;
     if (progress.flipped && !progress.drainFailed && !cancelled) throw failure;
     await CancellationScope.nonCancellable(() => (progress.flipped ? rollBackNode(steps) : steps.uncordon()));
     throw failure;

@@ -1,4 +1,5 @@
 import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
+import { CancellationScope } from '@temporalio/workflow';
 import { operatorFailure } from '../support/operator-failure.ts';
 
 /**
@@ -10,7 +11,8 @@ import { operatorFailure } from '../support/operator-failure.ts';
 export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
   const steps = new NodeSteps(input);
   try {
-    await rollBackNode(steps);
+    // Not interrupted: half a rollback would leave the node cordoned.
+    await CancellationScope.nonCancellable(() => rollBackNode(steps));
   } catch (error) {
     throw operatorFailure(error, `rollback of node ${input.node}`);
   }

@@ -1,4 +1,4 @@
-import { ApplicationFailure, setCurrentDetails, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
 import { forcePodSignal, progressSignal } from '../messages.ts';
 import { withPolicies } from '../../model/gates.ts';
 import type { MigrationInput } from '../../model/input.ts';
@@ -6,7 +6,8 @@ import type { Network } from '../../model/network.ts';
 import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
 import { Changes } from '../support/changes.ts';
 import { ParentProgress } from '../support/parent-progress.ts';
-import { run, type ActivityInput, type ActivityResult } from '../support/run.ts';
+import type { ActivityInput, ActivityResult } from '../support/run.ts';
+import { Steps } from '../support/steps.ts';
 import type { Activities } from '../../activities/index.ts';
 import { drainInRounds } from './drain-rounds.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -31,12 +32,15 @@ export class NodeSteps {
   private blockers: Blocker[] = [];
   private waitingFor: string | undefined;
   private readonly parentProgress: ParentProgress<NodeProgress>;
+  /** Run of the cluster's workflow that started this one. */
+  private readonly parentRunId = workflowInfo().parent?.runId ?? '';
+  private readonly steps = new Steps(() => this.report(this.blockers));
 
   constructor({ node, migration, forcedPods }: NodeWorkflowInput) {
     this.node = node;
     this.migration = migration;
     this.forcedPods = forcedPods;
-    this.parentProgress = new ParentProgress(progressSignal, { node, blockers: [] });
+    this.parentProgress = new ParentProgress(progressSignal, this.progress);
     setHandler(forcePodSignal, (pod) => {
       this.forcedPods = [...this.forcedPods, pod];
       this.podDecisions.record();
@@ -57,7 +61,7 @@ export class NodeSteps {
     summary: string,
     input: ActivityInput<Name>
   ): Promise<ActivityResult<Name>> {
-    return run(name, this.summary(summary), input);
+    return this.steps.run(name, this.summary(summary), input);
   }
 
   /** Returns the summary of an activity on the node. */
@@ -163,20 +167,32 @@ export class NodeSteps {
   private report(blockers: Blocker[]): void {
     this.blockers = blockers.slice(0, maxBlockers);
     this.show();
-    const progress: NodeProgress = { node: this.node, blockers: this.blockers };
-    if (this.waitingFor !== undefined) progress.waitingFor = this.waitingFor;
     // Unchanged progress is not reported again: a drain that waits for days adds nothing to the history of the
     // cluster's workflow.
-    this.parentProgress.report(progress);
+    this.parentProgress.report(this.progress);
+  }
+
+  private get progress(): NodeProgress {
+    const { node, blockers, parentRunId } = this;
+    const { trouble } = this.steps;
+    if (trouble === undefined)
+      return { node, blockers, parentRunId, ...(this.waitingFor !== undefined && { waitingFor: this.waitingFor }) };
+    const { step, type, message } = trouble;
+    const waitingFor = `${step}: repeated until it succeeds (${type}: ${message.slice(0, maxTroubleLength)})`;
+    return { node, blockers, parentRunId, waitingFor, needsRepair: true };
   }
 
   private show(): void {
     const lines = [`**${this.node}**: ${this.step}`];
-    if (this.waitingFor !== undefined) lines.push('', `Waiting for ${this.waitingFor}`);
+    const { waitingFor } = this.progress;
+    if (waitingFor !== undefined) lines.push('', `Waiting for ${waitingFor}`);
     if (this.blockers.length > 0) lines.push('', ...this.blockers.map((blocker) => `- ${blockerText(blocker)}`));
     setCurrentDetails(lines.join('\n'));
   }
 }
+
+/** Maximum length of a failure in the text of a wait, in characters. */
+const maxTroubleLength = 300;
 
 /** Maximum number of reported blockers per node. */
 const maxBlockers = 20;

@@ -8,6 +8,13 @@ export type ActivityInput<Name extends keyof Activities> = Parameters<Activities
 /** Result of an activity. */
 export type ActivityResult<Name extends keyof Activities> = Awaited<ReturnType<Activities[Name]>>;
 
+/** Runs an activity with its options; see {@link run}. */
+export type RunActivity = <Name extends keyof Activities>(
+  name: Name,
+  summary: string,
+  input: ActivityInput<Name>
+) => Promise<ActivityResult<Name>>;
+
 /**
  * Runs an activity with its options.
  * @param summary verb and object, for the Web UI.

@@ -1,5 +1,5 @@
 import { condition, log } from '@temporalio/workflow';
-import type { Answer, MigrationStatus, Waiting } from '../../model/status.ts';
+import type { Answer, Waiting } from '../../model/status.ts';
 import type { Changes } from './changes.ts';
 
 /** A wait: its subject, and the other ways in which it can end. */
@@ -24,7 +24,10 @@ export interface Wait {
 export type WaitOutcome = 'holds' | 'message' | 'timeout';
 
 /** Part of a status that shows the current wait. */
-type WaitStatus = Pick<MigrationStatus, 'waitingFor' | 'waiting'>;
+interface WaitStatus {
+  waitingFor?: string;
+  waiting?: Waiting;
+}
 
 /** Options of {@link Waits}. */
 interface WaitsOptions {

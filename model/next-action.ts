@@ -1,0 +1,108 @@
+/** Decides what a migration does next in the phase migrate, from the decisions of people and the state of the nodes. */
+import type { Decisions } from './decisions.ts';
+import type { MigrationInput } from './input.ts';
+import { mayBeProposed } from './node-transitions.ts';
+import type { NodeFacts } from './nodes.ts';
+import type { Decision, MigrationStatus, NodeStatus } from './status.ts';
+import { nextWave, type Wave } from './waves.ts';
+
+/** What happens next. */
+export type NextAction =
+  | { kind: 'roll-back'; node: string }
+  /** The migration is paused. */
+  | { kind: 'resume' }
+  /** Nodes failed, or only sidelined nodes are left. */
+  | { kind: 'decide'; nodes: NodeStatus[] }
+  | { kind: 'soak'; untilMs: number }
+  | { kind: 'approve'; wave: NumberedWave; missing: string[] }
+  | { kind: 'start'; wave: NumberedWave }
+  | { kind: 'finished' };
+
+/** A wave with its number, from 1. */
+export interface NumberedWave extends Wave {
+  number: number;
+}
+
+/** State that decides. */
+export interface Situation {
+  status: MigrationStatus;
+  decisions: Decisions;
+  input: MigrationInput;
+  facts: readonly NodeFacts[];
+  /** End of the soak of the last wave (Unix ms); 0 without one. */
+  soakUntilMs: number;
+  nowMs: number;
+}
+
+/** Returns what happens next. Requests of operators come first, also while the migration is paused. */
+export function nextAction(situation: Situation): NextAction {
+  const { status, decisions, soakUntilMs, nowMs } = situation;
+  const [rollback] = decisions.rollbacks;
+  if (rollback !== undefined) return { kind: 'roll-back', node: rollback };
+  if (status.paused !== undefined) return { kind: 'resume' };
+  const failed = status.nodes.filter(({ failure }) => failure !== undefined);
+  if (failed.length > 0) return { kind: 'decide', nodes: failed };
+  const wave = findNextWave(situation);
+  if (wave === undefined) {
+    const left = status.nodes.filter(({ state }) => state !== 'migrated' && state !== 'removed');
+    return left.length === 0 ? { kind: 'finished' } : { kind: 'decide', nodes: left };
+  }
+  if (nowMs < soakUntilMs) return { kind: 'soak', untilMs: soakUntilMs };
+  const missing = unapprovedNodes(wave, situation);
+  return missing.length > 0 ? { kind: 'approve', wave, missing } : { kind: 'start', wave };
+}
+
+/** Returns the identity of an action: a wait for it goes on as long as this stays the same. */
+export function actionKey(action: NextAction): string {
+  switch (action.kind) {
+    case 'roll-back':
+      return `roll back ${action.node}`;
+    case 'decide':
+      return JSON.stringify(['decide', ...action.nodes.map(({ name, state, failure }) => [name, state, failure?.type])]);
+    case 'approve':
+    case 'start':
+      return JSON.stringify([action.kind, action.wave.number, ...action.wave.nodes]);
+    default:
+      return action.kind;
+  }
+}
+
+function findNextWave({ status, input, facts }: Situation): NumberedWave | undefined {
+  const eligible = new Set(status.nodes.filter(mayBeProposed).map(({ name }) => name));
+  const wave = nextWave(
+    facts.filter(({ name }) => eligible.has(name)),
+    {
+      maxConcurrency: status.maxConcurrency,
+      canaryNode: input.waves.canaryNode,
+      proven: status.nodes.some(({ state }) => state === 'migrated'),
+    }
+  );
+  return wave && { ...wave, number: status.waves + 1 };
+}
+
+/** Returns the nodes of a wave that still need an approval. */
+function unapprovedNodes(wave: NumberedWave, situation: Situation): string[] {
+  const { approval: mode } = situation.input;
+  const canaryOnly = mode === 'canary-only' && !wave.reason.startsWith('canary');
+  if (mode === 'none' || canaryOnly) return [];
+  return wave.nodes.filter((name) => approvalOf(name, wave.number, situation) === undefined);
+}
+
+/**
+ * Returns the approval of a node in a wave. The approval of a wave covers the nodes that it showed; given in advance, it
+ * covers the nodes that the cluster had then. A node that joins later needs an approval of its own.
+ */
+export function approvalOf(
+  name: string,
+  waveNumber: number,
+  { status, decisions: { approvals } }: Pick<Situation, 'status' | 'decisions'>
+): Decision | undefined {
+  const ofNode = approvals.nodes[name];
+  if (ofNode !== undefined) return ofNode;
+  const ofWave = approvals.waves[String(waveNumber)];
+  if (ofWave === undefined) return undefined;
+  const { nodes, ...decision } = ofWave;
+  if (nodes !== undefined) return nodes.includes(name) ? decision : undefined;
+  const joinedAt = status.nodes.find((node) => node.name === name)?.joinedAt;
+  return joinedAt === undefined || joinedAt <= decision.at ? decision : undefined;
+}

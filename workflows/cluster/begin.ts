@@ -1,0 +1,87 @@
+import { ApplicationFailure, scheduleLocalActivity, workflowInfo } from '@temporalio/workflow';
+import { parseState, type MigrationState } from '../../model/migration-state.ts';
+import type { ResolvedRequest } from '../../model/resolved-request.ts';
+import { untilAvailable } from '../activity-options.ts';
+import type { ClusterContext } from './context.ts';
+import { setHandlers } from './handlers.ts';
+import { Migration } from './migration.ts';
+import { NodeRuns } from './node-runs.ts';
+import { Nodes } from './nodes.ts';
+
+/** Default limit of the history: a server's own limits are 10,000 (warning) and 51,200 events. */
+const defaultHistoryLimit = 8_000;
+
+/**
+ * Begins a run: sets the handlers, resolves the request unless an earlier run has done so, and reads the cluster.
+ * @throws ApplicationFailure InvalidInput
+ */
+export async function begin(request: unknown, carried: unknown): Promise<ClusterContext> {
+  const state = parseCarried(carried);
+  const migration = new Migration(state, historyLimit());
+  // Before the first await: the first workflow task may already contain a message.
+  setHandlers(migration);
+  const nodes = new Nodes(migration);
+  const context = { migration, nodes, nodeRuns: new NodeRuns(migration, nodes), ledgerReadMs: 0 };
+  migration.keepRequest(request);
+  migration.state.request ??= await resolve(request);
+  const { status, input } = migration;
+  status.cluster = input.cluster;
+  if (input.dryRun) status.dryRun = true;
+  // A message may already have set it.
+  if (status.maxConcurrency === 0) status.maxConcurrency = input.waves.maxConcurrency;
+  migration.enter(status.phase);
+  await inspect(migration, state !== undefined);
+  return context;
+}
+
+async function resolve(request: unknown): Promise<ResolvedRequest> {
+  const options = { startToCloseTimeout: '10 seconds', summary: 'resolve request' } as const;
+  return scheduleLocalActivity<ResolvedRequest>('resolveRequest', [{ request }], options);
+}
+
+/** Reads from the cluster how far earlier runs have come. */
+async function inspect(migration: Migration, isContinued: boolean): Promise<void> {
+  const { run, state, status, cluster } = migration;
+  const facts = await run('inspectCluster', 'inspect cluster', { cluster }, isContinued ? untilAvailable : {});
+  const { canal, pointOfNoReturn } = facts;
+  state.ciliumOwnsCni ||= facts.ciliumOwnsCni;
+  if (canal === undefined) delete state.source;
+  else state.source = canal;
+  if (pointOfNoReturn !== undefined) status.approvals.cleanup ??= pointOfNoReturn;
+  if (pointOfNoReturn !== undefined || (canal === undefined && facts.leftovers)) {
+    const at = pointOfNoReturn?.at ?? '';
+    status.pointOfNoReturn ??= at === '' ? new Date().toISOString() : at;
+    refuseInterruptions(migration);
+  }
+}
+
+/** Forgets what this run accepted before it knew that the removal of Canal has begun. */
+function refuseInterruptions(migration: Migration): void {
+  const { decisions, status } = migration.state;
+  for (const [name, decision] of Object.entries({ rollback: decisions.rollbackAll, abort: decisions.aborted })) {
+    if (decision === undefined) continue;
+    migration.note(`${name} was ignored: the removal of Canal began at ${status.pointOfNoReturn}`);
+  }
+  delete decisions.rollbackAll;
+  delete decisions.aborted;
+}
+
+/**
+ * Returns the state of the previous run.
+ * @throws Error, which fails the workflow task, for a state that another build wrote: only such a build can continue it.
+ */
+function parseCarried(carried: unknown): MigrationState | undefined {
+  if (carried === undefined) return undefined;
+  if (workflowInfo().continuedFromExecutionRunId === undefined) {
+    throw ApplicationFailure.nonRetryable('the workflow has one argument, the request', 'InvalidInput');
+  }
+  return parseState(carried);
+}
+
+/**
+ * Returns the limit of the history: tests set a lower one in the memo.
+ */
+function historyLimit(): number {
+  const limit = workflowInfo().memo?.['historyLimit'];
+  return typeof limit === 'number' && limit > 0 ? limit : defaultHistoryLimit;
+}

@@ -1,0 +1,81 @@
+import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import type { ClusterProgress } from '../../model/fleet-status.ts';
+import { statusMarkdown } from '../../model/markdown/status.ts';
+import type { MigrationState } from '../../model/migration-state.ts';
+import { needOf } from '../../model/wait.ts';
+import type { MigrationStatus } from '../../model/status.ts';
+import { clusterProgressSignal, fleetPrefix } from '../messages.ts';
+import { maxKeyword, searchAttributes } from '../search-attributes.ts';
+import { ParentProgress } from '../support/parent-progress.ts';
+
+/** Values of the search attributes. */
+interface Attributes {
+  cluster: string;
+  phase: string;
+  waitingFor: string | undefined;
+  needs: string | undefined;
+}
+
+/** Shows a migration to people: in the current details of the Web UI, in search attributes, and to its fleet. */
+export class Board {
+  private readonly state: MigrationState;
+  private published = '';
+  private readonly fleetProgress = new ParentProgress(clusterProgressSignal);
+
+  constructor(state: MigrationState) {
+    this.state = state;
+  }
+
+  /** Publishes the state as it is now. */
+  publish(): void {
+    const { status, preflight, plan, ledger } = this.state;
+    setCurrentDetails(statusMarkdown(status, workflowInfo().workflowId, { preflight, plan, ledger }));
+    // A refused input has no cluster.
+    if (status.cluster === '') return;
+    this.updateSearchAttributes();
+    this.reportToFleet();
+  }
+
+  /** Keeps the search attributes in sync. Each upsert is an event in the history, so only changes are written. */
+  private updateSearchAttributes(): void {
+    const { status } = this.state;
+    const attributes: Attributes = {
+      cluster: status.cluster,
+      phase: status.phase,
+      waitingFor: status.waitingFor?.slice(0, maxKeyword),
+      needs: findNeed(status),
+    };
+    const key = JSON.stringify(attributes);
+    if (key === this.published) return;
+    this.published = key;
+    upsertSearchAttributes([
+      { key: searchAttributes.cluster, value: attributes.cluster },
+      { key: searchAttributes.phase, value: attributes.phase },
+      { key: searchAttributes.waitingFor, value: attributes.waitingFor ?? null },
+      { key: searchAttributes.needs, value: attributes.needs ?? null },
+    ]);
+  }
+
+  /** Reports progress to the fleet of this cluster, if any: phases, waits, and every tenth of the nodes. */
+  private reportToFleet(): void {
+    const { parent } = workflowInfo();
+    if (parent?.workflowId.startsWith(fleetPrefix) !== true) return;
+    const { cluster, phase, waitingFor, nodes } = this.state.status;
+    const migrated = nodes.filter(({ state }) => state === 'migrated').length;
+    const tenths = nodes.length === 0 ? 0 : Math.floor((10 * migrated) / nodes.length);
+    const progressKey = JSON.stringify([phase, waitingFor, tenths, nodes.length]);
+    const progress: ClusterProgress = {
+      ...{ cluster, phase, migrated, nodes: nodes.length },
+      ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),
+    };
+    this.fleetProgress.report(progress, progressKey);
+  }
+}
+
+/** Returns what the migration or one of its nodes needs from outside; undefined while everything makes progress. */
+function findNeed({ waiting, nodes }: MigrationStatus): string | undefined {
+  if (waiting !== undefined) return needOf(waiting.kind);
+  const node = nodes.find(({ waitingFor }) => waitingFor !== undefined);
+  if (node === undefined) return undefined;
+  return node.needsRepair === true ? 'repair' : 'reboot';
+}

@@ -1,0 +1,42 @@
+import { setHandler, workflowInfo } from '@temporalio/workflow';
+import { applyMessage, type MessageContext } from '../../model/decisions.ts';
+import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
+import type { NodeProgress } from '../../model/status.ts';
+import { progressSignal } from '../messages.ts';
+import { setMessageHandlers } from '../support/message-handlers.ts';
+import type { Migration } from './migration.ts';
+import { setQueryHandlers } from './queries.ts';
+
+/**
+ * Sets the handlers of all messages, queries and progress. Handlers only change the state; the phases read it. Call it
+ * before anything else: the first workflow task may already contain a message.
+ */
+export function setHandlers(migration: Migration): void {
+  const { state } = migration;
+  setQueryHandlers(state);
+  setHandler(progressSignal, (progress) => applyProgress(migration, progress));
+  setMessageHandlers<MessageName, Messages[MessageName], MessageContext>({
+    names: messageNames,
+    context: () => ({ decisions: state.decisions, status: state.status }),
+    parse: parseMessage,
+    apply: applyMessage,
+    onAccepted: (name, message) => {
+      for (const listener of migration.listeners) listener(name, message);
+      migration.publish();
+    },
+    note: (text) => migration.note(text),
+  });
+}
+
+/** Shows the progress of a node. A node that an earlier run started may still report to this workflow's ID. */
+function applyProgress(migration: Migration, progress: NodeProgress): void {
+  const { node, blockers, waitingFor, needsRepair, parentRunId } = progress;
+  const status = migration.node(node);
+  if (status === undefined || parentRunId !== workflowInfo().runId) return;
+  status.blockers = blockers;
+  if (waitingFor === undefined) delete status.waitingFor;
+  else status.waitingFor = waitingFor;
+  if (needsRepair === true) status.needsRepair = true;
+  else delete status.needsRepair;
+  migration.publish();
+}

@@ -1,0 +1,210 @@
+import { allHandlersFinished, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
+import type { Versioned } from '../../model/api-version.ts';
+import type { MessageName, Messages } from '../../model/message-schemas.ts';
+import { initialState, type MigrationState } from '../../model/migration-state.ts';
+import type { MigrationInput } from '../../model/input.ts';
+import { transition, type NodeEvent } from '../../model/node-transitions.ts';
+import type { Releases } from '../../model/resolved-request.ts';
+import {
+  appendNote,
+  type MigrationReport,
+  type MigrationStatus,
+  type NodeStatus,
+  type Phase,
+} from '../../model/status.ts';
+import type { Wait } from '../../model/wait.ts';
+import { Steps } from '../support/steps.ts';
+import { VisibleWaits, type WaitEnd } from '../support/until.ts';
+import { Board } from './board.ts';
+
+/** Type of the workflow that continues as new: clusterMigration in cluster-migration.ts. */
+type ClusterMigrationWorkflow = (request: unknown, carried?: unknown) => Promise<Versioned<MigrationReport>>;
+
+/** Called with each accepted message, after its decision is recorded. */
+type Listener = (name: MessageName, message: Messages[MessageName]) => void;
+
+/** A cluster's migration in progress: its state, and what every phase uses to act, wait and show. */
+export class Migration {
+  readonly state: MigrationState;
+  readonly steps: Steps;
+  readonly waits: VisibleWaits;
+  readonly listeners: Listener[] = [];
+  private readonly board: Board;
+  private readonly historyLimit: number;
+  private request: unknown;
+  /** True while this run continues as new. */
+  isContinuingAsNew = false;
+
+  constructor(carried: MigrationState | undefined, historyLimit: number) {
+    this.state = carried ?? initialState();
+    this.historyLimit = historyLimit;
+    this.board = new Board(this.state);
+    this.steps = new Steps(() => this.publish());
+    this.waits = new VisibleWaits({
+      status: this.status,
+      reminderSeconds: () => this.state.request?.input.reminderSeconds ?? defaultReminderSeconds,
+      isLong: () => this.isLong,
+      publish: () => this.publish(),
+    });
+  }
+
+  get status(): MigrationStatus {
+    return this.state.status;
+  }
+
+  get input(): MigrationInput {
+    return this.resolved.input;
+  }
+
+  /** Helm values and expected configurations, as approved. */
+  get releases(): Releases {
+    return this.resolved.releases;
+  }
+
+  get cluster(): string {
+    return this.input.cluster;
+  }
+
+  private get resolved() {
+    const { request } = this.state;
+    if (request === undefined) throw new Error('the request is not resolved yet');
+    return request;
+  }
+
+  /** Runs an activity; see {@link Steps.run}. */
+  get run(): Steps['run'] {
+    return this.steps.run.bind(this.steps);
+  }
+
+  /** Runs a step unless this run or an earlier one has done it. */
+  async once(step: string, work: () => Promise<unknown>): Promise<void> {
+    const { doneSteps } = this.state;
+    if (doneSteps.includes(step)) return;
+    await work();
+    doneSteps.push(step);
+  }
+
+  /** Waits until a predicate holds; see {@link VisibleWaits.until}. */
+  until(describe: () => Wait, predicate: () => boolean): Promise<WaitEnd> {
+    return this.waits.until(describe, predicate);
+  }
+
+  /** Starts a phase. Has no effect when it is the current one. */
+  enter(phase: Phase): void {
+    const { timeline } = this.status;
+    if (timeline.length > 0 && phase === this.status.phase) return;
+    const now = new Date();
+    const current = timeline.at(-1);
+    if (current !== undefined) current.seconds = (now.getTime() - Date.parse(current.startedAt)) / 1_000;
+    this.status.phase = phase;
+    timeline.push({ phase, startedAt: now.toISOString() });
+    this.publish();
+  }
+
+  /** Start of the current phase (Unix ms), in the run that entered it. */
+  get phaseStartMs(): number {
+    return Date.parse(this.status.timeline.at(-1)?.startedAt ?? '');
+  }
+
+  /** Adds a note to the status, and publishes it. */
+  note(text: string): void {
+    this.record(text);
+    this.publish();
+  }
+
+  /** Adds a note to the status. For many changes at once: call {@link publish} after them. */
+  record(text: string): void {
+    this.status.notes = appendNote(this.status.notes, text);
+  }
+
+  /** Pauses the migration, until an operator resumes it. */
+  pauseFor(reason: string): void {
+    this.status.paused = { by: 'cni-live-migration', reason, at: new Date().toISOString() };
+    this.note(`paused: ${reason}`);
+  }
+
+  /**
+   * Waits while the migration is paused.
+   * @param isOver returns true when the wait must end although the migration is paused.
+   */
+  async waitUntilResumed(isOver: () => boolean = () => this.status.paused === undefined): Promise<void> {
+    const { paused } = this.status;
+    if (paused === undefined) return;
+    const answers = [{ does: 'resume', message: 'resume', input: {} }, ...this.interruptions];
+    const wait: Wait = { kind: 'resume', key: paused.at, subject: paused.by, answers };
+    await this.until(() => wait, isOver);
+  }
+
+  /** Publishes the state: what it waits for, its details and search attributes. */
+  publish(): void {
+    this.waits.show(this.troubleWait);
+    this.board.publish();
+  }
+
+  /** The wait for a step that keeps failing; undefined without one. */
+  private get troubleWait(): Wait | undefined {
+    const { trouble } = this.steps;
+    if (trouble === undefined) return undefined;
+    const { step, type, message } = trouble;
+    const failure = `${type}: ${message.slice(0, maxTroubleLength)}`;
+    const subject = `the step "${step}", which is repeated until it succeeds (${failure})`;
+    return { kind: 'step', key: step, subject, answers: this.interruptions };
+  }
+
+  /** Messages that end the migration as it is now. */
+  get interruptions(): Wait['answers'] {
+    const { phase, pointOfNoReturn } = this.status;
+    if (pointOfNoReturn !== undefined || phase === 'rolling-back') return [];
+    const abort = { does: 'abort the migration', message: 'abort', input: {} };
+    const isChanged = phase !== 'preflight' && phase !== 'plan';
+    return isChanged ? [abort, { does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } }] : [abort];
+  }
+
+  node(name: string): NodeStatus | undefined {
+    return this.status.nodes.find((node) => node.name === name);
+  }
+
+  /** Applies an event to a node, and publishes the state. */
+  nodeEvent(node: NodeStatus, event: NodeEvent): boolean {
+    const changed = transition(node, event);
+    if (changed) this.publish();
+    return changed;
+  }
+
+  /** True when an operator requested an abort, or a rollback of all nodes that has not begun. */
+  get isInterrupted(): boolean {
+    const { aborted, rollbackAll } = this.state.decisions;
+    const { phase, pointOfNoReturn } = this.status;
+    if (pointOfNoReturn !== undefined || phase === 'rolling-back') return false;
+    return aborted !== undefined || rollbackAll !== undefined;
+  }
+
+  /** True when Canal and everything of this service is already removed. */
+  get isNothingLeft(): boolean {
+    return this.state.source === undefined && this.status.pointOfNoReturn === undefined;
+  }
+
+  /** True when the history is so long that the run must continue as new at the next step between two phases. */
+  get isLong(): boolean {
+    const { continueAsNewSuggested, historyLength } = workflowInfo();
+    return continueAsNewSuggested || historyLength >= this.historyLimit;
+  }
+
+  /** Keeps what the workflow was started with, for the next run. */
+  keepRequest(request: unknown): void {
+    this.request = request;
+  }
+
+  /** Continues as new with the whole state. */
+  async continueAsNew(): Promise<never> {
+    this.isContinuingAsNew = true;
+    await condition(allHandlersFinished);
+    return continueAsNew<ClusterMigrationWorkflow>(this.request, this.state);
+  }
+}
+
+/** Seconds between reminders before the request is resolved. */
+const defaultReminderSeconds = 86_400;
+
+/** Maximum length of a failure in the text of a wait, in characters. */
+const maxTroubleLength = 300;

@@ -1,0 +1,173 @@
+import {
+  CancellationScope,
+  ParentClosePolicy,
+  TemporalFailure,
+  executeChild,
+  getExternalWorkflowHandle,
+  isCancellation,
+  sleep,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
+import type { Decision, NodeStatus } from '../../model/status.ts';
+import { forcePodSignal } from '../messages.ts';
+import { nodeMigration } from '../node/node-migration.ts';
+import { nodeRollback } from '../node/node-rollback.ts';
+import { searchAttributes } from '../search-attributes.ts';
+import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
+import type { Migration } from './migration.ts';
+import type { Nodes } from './nodes.ts';
+
+/** Seconds between attempts to start a node's workflow while that of an earlier run has not ended. */
+const startRetrySeconds = [10, 20, 40, 80, 160, 300] as const;
+
+/** Runs the workflows of nodes: migrations and rollbacks. */
+export class NodeRuns {
+  private readonly migration: Migration;
+  private readonly nodes: Nodes;
+  /** Nodes with an open workflow. */
+  private readonly active = new Set<string>();
+  /** Nodes that are being migrated, with the scope that cancels each migration. */
+  private readonly migrating = new Map<string, CancellationScope>();
+
+  constructor(migration: Migration, nodes: Nodes) {
+    this.migration = migration;
+    this.nodes = nodes;
+    migration.listeners.push((name, message) => {
+      if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
+      // The rollback of a node in progress begins immediately. An abort, or a rollback of all, cancels the whole phase.
+      for (const [node, scope] of this.migrating) if (this.isRollbackRequested(node)) scope.cancel();
+    });
+  }
+
+  private isRollbackRequested(node: string): boolean {
+    return this.migration.state.decisions.rollbacks.includes(node);
+  }
+
+  /**
+   * Migrates a node.
+   * @returns the failure, if any.
+   * @throws CancelledFailure when the whole migration is cancelled; the node is restored then.
+   */
+  async migrate(node: NodeStatus, approval: Decision | undefined): Promise<Error | undefined> {
+    const { migration } = this;
+    const at = new Date().toISOString();
+    migration.nodeEvent(node, { kind: 'started', at, ...(approval && { approval }) });
+    try {
+      await this.runChild(node.name, 'migration');
+      this.nodes.expectMigrated(node.name);
+      migration.nodeEvent(node, { kind: 'migrated', at: new Date().toISOString() });
+      return undefined;
+    } catch (error) {
+      if (isCancellation(error)) {
+        // The node's own workflow has restored it.
+        migration.nodeEvent(node, { kind: 'rolled-back', at: new Date().toISOString() });
+        if (!this.isRollbackRequested(node.name)) throw error;
+        this.forgetRollback(node.name);
+        return undefined;
+      }
+      // A request to roll it back stays, and is executed next.
+      this.fail(node, error);
+      if (migration.input.onFailure === 'rollback') await this.rollBack(node, true);
+      return asError(operatorFailure(error));
+    }
+  }
+
+  /**
+   * Rolls back a node to Canal.
+   * @param keepFailure true when an operator has to decide about the failure that caused the rollback.
+   * @returns true on success; otherwise the node's status has the failure.
+   */
+  async rollBack(node: NodeStatus, keepFailure = false): Promise<boolean> {
+    this.migration.nodeEvent(node, { kind: 'rollback-started', keepFailure });
+    try {
+      await this.runChild(node.name, 'rollback');
+      this.migration.nodeEvent(node, { kind: 'rolled-back', at: new Date().toISOString() });
+      return true;
+    } catch (error) {
+      if (isCancellation(error)) throw error;
+      this.fail(node, error);
+      return false;
+    } finally {
+      this.forgetRollback(node.name);
+    }
+  }
+
+  /** @throws the error itself when it is a bug rather than a failure of Temporal. */
+  private fail(node: NodeStatus, error: unknown): void {
+    if (!(error instanceof TemporalFailure)) throw error;
+    this.migration.nodeEvent(node, { kind: 'failed', at: new Date().toISOString(), failure: failureSummary(error) });
+  }
+
+  private forgetRollback(name: string): void {
+    const { decisions } = this.migration.state;
+    decisions.rollbacks = decisions.rollbacks.filter((rollback) => rollback !== name);
+  }
+
+  /** Runs a node's workflow, migration or rollback. */
+  private async runChild(node: string, kind: 'migration' | 'rollback'): Promise<void> {
+    const { input, state } = this.migration;
+    const [type, summary] =
+      kind === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'Cilium to Canal'];
+    const options = {
+      workflowId: childId(node),
+      args: [{ node, migration: input, forcedPods: state.decisions.forcedPods }] as const,
+      // When the parent ends early, the child still restores the node.
+      parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
+      staticSummary: `${node}: ${summary}`,
+      typedSearchAttributes: [{ key: searchAttributes.cluster, value: input.cluster }],
+    };
+    const scope = new CancellationScope();
+    if (kind === 'migration') this.migrating.set(node, scope);
+    this.active.add(node);
+    this.nodes.touch(node);
+    try {
+      const execute = () => this.startWhenFree(node, () => executeChild(type, { ...options, args: [...options.args] }));
+      // A rollback is not interrupted: half of it would leave the node cordoned.
+      await (kind === 'migration' ? scope.run(execute) : CancellationScope.nonCancellable(execute));
+    } finally {
+      this.migrating.delete(node);
+      this.active.delete(node);
+    }
+  }
+
+  /** Starts a node's workflow, once that of an earlier, ended run has finished restoring the node. */
+  private async startWhenFree(name: string, start: () => Promise<void>): Promise<void> {
+    for (let tries = 0; ; tries++) {
+      try {
+        return await start();
+      } catch (error) {
+        if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+        this.showWait(name, `the end of the workflow ${childId(name)} of an earlier run`);
+        const seconds = startRetrySeconds[Math.min(tries, startRetrySeconds.length - 1)] ?? 300;
+        await sleep(seconds * 1_000, { summary: 'wait until an earlier run has restored the node' });
+        this.showWait(name, undefined);
+      }
+    }
+  }
+
+  private showWait(name: string, waitingFor: string | undefined): void {
+    const node = this.migration.node(name);
+    if (node === undefined) return;
+    if (waitingFor === undefined) delete node.waitingFor;
+    else Object.assign(node, { waitingFor, needsRepair: true });
+    this.migration.publish();
+  }
+
+  private forcePod(pod: string): void {
+    for (const node of this.active) {
+      // A child that has ended does not need it; a later child gets it in its input.
+      void getExternalWorkflowHandle(childId(node))
+        .signal(forcePodSignal, pod)
+        .catch(() => undefined);
+    }
+  }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+function childId(node: string): string {
+  return `${workflowInfo().workflowId}/node/${node}`;
+}

@@ -1,0 +1,54 @@
+import type { LedgerStage } from '../../../model/ledger.ts';
+import type { Phase } from '../../../model/status.ts';
+import { waitForApproval } from '../approvals.ts';
+import type { ClusterContext } from '../context.ts';
+import { cleanNodes } from '../clean-nodes.ts';
+import type { Migration } from '../migration.ts';
+import { waitForWindow } from '../windows.ts';
+
+/**
+ * Removes Canal and the objects of this service, and verifies each removal. An interrupted cleanup can be repeated and
+ * continues from there. Our namespace marks an unfinished cleanup, so it is removed last.
+ */
+export async function cleanup({ migration }: ClusterContext): Promise<Phase> {
+  const { run, cluster, state, status, input } = migration;
+  if (status.pointOfNoReturn === undefined && !(await mayRemoveCanal(migration))) return 'cleanup';
+  await migration.once('cleanup: export', async () => {
+    state.calicoExport = await run('exportCalico', "export Calico's objects", { cluster });
+  });
+  await passPointOfNoReturn(migration);
+  await migration.once('cleanup: Canal', () => run('removeCanal', 'remove Canal', { cluster }));
+  if (!(await cleanNodes(migration, 'canal'))) return 'cleanup';
+  await run('removeCanalTraces', "remove Calico's CRDs and node annotations", { cluster });
+  const mark = (stage: LedgerStage, seconds: number) =>
+    run('snapshotLedger', `record stage ${stage} of the ledger`, { cluster, stage, seconds });
+  state.ledger.during = await mark('during', 0);
+  state.ledger.after = await mark('after', input.ledger.afterSeconds);
+  await run('removeHelpers', 'remove helpers and labels', { cluster });
+  if (state.calicoExport.length > 0)
+    migration.note(`Calico's objects were exported to ConfigMaps ${state.calicoExport.join(', ')}`);
+  return 'done';
+}
+
+/** @returns true when the removal of Canal is approved and may start now. */
+async function mayRemoveCanal(migration: Migration): Promise<boolean> {
+  const { status, input } = migration;
+  if (input.cleanup === 'automatic') {
+    const reason = 'cleanup is "automatic" in the input';
+    status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
+  }
+  return (await waitForApproval(migration, 'cleanup')) && (await waitForWindow(migration));
+}
+
+/** Records the point of no return, in the state and in the cluster. From here on, no rollback is accepted. */
+async function passPointOfNoReturn(migration: Migration): Promise<void> {
+  const { status, cluster } = migration;
+  // Before the record in the cluster: a message that arrives meanwhile must not be accepted.
+  status.pointOfNoReturn ??= new Date().toISOString();
+  const reason = 'an earlier run removed Canal, and left no record of its approval';
+  const approval = status.approvals.cleanup ?? { by: 'unknown', reason, at: status.pointOfNoReturn };
+  migration.publish();
+  await migration.once('cleanup: point of no return', () =>
+    migration.run('recordPointOfNoReturn', 'record point of no return', { cluster, approval })
+  );
+}

@@ -1,0 +1,44 @@
+import type { Phase } from '../../../model/status.ts';
+import { allOrCancel } from '../../support/all-or-cancel.ts';
+import type { ClusterContext } from '../context.ts';
+import { checkGates } from '../gates.ts';
+import type { Migration } from '../migration.ts';
+import { bridgeIdentities, translatePolicies } from '../policies.ts';
+import { applyRelease } from '../release.ts';
+import { waitForWindow } from '../windows.ts';
+
+/** Installs Cilium next to Canal, owning no pod. */
+export async function coexistence({ migration }: ClusterContext): Promise<Phase> {
+  const { input, state, run } = migration;
+  const { cluster, podCidr, proberImage, ledger, policyMode } = input;
+  if (!(await waitForWindow(migration))) return 'coexistence';
+  await run('deployProbers', 'deploy probers', { cluster, targetPodCidr: podCidr, proberImage, ledger });
+  await migration.once('baseline', async () => {
+    const mark = { cluster, stage: 'before' as const, seconds: ledger.baselineSeconds };
+    state.ledger.before = await run('snapshotLedger', 'record baseline', mark);
+  });
+  const sinceMs = Date.now();
+  await run('applyCniChain', 'create CNI file for Cilium', { cluster });
+  await allOrCancel(
+    () => installCilium(migration),
+    () => deployNatExemption(migration)
+  );
+  await bridgeIdentities(migration);
+  if (policyMode !== 'off') await translatePolicies(migration);
+  await checkGates(migration, 'the installation of Cilium', sinceMs);
+  return 'migrate';
+}
+
+async function installCilium(migration: Migration): Promise<void> {
+  const { cluster, run, releases } = migration;
+  await applyRelease(migration, releases.coexistence, 'install Cilium next to Canal');
+  await run('waitForAgents', 'wait for agents', { cluster });
+  await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
+}
+
+async function deployNatExemption({ run, state, input }: Migration): Promise<void> {
+  const { cluster, podCidr, coexistenceImage } = input;
+  if (state.source === undefined) throw new Error('coexistence needs Canal');
+  const networks = { sourcePodCidr: state.source.podCidr, targetPodCidr: podCidr };
+  await run('deployNatExemption', 'deploy NAT exemption', { cluster, ...networks, coexistenceImage });
+}

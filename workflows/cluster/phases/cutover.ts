@@ -1,0 +1,62 @@
+import type { Phase } from '../../../model/status.ts';
+import { allOrCancel } from '../../support/all-or-cancel.ts';
+import { agentWaves } from '../agent-waves.ts';
+import type { ClusterContext } from '../context.ts';
+import { checkGates } from '../gates.ts';
+import type { Migration } from '../migration.ts';
+import { removeBridge, translatePolicies } from '../policies.ts';
+import { applyRelease } from '../release.ts';
+import { waitForWindow } from '../windows.ts';
+
+/** Makes Cilium the sole owner of CNI and policies: one wave of agents at a time, or the steps before and after them. */
+export async function cutover(context: ClusterContext): Promise<Phase> {
+  const { migration, nodes } = context;
+  if (!(await prepare(migration))) return 'cutover';
+  await migration.once('cutover: release', () => startCutover(migration));
+  const [wave] = agentWaves(await nodes.refresh(), migration);
+  if (wave !== undefined) {
+    await allOrCancel(...wave.nodes.map((node) => () => cutOverNode(migration, node)));
+    migration.state.doneNodes.cutover.push(...wave.nodes);
+    return 'cutover';
+  }
+  await migration.once('cutover: final release', () => finishCutover(migration));
+  await migration.once('cutover: gates', () => checkGates(migration, 'the cutover', migration.phaseStartMs));
+  return 'cleanup';
+}
+
+/**
+ * Checks, before anything is changed, that the cutover may start.
+ * @returns false when the caller must look again first.
+ */
+async function prepare(migration: Migration): Promise<boolean> {
+  const { cluster, podCidr } = migration.input;
+  await migration.once('cutover: pods', () =>
+    migration.run('requireAllPodsOnTarget', 'check that no pod is on Canal', { cluster, targetPodCidr: podCidr })
+  );
+  await migration.once('cutover: policies', () => translatePolicies(migration));
+  if (migration.status.paused !== undefined) return false;
+  return waitForWindow(migration);
+}
+
+async function startCutover(migration: Migration): Promise<void> {
+  migration.state.ciliumOwnsCni = true;
+  await removeBridge(migration);
+  await applyRelease(migration, migration.releases.cutover, 'make Cilium the owner of CNI and policies');
+}
+
+async function cutOverNode({ run, input }: Migration, node: string): Promise<void> {
+  const { cluster, podCidr: targetPodCidr, proberImage } = input;
+  await run('restartOutdatedAgent', `${node}: restart agent with final configuration`, { cluster, node });
+  const expected = 'cilium' as const;
+  await run('verifyNode', `${node}: verify all paths`, { cluster, node, targetPodCidr, proberImage, expected });
+}
+
+/**
+ * Only after the agents' restart: an agent with neither the node's configuration nor the final one writes no CNI file.
+ */
+async function finishCutover(migration: Migration): Promise<void> {
+  const { run, cluster, releases } = migration;
+  await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
+  await applyRelease(migration, releases.final, 'restore update strategy of agents');
+  await run('waitForAgents', 'wait for agents', { cluster });
+}

@@ -1,0 +1,219 @@
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { actionKey, approvalOf, nextAction, type NextAction, type NumberedWave } from '../../../model/next-action.ts';
+import { transition } from '../../../model/node-transitions.ts';
+import { estimate } from '../../../model/plan.ts';
+import type { Answer, NodeStatus, Phase } from '../../../model/status.ts';
+import { summarizeList } from '../../../model/summarize.ts';
+import { allWaves } from '../../../model/waves.ts';
+import type { ClusterContext } from '../context.ts';
+import { translatePolicies } from '../policies.ts';
+import { waitForWindow } from '../windows.ts';
+
+/** Maximum age of the ledger in the status of a large cluster, in ms. */
+const ledgerEveryMs = 300_000;
+
+/** Maximum number of nodes named in a wait. */
+const maxNamed = 10;
+
+/**
+ * Executes the next action: a wave, the rollback of a node, or a wait.
+ * @throws ApplicationFailure of a node's failure with `onFailure: stop`.
+ */
+export async function migrate(context: ClusterContext): Promise<Phase> {
+  const { nodes } = context;
+  await nodes.refresh();
+  const action = findNextAction(context);
+  switch (action.kind) {
+    case 'finished':
+      return 'cutover';
+    case 'roll-back':
+      await rollBackNode(context, action.node);
+      break;
+    case 'start':
+      await startWave(context, action.wave);
+      break;
+    case 'decide':
+      await waitForDecision(context, action.nodes);
+      break;
+    default:
+      await waitForNextAction(context, action);
+  }
+  return 'migrate';
+}
+
+function findNextAction({ migration, nodes }: ClusterContext): NextAction {
+  const { status, input, state } = migration;
+  const { decisions, soakUntilMs } = state;
+  return nextAction({ status, decisions, input, facts: nodes.facts, soakUntilMs, nowMs: Date.now() });
+}
+
+/** Waits until another action is the next one. */
+async function waitForNextAction(
+  context: ClusterContext,
+  action: Extract<NextAction, { kind: 'resume' | 'soak' | 'approve' }>
+): Promise<void> {
+  const { migration } = context;
+  const key = actionKey(action);
+  const isOver = (): boolean => actionKey(findNextAction(context)) !== key;
+  if (action.kind === 'resume') return migration.waitUntilResumed(isOver);
+  if (action.kind === 'soak') {
+    const subject = `wave ${migration.status.waves}`;
+    const wait = { kind: 'soak' as const, key: subject, subject, answers: [], deadlineMs: action.untilMs };
+    await migration.until(() => wait, isOver);
+    return;
+  }
+  await waitForApproval(context, action.wave, isOver);
+}
+
+async function waitForApproval(context: ClusterContext, wave: NumberedWave, isOver: () => boolean): Promise<void> {
+  const { migration } = context;
+  const { approvalDeadlineSeconds } = migration.input;
+  propose(context, wave);
+  const id = { kind: 'approval' as const, key: `wave ${wave.number}` };
+  const deadlineMs = migration.waits.deadlineMs(id, approvalDeadlineSeconds);
+  const describe = () => {
+    const next = findNextAction(context);
+    const missing = next.kind === 'approve' ? next.missing : [];
+    return { ...id, ...approvalSubject(wave, missing, migration.input.approval === 'every-node'), deadlineMs };
+  };
+  const { subject } = describe();
+  const end = await migration.until(describe, isOver);
+  if (end === 'deadline') migration.pauseFor(`no approval of ${subject} within ${approvalDeadlineSeconds} s`);
+}
+
+function approvalSubject(
+  wave: NumberedWave,
+  missing: readonly string[],
+  perNode: boolean
+): { subject: string; answers: Answer[] } {
+  const names = missing.join(', ');
+  if (perNode) {
+    const answers = missing.map((node) => ({ does: `approve node ${node}`, message: 'approve', input: { node } }));
+    return { subject: `node ${names}`, answers };
+  }
+  const answers = [{ does: `approve wave ${wave.number}`, message: 'approve', input: { wave: wave.number } }];
+  return { subject: `wave ${wave.number} (${names})`, answers };
+}
+
+/** Shows which nodes are in the next wave. */
+function propose({ migration }: ClusterContext, wave: NumberedWave): void {
+  for (const node of migration.status.nodes) {
+    const inWave = wave.nodes.includes(node.name);
+    transition(node, inWave ? { kind: 'proposed', wave: wave.number } : { kind: 'withdrawn' });
+  }
+  migration.publish();
+}
+
+/** Runs a wave, unless no window is open, or policies have changed in a way that an operator must review. */
+async function startWave(context: ClusterContext, wave: NumberedWave): Promise<void> {
+  const { migration } = context;
+  propose(context, wave);
+  const key = actionKey({ kind: 'start', wave });
+  if (!(await waitForWindow(migration, () => actionKey(findNextAction(context)) !== key))) return;
+  if (migration.input.policyMode !== 'off') await translatePolicies(migration);
+  // Messages during the comparison of the policies may have changed what is next.
+  if (actionKey(findNextAction(context)) === key) await runWave(context, wave);
+}
+
+async function runWave(context: ClusterContext, { nodes: names, number }: NumberedWave): Promise<void> {
+  const { migration, nodeRuns } = context;
+  const { status, state, input } = migration;
+  status.waves = number;
+  const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
+  const failures = await settle(
+    waveNodes.map((node) => nodeRuns.migrate(node, approvalOf(node.name, number, { status, decisions: state.decisions })))
+  );
+  await readLedger(context);
+  estimateRemaining(context);
+  const failure = failures.find((error) => error !== undefined);
+  if (failure !== undefined && input.onFailure === 'stop') throw failure;
+  const { soakSeconds } = input.waves;
+  state.soakUntilMs = failure === undefined && soakSeconds > 0 ? Date.now() + soakSeconds * 1_000 : 0;
+}
+
+/**
+ * Waits until every node of a wave has ended, also when one of them is cancelled or throws.
+ * @throws the first error: a bug before a cancellation.
+ */
+async function settle<T>(runs: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(runs);
+  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  if (errors.length > 0) throw errors.find((error) => !isCancellation(error)) ?? errors[0];
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+/** Updates the ledger in the status. The ledger of a large cluster is long, so it is not read after every wave. */
+async function readLedger(context: ClusterContext): Promise<void> {
+  const { migration, nodes } = context;
+  const now = Date.now();
+  if (nodes.isLarge && now - context.ledgerReadMs < ledgerEveryMs) return;
+  context.ledgerReadMs = now;
+  migration.state.ledger.during = await migration.run('readLedger', 'read ledger', { cluster: migration.cluster });
+}
+
+/** Estimates the remaining duration from the finished nodes. */
+function estimateRemaining({ migration, nodes }: ClusterContext): void {
+  const { state, status, input } = migration;
+  if (state.plan === undefined) return;
+  const pending = new Set(status.nodes.filter((node) => node.state === 'pending').map(({ name }) => name));
+  const left = nodes.facts.filter(({ name }) => pending.has(name));
+  const rules = { maxConcurrency: status.maxConcurrency, canaryNode: input.waves.canaryNode, proven: true };
+  const done = status.nodes.filter((node) => node.state === 'migrated');
+  state.plan.estimate = estimate(allWaves(left, rules), state.plan.drains, input, done);
+}
+
+/** Rolls back a node that an operator named. */
+async function rollBackNode({ migration, nodeRuns }: ClusterContext, name: string): Promise<void> {
+  const node = migration.node(name);
+  if (node !== undefined && node.state !== 'removed' && node.state !== 'rolled-back') {
+    await nodeRuns.rollBack(node);
+    return;
+  }
+  const { decisions } = migration.state;
+  decisions.rollbacks = decisions.rollbacks.filter((rollback) => rollback !== name);
+}
+
+/**
+ * Waits for an operator or for a change of the nodes: they failed, are sidelined or not Ready, so that no node can
+ * make progress without a decision.
+ */
+async function waitForDecision(context: ClusterContext, waiting: readonly NodeStatus[]): Promise<void> {
+  const { migration, nodes } = context;
+  const key = actionKey({ kind: 'decide', nodes: [...waiting] });
+  const wait = { kind: 'decision' as const, key, ...decisionSubject(waiting) };
+  let changed = false;
+  const watch = new CancellationScope();
+  const known = nodes.facts.map(({ name, ready }) => ({ name, ready }));
+  const watched = watch
+    .run(() => migration.run('waitForNodeChange', 'wait for node changes', { cluster: migration.cluster, known }))
+    .then(
+      () => (changed = true),
+      (error: unknown) => {
+        // People may still decide.
+        if (!isCancellation(error)) migration.note(`changes of the nodes are not noticed any more: ${String(error)}`);
+      }
+    );
+  await migration.until(
+    () => wait,
+    () => changed || actionKey(findNextAction(context)) !== key
+  );
+  watch.cancel();
+  await watched;
+}
+
+function decisionSubject(waiting: readonly NodeStatus[]): { subject: string; answers: Answer[] } {
+  const names = waiting.map(({ name, state, failure }) => `${name} (${failure?.type ?? state})`);
+  const named = waiting.slice(0, maxNamed);
+  const answers: Answer[] = named.map(({ name }) => ({
+    does: `retry node ${name}`,
+    message: 'retry',
+    input: { node: name },
+  }));
+  for (const { name, failure } of named) {
+    if (failure === undefined) continue;
+    answers.push({ does: `skip node ${name}`, message: 'skip', input: { node: name } });
+    answers.push({ does: `roll back node ${name} to Canal`, message: 'rollback', input: { node: name } });
+  }
+  answers.push({ does: 'abort the migration', message: 'abort', input: {} });
+  return { subject: summarizeList(names, maxNamed), answers };
+}

@@ -1,0 +1,59 @@
+import { ApplicationFailure } from '@temporalio/workflow';
+import type { Phase } from '../../../model/status.ts';
+import { allWaves } from '../../../model/waves.ts';
+import { allOrCancel } from '../../support/all-or-cancel.ts';
+import { agentWaves } from '../agent-waves.ts';
+import { cleanNodes } from '../clean-nodes.ts';
+import type { ClusterContext } from '../context.ts';
+import { bridgeIdentities, removeBridge } from '../policies.ts';
+import { applyRelease } from '../release.ts';
+
+/**
+ * Rolls back the whole cluster: first the cutover, then each node to Canal, in reverse order and in waves of the usual
+ * size; finally removes Cilium from the cluster and from the nodes.
+ * @throws ApplicationFailure of the type with which a node's rollback failed; Cilium stays next to Canal then.
+ */
+export async function rollBackAll(context: ClusterContext): Promise<Phase> {
+  const { migration, nodes } = context;
+  const { run, cluster } = migration;
+  const facts = await nodes.refresh();
+  if (migration.state.ciliumOwnsCni) await migration.once('rollback: cutover', () => rollBackCutover(context));
+  const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
+  const { maxConcurrency } = migration.status;
+  for (const wave of allWaves(remaining, { maxConcurrency, proven: true }).reverse()) {
+    if (migration.isLong) return 'rolling-back';
+    await rollBackWave(context, wave.nodes);
+  }
+  await migration.once('rollback: bridge', () => removeBridge(migration));
+  await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
+  await migration.once('rollback: Cilium', () => run('uninstallCilium', 'uninstall Cilium', { cluster }));
+  if (!(await cleanNodes(migration, 'cilium'))) return 'rolling-back';
+  await run('removeCiliumTraces', "remove Cilium's CRDs", { cluster });
+  await run('removeHelpers', 'remove helpers and labels', { cluster });
+  return 'rolled-back';
+}
+
+async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<void> {
+  const { run, cluster, releases } = migration;
+  // The nodes' own configuration comes first: without it, a restarted agent writes no CNI file for its pods.
+  await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
+  await applyRelease(migration, { values: releases.coexistence.values }, 'return to Cilium next to Canal');
+  migration.state.doneNodes.cutover.length = 0;
+  for (const wave of agentWaves(nodes.facts, migration)) {
+    const restart = (node: string) =>
+      run('restartOutdatedAgent', `${node}: restart agent with coexistence configuration`, { cluster, node });
+    await allOrCancel(...wave.nodes.map((node) => () => restart(node)));
+  }
+  // Needed before a pod returns to Canal.
+  await bridgeIdentities(migration);
+}
+
+/** @throws ApplicationFailure of the first node that failed, once all of the wave have ended. */
+async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<void> {
+  const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
+  const results = await Promise.all(waveNodes.map((node) => nodeRuns.rollBack(node)));
+  // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
+  // successfully.
+  const failed = waveNodes[results.indexOf(false)]?.failure;
+  if (failed !== undefined) throw ApplicationFailure.nonRetryable(failed.message, failed.type);
+}

@@ -1,0 +1,93 @@
+import { condition, log } from '@temporalio/workflow';
+import type { MigrationStatus } from '../../model/status.ts';
+import { waitText, type Wait } from '../../model/wait.ts';
+
+/**
+ * Reason why a wait ended: what it waited for has happened, its deadline has passed, or the run must continue as new. A
+ * wait that ends for the last reason is repeated by the next run, with the same start.
+ */
+export type WaitEnd = 'happened' | 'deadline' | 'long history';
+
+/** Options of {@link VisibleWaits}. */
+interface Options {
+  /** Part of the status that shows the current wait. */
+  status: Pick<MigrationStatus, 'waitingFor' | 'waiting'>;
+  /** Seconds between reminders. */
+  reminderSeconds: () => number;
+  /** Returns true when the run must continue as new. */
+  isLong: () => boolean;
+  /** Publishes the status. */
+  publish: () => void;
+}
+
+/** Waits of a workflow for people, time or events. Each is shown in the status, with the messages that end it. */
+export class VisibleWaits {
+  private readonly options: Options;
+  private describe: (() => Wait) | undefined;
+
+  constructor(options: Options) {
+    this.options = options;
+  }
+
+  /**
+   * Waits until a predicate holds. Messages that do not concern the wait do not end it.
+   * @param describe returns the wait as it is now: its answers may change while it lasts.
+   */
+  async until(describe: () => Wait, predicate: () => boolean): Promise<WaitEnd> {
+    const { reminderSeconds, isLong, publish, status } = this.options;
+    this.describe = describe;
+    publish();
+    try {
+      for (;;) {
+        const reminderMs = reminderSeconds() * 1_000;
+        const { deadlineMs } = describe();
+        const leftMs = deadlineMs === undefined ? Infinity : Math.max(0, deadlineMs - Date.now());
+        const summary = `wait for ${waitText(describe())}`.slice(0, maxSummary);
+        await condition(() => predicate() || isLong(), Math.min(reminderMs, leftMs), { summary });
+        if (predicate()) return 'happened';
+        if (isLong()) return 'long history';
+        if (leftMs <= reminderMs) return 'deadline';
+        if (status.waiting !== undefined) status.waiting.reminders++;
+        log.warn(`still waiting for ${waitText(describe())}`, { since: status.waiting?.since });
+        publish();
+      }
+    } finally {
+      this.describe = undefined;
+    }
+  }
+
+  /** Updates the status with the current wait. A wait with the same key keeps its start and its reminders. */
+  show(otherwise: Wait | undefined): void {
+    const { status } = this.options;
+    const wait = this.describe?.() ?? otherwise;
+    if (wait === undefined) {
+      delete status.waitingFor;
+      delete status.waiting;
+      return;
+    }
+    const { kind, key, answers, deadlineMs } = wait;
+    const isSame = status.waiting?.kind === kind && status.waiting.key === key;
+    status.waitingFor = waitText(wait);
+    status.waiting = {
+      kind,
+      key,
+      since: (isSame ? status.waiting?.since : undefined) ?? new Date().toISOString(),
+      reminders: (isSame ? status.waiting?.reminders : undefined) ?? 0,
+      answers,
+      ...(deadlineMs !== undefined && { deadline: new Date(deadlineMs).toISOString() }),
+    };
+  }
+
+  /**
+   * Returns the deadline of a wait that started when the status first showed it (Unix ms); undefined without a limit.
+   */
+  deadlineMs({ kind, key }: Pick<Wait, 'kind' | 'key'>, seconds: number | undefined): number | undefined {
+    if (seconds === undefined) return undefined;
+    const { waiting } = this.options.status;
+    const isSame = waiting?.kind === kind && waiting.key === key;
+    return (isSame ? Date.parse(waiting.since) : Date.now()) + seconds * 1_000;
+  }
+}
+
+/** Maximum length of a timer's summary, in characters. */
+const maxSummary = 200;
