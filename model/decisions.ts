@@ -9,7 +9,7 @@ import type { Decision, MigrationStatus, NodeState, NodeStatus, Phase } from './
 
 /** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
 export interface Decisions {
-  approvals: { nodes: Record<string, Decision>; waves: Record<string, WaveApproval> };
+  approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
   /** Nodes to roll back to Canal. */
   rollbacks: string[];
   rollbackAll?: Decision;
@@ -17,15 +17,6 @@ export interface Decisions {
   rejected?: Decision;
   /** Pods that may be deleted, `namespace/name`. */
   forcedPods: string[];
-}
-
-/** Approval of a wave. */
-export interface WaveApproval extends Decision {
-  /**
-   * Nodes that the wave had when it was approved.
-   * @default those that the cluster had then, for an approval in advance
-   */
-  nodes?: string[];
 }
 
 /** Returns an empty set of decisions. */
@@ -177,10 +168,13 @@ function approveNode(node: string, { decisions, status }: MessageContext, decisi
 
 function approveWave(wave: number, { decisions, status }: MessageContext, decision: Decision): Outcome {
   if (wave <= status.waves) return { problem: `wave ${wave} has already started` };
+  const { approvals } = decisions;
   const shown = status.nodes.filter((node) => node.state === 'awaiting-approval' && node.wave === wave);
-  const nodes = shown.map(({ name }) => name);
-  decisions.approvals.waves[String(wave)] = { ...decision, ...(nodes.length > 0 && { nodes }) };
-  return { done: `wave ${wave} is approved${nodes.length > 0 ? `: ${summarizeList(nodes)}` : ''}` };
+  // The approval covers the nodes that the wave shows now, whatever happens to the wave afterwards.
+  for (const { name } of shown) approvals.nodes[name] ??= decision;
+  if (shown.length === 0) approvals.waves[String(wave)] ??= decision;
+  const names = summarizeList(shown.map(({ name }) => name));
+  return { done: `wave ${wave} is approved${names === '' ? '' : `: ${names}`}` };
 }
 
 function skipNode(node: string, { status }: MessageContext, decision: Decision): Outcome {

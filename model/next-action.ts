@@ -89,20 +89,15 @@ function unapprovedNodes(wave: NumberedWave, situation: Situation): string[] {
 }
 
 /**
- * Returns the approval of a node in a wave. The approval of a wave covers the nodes that it showed; given in advance, it
- * covers the nodes that the cluster had then. A node that joins later needs an approval of its own.
+ * Returns the approval of a node in a wave. The approval of a wave in advance covers the nodes that the cluster had
+ * then. A node that joined after an approval needs another one.
  */
 export function approvalOf(
   name: string,
   waveNumber: number,
   { status, decisions: { approvals } }: Pick<Situation, 'status' | 'decisions'>
 ): Decision | undefined {
-  const ofNode = approvals.nodes[name];
-  if (ofNode !== undefined) return ofNode;
-  const ofWave = approvals.waves[String(waveNumber)];
-  if (ofWave === undefined) return undefined;
-  const { nodes, ...decision } = ofWave;
-  if (nodes !== undefined) return nodes.includes(name) ? decision : undefined;
-  const joinedAt = status.nodes.find((node) => node.name === name)?.joinedAt;
-  return joinedAt === undefined || joinedAt <= decision.at ? decision : undefined;
+  const joinedAt = status.nodes.find((node) => node.name === name)?.joinedAt ?? '';
+  const given = [approvals.nodes[name], approvals.waves[String(waveNumber)]];
+  return given.find((approval) => approval !== undefined && joinedAt <= approval.at);
 }

@@ -64,7 +64,8 @@ it('gives a command that a shell takes as it is', () => {
 describe('a text with Markdown, HTML and control characters', () => {
   const hostile = 'a\n\n# b <img src=x> ![c](http://d) \\| e\u001b[2J\u0007\u202e';
   const decision = { by: hostile, reason: hostile, at: '' };
-  const wait = { since: '', reminders: 0, answers: [{ does: hostile, message: 'resume', input: {} }] };
+  const answers = [{ does: hostile, message: 'resume', input: {} }];
+  const wait = { kind: 'resume' as const, key: '', since: '', reminders: 0, answers };
   const common = { paused: decision, waitingFor: hostile, waiting: wait, notes: [hostile] };
   const plan = { notReady: [hostile], migrated: [], backup: hostile, waves: [], drains: [], objects: [], changes: [] };
   const versions = { source: {}, target: {}, estimate: {}, waived: [{ check: 'kernel', reason: hostile }] };

@@ -359,8 +359,8 @@ describe('rollback of all', () => {
         release?.();
 
         const refusal = (name: string): string =>
-          `the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
-        expect(answers).toEqual({ rollback: refusal('rollback'), abort: refusal('abort'), pause: refusal('pause') });
+          `the point of no return: ${name} is no longer possible`;
+        for (const name of ['rollback', 'abort', 'pause']) expect(answers[name]).toContain(refusal(name));
         const by = cleanup === 'approve' ? 'ann' : 'cni-live-migration';
         expect(await run.result()).toMatchObject({ phase: 'done', approvals: { cleanup: { by } } });
       });
@@ -368,7 +368,7 @@ describe('rollback of all', () => {
     }
   );
 
-  it('stops with the reason when a node cannot go back, and can be begun again', async () => {
+  it('pauses with the reason when a node cannot go back, and continues when it is resumed', async () => {
     let broken = true;
     const cluster = fakeCluster({
       nodes: ['a'],
@@ -377,13 +377,37 @@ describe('rollback of all', () => {
       },
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const first = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
+      const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
+      await waitForPendingWait(run, 'approval of the cleanup');
+      await run.signal(signal('rollback'), { all: true });
+      const { phase, paused } = await waitForPendingWait(run, 'resume');
+      expect({ phase, reason: paused?.reason }).toEqual({
+        phase: 'rolling-back',
+        reason: expect.stringContaining('NodeNotReady') as string,
+      });
+      expect(cluster.calls).not.toContain('uninstallCilium');
+      broken = false;
+      await run.signal(signal('resume'), {});
+      expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
+    });
+    expect(cluster).toMatchObject(undone);
+    expect(cluster.broken).toEqual([]);
+  });
+
+  it('ends with the reason when the input requests it, and a new run completes the rollback', async () => {
+    let broken = true;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: (activity) => {
+        if (broken && activity === 'restoreSourceCni') throw permanent('NodeNotReady', 'no kubelet');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const input = { ...unattendedRequest, cleanup: 'approve', onFailure: 'stop' };
+      const first = await startRun(client, taskQueue, input);
       await waitForPendingWait(first, 'approval of the cleanup');
       await first.signal(signal('rollback'), { all: true });
-      const failure = await waitForFailure(first);
-      expect(failure).toMatchObject({ type: 'NodeNotReady' });
-      expect(failure.message).toContain('send rollback {"all": true}');
-      expect(cluster.calls).not.toContain('uninstallCilium');
+      expect(await waitForFailure(first)).toMatchObject({ type: 'NodeNotReady' });
       broken = false;
       const second = await startRun(client, taskQueue, perNode);
       await second.signal(signal('rollback'), { all: true });

@@ -251,18 +251,21 @@ describe('an unreachable API server', () => {
       expect(await run.result()).toMatchObject({ phase: 'done' });
       const ofNode = client.workflow.getHandle(`${run.workflowId}/node/a`);
       const policies = [...retriesIn(await fetchEvents(run)), ...retriesIn(await fetchEvents(ofNode))];
-      const bounded = policies.filter(({ maximumAttempts }) => maximumAttempts > 0);
-      // These two have a limit, which the next test covers.
-      expect(new Set(bounded.map(({ activity }) => activity))).toEqual(new Set(['inspectCluster', 'applyHelmRelease']));
-      for (const policy of policies) expect(policy).toMatchObject({ firstMs: 1_000, longestMs: 15_000 });
+      // These two end; the others are shown after some attempts, and repeated.
+      const limits = new Map(policies.map(({ activity, maximumAttempts }) => [activity, maximumAttempts]));
+      expect(limits.get('inspectCluster')).toBe(5);
+      expect(limits.get('applyHelmRelease')).toBe(8);
+      expect(new Set(limits.values())).toEqual(new Set([5, 6, 8, 40]));
+      for (const { maximumAttempts, ...policy } of policies) {
+        const firstMs = maximumAttempts === 40 ? 15_000 : 1_000;
+        expect(policy).toMatchObject({ firstMs, longestMs: 15_000 });
+      }
     });
     expect(down).toBe(failures);
   });
 
-  it.each([
-    ['inspectCluster', 'ClusterUnreachable', 5],
-    ['applyHelmRelease', 'HelmFailed', 8],
-  ])('is given up by %s after some attempts, with the reason', async (failing, type, expected) => {
+  it('is given up by the first step after some attempts, with the reason', async () => {
+    const [failing, type, expected] = ['inspectCluster', 'ClusterUnreachable', 5] as const;
     let attempts = 0;
     const cluster = fakeCluster({
       before: (activity) => {
@@ -276,6 +279,47 @@ describe('an unreachable API server', () => {
       expect(await waitForFailure(run)).toMatchObject({ type, message: 'the reason' });
     });
     expect(attempts).toBe(expected);
+    expect(cluster.system.lock).toBe('');
+  });
+
+  it('pauses the migration when Helm keeps failing, and a resumed migration tries again', async () => {
+    let attempts = 0;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: (activity) => {
+        if (activity !== 'applyHelmRelease' || ++attempts > 8) return;
+        throw ApplicationFailure.retryable('the reason', 'HelmFailed');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      const { paused } = await waitForPendingWait(run, 'resume');
+      expect(paused?.reason).toContain('coexistence failed (HelmFailed): the reason');
+      expect(attempts).toBe(8);
+      await run.signal(signal('resume'), {});
+      expect(await run.result()).toMatchObject({ phase: 'done' });
+    });
+    expect(cluster.broken).toEqual([]);
+  });
+
+  it('is shown with the failure while a step is repeated, and the migration can be aborted', async () => {
+    let isDown = true;
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: (activity) => {
+        if (isDown && activity === 'applyTranslatedPolicies')
+          throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const run = await startRun(client, taskQueue, unattendedRequest);
+      const { waitingFor, waiting } = await waitForPendingWait(run, 'the step "apply translated policies"');
+      expect(waitingFor).toContain('ClusterUnreachable: connect ECONNREFUSED');
+      expect(waiting?.answers.map(({ message }) => message)).toEqual(['abort', 'rollback']);
+      await run.signal(signal('abort'), { by: 'ann' });
+      expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
+    });
+    isDown = false;
     expect(cluster.system.lock).toBe('');
   });
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Worker } from '@temporalio/worker';
 import { waitFor } from '../../lab/process.ts';
-import { signal } from '../../workflows/messages.ts';
+import { signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import {
   startRun,
@@ -140,28 +140,35 @@ it('migrates a node again that is recreated under the same name', async () => {
   expect(cluster.calls.filter((call) => call === 'flipNode a')).toHaveLength(2);
 });
 
-it('waits for a maintenance window before each wave', async () => {
+it('waits for a maintenance window before everything that disturbs the cluster', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  const startTimes: Date[] = [];
-  let open = false;
-  cluster.activities.untilWindow = () => Promise.resolve({ waitMs: open ? 0 : 1_500 });
-  cluster.activities.cordonNode = (
-    ({ cordonNode }) =>
-    async (target) => {
-      startTimes.push(new Date(await server.env.currentTimeMs()));
-      return cordonNode(target);
-    }
-  )(cluster.activities);
+  let isOpen = false;
+  // The window closes after each of these steps.
+  const disturbing = ['deployProbers', 'uncordonNode a', 'uncordonNode b', 'final values'];
+  cluster.activities.untilWindow = () => {
+    const waitMs = isOpen ? 0 : 500;
+    return Promise.resolve({ waitMs });
+  };
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const windows = [{ start: '22:00', end: '05:00', timeZone: 'Europe/Berlin' }];
-    const run = await startRun(client, taskQueue, { ...unattendedRequest, windows });
-    const status = await waitForPendingWait(run, 'the maintenance window that opens at ');
-    expect(status.nodes[0]).toMatchObject({ state: 'awaiting-approval' });
-    expect(startTimes).toEqual([]);
-    open = true;
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve', windows });
+    const isWaiting = async (): Promise<boolean> =>
+      (await run.query(statusQuery)).waitingFor?.startsWith('the maintenance window that opens at ') === true;
+    for (const step of disturbing) {
+      const limits = { timeoutMs: timeLimits.workflowState, pollIntervalMs: 20 };
+      await waitFor(`the window before ${step}`, isWaiting, limits);
+      expect(cluster.calls).not.toContain(step);
+      isOpen = true;
+      await waitFor(step, () => Promise.resolve(cluster.calls.includes(step)), limits);
+      isOpen = false;
+    }
+    await waitForPendingWait(run, 'approval of the cleanup');
+    await run.signal(signal('approve'), { cleanup: true });
+    await waitForPendingWait(run, 'the maintenance window');
+    expect(cluster.calls).not.toContain('removeCanal');
+    isOpen = true;
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
-  expect(startTimes).toHaveLength(2);
 });
 
 it('applies a new size of waves from the next wave', async () => {

@@ -34,26 +34,35 @@ export class VisibleWaits {
    * @param describe returns the wait as it is now: its answers may change while it lasts.
    */
   async until(describe: () => Wait, predicate: () => boolean): Promise<WaitEnd> {
-    const { reminderSeconds, isLong, publish, status } = this.options;
+    const { reminderSeconds, isLong, publish } = this.options;
     this.describe = describe;
     publish();
+    let end: WaitEnd | undefined;
     try {
-      for (;;) {
+      while (end === undefined) {
         const reminderMs = reminderSeconds() * 1_000;
         const { deadlineMs } = describe();
         const leftMs = deadlineMs === undefined ? Infinity : Math.max(0, deadlineMs - Date.now());
         const summary = `wait for ${waitText(describe())}`.slice(0, maxSummary);
         await condition(() => predicate() || isLong(), Math.min(reminderMs, leftMs), { summary });
-        if (predicate()) return 'happened';
-        if (isLong()) return 'long history';
-        if (leftMs <= reminderMs) return 'deadline';
-        if (status.waiting !== undefined) status.waiting.reminders++;
-        log.warn(`still waiting for ${waitText(describe())}`, { since: status.waiting?.since });
-        publish();
+        if (predicate()) end = 'happened';
+        else if (isLong()) end = 'long history';
+        else if (leftMs <= reminderMs) end = 'deadline';
+        else this.remind(describe());
       }
+      return end;
     } finally {
       this.describe = undefined;
+      // The next run continues the wait, with its start.
+      if (end !== 'long history') publish();
     }
+  }
+
+  private remind(wait: Wait): void {
+    const { status, publish } = this.options;
+    if (status.waiting !== undefined) status.waiting.reminders++;
+    log.warn(`still waiting for ${waitText(wait)}`, { since: status.waiting?.since });
+    publish();
   }
 
   /** Updates the status with the current wait. A wait with the same key keeps its start and its reminders. */
