@@ -43,16 +43,14 @@ async function resolve(request: unknown): Promise<ResolvedRequest> {
 async function inspect(migration: Migration, isContinued: boolean): Promise<void> {
   const { run, state, status, cluster } = migration;
   const facts = await run('inspectCluster', 'inspect cluster', { cluster }, isContinued ? untilAvailable : {});
-  const { canal, pointOfNoReturn } = facts;
   state.ciliumOwnsCni ||= facts.ciliumOwnsCni;
-  if (canal === undefined) delete state.source;
-  else state.source = canal;
+  if (facts.canal === undefined) delete state.source;
+  else state.source = facts.canal;
+  const { pointOfNoReturn } = facts;
+  if (pointOfNoReturn === undefined && (facts.canal !== undefined || !facts.leftovers)) return;
   if (pointOfNoReturn !== undefined) status.approvals.cleanup ??= pointOfNoReturn;
-  if (pointOfNoReturn !== undefined || (canal === undefined && facts.leftovers)) {
-    const at = pointOfNoReturn?.at ?? '';
-    status.pointOfNoReturn ??= at === '' ? new Date().toISOString() : at;
-    refuseInterruptions(migration);
-  }
+  status.pointOfNoReturn ??= pointOfNoReturn?.at ?? new Date().toISOString();
+  refuseInterruptions(migration);
 }
 
 /** Forgets what this run accepted before it knew that the removal of Canal has begun. */

@@ -75,14 +75,10 @@ export class VisibleWaits {
       return;
     }
     const { kind, key, answers, deadlineMs } = wait;
-    const isSame = status.waiting?.kind === kind && status.waiting.key === key;
+    const { since, reminders } = this.shown(wait) ?? { since: new Date().toISOString(), reminders: 0 };
     status.waitingFor = waitText(wait);
     status.waiting = {
-      kind,
-      key,
-      since: (isSame ? status.waiting?.since : undefined) ?? new Date().toISOString(),
-      reminders: (isSame ? status.waiting?.reminders : undefined) ?? 0,
-      answers,
+      ...{ kind, key, since, reminders, answers },
       ...(deadlineMs !== undefined && { deadline: new Date(deadlineMs).toISOString() }),
     };
   }
@@ -90,11 +86,16 @@ export class VisibleWaits {
   /**
    * Returns the deadline of a wait that started when the status first showed it (Unix ms); undefined without a limit.
    */
-  deadlineMs({ kind, key }: Pick<Wait, 'kind' | 'key'>, seconds: number | undefined): number | undefined {
+  deadlineMs(wait: Pick<Wait, 'kind' | 'key'>, seconds: number | undefined): number | undefined {
     if (seconds === undefined) return undefined;
+    const since = this.shown(wait)?.since;
+    return (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000;
+  }
+
+  /** Returns how the status shows a wait now; undefined when it does not. */
+  private shown({ kind, key }: Pick<Wait, 'kind' | 'key'>): MigrationStatus['waiting'] {
     const { waiting } = this.options.status;
-    const isSame = waiting?.kind === kind && waiting.key === key;
-    return (isSame ? Date.parse(waiting.since) : Date.now()) + seconds * 1_000;
+    return waiting?.kind === kind && waiting.key === key ? waiting : undefined;
   }
 }
 
