@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { labDown, labUp, type Lab, type UpOptions } from '../../lab/cluster/lab.ts';
+import { waitFor } from '../../lab/process.ts';
+import { timeLimits } from './time-limits.ts';
 
 /** Returns a name that no other run on this machine uses. */
 export function uniqueLabName(prefix: string): string {
@@ -15,10 +17,30 @@ export function useLab(options: Omit<UpOptions, 'name' | 'ephemeral'>): () => La
   let lab: Lab | undefined;
   beforeAll(async () => {
     lab = await labUp({ ...options, name, ephemeral: true });
+    await waitForPublishedCertificates(lab);
   });
   afterAll(() => labDown(name));
   return () => {
     if (lab === undefined) throw new Error('the lab is not up yet');
     return lab;
   };
+}
+
+/**
+ * Waits until Kubernetes' own controllers have published the API server's certificate in every namespace. They start
+ * with the API server, and elect a leader first, so that a lab without nodes may be up before they write anything.
+ */
+async function waitForPublishedCertificates(lab: Lab): Promise<void> {
+  const list = async (kind: string): Promise<string[]> =>
+    (await lab.kubectl('get', kind, '-A', '-o', 'name')).trim().split('\n');
+  const isPublished = async (): Promise<boolean> => {
+    const configMaps = await list('configmaps');
+    return (
+      configMaps.filter((name) => name === 'configmap/kube-root-ca.crt').length === (await list('namespaces')).length
+    );
+  };
+  await waitFor('the certificate of the API server in every namespace', isPublished, {
+    timeoutMs: timeLimits.clusterChange,
+    pollIntervalMs: 500,
+  });
 }
