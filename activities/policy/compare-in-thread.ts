@@ -21,15 +21,13 @@ export interface ThreadOptions {
    * @default half of the memory that the process may use, at least 256 and at most 4,096
    */
   heapMiB?: number;
-  /**
-   * Module that the thread runs, for tests.
-   * @default the comparison
-   */
-  module?: string;
 }
 
 /** End of the last comparison of this process that was started or waits for its turn. It never rejects. */
 let lastComparison = Promise.resolve();
+
+/** Number of comparisons of this process that run or wait for their turn. */
+let openComparisons = 0;
 
 /**
  * Compares policies in a thread, so that the event loop of the worker stays free: it takes minutes on large clusters.
@@ -52,11 +50,12 @@ export async function compareInThread(input: ComparisonInput, options: ThreadOpt
   const ended = new Promise<void>((resolve) => (leaveQueue = resolve));
   lastComparison = previous.then(() => ended);
   try {
-    report('another comparison of policies by this worker');
-    await Promise.race([previous, cancelled]);
+    if (openComparisons++ > 0) report('another comparison of policies by this worker');
+    await Promise.race([cancelled, previous]);
     report(`the comparison of ${calico.length + kubernetes.length} policies`);
     return await runThread(input, cancelled, options);
   } finally {
+    openComparisons--;
     leaveQueue();
   }
 }
@@ -65,21 +64,22 @@ export async function compareInThread(input: ComparisonInput, options: ThreadOpt
 async function runThread(
   input: ComparisonInput,
   cancelled: Promise<never>,
-  { heapMiB = defaultHeapMiB(), module = threadPath }: ThreadOptions
+  { heapMiB = defaultHeapMiB() }: ThreadOptions
 ): Promise<PolicyComparison> {
-  const thread = new Worker(module, {
-    name: 'policy comparison',
-    workerData: input,
-    resourceLimits: { maxOldGenerationSizeMb: heapMiB },
-  });
+  let thread: Worker | undefined;
   try {
-    const answer = await Promise.race([waitForAnswer(thread), cancelled]);
+    thread = new Worker(threadPath, {
+      name: 'policy comparison',
+      workerData: input,
+      resourceLimits: { maxOldGenerationSizeMb: heapMiB },
+    });
+    const answer = await Promise.race([cancelled, waitForAnswer(thread)]);
     if ('error' in answer) throw restoreError(answer.error);
     return answer.comparison;
   } catch (error) {
     throw error instanceof CancelledFailure ? error : comparisonFailure(error, heapMiB);
   } finally {
-    await thread.terminate();
+    await thread?.terminate();
   }
 }
 
