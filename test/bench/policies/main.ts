@@ -1,8 +1,9 @@
 import { compareInThread } from '../../../activities/policy/compare-in-thread.ts';
 import { observeEventLoop } from '../../support/event-loop.ts';
 import { manyPolicies, type ManyPoliciesSize } from '../../support/many-policies.ts';
-import { rounded, writeResult } from '../results.ts';
-import type { PoliciesResult, PolicyRun } from './result.ts';
+import { recordResult } from '../regressions.ts';
+import { rounded } from '../results.ts';
+import { policyRatios, type PolicyRun } from './result.ts';
 
 /** Sizes in ascending order: the maximum memory of a process never falls. */
 const sizes: readonly ManyPoliciesSize[] = [
@@ -20,7 +21,7 @@ async function bench(): Promise<void> {
     console.error(JSON.stringify(run));
     runs.push(run);
   }
-  await writeResult('policies', { runs } satisfies PoliciesResult);
+  await recordResult('policies', { runs }, policyRatios);
 }
 
 async function measure(size: ManyPoliciesSize): Promise<PolicyRun> {

@@ -1,3 +1,4 @@
+import type { Ratios } from '../regressions.ts';
 import type { ManyPoliciesSize } from '../../support/many-policies.ts';
 
 /** The comparison of the policies of one generated cluster. */
@@ -15,4 +16,11 @@ export interface PolicyRun extends ManyPoliciesSize {
 /** Content of `test/bench/results/policies.json`. */
 export interface PoliciesResult {
   runs: PolicyRun[];
+}
+
+/** Returns the figures for the comparison with the previous result. */
+export function policyRatios({ runs }: PoliciesResult): Ratios {
+  return Object.fromEntries(
+    runs.map(({ policies, namespaces, flows }) => [`flows of ${policies} policies in ${namespaces} namespaces`, flows])
+  );
 }
