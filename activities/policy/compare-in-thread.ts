@@ -30,7 +30,7 @@ let lastComparison = Promise.resolve();
 let openComparisons = 0;
 
 /**
- * Compares policies in a thread, so that the event loop of the worker stays free: it takes minutes on large clusters.
+ * Compares policies in a thread, so that the event loop of the worker stays free: it takes seconds or minutes on large clusters.
  * One comparison runs at a time per process, because each may need much memory; others wait for their turn. In an
  * activity, heartbeats show the wait and the comparison, and a cancellation ends the thread.
  * @throws ApplicationFailure of type PolicyComparisonFailed when the heap of the thread is exhausted or the comparison
