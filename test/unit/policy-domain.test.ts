@@ -73,20 +73,25 @@ it.each(['ingress', 'egress'] as const)(
   'selects the first peer of those with equal results of all tests: %s',
   (direction) => {
     fc.assert(
-      fc.property(peers, fc.array(tests, { minLength: 1, maxLength: 4 }), (allPeers, subjects) => {
-        const classes = new PeerClasses(allPeers);
-        for (const subjectTests of subjects) {
-          const firstByKey = new Map<string, Peer>();
-          for (const peer of allPeers) {
-            const kind = [peer.kind, peer.kind === 'node' && peer.local];
-            const ports = peer.kind === 'pod' && direction === 'egress' ? peer.ports : [];
-            const key = JSON.stringify([kind, ports, subjectTests.map(({ matches }) => matches(peer))]);
-            if (!firstByKey.has(key)) firstByKey.set(key, peer);
-          }
+      fc.property(
+        peers,
+        fc.array(tests, { minLength: 1, maxLength: 4 }),
+        fc.nat(60),
+        (allPeers, subjects, maxStored) => {
+          const classes = new PeerClasses(allPeers, maxStored);
+          for (const subjectTests of subjects) {
+            const firstByKey = new Map<string, Peer>();
+            for (const peer of allPeers) {
+              const kind = [peer.kind, peer.kind === 'node' && peer.local];
+              const ports = peer.kind === 'pod' && direction === 'egress' ? peer.ports : [];
+              const key = JSON.stringify([kind, ports, subjectTests.map(({ matches }) => matches(peer))]);
+              if (!firstByKey.has(key)) firstByKey.set(key, peer);
+            }
 
-          expect(classes.listFirst(direction, subjectTests)).toEqual([...firstByKey.values()]);
+            expect(classes.listFirst(direction, subjectTests)).toEqual([...firstByKey.values()]);
+          }
         }
-      })
+      )
     );
   }
 );

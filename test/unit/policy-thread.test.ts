@@ -4,7 +4,11 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { withFailures } from '../../activities/kubernetes/errors.ts';
 import { compareInThread, type ThreadOptions } from '../../activities/policy/compare-in-thread.ts';
-import { evaluatePolicies, type ComparisonInput } from '../../activities/policy/evaluation/compare.ts';
+import {
+  evaluatePolicies,
+  type ComparisonInput,
+  type PolicyComparison,
+} from '../../activities/policy/evaluation/compare.ts';
 import type { NetworkPolicy } from '../../activities/policy/evaluation/kubernetes.ts';
 import { heartbeat } from '../../activities/support/heartbeat.ts';
 import { observeEventLoop } from '../support/event-loop.ts';
@@ -28,7 +32,7 @@ function startComparison(input: ComparisonInput, options?: ThreadOptions) {
   const environment = new MockActivityEnvironment(undefined, { logger });
   const heartbeats: string[] = [];
   environment.on('heartbeat', (details?: { waitingFor: string }) => heartbeats.push(details?.waitingFor ?? ''));
-  const activity = withFailures('compare the policies', async () => {
+  const activity = withFailures('compare the policies', async (): Promise<PolicyComparison> => {
     const timer = setInterval(() => heartbeat({ waitingFor: extraHeartbeat }), intervalMs);
     try {
       return await compareInThread(input, options);
@@ -36,7 +40,7 @@ function startComparison(input: ComparisonInput, options?: ThreadOptions) {
       clearInterval(timer);
     }
   });
-  return { environment, heartbeats, result: environment.run(activity) };
+  return { environment, heartbeats, result: environment.run<[], PolicyComparison, typeof activity>(activity) };
 }
 
 /** Returns the number of threads of this process that compare policies. Linux shows 15 characters of a name. */
@@ -85,7 +89,10 @@ it('runs one comparison at a time, and shows which of them wait', async () => {
   const waiting = comparisons.map(({ heartbeats }) =>
     heartbeats.filter((text) => text !== '' && text !== extraHeartbeat)
   );
-  while (!isDone) mostThreads = Math.max(mostThreads, await countThreads());
+  while (!isDone) {
+    mostThreads = Math.max(mostThreads, await countThreads());
+    await new Promise((resolve) => setTimeout(resolve, intervalMs));
+  }
 
   const turn = 'another comparison of policies by this worker';
   expect(waiting).toEqual([['the comparison of 1100 policies'], [turn], [turn]]);

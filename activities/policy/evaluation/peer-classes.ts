@@ -6,6 +6,7 @@ import { directions, type Direction, type Peer, type PeerTest } from './flows.ts
  */
 export class PeerClasses {
   private readonly peers: readonly Peer[];
+  private readonly maxStoredIndexes: number;
   /** Classes without any policy: the number of the class of each peer, by direction. */
   private readonly initial: Readonly<Record<Direction, Uint32Array>>;
   /** Indexes of the pods of each namespace. */
@@ -14,9 +15,15 @@ export class PeerClasses {
   /** Indexes of the peers that match each test. */
   private readonly byTest = new WeakMap<PeerTest, readonly number[]>();
   private readonly byKey = new Map<string, readonly number[]>();
+  private storedIndexes = 0;
 
-  constructor(peers: readonly Peer[]) {
+  /**
+   * @param maxStoredIndexes maximum number of stored results, which take 8 bytes each; further tests are evaluated
+   * again for each pod.
+   */
+  constructor(peers: readonly Peer[], maxStoredIndexes = 20_000_000) {
     this.peers = peers;
+    this.maxStoredIndexes = maxStoredIndexes;
     this.all = peers.map((_, index) => index);
     const [ingress, egress] = directions.map((direction) => numberKeys(peers.map((peer) => kindKey(peer, direction))));
     this.initial = { ingress: ingress ?? new Uint32Array(), egress: egress ?? new Uint32Array() };
@@ -60,6 +67,8 @@ export class PeerClasses {
       const peer = this.peers[index];
       return peer !== undefined && matches(peer);
     });
+    if (this.storedIndexes + matching.length > this.maxStoredIndexes) return matching;
+    this.storedIndexes += matching.length;
     this.byTest.set(test, matching);
     if (key !== undefined) this.byKey.set(key, matching);
     return matching;
