@@ -23,6 +23,11 @@ export const failureTypes = [
    * A preflight check blocks the migration; the message lists each such check with its evidence. Nothing was changed.
    */
   'PreflightBlocked',
+  /**
+   * The comparison of the policies needs more memory than it may use, or it has a bug; the message says which. No
+   * policy was changed.
+   */
+  'PolicyComparisonFailed',
   /** Helm failed. */
   'HelmFailed',
   /** Helm rendered something other than the migration needs: the chart ignored one of our values. */

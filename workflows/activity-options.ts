@@ -72,7 +72,8 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   // A cancelled call is waited for, so that the lock that it may have acquired is released.
   acquireLock: short,
   releaseLock: short,
-  comparePolicies: start,
+  // The comparison takes minutes on large clusters.
+  comparePolicies: { ...long, ...failSoon },
 
   runPreflight: long,
   removeInspectors: long,

@@ -3,12 +3,14 @@ import type { MigrationInput } from '../../model/input.ts';
 import { buildPolicyReport, type PolicyReport } from '../../model/policies.ts';
 import { findCanal } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
+import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { isOurs, ownedLabels } from '../kubernetes/names.ts';
 import type { CiliumPolicy } from './evaluation/cilium.ts';
-import { evaluatePolicies, type PolicyComparison } from './evaluation/compare.ts';
+import { compareInThread } from './compare-in-thread.ts';
+import type { PolicyComparison } from './evaluation/compare.ts';
 import { readPolicies } from './read-policies.ts';
 
 /** Label on every policy that this service creates, in addition to the label on all of its objects. */
@@ -42,6 +44,7 @@ export function createPolicyActivities(onCluster: OnCluster) {
       'apply the translated policies',
       async (connection, { input }: { input: MigrationInput }): Promise<PolicyReport> => {
         const { report, comparison } = await readAndComparePolicies(connection, input);
+        heartbeat({ waitingFor: 'the API server to store the translated policies' });
         for (const object of comparison.objects) await applyObject(connection, withOwnedMetadata(object));
         await removeStalePolicies(connection, comparison.objects);
         return report;
@@ -57,9 +60,9 @@ export async function readAndComparePolicies(
 ): Promise<{ report: PolicyReport; comparison: PolicyComparison }> {
   const canal = await findCanal(connection);
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
-  const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
-  const comparison = evaluatePolicies(facts.policies, facts.cluster);
-  return { comparison, report: buildPolicyReport(facts.counts, comparison.flows, comparison.verdicts) };
+  const { counts, policies, cluster: selectable } = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
+  const comparison = await compareInThread({ policies, cluster: selectable });
+  return { comparison, report: buildPolicyReport(counts, comparison.flows, comparison.verdicts) };
 }
 
 function withOwnedMetadata(object: CiliumPolicy): NamedObject {

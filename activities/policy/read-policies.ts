@@ -6,8 +6,7 @@ import { helperNamespace } from '../kubernetes/names.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import type { CalicoPolicy, NetworkSet } from './evaluation/calico-policy.ts';
-import type { CalicoPolicies } from './evaluation/calico.ts';
-import type { PolicyCluster } from './evaluation/domain.ts';
+import type { ComparisonInput } from './evaluation/compare.ts';
 import { asWritten } from './evaluation/kubernetes.ts';
 
 /**
@@ -19,9 +18,7 @@ const mirroredPrefix = 'knp.default.';
 const stagedKinds = ['StagedNetworkPolicy', 'StagedGlobalNetworkPolicy', 'StagedKubernetesNetworkPolicy'];
 
 /** All facts about the policies of a cluster. */
-export interface PolicyFacts {
-  policies: CalicoPolicies;
-  cluster: PolicyCluster;
+export interface PolicyFacts extends ComparisonInput {
   /** Number of policies of each kind. */
   counts: Record<string, number>;
 }

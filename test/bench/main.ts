@@ -11,6 +11,7 @@ const benches: readonly (readonly string[])[] = [
   ['scale/main.ts', '--nodes', '1000'],
   ['scale/main.ts', '--nodes', '5000'],
   ['scale/main.ts', '--nodes', '1000', '--workers', '3', '--kill-every', '60', '--postgresql'],
+  ['policies/main.ts'],
   ['temporal/main.ts'],
   ['recovery/main.ts'],
   ['identity-bridge.ts'],

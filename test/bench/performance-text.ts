@@ -1,5 +1,6 @@
 import { median, readResult, rounded, type Measured } from './results.ts';
 import { fullLoadUpTo, peerName, peerRatios, type MigrationResult, type Pair, type PeerResult } from './peer/result.ts';
+import type { PoliciesResult } from './policies/result.ts';
 import type { RecoveryResult } from './recovery/result.ts';
 import type { ScaleRun } from './scale/result.ts';
 import type { TemporalRun, TemporalScaleResult } from './temporal/result.ts';
@@ -17,6 +18,7 @@ export async function performanceText(): Promise<string> {
     ...(await scalePart()),
     ...(await workersPart()),
     ...(await temporalPart()),
+    ...(await policiesPart()),
     ...(await recoveryPart()),
     ...(await bridgePart()),
   ];
@@ -376,6 +378,39 @@ async function bridgePart(): Promise<string[]> {
     ]),
   ];
 }
+
+async function policiesPart(): Promise<string[]> {
+  const result = await readResult<PoliciesResult>('policies');
+  if (result === undefined) return [];
+  const { runs } = result;
+  return [
+    '',
+    '## The comparison of policies',
+    '',
+    `Kubernetes NetworkPolicies of tenants with 10 pods each, compared in a thread of the worker (\`npm run bench:policies\`), without a cluster. ${measurementText(result)}`,
+    '',
+    table([
+      ['NetworkPolicies', ...runs.map(({ policies }) => policies)],
+      ['namespaces', ...runs.map(({ namespaces }) => namespaces)],
+      ['compared flows', ...runs.map(({ flows }) => flows)],
+      ['processor seconds', ...runs.map(({ cpuSeconds }) => cpuSeconds)],
+      ['the same, when each pod was compared with every peer', ...cpuSecondsByPeer],
+      [
+        'longest blocking of the event loop, ms of the processor (target: less than 200)',
+        ...runs.map(({ blockedMs }) => blockedMs),
+      ],
+      ['maximum memory of the process, MiB (including earlier runs)', ...runs.map(({ memoryMiB }) => memoryMiB)],
+    ]),
+    '',
+    'Until 2026-11-28, the rules that apply to a pod were evaluated again for each pod and peer, on the event loop, which was blocked for all of these seconds. The results are the same.',
+  ];
+}
+
+/**
+ * Processor seconds of the same comparisons on 2026-11-28, before equal rules were evaluated once, on the machine of
+ * the other results.
+ */
+const cpuSecondsByPeer = [19.4, 43.4, 76.6, 42.3];
 
 function measurementText({ measuredAt, machine }: Measured): string {
   return `Measured on ${measuredAt.slice(0, 10)}, ${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Linux ${machine.kernel}.`;

@@ -1,5 +1,5 @@
-import { contains } from '../../../model/networks.ts';
 import { matchesSelector } from '../../kubernetes/label-selectors.ts';
+import { contains } from './addresses.ts';
 import {
   calicoLabels,
   calicoTypes,
@@ -17,11 +17,14 @@ import {
   asSeenBy,
   findDestination,
   directions,
+  indexByNamespace,
   memoizePerSubject,
+  peerSeenBy,
   policyKey,
   portMatches,
   type Direction,
   type Flow,
+  type PeerTest,
   type PolicyEvaluator,
   type Verdict,
   type Peer,
@@ -29,6 +32,7 @@ import {
   type Traffic,
 } from './flows.ts';
 import {
+  createPeerTest,
   includesDirection,
   policyPortMatches,
   podMatchesPeer,
@@ -45,14 +49,15 @@ const kubernetesOrder = 1_000;
 
 interface CompiledPolicy {
   key: string;
+  /** The namespace whose pods the policy selects; undefined for a policy that can select all. */
+  namespace: string | undefined;
   tier: string;
   order: number;
   applies: (pod: PodEnd, direction: Direction) => boolean;
   rules: (direction: Direction) => {
     action: CalicoRule['action'];
     matches: (flow: Flow) => boolean;
-    /** Returns true when the rule applies to this peer, for any traffic. */
-    matchesPeer: (peer: Peer) => boolean;
+    peerTest: PeerTest;
   }[];
 }
 
@@ -74,9 +79,11 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
     ...policies.kubernetes.map(compileNetworkPolicy),
   ].sort((a, b) => compareText(a.tier, b.tier) || a.order - b.order || compareText(a.key, b.key));
   const tiers = [...new Set(evaluated.map(({ tier }) => tier))];
-  const policiesByTier = memoizePerSubject((subject, direction) =>
-    tiers.map((tier) => evaluated.filter((policy) => policy.tier === tier && policy.applies(subject, direction)))
-  );
+  const candidates = indexByNamespace(evaluated);
+  const policiesByTier = memoizePerSubject((subject, direction) => {
+    const applying = candidates(subject.namespace).filter((policy) => policy.applies(subject, direction));
+    return tiers.map((tier) => applying.filter((policy) => policy.tier === tier));
+  });
   const evaluate = (originalFlow: Flow): Verdict => {
     const flow = asSeenBy(originalFlow, 'canal');
     // Felix allows a node to reach its own pods, regardless of policies (felix/rules: output of the host is not
@@ -91,17 +98,13 @@ export function createCalicoEvaluator(policies: CalicoPolicies): PolicyEvaluator
     return { allowed: true, by: [] };
   };
   const anyTraffic: Traffic = { protocol: '' };
-  const applyingPolicies = (subject: PodEnd, direction: Direction, peer: Peer): CompiledPolicy[] =>
-    policiesByTier({ subject, direction, peer, traffic: anyTraffic }).flat();
+  const applyingPolicies = (subject: PodEnd, direction: Direction): CompiledPolicy[] =>
+    policiesByTier({ subject, direction, peer: subject, traffic: anyTraffic }).flat();
   return {
     evaluate,
-    subjectKey: (pod) => directions.map((direction) => joinKeys(applyingPolicies(pod, direction, pod))).join('/'),
-    peerKey: (subject, direction, peer) => {
-      const { peer: seen } = asSeenBy({ subject, direction, peer, traffic: anyTraffic }, 'canal');
-      return applyingPolicies(subject, direction, peer)
-        .flatMap(({ rules }) => rules(direction).map((rule) => (rule.matchesPeer(seen) ? '1' : '0')))
-        .join('');
-    },
+    subjectKey: (pod) => directions.map((direction) => joinKeys(applyingPolicies(pod, direction))).join('/'),
+    peerTests: (subject, direction) =>
+      applyingPolicies(subject, direction).flatMap(({ rules }) => rules(direction).map(({ peerTest }) => peerTest)),
   };
 }
 
@@ -136,6 +139,7 @@ function compileCalicoPolicy(policy: CalicoPolicy, sets: readonly NetworkSet[]):
   const rules = { ingress: compileRules('ingress'), egress: compileRules('egress') };
   return {
     key: policyKey(policy),
+    namespace: metadata?.namespace,
     tier: spec?.tier ?? 'default',
     order: spec?.order ?? Infinity,
     applies: (pod, direction) => includesDirection(types, direction) && expressionMatches(subject, calicoLabels(pod)),
@@ -148,7 +152,7 @@ function createRuleMatcher(
   direction: Direction,
   namespace: string | undefined,
   sets: readonly NetworkSet[]
-): { matches: (flow: Flow) => boolean; matchesPeer: (peer: Peer) => boolean } {
+): { matches: (flow: Flow) => boolean; peerTest: PeerTest } {
   const source = createEndpointMatcher(rule.source ?? {}, namespace, sets);
   const destination = createEndpointMatcher(rule.destination ?? {}, namespace, sets);
   const matches = (flow: Flow): boolean => {
@@ -162,7 +166,8 @@ function createRuleMatcher(
       destination(to)
     );
   };
-  return { matches, matchesPeer: direction === 'ingress' ? source : destination };
+  const matchesPeer = direction === 'ingress' ? source : destination;
+  return { matches, peerTest: { matches: (peer) => matchesPeer(peerSeenBy(peer, direction, 'canal')) } };
 }
 
 function protocolMatches({ protocol, notProtocol, icmp, notICMP }: CalicoRule, traffic: Traffic): boolean {
@@ -205,21 +210,22 @@ function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
   const { metadata, spec } = policy;
   const namespace = metadata?.namespace ?? '';
   const types = listPolicyTypes(policy);
-  const compileRule = (peers: readonly PolicyPeer[], ports: readonly PolicyPort[]) => {
+  const compileRule = (direction: Direction, peers: readonly PolicyPeer[], ports: readonly PolicyPort[]) => {
     const matchesPeer = (end: Peer): boolean =>
       peers.length === 0 || peers.some((peer) => policyPeerMatches(peer, namespace, end));
     return {
       action: 'Allow' as const,
       matches: (flow: Flow) =>
         (ports.length === 0 || ports.some((port) => policyPortMatches(port, flow))) && matchesPeer(flow.peer),
-      matchesPeer,
+      peerTest: createPeerTest('canal', direction, namespace, peers, matchesPeer),
     };
   };
   const compileRules = (direction: Direction) =>
-    networkPolicyRules(policy, direction).map(({ peers, ports }) => compileRule(peers, ports));
+    networkPolicyRules(policy, direction).map(({ peers, ports }) => compileRule(direction, peers, ports));
   const rules = { ingress: compileRules('ingress'), egress: compileRules('egress') };
   return {
     key: policyKey(policy),
+    namespace,
     tier: 'default',
     order: kubernetesOrder,
     applies: (pod, direction) =>

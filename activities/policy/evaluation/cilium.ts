@@ -1,15 +1,17 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { contains } from '../../../model/networks.ts';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
+import { contains } from './addresses.ts';
 import {
   asSeenBy,
   findDestination,
+  indexByNamespace,
   memoizePerPod,
-  memoizePerSubject,
+  peerSeenBy,
   policyKey,
   portMatches,
   type Direction,
   type Flow,
+  type PeerTest,
   type PolicyEvaluator,
   type Verdict,
   type Peer,
@@ -17,6 +19,7 @@ import {
 } from './flows.ts';
 import { isIdentityLabel } from './identity-labels.ts';
 import {
+  createPeerTest,
   includesDirection,
   policyPortMatches,
   podMatchesPeer,
@@ -78,12 +81,14 @@ export const allAddresses = '0.0.0.0/0';
 
 interface CompiledPolicy {
   key: string;
+  /** The namespace whose pods the policy selects; undefined for a policy that can select all. */
+  namespace: string | undefined;
   applies: (pod: PodEnd) => boolean;
   /** Returns true when the policy enables default deny for the direction. */
   enablesDefaultDeny: (direction: Direction) => boolean;
   matches: (flow: Flow, verdict: 'allow' | 'deny') => boolean;
-  /** Returns, for each rule of the policy, true when the rule applies to this peer, for any traffic. */
-  peerMatches: (direction: Direction, peer: Peer) => boolean[];
+  /** Tests of the peers of each rule. */
+  peerTests: Readonly<Record<Direction, readonly PeerTest[]>>;
 }
 
 /**
@@ -93,12 +98,13 @@ interface CompiledPolicy {
  */
 export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator {
   const evaluated = [...policies.kubernetes.map(compileNetworkPolicy), ...policies.cilium.map(compileCiliumPolicy)];
-  const policiesFor = memoizePerSubject((subject) => evaluated.filter((policy) => policy.applies(subject)));
+  const candidates = indexByNamespace(evaluated);
+  const policiesFor = memoizePerPod((pod) => candidates(pod.namespace).filter((policy) => policy.applies(pod)));
   const evaluate = (originalFlow: Flow): Verdict => {
     const flow = asSeenBy(originalFlow, 'cilium');
     const { direction, peer } = flow;
     if (direction === 'ingress' && peer.kind === 'node' && peer.local) return { allowed: true, by: [] };
-    const applying = policiesFor(flow);
+    const applying = policiesFor(flow.subject);
     const policyKeys = (list: readonly CompiledPolicy[]): string[] => list.map(({ key }) => key);
     const denying = applying.filter((policy) => policy.matches(flow, 'deny'));
     if (denying.length > 0) return { allowed: false, by: policyKeys(denying) };
@@ -107,20 +113,13 @@ export function createCiliumEvaluator(policies: CiliumPolicies): PolicyEvaluator
     const denyingByDefault = applying.filter((policy) => policy.enablesDefaultDeny(direction));
     return { allowed: denyingByDefault.length === 0, by: policyKeys(denyingByDefault) };
   };
-  const buildFlow = (subject: PodEnd, direction: Direction, peer: Peer): Flow =>
-    asSeenBy({ subject, direction, peer, traffic: { protocol: '' } }, 'cilium');
   return {
     evaluate,
     subjectKey: (pod) =>
-      policiesFor(buildFlow(pod, 'ingress', pod))
+      policiesFor(pod)
         .map(({ key }) => key)
         .join(','),
-    peerKey: (subject, direction, peer) => {
-      const flow = buildFlow(subject, direction, peer);
-      return policiesFor(flow)
-        .flatMap((policy) => policy.peerMatches(direction, flow.peer).map((matches) => (matches ? '1' : '0')))
-        .join('');
-    },
+    peerTests: (subject, direction) => policiesFor(subject).flatMap(({ peerTests }) => peerTests[direction]),
   };
 }
 
@@ -148,18 +147,20 @@ function compileCiliumPolicy(policy: CiliumPolicy): CompiledPolicy {
   const { namespace } = metadata ?? {};
   const rulesWith = (direction: Direction, verdict: 'allow' | 'deny'): readonly CiliumRule[] =>
     (verdict === 'allow' ? spec[direction] : spec[`${direction}Deny`]) ?? [];
+  const createTests = (direction: Direction): PeerTest[] =>
+    [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].map((rule) => ({
+      matches: (peer) => ruleMatchesPeer(rule, peerSeenBy(peer, direction, 'cilium'), namespace),
+    }));
   return {
     key: policyKey(policy),
+    namespace,
     applies: (pod) =>
       (namespace === undefined || pod.namespace === namespace) && endpointMatches(spec.endpointSelector, pod),
     enablesDefaultDeny: (direction) =>
       (spec.enableDefaultDeny?.[direction] ?? true) &&
       [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].length > 0,
     matches: (flow, verdict) => rulesWith(flow.direction, verdict).some((rule) => ruleMatches(rule, flow, namespace)),
-    peerMatches: (direction, peer) =>
-      [...rulesWith(direction, 'allow'), ...rulesWith(direction, 'deny')].map((rule) =>
-        ruleMatchesPeer(rule, peer, namespace)
-      ),
+    peerTests: { ingress: createTests('ingress'), egress: createTests('egress') },
   };
 }
 
@@ -263,8 +264,13 @@ function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
       : cidrMatches(ipBlock.cidr, ipBlock.except ?? [], peer);
   const anyPeerMatches = (peers: readonly PolicyPeer[], peer: Peer): boolean =>
     peers.length === 0 || peers.some((policyPeer) => policyPeerMatches(policyPeer, peer));
+  const createTests = (direction: Direction): PeerTest[] =>
+    networkPolicyRules(policy, direction).map(({ peers }) =>
+      createPeerTest('cilium', direction, namespace, peers, (peer) => anyPeerMatches(peers, peer))
+    );
   return {
     key: policyKey(policy),
+    namespace,
     applies: (pod) =>
       pod.namespace === namespace && matchesSelector(spec.podSelector ?? {}, withIdentityLabels(pod).labels),
     enablesDefaultDeny: appliesTo,
@@ -276,7 +282,6 @@ function compileNetworkPolicy(policy: NetworkPolicy): CompiledPolicy {
           (rule.ports.length === 0 || rule.ports.some((port) => policyPortMatches(port, flow))) &&
           anyPeerMatches(rule.peers, flow.peer)
       ),
-    peerMatches: (direction, peer) =>
-      networkPolicyRules(policy, direction).map(({ peers }) => anyPeerMatches(peers, peer)),
+    peerTests: { ingress: createTests('ingress'), egress: createTests('egress') },
   };
 }

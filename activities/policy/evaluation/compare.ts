@@ -3,7 +3,8 @@ import type { CalicoPolicy } from './calico-policy.ts';
 import { createCalicoEvaluator, type CalicoPolicies } from './calico.ts';
 import { createCiliumEvaluator, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
 import { buildDomain, type Domain, type PolicyCluster } from './domain.ts';
-import { directions, flowText, policyKey, type Flow, type PolicyEvaluator, type Verdict, type Peer } from './flows.ts';
+import { directions, flowText, policyKey, type Flow, type PolicyEvaluator, type Verdict } from './flows.ts';
+import { PeerClasses, portsKey } from './peer-classes.ts';
 import { BadSelector } from './selectors.ts';
 import { buildSupplement } from './supplement.ts';
 import type { TranslationContext } from './translate-peers.ts';
@@ -14,6 +15,12 @@ export interface Difference {
   flow: Flow;
   calico: Verdict;
   cilium: Verdict;
+}
+
+/** What is compared: all policies of a cluster, and the objects that they may select. */
+export interface ComparisonInput {
+  policies: CalicoPolicies;
+  cluster: PolicyCluster;
 }
 
 /** Comparison of all policies of a cluster. */
@@ -58,6 +65,7 @@ class Comparison {
   private readonly policies: CalicoPolicies;
   private readonly context: TranslationContext;
   private readonly domain: Domain;
+  private readonly peerClasses: PeerClasses;
   private readonly calico: PolicyEvaluator;
   /** Additional policies that Kubernetes' NetworkPolicies need, by their keys. */
   private readonly supplements: ReadonlyMap<string, CiliumPolicy>;
@@ -72,6 +80,7 @@ class Comparison {
     this.policies = policies;
     this.context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
     this.domain = buildDomain(policies, cluster);
+    this.peerClasses = new PeerClasses([...this.domain.pods, ...this.domain.outside]);
     this.supplements = new Map(
       policies.kubernetes.flatMap((policy) => {
         const object = buildSupplement(policy, this.context);
@@ -173,7 +182,7 @@ class Comparison {
       cilium: this.listObjects(translations),
       kubernetes: this.policies.kubernetes,
     } satisfies CiliumPolicies);
-    const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain);
+    const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain, this.peerClasses);
     const originals = new Map(
       translations.flatMap(({ original: of, objects }) => objects.map((object) => [policyKey(object), of] as const))
     );
@@ -229,10 +238,9 @@ function findInvolvedPolicies(
 function findDifferences(
   calico: PolicyEvaluator,
   cilium: PolicyEvaluator,
-  { pods, outside, traffic }: Domain
+  { pods, traffic }: Domain,
+  peerClasses: PeerClasses
 ): { differences: Difference[]; flows: number; complete: boolean } {
-  const allPeers: Peer[] = [...pods, ...outside];
-  const portsKey = (peer: Peer): string => (peer.kind === 'pod' ? JSON.stringify(peer.ports) : '');
   const differences: Difference[] = [];
   let flows = 0;
   const compareFlow = (flow: Flow): void => {
@@ -247,15 +255,8 @@ function findDifferences(
   );
   for (const subject of subjects) {
     for (const direction of directions) {
-      const peers = firstOfEach(allPeers, (peer) =>
-        [
-          peer.kind,
-          peer.kind === 'node' && peer.local,
-          calico.peerKey(subject, direction, peer),
-          cilium.peerKey(subject, direction, peer),
-          direction === 'egress' && portsKey(peer),
-        ].join('|')
-      );
+      const tests = [...calico.peerTests(subject, direction), ...cilium.peerTests(subject, direction)];
+      const peers = peerClasses.listFirst(direction, tests);
       if (flows > maxFlows) return { differences, flows, complete: false };
       for (const peer of peers)
         traffic.forEach((trafficKind) => compareFlow({ direction, subject, peer, traffic: trafficKind }));

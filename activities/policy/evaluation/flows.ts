@@ -75,9 +75,29 @@ export interface Verdict {
  * address.
  */
 export function asSeenBy(flow: Flow, network: Network): Flow {
-  const { peer, direction } = flow;
-  if (peer.kind !== 'node' || direction === 'egress') return flow;
-  return { ...flow, peer: { ...peer, address: peer.overlay[network] } };
+  const peer = peerSeenBy(flow.peer, flow.direction, network);
+  return peer === flow.peer ? flow : { ...flow, peer };
+}
+
+/** Returns the peer of a flow as one of the networks sees it. */
+export function peerSeenBy(peer: Peer, direction: Direction, network: Network): Peer {
+  return peer.kind !== 'node' || direction === 'egress' ? peer : { ...peer, address: peer.overlay[network] };
+}
+
+/** The condition of one rule on the peer, for any traffic. */
+export interface PeerTest {
+  /** Returns true when the rule applies to this peer. */
+  matches: (peer: Peer) => boolean;
+  /**
+   * The same text for tests with the same results, so that equal rules of many policies are evaluated once.
+   * @default every test is evaluated
+   */
+  key?: string;
+  /**
+   * The only namespace whose pods can match; no other peer can.
+   * @default every peer can match
+   */
+  namespace?: string;
 }
 
 /** Evaluator of one network's policies. */
@@ -85,8 +105,8 @@ export interface PolicyEvaluator {
   evaluate: (flow: Flow) => Verdict;
   /** Returns the same text for pods whose flows all have the same verdicts. */
   subjectKey: (pod: PodEnd) => string;
-  /** Returns the same text for peers that the pod's policies cannot distinguish. */
-  peerKey: (subject: PodEnd, direction: Direction, peer: Peer) => string;
+  /** Returns tests that all have the same results for peers that the pod's policies cannot distinguish. */
+  peerTests: (subject: PodEnd, direction: Direction) => readonly PeerTest[];
 }
 
 /** Returns the destination of a flow, whose named ports apply. */
@@ -101,6 +121,21 @@ export function memoizePerPod<T>(compute: (pod: PodEnd) => T): (pod: PodEnd) => 
     const existing = results.get(pod) ?? { value: compute(pod) };
     results.set(pod, existing);
     return existing.value;
+  };
+}
+
+/**
+ * Returns a function that selects, in their order, the policies that may apply to pods of a namespace: its own, and
+ * those without a namespace.
+ */
+export function indexByNamespace<T extends { namespace: string | undefined }>(
+  policies: readonly T[]
+): (namespace: string) => readonly T[] {
+  const lists = new Map<string, readonly T[]>();
+  return (namespace) => {
+    const list = lists.get(namespace) ?? policies.filter((policy) => (policy.namespace ?? namespace) === namespace);
+    lists.set(namespace, list);
+    return list;
   };
 }
 

@@ -1,6 +1,16 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { matchesSelector, type LabelSelector } from '../../kubernetes/label-selectors.ts';
-import { findDestination, portMatches, type Direction, type Flow, type PodEnd } from './flows.ts';
+import type { Network } from '../../../model/network.ts';
+import {
+  findDestination,
+  peerSeenBy,
+  portMatches,
+  type Direction,
+  type Flow,
+  type Peer,
+  type PeerTest,
+  type PodEnd,
+} from './flows.ts';
 import type { Requirement } from './selectors.ts';
 
 /** The peer of a NetworkPolicy's rule. */
@@ -82,6 +92,27 @@ export function podMatchesPeer(
       ? pod.namespace === policyNamespace
       : matchesSelector(namespaceSelector, { 'kubernetes.io/metadata.name': pod.namespace, ...pod.namespaceLabels });
   return inNamespace && matchesSelector(podSelector ?? {}, pod.labels);
+}
+
+/**
+ * Creates the test of the peers of a NetworkPolicy's rule.
+ * @param matches returns true when the rule applies to a peer as the network sees it. The result depends on nothing but
+ * the peers of the rule, the namespace of the policy and the network.
+ */
+export function createPeerTest(
+  network: Network,
+  direction: Direction,
+  policyNamespace: string,
+  peers: readonly PolicyPeer[],
+  matches: (seen: Peer) => boolean
+): PeerTest {
+  const isLocal = ({ namespaceSelector, ipBlock }: PolicyPeer): boolean =>
+    namespaceSelector === undefined && ipBlock === undefined;
+  return {
+    key: JSON.stringify([network, direction, peers.some(isLocal) ? policyNamespace : '', peers]),
+    ...(peers.length > 0 && peers.every(isLocal) && { namespace: policyNamespace }),
+    matches: (peer) => matches(peerSeenBy(peer, direction, network)),
+  };
 }
 
 /** Returns true when a port of a NetworkPolicy's rule matches the flow. */
