@@ -1,7 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { MigrationInput } from '../../model/input.ts';
 import { buildPolicyReport, type PolicyReport } from '../../model/policies.ts';
-import { findCanal } from '../canal/detect.ts';
+import { findCanal, readCanalFacts } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -57,7 +57,8 @@ export async function readAndComparePolicies(
 ): Promise<{ report: PolicyReport; comparison: PolicyComparison }> {
   const canal = await findCanal(connection);
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
-  const facts = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
+  const { podCidr: sourcePodCidr } = await readCanalFacts(connection, canal);
+  const facts = await readPolicies(connection, [sourcePodCidr, podCidr]);
   const comparison = evaluatePolicies(facts.policies, facts.cluster);
   return { comparison, report: buildPolicyReport(facts.counts, comparison.flows, comparison.verdicts) };
 }
