@@ -5,11 +5,21 @@
 export const failureTypes = [
   /** The input of a workflow is not valid. Nothing was changed. */
   'InvalidInput',
-  /** The worker's kubeconfig has no context of that name. Nothing was changed. */
+  /** The worker does not know a cluster of that name. Nothing was changed. */
   'UnknownCluster',
-  /** The API server does not answer, or does not accept the worker's credentials. */
+  /** The API server does not answer; retried. */
   'ClusterUnreachable',
-  /** The worker lacks a permission that the step needs. */
+  /** The API server does not accept the worker's credentials; retried, because they are renewed in place. */
+  'CredentialsRejected',
+  /**
+   * The worker's kubeconfig, or the credentials that it names, cannot be read at the moment; retried, because a file that
+   * is being replaced can be read soon.
+   */
+  'CredentialsUnreadable',
+  /**
+   * The worker lacks a permission that the step needs, which the message names, or the API server's admission refused
+   * the request; retried until an operator has granted it.
+   */
   'KubernetesForbidden',
   /** The API server refused an object. */
   'KubernetesInvalid',

@@ -2,27 +2,31 @@ import type { V1DaemonSet, V1PodSpec } from '@kubernetes/client-node';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
 
 /** Canal's installation in a cluster. */
 export interface CanalInstallation {
   daemonSet: V1DaemonSet;
   namespace: string;
   name: string;
-  /** ConfigMap with Flannel's `net-conf.json`. */
+  /** Name of the ConfigMap with Flannel's `net-conf.json`. It may be missing: see {@link readCanalFacts}. */
   configMap: string;
-  facts: NonNullable<ClusterFacts['canal']>;
 }
+
+/** Facts about Canal that a migration needs. */
+export type CanalFacts = NonNullable<ClusterFacts['canal']>;
 
 /** Flannel's own defaults for VXLAN (flannel Documentation/backends.md). */
 const defaultVni = 1;
 const defaultPort = 8472;
 
 /**
- * Finds Canal: a DaemonSet with the containers of Calico's node agent and of Flannel (calico manifests/canal.yaml).
+ * Finds Canal: a DaemonSet with the containers of Calico's node agent and of Flannel (calico manifests/canal.yaml). Reads
+ * nothing else, so that it still finds Canal during its removal, which removes the DaemonSet last.
  * @returns undefined when there is none.
- * @throws SourceNotFound when Flannel uses a backend other than VXLAN, or when its configuration cannot be read.
+ * @throws SourceNotFound when the DaemonSet does not name a ConfigMap with Flannel's configuration.
  */
-export async function findCanal({ apps, core }: ClusterConnection): Promise<CanalInstallation | undefined> {
+export async function findCanal({ apps }: Pick<ClusterConnection, 'apps'>): Promise<CanalInstallation | undefined> {
   const { items } = await apps.listDaemonSetForAllNamespaces({});
   const daemonSet = items.find((item) => {
     const names = (item.spec?.template.spec?.containers ?? []).map((container) => container.name);
@@ -30,20 +34,51 @@ export async function findCanal({ apps, core }: ClusterConnection): Promise<Cana
   });
   if (daemonSet === undefined) return undefined;
   const { name = '', namespace = '' } = daemonSet.metadata ?? {};
-  const spec = daemonSet.spec?.template.spec;
-  const configMap = flannelConfigMap(spec);
+  const configMap = flannelConfigMap(daemonSet.spec?.template.spec);
   if (configMap === undefined)
     throw failure('SourceNotFound', `DaemonSet ${namespace}/${name} looks like Canal but has no volume flannel-cfg`);
-  const { data } = await core.readNamespacedConfigMap({ name: configMap, namespace });
+  return { daemonSet, namespace, name, configMap };
+}
+
+/**
+ * Reads Canal's ConfigMap, which its removal deletes first: a missing one means that the removal has started.
+ * @returns undefined when it does not exist.
+ */
+export async function readCanalConfig(
+  { core }: ClusterConnection,
+  { configMap, namespace }: CanalInstallation
+): Promise<Record<string, string> | undefined> {
+  const object = await ifFound(core.readNamespacedConfigMap({ name: configMap, namespace }));
+  return object === undefined ? undefined : (object.data ?? {});
+}
+
+/**
+ * Reads the facts about Canal that a migration needs.
+ * @throws SourceNotFound when the ConfigMap does not exist, or when Flannel uses a backend other than VXLAN.
+ */
+export async function readCanalFacts(connection: ClusterConnection, canal: CanalInstallation): Promise<CanalFacts> {
+  const { configMap, namespace, name } = canal;
+  const config = await readCanalConfig(connection, canal);
+  if (config === undefined) {
+    const advice = 'apply the manifest of Canal again';
+    const message = `ConfigMap ${namespace}/${configMap}, which DaemonSet ${namespace}/${name} mounts, does not exist; ${advice}`;
+    throw failure('SourceNotFound', message);
+  }
+  return buildCanalFacts(canal, config);
+}
+
+/**
+ * Builds the facts about Canal from its DaemonSet and its ConfigMap.
+ * @throws SourceNotFound when it is not a configuration of Canal on VXLAN.
+ */
+export function buildCanalFacts(
+  { daemonSet, configMap, namespace }: CanalInstallation,
+  config: Readonly<Record<string, string>>
+): CanalFacts {
+  const location = `ConfigMap ${namespace}/${configMap}`;
   return {
-    daemonSet,
-    namespace,
-    name,
-    configMap,
-    facts: {
-      version: calicoVersion(spec),
-      ...parseNetConf(data?.['net-conf.json'], `ConfigMap ${namespace}/${configMap}`),
-    },
+    version: calicoVersion(daemonSet.spec?.template.spec),
+    ...parseNetConf(config['net-conf.json'], location),
   };
 }
 

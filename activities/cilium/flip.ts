@@ -3,7 +3,7 @@ import { cniChainKey } from '../../model/names.ts';
 import { cniChainName } from '../../model/names.ts';
 import { flipLabel } from '../../model/names.ts';
 import { buildCniChain } from '../canal/cni-chain.ts';
-import { findCanal } from '../canal/detect.ts';
+import { findCanal, readCanalConfig } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -54,8 +54,8 @@ export function createFlipActivities(onCluster: OnCluster) {
         const canal = await findCanal(connection);
         if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} no longer runs Canal`);
         const { configMap } = canal;
-        const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace: canal.namespace });
-        const chain = buildCniChain(data?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
+        const config = await readCanalConfig(connection, canal);
+        const chain = buildCniChain(config?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
         const object = { ...cniChainObject, data: { [cniChainKey]: JSON.stringify(chain, null, 2) } };
         await applyObject(connection, object);
       }

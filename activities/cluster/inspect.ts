@@ -1,5 +1,5 @@
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
-import { findCanal } from '../canal/detect.ts';
+import { findCanal, readCanalConfig, readCanalFacts } from '../canal/detect.ts';
 import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { readPointOfNoReturn } from './point-of-no-return.ts';
 import { failure } from '../support/failures.ts';
@@ -13,24 +13,29 @@ export function createInspectionActivities(onCluster: OnCluster) {
      * Reads the facts that decide in which phase a migration has to start. Changes nothing.
      * @throws UnknownCluster
      * @throws ClusterUnreachable
-     * @throws SourceNotFound when the network is neither Canal nor Cilium.
+     * @throws SourceNotFound when the network is neither Canal nor Cilium, or when Canal's configuration cannot be read.
      */
     inspectCluster: onCluster(
       'read the cluster',
       async (connection, { cluster }: { cluster: string }): Promise<ClusterFacts> => {
         const { gitVersion } = await connection.version.getCode({});
-        const canal = await findCanal(connection);
+        const installation = await findCanal(connection);
         const ownsCni = await ciliumOwnsCni(connection);
-        if (canal === undefined && !ownsCni) {
+        if (installation === undefined && !ownsCni) {
           const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
           throw failure('SourceNotFound', message);
         }
+        const removing =
+          ownsCni && installation !== undefined && (await readCanalConfig(connection, installation)) === undefined;
+        // A Canal whose removal has started can no longer run: only leftovers of it exist.
+        const canal =
+          installation === undefined || removing ? undefined : await readCanalFacts(connection, installation);
         const pointOfNoReturn = await readPointOfNoReturn(connection);
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
-          leftovers: canal === undefined && (await ownsNamespace(connection)),
-          ...(canal && { canal: canal.facts }),
+          leftovers: removing || (canal === undefined && (await ownsNamespace(connection))),
+          ...(canal && { canal }),
           ...(pointOfNoReturn && { pointOfNoReturn }),
         };
       }

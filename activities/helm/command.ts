@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { CancelledFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
+import type { FailureType } from '../../model/failure-types.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 
@@ -27,6 +28,16 @@ export function chartArguments({ charts }: HelmSettings, chart: string, version:
   return chart.startsWith('/') ? [chart] : [chart, '--version', version];
 }
 
+/** Returns the type of a failure by the end of Helm's output, which contains the message of Helm's Kubernetes client. */
+export function helmFailureType(errorOutput: string): FailureType {
+  // k8s.io/apimachinery pkg/api/errors, NewGenericServerResponse and NewUnauthorized.
+  if (/the server has asked for the client to provide credentials|Unauthorized/.test(errorOutput))
+    return 'CredentialsRejected';
+  // helm.sh/helm pkg/kube/client.go, IsReachable.
+  if (/cluster unreachable/i.test(errorOutput)) return 'ClusterUnreachable';
+  return 'HelmFailed';
+}
+
 /** Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending. */
 export async function runHelm({ binary }: HelmSettings, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();
@@ -51,7 +62,7 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
     if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${command} was cancelled`);
     if (code !== 0) {
       const errorOutput = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
-      throw failure('HelmFailed', `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`, {
+      throw failure(helmFailureType(errorOutput), `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`, {
         retryable: true,
       });
     }

@@ -48,7 +48,9 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
       'apply the Helm release',
       async (connection, { cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
         const scope = await buildScope(clusters, cluster);
-        const plan = await waitForPendingRelease(helm, scope, connection);
+        let plan = await waitForOtherHelm(helm, scope);
+        for (; plan.action === 'forget'; plan = await waitForOtherHelm(helm, scope))
+          await forgetRevision(connection, plan.revision);
         if (plan.action === 'compare') {
           const readSection = async (section: string): Promise<unknown> =>
             JSON.parse(await runHelm(helm, ['get', section, ciliumRelease, '-o', 'json', ...scope]));
@@ -78,7 +80,9 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
       const image = await agentImage(connection);
       if (image !== undefined) await applyNamespace(connection, image);
       const scope = await buildScope(clusters, cluster);
-      await waitForPendingRelease(helm, scope, connection);
+      // Helm also uninstalls a release that a dead Helm process left pending. Its record must stay until then: only the
+      // record names the objects that are still to be removed.
+      await waitForOtherHelm(helm, scope);
       if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
       await poll(
         async () => {
@@ -135,22 +139,27 @@ async function readHistory(helm: HelmSettings, scope: readonly string[]): Promis
   }
 }
 
-/** Waits for a Helm process that may be working on the release, and deletes the record that a dead one left. */
-async function waitForPendingRelease(
+/**
+ * Waits for a Helm process that may be working on the release.
+ * @throws HelmFailed when there are always new ones.
+ */
+async function waitForOtherHelm(
   helm: HelmSettings,
-  scope: readonly string[],
-  connection: ClusterConnection
-): Promise<ReleasePlan> {
+  scope: readonly string[]
+): Promise<Exclude<ReleasePlan, { action: 'wait' }>> {
   return poll(
     async () => {
       const plan = planRelease(await readHistory(helm, scope), Date.now());
-      if (plan.action === 'wait') return { waitingFor: `revision ${plan.revision} of the release, which is pending` };
-      if (plan.action !== 'forget') return { done: plan };
-      // Helm's own record of the revision (helm.sh/helm pkg/storage/driver/secrets.go).
-      const name = `sh.helm.release.v1.${ciliumRelease}.v${plan.revision}`;
-      await ifFound(connection.core.deleteNamespacedSecret({ name, namespace: ciliumNamespace }));
-      return { waitingFor: `the deletion of revision ${plan.revision} of the release, which a dead Helm process left` };
+      return plan.action === 'wait'
+        ? { waitingFor: `revision ${plan.revision} of the release, which is pending` }
+        : { done: plan };
     },
     { timeoutMs: 300_000, intervalMs: 2_000, onTimeout: 'HelmFailed', advice: 'see "helm history cilium"' }
   );
+}
+
+/** Deletes Helm's own record of a revision (helm.sh/helm pkg/storage/driver/secrets.go). */
+async function forgetRevision({ core }: ClusterConnection, revision: number): Promise<void> {
+  const name = `sh.helm.release.v1.${ciliumRelease}.v${revision}`;
+  await ifFound(core.deleteNamespacedSecret({ name, namespace: ciliumNamespace }));
 }

@@ -27,9 +27,23 @@ export async function applyDry({ objects }: ClusterConnection, object: NamedObje
   await objects.patch(object, undefined, 'All', fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
+/** Options of {@link deleteObject}. */
+interface DeleteOptions {
+  /**
+   * True when the object itself has to exist until the objects that it owns are gone.
+   * @default false
+   */
+  foreground?: boolean;
+}
+
 /** Deletes the object. A missing object or an unknown kind is not an error. */
-export async function deleteObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
-  await ifKnown(ifFound(objects.delete(object, undefined, undefined, undefined, undefined, 'Background')));
+export async function deleteObject(
+  { objects }: ClusterConnection,
+  object: NamedObject,
+  { foreground = false }: DeleteOptions = {}
+): Promise<void> {
+  const propagation = foreground ? 'Foreground' : 'Background';
+  await ifKnown(ifFound(objects.delete(object, undefined, undefined, undefined, undefined, propagation)));
 }
 
 /** Returns all objects of a kind; none where the cluster does not know the kind. */

@@ -15,6 +15,7 @@ import {
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
+import type { ApplicationFailure } from '@temporalio/common';
 import { failure } from '../support/failures.ts';
 import { RequestRate, countRequest, defaultRequestsPerSecond, maxPendingRequests } from './request-rate.ts';
 
@@ -47,12 +48,13 @@ export interface KubeconfigContext {
 /** Opens connections by cluster name. */
 export interface Clusters {
   /**
-   * @throws ApplicationFailure UnknownCluster when the worker does not know the cluster or cannot read its credentials.
+   * @throws UnknownCluster when the worker does not know the cluster.
+   * @throws CredentialsUnreadable when its credentials cannot be read at the moment; retryable.
    */
   connect: (cluster: string) => Promise<ClusterConnection>;
   /**
    * Returns file and context for programs that read a kubeconfig themselves, such as Helm.
-   * @throws UnknownCluster
+   * @throws UnknownCluster, CredentialsUnreadable
    */
   kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>;
   /** Returns the names of the clusters that the worker knows. */
@@ -127,13 +129,18 @@ function createClusters(
     rates.set(cluster, rate);
     return rate;
   };
-  const cache = new Map<string, { changed: number; connection: ClusterConnection; agent: Agent | undefined }>();
+  const cache = new Map<string, { changed: string; connection: ClusterConnection; agent: Agent | undefined }>();
   const connect = async (cluster: string): Promise<ClusterConnection> => {
     const credentials = locate(cluster);
-    const changed = await readModificationTime(credentials.file);
+    const changed = await readFileVersion(credentials.file);
     const existing = cache.get(cluster);
     if (existing?.changed === changed) return existing.connection;
-    const opened = await openConnection(credentials, cluster, getRequestRate(cluster), unknownContext);
+    const opened = await openConnection(credentials, cluster, getRequestRate(cluster), (config) => {
+      const message = unknownContext(cluster, listContexts(config));
+      // The file is incomplete when it had the context before, or when its last section, the users, is missing.
+      const incomplete = existing !== undefined || config.getUsers().length === 0;
+      throw incomplete ? unreadable(credentials.file, message) : failure('UnknownCluster', message);
+    });
     cache.set(cluster, { changed, ...opened });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();
@@ -150,24 +157,35 @@ function createClusters(
   };
 }
 
-async function readModificationTime(file: string): Promise<number> {
+/** Creates the failure for credentials that cannot be used at the moment. */
+function unreadable(file: string, problem: string): ApplicationFailure {
+  const advice = `check that ${file} is a complete kubeconfig that the worker can read`;
+  return failure('CredentialsUnreadable', `${problem}; ${advice}`, { retryable: true });
+}
+
+/** Returns a text that changes when the file does. */
+async function readFileVersion(file: string): Promise<string> {
   try {
-    return (await stat(file)).mtimeMs;
+    const { mtimeMs, size } = await stat(file);
+    return `${mtimeMs} ${size}`;
   } catch (error) {
     const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw failure('UnknownCluster', `the worker cannot read its kubeconfig: ${code}`);
+    throw unreadable(file, `the worker cannot read its kubeconfig: ${code}`);
   }
 }
 
 async function loadKubeconfig(file: string): Promise<KubeConfig> {
-  await readModificationTime(file);
+  await readFileVersion(file);
   const config = new KubeConfig();
   try {
     config.loadFromFile(file);
   } catch {
     // The parser's message may quote the file, which contains keys.
-    throw failure('UnknownCluster', "the worker's kubeconfig is not a valid kubeconfig file");
+    throw unreadable(file, "the worker's kubeconfig is not a valid kubeconfig file");
   }
+  // The start of a file that is being written may be valid YAML.
+  if (config.getContexts().length === 0 || config.getClusters().length === 0)
+    throw unreadable(file, "the worker's kubeconfig has no contexts or no clusters");
   return config;
 }
 
@@ -175,23 +193,21 @@ function listContexts(config: KubeConfig): string[] {
   return config.getContexts().map((context) => context.name);
 }
 
+/** @param onUnknownContext throws the failure for a context that the file does not have. */
 async function openConnection(
   { file, context, inCluster = false }: KubeconfigContext,
   cluster: string,
   rate: RequestRate,
-  unknownContext: ClusterSource['unknownContext']
+  onUnknownContext: (config: KubeConfig) => never
 ): Promise<{ connection: ClusterConnection; agent: Agent | undefined }> {
   const config = inCluster ? new KubeConfig() : await loadKubeconfig(file);
   // The library reloads the pod's token when it is renewed. It does not do so for a file that refers to the token.
   if (inCluster) config.loadFromCluster();
-  else if (context !== undefined)
-    selectContext(config, context, (contextNames) => unknownContext(cluster, contextNames));
+  else if (context !== undefined) selectContext(config, context, onUnknownContext);
   const server = config.getCurrentCluster();
-  if (server === null) {
-    throw failure('UnknownCluster', `the kubeconfig of the cluster "${cluster}" has no server for its context`);
-  }
-  const tls: AgentOptions = {};
-  await config.applyToHTTPSOptions(tls);
+  if (server === null)
+    throw unreadable(file, `the kubeconfig of the cluster "${cluster}" has no server for its context`);
+  const tls = await loadTlsOptions(config, file, cluster);
   const dispatcher = config.createDispatcherOptions(server, tls);
   // A cluster behind a proxy keeps the library's own agent.
   const agent =
@@ -221,13 +237,26 @@ async function openConnection(
   };
 }
 
+/** Loads the keys and certificates that the kubeconfig contains or names, or runs the program that it names. */
+async function loadTlsOptions(config: KubeConfig, file: string, cluster: string): Promise<AgentOptions> {
+  const tls: AgentOptions = {};
+  try {
+    await config.applyToHTTPSOptions(tls);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    // Another message may quote credentials.
+    const reason = code === undefined ? '' : `: ${code}`;
+    throw unreadable(file, `the credentials of the cluster "${cluster}" cannot be loaded${reason}`);
+  }
+  return tls;
+}
+
 function selectContext(
   config: KubeConfig,
   context: string,
-  describeProblem: (contextNames: readonly string[]) => string
+  onUnknownContext: (config: KubeConfig) => never
 ): void {
-  const contextNames = listContexts(config);
-  if (!contextNames.includes(context)) throw failure('UnknownCluster', describeProblem(contextNames));
+  if (!listContexts(config).includes(context)) onUnknownContext(config);
   config.setCurrentContext(context);
 }
 

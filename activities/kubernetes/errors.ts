@@ -59,9 +59,11 @@ export function asFailure(error: unknown, operation: string): Error {
         retryable: true,
       });
     case 401:
-      return failure('ClusterUnreachable', `${message}; check the worker's credentials`);
+      return failure('CredentialsRejected', `${message}; renew the credentials in the worker's kubeconfig`, {
+        retryable: true,
+      });
     case 403:
-      return failure('KubernetesForbidden', `${message}; give the worker this permission`);
+      return forbiddenFailure(error, message);
     case 400:
     case 405:
     case 422:
@@ -69,6 +71,27 @@ export function asFailure(error: unknown, operation: string): Error {
     default:
       return failure('KubernetesError', message, { retryable: true });
   }
+}
+
+/** Message of the API server when its authorizer refuses a request (k8s.io/apiserver endpoints/handlers/responsewriters). */
+const missingPermission =
+  /User "([^"]*)" cannot (\S+) resource "([^"]*)" in API group "([^"]*)"(?: in the namespace "([^"]*)")?/;
+
+/**
+ * Creates the failure of a request that the API server does not allow. It is retryable: an operator can grant a
+ * permission within minutes, while a migration that ends in its middle has to be started, planned and approved again.
+ */
+function forbiddenFailure(error: unknown, message: string): ApplicationFailure {
+  if (statusBody(error)?.details?.causes?.some(({ reason }) => reason === 'NamespaceTerminating') === true)
+    return failure('KubernetesError', `${message}; the step is retried after its deletion`, { retryable: true });
+  const [match, user, verb, resource, group, namespace] = missingPermission.exec(message) ?? [];
+  const inGroup = group === undefined || group === '' ? '' : `.${group}`;
+  const where = namespace === undefined ? 'in the whole cluster' : `in namespace ${namespace}`;
+  const advice =
+    match === undefined
+      ? 'change what refuses it, such as an admission webhook, a quota, or a missing permission of the worker'
+      : `grant the permission "${verb} ${resource}${inGroup}" ${where} to ${user}`;
+  return failure('KubernetesForbidden', `${message}; ${advice}`, { retryable: true });
 }
 
 /** Wraps an activity: it heartbeats while it runs, and every error becomes one of this service's failures. */

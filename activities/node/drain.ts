@@ -185,6 +185,8 @@ export function parseRefusal(
     const messages = causes.flatMap(({ message }) => (message === undefined ? [] : [message])).join(' ');
     return { kind: 'DisruptionBudget', reason: budgets.map(budgetText).join('; ') || messages, retryAtMs };
   }
+  // A permission or an admission webhook: an operator can change it while the drain continues.
+  if (status === 403) return { kind: 'Waiting', reason: `its eviction is refused: ${errorMessage(error)}`, retryAtMs };
   // The API server is overloaded.
   if (status === 429) return { kind: 'Waiting', reason: errorMessage(error), retryAtMs };
   // Such an eviction is never granted (k8s.io/kubernetes pkg/registry/core/pod/storage/eviction.go).

@@ -28,6 +28,14 @@ export interface NodesTarget {
   pods?: string[];
 }
 
+/** Input of `waitForReboot`. */
+export type RebootTarget = NodeTarget &
+  /** Time at which the wait ends (Unix, ms), also when the activity is retried on another worker. */
+  (| { deadlineMs: number }
+    /** Maximum time to wait, in seconds, from the start of each attempt; used by workflows of earlier releases. */
+    | { timeoutSeconds: number }
+  );
+
 /** A node, and its readiness. */
 interface NodeReadiness {
   name: string;
@@ -114,8 +122,12 @@ export function createNodeActivities(onCluster: OnCluster, workerNode?: string) 
      */
     waitForReboot: onCluster(
       'wait for the reboot',
-      async (connection, { node, timeoutSeconds }: NodeTarget & { timeoutSeconds: number }): Promise<void> =>
-        waitForBoot(connection, node, timeoutSeconds * 1_000)
+      async (connection, { node, ...limit }: RebootTarget): Promise<void> =>
+        waitForBoot(
+          connection,
+          node,
+          'deadlineMs' in limit ? { deadlineMs: limit.deadlineMs } : { timeoutMs: limit.timeoutSeconds * 1_000 }
+        )
     ),
   };
 }
@@ -130,7 +142,11 @@ async function waitForChange(connection: ClusterConnection, known: readonly Node
   await poll(checkNodes, { timeoutMs: Infinity, intervalMs: watchIntervalMs, onTimeout: 'NodeNotReady' });
 }
 
-async function waitForBoot(connection: ClusterConnection, node: string, timeoutMs: number): Promise<void> {
+async function waitForBoot(
+  connection: ClusterConnection,
+  node: string,
+  limit: { deadlineMs: number } | { timeoutMs: number }
+): Promise<void> {
   const checkBoot = async () => {
     const nodeObject = await readNode(connection, node);
     const before = nodeObject.metadata?.annotations?.[bootAnnotation];
@@ -138,7 +154,7 @@ async function waitForBoot(connection: ClusterConnection, node: string, timeoutM
     return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node} to be Ready after its reboot` };
   };
   const advice = 'reboot it, then retry the node';
-  await poll(checkBoot, { timeoutMs, intervalMs: 2_000, onTimeout: 'RebootMissing', advice });
+  await poll(checkBoot, { ...limit, intervalMs: 2_000, onTimeout: 'RebootMissing', advice });
 }
 
 /** Reads the migration state of each node, ordered by name. */

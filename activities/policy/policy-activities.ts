@@ -1,7 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { MigrationInput } from '../../model/input.ts';
 import { buildPolicyReport, type PolicyReport } from '../../model/policies.ts';
-import { findCanal } from '../canal/detect.ts';
+import { findCanal, readCanalFacts } from '../canal/detect.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
@@ -60,7 +60,8 @@ export async function readAndComparePolicies(
 ): Promise<{ report: PolicyReport; comparison: PolicyComparison }> {
   const canal = await findCanal(connection);
   if (canal === undefined) throw failure('SourceNotFound', `cluster ${cluster} does not run Canal`);
-  const { counts, policies, cluster: selectable } = await readPolicies(connection, [canal.facts.podCidr, podCidr]);
+  const { podCidr: sourcePodCidr } = await readCanalFacts(connection, canal);
+  const { counts, policies, cluster: selectable } = await readPolicies(connection, [sourcePodCidr, podCidr]);
   const comparison = await compareInThread({ policies, cluster: selectable });
   return { comparison, report: buildPolicyReport(counts, comparison.flows, comparison.verdicts) };
 }

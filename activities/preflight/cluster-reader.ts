@@ -7,7 +7,7 @@ import type {
   V1Service,
 } from '@kubernetes/client-node';
 import type { MigrationInput } from '../../model/input.ts';
-import { findCanal, type CanalInstallation } from '../canal/detect.ts';
+import { findCanal, readCanalFacts, type CanalFacts, type CanalInstallation } from '../canal/detect.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import type { RenderedChart } from '../helm/render.ts';
 import { listKnown } from '../kubernetes/apply.ts';
@@ -21,6 +21,8 @@ export interface ClusterReader {
   connection: ClusterConnection;
   input: MigrationInput;
   canal: () => Promise<CanalInstallation | undefined>;
+  /** Returns the facts about Canal; undefined where it is not installed. */
+  canalFacts: () => Promise<CanalFacts | undefined>;
   nodes: () => Promise<V1Node[]>;
   pods: () => Promise<PodFacts[]>;
   services: () => Promise<V1Service[]>;
@@ -51,10 +53,15 @@ export function clusterReader(
 ): ClusterReader {
   const { core, apps, policy } = connection;
   const lists = new Map<string, Promise<KubernetesObject[]>>();
+  const canal = memoize(() => findCanal(connection));
   return {
     connection,
     input,
-    canal: memoize(() => findCanal(connection)),
+    canal,
+    canalFacts: memoize(async () => {
+      const installation = await canal();
+      return installation && readCanalFacts(connection, installation);
+    }),
     nodes: memoize(() => listNodes(connection)),
     pods: memoize(() => listPods(connection)),
     services: memoize(async () => (await core.listServiceForAllNamespaces({})).items),

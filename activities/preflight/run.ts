@@ -1,5 +1,6 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { MigrationInput } from '../../model/input.ts';
+import type { FailureType } from '../../model/failure-types.ts';
 import { checkNames, type CheckName, type CheckOutcome } from '../../model/preflight.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
@@ -19,6 +20,13 @@ const maxParallelChecks = 8;
 const maxEvidenceLines = 12;
 const maxLineLength = 600;
 
+/** Types of failures that affect every check. */
+const accessFailures: readonly string[] = [
+  'ClusterUnreachable',
+  'CredentialsRejected',
+  'CredentialsUnreadable',
+] satisfies FailureType[];
+
 /** Input of `runPreflight`. */
 export interface PreflightTarget {
   input: MigrationInput;
@@ -37,6 +45,7 @@ export function createCheckActivities(onCluster: OnCluster, helm: HelmSettings) 
      * seconds unless `nodeInspection` is off; `removeInspectors` removes these pods. A check that fails to run blocks and
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
+     * @throws CredentialsRejected, CredentialsUnreadable
      */
     runPreflight: onCluster(
       'check the cluster',
@@ -86,7 +95,7 @@ async function runCheck(name: CheckName, reader: ClusterReader): Promise<CheckOu
     const failed = asFailure(error, 'read the cluster');
     // These affect the whole run: the workflow retries a cluster that does not respond.
     if (failed instanceof CancelledFailure) throw failed;
-    if (failed instanceof ApplicationFailure && failed.type === 'ClusterUnreachable') throw failed;
+    if (failed instanceof ApplicationFailure && accessFailures.includes(failed.type ?? '')) throw failed;
     return { verdict: 'block' as const, evidence: [`the check did not run: ${errorMessage(failed)}`], fix: undefined };
   });
   const advice = verdict === 'pass' ? undefined : (fix ?? check.fix);

@@ -15,10 +15,15 @@ export type PollResult<T> =
       nextPollMs?: number;
     };
 
+/** End of a wait. */
+type PollLimit =
+  /** Maximum time to wait, in ms, from the start of this attempt of the activity. */
+  | { timeoutMs: number }
+  /** Time at which the wait ends (Unix, ms), the same for every attempt of the activity. */
+  | { deadlineMs: number };
+
 /** Options of {@link poll}. */
-export interface PollOptions {
-  /** Maximum time to wait, in ms. */
-  timeoutMs: number;
+export type PollOptions = PollLimit & {
   /**
    * Interval between two polls, in ms.
    * @default 1000
@@ -31,7 +36,7 @@ export interface PollOptions {
    * @default none
    */
   advice?: string;
-}
+};
 
 /**
  * Polls until there is an answer. Each poll is reported as a heartbeat: the Web UI shows what is awaited, and
@@ -40,16 +45,20 @@ export interface PollOptions {
  */
 export async function poll<T>(
   pollOnce: () => Promise<PollResult<T>>,
-  { timeoutMs, intervalMs = 1_000, onTimeout, advice }: PollOptions
+  { intervalMs = 1_000, onTimeout, advice, ...limit }: PollOptions
 ): Promise<T> {
   const context = Context.current();
-  const deadline = Date.now() + timeoutMs;
+  const endMs = 'deadlineMs' in limit ? limit.deadlineMs : Date.now() + limit.timeoutMs;
   for (;;) {
     const result = await pollOnce();
     if ('done' in result) return result.done;
     heartbeat({ waitingFor: result.waitingFor });
-    if (Date.now() >= deadline) {
-      const message = `timed out after ${Math.round(timeoutMs / 1000)} s, waiting for ${result.waitingFor}`;
+    if (Date.now() >= endMs) {
+      const when =
+        'deadlineMs' in limit
+          ? `at ${new Date(endMs).toISOString()}`
+          : `after ${Math.round(limit.timeoutMs / 1000)} s`;
+      const message = `timed out ${when}, waiting for ${result.waitingFor}`;
       throw failure(onTimeout, advice === undefined ? message : `${message}; ${advice}`);
     }
     await context.sleep(result.nextPollMs ?? intervalMs);

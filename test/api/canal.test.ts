@@ -7,7 +7,7 @@ import { projectDir } from '../../lab/paths.ts';
 import { run } from '../../lab/process.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, get } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const cluster = () => ({ cluster: lab().layout.context });
@@ -119,6 +119,53 @@ it("removes Canal's workloads and permissions, and nothing that others use", asy
   ]);
   // The CRDs hold the operator's policies.
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
+});
+
+it('continues where the DaemonSet is already gone, and waits for its pods', async () => {
+  await apply(
+    lab(),
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'canal', namespace: 'kube-system' } },
+    barePod('kube-system', 'canal-last', 'n1', { labels: { 'k8s-app': 'canal' } })
+  );
+  const { kubeconfig } = lab().layout;
+  let polls = 0;
+  const endPodAtThirdPoll = async (): Promise<void> => {
+    if (++polls === 3)
+      await lab().kubectl('delete', 'pod', '-n', 'kube-system', 'canal-last', '--force', '--grace-period=0');
+  };
+
+  await createLabActivities(lab(), kubeconfig, undefined, endPodAtThirdPoll).removeCanal(cluster());
+
+  expect(polls).toBe(3);
+  expect(await names('serviceaccounts,pods', '-n', 'kube-system')).not.toContain('serviceaccount/canal');
+});
+
+it('reports a missing ConfigMap of Canal before the cutover, and a removal that has started after it', async () => {
+  await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
+  await lab().kubectl('delete', '-n', 'kube-system', 'configmap', 'canal-config');
+  const { inspectCluster, removeCanal } = createLabActivities(lab());
+  const missing = 'ConfigMap kube-system/canal-config, which DaemonSet kube-system/canal mounts, does not exist';
+  await expect(inspectCluster(cluster())).rejects.toMatchObject({
+    type: 'SourceNotFound',
+    nonRetryable: true,
+    message: expect.stringContaining(missing) as string,
+  });
+
+  const config = { 'write-cni-conf-when-ready': 'x' };
+  await apply(lab(), {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: 'cilium-config', namespace: 'kube-system' },
+    data: config,
+  });
+  const facts = await inspectCluster(cluster());
+  expect(facts).toMatchObject({ ciliumOwnsCni: true, leftovers: true });
+  expect(facts.canal).toBeUndefined();
+
+  await removeCanal(cluster());
+  const left = await names('daemonsets,configmaps', '-n', 'kube-system');
+  expect(left.filter((name) => /\/canal(-config)?$/.test(name))).toEqual([]);
+  await lab().kubectl('delete', '-n', 'kube-system', 'configmap', 'cilium-config');
 });
 
 it('removes the remaining API objects of Canal, and keeps the export', async () => {

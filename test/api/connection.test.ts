@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import { MockActivityEnvironment } from '@temporalio/testing';
+import { parse } from 'yaml';
 import { createInspectionActivities } from '../../activities/cluster/inspect.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import { createOnCluster } from '../../activities/kubernetes/on-cluster.ts';
@@ -122,6 +123,27 @@ it('uses credentials that were rotated in the file', async () => {
   const activities = createLabActivities(lab(), file);
   await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
     type: 'KubernetesForbidden',
+    nonRetryable: false,
+    message: expect.stringContaining(
+      'grant the permission "list daemonsets.apps" in the whole cluster to nobody'
+    ) as string,
+  });
+  await writeFile(file, await readFile(layout.kubeconfig));
+  await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
+    type: 'SourceNotFound',
+  });
+});
+
+it('reports rejected credentials, and uses the file that replaces it', async () => {
+  const { layout } = lab();
+  const file = path.join(scratch, 'rejected');
+  const { users, ...config } = parse(await readFile(layout.kubeconfig, 'utf8')) as { users: { name: string }[] };
+  const rejected = users.map(({ name }) => ({ name, user: { token: 'not-a-token' } }));
+  await writeFile(file, JSON.stringify({ ...config, users: rejected }));
+  const activities = createLabActivities(lab(), file);
+  await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
+    type: 'CredentialsRejected',
+    nonRetryable: false,
   });
   await writeFile(file, await readFile(layout.kubeconfig));
   await expect(activities.inspectCluster({ cluster: layout.context })).rejects.toMatchObject({
@@ -138,7 +160,7 @@ it.each([
   const failure: unknown = await createLabActivities(lab(), file)
     .inspectCluster({ cluster: 'x' })
     .catch((error: unknown) => error);
-  expect(failure).toMatchObject({ type: 'UnknownCluster', nonRetryable: true });
+  expect(failure).toMatchObject({ type: 'CredentialsUnreadable', nonRetryable: false });
   expect((failure as Error).message).toContain(message);
   expect((failure as Error).message).not.toContain('secret');
 });

@@ -33,6 +33,22 @@ it('keeps a node cordoned that others cordoned', async () => {
   expect((await read('their-cordon')).spec?.unschedulable).toBe(true);
 });
 
+it('waits for a reboot until the same deadline in every attempt', async () => {
+  await apply(lab(), {
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name: 'no-reboot', annotations: { 'cni-live-migration/boot-before': '' } },
+  });
+  const { waitForReboot } = createLabActivities(lab());
+  const deadlineMs = Date.now() + 1;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await expect(waitForReboot({ ...target('no-reboot'), deadlineMs })).rejects.toMatchObject({
+      type: 'RebootMissing',
+      message: expect.stringContaining(`timed out at ${new Date(deadlineMs).toISOString()}`) as string,
+    });
+  }
+});
+
 it('reports a removed node', async () => {
   const { cordonNode, uncordonNode } = createLabActivities(lab());
   await expect(cordonNode(target('no-such-node'))).rejects.toMatchObject({ type: 'NodeNotReady', nonRetryable: true });

@@ -1,6 +1,6 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
-import { createActivities, type Activities } from '../../activities/index.ts';
+import { createActivities, type Activities, type ActivityDependencies } from '../../activities/index.ts';
 import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
 import type { IsOpen } from '../../activities/cluster/lock.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
@@ -18,12 +18,19 @@ export function createLabActivities(
   isOpen: IsOpen = () => Promise.resolve(undefined),
   sleep?: (ms: number) => Promise<void>
 ): Activities {
-  const activities = createActivities({
-    clusters: kubeconfigClusters(kubeconfig),
-    helm: { binary: lab.catalogue.bin('helm') },
-    isOpen,
-  });
-  const wrapped = Object.entries(activities).map(([name, activity]) => {
+  const helm = { binary: lab.catalogue.bin('helm') };
+  return createTestActivities({ clusters: kubeconfigClusters(kubeconfig), helm, isOpen }, sleep);
+}
+
+/**
+ * Returns the real activities, each call in its own activity environment.
+ * @param sleep replaces the sleeps of activities. @default they sleep
+ */
+export function createTestActivities(
+  dependencies: ActivityDependencies,
+  sleep?: (ms: number) => Promise<void>
+): Activities {
+  const wrapped = Object.entries(createActivities(dependencies)).map(([name, activity]) => {
     const inEnvironment = (...args: unknown[]): Promise<unknown> => {
       const environment = new MockActivityEnvironment(undefined, { logger });
       if (sleep !== undefined) Object.assign(environment.context, { sleep });

@@ -8,8 +8,8 @@ function apiError(code: number, message = 'said so'): ApiException<string> {
 
 describe('asFailure', () => {
   it.each([
-    [401, 'ClusterUnreachable', true],
-    [403, 'KubernetesForbidden', true],
+    [401, 'CredentialsRejected', false],
+    [403, 'KubernetesForbidden', false],
     [422, 'KubernetesInvalid', true],
     [409, 'KubernetesError', false],
     [429, 'KubernetesError', false],
@@ -19,8 +19,30 @@ describe('asFailure', () => {
   });
 
   it("reports the request and the server's message, but no headers", () => {
-    const { message } = asFailure(apiError(403), 'read pods');
-    expect(message).toBe('failed to read pods: said so; give the worker this permission');
+    const { message } = asFailure(apiError(500), 'read pods');
+    expect(message).toBe('failed to read pods: said so');
+  });
+
+  it.each([
+    [
+      'pods is forbidden: User "w" cannot list resource "pods" in API group "" at the cluster scope',
+      'grant the permission "list pods" in the whole cluster to w',
+    ],
+    [
+      'daemonsets.apps "canal" is forbidden: User "system:serviceaccount:a:w" cannot delete resource "daemonsets" in API group "apps" in the namespace "kube-system"',
+      'grant the permission "delete daemonsets.apps" in namespace kube-system to system:serviceaccount:a:w',
+    ],
+    ['pods "x" is forbidden: exceeded quota: compute', 'change what refuses it, such as an admission webhook, a quota'],
+  ])('names the remedy of: %s', (answer, remedy) => {
+    const error = asFailure(apiError(403, answer), 'do it');
+    expect(error).toMatchObject({ type: 'KubernetesForbidden', nonRetryable: false });
+    expect(error.message).toContain(`failed to do it: ${answer}; ${remedy}`);
+  });
+
+  it('does not report a namespace that is being deleted as a missing permission', () => {
+    const body = { message: 'said so', details: { causes: [{ reason: 'NamespaceTerminating' }] } };
+    const error = asFailure(new ApiException(403, 'noise', JSON.stringify(body), {}), 'do it');
+    expect(error).toMatchObject({ type: 'KubernetesError', nonRetryable: false });
   });
 
   it('reports a missing answer as an unreachable cluster', () => {

@@ -17,13 +17,20 @@ it.each([
   ['a removed pod', answer(404, {}), [], 'gone'],
   ['another pod of that name', answer(409, {}), [], 'gone'],
   ['no answer', new Error('connect ECONNREFUSED'), [], 'unknown'],
-  ['a permission that lacks', answer(403, { message: 'forbidden' }), [], 'unknown'],
   ['an error of the server', answer(500, { message: 'etcd' }), [budget('web')], 'unknown'],
 ])('reads %s', (_, error, budgets, expected) => {
   expect(parseRefusal(error, 'shop', budgets, now)).toBe(expected);
 });
 
 it.each([
+  [
+    'a missing permission',
+    answer(403, { message: 'forbidden' }),
+    [],
+    'Waiting',
+    'its eviction is refused: forbidden',
+    3_000,
+  ],
   [
     'a namespace that is deleted',
     answer(403, caused('NamespaceTerminating')),

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chartArguments } from '../../activities/helm/command.ts';
+import type { FailureType } from '../../model/failure-types.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { jsonLine } from '../../worker/logging.ts';
 import { buildSamples } from '../../worker/metrics.ts';
@@ -53,15 +54,15 @@ it('maps its own names to clusters', async () => {
   const { clusters, charts } = await read({ CNI_MIGRATION_CONFIG: settings });
   expect(await clusters.names()).toEqual(['prod', 'typo', 'away']);
   expect(await clusters.kubeconfigOf('prod')).toEqual({ file: path.join(dir, 'prod.kubeconfig'), context: 'admin' });
-  const refused = async (cluster: string, words: RegExp) =>
+  const refused = async (cluster: string, words: RegExp, type: FailureType = 'UnknownCluster') =>
     expect(clusters.connect(cluster)).rejects.toMatchObject({
-      type: 'UnknownCluster',
+      type,
       message: expect.stringMatching(words) as string,
     });
   await refused('other', /has no cluster "other"; it has prod, typo, away/);
   await refused('__proto__', /has no cluster/);
   await refused('typo', /has no context "adnim"/);
-  await refused('away', /cannot read its kubeconfig: ENOENT/);
+  await refused('away', /cannot read its kubeconfig: ENOENT/, 'CredentialsUnreadable');
   const helm = { binary: 'helm', charts };
   expect(chartArguments(helm, 'oci://quay.io/cilium/charts/cilium', '1.20.2')).toContain('--version');
   expect(chartArguments(helm, '/charts/cilium', '')).toEqual(['/charts/cilium']);

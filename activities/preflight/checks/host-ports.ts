@@ -1,6 +1,7 @@
 import { summarizeList } from '../../../model/summarize.ts';
 import { block, pass, worst, type PreflightCheck } from '../check.ts';
 import { buildCniChain } from '../../canal/cni-chain.ts';
+import { readCanalConfig } from '../../canal/detect.ts';
 
 /** Annotations that limit a pod's bandwidth (kubernetes.io, "Support traffic shaping"). */
 const bandwidthAnnotations = ['kubernetes.io/ingress-bandwidth', 'kubernetes.io/egress-bandwidth'];
@@ -17,8 +18,8 @@ export const hostPorts: PreflightCheck = {
     const source = await canal();
     if (source === undefined) return block('Canal is not installed');
     const { configMap, namespace } = source;
-    const { data } = await connection.core.readNamespacedConfigMap({ name: configMap, namespace });
-    const { plugins } = buildCniChain(data?.['cni_network_config'], `ConfigMap ${namespace}/${configMap}`);
+    const config = await readCanalConfig(connection, source);
+    const { plugins } = buildCniChain(config?.['cni_network_config'], `ConfigMap ${namespace}/${configMap}`);
     const chained = plugins.map(({ type }) => type);
     const running = (await pods()).filter(({ finished }) => !finished);
     const withPorts = running.filter((pod) => pod.hostPorts.length > 0);

@@ -16,10 +16,10 @@ export const oldPodCidr: PreflightCheck = {
     'Blocks for each that does. Configuration outside the cluster, such as firewalls and allow lists, is not checked.',
   fix: 'Select pods by labels instead, or add the new pod CIDR next to the old one; change allow lists outside the cluster too.',
   rationale: 'Rules by address would match addresses that no pod has any more (see update-ips.bash of Elastisys).',
-  run: async ({ canal, list, services }) => {
-    const source = await canal();
+  run: async ({ canalFacts, list, services }) => {
+    const source = await canalFacts();
     if (source === undefined) return unlessEmpty('block', [], 'Canal is not installed');
-    const { podCidr } = source.facts;
+    const { podCidr } = source;
     // A block that contains the whole CIDR, as 0.0.0.0/0 does, covers more than pods.
     const within = (cidr: string): boolean =>
       overlapping(podCidr, [{ cidr, owner: '' }]).length > 0 && (cidr === podCidr || !contains(cidr, podCidr));

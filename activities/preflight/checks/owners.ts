@@ -1,5 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
+import { ifFound } from '../../kubernetes/errors.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import type { ClusterReader } from '../cluster-reader.ts';
@@ -63,10 +64,8 @@ async function listWatchedObjects({
   if (source !== undefined) {
     const { namespace, configMap } = source;
     objects.push({ ...source.daemonSet, kind: 'DaemonSet' });
-    objects.push({
-      ...(await connection.core.readNamespacedConfigMap({ name: configMap, namespace })),
-      kind: 'ConfigMap',
-    });
+    const config = await ifFound(connection.core.readNamespacedConfigMap({ name: configMap, namespace }));
+    if (config !== undefined) objects.push({ ...config, kind: 'ConfigMap' });
   }
   const isNamed = (object: KubernetesObject): boolean =>
     object.metadata?.namespace === ciliumNamespace && ['kube-proxy', 'coredns'].includes(object.metadata.name ?? '');

@@ -22,7 +22,7 @@ export const podCidrOverlap: PreflightCheck = {
   },
 };
 
-async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Promise<NamedNetwork[]> {
+async function apiNetworks({ canalFacts, nodes, services, list }: ClusterReader): Promise<NamedNetwork[]> {
   type ServiceCidr = KubernetesObject & { spec?: { cidrs?: string[] } };
   type IpPool = KubernetesObject & { spec?: { cidr?: string } };
   const ranges = (await list<ServiceCidr>('networking.k8s.io/v1', 'ServiceCIDR')).flatMap(
@@ -40,12 +40,12 @@ async function apiNetworks({ canal, nodes, services, list }: ClusterReader): Pro
       .filter(({ type }) => type === 'InternalIP' || type === 'ExternalIP')
       .map(({ address }) => ({ cidr: address, owner: `node ${metadata?.name}` })),
   ]);
-  const source = await canal();
+  const source = await canalFacts();
   return [
     ...ranges.map((cidr) => ({ cidr, owner: 'services' })),
     ...serviceAddresses,
     ...nodeNetworks,
-    ...(source === undefined ? [] : [{ cidr: source.facts.podCidr, owner: 'pods of Canal' }]),
+    ...(source === undefined ? [] : [{ cidr: source.podCidr, owner: 'pods of Canal' }]),
     ...(await list<IpPool>('crd.projectcalico.org/v1', 'IPPool')).map((pool) => ({
       cidr: pool.spec?.cidr ?? '',
       owner: `Calico IPPool ${pool.metadata?.name}`,

@@ -52,13 +52,13 @@ function acceptedText(accepted: number, total: number): string {
 
 async function listObjects(cluster: ClusterReader): Promise<KubernetesObject[]> {
   const { input } = cluster;
-  const source = await cluster.canal();
+  const source = await cluster.canalFacts();
   // A chart that cannot be rendered is reported by its own check.
   const rendered = await cluster.chart().then(
     ({ objects }) => objects,
     () => []
   );
-  const ours = ownObjects(input, source?.facts.podCidr ?? '');
+  const ours = ownObjects(input, source?.podCidr ?? '');
   // Namespaces that the migration creates do not exist yet: their objects are tried in an existing namespace.
   const newNamespaces = [
     helperNamespace,

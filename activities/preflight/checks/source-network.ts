@@ -13,10 +13,12 @@ export const sourceNetwork: PreflightCheck = {
   verdicts: 'Blocks when Canal is not installed; warns about Calico IPPools other than the network of Flannel.',
   fix: 'Only Canal as installed by the manifest canal.yaml of Calico can be migrated. Delete unused IPPools.',
   rationale: 'Calico alone and Flannel alone manage addresses, routes and node addresses differently.',
-  run: async ({ canal, list }) => {
+  run: async ({ canal, canalFacts, list }) => {
     const source = await canal();
-    if (source === undefined) return block('no DaemonSet has the containers calico-node and kube-flannel');
-    const { version, podCidr, vni, port } = source.facts;
+    const facts = await canalFacts();
+    if (source === undefined || facts === undefined)
+      return block('no DaemonSet has the containers calico-node and kube-flannel');
+    const { version, podCidr, vni, port } = facts;
     const pools = await list<IpPool>('crd.projectcalico.org/v1', 'IPPool');
     const text = (pool: IpPool): string =>
       `IPPool ${objectKey(pool)} ${pool.spec?.cidr} (NAT of outgoing traffic ${pool.spec?.natOutgoing === true ? 'on' : 'off'})`;

@@ -21,10 +21,10 @@ export const tunnelPort: PreflightCheck = {
     ),
 };
 
-async function findPortUsers({ input, canal, list, hosts, ciliumIsOurs }: ClusterReader): Promise<string[]> {
+async function findPortUsers({ input, canalFacts, list, hosts, ciliumIsOurs }: ClusterReader): Promise<string[]> {
   const port = input.tunnelPort;
   const users: string[] = [];
-  if ((await canal())?.facts.port === port) users.push(`Flannel uses UDP port ${port} for VXLAN`);
+  if ((await canalFacts())?.port === port) users.push(`Flannel uses UDP port ${port} for VXLAN`);
   for (const { metadata, spec } of await list<FelixConfiguration>('crd.projectcalico.org/v1', 'FelixConfiguration')) {
     const ports = [spec?.vxlanPort, spec?.wireguardListeningPort];
     if (ports.includes(port)) users.push(`FelixConfiguration ${metadata?.name} uses UDP port ${port}`);
