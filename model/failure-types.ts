@@ -5,6 +5,8 @@
 export const failureTypes = [
   /** The input of a workflow is not valid. Nothing was changed. */
   'InvalidInput',
+  /** No workflow type has that name. Nothing was changed. */
+  'UnknownWorkflow',
   /** The worker does not know a cluster of that name. Nothing was changed. */
   'UnknownCluster',
   /** The API server does not answer; retried. */

@@ -78,7 +78,7 @@ export interface FleetInput extends Omit<z.output<typeof fleetSchema>, 'clusters
  * @returns the complete input, or one line per problem.
  */
 export function parseFleet(raw: unknown): { input: FleetInput } | { problems: string[] } {
-  if (isMalformed(raw)) return { problems: ['the input: is not valid JSON'] };
+  if (isMalformed(raw)) return { problems: [`the input: ${raw.problem}`] };
   const untrusted = untrustedProblems(raw);
   if (untrusted.length > 0) return { problems: untrusted };
   const result = fleetSchema.safeParse(raw);

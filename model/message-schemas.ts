@@ -122,7 +122,7 @@ export function parseMessage<Name extends MessageName>(
  * @returns the message, or the problem in one line.
  */
 export function parseWithSchema<Message>(schema: z.ZodType, raw: unknown): { message: Message } | { problem: string } {
-  if (isMalformed(raw)) return { problem: 'the message: is not valid JSON' };
+  if (isMalformed(raw)) return { problem: `the message: ${raw.problem}` };
   const [problem] = untrustedProblems(raw);
   if (problem !== undefined) return { problem };
   // Messages whose only fields are about their sender may have no payload.

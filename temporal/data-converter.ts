@@ -3,7 +3,7 @@ import type { DataConverter } from '@temporalio/common';
 import { EncryptionCodec } from './encryption.ts';
 import type { EncryptionKeys } from './keys.ts';
 
-/** Path of the module with the payload converter, which workers, their bundles and clients load. */
+/** Path of the module with the payload converter of clients and activities; workflows have one of their own. */
 export const payloadConverterPath = path.join(import.meta.dirname, 'payload-converter.ts');
 
 /** Path of the module with the failure converter for encrypted payloads. */

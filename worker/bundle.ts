@@ -2,10 +2,14 @@ import { createRequire } from 'node:module';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { DefaultLogger, bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
-import { failureConverterPath, payloadConverterPath } from '../temporal/data-converter.ts';
+import { failureConverterPath } from '../temporal/data-converter.ts';
 
 /** Path of the module with all workflows, the entry point of the bundle. */
-export const workflowsPath = path.resolve(import.meta.dirname, '..', 'workflows', 'index.ts');
+export const workflowsPath = workflowFile('index.ts');
+
+function workflowFile(name: string): string {
+  return path.resolve(import.meta.dirname, '..', 'workflows', name);
+}
 
 /** Features that a bundle is built for. */
 export interface BundleFeatures {
@@ -18,16 +22,16 @@ export interface BundleFeatures {
 /** Features of the bundle that most tests and labs use. */
 export const plain: BundleFeatures = { encrypted: false, traced: false };
 
-/** Returns the bundler options that a worker needs in addition to the workflows, for these features. */
+/** Returns the options of a bundle for these features. Every bundle needs them: part of the workflows' rules is in them. */
 export function bundleOptions({ encrypted, traced }: BundleFeatures): BundleOptions {
   const tracing = createRequire(import.meta.url).resolve(
     '@temporalio/interceptors-opentelemetry/lib/workflow-interceptors'
   );
   return {
     workflowsPath,
-    payloadConverterPath,
+    payloadConverterPath: workflowFile('payload-converter.ts'),
     ...(encrypted && { failureConverterPath }),
-    ...(traced && { workflowInterceptorModules: [tracing] }),
+    workflowInterceptorModules: [workflowFile('interceptors.ts'), ...(traced ? [tracing] : [])],
   };
 }
 
@@ -38,18 +42,20 @@ export function bundleFile({ encrypted, traced }: BundleFeatures): string {
 
 /**
  * Writes a bundle for each combination of features into a folder, for workers that start quickly.
- * @param overrides changes the options of each bundle, for tests.
- * @default no change
+ * @param interceptors more modules with interceptors, for tests.
+ * @default none
  */
 export async function writeBundles(
   dir: string,
   features: readonly BundleFeatures[] = allCombinations,
-  overrides: Partial<BundleOptions> = {}
+  interceptors: readonly string[] = []
 ): Promise<void> {
   await mkdir(dir, { recursive: true });
   const logger = new DefaultLogger('WARN');
   for (const combination of features) {
-    const { code } = await bundleWorkflowCode({ ...bundleOptions(combination), ...overrides, logger });
+    const { workflowInterceptorModules = [], ...options } = bundleOptions(combination);
+    const modules = [...workflowInterceptorModules, ...interceptors];
+    const { code } = await bundleWorkflowCode({ ...options, workflowInterceptorModules: modules, logger });
     await writeFile(path.join(dir, bundleFile(combination)), code);
   }
 }

@@ -1,7 +1,14 @@
 import { Client } from '@temporalio/client';
 import { access } from 'node:fs/promises';
 import path from 'node:path';
-import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } from '@temporalio/worker';
+import {
+  NativeConnection,
+  Runtime,
+  Worker,
+  bundleWorkflowCode,
+  type Logger,
+  type WorkerOptions,
+} from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
@@ -116,12 +123,13 @@ async function runStartupChecks(
 }
 
 /**
- * Returns the prebuilt bundle where there is one; otherwise the path of the workflows, which are then bundled at
- * startup, within some seconds.
+ * Returns the prebuilt bundle where there is one; otherwise bundles the workflows, within some seconds.
  */
 async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures): Promise<Partial<WorkerOptions>> {
-  // The tracing plugin adds its interceptors automatically.
-  if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
+  if (bundles === undefined) {
+    const workflowBundle = await bundleWorkflowCode({ ...bundleOptions(features), logger: Runtime.instance().logger });
+    return { workflowBundle };
+  }
   const codePath = path.join(bundles, bundleFile(features));
   await access(codePath).catch((error: unknown) => {
     throw new Error(`there is no prebuilt bundle ${codePath}; create it with: npm run bundle -- ${bundles}`, {

@@ -5,3 +5,5 @@ export { clusterPreflight } from './cluster/preflight.ts';
 export { fleetMigration } from './fleet/fleet-migration.ts';
 export { nodeMigration } from './node/node-migration.ts';
 export { nodeRollback } from './node/node-rollback.ts';
+/** Runs for every other name. */
+export { default } from './unknown-workflow.ts';

@@ -6,6 +6,7 @@ import { fleetMessageSchemas } from '../../model/fleet-messages.ts';
 import { inputSchema } from '../../model/input.ts';
 import { messageSchemas } from '../../model/message-schemas.ts';
 import * as messages from '../../workflows/messages.ts';
+import { startedTypes } from '../../workflows/unknown-workflow.ts';
 import { maxKeyword, searchAttributes } from '../../workflows/search-attributes.ts';
 import { TypeSchemas, type JsonSchema } from './type-schemas.ts';
 
@@ -14,9 +15,6 @@ const workflowsFile = 'workflows/index.ts';
 const reportFile = 'client/report/data.ts';
 const failuresFile = 'model/failure-types.ts';
 const attributesFile = 'workflows/search-attributes.ts';
-
-/** Workflows that operators start. */
-const publicWorkflows = ['clusterMigration', 'clusterPreflight', 'clusterPolicyReport', 'fleetMigration'] as const;
 
 /** Returns the JSON Schemas of the contract, by the name of their file in docs/reference. */
 export function referenceSchemas(): Record<string, JsonSchema> {
@@ -129,7 +127,7 @@ function results(types: TypeSchemas): Record<string, JsonSchema> {
     const { name } = (messages as unknown as Record<string, { name: string }>)[constant] ?? { name: constant };
     return [constant.startsWith('fleet') ? constant.replace(/Query$/, '') : name, schema];
   });
-  const workflows = publicWorkflows.map((name) => [name, types.resultOf(workflowsFile, name)] as const);
+  const workflows = startedTypes.map((name) => [name, types.resultOf(workflowsFile, name)] as const);
   const report = types.convert(types.typeOf(reportFile, 'ReportData'));
   const definitions = (schemas: readonly (readonly [string, JsonSchema])[]): JsonSchema => ({
     definitions: { ...Object.fromEntries(schemas), ...usedDefinitions(types, schemas) },

@@ -60,7 +60,7 @@ beforeAll(async () => {
   before = await waitForStableState(readState);
   deaths = path.join(lab().layout.dir, 'deaths');
   bundles = path.join(lab().layout.dir, 'short-heartbeats');
-  await writeBundles(bundles, [plain], { workflowInterceptorModules: [shortHeartbeats] });
+  await writeBundles(bundles, [plain], [shortHeartbeats]);
   temporal = await startTemporal(lab());
   cli = new TemporalCli(temporal, lab().layout.context);
   supervised = Promise.all(Array.from({ length: workerCount }, (_, number) => supervise(number)));

@@ -7,7 +7,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import type { Activities } from '../../activities/index.ts';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
-import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
+import { bundleFile, bundleOptions, plain } from '../../worker/bundle.ts';
 import { startDevServer, type DevServer } from './dev-server.ts';
 import { timeLimits } from './time-limits.ts';
 
@@ -53,8 +53,9 @@ export class WorkflowServer {
     this.devServer = await startDevServer(uiPort);
     this.environment = await TestWorkflowEnvironment.createFromExistingServer({ address: this.devServer.address });
     const { skipsTime = false } = this.options;
-    const more = skipsTime ? { workflowInterceptorModules: [skippedTime] } : {};
-    const options = { workflowsPath, payloadConverterPath, logger, ...more };
+    const { workflowInterceptorModules = [], ...plainOptions } = bundleOptions(plain);
+    const modules = [...workflowInterceptorModules, ...(skipsTime ? [skippedTime] : [])];
+    const options = { ...plainOptions, workflowInterceptorModules: modules, logger };
     const measured = this.coverage.augmentBundleOptions(options);
     const isPlain = measured === options && !skipsTime;
     this.bundle = isPlain ? await plainBundle() : await bundleWorkflowCode(measured);
@@ -131,7 +132,7 @@ function installRuntime(): void {
 export async function plainBundle(): Promise<WorkflowBundle> {
   const dir = process.env['CNI_MIGRATION_BUNDLES'];
   if (dir === undefined) {
-    return bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
+    return bundleWorkflowCode({ ...bundleOptions(plain), logger });
   }
   return { code: await readFile(path.join(dir, bundleFile(plain)), 'utf8') };
 }

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import { payloadConverter, UnreadablePayload } from '../../temporal/payload-converter.ts';
 import { EncryptionCodec } from '../../temporal/encryption.ts';
 import { readKeyFile, type EncryptionKeys } from '../../temporal/keys.ts';
 import { createCodecServer } from '../../temporal/codec-server/server.ts';
@@ -37,19 +38,35 @@ it('returns unencrypted payloads unchanged', async () => {
   expect(await codec.decode([plain])).toEqual([plain]);
 });
 
-it('decrypts with an older key, and refuses payloads of unknown keys and changed payloads', async () => {
+it('decrypts with an older key, and leaves payloads of unknown keys and changed payloads encrypted', async () => {
   const [encrypted] = (await codec.encode([payload('x')])) as [Payload];
   expect(
     defaultPayloadConverter.fromPayload((await new EncryptionCodec(keys('k2', 'k1', 'k2')).decode([encrypted]))[0]!)
   ).toBe('x');
-  const decode =
-    (used: EncryptionKeys, changed = encrypted) =>
-    async () =>
-      new EncryptionCodec(used).decode([changed]);
-  await expect(decode(keys('k2', 'k2'))).rejects.toThrow(/key "k1", which is not in the key file/);
+  const read = async (used: EncryptionKeys, changed: Payload): Promise<unknown> => {
+    const [decoded] = await new EncryptionCodec(used).decode([changed]);
+    expect(decoded?.data).toEqual(changed.data);
+    return payloadConverter.fromPayload(decoded!);
+  };
+  await expect(read(keys('k2', 'k2'), encrypted)).rejects.toThrow(
+    'cannot read a payload: it is encrypted with the key "k1", which is not in the key file; CNI_MIGRATION_KEYS has to name'
+  );
   const data = bytes(encrypted.data);
   data[data.length - 1] = (data.at(-1) ?? 0) ^ 1;
-  await expect(decode(keys('k1', 'k1'), { ...encrypted, data })).rejects.toThrow(/cannot decrypt a payload/);
+  for (const changed of [data, Buffer.from('short'), Buffer.alloc(0)]) {
+    await expect(read(keys('k1', 'k1'), { ...encrypted, data: changed })).rejects.toThrow(/"k1", but was modified, or/);
+  }
+});
+
+it.each([
+  ['text that is not valid JSON', { metadata: { encoding: Buffer.from('json/plain') }, data: Buffer.from('{') }, false],
+  ['an unknown encoding', { metadata: { encoding: Buffer.from('x/y') }, data: Buffer.from('{}') }, false],
+  ['no metadata', {}, false],
+  ['encryption, without keys', { metadata: { encoding: Buffer.from('binary/encrypted') } }, true],
+])('gives clients and activities an error for %s', (_title, unreadable, dependsOnKeys) => {
+  const error = jest.fn(() => payloadConverter.fromPayload(unreadable));
+  expect(error).toThrow(UnreadablePayload);
+  expect(error).toThrow(expect.objectContaining({ dependsOnKeys }));
 });
 
 it.each([
@@ -85,6 +102,21 @@ describe('the codec server', () => {
     const encoded = await (await post('/encode', body)).text();
     expect(encoded).toContain(btoa('binary/encrypted'));
     expect(await (await post('/decode', encoded)).json()).toEqual(JSON.parse(body));
+  });
+
+  it('returns a payload that it cannot decrypt as it is, next to those that it can', async () => {
+    const { payloads } = JSON.parse(await (await post('/encode', body)).text()) as { payloads: object[] };
+    const unknown = {
+      metadata: { encoding: btoa('binary/encrypted'), 'encryption-key-id': btoa('k2') },
+      data: btoa('x'),
+    };
+
+    const decoded = (await (await post('/decode', JSON.stringify({ payloads: [unknown, ...payloads] }))).json()) as {
+      payloads: unknown[];
+    };
+
+    expect(decoded.payloads[0]).toMatchObject(unknown);
+    expect(decoded.payloads[1]).toEqual((JSON.parse(body) as { payloads: unknown[] }).payloads[0]);
   });
 
   it('refuses requests without the token, and unknown requests', async () => {

@@ -1,5 +1,6 @@
 import { applyFleetMessage, type FleetMessageContext } from '../../model/fleet-decisions.ts';
 import { noDecisions, applyMessage, type Decisions } from '../../model/decisions.ts';
+import { malformedPayload } from '../../model/malformed-payload.ts';
 import { messageNames, parseMessage, type MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
 
@@ -122,7 +123,7 @@ it.each<[MessageName, unknown, string]>([
   ['approve', { node: 7 }, 'node: '],
   ['approve', { nod: 'a' }, 'nod'],
   ['approve', { wave: 0 }, 'wave: '],
-  ['approve', { malformedPayload: true }, 'not valid JSON'],
+  ['approve', malformedPayload('is not valid JSON'), 'not valid JSON'],
   ['skip', {}, 'node: '],
   ['rollback', {}, 'either "node" or "all"'],
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],

@@ -5,7 +5,7 @@ import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { waitFor } from '../../lab/process.ts';
-import { workflowsPath } from '../../worker/bundle.ts';
+import { bundleOptions, plain } from '../../worker/bundle.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
@@ -28,7 +28,7 @@ afterAll(async () => {
   await server.stop();
 });
 
-const here = { workflowsPath, payloadConverterPath };
+const here = bundleOptions(plain);
 
 /** Creates another build: the workflows with one more line, which precedes a given line of the cluster's workflow. */
 async function build(name: string, before: string, more: string): Promise<typeof here> {

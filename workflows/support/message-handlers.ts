@@ -1,5 +1,8 @@
-import { ApplicationFailure, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, defineSignal, defineUpdate, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
+import { closestNames } from '../../model/closest-names.ts';
 import { untrustedProblems } from '../../model/input-limits.ts';
+import { isMalformed } from '../../model/malformed-payload.ts';
+import { withoutControls } from '../../model/printable.ts';
 
 /** Reason for the refusal of a message. */
 interface Refusal {
@@ -26,9 +29,13 @@ export interface MessageRules<Name extends string, Message, Context> {
 /** Maximum length of a refused message in a note, in characters. */
 const maxQuotedLength = 300;
 
+/** Maximum length of an unknown name in a note, in characters. */
+const maxNameLength = 100;
+
 /**
  * Sets the handlers of all messages. Each message is a signal and an update of the same name, with the same rules. A
- * refused update leaves nothing in the history, because its validator refuses it.
+ * refused update leaves nothing in the history, because its validator refuses it. A signal with an unknown name becomes
+ * a note. Call it after all other signal handlers are set: it receives the earlier signals that have no handler by then.
  */
 export function setMessageHandlers<Name extends string, Message, Context>(
   rules: MessageRules<Name, Message, Context>
@@ -37,15 +44,19 @@ export function setMessageHandlers<Name extends string, Message, Context>(
     setSignalHandler(name, rules);
     setUpdateHandler(name, rules);
   }
+  setDefaultSignalHandler((name) => {
+    const quoted = withoutControls(name).slice(0, maxNameLength);
+    rules.note(`the signal "${quoted}" was ignored: there are ${closestNames(quoted, rules.names).join(', ')}`);
+  });
 }
 
 function setSignalHandler<Name extends string, Message, Context>(
   name: Name,
   rules: MessageRules<Name, Message, Context>
 ): void {
-  setHandler(defineSignal<[unknown]>(name), (raw) => {
-    const outcome = receive(name, raw, rules);
-    if ('problem' in outcome) rules.note(`${name} was ignored: ${outcome.problem}; the message was ${quote(raw)}`);
+  setHandler(defineSignal<unknown[]>(name), (...args) => {
+    const outcome = receive(name, args, rules);
+    if ('problem' in outcome) rules.note(`${name} was ignored: ${outcome.problem}; the message was ${quote(args)}`);
   });
 }
 
@@ -54,17 +65,17 @@ function setUpdateHandler<Name extends string, Message, Context>(
   rules: MessageRules<Name, Message, Context>
 ): void {
   setHandler(
-    defineUpdate<string, [unknown]>(name),
-    (raw) => {
-      const outcome = receive(name, raw, rules);
+    defineUpdate<string, unknown[]>(name),
+    (...args) => {
+      const outcome = receive(name, args, rules);
       if ('problem' in outcome) throw refusal(outcome.problem);
       return outcome.done;
     },
     {
-      validator: (raw) => {
+      validator: (...args) => {
         // On a copy: a replay does not run validators, so their changes would be lost.
         const copy = JSON.parse(JSON.stringify(rules.context())) as Context;
-        const outcome = parseAndApply(name, raw, rules, copy);
+        const outcome = parseAndApply(name, args, rules, copy);
         if ('problem' in outcome) throw refusal(outcome.problem);
       },
     }
@@ -73,29 +84,31 @@ function setUpdateHandler<Name extends string, Message, Context>(
 
 function receive<Name extends string, Message, Context>(
   name: Name,
-  raw: unknown,
+  args: readonly unknown[],
   rules: MessageRules<Name, Message, Context>
 ): { done: string } | Refusal {
-  const outcome = parseAndApply(name, raw, rules, rules.context());
+  const outcome = parseAndApply(name, args, rules, rules.context());
   if (!('problem' in outcome)) rules.onAccepted(name, outcome.message);
   return outcome;
 }
 
 function parseAndApply<Name extends string, Message, Context>(
   name: Name,
-  raw: unknown,
+  args: readonly unknown[],
   { parse, apply }: MessageRules<Name, Message, Context>,
   context: Context
 ): { done: string; message: Message } | Refusal {
-  const parsed = parse(name, raw);
+  if (args.length > 1) return { problem: `a message has one input, and this one has ${args.length}` };
+  const parsed = parse(name, args[0]);
   if ('problem' in parsed) return parsed;
   const outcome = apply(name, parsed.message, context, new Date().toISOString());
   return 'problem' in outcome ? outcome : { ...outcome, message: parsed.message };
 }
 
 /** Quotes a refused message. The history already contains a secret in it, but the status must not repeat it. */
-function quote(raw: unknown): string {
-  return untrustedProblems(raw).length > 0 ? 'not shown' : JSON.stringify(raw ?? null).slice(0, maxQuotedLength);
+function quote(args: readonly unknown[]): string {
+  if (args.some(isMalformed) || untrustedProblems(args).length > 0) return 'not shown';
+  return args.map((raw) => JSON.stringify(raw ?? null)).join(' ').slice(0, maxQuotedLength) || 'empty';
 }
 
 function refusal(problem: string): ApplicationFailure {

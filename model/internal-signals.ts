@@ -1,0 +1,31 @@
+import { z } from 'zod';
+import type { ClusterProgress } from './fleet-status.ts';
+import type { NodeProgress } from './status.ts';
+
+/**
+ * What workflows of this service send each other, as far as the receiver depends on it: any client can send the same
+ * signals. Fields that a newer build adds are accepted.
+ */
+const nodeProgressSchema = z.looseObject({
+  node: z.string(),
+  blockers: z.array(z.looseObject({ pod: z.string(), reason: z.string(), kind: z.string() })),
+  waitingFor: z.string().exactOptional(),
+}) satisfies z.ZodType<Pick<NodeProgress, 'node' | 'waitingFor'>>;
+
+const clusterProgressSchema = z.looseObject({
+  cluster: z.string(),
+  phase: z.string(),
+  migrated: z.number(),
+  nodes: z.number(),
+  waitingFor: z.string().exactOptional(),
+}) satisfies z.ZodType<Omit<ClusterProgress, 'phase'>>;
+
+const schemas: Readonly<Record<string, z.ZodType>> = {
+  nodeProgress: nodeProgressSchema,
+  clusterProgress: clusterProgressSchema,
+};
+
+/** True for an argument that the receiver of an internal signal can use; always true for signals of operators. */
+export function isUsableSignal(name: string, argument: unknown): boolean {
+  return schemas[name]?.safeParse(argument).success ?? true;
+}
