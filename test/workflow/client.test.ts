@@ -1,5 +1,5 @@
 import { WorkflowExecutionAlreadyStartedError, WorkflowUpdateFailedError } from '@temporalio/client';
-import { Migration } from '../../client/migration.ts';
+import { startMigration } from '../../client/index.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { waitForQueryResult } from '../support/migration-run.ts';
@@ -12,9 +12,10 @@ afterAll(() => server.stop());
 it('starts a migration once, controls it, and waits for its end', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const migration = new Migration(client, 'prod');
-    await migration.start({ approval: 'every-wave' }, taskQueue);
-    await expect(migration.start({}, taskQueue)).rejects.toThrow(WorkflowExecutionAlreadyStartedError);
+    const migration = await startMigration(client, { cluster: 'prod', approval: 'every-wave' }, { taskQueue });
+    await expect(startMigration(client, { cluster: 'prod' }, { taskQueue })).rejects.toThrow(
+      WorkflowExecutionAlreadyStartedError
+    );
     await waitForQueryResult(
       () => migration.plan(),
       (plan) => plan !== undefined

@@ -241,7 +241,7 @@ export class ClusterState {
 
   show(): void {
     const details = { preflight: this.preflight, plan: this.plan, ledger: this.ledger };
-    setCurrentDetails(statusMarkdown(this.status, workflowInfo().workflowId, details));
+    setCurrentDetails(statusMarkdown(this.status, workflowInfo(), details));
     this.updateSearchAttributes();
     this.reportToFleet();
   }
