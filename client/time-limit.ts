@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
+  isGrpcCancelledError,
   isGrpcDeadlineError,
   isGrpcServiceError,
   type Client,
@@ -13,7 +14,7 @@ export const defaultTimeoutMs = 30_000;
 /** Status codes of gRPC that this client distinguishes. */
 export const grpcStatus = { deadlineExceeded: 4, notFound: 5, unavailable: 14 } as const;
 
-/** Time in ms by which the client library's own error, which says more, may be later than its deadline. */
+/** Time in ms by which the client library's own error, which says more, may differ from its deadline. */
 const graceMs = 250;
 
 /** Error of gRPC. */
@@ -63,7 +64,9 @@ export async function withTimeLimit<Result>(
   try {
     return await Promise.race([client.withDeadline(endMs, work), limit]);
   } catch (error) {
-    throw isNoAnswer(error) ? noAnswer(error) : error;
+    // The server ends a request at the same deadline, and may be first.
+    const isCancelledByServer = isGrpcCancelledError(error) && Date.now() >= endMs - graceMs;
+    throw isNoAnswer(error) || isCancelledByServer ? noAnswer(error) : error;
   } finally {
     ended.abort();
   }

@@ -33,6 +33,7 @@ export class TcpProxy {
 
   /** Closes all connections and accepts no new ones, as a server that died. */
   async close(): Promise<void> {
+    if (!this.server.listening) return;
     const closed = once(this.server, 'close');
     this.server.close();
     for (const socket of this.sockets) socket.destroy();

@@ -106,15 +106,16 @@ it.each(['silence', 'close'] as const)('reports a server that ends in the middle
   await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (_client, taskQueue) => {
     await startWaiting(cluster, taskQueue);
     const proxy = await startProxy(server.env.address);
-    const watch = new CniMigrate(proxy.address, ['status', cluster, '--watch', '--timeout', '2']);
+    const { address } = proxy;
+    const watch = new CniMigrate(address, ['status', cluster, '--watch', '--timeout', '2']);
     await watch.waitForText('waiting for approval of the plan');
 
     if (failure === 'silence') proxy.silence();
-    else await proxies.pop()?.close();
+    else await proxy.close();
 
     expect(await watch.end()).toMatchObject({
       code: exitCodes.unreachable,
-      err: containing(`cannot reach Temporal at ${proxy.address}`),
+      err: containing(`cannot reach Temporal at ${address}`),
     });
     await server.env.client.workflow.getHandle(`cni-migration/${cluster}`).terminate();
   });

@@ -206,9 +206,7 @@ it('refuses an invalid message with the reason', async () => {
 
 it('rolls all nodes back when no run is open, with one command', async () => {
   await server.withWorker(fakeCluster({ nodes: ['a', 'b'] }).activities, async (client, taskQueue) => {
-    await cli('start', 'back', '--task-queue', taskQueue, '--input', 'approval: canary-only');
-    await waitForOutput('approval of the plan', 'status', 'back');
-    await cli('approve', 'back', '--plan');
+    await cli('start', 'back', '--task-queue', taskQueue, '--input', 'approval: none');
     await waitForOutput('approval of the cleanup', 'status', 'back');
     await client.workflow.getHandle('cni-migration/back').terminate();
 
@@ -256,11 +254,13 @@ it('answers for a fleet', async () => {
     await cli('fleet', 'start', fleet, '--task-queue', taskQueue);
     await waitForOutput('asia-1 (canary): pending', 'fleet', 'status', 'asia');
 
-    expect(await cli('fleet', 'skip', 'asia', '--cluster', 'asia-1', '--reason', 'later')).toMatchObject({ code: 0 });
     expect(await cli('fleet', 'skip', 'asia', '--cluster', 'asia-2')).toMatchObject({ code: 3 });
     expect(await cli('fleet', 'skip', 'asia')).toMatchObject({ code: 2 });
     expect(await cli('fleet', 'status', 'africa')).toMatchObject({ code: 4 });
-    await client.workflow.getHandle('cni-fleet/asia').terminate();
+    // A fleet whose only cluster is skipped has ended.
+    expect(await cli('fleet', 'skip', 'asia', '--cluster', 'asia-1', '--reason', 'later')).toMatchObject({ code: 0 });
+    await client.workflow.getHandle('cni-fleet/asia').result();
+    expect(await cli('fleet', 'pause', 'asia')).toMatchObject({ code: 4 });
   });
 });
 
