@@ -3,13 +3,29 @@ import { dataConverter } from '../temporal/data-converter.ts';
 import { loadConfiguredKeys } from '../temporal/keys.ts';
 import { temporalConfig, type TemporalOptions, TemporalUnreachable } from '../temporal/connection-config.ts';
 
-/** Connects a client to Temporal. Close it with `connection.close()`. */
-export async function connect(env: NodeJS.ProcessEnv, options: TemporalOptions = {}): Promise<Client> {
-  const { connectionOptions, namespace } = temporalConfig(env, options);
-  const connection = await Connection.connect({ connectTimeout: '10s', ...connectionOptions }).catch(
-    (error: unknown) => {
-      throw new TemporalUnreachable(connectionOptions.address, error);
-    }
-  );
-  return new Client({ connection, namespace, dataConverter: dataConverter(await loadConfiguredKeys(env)) });
+/** Options of a connection. */
+export interface ConnectOptions extends TemporalOptions {
+  /**
+   * Time limit in ms.
+   * @default 10_000
+   */
+  timeoutMs?: number;
+}
+
+/**
+ * Connects a client to Temporal, with the configuration of the Temporal CLI. Close it with `connection.close()`.
+ * @throws TemporalUnreachable when the server does not answer in time.
+ */
+export async function connect(env: NodeJS.ProcessEnv, options: ConnectOptions = {}): Promise<Client> {
+  const { timeoutMs = 10_000, ...temporalOptions } = options;
+  const { connectionOptions, namespace } = temporalConfig(env, temporalOptions);
+  const keys = await loadConfiguredKeys(env);
+  const connection = Connection.lazy({ ...connectionOptions, connectTimeout: timeoutMs });
+  try {
+    await connection.ensureConnected();
+  } catch (error) {
+    await connection.close();
+    throw new TemporalUnreachable(connectionOptions.address, error);
+  }
+  return new Client({ connection, namespace, dataConverter: dataConverter(keys) });
 }

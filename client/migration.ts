@@ -1,117 +1,152 @@
-import { WorkflowIdConflictPolicy, type Client, type WorkflowHandle } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { Versioned } from '../model/api-version.ts';
-import type { ClusterPolicyReport } from '../model/policies.ts';
-import type { clusterMigration, clusterPolicyReport, clusterPreflight } from '../workflows/index.ts';
-import {
-  blockersQuery,
-  defaultTaskQueue,
-  ledgerQuery,
-  migrationWorkflowId,
-  planQuery,
-  preflightQuery,
-  policyReportWorkflowId,
-  preflightWorkflowId,
-  statusQuery,
-  update,
-} from '../workflows/messages.ts';
-import type { MigrationRequest } from '../model/input.ts';
 import type { Ledger } from '../model/ledger.ts';
 import type { MessageName, Messages } from '../model/message-schemas.ts';
 import type { Plan } from '../model/plan.ts';
-import type { CheckOutcome, PreflightReport } from '../model/preflight.ts';
-import type { Blocker, MigrationReport, MigrationStatus } from '../model/status.ts';
+import type { PolicyReport } from '../model/policies.ts';
+import type { CheckOutcome } from '../model/preflight.ts';
+import type { Blocker, MigrationReport, MigrationStatus, NodeStatus } from '../model/status.ts';
+import type { clusterMigration } from '../workflows/index.ts';
+import {
+  blockersQuery,
+  ledgerQuery,
+  migrationWorkflowId,
+  nodeQuery,
+  planQuery,
+  policiesQuery,
+  preflightQuery,
+  statusQuery,
+  update,
+} from '../workflows/messages.ts';
+import { defaultTimeoutMs } from './time-limit.ts';
+import { WorkflowRequests } from './workflow-requests.ts';
 
-/** A cluster's migration, started or not. The Temporal CLI can do everything that this class does. */
+/** Options of a {@link Migration}. */
+export interface MigrationOptions {
+  /**
+   * Workflow ID when it differs from the default, such as that of a run started by a schedule.
+   * @default migrationWorkflowId(cluster)
+   */
+  workflowId?: string | undefined;
+  /**
+   * Time limit of each request, in ms. Waiting for the result only requires that the server answers this often.
+   * @default 30_000
+   */
+  timeoutMs?: number | undefined;
+}
+
+/**
+ * A cluster's migration, started or not. The Temporal CLI can do everything that this class does.
+ *
+ * Every request throws WorkflowNotFoundError when there is no migration, TemporalUnreachable when the server does not
+ * answer, NoWorkerError when no worker could answer, and NoAnswerError when none did.
+ */
 export class Migration {
-  private readonly client: Client;
   readonly cluster: string;
   readonly workflowId: string;
+  private readonly requests: WorkflowRequests<typeof clusterMigration>;
 
-  /** @param workflowId workflow ID when it differs from the default, such as that of a run started by a schedule. */
-  constructor(client: Client, cluster: string, workflowId = migrationWorkflowId(cluster)) {
-    this.client = client;
+  constructor(client: Client, cluster: string, options: MigrationOptions = {}) {
+    const { workflowId = migrationWorkflowId(cluster), timeoutMs = defaultTimeoutMs } = options;
     this.cluster = cluster;
     this.workflowId = workflowId;
+    this.requests = new WorkflowRequests(client, workflowId, timeoutMs);
   }
 
-  private get handle(): WorkflowHandle<typeof clusterMigration> {
-    return this.client.workflow.getHandle<typeof clusterMigration>(this.workflowId);
-  }
-
-  /**
-   * Starts the migration.
-   * @throws WorkflowExecutionAlreadyStartedError while another run for the cluster is open.
-   */
-  async start(request: Omit<MigrationRequest, 'cluster'> = {}, taskQueue = defaultTaskQueue): Promise<void> {
-    await this.client.workflow.start<typeof clusterMigration>('clusterMigration', {
-      taskQueue,
-      workflowId: this.workflowId,
-      workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
-      staticSummary: `${this.cluster}: Canal to Cilium`,
-      args: [{ ...request, cluster: this.cluster }],
-    });
-  }
-
-  /** Runs only the checks, without any change, and waits for their outcomes. */
-  check(
-    request: Omit<MigrationRequest, 'cluster'> = {},
-    taskQueue = defaultTaskQueue
-  ): Promise<Versioned<PreflightReport>> {
-    return this.client.workflow.execute<typeof clusterPreflight>('clusterPreflight', {
-      taskQueue,
-      workflowId: preflightWorkflowId(this.cluster),
-      workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
-      staticSummary: `${this.cluster}: checks`,
-      args: [{ ...request, cluster: this.cluster }],
-    });
-  }
-
-  /** Compares the policy verdicts of both networks, without any change. */
-  policyReport(
-    request: Omit<MigrationRequest, 'cluster'> = {},
-    taskQueue = defaultTaskQueue
-  ): Promise<Versioned<ClusterPolicyReport>> {
-    return this.client.workflow.execute<typeof clusterPolicyReport>('clusterPolicyReport', {
-      taskQueue,
-      workflowId: policyReportWorkflowId(this.cluster),
-      workflowIdConflictPolicy: WorkflowIdConflictPolicy.FAIL,
-      staticSummary: `${this.cluster}: policies`,
-      args: [{ ...request, cluster: this.cluster }],
-    });
-  }
-
-  /** Returns the status. Needs a running worker. */
+  /** Returns the status, also after the end. */
   status(): Promise<Versioned<MigrationStatus>> {
-    return this.handle.query(statusQuery);
+    return this.requests.query(statusQuery);
   }
 
   /** Returns the plan; undefined until it is computed. */
   plan(): Promise<Versioned<Plan> | undefined> {
-    return this.handle.query(planQuery);
+    return this.requests.query(planQuery);
   }
 
   /** Returns the outcomes of the preflight checks; undefined until they have run. */
   preflight(): Promise<CheckOutcome[] | undefined> {
-    return this.handle.query(preflightQuery);
+    return this.requests.query(preflightQuery);
+  }
+
+  /** Returns the latest comparison of policies; undefined until Cilium is installed. */
+  policies(): Promise<Versioned<PolicyReport> | undefined> {
+    return this.requests.query(policiesQuery);
   }
 
   /** Returns the measurements of every kind of path, by stage. */
   ledger(): Promise<Versioned<Ledger>> {
-    return this.handle.query(ledgerQuery);
+    return this.requests.query(ledgerQuery);
   }
 
   /** Returns the blockers of the nodes in progress. */
   blockers(): Promise<(Blocker & { node: string })[]> {
-    return this.handle.query(blockersQuery);
+    return this.requests.query(blockersQuery);
+  }
+
+  /** Returns the status of a node; undefined when there is no node of that name. */
+  node(name: string): Promise<Versioned<NodeStatus> | undefined> {
+    return this.requests.query(nodeQuery, name);
+  }
+
+  /** Approves a node, a wave, the plan or the cleanup. Messages return and throw what {@link send} does. */
+  approve(message: Messages['approve']): Promise<string> {
+    return this.send('approve', message);
+  }
+
+  /** Rejects a node, a wave, the plan or the cleanup. */
+  reject(message: Messages['reject']): Promise<string> {
+    return this.send('reject', message);
+  }
+
+  /** Starts nothing new. */
+  pause(message: Messages['pause'] = {}): Promise<string> {
+    return this.send('pause', message);
+  }
+
+  /** Continues after a pause. */
+  resume(message: Messages['resume'] = {}): Promise<string> {
+    return this.send('resume', message);
+  }
+
+  /** Skips a node. */
+  skip(message: Messages['skip']): Promise<string> {
+    return this.send('skip', message);
+  }
+
+  /** Retries a node that failed, was skipped or rolled back. */
+  retry(message: Messages['retry']): Promise<string> {
+    return this.send('retry', message);
+  }
+
+  /** Rolls one node, or all nodes, back to Canal. */
+  rollback(message: Messages['rollback']): Promise<string> {
+    return this.send('rollback', message);
+  }
+
+  /** Ends the migration. */
+  abort(message: Messages['abort'] = {}): Promise<string> {
+    return this.send('abort', message);
+  }
+
+  /** Changes the number of nodes per wave, from the next wave on. */
+  setMaxConcurrency(message: Messages['setMaxConcurrency']): Promise<string> {
+    return this.send('setMaxConcurrency', message);
+  }
+
+  /** Deletes a pod that an eviction cannot move. */
+  forcePod(message: Messages['forcePod']): Promise<string> {
+    return this.send('forcePod', message);
   }
 
   /**
-   * Sends a message and waits for the answer.
+   * Sends a message by its name and waits for the answer.
    * @returns text with the effect of the message.
    * @throws WorkflowUpdateFailedError with the reason when the message is refused.
+   * @throws WorkflowEndedError when the migration has ended.
+   * @throws NoAnswerError when there is no answer; the message may still take effect then.
    */
   send<Name extends MessageName>(name: Name, message: Messages[Name]): Promise<string> {
-    return this.handle.executeUpdate(update(name), { args: [message] });
+    return this.requests.update(update(name), message);
   }
 
   /**
@@ -119,6 +154,6 @@ export class Migration {
    * @throws WorkflowFailedError when it fails; the cause has the type and the message.
    */
   result(): Promise<Versioned<MigrationReport>> {
-    return this.handle.result();
+    return this.requests.result();
   }
 }

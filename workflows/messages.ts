@@ -41,12 +41,12 @@ export function policyReportWorkflowId(cluster: string): string {
   return `cni-policy/${cluster}`;
 }
 
-/** Defines a message as a signal. */
+/** Defines a message as a signal, by its name. Where the name is fixed, use the constants of operator-messages.ts. */
 export function signal<Name extends keyof Messages>(name: Name) {
   return defineSignal<[Messages[Name]]>(name);
 }
 
-/** Defines the same message as an update, which returns a text with its effect. */
+/** Defines the same message as an update, which returns a text with its effect. Same rule. */
 export function update<Name extends keyof Messages>(name: Name) {
   return defineUpdate<string, [Messages[Name]]>(name);
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError, Option } from 'commander';
+import type { FleetMessageName } from '../../model/fleet-messages.ts';
 import type { MessageName } from '../../model/message-schemas.ts';
 
 /** Returns the name of the command that sends a message. */
@@ -19,8 +20,31 @@ const subjectOptions = [
 ];
 const nodeOption = [new Option('--node <name>', 'name of the node').makeOptionMandatory()];
 
-/** Every message: its description, and its options, which are the fields of the message. */
-export const messages: readonly { message: MessageName; description: string; options: readonly Option[] }[] = [
+const clusterOption = [new Option('--cluster <name>', 'a cluster of the fleet').makeOptionMandatory()];
+
+/** A message as a command: its description, and its options, which are the fields of the message. */
+export interface MessageCommand<Name> {
+  message: Name;
+  description: string;
+  options: readonly Option[];
+}
+
+/** Every message to a fleet. */
+export const fleetMessages: readonly MessageCommand<FleetMessageName>[] = [
+  { message: 'approve', description: 'allow a cluster to start', options: clusterOption },
+  { message: 'skip', description: 'skip a cluster that is not being migrated', options: clusterOption },
+  {
+    message: 'retry',
+    description: 'retry a cluster that failed, was skipped or rolled back',
+    options: clusterOption,
+  },
+  { message: 'pause', description: 'start no other cluster', options: [] },
+  { message: 'resume', description: 'resume after a pause', options: [] },
+  { message: 'abort', description: 'end the fleet after the migrations in progress', options: [] },
+];
+
+/** Every message to a migration. */
+export const messages: readonly MessageCommand<MessageName>[] = [
   {
     message: 'approve',
     description: 'approve the plan, a node, a wave or the cleanup',

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import type { FleetStatus } from '../../model/fleet-status.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
 import { withoutControls } from '../../model/printable.ts';
@@ -139,6 +140,21 @@ export function changes(before: MigrationStatus | undefined, now: MigrationStatu
     lines.push(`  waiting for ${now.waitingFor}`);
   }
   return lines;
+}
+
+/** Formats the status of a fleet as lines. */
+export function fleetText({ fleet, paused, waitingFor, clusters, notes }: FleetStatus): string {
+  const lines = [fleet];
+  if (paused !== undefined) lines.push(`Paused by ${paused.by}${paused.reason === '' ? '' : `: ${paused.reason}`}`);
+  if (waitingFor !== undefined) lines.push(`Waiting for ${waitingFor}`);
+  for (const { cluster, canary, state, progress, failure } of clusters) {
+    const nodes = progress === undefined ? '' : `, ${progress.phase}, ${progress.migrated} of ${progress.nodes} nodes`;
+    lines.push(`${cluster}${canary ? ' (canary)' : ''}: ${state}${nodes}`);
+    const details = failure?.message ?? progress?.waitingFor;
+    if (details !== undefined) lines.push(`    ${details}`);
+  }
+  if (notes.length > 0) lines.push('', 'Notes:', ...notes.slice(-5).map((note) => `- ${note}`));
+  return lines.join('\n');
 }
 
 type Painter = (style: Style, text: string) => string;

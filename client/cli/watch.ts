@@ -5,19 +5,25 @@ import { commandName } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { changes } from './text.ts';
 
-/** Returns the commands of this program that end the wait. */
-export function answerCommands(status: MigrationStatus, cluster: string): { does: string; command: string }[] {
+/**
+ * Returns the commands of this program that end the wait.
+ * @param target words that name the migration: the cluster, and options for the connection.
+ */
+export function answerCommands(
+  status: MigrationStatus,
+  target: readonly string[]
+): { does: string; command: string }[] {
   return (status.waiting?.answers ?? []).map((answer) => ({
     does: answer.does,
-    command: answerCommand(answer, cluster),
+    command: answerCommand(answer, target),
   }));
 }
 
-function answerCommand({ message, input }: Answer, cluster: string): string {
+function answerCommand({ message, input }: Answer, target: readonly string[]): string {
   const flags = Object.entries(input).flatMap(([name, value]) =>
     value === true ? [`--${name}`] : [`--${name}`, String(value)]
   );
-  return shellCommand(['cni-migrate', commandName(message), cluster, ...flags]);
+  return shellCommand(['cni-migrate', commandName(message), ...target, ...flags]);
 }
 
 /** A change of a migration's status. */
@@ -63,11 +69,19 @@ export async function watchStatus(
   }
 }
 
+/** How {@link follow} prints. */
+export interface FollowOptions {
+  print: (line: string) => void;
+  asJson: boolean;
+  /** Words that name the migration in commands. */
+  target: readonly string[];
+}
+
 /**
  * Prints the changes of a migration until its end, and its last phase or, as JSON, its report.
  * @throws the failure of the migration.
  */
-export async function follow(migration: Migration, print: (line: string) => void, asJson: boolean): Promise<void> {
+export async function follow(migration: Migration, { print, asJson, target }: FollowOptions): Promise<void> {
   const result = migration.result();
   await watchStatus(migration, result, ({ now, lines, answers }) => {
     if (asJson) {
@@ -75,7 +89,7 @@ export async function follow(migration: Migration, print: (line: string) => void
       return;
     }
     for (const line of lines) print(line);
-    for (const answer of answers) print(`    to ${answer.does}: ${answerCommand(answer, migration.cluster)}`);
+    for (const answer of answers) print(`    to ${answer.does}: ${answerCommand(answer, target)}`);
   });
   const report = await result;
   print(asJson ? JSON.stringify(report) : report.phase);

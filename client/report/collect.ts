@@ -2,25 +2,34 @@ import { WorkflowFailedError, type Client } from '@temporalio/client';
 import { withApiVersion } from '../../model/api-version.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { ledgerQuery, policiesQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
+import { defaultTimeoutMs } from '../time-limit.ts';
+import { WorkflowRequests } from '../workflow-requests.ts';
 import type { ReportData } from './data.ts';
 
-/** Collects the data of a migration's report. A completed migration needs no worker for it; others are queried. */
-export async function collectReport(client: Client, workflowId: string, now = new Date()): Promise<ReportData> {
-  const handle = client.workflow.getHandle<typeof clusterMigration>(workflowId);
-  const { status: execution } = await handle.describe();
+/**
+ * Collects the data of a migration's report. A completed migration needs no worker for it; others are queried.
+ * @param options time of the report, and time limit of each request in ms.
+ */
+export async function collectReport(
+  client: Client,
+  workflowId: string,
+  { now = new Date(), timeoutMs = defaultTimeoutMs }: { now?: Date; timeoutMs?: number } = {}
+): Promise<ReportData> {
+  const requests = new WorkflowRequests<typeof clusterMigration>(client, workflowId, timeoutMs);
+  const { status: execution } = await requests.describe();
   const base = withApiVersion({ workflowId, outcome: execution.name, createdAt: now.toISOString() });
   if (execution.name === 'COMPLETED') {
-    const report = await handle.result();
+    const report = await requests.result();
     const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;
     return { ...base, status: report, preflight, policies, ledger, calicoExport };
   }
-  const failure = execution.name === 'FAILED' ? await readFailureMessage(() => handle.result()) : undefined;
+  const failure = execution.name === 'FAILED' ? await readFailureMessage(() => requests.result()) : undefined;
   return {
     ...base,
-    status: await handle.query(statusQuery),
-    preflight: (await handle.query(preflightQuery)) ?? [],
-    policies: await handle.query(policiesQuery),
-    ledger: await handle.query(ledgerQuery),
+    status: await requests.query(statusQuery),
+    preflight: (await requests.query(preflightQuery)) ?? [],
+    policies: await requests.query(policiesQuery),
+    ledger: await requests.query(ledgerQuery),
     calicoExport: [],
     failure,
   };

@@ -126,7 +126,7 @@ async function printProgress(
 
 function answerHelp(cluster: string, { does, message, input }: Answer, temporal: TemporalServer): string {
   const inputJson = JSON.stringify({ ...input, by: process.env['USER'] ?? 'me' });
-  const command = ['workflow', 'signal', '--workflow-id', migrationWorkflowId(cluster), '--name', message];
+  const command = ['workflow', 'update', 'execute', '--workflow-id', migrationWorkflowId(cluster), '--name', message];
   return `To ${does}, in another terminal:\n\n  ${shellCommand([...temporal.command, ...command, '--input', inputJson])}`;
 }
 

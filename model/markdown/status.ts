@@ -1,7 +1,7 @@
 import { isMeasured, type Ledger } from '../ledger.ts';
 import type { Plan } from '../plan.ts';
 import type { CheckOutcome } from '../preflight.ts';
-import { signalCommand } from '../shell.ts';
+import { updateCommand, type WorkflowAddress } from '../shell.ts';
 import { blockerText, countsText, type MigrationStatus, type NodeStatus, type Phase } from '../status.ts';
 import { ledgerMarkdown } from './ledger.ts';
 import { planMarkdown } from './plan.ts';
@@ -18,8 +18,15 @@ export interface StatusDetails {
   ledger?: Ledger | undefined;
 }
 
-/** Formats the status as Markdown, for the current details in the Web UI. */
-export function statusMarkdown(status: MigrationStatus, workflowId: string, details: StatusDetails = {}): string {
+/**
+ * Formats the status as Markdown, for the current details in the Web UI.
+ * @param workflow the migration's workflow, for the commands that end a wait.
+ */
+export function statusMarkdown(
+  status: MigrationStatus,
+  workflow: WorkflowAddress,
+  details: StatusDetails = {}
+): string {
   const lines = [`**${cell(status.cluster)}**: ${status.phase}`, ''];
   if (status.paused !== undefined) {
     lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason) || 'no reason given'}`, '');
@@ -29,7 +36,7 @@ export function statusMarkdown(status: MigrationStatus, workflowId: string, deta
     lines.push(`Waiting for ${cell(status.waitingFor)}${since}`, '');
   }
   for (const answer of status.waiting?.answers ?? []) {
-    lines.push(`To ${cell(answer.does)}:`, '', '```', signalCommand(workflowId, answer), '```', '');
+    lines.push(`To ${cell(answer.does)}:`, '', '```', updateCommand(workflow, answer), '```', '');
   }
   lines.push(...nodeLines(status.nodes));
   lines.push(...detailLines(status.phase, details));

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Page } from 'puppeteer-core';
-import { Migration } from '../../client/migration.ts';
+import { startMigration, type Migration } from '../../client/index.ts';
 import { freePort } from '../../lab/cluster/temporal.ts';
 import { waitFor } from '../../lab/process.ts';
 import { TestBrowser, readPageText, waitForText } from '../support/browser.ts';
@@ -46,18 +46,17 @@ async function click(name: string): Promise<void> {
 it('shows the phase of a migration, its wait, and the command that ends the wait', async () => {
   const cluster = fakeCluster({ nodes: ['node1', 'node2', 'node3'] });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const [prod, staging] = [new Migration(client, 'prod'), new Migration(client, 'staging')];
     const waitForPendingWait = (migration: Migration, what: string): Promise<void> =>
       waitFor(what, async () => (await migration.status()).waitingFor?.startsWith(what) === true, {
         timeoutMs: timeLimits.workflowState,
       });
-    await prod.start({}, taskQueue);
+    const prod = await startMigration(client, { cluster: 'prod' }, { taskQueue });
     await waitForPendingWait(prod, 'approval of the plan');
     await prod.send('approve', { plan: true, by: 'ann' });
     await waitForPendingWait(prod, 'approval of node node1');
     await prod.send('approve', { node: 'node1', by: 'ann' });
     await waitForPendingWait(prod, 'approval of node node2');
-    await staging.start({}, taskQueue);
+    const staging = await startMigration(client, { cluster: 'staging' }, { taskQueue });
     await waitForPendingWait(staging, 'approval of the plan');
 
     const at = `${server.webUi}/namespaces/default/workflows/${encodeURIComponent('cni-migration/prod')}`;
@@ -69,7 +68,7 @@ it('shows the phase of a migration, its wait, and the command that ends the wait
     await open(page.url().replace(/history$/, 'user-metadata'));
     await waitForText(page, 'prod: Canal to Cilium');
     await waitForText(page, 'Waiting for approval of node node2');
-    await waitForText(page, `temporal workflow signal --workflow-id 'cni-migration/prod' --name approve`);
+    await waitForText(page, `temporal workflow update execute --workflow-id 'cni-migration/prod' --name approve`);
     // As a table, not as the characters of its Markdown source.
     expect(await readPageText(page)).not.toContain('|---|');
     await screenshot('details');

@@ -5,7 +5,7 @@ import { planMarkdown } from '../../model/markdown/plan.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
 import { cell } from '../../model/markdown/table.ts';
 import type { Plan } from '../../model/plan.ts';
-import { signalCommand } from '../../model/shell.ts';
+import { updateCommand } from '../../model/shell.ts';
 
 const status: MigrationStatus = {
   cluster: 'prod',
@@ -30,35 +30,43 @@ const status: MigrationStatus = {
   notes: ['a note'],
 };
 
+const workflow = { workflowId: 'cni-migration/prod', namespace: 'default' };
+
 it('shows nodes, the wait, and the command that ends it', () => {
-  const text = statusMarkdown(status, 'cni-migration/prod');
+  const text = statusMarkdown(status, workflow);
   expect(text).toContain('**prod**: migrate');
   expect(text).toContain('Waiting for approval of node b (since 2026-01-02T00:00:00Z)');
   expect(text).toContain('| a | migrated | ann \\| x | 24 |');
   expect(text).toContain('| c | failed |  |  | PodDisruptionBudget shop/web |');
   expect(text).toContain(
-    `To approve node b:\n\n\`\`\`\ntemporal workflow signal --workflow-id 'cni-migration/prod' --name approve --input '{"node":"b","by":"YOUR NAME"}'\n\`\`\``
+    `To approve node b:\n\n\`\`\`\ntemporal workflow update execute --workflow-id 'cni-migration/prod' --name approve --input '{"node":"b","by":"YOUR NAME"}'\n\`\`\``
   );
   expect(text).toContain('- a note');
 });
 
 it('says who paused it', () => {
   const paused = { by: 'ann', reason: 'an incident', at: '' };
-  expect(statusMarkdown({ ...status, paused }, 'id')).toContain('Paused by ann: an incident');
+  expect(statusMarkdown({ ...status, paused }, workflow)).toContain('Paused by ann: an incident');
 });
 
 it('counts the nodes of a large cluster and shows those that need a look', () => {
   const nodes: NodeStatus[] = Array.from({ length: 5_000 }, (_, i) => ({ name: `n${i}`, state: 'migrated' }));
   nodes.push({ name: 'stuck', state: 'failed' });
-  const text = statusMarkdown({ ...status, nodes }, 'id');
+  const text = statusMarkdown({ ...status, nodes }, workflow);
   expect(text).toContain('5000 migrated, 1 failed');
   expect(text).toContain('| stuck |');
   expect(text).not.toContain('| n17 |');
   expect(text.length).toBeLessThan(2_000);
 });
 
+it('names the namespace in its commands, unless it is the default one', () => {
+  const text = statusMarkdown(status, { workflowId: 'id', namespace: 'team a' });
+
+  expect(text).toContain(`temporal workflow update execute --namespace 'team a' --workflow-id 'id' --name approve`);
+});
+
 it('gives a command that a shell takes as it is', () => {
-  const command = signalCommand('id', { does: '', message: 'skip', input: { node: "it's" } });
+  const command = updateCommand(workflow, { does: '', message: 'skip', input: { node: "it's" } });
   expect(command).toContain(`--input '{"node":"it'\\''s","by":"YOUR NAME"}'`);
 });
 
@@ -72,7 +80,7 @@ describe('a text with Markdown, HTML and control characters', () => {
   const versions = { source: {}, target: {}, estimate: {}, waived: [{ check: 'kernel', reason: hostile }] };
 
   it.each([
-    ['a status', statusMarkdown({ ...status, ...common }, 'id')],
+    ['a status', statusMarkdown({ ...status, ...common }, workflow)],
     ['a fleet', fleetMarkdown({ fleet: 'f', clusters: [], ...common })],
     ['a plan', planMarkdown({ ...plan, ...versions } as unknown as Plan)],
     [

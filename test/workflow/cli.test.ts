@@ -5,8 +5,9 @@ import { CommandFailed, run, waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { apiVersion } from '../../model/api-version.ts';
-import type { fleetMigration } from '../../workflows/index.ts';
+import type { clusterMigration, fleetMigration } from '../../workflows/index.ts';
 import { fleetStatusQuery } from '../../workflows/messages.ts';
+import { extractCommands, pages } from '../support/docs.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { schemaProblems } from '../support/schemas.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -200,5 +201,78 @@ it('refuses an invalid message with the reason', async () => {
     expect(await cli('rollback', 'one')).toMatchObject({ code: 3 });
     await cli('abort', 'one', '--reason', 'enough');
     await expect(client.workflow.getHandle('cni-migration/one').result()).rejects.toThrow();
+  });
+});
+
+it('rolls all nodes back when no run is open, with one command', async () => {
+  await server.withWorker(fakeCluster({ nodes: ['a', 'b'] }).activities, async (client, taskQueue) => {
+    await cli('start', 'back', '--task-queue', taskQueue, '--input', 'approval: none');
+    await waitForOutput('approval of the cleanup', 'status', 'back');
+    await client.workflow.getHandle('cni-migration/back').terminate();
+
+    const started = await cli('rollback', 'back', '--all', '--start', '--by', 'ann', '--task-queue', taskQueue);
+
+    expect(started).toMatchObject({ code: 0, out: 'started as workflow cni-migration/back\n' });
+    expect(started.err).toMatch(/^# temporal workflow signal-with-start --signal-name rollback /);
+    const report = await client.workflow.getHandle<typeof clusterMigration>('cni-migration/back').result();
+    expect(report).toMatchObject({
+      phase: 'rolled-back',
+      nodes: [
+        { name: 'a', state: 'rolled-back' },
+        { name: 'b', state: 'rolled-back' },
+      ],
+    });
+  });
+  for (const wrong of [
+    ['--node', 'a', '--start'],
+    ['--all', '--input', '{}'],
+  ]) {
+    expect(await cli('rollback', 'back', ...wrong)).toMatchObject({ code: 2 });
+  }
+});
+
+it('rolls all nodes back with the documented command of the Temporal CLI', async () => {
+  const commands = (await pages()).flatMap(extractCommands).filter((line) => line.includes('signal-with-start'));
+  expect(commands.length).toBeGreaterThan(0);
+  for (const command of commands) {
+    await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+      const workflowId = /--workflow-id (\S+)/.exec(command)?.[1] ?? '';
+
+      const { code } = await shell(command.replace('--task-queue cni-migration', `--task-queue ${taskQueue}`));
+
+      expect(code).toBe(0);
+      const report = await client.workflow.getHandle<typeof clusterMigration>(workflowId).result();
+      expect(report).toMatchObject({ phase: 'rolled-back' });
+    });
+  }
+});
+
+it('answers for a fleet', async () => {
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    const fleet = path.join(dir, 'asia.yaml');
+    await writeFile(fleet, 'fleet: asia\nclusters:\n  - cluster: asia-1\n');
+    await cli('fleet', 'start', fleet, '--task-queue', taskQueue);
+    await waitForOutput('asia-1 (canary): pending', 'fleet', 'status', 'asia');
+
+    expect(await cli('fleet', 'skip', 'asia', '--cluster', 'asia-2')).toMatchObject({ code: 3 });
+    expect(await cli('fleet', 'skip', 'asia')).toMatchObject({ code: 2 });
+    expect(await cli('fleet', 'status', 'africa')).toMatchObject({ code: 4 });
+    // A fleet whose only cluster is skipped has ended.
+    expect(await cli('fleet', 'skip', 'asia', '--cluster', 'asia-1', '--reason', 'later')).toMatchObject({ code: 0 });
+    await client.workflow.getHandle('cni-fleet/asia').result();
+    expect(await cli('fleet', 'pause', 'asia')).toMatchObject({ code: 4 });
+  });
+});
+
+it('runs checks under another workflow ID', async () => {
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    const options = ['--task-queue', taskQueue, '--workflow-id', 'checks-of-prod'];
+
+    const checked = await cli('preflight', 'prod', ...options);
+
+    expect(checked).toMatchObject({ code: 0, err: expect.stringContaining('--workflow-id checks-of-prod') as string });
+    const { searchAttributes, status } = await client.workflow.getHandle('checks-of-prod').describe();
+    expect(status.name).toBe('COMPLETED');
+    expect(searchAttributes).toMatchObject({ CniCluster: ['prod'] });
   });
 });

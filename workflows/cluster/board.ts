@@ -29,7 +29,7 @@ export class Board {
   /** Publishes the state as it is now. */
   publish(): void {
     const { status, preflight, plan, ledger } = this.state;
-    setCurrentDetails(statusMarkdown(status, workflowInfo().workflowId, { preflight, plan, ledger }));
+    setCurrentDetails(statusMarkdown(status, workflowInfo(), { preflight, plan, ledger }));
     // A refused input has no cluster.
     if (status.cluster === '') return;
     this.updateSearchAttributes();

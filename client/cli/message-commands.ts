@@ -1,0 +1,138 @@
+import type { Command } from 'commander';
+import type { FleetMessageName } from '../../model/fleet-messages.ts';
+import type { MessageName, Messages } from '../../model/message-schemas.ts';
+import { shellCommand } from '../../model/shell.ts';
+import { fleetWorkflowId, migrationWorkflowId } from '../../workflows/messages.ts';
+import type { FleetMessages } from '../../workflows/operator-messages.ts';
+import { Fleet } from '../fleet.ts';
+import { Migration } from '../migration.ts';
+import { startRollback } from '../start.ts';
+import { CliError } from './exit-codes.ts';
+import { readClusterInput } from './input.ts';
+import { commandName, fleetMessages, messages, type MessageCommand } from './messages.ts';
+import { addCommand, withConnection, withInput, withSender, type SenderOptions, type StartOptions } from './options.ts';
+import { print, printJson, run, targetWords, type CommonOptions, type Context } from './run.ts';
+import { clusterStart, reportStart, startOptions } from './start-commands.ts';
+import { fleetText } from './text.ts';
+
+/** Adds a command for each message to a migration. */
+export function addMessageCommands(program: Command): void {
+  for (const command of messages) {
+    const subcommand = withSender(addCommand(program, commandName(command.message), command.description));
+    for (const option of command.options) subcommand.addOption(option);
+    if (command.message === 'rollback') addRollbackAction(subcommand, command);
+    else subcommand.action(run(messageCommand(command)));
+  }
+}
+
+/** Adds the commands about a fleet that has started. */
+export function addFleetCommands(fleet: Command): void {
+  const addFleetCommand = (name: string, description: string): Command =>
+    withConnection(fleet.command(name))
+      .description(description)
+      .argument('<fleet>', 'name of the fleet')
+      .option('--workflow-id <id>', 'workflow ID, when it differs from the default');
+  addFleetCommand('status', 'show the clusters of a fleet, and what it waits for').action(
+    run<CommonOptions>({
+      workflowId: fleetWorkflowId,
+      equivalent: ({ temporal, workflowId }) => temporal.query(workflowId, 'status'),
+      work: async ({ client, name, workflowId, timeoutMs, options }) => {
+        const status = await new Fleet(client, name, { workflowId, timeoutMs }).status();
+        if (options.json) printJson(status);
+        else print(fleetText(status));
+      },
+    })
+  );
+  for (const command of fleetMessages) {
+    const subcommand = withSender(addFleetCommand(commandName(command.message), command.description));
+    for (const option of command.options) subcommand.addOption(option);
+    subcommand.action(run(fleetMessageCommand(command)));
+  }
+}
+
+function messageCommand<Options extends SenderOptions>(command: MessageCommand<MessageName>) {
+  return {
+    workflowId: migrationWorkflowId,
+    equivalent: ({ workflowId, temporal, options }: Context<Options>) =>
+      temporal.update(workflowId, command.message, buildMessage(command, options)),
+    work: async ({ client, name, workflowId, timeoutMs, options }) => {
+      const message = buildMessage(command, options) as Messages[MessageName];
+      printAnswer(await new Migration(client, name, { workflowId, timeoutMs }).send(command.message, message), options);
+    },
+    afterInterruption: (context: Context<Options>) => mayApply('status', context),
+  } satisfies Parameters<typeof run<Options>>[0];
+}
+
+function fleetMessageCommand(command: MessageCommand<FleetMessageName>) {
+  return {
+    workflowId: fleetWorkflowId,
+    equivalent: ({ workflowId, temporal, options }) =>
+      temporal.update(workflowId, command.message, buildMessage(command, options)),
+    work: async ({ client, name, workflowId, timeoutMs, options }) => {
+      const message = buildMessage(command, options) as FleetMessages[FleetMessageName];
+      printAnswer(await new Fleet(client, name, { workflowId, timeoutMs }).send(command.message, message), options);
+    },
+    afterInterruption: (context) => mayApply('fleet status', context),
+  } satisfies Parameters<typeof run<SenderOptions>>[0];
+}
+
+interface RollbackOptions extends SenderOptions, StartOptions {
+  start: boolean;
+  all?: boolean;
+  node?: string;
+}
+
+/** Adds the action of `rollback`, which can also start a run whose first message is the rollback. */
+function addRollbackAction(subcommand: Command, command: MessageCommand<MessageName>): void {
+  const message = messageCommand<RollbackOptions>(command);
+  withInput(subcommand)
+    .option('--start', 'start a run whose first message is the rollback of all nodes; needs no worker', false)
+    .action(
+      run<RollbackOptions>({
+        ...message,
+        read: readRollbackInput,
+        equivalent: async (context) => {
+          // Validates the options, and the input of a start.
+          await context.input();
+          if (!context.options.start) return message.equivalent(context);
+          const start = await clusterStart('clusterMigration', context);
+          return context.temporal.signalWithStart(start, 'rollback', buildMessage(command, context.options));
+        },
+        work: async (context) => {
+          if (!context.options.start) return message.work(context);
+          const { by, reason } = context.options;
+          const sender = { by, ...(reason !== undefined && { reason }) };
+          const request = { ...(await context.input()), cluster: context.name };
+          const { workflowId } = await startRollback(context.client, request, sender, startOptions(context));
+          await reportStart(context, workflowId);
+        },
+      })
+    );
+}
+
+async function readRollbackInput(cluster: string, options: RollbackOptions): Promise<Record<string, unknown>> {
+  const hasInput = options.input !== undefined || options.inputFile !== undefined;
+  if (options.start && (options.all !== true || options.node !== undefined)) {
+    throw new CliError('usage', '--start rolls back all nodes: use it with --all, without --node');
+  }
+  if (!options.start && hasInput) throw new CliError('usage', 'an input is only for a start: use it with --start');
+  return options.start ? readClusterInput(cluster, options) : {};
+}
+
+/** Returns the message that the options of a command describe. */
+function buildMessage({ options: fields }: MessageCommand<string>, options: SenderOptions): object {
+  const names = fields.map((field) => field.attributeName());
+  const values = Object.entries(options).filter(([key, value]) => names.includes(key) && value !== undefined);
+  const { by, reason } = options;
+  return { ...Object.fromEntries(values), by, ...(reason !== undefined && { reason }) };
+}
+
+function printAnswer(answer: string, { json }: CommonOptions): void {
+  if (json) printJson({ answer });
+  else print(answer);
+}
+
+function mayApply(command: 'status' | 'fleet status', context: Context<CommonOptions>): string {
+  const check = shellCommand(['cni-migrate', ...command.split(' '), ...targetWords(context)]);
+  return `the server may have the message, and a worker may still apply it; check with: ${check}`;
+}
