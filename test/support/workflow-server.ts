@@ -5,6 +5,7 @@ import type { Client } from '@temporalio/client';
 import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
+import type { FleetActivities } from '../../activities/cluster/migration-outcomes.ts';
 import type { Activities } from '../../activities/index.ts';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { bundleFile, plain, workflowsPath } from '../../worker/bundle.ts';
@@ -21,6 +22,11 @@ export interface WorkflowServerOptions {
    * @default false
    */
   skipsTime?: boolean;
+  /**
+   * File with the workflows.
+   * @default those of the product
+   */
+  workflows?: string;
   /**
    * Returns the port of the Web UI.
    * @default no Web UI
@@ -52,11 +58,11 @@ export class WorkflowServer {
     if (uiPort !== undefined) this.webUi = `http://127.0.0.1:${uiPort}`;
     this.devServer = await startDevServer(uiPort);
     this.environment = await TestWorkflowEnvironment.createFromExistingServer({ address: this.devServer.address });
-    const { skipsTime = false } = this.options;
+    const { skipsTime = false, workflows = workflowsPath } = this.options;
     const more = skipsTime ? { workflowInterceptorModules: [skippedTime] } : {};
-    const options = { workflowsPath, payloadConverterPath, logger, ...more };
+    const options = { workflowsPath: workflows, payloadConverterPath, logger, ...more };
     const measured = this.coverage.augmentBundleOptions(options);
-    const isPlain = measured === options && !skipsTime;
+    const isPlain = measured === options && !skipsTime && workflows === workflowsPath;
     this.bundle = isPlain ? await plainBundle() : await bundleWorkflowCode(measured);
   }
 
@@ -80,7 +86,7 @@ export class WorkflowServer {
 
   /** Runs a test with a worker that has the given activities. */
   async withWorker(
-    activities: Partial<Activities>,
+    activities: Partial<Activities & FleetActivities>,
     test: (client: Client, taskQueue: string) => Promise<void>
   ): Promise<void> {
     if (this.bundle === undefined) throw new Error('start() was not called');
