@@ -29,6 +29,11 @@ export const failureTypes = [
   'KubernetesError',
   /** Another migration works on the cluster. Nothing was changed. */
   'MigrationRunning',
+  /**
+   * In the status of a fleet: the run of a cluster's migration was terminated, timed out or deleted, so that it left no
+   * result.
+   */
+  'MigrationTerminated',
   /** The cluster's network is not Canal (Flannel with VXLAN, and Calico for policy). Nothing was changed. */
   'SourceNotFound',
   /**

@@ -12,6 +12,8 @@ const sidelinedStates: readonly string[] = ['failed', 'skipped', 'rolled-back'];
 /** Decisions that the status does not show. */
 export interface FleetDecisions {
   aborted?: Decision;
+  /** Time at which the fleet's workflow was cancelled (ISO 8601, UTC). */
+  cancelledAt?: string;
 }
 
 /** State that a message changes. */
@@ -21,6 +23,9 @@ export interface FleetMessageContext {
 }
 
 type Outcome = { problem: string } | { done: string };
+
+/** Maximum number of clusters that an answer names. */
+const maxNamed = 10;
 
 /**
  * Applies a message.
@@ -34,26 +39,55 @@ export function applyFleetMessage(
 ): Outcome {
   const by = message.by ?? 'unnamed';
   const decision: Decision = { by, reason: message.reason ?? '', at };
+  const { cancelledAt } = context.control;
+  if (cancelledAt !== undefined)
+    return { problem: `the fleet was cancelled at ${cancelledAt}, and ends when the running migrations have ended` };
   switch (name) {
     case 'pause':
-      context.status.paused ??= decision;
-      return { done: 'paused: no other cluster is started, and running migrations continue' };
+      return pause(context, decision);
     case 'resume':
       return resume(context);
     case 'abort':
-      context.control.aborted ??= decision;
-      return {
-        done: 'abort requested: no other cluster is started, and the fleet ends when the running migrations have ended',
-      };
+      return abort(context, decision);
     default:
       return decideCluster(name, 'cluster' in message ? message.cluster : '', context, decision);
   }
 }
 
-function resume({ status }: FleetMessageContext): Outcome {
+function pause({ control, status }: FleetMessageContext, decision: Decision): Outcome {
+  if (control.aborted !== undefined) return { problem: alreadyAborted };
+  if (status.paused !== undefined) return { done: `already paused by ${status.paused.by}` };
+  status.paused = decision;
+  const running = nameRunning(status);
+  const others = running === '' ? '' : `, and the running migrations of ${running} continue: pause each of them itself`;
+  return { done: `paused: no other cluster is started${others}` };
+}
+
+function resume({ control, status }: FleetMessageContext): Outcome {
+  if (control.aborted !== undefined) return { problem: alreadyAborted };
   if (status.paused === undefined) return { problem: 'the fleet is not paused' };
   delete status.paused;
   return { done: 'resumed' };
+}
+
+function abort({ control, status }: FleetMessageContext, decision: Decision): Outcome {
+  if (control.aborted !== undefined) return { done: `an abort was already requested by ${control.aborted.by}` };
+  control.aborted = decision;
+  const running = nameRunning(status);
+  const others =
+    running === ''
+      ? 'the fleet ends now'
+      : `the running migrations of ${running} continue, and the fleet ends when they have ended: to end one earlier, abort it itself`;
+  return { done: `abort requested: no other cluster is started; ${others}` };
+}
+
+const alreadyAborted = 'an abort is already requested; start the fleet again after it';
+
+/** Returns the names of the clusters that are being migrated. */
+function nameRunning({ clusters }: FleetStatus): string {
+  const names = clusters.filter(({ state }) => state === 'migrating').map(({ cluster }) => cluster);
+  const more = names.length > maxNamed ? ` and ${names.length - maxNamed} more` : '';
+  return `${names.slice(0, maxNamed).join(', ')}${more}`;
 }
 
 function decideCluster(
@@ -62,8 +96,7 @@ function decideCluster(
   { control, status }: FleetMessageContext,
   decision: Decision
 ): Outcome {
-  if (control.aborted !== undefined && name !== 'skip')
-    return { problem: 'an abort is already requested; start the fleet again after it' };
+  if (control.aborted !== undefined && name !== 'skip') return { problem: alreadyAborted };
   const cluster = status.clusters.find((candidate) => candidate.cluster === clusterName);
   if (cluster === undefined) return { problem: `the fleet has no cluster ${clusterName}` };
   return clusterHandlers[name](cluster, decision);

@@ -7,8 +7,8 @@ import { parseRequest } from './parse-request.ts';
 import { formatProblems } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
-/** Maximum number of clusters in a fleet: one run keeps the whole fleet in its history. Split larger fleets. */
-const maxClusters = 100;
+/** Maximum number of clusters in a fleet: each run receives the state of the whole fleet. Split larger fleets. */
+export const maxClusters = 100;
 
 const partialInputSchema = z.record(z.string(), z.json());
 
@@ -61,6 +61,12 @@ const fleetFields = z.strictObject({
   reminderSeconds: z.int().min(60).max(2_592_000).default(86_400),
 });
 
+/** Options of a fleet: its input without its clusters. */
+export const fleetOptionsSchema = fleetFields.omit({ $schema: true, clusters: true, defaults: true });
+
+/** Options of a fleet with every default applied. */
+export type FleetOptions = z.output<typeof fleetOptionsSchema>;
+
 /** Schema of the input of a fleet. Its clusters are parsed afterwards, each with `defaults`. */
 export const fleetSchema = fleetFields.transform(withoutEditorSchema);
 
@@ -68,7 +74,7 @@ export const fleetSchema = fleetFields.transform(withoutEditorSchema);
 export type FleetRequest = z.input<typeof fleetSchema>;
 
 /** Input of a fleet with every default applied. */
-export interface FleetInput extends Omit<z.output<typeof fleetSchema>, 'clusters' | 'defaults'> {
+export interface FleetInput extends FleetOptions {
   clusters: MigrationInput[];
 }
 

@@ -9,6 +9,7 @@ import {
   type Logger,
   type WorkerOptions,
 } from '@temporalio/worker';
+import { createFleetActivities } from '../activities/cluster/migration-outcomes.ts';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
@@ -17,6 +18,7 @@ import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
 import { MigrationMetrics } from './metrics.ts';
+import { createOutcomeReader } from './migration-outcome.ts';
 import { createRunStatusCheck } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
 
@@ -75,7 +77,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       taskQueue: config.taskQueue,
       ...(await workflowCode(config, features)),
       dataConverter: converter,
-      activities: wrap?.(activities) ?? activities,
+      activities: { ...(wrap?.(activities) ?? activities), ...createFleetActivities(createOutcomeReader(client)) },
       ...(tracing && { plugins: [tracing.plugin] }),
       // Time for a graceful end of cancelled activities. A retry detects what they had already done.
       shutdownGraceTime: '10 seconds',

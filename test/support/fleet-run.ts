@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import type { fleetMigration } from '../../workflows/index.ts';
-import { fleetStatusQuery, fleetWorkflowId } from '../../workflows/messages.ts';
-import type { FleetRequest } from '../../model/fleet-input.ts';
+import { fleetStatusQuery, fleetWorkflowId, migrationWorkflowId } from '../../workflows/messages.ts';
+import { parseFleet, type FleetRequest } from '../../model/fleet-input.ts';
+import { createFleetState, type FleetState } from '../../model/fleet-state.ts';
 import type { FleetStatus } from '../../model/fleet-status.ts';
 import { waitForQueryResult } from './migration-run.ts';
 
@@ -36,6 +37,43 @@ export function buildFleetRequest(clusters: string[], more: Partial<FleetRequest
     ...more,
     clusters: clusters.map((cluster) => ({ cluster })),
   };
+}
+
+/**
+ * Starts a fleet that continues as new at this number of events.
+ * @param change changes the state with which it starts.
+ */
+export function startShortRuns(
+  client: Client,
+  taskQueue: string,
+  request: FleetRequest,
+  historyLimit: number,
+  change: (state: FleetState) => void = () => undefined
+): Promise<FleetRun> {
+  const state = createState(request);
+  change(state);
+  return startFleet(client, taskQueue, { ...state, historyLimit });
+}
+
+/** Returns the state of a fleet that has not started. */
+export function createState(request: FleetRequest): FleetState {
+  const parsed = parseFleet(request);
+  if ('problems' in parsed) throw new Error(parsed.problems.join('; '));
+  const created = createFleetState(parsed.input, migrationWorkflowId);
+  if ('problems' in created) throw new Error(created.problems.join('; '));
+  return created.state;
+}
+
+/** Sends refused messages until the fleet has continued as new. */
+export async function continueFleetAsNew(run: FleetRun): Promise<void> {
+  const { runId } = await run.describe();
+  await waitForQueryResult(
+    async () => {
+      await run.signal('approve', { cluster: 'nobody' });
+      return run.describe();
+    },
+    (latest) => latest.runId !== runId
+  );
 }
 
 /** Waits until the fleet's status satisfies a condition. */

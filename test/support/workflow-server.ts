@@ -5,6 +5,7 @@ import type { Client } from '@temporalio/client';
 import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
+import type { FleetActivities } from '../../activities/cluster/migration-outcomes.ts';
 import type { Activities } from '../../activities/index.ts';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { bundleFile, bundleOptions, plain } from '../../worker/bundle.ts';
@@ -21,6 +22,11 @@ export interface WorkflowServerOptions {
    * @default false
    */
   skipsTime?: boolean;
+  /**
+   * File with the workflows.
+   * @default those of the product
+   */
+  workflows?: string;
   /**
    * Returns the port of the Web UI.
    * @default no Web UI
@@ -52,12 +58,13 @@ export class WorkflowServer {
     if (uiPort !== undefined) this.webUi = `http://127.0.0.1:${uiPort}`;
     this.devServer = await startDevServer(uiPort);
     this.environment = await TestWorkflowEnvironment.createFromExistingServer({ address: this.devServer.address });
-    const { skipsTime = false } = this.options;
-    const { workflowInterceptorModules = [], ...plainOptions } = bundleOptions(plain);
+    const { skipsTime = false, workflows } = this.options;
+    const { workflowInterceptorModules = [], workflowsPath, ...plainOptions } = bundleOptions(plain);
     const modules = [...workflowInterceptorModules, ...(skipsTime ? [skippedTime] : [])];
-    const options = { ...plainOptions, workflowInterceptorModules: modules, logger };
+    const paths = { workflowsPath: workflows ?? workflowsPath, workflowInterceptorModules: modules };
+    const options = { ...plainOptions, ...paths, logger };
     const measured = this.coverage.augmentBundleOptions(options);
-    const isPlain = measured === options && !skipsTime;
+    const isPlain = measured === options && !skipsTime && workflows === undefined;
     this.bundle = isPlain ? await plainBundle() : await bundleWorkflowCode(measured);
   }
 
@@ -81,7 +88,7 @@ export class WorkflowServer {
 
   /** Runs a test with a worker that has the given activities. */
   async withWorker(
-    activities: Partial<Activities>,
+    activities: Partial<Activities & FleetActivities>,
     test: (client: Client, taskQueue: string) => Promise<void>
   ): Promise<void> {
     if (this.bundle === undefined) throw new Error('start() was not called');

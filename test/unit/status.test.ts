@@ -81,7 +81,13 @@ describe('a text with Markdown, HTML and control characters', () => {
 
   it.each([
     ['a status', statusMarkdown({ ...status, ...common }, workflow)],
-    ['a fleet', fleetMarkdown({ fleet: 'f', clusters: [], ...common })],
+    [
+      'a fleet',
+      fleetMarkdown({
+        ...{ fleet: 'f', clusters: [], ...common },
+        waiting: { ...common.waiting, kind: 'approval', clusters: [] },
+      }),
+    ],
     ['a plan', planMarkdown({ ...plan, ...versions } as unknown as Plan)],
     [
       'checks',

@@ -6,7 +6,6 @@ import {
   buildFleetRequest,
   fleetStates,
   startFleet,
-  unattendedDefaults,
   waitForFleetStatus,
   type FleetRun,
 } from '../support/fleet-run.ts';
@@ -47,36 +46,6 @@ it('migrates the canary first, then the others, with limited concurrency', async
   expect(order[0]).toBe(a);
   expect(most).toBe(2);
   for (const { broken } of Object.values(clusters)) expect(broken).toEqual([]);
-});
-
-it('starts a cluster when an operator approves it, and shows the phase of each', async () => {
-  const { a, b } = clusterNames('a', 'b');
-  const { activities } = fakeFleet({ [a]: { nodes: ['n1', 'n2'] }, [b]: { nodes: ['n1'] } });
-  await server.withWorker(activities, async (client, taskQueue) => {
-    const request = buildFleetRequest([a, b], {
-      approval: 'every-cluster',
-      defaults: { ...unattendedDefaults, cleanup: 'approve' },
-    });
-    const run = await startFleet(client, taskQueue, request);
-    const waiting = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor !== undefined);
-    expect(waiting).toMatchObject({
-      waitingFor: `approval of ${a}`,
-      waiting: { answers: [{ does: `approve ${a}`, message: 'approve', input: { cluster: a } }] },
-    });
-    await run.signal('approve', { cluster: a, by: 'ann' });
-    const shown = await waitForFleetStatus(run, ({ clusters }) => clusters[0]?.progress?.phase === 'cleanup');
-    expect(shown.clusters[0]).toMatchObject({ state: 'migrating', progress: { migrated: 2, nodes: 2 } });
-    await waitForFleetStatus(
-      run,
-      ({ clusters }) => clusters[0]?.progress?.waitingFor?.startsWith('approval of the cleanup') === true
-    );
-    await client.workflow.getHandle(migrationWorkflowId(a)).signal('approve', { cleanup: true, by: 'ann' });
-    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor === `approval of ${b}`);
-    await run.signal('skip', { cluster: b, by: 'bob', reason: 'later' });
-    const status = await run.result();
-    expect(fleetStates(status)).toEqual({ a: 'migrated', b: 'skipped' });
-    expect(status.clusters[1]?.decision).toMatchObject({ by: 'bob', reason: 'later' });
-  });
 });
 
 it('starts no other cluster after a failure until an operator decides', async () => {

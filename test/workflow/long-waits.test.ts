@@ -3,10 +3,19 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { tsToMs } from '@temporalio/common/lib/time.js';
 import type { temporal } from '@temporalio/proto';
-import { fleetStatusQuery, planQuery, signal, statusQuery } from '../../workflows/messages.ts';
+import { fleetReportIntervalMs } from '../../model/fleet-status.ts';
+import type { clusterMigration } from '../../workflows/index.ts';
+import { fleetStatusQuery, migrationWorkflowId, planQuery, signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
-import { clusterNames, buildFleetRequest, fleetStates, startFleet, waitForFleetStatus } from '../support/fleet-run.ts';
+import {
+  clusterNames,
+  buildFleetRequest,
+  fleetStates,
+  startFleet,
+  unattendedDefaults,
+  waitForFleetStatus,
+} from '../support/fleet-run.ts';
 import {
   approvePlan,
   waitForFailure,
@@ -144,6 +153,43 @@ it('waits for the soak of each wave before the next', async () => {
     expect(cluster.calls).not.toContain('cordonNode b');
     await skipTime(run, 5 * minuteMs);
     expect(await run.result()).toMatchObject({ phase: 'done' });
+  });
+});
+
+it('starts a cluster when an operator approves it, and shows the phase of each', async () => {
+  const { a, b } = clusterNames('a', 'b');
+  const { activities } = fakeFleet({ [a]: { nodes: ['n1', 'n2'] }, [b]: { nodes: ['n1'] } });
+  await server.withWorker(activities, async (client, taskQueue) => {
+    const request = buildFleetRequest([a, b], {
+      approval: 'every-cluster',
+      defaults: { ...unattendedDefaults, cleanup: 'approve' },
+    });
+    const run = await startFleet(client, taskQueue, request);
+    const waiting = await waitForFleetStatus(run, ({ waitingFor }) => waitingFor !== undefined);
+    expect(waiting).toMatchObject({
+      waitingFor: `approval of ${a}`,
+      waiting: { answers: [{ does: `approve ${a}`, message: 'approve', input: { cluster: a } }] },
+    });
+    await run.signal('approve', { cluster: a, by: 'ann' });
+    const child = client.workflow.getHandle<typeof clusterMigration>(migrationWorkflowId(a));
+    await waitForFleetStatus(run, ({ clusters }) => clusters[0]?.progress !== undefined);
+    await waitForQueryResult(
+      () => child.query(statusQuery),
+      ({ waitingFor }) => waitingFor?.startsWith('approval of the cleanup') === true
+    );
+    await skipTime(child, fleetReportIntervalMs);
+    const shown = await waitForFleetStatus(run, ({ clusters }) => clusters[0]?.progress?.waitingFor !== undefined);
+    expect(shown.clusters[0]).toMatchObject({
+      state: 'migrating',
+      progress: { phase: 'cleanup', migrated: 2, nodes: 2 },
+    });
+    expect(shown.clusters[0]?.progress?.waitingFor).toMatch(/^approval/);
+    await child.signal('approve', { cleanup: true, by: 'ann' });
+    await waitForFleetStatus(run, ({ waitingFor }) => waitingFor === `approval of ${b}`);
+    await run.signal('skip', { cluster: b, by: 'bob', reason: 'later' });
+    const status = await run.result();
+    expect(fleetStates(status)).toEqual({ a: 'migrated', b: 'skipped' });
+    expect(status.clusters[1]?.decision).toMatchObject({ by: 'bob', reason: 'later' });
   });
 });
 

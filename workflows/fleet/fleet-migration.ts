@@ -1,273 +1,153 @@
 import {
   ApplicationFailure,
   CancellationScope,
-  ParentClosePolicy,
   allHandlersFinished,
   condition,
-  executeChild,
+  continueAsNew,
   isCancellation,
-  setCurrentDetails,
-  setHandler,
+  workflowInfo,
 } from '@temporalio/workflow';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import type { clusterMigration } from '../cluster/cluster-migration.ts';
-import { clusterProgressSignal, fleetStatusQuery, migrationWorkflowId } from '../messages.ts';
-import { applyFleetMessage, type FleetDecisions, type FleetMessageContext } from '../../model/fleet-decisions.ts';
-import { parseFleet, type FleetInput } from '../../model/fleet-input.ts';
+import { migrationWorkflowId } from '../messages.ts';
 import { withApiVersion, type Versioned } from '../../model/api-version.ts';
-import {
-  fleetMessageNames,
-  parseFleetMessage,
-  type FleetMessage,
-  type FleetMessageName,
-} from '../../model/fleet-messages.ts';
+import { parseFleet } from '../../model/fleet-input.ts';
+import { isEnding, isOver, nextCluster, clustersIn, remainingSoakMs } from '../../model/fleet-schedule.ts';
+import { createFleetState, isFleetState, parseFleetState, type FleetState } from '../../model/fleet-state.ts';
 import type { FleetCluster, FleetStatus } from '../../model/fleet-status.ts';
-import { fleetMarkdown } from '../../model/markdown/fleet-status.ts';
-import type { MigrationInput } from '../../model/input.ts';
-import { appendNote, type MigrationReport } from '../../model/status.ts';
-import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
-import { Changes } from '../support/changes.ts';
-import { setMessageHandlers } from '../support/message-handlers.ts';
-import { Waits, type Wait } from '../support/waits.ts';
-import { searchAttributes } from '../search-attributes.ts';
+import { untrustedProblems } from '../../model/input-limits.ts';
+import { ClusterRuns } from './cluster-runs.ts';
+import { FleetBoard } from './board.ts';
 
 /**
- * Migrates many clusters in order, each with its own {@link clusterMigration}: canary clusters first, one by one, then
- * several in parallel. A cluster may need an approval to start, and a failure prevents the start of the others.
+ * Migrates many clusters in order, each with its own `clusterMigration`: canary clusters first, one by one, then several
+ * in parallel. A cluster may need an approval to start, and a failure prevents the start of the others.
  *
- * @param raw a FleetRequest; validated with the input of every cluster before anything else.
+ * The first run only validates the input, and continues as new with the resolved input: later builds, with other
+ * defaults or rules, execute what was started.
+ *
+ * @param raw a FleetRequest; validated with the input of every cluster before anything else. After continue-as-new, the
+ * {@link FleetState} of the previous run.
  * @throws ApplicationFailure InvalidInput, or Aborted once the running migrations have ended.
  */
 export async function fleetMigration(raw: unknown): Promise<Versioned<FleetStatus>> {
-  const parsed = parseFleet(raw);
-  if ('problems' in parsed) {
-    throw ApplicationFailure.nonRetryable(
-      `the input is not a valid fleet:\n${parsed.problems.join('\n')}`,
-      'InvalidInput'
-    );
-  }
-  try {
-    // No await before this line: the handlers must exist when the first message arrives.
-    const status = await new Fleet(parsed.input).run();
-    await condition(allHandlersFinished);
-    return withApiVersion(status);
-  } catch (error) {
-    throw operatorFailure(error);
-  }
+  // No await before the constructor: the handlers must exist when the first message arrives.
+  const fleet = new Fleet(parseArgument(raw), { isResolved: isFleetState(raw) });
+  const outcome = await fleet.run();
+  // Also in a cancelled run, whose state must reach the next one.
+  await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
+  if (outcome === 'long') return continueAsNew<typeof fleetMigration>(fleet.state);
+  return withApiVersion(fleet.finish());
 }
 
+/**
+ * Parses the argument of a run.
+ * @throws ApplicationFailure InvalidInput for an argument of an operator.
+ * @throws Error for a state of the previous run that this build does not know. It fails the workflow task, which a
+ * worker with the right build completes later.
+ */
+function parseArgument(raw: unknown): FleetState {
+  if (!isFleetState(raw)) {
+    const parsed = parseFleet(raw);
+    if ('problems' in parsed) throw invalidInput(parsed.problems);
+    const created = createFleetState(parsed.input, migrationWorkflowId);
+    if ('problems' in created) throw invalidInput(created.problems);
+    return created.state;
+  }
+  const isContinued = workflowInfo().continuedFromExecutionRunId !== undefined;
+  const untrusted = isContinued ? [] : untrustedProblems(raw);
+  if (untrusted.length > 0) throw invalidInput(untrusted);
+  const parsed = parseFleetState(raw);
+  if ('state' in parsed) return parsed.state;
+  if (!isContinued) throw invalidInput(parsed.problems);
+  throw new Error(`this build cannot read the state of the previous run: ${parsed.problems.join('; ')}`);
+}
+
+function invalidInput(problems: readonly string[]): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(`the input is not a valid fleet:\n${problems.join('\n')}`, 'InvalidInput');
+}
+
+/** Reason why a run has nothing left to do: the fleet is over, or it continues as new. */
+type RunOutcome = 'over' | 'long';
+
+/** One run of a fleet. All that must survive it is in {@link state}. */
 class Fleet {
-  private readonly input: FleetInput;
-  readonly status: FleetStatus;
-  readonly control: FleetDecisions = {};
-  /** Messages and ends of migrations: each ends the current wait, so that its caller checks again. */
-  private readonly changes = new Changes();
-  private readonly waits: Waits;
-  private readonly active = new Map<string, Promise<void>>();
+  readonly state: FleetState;
+  private readonly isResolved: boolean;
+  private readonly board: FleetBoard;
+  private readonly runs: ClusterRuns;
+  private cancellation: unknown;
 
-  constructor(input: FleetInput) {
-    this.input = input;
-    const clusters = input.clusters.map(({ cluster }, index): FleetCluster => {
-      const workflowId = migrationWorkflowId(cluster);
-      return { cluster, canary: index < input.canaryClusters, state: 'pending', workflowId };
-    });
-    this.status = { fleet: input.fleet, clusters, notes: [] };
-    this.waits = new Waits({ status: this.status, changes: this.changes, show: () => this.show() });
-    this.setHandlers();
+  /** @param isResolved false in the first run, whose input the next run receives resolved. */
+  constructor(state: FleetState, { isResolved }: { isResolved: boolean }) {
+    this.state = state;
+    this.isResolved = isResolved;
+    this.board = new FleetBoard(state);
+    this.runs = new ClusterRuns(state, this.board);
   }
 
-  private setHandlers(): void {
-    setHandler(fleetStatusQuery, () => withApiVersion(this.status), {
-      description: 'State of every cluster, and the current wait',
-    });
-    setHandler(clusterProgressSignal, ({ cluster, ...progress }) => {
-      const entry = this.find(cluster);
-      if (entry?.state === 'migrating') entry.progress = progress;
-      this.show();
-    });
-    setMessageHandlers<FleetMessageName, FleetMessage, FleetMessageContext>({
-      names: fleetMessageNames,
-      context: () => ({ control: this.control, status: this.status }),
-      parse: parseFleetMessage,
-      apply: applyFleetMessage,
-      onAccepted: () => this.recordChange(),
-      note: (text) => this.note(text),
-    });
-  }
-
-  /**
-   * Migrates all clusters.
-   * @returns the final state of each cluster.
-   */
-  async run(): Promise<FleetStatus> {
+  /** Migrates clusters until the fleet is over, or until it must continue as new. */
+  async run(): Promise<RunOutcome> {
     try {
-      for (;;) {
-        for (let next = this.nextCluster(); next !== undefined; next = this.nextCluster()) this.startMigration(next);
-        if (this.isOver) break;
-        await this.waitForChange();
-      }
+      return await this.migrateClusters();
     } catch (error) {
-      // On cancellation, each cluster restores its nodes in progress.
-      await CancellationScope.nonCancellable(() => Promise.all(this.active.values()));
-      throw error;
+      if (!isCancellation(error)) throw error;
+      this.cancellation = error;
+      this.state.control.cancelledAt ??= new Date().toISOString();
+      return CancellationScope.nonCancellable(async () => {
+        await this.runs.cancelAll();
+        return this.migrateClusters();
+      });
     }
-    this.waits.stop(undefined);
-    if (this.control.aborted === undefined) return this.status;
-    const migrated = this.clustersIn('migrated').length;
-    throw ApplicationFailure.nonRetryable(
-      `aborted by ${this.control.aborted.by}; ${migrated} of ${this.status.clusters.length} clusters are migrated. Start the fleet again to continue`,
-      'Aborted'
-    );
   }
 
-  private clustersIn(...states: string[]): FleetCluster[] {
-    return this.status.clusters.filter(({ state }) => states.includes(state));
+  private async migrateClusters(): Promise<RunOutcome> {
+    for (;;) {
+      if (isOver(this.state)) return 'over';
+      if (this.mustContinueAsNew) return 'long';
+      this.startClusters();
+      await this.waitForChange();
+      await this.runs.checkIfDue();
+    }
   }
 
-  private find(cluster: string): FleetCluster | undefined {
-    return this.status.clusters.find((entry) => entry.cluster === cluster);
-  }
-
-  private get isOver(): boolean {
-    if (this.active.size > 0) return false;
-    return this.control.aborted !== undefined || this.clustersIn('pending', 'failed', 'rolled-back').length === 0;
-  }
-
-  /** Canary clusters that are not finished: they run one by one, and the others wait for their results. */
-  private get remainingCanaries(): FleetCluster[] {
-    return this.status.clusters.filter(({ canary, state }) => canary && state !== 'migrated' && state !== 'skipped');
-  }
-
-  /** Clusters that may start once they are approved. */
-  private get candidates(): FleetCluster[] {
-    const { input, status } = this;
-    if (status.paused !== undefined || this.control.aborted !== undefined) return [];
-    const failed = this.clustersIn('failed', 'rolled-back');
-    if (failed.length > 0 && (input.onFailure === 'stop' || failed.some(({ canary }) => canary))) return [];
-    const [canary] = this.remainingCanaries;
-    if (canary !== undefined) return this.active.size === 0 && canary.state === 'pending' ? [canary] : [];
-    if (this.remainingSoakMs > 0 || this.active.size >= input.maxConcurrency) return [];
-    return this.clustersIn('pending');
-  }
-
-  /** Remaining soak time after the last canary, in ms. */
-  private get remainingSoakMs(): number {
-    const canaryEndTimes = this.status.clusters.flatMap(({ canary, state, endedAt }) =>
-      canary && state === 'migrated' && endedAt !== undefined ? [Date.parse(endedAt)] : []
-    );
-    if (canaryEndTimes.length === 0 || this.remainingCanaries.length > 0 || this.clustersIn('pending').length === 0)
-      return 0;
-    return Math.max(0, Math.max(...canaryEndTimes) + this.input.soakSeconds * 1_000 - Date.now());
+  private startClusters(): void {
+    for (let next = this.nextCluster(); next !== undefined; next = this.nextCluster()) this.runs.start(next);
   }
 
   private nextCluster(): FleetCluster | undefined {
-    return this.candidates.find((entry) => entry.approval !== undefined || !this.needsApproval(entry));
+    return nextCluster(this.state, Date.now());
   }
 
-  private needsApproval({ canary }: FleetCluster): boolean {
-    const mode = this.input.approval;
-    return mode === 'every-cluster' || (mode === 'canary-only' && canary);
-  }
-
-  private startMigration(cluster: FleetCluster): void {
-    const migration = this.input.clusters.find((entry) => entry.cluster === cluster.cluster);
-    if (migration === undefined) return;
-    cluster.state = 'migrating';
-    cluster.startedAt = new Date().toISOString();
-    delete cluster.endedAt;
-    delete cluster.failure;
-    const run = this.migrate(cluster, migration).finally(() => {
-      cluster.endedAt = new Date().toISOString();
-      delete cluster.progress;
-      this.active.delete(cluster.cluster);
-      this.recordChange();
-    });
-    this.active.set(cluster.cluster, run);
-    this.show();
-  }
-
-  /** Migrates a cluster. Never throws: the result is in the cluster's status. */
-  private async migrate(cluster: FleetCluster, migration: MigrationInput): Promise<void> {
-    try {
-      const report: MigrationReport = await executeChild<typeof clusterMigration>('clusterMigration', {
-        workflowId: cluster.workflowId,
-        args: [migration],
-        // When the fleet is terminated, its clusters' migrations continue under their operators.
-        parentClosePolicy: ParentClosePolicy.ABANDON,
-        staticSummary: `${cluster.cluster}: Canal to Cilium`,
-        typedSearchAttributes: [{ key: searchAttributes.cluster, value: cluster.cluster }],
-      });
-      cluster.state = report.phase === 'rolled-back' ? 'rolled-back' : 'migrated';
-    } catch (error) {
-      cluster.state = 'failed';
-      cluster.failure = describeFailure(error, cluster);
-    }
-  }
-
-  /** Waits for a message, for the end of a migration, or for the end of the soak. */
+  /** Waits for a message, the end of a migration, the end of the soak, or the time of a reminder or a check. */
   private async waitForChange(): Promise<void> {
-    const wait = this.currentWait;
-    if (wait !== undefined) {
-      // The end of the soak may let clusters start during any other wait.
-      const timeoutMs = this.remainingSoakMs > 0 ? this.remainingSoakMs : undefined;
-      await this.waits.wait({ ...wait, timeoutMs }, () => false);
-      return;
-    }
-    this.waits.stop(undefined);
-    await condition(this.changes.watch());
+    const hasNews = this.board.watch();
+    const reminderMs = this.board.showWait();
+    const soakMs = remainingSoakMs(this.state, Date.now());
+    const timesMs = [reminderMs, this.runs.remainingCheckMs, soakMs > 0 ? soakMs : undefined];
+    const timeoutMs = Math.min(...timesMs.filter((ms) => ms !== undefined));
+    const mustWake = (): boolean => hasNews() || this.mustContinueAsNew;
+    if (timeoutMs === Infinity) await condition(mustWake);
+    else if (timeoutMs > 0) await condition(mustWake, timeoutMs, { summary: 'wait for messages and migrations' });
+    this.board.remindIfDue();
   }
 
-  /** The wait to show; undefined while migrations run and nothing else is needed. */
-  private get currentWait(): Wait | undefined {
-    const { status, control, remainingSoakMs } = this;
-    const { reminderSeconds } = this.input;
-    if (control.aborted !== undefined) return undefined;
-    if (status.paused !== undefined) {
-      const answers = [{ does: 'resume', message: 'resume', input: {} }];
-      return { what: `resume (paused by ${status.paused.by})`, answers, reminderSeconds };
-    }
-    const failed = this.clustersIn('failed', 'rolled-back').map(({ cluster }) => cluster);
-    if (failed.length > 0) {
-      const answers = failed.flatMap((cluster) => [
-        { does: `retry ${cluster}`, message: 'retry', input: { cluster } },
-        { does: `skip ${cluster}`, message: 'skip', input: { cluster } },
-      ]);
-      return { what: `a decision about ${failed.join(', ')}`, answers, reminderSeconds };
-    }
-    const unapproved = this.candidates
-      .filter((entry) => entry.approval === undefined && this.needsApproval(entry))
-      .map(({ cluster }) => cluster);
-    if (unapproved.length > 0) {
-      const answers = unapproved.map((cluster) => {
-        return { does: `approve ${cluster}`, message: 'approve', input: { cluster } };
-      });
-      return { what: `approval of ${unapproved.join(', ')}`, answers, reminderSeconds };
-    }
-    if (remainingSoakMs === 0) return undefined;
-    const until = new Date(Date.now() + remainingSoakMs).toISOString();
-    return { what: `the end of the soak of the canaries at ${until}`, reminderSeconds };
+  /** True when the history is long, and the IDs of all started runs are known. */
+  private get mustContinueAsNew(): boolean {
+    if (this.runs.isStarting) return false;
+    const { continueAsNewSuggested, historyLength } = workflowInfo();
+    return !this.isResolved || continueAsNewSuggested || historyLength >= this.state.historyLimit;
   }
 
-  private note(text: string): void {
-    this.status.notes = appendNote(this.status.notes, text);
-    this.show();
+  /**
+   * Returns the final status of a fleet that is over.
+   * @throws ApplicationFailure Aborted, or the cancellation.
+   */
+  finish(): FleetStatus {
+    const { status, control } = this.state;
+    this.board.clearWait();
+    if (this.cancellation !== undefined) throw this.cancellation;
+    if (!isEnding(control)) return status;
+    const cause = control.aborted === undefined ? 'cancelled' : `aborted by ${control.aborted.by}`;
+    const counts = `${clustersIn(status, 'migrated').length} of ${status.clusters.length} clusters are migrated`;
+    throw ApplicationFailure.nonRetryable(`${cause}; ${counts}. Start the fleet again to continue`, 'Aborted');
   }
-
-  private recordChange(): void {
-    this.changes.record();
-    this.show();
-  }
-
-  private show(): void {
-    setCurrentDetails(fleetMarkdown(this.status));
-  }
-}
-
-function describeFailure(error: unknown, { workflowId }: FleetCluster): { type: string; message: string } {
-  if (error instanceof WorkflowExecutionAlreadyStartedError) {
-    const message = `the workflow ${workflowId} is already open: wait until it ends, then retry the cluster`;
-    return { type: 'MigrationRunning', message };
-  }
-  if (isCancellation(error)) return { type: 'Aborted', message: 'the migration was cancelled' };
-  return failureSummary(error);
 }
