@@ -1,20 +1,19 @@
 import { Client } from '@temporalio/client';
-import { access } from 'node:fs/promises';
-import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
 import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
-import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
+import { workflowCode } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
 import { MigrationMetrics } from './metrics.ts';
 import { createRunStatusCheck } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
+import { slotOptions, versioningOptions } from './worker-options.ts';
 
 /** Interval of the gauges' updates, in ms. */
-const metricsIntervalMs = 15_000;
+const metricsIntervalMs = 60_000;
 
 /** Maximum age of Temporal's last answer for the worker to be ready, in ms. */
 const maxAnswerAgeMs = 5_000;
@@ -66,9 +65,11 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       connection,
       namespace: config.namespace,
       taskQueue: config.taskQueue,
-      ...(await workflowCode(config, features)),
+      ...(await workflowCode(config.bundles, features)),
       dataConverter: converter,
       activities: wrap?.(activities) ?? activities,
+      ...slotOptions(config.maxConcurrentActivities),
+      ...versioningOptions(config.deployment),
       ...(tracing && { plugins: [tracing.plugin] }),
       // Time for a graceful end of cancelled activities. A retry detects what they had already done.
       shutdownGraceTime: '10 seconds',
@@ -116,22 +117,6 @@ async function runStartupChecks(
 }
 
 /**
- * Returns the prebuilt bundle where there is one; otherwise the path of the workflows, which are then bundled at
- * startup, within some seconds.
- */
-async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures): Promise<Partial<WorkerOptions>> {
-  // The tracing plugin adds its interceptors automatically.
-  if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
-  const codePath = path.join(bundles, bundleFile(features));
-  await access(codePath).catch((error: unknown) => {
-    throw new Error(`there is no prebuilt bundle ${codePath}; create it with: npm run bundle -- ${bundles}`, {
-      cause: error,
-    });
-  });
-  return { workflowBundle: { codePath } };
-}
-
-/**
  * Starts the health server, if configured.
  * @returns a function that stops it.
  */
@@ -157,17 +142,21 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
 }
 
 /**
- * Updates the gauges at a fixed interval.
+ * Updates the gauges at a fixed interval. The first update comes at a random time within the first interval, so that
+ * workers that start together do not query at the same time.
  * @returns a function that stops the updates, and waits for a running one.
  */
 function startMetricsUpdates(client: Client): () => Promise<void> {
   const metrics = new MigrationMetrics(client, Runtime.instance().metricMeter);
   let lastUpdate: Promise<void> = Promise.resolve();
-  const timer = setInterval(() => {
+  let timer: NodeJS.Timeout;
+  const update = (): void => {
+    timer = setTimeout(update, metricsIntervalMs);
     lastUpdate = lastUpdate.then(() => metrics.update()).catch(() => undefined);
-  }, metricsIntervalMs);
+  };
+  timer = setTimeout(update, Math.random() * metricsIntervalMs);
   return () => {
-    clearInterval(timer);
+    clearTimeout(timer);
     return lastUpdate;
   };
 }
