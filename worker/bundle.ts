@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { DefaultLogger, bundleWorkflowCode, type BundleOptions, type WorkerOptions } from '@temporalio/worker';
+import { DefaultLogger, bundleWorkflowCode, type BundleOptions } from '@temporalio/worker';
 import { failureConverterPath, payloadConverterPath } from '../temporal/data-converter.ts';
 
 /** Path of the module with all workflows, the entry point of the bundle. */
@@ -34,27 +34,6 @@ export function bundleOptions({ encrypted, traced }: BundleFeatures): BundleOpti
 /** Returns the file name of the prebuilt bundle for these features. */
 export function bundleFile({ encrypted, traced }: BundleFeatures): string {
   return ['workflows', ...(encrypted ? ['encrypted'] : []), ...(traced ? ['traced'] : [])].join('-') + '.js';
-}
-
-/**
- * Returns the worker options for the workflows' code: the prebuilt bundle, or else the path of the workflows, which are
- * then bundled within some seconds.
- * @param bundles folder of prebuilt bundles; undefined without one.
- * @throws Error when the folder has no bundle for these features.
- */
-export async function workflowCode(
-  bundles: string | undefined,
-  features: BundleFeatures
-): Promise<Pick<WorkerOptions, 'workflowsPath' | 'workflowBundle'>> {
-  // The tracing plugin adds its interceptors automatically.
-  if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
-  const codePath = path.join(bundles, bundleFile(features));
-  await access(codePath).catch((error: unknown) => {
-    throw new Error(`there is no prebuilt bundle ${codePath}; create it with: npm run bundle -- ${bundles}`, {
-      cause: error,
-    });
-  });
-  return { workflowBundle: { codePath } };
 }
 
 /**

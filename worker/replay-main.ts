@@ -10,7 +10,9 @@ import { replayHistory, replayOptions } from './replay.ts';
  */
 async function main(files: readonly string[]): Promise<number> {
   if (files.length === 0) {
-    console.error('usage: npm run replay -- FILE…   with the output of: temporal workflow show --workflow-id ID -o json');
+    console.error(
+      'usage: npm run replay -- FILE…   with the output of: temporal workflow show --workflow-id ID -o json'
+    );
     return 2;
   }
   // Each problem is reported once, below.

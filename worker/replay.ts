@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Worker, type ReplayWorkerOptions } from '@temporalio/worker';
 import { dataConverter } from '../temporal/data-converter.ts';
 import type { EncryptionKeys } from '../temporal/keys.ts';
-import { workflowCode } from './bundle.ts';
+import { workflowCode } from './run.ts';
 
 /** The part of a history that is read here. All else goes to the SDK as it is. */
 const historySchema = z.looseObject({
@@ -25,7 +25,7 @@ const historySchema = z.looseObject({
  */
 export async function replayOptions(keys?: EncryptionKeys, bundles?: string): Promise<ReplayWorkerOptions> {
   return {
-    ...(await workflowCode(bundles, { encrypted: keys !== undefined, traced: false })),
+    ...(await workflowCode({ bundles }, { encrypted: keys !== undefined, traced: false })),
     dataConverter: dataConverter(keys),
   };
 }

@@ -1,10 +1,12 @@
 import { Client } from '@temporalio/client';
+import { access } from 'node:fs/promises';
+import path from 'node:path';
 import { NativeConnection, Runtime, Worker, type Logger, type WorkerOptions } from '@temporalio/worker';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
 import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
-import { workflowCode } from './bundle.ts';
+import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
 import { serveHealth } from './health.ts';
 import { MigrationMetrics } from './metrics.ts';
@@ -65,7 +67,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       connection,
       namespace: config.namespace,
       taskQueue: config.taskQueue,
-      ...(await workflowCode(config.bundles, features)),
+      ...(await workflowCode(config, features)),
       dataConverter: converter,
       activities: wrap?.(activities) ?? activities,
       ...slotOptions(config.maxConcurrentActivities),
@@ -114,6 +116,25 @@ async function runStartupChecks(
   const permissionChecks = checkClusterPermissions(config).then(warn);
   if (checkOnly) await permissionChecks;
   else permissionChecks.catch(() => undefined);
+}
+
+/**
+ * Returns the prebuilt bundle where there is one; otherwise the path of the workflows, which are then bundled at
+ * startup, within some seconds.
+ */
+export async function workflowCode(
+  { bundles }: Pick<WorkerConfig, 'bundles'>,
+  features: BundleFeatures
+): Promise<Partial<WorkerOptions>> {
+  // The tracing plugin adds its interceptors automatically.
+  if (bundles === undefined) return { workflowsPath: bundleOptions(features).workflowsPath };
+  const codePath = path.join(bundles, bundleFile(features));
+  await access(codePath).catch((error: unknown) => {
+    throw new Error(`there is no prebuilt bundle ${codePath}; create it with: npm run bundle -- ${bundles}`, {
+      cause: error,
+    });
+  });
+  return { workflowBundle: { codePath } };
 }
 
 /**

@@ -94,7 +94,9 @@ async function checkSearchAttributes(client: Client, namespace: string): Promise
   } catch (error) {
     // Temporal Cloud has a different API for search attributes.
     if (![permissionDenied, unimplemented].includes(grpcCode(error) ?? -1)) throw error;
-    const text = `cannot check whether the search attributes ${names.join(', ')} (Keyword) exist: ${errorText(error)}`;
+    const text =
+      `cannot check whether the search attributes ${names.join(', ')} (Keyword) exist: ${errorText(error)}. ` +
+      'On Temporal Cloud, create them in its Web UI or with tcld';
     return [{ kind: 'warning', text }];
   }
 }

@@ -101,7 +101,8 @@ async function playUpdates(client: Client, taskQueue: string): Promise<Run> {
   await run.executeUpdate(update('rollback'), { args: [{ node: 'a' }] });
   await waitForMigrationStatus(
     run,
-    ({ nodes, waitingFor }) => nodes[0]?.state === 'rolled-back' && waitingFor?.startsWith('approval of node b') === true
+    ({ nodes, waitingFor }) =>
+      nodes[0]?.state === 'rolled-back' && waitingFor?.startsWith('approval of node b') === true
   );
   await run.executeUpdate(update('rollback'), { args: [{ all: true, by: 'ann' }] });
   return run;
@@ -185,8 +186,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
     play: (client, queue) => startRun(client, queue, { ...unattendedRequest, dryRun: true }),
   },
   fleet: {
-    activities: () =>
-      fakeFleet({ east: { nodes: ['a'] }, west: { nodes: ['a'] }, north: { nodes: ['a'] } }).activities,
+    activities: () => fakeFleet({ east: { nodes: ['a'] }, west: { nodes: ['a'] }, north: { nodes: ['a'] } }).activities,
     play: playFleet,
   },
   preflight: {

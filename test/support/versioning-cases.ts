@@ -3,7 +3,7 @@ import type { Activities } from '../../activities/index.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { run as runCommand, waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { payloadConverterPath } from '../../temporal/data-converter.ts';
+import { dataConverter } from '../../temporal/data-converter.ts';
 import { checkCurrentVersion } from '../../worker/startup-check.ts';
 import { slotOptions, versioningOptions, parseDeployment } from '../../worker/worker-options.ts';
 import { signal } from '../../workflows/messages.ts';
@@ -55,7 +55,7 @@ export function defineVersioningTests(server: WorkflowServer): void {
         taskQueue: 'versioning',
         workflowBundle,
         activities: recordCalls(activities, build, calls),
-        dataConverter: { payloadConverterPath },
+        dataConverter: dataConverter(undefined),
         ...slotOptions(10),
         ...versioningOptions(parseDeployment(env)),
       });
@@ -149,7 +149,8 @@ async function documentedCommands(pattern: RegExp): Promise<string[]> {
   const page = (await pages()).find(({ file }) => file === 'docs/operating.md');
   if (page === undefined) throw new Error('docs/operating.md does not exist');
   const commands = extractCommands(page).filter((line) => pattern.test(line));
-  if (commands.length !== 1) throw new Error(`docs/operating.md has ${commands.length} commands like ${String(pattern)}`);
+  if (commands.length !== 1)
+    throw new Error(`docs/operating.md has ${commands.length} commands like ${String(pattern)}`);
   return commands;
 }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { DefaultLogger, bundleWorkflowCode, type WorkflowBundle } from '@temporalio/worker';
 import { projectDir } from '../../lab/paths.ts';
-import { payloadConverterPath } from '../../temporal/data-converter.ts';
+import { bundleOptions, plain } from '../../worker/bundle.ts';
 
 /** A change of one file: a text that occurs once, and the text that replaces it. */
 export interface SourceChange {
@@ -43,8 +43,8 @@ export class WorkflowBuilds {
     const patch = to.includes('isPatched(') ? "import { patched as isPatched } from '@temporalio/workflow';\n" : '';
     await writeFile(changed, patch + text.replace(from, () => to));
     return bundleWorkflowCode({
+      ...bundleOptions(plain),
       workflowsPath: path.join(copy, 'workflows', 'index.ts'),
-      payloadConverterPath,
       logger: new DefaultLogger('ERROR'),
     });
   }

@@ -1,5 +1,5 @@
 import { Worker } from '@temporalio/worker';
-import { payloadConverterPath } from '../../temporal/data-converter.ts';
+import { dataConverter } from '../../temporal/data-converter.ts';
 import { waitFor } from '../../lab/process.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { slotOptions } from '../../worker/worker-options.ts';
@@ -36,7 +36,7 @@ it('starts other activities while many wait for a long time, with the default co
         return [];
       },
     },
-    dataConverter: { payloadConverterPath },
+    dataConverter: dataConverter(undefined),
     ...slotOptions(maxConcurrentActivities),
   });
   const start = (cluster: string) =>

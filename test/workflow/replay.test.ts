@@ -32,7 +32,9 @@ async function readChanged(): Promise<string> {
 it('replays every recorded history of every release', async () => {
   const problems: string[] = [];
   for (const file of files) {
-    await replayHistory(await read(file), options).catch((error: unknown) => problems.push(`${file}: ${String(error)}`));
+    await replayHistory(await read(file), options).catch((error: unknown) =>
+      problems.push(`${file}: ${String(error)}`)
+    );
   }
   expect(problems).toEqual([]);
 });
@@ -100,7 +102,10 @@ describe('npm run replay', () => {
 
   it('reads the standard input, and refuses what is not a history', async () => {
     expect(await replay(['-'], await read(files[0] ?? ''))).toEqual({ code: 0, output: '-: compatible\n' });
-    expect(await replay(['-'], '{"events": []}')).toMatchObject({ code: 1, output: expect.stringMatching(/not a history/) });
+    expect(await replay(['-'], '{"events": []}')).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/not a history/),
+    });
     expect(await replay(['-'], '{')).toMatchObject({ code: 1, output: expect.stringMatching(/not valid JSON/) });
     expect(await replay([])).toMatchObject({ code: 2, output: expect.stringMatching(/^usage: npm run replay/) });
   });

@@ -1,5 +1,5 @@
 import { Worker, type WorkflowBundle } from '@temporalio/worker';
-import { payloadConverterPath } from '../../temporal/data-converter.ts';
+import { dataConverter } from '../../temporal/data-converter.ts';
 import { waitFor } from '../../lab/process.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
@@ -31,7 +31,7 @@ async function withBuild(
     taskQueue,
     workflowBundle,
     activities: cluster.activities,
-    dataConverter: { payloadConverterPath },
+    dataConverter: dataConverter(undefined),
   });
   await worker.runUntil(work);
 }
