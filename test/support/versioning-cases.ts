@@ -26,7 +26,10 @@ interface Call {
 
 /** Deployment and builds, as in docs/operating.md. */
 const deploymentName = 'cni-migration';
-const [older, newer] = ['0.1.0', '0.2.0'];
+const older = '0.1.0';
+const newer = '0.2.0';
+/** Marks calls by a worker without Worker Versioning. */
+const unversioned = 'unversioned';
 
 /** The default of an input in the sources, and what the newer build has instead. */
 const changedDefault = { file: 'model/input.ts', from: ".default('1.20.2')", to: ".default('1.99.0')" };
@@ -43,22 +46,32 @@ export function defineVersioningTests(server: WorkflowServer): void {
     const calls: Call[] = [];
     const callsOf = (cluster: string): Call[] => calls.filter((call) => call.cluster === cluster);
     const buildsOf = (cluster: string): string[] => [...new Set(callsOf(cluster).map(({ build }) => build))];
-    const { activities } = fakeFleet({ moved: { nodes: ['a', 'b', 'c'] }, late: { nodes: ['a'] } });
+    const { activities } = fakeFleet({
+      moved: { nodes: ['a', 'b', 'c'] },
+      late: { nodes: ['a'] },
+      early: { nodes: ['a'] },
+    });
     const workers = new Map<string, { worker: Worker; ended: Promise<void> }>();
     let run: Run;
     let late: Run;
+    let early: Run;
 
-    async function start(build: string, workflowBundle: WorkflowBundle): Promise<void> {
+    /** Creates a worker. @param build version of the deployment; `unversioned` for none. */
+    async function createWorker(build: string, workflowBundle: WorkflowBundle): Promise<Worker> {
       const env = { TEMPORAL_DEPLOYMENT_NAME: deploymentName, TEMPORAL_WORKER_BUILD_ID: build };
-      const worker = await Worker.create({
+      return Worker.create({
         connection: server.env.nativeConnection,
         taskQueue: 'versioning',
         workflowBundle,
         activities: recordCalls(activities, build, calls),
         dataConverter: dataConverter(undefined),
         ...slotOptions(10),
-        ...versioningOptions(parseDeployment(env)),
+        ...versioningOptions(parseDeployment(build === unversioned ? {} : env)),
       });
+    }
+
+    async function start(build: string, workflowBundle: WorkflowBundle): Promise<void> {
+      const worker = await createWorker(build, workflowBundle);
       workers.set(build, { worker, ended: worker.run() });
       // The server learns of a version with the first poll of its workers.
       await waitFor(`version ${build} to be current`, () => makeCurrent(server, build), {
@@ -77,9 +90,20 @@ export function defineVersioningTests(server: WorkflowServer): void {
       for (const build of workers.keys()) await stop(build);
     });
 
-    it('keeps a migration in progress on its build, and starts new ones on the current build', async () => {
-      const { client } = server.env;
+    it('continues a migration of an unversioned worker on the current build', async () => {
+      const worker = await createWorker(unversioned, await plainBundle());
+      await worker.runUntil(async () => {
+        early = await startRun(server.env.client, 'versioning', { cluster: 'early', cleanup: 'automatic' });
+        await waitForPendingWait(early, 'approval of the plan');
+      });
       await start(older, await plainBundle());
+      await approvePlan(early);
+      await waitForPendingWait(early, 'approval of node a');
+      expect(buildsOf('early')).toEqual([unversioned, older]);
+    });
+
+    it('keeps migrations in progress on their build, and starts new ones on the current build', async () => {
+      const { client } = server.env;
       run = await startRun(client, 'versioning', { cluster: 'moved', cleanup: 'automatic' });
       await approvePlan(run);
       await waitForPendingWait(run, 'approval of node a');
@@ -88,6 +112,9 @@ export function defineVersioningTests(server: WorkflowServer): void {
       expect(await late.result()).toMatchObject({ phase: 'done' });
       await run.signal(signal('approve'), { node: 'a' });
       await waitForPendingWait(run, 'approval of node b');
+      await early.signal(signal('approve'), { node: 'a' });
+      expect(await early.result()).toMatchObject({ phase: 'done' });
+      expect(buildsOf('early')).toEqual([unversioned, older]);
       expect(buildsOf('late')).toEqual([newer]);
       expect(buildsOf('moved')).toEqual([older]);
       const chart = ({ chartVersion }: Call): string[] => (chartVersion === undefined ? [] : [chartVersion]);
@@ -138,7 +165,7 @@ export function defineVersioningTests(server: WorkflowServer): void {
 /** Makes a build the current version. @returns false while the server does not know it. */
 async function makeCurrent(server: WorkflowServer, build: string): Promise<boolean> {
   const [command = ''] = await documentedCommands(/^temporal worker deployment set-current-version/);
-  return documentedCommand(server, command.replace(newer ?? '', build)).then(
+  return documentedCommand(server, command.replace(newer, build)).then(
     () => true,
     () => false
   );
