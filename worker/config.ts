@@ -1,5 +1,6 @@
 import { homedir } from 'node:os';
 import path from 'node:path';
+import type { WorkerDeploymentVersion } from '@temporalio/common';
 import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
@@ -8,6 +9,7 @@ import { temporalConfig } from '../temporal/connection-config.ts';
 import { loadConfiguredKeys, type EncryptionKeys } from '../temporal/keys.ts';
 import { readSettingsFile, type WorkerSettings } from './settings-file.ts';
 import { parseListenAddress, type ListenAddress } from '../temporal/listen-address.ts';
+import { parseDeployment, parseMaxConcurrentActivities } from './worker-options.ts';
 
 /** Configuration of a worker. */
 export interface WorkerConfig extends WorkerSettings {
@@ -26,6 +28,18 @@ export interface WorkerConfig extends WorkerSettings {
    * @default cni-migration
    */
   taskQueue: string;
+  /**
+   * Version of the Worker Deployment that this worker is. Set by `TEMPORAL_DEPLOYMENT_NAME` and
+   * `TEMPORAL_WORKER_BUILD_ID`.
+   * @default none: Worker Versioning is off
+   */
+  deployment: WorkerDeploymentVersion | undefined;
+  /**
+   * Maximum number of activities that the worker executes at the same time. Set by
+   * `CNI_MIGRATION_MAX_CONCURRENT_ACTIVITIES`.
+   * @default 1000
+   */
+  maxConcurrentActivities: number;
   /**
    * Path of Helm's binary. Set by `HELM`.
    * @default helm, from PATH
@@ -78,6 +92,8 @@ export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerCo
     connection: connectionOptions,
     namespace,
     taskQueue: env['CNI_MIGRATION_TASK_QUEUE'] ?? defaultTaskQueue,
+    deployment: parseDeployment(env),
+    maxConcurrentActivities: parseMaxConcurrentActivities(env['CNI_MIGRATION_MAX_CONCURRENT_ACTIVITIES']),
     ...(await readSettings(env)),
     helm: env['HELM'] ?? 'helm',
     node: env['NODE_NAME'],

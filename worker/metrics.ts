@@ -46,9 +46,18 @@ export function buildSamples(status: MigrationStatus, ledger: Ledger, nowMs: num
   ];
 }
 
+/** What the last update read of one migration. */
+interface Reading {
+  /** Identifies the state of the run that was read: its run ID and the length of its history. */
+  version: string;
+  status: MigrationStatus;
+  ledger: Ledger;
+}
+
 /**
- * Keeps the gauges of all open migrations in sync, with queries to the migrations. Every worker reads the same values,
- * so with several workers the value of any one, or the maximum, is correct.
+ * Keeps the gauges of all open migrations in sync. A migration is queried only if its history has grown since the last
+ * update: a migration that waits costs no query, and stays out of the workers' cache. Every worker reads the same
+ * values, so with several workers the value of any one, or the maximum, is correct.
  */
 export class MigrationMetrics {
   private readonly client: Client;
@@ -56,6 +65,8 @@ export class MigrationMetrics {
   private readonly createdGauges = new Map<GaugeName, MetricGauge>();
   /** Last samples, which are set to 0 once they are no longer reported. */
   private reported = new Map<string, Sample>();
+  /** Last answers, by workflow ID. */
+  private readings = new Map<string, Reading>();
 
   constructor(client: Client, meter: MetricMeter) {
     this.client = client;
@@ -63,29 +74,41 @@ export class MigrationMetrics {
   }
 
   /**
-   * Reads the status of every open migration once. A migration that does not answer within 5 s has no samples in this
-   * round.
+   * Reads the status of every open migration that has changed. A migration that does not answer within 5 s has no
+   * samples in this round.
    */
   async update(): Promise<void> {
-    const current = new Map<string, Sample>();
+    const readings = new Map<string, Reading>();
     const query = 'WorkflowType = "clusterMigration" AND ExecutionStatus = "Running"';
     for await (const { workflowId } of this.client.workflow.list({ query })) {
-      for (const sample of await this.querySamples(workflowId)) current.set(sampleKey(sample), sample);
+      const reading = await this.read(workflowId);
+      if (reading !== undefined) readings.set(workflowId, reading);
+    }
+    this.readings = readings;
+    const current = new Map<string, Sample>();
+    for (const { status, ledger } of readings.values()) {
+      for (const sample of buildSamples(status, ledger, Date.now())) current.set(sampleKey(sample), sample);
     }
     for (const [key, sample] of this.reported) if (!current.has(key)) this.report({ ...sample, value: 0 });
     for (const sample of current.values()) this.report(sample);
     this.reported = current;
   }
 
-  private async querySamples(workflowId: string): Promise<Sample[]> {
+  private async read(workflowId: string): Promise<Reading | undefined> {
     const handle = this.client.workflow.getHandle(workflowId);
+    const last = this.readings.get(workflowId);
     try {
-      return await this.client.withDeadline(Date.now() + 5_000, async () =>
-        buildSamples(await handle.query(statusQuery), await handle.query(ledgerQuery), Date.now())
-      );
+      return await this.client.withDeadline(Date.now() + 5_000, async () => {
+        const { runId, historyLength, status } = await handle.describe();
+        // The list may lag behind.
+        if (status.name !== 'RUNNING') return undefined;
+        const version = `${runId} ${historyLength}`;
+        if (last?.version === version) return last;
+        return { version, status: await handle.query(statusQuery), ledger: await handle.query(ledgerQuery) };
+      });
     } catch {
       // The migration has just ended, or its worker is busy: the next update reads it again.
-      return [];
+      return undefined;
     }
   }
 

@@ -11,7 +11,8 @@ export function createRunStatusCheck(client: Client): IsOpen {
       const handle = client.workflow.getHandle(workflowId, undefined, { firstExecutionRunId: runId });
       const { status, raw } = await handle.describe();
       if (raw.workflowExecutionInfo?.firstRunId !== runId) return false;
-      return status.name === 'RUNNING';
+      // A run that is paused with Temporal's own command still holds its lock.
+      return status.name === 'RUNNING' || status.name === 'PAUSED';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return undefined;
       throw error;

@@ -21,9 +21,10 @@ import { MigrationMetrics } from './metrics.ts';
 import { createOutcomeReader } from './migration-outcome.ts';
 import { createRunStatusCheck } from './run-status.ts';
 import { createTracing } from './telemetry.ts';
+import { slotOptions, versioningOptions } from './worker-options.ts';
 
 /** Interval of the gauges' updates, in ms. */
-const metricsIntervalMs = 15_000;
+const metricsIntervalMs = 60_000;
 
 /** Maximum age of Temporal's last answer for the worker to be ready, in ms. */
 const maxAnswerAgeMs = 5_000;
@@ -78,6 +79,8 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       ...(await workflowCode(config, features)),
       dataConverter: converter,
       activities: { ...(wrap?.(activities) ?? activities), ...createFleetActivities(createOutcomeReader(client)) },
+      ...slotOptions(config.maxConcurrentActivities),
+      ...versioningOptions(config.deployment),
       ...(tracing && { plugins: [tracing.plugin] }),
       // Time for a graceful end of cancelled activities. A retry detects what they had already done.
       shutdownGraceTime: '10 seconds',
@@ -127,7 +130,10 @@ async function runStartupChecks(
 /**
  * Returns the prebuilt bundle where there is one; otherwise bundles the workflows, within some seconds.
  */
-async function workflowCode({ bundles }: WorkerConfig, features: BundleFeatures): Promise<Partial<WorkerOptions>> {
+export async function workflowCode(
+  { bundles }: Pick<WorkerConfig, 'bundles'>,
+  features: BundleFeatures
+): Promise<Partial<WorkerOptions>> {
   if (bundles === undefined) {
     const workflowBundle = await bundleWorkflowCode({ ...bundleOptions(features), logger: Runtime.instance().logger });
     return { workflowBundle };
@@ -167,17 +173,21 @@ async function serve({ health }: WorkerConfig, connection: NativeConnection, wor
 }
 
 /**
- * Updates the gauges at a fixed interval.
+ * Updates the gauges at a fixed interval. The first update comes at a random time within the first interval, so that
+ * workers that start together do not query at the same time.
  * @returns a function that stops the updates, and waits for a running one.
  */
 function startMetricsUpdates(client: Client): () => Promise<void> {
   const metrics = new MigrationMetrics(client, Runtime.instance().metricMeter);
   let lastUpdate: Promise<void> = Promise.resolve();
-  const timer = setInterval(() => {
+  let timer: NodeJS.Timeout;
+  const update = (): void => {
+    timer = setTimeout(update, metricsIntervalMs);
     lastUpdate = lastUpdate.then(() => metrics.update()).catch(() => undefined);
-  }, metricsIntervalMs);
+  };
+  timer = setTimeout(update, Math.random() * metricsIntervalMs);
   return () => {
-    clearInterval(timer);
+    clearTimeout(timer);
     return lastUpdate;
   };
 }

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { isGrpcServiceError, type Client, type ServiceError } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, type WorkerDeploymentVersion } from '@temporalio/common';
 import { missingPermissions } from '../activities/permissions.ts';
 import { searchAttributes } from '../workflows/search-attributes.ts';
 import type { WorkerConfig } from './config.ts';
@@ -25,13 +25,45 @@ const unimplemented = 12;
  */
 export async function checkStartup(
   client: Client,
-  { namespace, helm, clusters }: WorkerConfig
+  { namespace, helm, clusters, deployment }: WorkerConfig
 ): Promise<StartupProblem[]> {
   const clusterProblems = clusters.names().then(
     (): StartupProblem[] => [],
     (error: unknown): StartupProblem[] => [{ kind: 'fatal', text: errorText(error) }]
   );
-  return (await Promise.all([checkNamespace(client, namespace), checkHelm(helm), clusterProblems])).flat();
+  const versionProblems = deployment === undefined ? [] : checkCurrentVersion(client, namespace, deployment);
+  const checks = [checkNamespace(client, namespace), checkHelm(helm), clusterProblems, versionProblems];
+  return (await Promise.all(checks)).flat();
+}
+
+/**
+ * Checks that this worker's version of its Worker Deployment is the current one: no other version gets new migrations.
+ */
+export async function checkCurrentVersion(
+  client: Client,
+  namespace: string,
+  { deploymentName, buildId }: WorkerDeploymentVersion
+): Promise<StartupProblem[]> {
+  let current: string | undefined;
+  try {
+    const request = { namespace, deploymentName };
+    const { workerDeploymentInfo } = await client.workflowService.describeWorkerDeployment(request);
+    current = workerDeploymentInfo?.routingConfig?.currentDeploymentVersion?.buildId ?? undefined;
+  } catch (error) {
+    // The first worker of a deployment creates it.
+    if (grpcCode(error) !== notFound) {
+      return [{ kind: 'warning', text: `cannot check the Worker Deployment "${deploymentName}": ${errorText(error)}` }];
+    }
+  }
+  if (current === buildId) return [];
+  const others = current === undefined ? 'no version' : `version "${current}"`;
+  const command =
+    `temporal worker deployment set-current-version --namespace ${namespace} ` +
+    `--deployment-name ${deploymentName} --build-id ${buildId}`;
+  const text =
+    `new migrations get ${others} of the Worker Deployment "${deploymentName}", not this worker's "${buildId}". ` +
+    `When they should get this one, run: ${command}`;
+  return [{ kind: 'warning', text }];
 }
 
 async function checkNamespace(client: Client, namespace: string): Promise<StartupProblem[]> {
@@ -62,7 +94,9 @@ async function checkSearchAttributes(client: Client, namespace: string): Promise
   } catch (error) {
     // Temporal Cloud has a different API for search attributes.
     if (![permissionDenied, unimplemented].includes(grpcCode(error) ?? -1)) throw error;
-    const text = `cannot check whether the search attributes ${names.join(', ')} (Keyword) exist: ${errorText(error)}`;
+    const text =
+      `cannot check whether the search attributes ${names.join(', ')} (Keyword) exist: ${errorText(error)}. ` +
+      'On Temporal Cloud, create them in its Web UI or with tcld';
     return [{ kind: 'warning', text }];
   }
 }

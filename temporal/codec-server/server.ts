@@ -14,7 +14,8 @@ export interface CodecServerOptions {
    */
   origins: readonly string[];
   /**
-   * Token that clients must send as `Authorization: Bearer …`.
+   * Token that clients must send as `Authorization: Bearer …`, or in the path, as in `/TOKEN/decode`: a Web UI without
+   * users of its own sends no header.
    * @default no authentication
    */
   token?: string | undefined;
@@ -31,7 +32,7 @@ const bodySchema = z.object({
 
 /**
  * Creates a server that encrypts and decrypts payloads for the Temporal CLI and the Web UI: `POST /encode`, `POST
- * /decode`.
+ * /decode`. `GET /livez` shows that it runs.
  */
 export function createCodecServer({ keys, origins, token }: CodecServerOptions): Server {
   const codec = new EncryptionCodec(keys);
@@ -70,10 +71,13 @@ async function handleRequest(
   token: string | undefined
 ): Promise<void> {
   if (request.method === 'OPTIONS') return send(response, 204, '');
-  const operation = /\/(encode|decode)$/.exec(new URL(request.url ?? '/', 'http://codec').pathname)?.[1];
+  const { pathname } = new URL(request.url ?? '/', 'http://codec');
+  if (pathname === '/livez' && request.method === 'GET') return send(response, 200, 'ok');
+  const [, pathToken = '', operation] = /^(?:\/([^/]+))?\/(encode|decode)$/.exec(pathname) ?? [];
   if (operation === undefined) throw new HttpError(404, 'not found; use /encode or /decode');
   if (request.method !== 'POST') throw new HttpError(405, 'method not allowed; use POST');
-  if (token !== undefined && !hasBearerToken(request.headers.authorization, token))
+  const { authorization = `Bearer ${pathToken}` } = request.headers;
+  if (token !== undefined && !hasBearerToken(authorization, token))
     throw new HttpError(401, 'unauthorized; send the token as "Authorization: Bearer …"');
   const payloads = parseBody(await readBody(request));
   const result = await (operation === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
@@ -81,8 +85,8 @@ async function handleRequest(
   send(response, 200, JSON.stringify({ payloads: result.map(toJson) }));
 }
 
-function hasBearerToken(header: string | undefined, token: string): boolean {
-  const actual = Buffer.from(header ?? '');
+function hasBearerToken(header: string, token: string): boolean {
+  const actual = Buffer.from(header);
   const expected = Buffer.from(`Bearer ${token}`);
   return actual.length === expected.length && timingSafeEqual(actual, expected);
 }

@@ -188,6 +188,15 @@ const cases: RepeatableCases<'removal'> = {
         (_, name) => name === helperNamespace || isNode(_, name)
       ),
   },
+  recordPointOfNoReturn: {
+    prepare: async () => {
+      await remove(ownNamespace);
+      await apply(ownNamespace);
+    },
+    run: ({ recordPointOfNoReturn }) =>
+      recordPointOfNoReturn({ ...cluster(), approval: { by: 'ann', reason: '', at: '2026-01-01T00:00:00.000Z' } }),
+    read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
+  },
   removeIdentityBridge: {
     prepare: async () => {
       const rbac = 'rbac.authorization.k8s.io';

@@ -1,12 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { freePort } from '../../lab/cluster/temporal.ts';
 import { startProcess, stopProcesses } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { identifyProcess, isRunning, run, succeeds, waitFor } from '../../lab/process.ts';
-import { ComposeStack, composeEnvironment, readCompose } from '../support/compose-stack.ts';
+import { ComposeStack, composeEnvironment, readCompose, type ComposeFile } from '../support/compose-stack.ts';
 import { useLab } from '../support/lab.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
@@ -74,6 +74,39 @@ it('starts in order, and is reachable from this machine only', () => {
   expect(stack.services['postgresql']?.volumes).toMatchObject([{ type: 'volume', target: '/var/lib/postgresql/data' }]);
 });
 
+it('gives no service more than it needs', async () => {
+  const withCodec = { ...composeEnvironment, COMPOSE_PROFILES: 'encryption', WORKER_ENV_FILE: '/dev/null' };
+  const { services, networks } = JSON.parse(await compose(withCodec)) as ComposeFile;
+  expect(Object.keys(services)).toContain('codec-server');
+  for (const [name, service] of Object.entries(services)) {
+    expect({ name, ...service }).toMatchObject({
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+      init: true,
+      mem_limit: expect.anything() as unknown,
+      logging: { options: { 'max-size': '10m' } },
+    });
+    // The entry point of the Web UI writes its own configuration.
+    expect(service.read_only ?? false).toBe(name !== 'temporal-ui');
+    expect(service.image).toMatch(/:[\w.-]*\d+\.\d+/);
+  }
+  const inNetwork = (network: string): string[] =>
+    Object.keys(services).filter((name) => network in (services[name]?.networks ?? {}));
+  expect(networks['database']).toMatchObject({ internal: true });
+  expect(inNetwork('database').sort()).toEqual(['postgresql', 'temporal', 'temporal-schema']);
+  expect(inNetwork('codec')).toEqual(['codec-server']);
+  const withSecret = Object.keys(services).filter((name) => services[name]?.secrets !== undefined);
+  expect(withSecret.sort()).toEqual(['postgresql', 'temporal', 'temporal-schema']);
+  expect(services['codec-server']?.environment).toHaveProperty('CNI_MIGRATION_CODEC_TOKEN_FILE');
+  expect(services['codec-server']?.healthcheck?.test.at(-1)).toBe('http://127.0.0.1:8091/livez');
+});
+
+it('has the password of the database in a file only', async () => {
+  const password = (await readFile(path.join(dir, 'postgres-password'), 'utf8')).trim();
+  expect(password.length).toBeGreaterThan(20);
+  expect(JSON.stringify(stack.services)).not.toContain(password);
+});
+
 it('has a database', () => stack.startDatabase());
 
 it('sets up the schema, idempotently', async () => {
@@ -138,6 +171,8 @@ it('has an image whose steps run, and whose worker finds all it needs', async ()
     const [, command = ''] = /^RUN ((?:npm|node) .*)$/.exec(step) ?? [];
     if (command !== '') await run('sh', ['-c', command.replaceAll('/app/', './')], { cwd: app, env });
   }
+  // The image has its Node.js from its base image.
+  expect((await readdir(path.join(app, 'node_modules'))).filter((name) => name.startsWith('node-linux'))).toEqual([]);
   const kubeconfig = { KUBECONFIG: lab().layout.kubeconfig, HELM: lab().catalogue.bin('helm') };
   const worker = {
     ...env,

@@ -6,13 +6,15 @@ const beyondCore = suites.filter((suite) => !suitesOfTier('core').includes(suite
 const labs = beyondCore.filter((name) => name.startsWith('lab-') && name !== 'lab-prebuilt');
 /** Suites that migrate nodes. */
 const migrations = labs.filter((name) => name !== 'lab-lifecycle');
+/** Suites on the server of docker-compose.yml. */
+const servers = ['workflow-server', 'api-stack'];
 
 /**
  * Suites beyond the tier "core" that test the files below a path. The longest path that matches a file is used. A file
  * without a match may affect every suite.
  */
 export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
-  'workflows/': migrations,
+  'workflows/': ['workflow-server', ...migrations],
   'model/': migrations,
   'model/markdown/': [],
   'model/policies': ['lab-policy'],
@@ -21,20 +23,20 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'activities/': labs,
   'client/': ['lab-demo', 'api-stack'],
   'cni-migrate': ['lab-demo'],
-  'temporal/': [...migrations, 'api-stack'],
+  'temporal/': [...migrations, ...servers],
   'temporal/codec-server/': ['api-stack'],
-  'worker/': ['lab-crash', 'lab-demo', 'api-stack'],
+  'worker/': ['lab-crash', 'lab-demo', ...servers],
   'images/prober/': ['lab-two-nodes', 'lab-crash', 'lab-policy'],
   'images/coexistence/': ['lab-policy', 'lab-crash'],
-  'deploy/': ['lab-crash', 'lab-two-nodes', 'api-stack'],
+  'deploy/': ['lab-crash', 'lab-two-nodes', ...servers],
   Dockerfile: ['api-stack'],
-  'docker-compose.yml': ['api-stack'],
+  'docker-compose.yml': servers,
   '.env.example': ['api-stack'],
   '.dockerignore': ['api-stack'],
   'lab/': [...labs, 'lab-prebuilt'],
   'lab/demo/': ['lab-demo'],
   'lab/tools/go/compose/': ['api-stack'],
-  'lab/tools/go/temporal-server/': ['api-stack'],
+  'lab/tools/go/temporal-server/': servers,
   'lab/tools/go/kwok/': [],
   'test/api/': [],
   'test/api/stack': ['api-stack'],
@@ -61,11 +63,16 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/pack-tools': [],
   'test/support/policy-': ['lab-policy'],
   'test/support/record-histories': [],
+  'test/support/history-scenarios': [],
+  'test/support/production-server': ['workflow-server'],
+  'test/support/versioning-cases': ['workflow-server'],
+  'test/support/workflow-builds': ['workflow-server'],
   'test/support/sample-tools': [],
   'test/support/time-limits': [],
-  'test/support/workflow-server': ['api-stack'],
+  'test/support/workflow-server': servers,
   'test/unit/': [],
   'test/workflow/': [],
+  'test/workflow/production-server': ['workflow-server'],
   'test/bench/': [],
   'scripts/': ['lab-demo'],
   'docs/': [],

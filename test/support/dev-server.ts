@@ -33,10 +33,10 @@ export async function startDevServer(uiPort?: string): Promise<DevServer> {
         pollIntervalMs: 50,
       });
     } catch (error) {
-      await stop(server.child);
+      await stopServer(server.child);
       throw new Error(`Temporal does not answer: ${server.output()}`, { cause: error });
     }
-    if (!hasEnded(server.child)) return { address, stop: () => stop(server.child) };
+    if (!hasEnded(server.child)) return { address, stop: () => stopServer(server.child) };
     if (starts === maxStarts) throw new Error(`Temporal has ended unexpectedly: ${server.output()}`);
   }
 }
@@ -60,7 +60,8 @@ async function spawnServer(port: string, uiPort?: string): Promise<{ child: Chil
   return { child, output: () => output.trim() || 'it has written nothing' };
 }
 
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+/** True when a process has ended. */
+export function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
   return exitCode !== null || signalCode !== null;
 }
 
@@ -75,10 +76,10 @@ async function answersOrEnded(address: string, child: ChildProcess): Promise<boo
   }
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+/** Stops a server at once: its data is in memory. */
+export async function stopServer(child: ChildProcess): Promise<void> {
   if (hasEnded(child)) return;
   const ended = once(child, 'exit');
-  // Its data is in memory: a graceful stop is unnecessary.
   child.kill('SIGKILL');
   await ended;
 }

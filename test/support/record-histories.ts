@@ -1,93 +1,95 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import type { Client } from '@temporalio/client';
 import { projectDir } from '../../lab/paths.ts';
 import { run as runCommand } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { signal } from '../../workflows/messages.ts';
-import { fakeCluster, permanent } from './fake-cluster.ts';
-import { startRun, unattendedRequest, waitForPendingWait, type Run } from './migration-run.ts';
+import { scenarios } from './history-scenarios.ts';
+import { timeLimits } from './time-limits.ts';
 import { WorkflowServer } from './workflow-server.ts';
 
 /**
  * Records the histories that every test run replays, on the fake cluster, so that they contain nothing of a machine.
- * Run it once for each release; histories of earlier releases stay, because their runs may still be open.
+ * It replaces `test/histories/next`, and never touches the folder of a release.
  *
- * usage: node test/support/record-histories.ts FOLDER
+ * usage: node test/support/record-histories.ts [SCENARIO …]   without names, all scenarios
  */
-const [folder = path.join(import.meta.dirname, '..', 'histories')] = process.argv.slice(2);
+const folder = path.join(projectDir, 'test', 'histories', 'next');
 
-interface Scenario {
-  input: object;
-  options?: Parameters<typeof fakeCluster>[0];
-  play?: (run: Run) => Promise<unknown>;
+/** One run of a workflow. */
+interface RecordedRun {
+  workflowId: string;
+  runId: string;
 }
-let broken = true;
-const scenarios: Record<string, Scenario> = {
-  undisturbed: { input: { ...unattendedRequest, waves: { maxConcurrency: 2 } } },
-  'with-people': {
-    input: { cluster: 'prod', approval: 'every-wave' },
-    options: {
-      nodes: ['a', 'b'],
-      before: (activity, node) => {
-        if (broken && activity === 'verify cilium' && node === 'a') throw permanent('VerificationFailed', 'no DNS');
-      },
-    },
-    play: async (run) => {
-      await waitForPendingWait(run, 'approval of the plan');
-      await run.signal(signal('pause'), { by: 'ann' });
-      await waitForPendingWait(run, 'resume');
-      await run.signal(signal('resume'), {});
-      await run.signal(signal('approve'), { plan: true });
-      await waitForPendingWait(run, 'approval of wave 1');
-      await run.signal(signal('approve'), { wave: 1 });
-      await waitForPendingWait(run, 'a decision about a');
-      await run.signal(signal('rollback'), { node: 'a' });
-      await waitForPendingWait(run, 'approval of wave 2');
-      await run.signal(signal('skip'), { node: 'b' });
-      broken = false;
-      await run.signal(signal('retry'), { node: 'a' });
-      await run.signal(signal('approve'), { wave: 2 });
-      await waitForPendingWait(run, 'a decision about b');
-      await run.signal(signal('retry'), { node: 'b' });
-      await run.signal(signal('approve'), { wave: 3 });
-      await waitForPendingWait(run, 'approval of the cleanup');
-      await run.signal(signal('approve'), { cleanup: true });
-    },
-  },
-  'rolled-back': {
-    input: { ...unattendedRequest, cleanup: 'approve' },
-    options: { nodes: ['a'] },
-    play: async (run) => {
-      await waitForPendingWait(run, 'approval of the cleanup');
-      await run.signal(signal('rollback'), { all: true });
-    },
-  },
-};
 
-async function record(file: string, workflowId: string): Promise<void> {
-  const show = ['--address', server.env.address, 'workflow', 'show', '--workflow-id', workflowId, '-o', 'json'];
-  const history: unknown = JSON.parse(await runCommand((await loadCatalogue()).bin('temporal'), show));
-  // The identity of the worker and its own queue are not relevant, and name a machine.
-  const text = JSON.stringify({ workflowId, history }, (key, value: unknown) => {
+/** The part of a history that leads to other runs. */
+interface ShownHistory {
+  events: {
+    workflowExecutionStartedEventAttributes?: { workflowType: { name: string } };
+    workflowExecutionContinuedAsNewEventAttributes?: { newExecutionRunId: string };
+    childWorkflowExecutionStartedEventAttributes?: { workflowExecution: RecordedRun };
+  }[];
+}
+
+/** Records a run, the runs that continue it, and its children, in the order in which they started. */
+async function recordAll(scenario: string, first: RecordedRun): Promise<number> {
+  const dir = path.join(folder, scenario);
+  await rm(dir, { recursive: true, force: true });
+  await mkdir(dir, { recursive: true });
+  const runs = [first];
+  for (const [index, run] of runs.entries()) {
+    const history = await show(run);
+    const [started] = history.events;
+    const type = started?.workflowExecutionStartedEventAttributes?.workflowType.name ?? 'unknown';
+    const file = `${String(index + 1).padStart(2, '0')}-${type}.json`;
+    await writeFile(path.join(dir, file), `${JSON.stringify(history)}\n`);
+    for (const event of history.events) {
+      const next = event.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId;
+      const child = event.childWorkflowExecutionStartedEventAttributes?.workflowExecution;
+      if (next !== undefined) runs.push({ workflowId: run.workflowId, runId: next });
+      if (child !== undefined) runs.push(child);
+    }
+  }
+  return runs.length;
+}
+
+/** Returns a history without what names the machine: the identity of the worker and paths of the project. */
+async function show({ workflowId, runId }: RecordedRun): Promise<ShownHistory> {
+  const command = ['workflow', 'show', '--workflow-id', workflowId, '--run-id', runId, '-o', 'json'];
+  const text = await runCommand((await loadCatalogue()).bin('temporal'), ['--address', server.env.address, ...command]);
+  return JSON.parse(text, (key, value: unknown) => {
     if (/identity|workerVersion/i.test(key)) return undefined;
     if (typeof value !== 'string') return value;
     return /^\d+@/.test(value) ? 'recorder' : value.replaceAll(`${projectDir}/`, '');
-  });
-  await writeFile(path.join(folder, `${file}.json`), `${text}\n`);
+  }) as ShownHistory;
 }
 
-await mkdir(folder, { recursive: true });
+/** Plays a scenario. @throws Error when it does not end as it has to. */
+async function play(name: string, client: Client, taskQueue: string): Promise<RecordedRun> {
+  const scenario = scenarios[name];
+  if (scenario === undefined) throw new Error(`there is no scenario ${name}: ${Object.keys(scenarios).join(', ')}`);
+  const { workflowId } = await scenario.play(client, taskQueue);
+  const handle = client.workflow.getHandle(workflowId);
+  // A scenario that does not end is reported, with the state in which it is.
+  await client.withDeadline(Date.now() + timeLimits.workflowState, () => handle.result()).catch(() => undefined);
+  const { status, raw } = await handle.describe();
+  const { ends = 'COMPLETED' } = scenario;
+  if (status.name !== ends) throw new Error(`scenario ${name} ended as ${status.name} instead of ${ends}`);
+  return { workflowId, runId: raw.workflowExecutionInfo?.firstRunId ?? '' };
+}
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(scenarios);
+if (process.argv.length === 2) await rm(folder, { recursive: true, force: true });
 const server = new WorkflowServer();
 await server.start();
-for (const [name, { input, options, play }] of Object.entries(scenarios)) {
-  const cluster = fakeCluster(options);
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const run = await startRun(client, taskQueue, input);
-    await play?.(run);
-    await run.result();
-    await record(name, run.workflowId);
-    // The last workflow of a node: a migration or a rollback.
-    await record(`${name}-node`, `${run.workflowId}/node/a`);
-  });
+try {
+  for (const name of names) {
+    await server.withWorker(scenarios[name]?.activities() ?? {}, async (client, taskQueue) => {
+      const count = await recordAll(name, await play(name, client, taskQueue));
+      console.log(`${name}: ${count} histories`);
+    });
+  }
+} finally {
+  await server.stop();
 }
-await server.stop();
+process.exit();

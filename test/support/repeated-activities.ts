@@ -16,6 +16,7 @@ export const repeatedActivities = {
     'removeHelpers',
     'removeIdentityBridge',
     'removeInspectors',
+    'recordPointOfNoReturn',
     'uninstallCilium',
   ],
   deployment: [
@@ -53,6 +54,7 @@ const dryRun = 'the API server persists nothing of it';
 export const notRepeated: Readonly<
   Record<Exclude<keyof Activities, (typeof repeatedActivities)[Subject][number]>, string>
 > = {
+  resolveRequest: 'it computes, and reads nothing',
   inspectCluster: readsOnly,
   comparePolicies: readsOnly,
   planDetails: readsOnly,

@@ -32,6 +32,11 @@ export interface WorkflowServerOptions {
    * @default no Web UI
    */
   uiPort?: () => Promise<string>;
+  /**
+   * Starts the server.
+   * @default the dev server of the Temporal CLI
+   */
+  startServer?: () => Promise<DevServer>;
 }
 
 /** A real Temporal server, with a worker on it, for one test file. */
@@ -56,7 +61,8 @@ export class WorkflowServer {
     installRuntime();
     const uiPort = await this.options.uiPort?.();
     if (uiPort !== undefined) this.webUi = `http://127.0.0.1:${uiPort}`;
-    this.devServer = await startDevServer(uiPort);
+    const { startServer = () => startDevServer(uiPort) } = this.options;
+    this.devServer = await startServer();
     this.environment = await TestWorkflowEnvironment.createFromExistingServer({ address: this.devServer.address });
     const { skipsTime = false, workflows } = this.options;
     const { workflowInterceptorModules = [], workflowsPath, ...plainOptions } = bundleOptions(plain);

@@ -129,6 +129,13 @@ describe('the codec server', () => {
     expect((await post('/decode', 'x'.repeat(17 * 1024 * 1024))).status).toBe(413);
   });
 
+  it('takes the token in the path too, and shows without a token that it runs', async () => {
+    expect((await post('/open-sesame/decode', body, {})).status).toBe(200);
+    expect((await post('/guess/decode', body, {})).status).toBe(401);
+    expect((await post('/open-sesame/decode', body, { authorization: 'Bearer guess-guess' })).status).toBe(401);
+    expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
   it('accepts requests of the configured origin only', async () => {
     const sendOptions = (origin: string) => fetch(`${url}/decode`, { method: 'OPTIONS', headers: { origin } });
     expect((await sendOptions('http://ui.example')).headers.get('access-control-allow-origin')).toBe(

@@ -79,7 +79,7 @@ describe('the map of paths to suites', () => {
     ],
     [
       ['docker-compose.yml', 'lab/demo/main.ts'],
-      ['api-stack', 'lab-demo'],
+      ['api-stack', 'lab-demo', 'workflow-server'],
     ],
   ])('selects for %j the core and %j', (changed, more) => {
     const selected = names(selectSuites({ changed }).suites);

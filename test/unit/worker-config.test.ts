@@ -6,6 +6,7 @@ import type { FailureType } from '../../model/failure-types.ts';
 import { readWorkerConfig } from '../../worker/config.ts';
 import { jsonLine } from '../../worker/logging.ts';
 import { buildSamples } from '../../worker/metrics.ts';
+import { slotOptions, versioningOptions } from '../../worker/worker-options.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -21,6 +22,27 @@ const read = (env: NodeJS.ProcessEnv) => readWorkerConfig({ HOME: dir, ...env })
 
 it('uses its defaults', async () => {
   expect(await read({})).toMatchObject({ namespace: 'default', taskQueue: 'cni-migration', helm: 'helm', log: 'json' });
+});
+
+it('is a version of a Worker Deployment only when both variables are set', async () => {
+  expect(await read({})).toMatchObject({ deployment: undefined, maxConcurrentActivities: 1_000 });
+  const both = { TEMPORAL_DEPLOYMENT_NAME: 'cni-migration', TEMPORAL_WORKER_BUILD_ID: '0.2.0' };
+  const { deployment } = await read(both);
+  expect(deployment).toEqual({ deploymentName: 'cni-migration', buildId: '0.2.0' });
+  expect(versioningOptions(undefined)).toEqual({});
+  expect(versioningOptions(deployment)).toEqual({
+    workerDeploymentOptions: { useWorkerVersioning: true, version: deployment, defaultVersioningBehavior: 'PINNED' },
+  });
+  await expect(read({ ...both, TEMPORAL_WORKER_BUILD_ID: '' })).rejects.toThrow(/^TEMPORAL_WORKER_BUILD_ID is not set/);
+  await expect(read({ TEMPORAL_WORKER_BUILD_ID: '1' })).rejects.toThrow(/^TEMPORAL_DEPLOYMENT_NAME is not set/);
+  await expect(read({ ...both, TEMPORAL_DEPLOYMENT_NAME: 'a.b' })).rejects.toThrow(/must not contain a dot/);
+});
+
+it('limits concurrent activities', async () => {
+  const name = 'CNI_MIGRATION_MAX_CONCURRENT_ACTIVITIES';
+  expect((await read({ [name]: '7' })).maxConcurrentActivities).toBe(7);
+  expect(slotOptions(7)).toEqual({ maxConcurrentActivityTaskExecutions: 7, maxConcurrentActivityTaskPolls: 7 });
+  for (const wrong of ['0', 'many', '1.5']) await expect(read({ [name]: wrong })).rejects.toThrow(name);
 });
 
 it('reads the variables and the profiles of the Temporal CLI', async () => {

@@ -1,67 +1,51 @@
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { DefaultLogger, Worker, bundleWorkflowCode } from '@temporalio/worker';
-import { payloadConverterPath } from '../../temporal/data-converter.ts';
-import { projectDir } from '../../lab/paths.ts';
+import { Worker, type WorkflowBundle } from '@temporalio/worker';
+import { dataConverter } from '../../temporal/data-converter.ts';
 import { waitFor } from '../../lab/process.ts';
-import { bundleOptions, plain } from '../../worker/bundle.ts';
-import { signal } from '../../workflows/messages.ts';
+import { planQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
-import { WorkflowServer } from '../support/workflow-server.ts';
+import { WorkflowBuilds } from '../support/workflow-builds.ts';
+import { WorkflowServer, plainBundle } from '../support/workflow-server.ts';
 
-/** A worker is replaced by one of a newer build while a migration waits, as `docs/operating.md` describes. */
+/** A worker without Worker Versioning is replaced by one of a newer build while a migration waits. */
 const server = new WorkflowServer();
 const taskQueue = 'upgrade';
-let folder: string;
+let builds: WorkflowBuilds;
 beforeAll(async () => {
   await server.start();
-  // Outside the project: a run that is killed leaves nothing that the next one checks.
-  folder = await mkdtemp(path.join(tmpdir(), 'cni-tests-upgrade-'));
-  for (const name of ['node_modules', 'package.json'])
-    await symlink(path.join(projectDir, name), path.join(folder, name));
+  builds = await WorkflowBuilds.create();
 });
 afterAll(async () => {
-  await rm(folder, { recursive: true, force: true });
+  await builds.remove();
   await server.stop();
 });
 
-const here = bundleOptions(plain);
-
-/** Creates another build: the workflows with one more line, which precedes a given line of the cluster's workflow. */
-async function build(name: string, before: string, more: string): Promise<typeof here> {
-  const copy = path.join(folder, name);
-  for (const source of ['workflows', 'model', 'temporal'])
-    await cp(path.join(projectDir, source), path.join(copy, source), { recursive: true });
-  const file = path.join(copy, 'workflows', 'cluster', 'cluster-migration.ts');
-  const text = await readFile(file, 'utf8');
-  if (text.split(before).length !== 2) throw new Error(`"${before}" is not there once`);
-  const imported = text.replace('  allHandlersFinished,', '  allHandlersFinished,\n  patched,');
-  await writeFile(file, imported.replace(before, `${more}\n${before}`));
-  return { ...here, workflowsPath: path.join(copy, 'workflows', 'index.ts') };
-}
-
-async function withBuild(paths: typeof here, cluster: ReturnType<typeof fakeCluster>, work: () => Promise<void>) {
-  const bundle = await bundleWorkflowCode({ ...paths, logger: new DefaultLogger('ERROR') });
+async function withBuild(
+  workflowBundle: WorkflowBundle,
+  cluster: ReturnType<typeof fakeCluster>,
+  work: () => Promise<void>
+) {
   const worker = await Worker.create({
     connection: server.env.nativeConnection,
     taskQueue,
-    workflowBundle: bundle,
+    workflowBundle,
     activities: cluster.activities,
-    dataConverter: { payloadConverterPath },
+    dataConverter: dataConverter(undefined),
   });
   await worker.runUntil(work);
 }
 
-const cutover = "    await run('requireAllPodsOnTarget', 'check that no pod is on Canal', {";
+const cutover = "  await migration.once('cutover: pods', () =>";
+const planning = '  const facts = await nodes.refresh();';
 
 it('is continued by a newer compatible build, and ends', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
-  const newer = await build('newer', cutover, "    if (patched('look-again')) await this.nodes.refresh();");
+  const more = "  if (isPatched('look-again')) await migration.run('nodeNames', 'list nodes', { cluster });";
+  const file = 'workflows/cluster/phases/cutover.ts';
+  const newer = await builds.build('newer', { file, from: cutover, to: `${more}\n${cutover}` });
   const run = await startRun(server.env.client, taskQueue, { cluster: 'prod', cleanup: 'automatic' });
-  await withBuild(here, cluster, async () => {
+  await withBuild(await plainBundle(), cluster, async () => {
     await approvePlan(run);
     await waitForPendingWait(run, 'approval of node a');
     await run.signal(signal('approve'), { node: 'a' });
@@ -78,10 +62,11 @@ it('is continued by a newer compatible build, and ends', async () => {
 
 it('stops under an incompatible build without harm, and continues with a compatible one', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
-  const planning = '      await this.runInterruptible(() => this.makePlan(canal));';
-  const broken = await build('broken', planning, '      await this.nodes.refresh();');
+  const more = '  await nodes.refresh();';
+  const file = 'workflows/cluster/phases/plan.ts';
+  const broken = await builds.build('broken', { file, from: planning, to: `${more}\n${planning}` });
   const run = await startRun(server.env.client, taskQueue, { cluster: 'other', cleanup: 'automatic' });
-  await withBuild(here, cluster, async () => {
+  await withBuild(await plainBundle(), cluster, async () => {
     await approvePlan(run);
     await waitForPendingWait(run, 'approval of node a');
   });
@@ -94,7 +79,44 @@ it('stops under an incompatible build without harm, and continues with a compati
   });
   expect((await run.describe()).status.name).toBe('RUNNING');
   expect(cluster.calls.length).toBe(calls);
-  await withBuild(here, cluster, async () => {
+  await withBuild(await plainBundle(), cluster, async () => {
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
+});
+
+it('executes the plan as approved under a build with other defaults and other values', async () => {
+  const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  const applied: { version: string; tunnelPort: unknown; routing: unknown }[] = [];
+  const { applyHelmRelease } = cluster.activities;
+  cluster.activities.applyHelmRelease = async (target) => {
+    const { tunnelPort, routingMode } = target.values;
+    applied.push({ version: target.version, tunnelPort, routing: routingMode });
+    return applyHelmRelease(target);
+  };
+  const newer = await builds.build('other-defaults', [
+    { file: 'model/input.ts', from: ".default('1.20.2')", to: ".default('1.21.0')" },
+    { file: 'model/input.ts', from: '.default(8473)', to: '.default(8474)' },
+    { file: 'model/helm-values.ts', from: "routingMode: 'tunnel',", to: "routingMode: 'native'," },
+  ]);
+  // A low limit: the newer build also continues the migration as new.
+  const run = await startRun(
+    server.env.client,
+    taskQueue,
+    { cluster: 'third', cleanup: 'automatic' },
+    { historyLimit: 90 }
+  );
+  await withBuild(await plainBundle(), cluster, async () => {
+    await approvePlan(run);
+    await waitForPendingWait(run, 'approval of node a');
+  });
+  for (const node of ['a', 'b']) await run.signal(signal('approve'), { node });
+
+  await withBuild(newer, cluster, async () => {
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+    expect(await run.query(planQuery)).toMatchObject({ target: { version: '1.20.2', tunnelPort: 8473 } });
+  });
+
+  const approved = { version: '1.20.2', tunnelPort: 8473, routing: 'tunnel' };
+  expect(applied).toEqual([approved, approved, approved]);
+  expect(cluster.broken).toEqual([]);
 });

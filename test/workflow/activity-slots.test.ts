@@ -1,0 +1,55 @@
+import { Worker } from '@temporalio/worker';
+import { dataConverter } from '../../temporal/data-converter.ts';
+import { waitFor } from '../../lab/process.ts';
+import { readWorkerConfig } from '../../worker/config.ts';
+import { slotOptions } from '../../worker/worker-options.ts';
+import { fakeCluster } from '../support/fake-cluster.ts';
+import { timeLimits } from '../support/time-limits.ts';
+import { WorkflowServer, plainBundle } from '../support/workflow-server.ts';
+
+const server = new WorkflowServer();
+beforeAll(() => server.start());
+afterAll(() => server.stop());
+
+/** More than the SDK's default number of activities of a worker. */
+const waits = 150;
+
+it('starts other activities while many wait for a long time, with the default configuration', async () => {
+  const { client } = server.env;
+  const { activities } = fakeCluster({ nodes: ['a'] });
+  let waiting = 0;
+  let release = (): void => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const { maxConcurrentActivities } = await readWorkerConfig({ HOME: '/nowhere' });
+  const worker = await Worker.create({
+    connection: server.env.nativeConnection,
+    taskQueue: 'slots',
+    workflowBundle: await plainBundle(),
+    activities: {
+      ...activities,
+      acquireLock: () => Promise.resolve(),
+      releaseLock: () => Promise.resolve(),
+      runPreflight: async ({ input }: { input: { cluster: string } }): Promise<unknown[]> => {
+        if (input.cluster === 'quick') return [];
+        waiting++;
+        await released;
+        return [];
+      },
+    },
+    dataConverter: dataConverter(undefined),
+    ...slotOptions(maxConcurrentActivities),
+  });
+  const start = (cluster: string) =>
+    client.workflow.start('clusterPreflight', {
+      ...{ taskQueue: 'slots', workflowId: `slots/${cluster}` },
+      args: [{ cluster, nodeInspection: false }],
+    });
+  await worker.runUntil(async () => {
+    const runs = await Promise.all(Array.from({ length: waits }, (_, index) => start(`waiting-${index}`)));
+    await waitFor('all to wait', () => Promise.resolve(waiting === waits), { timeoutMs: timeLimits.workflowState });
+    expect(await (await start('quick')).result()).toMatchObject({ cluster: 'quick' });
+    expect(waiting).toBe(waits);
+    release();
+    await Promise.all(runs.map((run) => run.result()));
+  });
+});
