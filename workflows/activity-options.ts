@@ -54,11 +54,18 @@ const optional: ActivityOptions = {
  */
 const long: ActivityOptions = { startToCloseTimeout: '20 minutes', heartbeatTimeout, cancellationType, retry };
 
+/** Measurements for a time that the input sets. */
+const measurement: ActivityOptions = { startToCloseTimeout: '31 days', heartbeatTimeout, retry };
+
 /**
- * Waits for actions of people, such as a reboot or a new node, and measurements for a time that the input sets. A single
- * activity of any duration, so that days add no history.
+ * Waits for actions of people, such as a reboot or a new node. Each attempt is one short check, and Temporal repeats it
+ * for as long as needed, so that days add no history and occupy no slot of a worker.
  */
-const unbounded: ActivityOptions = { startToCloseTimeout: '31 days', heartbeatTimeout, retry };
+const repeatedCheck: ActivityOptions = {
+  startToCloseTimeout: '1 minute',
+  heartbeatTimeout,
+  retry: { ...retry, maximumAttempts: Number.POSITIVE_INFINITY },
+};
 
 /** Retries of an activity of {@link start} in a run that continues another one: the migration waits for the API server. */
 export const untilAvailable = { retry } satisfies ActivityOptions;
@@ -83,7 +90,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   dryRunCleanup: short,
 
   deployProbers: long,
-  snapshotLedger: unbounded,
+  snapshotLedger: measurement,
   readLedger: short,
   checkGates: long,
 
@@ -103,7 +110,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   untilWindow: short,
   observeNodes: short,
   nodeNames: short,
-  waitForNodeChange: unbounded,
+  waitForNodeChange: repeatedCheck,
 
   observeNode: short,
   cordonNode: short,
@@ -112,7 +119,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   flipNode: long,
   revertNodeFlip: long,
   restoreSourceCni: long,
-  waitForReboot: unbounded,
+  waitForReboot: repeatedCheck,
   verifyNode: long,
   collectDiagnostics: optional,
 

@@ -8,8 +8,9 @@ import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { bootAnnotation, cordonedAnnotation } from '../kubernetes/names.ts';
 import { listNodes, patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods } from '../kubernetes/pods.ts';
+import { failure } from '../support/failures.ts';
 import { mapLimit } from '../support/map-limit.ts';
-import { poll } from '../support/poll.ts';
+import { notYet } from '../support/not-yet.ts';
 import { isOnSource } from './source-pods.ts';
 
 /** Input of `observeNodes`. */
@@ -29,12 +30,10 @@ export interface NodesTarget {
 }
 
 /** Input of `waitForReboot`. */
-export type RebootTarget = NodeTarget &
-  /** Time at which the wait ends (Unix, ms), also when the activity is retried on another worker. */
-  (| { deadlineMs: number }
-    /** Maximum time to wait, in seconds, from the start of each attempt; used by workflows of earlier releases. */
-    | { timeoutSeconds: number }
-  );
+export interface RebootTarget extends NodeTarget {
+  /** Time at which the wait ends (Unix ms). */
+  deadlineMs: number;
+}
 
 /** A node, and its readiness. */
 interface NodeReadiness {
@@ -45,8 +44,11 @@ interface NodeReadiness {
 /** Maximum number of nodes whose pods are read in parallel. */
 const maxParallelNodes = 10;
 
-/** Interval between two polls of the nodes while nothing else is in progress, in ms. */
+/** Interval between two checks of the nodes while nothing else is in progress, in ms. */
 const watchIntervalMs = 10_000;
+
+/** Interval between two checks of a node that is expected to reboot, in ms. */
+const rebootIntervalMs = 2_000;
 
 /**
  * Creates the activities on nodes.
@@ -83,11 +85,14 @@ export function createNodeActivities(onCluster: OnCluster, workerNode?: string) 
       return items.map(({ metadata }) => metadata?.name ?? '').sort();
     }),
 
-    /** Waits until a node joins, leaves, or changes its readiness. There is no timeout: the caller ends the wait. */
+    /**
+     * Checks whether a node has joined or left the cluster, or has changed its readiness.
+     * @throws NotYet until one has; Temporal repeats the activity.
+     */
     waitForNodeChange: onCluster(
       'watch the nodes',
       async (connection, { known }: { cluster: string; known: NodeReadiness[] }): Promise<void> =>
-        waitForChange(connection, known)
+        checkForChange(connection, known)
     ),
 
     /**
@@ -117,44 +122,32 @@ export function createNodeActivities(onCluster: OnCluster, workerNode?: string) 
     }),
 
     /**
-     * Waits until a node is Ready, with another boot ID than at its flip.
-     * @throws RebootMissing on timeout.
+     * Checks that a node is Ready, with another boot ID than at its flip.
+     * @throws NotYet until it is; Temporal repeats the activity.
+     * @throws RebootMissing after the deadline.
      */
     waitForReboot: onCluster(
       'wait for the reboot',
-      async (connection, { node, ...limit }: RebootTarget): Promise<void> =>
-        waitForBoot(
-          connection,
-          node,
-          'deadlineMs' in limit ? { deadlineMs: limit.deadlineMs } : { timeoutMs: limit.timeoutSeconds * 1_000 }
-        )
+      async (connection, { node, deadlineMs }: RebootTarget): Promise<void> => checkBoot(connection, node, deadlineMs)
     ),
   };
 }
 
-async function waitForChange(connection: ClusterConnection, known: readonly NodeReadiness[]): Promise<void> {
-  const before = readinessKey(known);
-  const checkNodes = async () => {
-    const items = await listNodes(connection);
-    const now = readinessKey(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
-    return now === before ? { waitingFor: 'a node to join, to leave or to change its readiness' } : { done: undefined };
-  };
-  await poll(checkNodes, { timeoutMs: Infinity, intervalMs: watchIntervalMs, onTimeout: 'NodeNotReady' });
+async function checkForChange(connection: ClusterConnection, known: readonly NodeReadiness[]): Promise<void> {
+  const items = await listNodes(connection);
+  const now = readinessKey(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
+  if (now === readinessKey(known)) throw notYet('a node to join, to leave or to change its readiness', watchIntervalMs);
 }
 
-async function waitForBoot(
-  connection: ClusterConnection,
-  node: string,
-  limit: { deadlineMs: number } | { timeoutMs: number }
-): Promise<void> {
-  const checkBoot = async () => {
-    const nodeObject = await readNode(connection, node);
-    const before = nodeObject.metadata?.annotations?.[bootAnnotation];
-    if (nodeObject.status?.nodeInfo?.bootID === before) return { waitingFor: `the reboot of ${node}` };
-    return isReady(nodeObject) ? { done: undefined } : { waitingFor: `${node} to be Ready after its reboot` };
-  };
-  const advice = 'reboot it, then retry the node';
-  await poll(checkBoot, { ...limit, intervalMs: 2_000, onTimeout: 'RebootMissing', advice });
+async function checkBoot(connection: ClusterConnection, node: string, deadlineMs: number): Promise<void> {
+  const nodeObject = await readNode(connection, node);
+  const before = nodeObject.metadata?.annotations?.[bootAnnotation];
+  const isRebooted = nodeObject.status?.nodeInfo?.bootID !== before;
+  if (isRebooted && isReady(nodeObject)) return;
+  const waitingFor = isRebooted ? `${node} to be Ready after its reboot` : `the reboot of ${node}`;
+  if (Date.now() < deadlineMs) throw notYet(waitingFor, rebootIntervalMs);
+  const when = new Date(deadlineMs).toISOString();
+  throw failure('RebootMissing', `timed out at ${when}, waiting for ${waitingFor}; reboot it, then retry the node`);
 }
 
 /** Reads the migration state of each node, ordered by name. */

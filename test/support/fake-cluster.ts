@@ -1,6 +1,7 @@
 import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Activities } from '../../activities/index.ts';
+import { notYet } from '../../activities/support/not-yet.ts';
 import { createRequestActivities } from '../../activities/plan/resolve-request.ts';
 import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
@@ -250,11 +251,11 @@ export function fakeCluster({
       await call('waitForNodeChange');
       const text = (list: { name: string; ready: boolean }[]): string =>
         JSON.stringify(list.map(({ name, ready }) => ({ name, ready })));
-      await waitForCondition(() => text([...state.values()]) !== text(known));
+      if (text([...state.values()]) === text(known)) throw notYet('a change', checkIntervalMs);
     },
     waitForReboot: async ({ node }) => {
       await call('waitForReboot', node);
-      await waitForCondition(() => get(node).bootId > 1);
+      if (get(node).bootId === 1) throw notYet('a reboot', checkIntervalMs);
     },
     cordonNode: onNode('cordonNode', (node) => {
       node.cordoned ||= 'by us';
@@ -330,10 +331,8 @@ export function fakeCluster({
   return { activities, calls, broken, nodes: state, system, add, cordoned };
 }
 
-/** Waits until a condition holds or the activity is cancelled, like an activity that watches something. */
-async function waitForCondition(holds: () => boolean): Promise<void> {
-  while (!holds()) await withHeartbeats(new Promise((resolve) => setTimeout(resolve, 20)));
-}
+/** Interval between the checks of an activity that waits, in ms. */
+const checkIntervalMs = 50;
 
 /** Waits until the activity is cancelled. */
 export async function waitForCancellation(): Promise<void> {

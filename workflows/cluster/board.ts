@@ -1,5 +1,5 @@
 import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
-import type { ClusterProgress } from '../../model/fleet-status.ts';
+import { fleetReportIntervalMs, type ClusterProgress } from '../../model/fleet-status.ts';
 import { statusMarkdown } from '../../model/markdown/status.ts';
 import type { MigrationState } from '../../model/migration-state.ts';
 import { needOf } from '../../model/wait.ts';
@@ -20,7 +20,9 @@ interface Attributes {
 export class Board {
   private readonly state: MigrationState;
   private published = '';
-  private readonly fleetProgress = new ParentProgress(clusterProgressSignal);
+  private readonly fleetProgress = new ParentProgress(clusterProgressSignal, undefined, {
+    minIntervalMs: fleetReportIntervalMs,
+  });
 
   constructor(state: MigrationState) {
     this.state = state;
@@ -56,19 +58,36 @@ export class Board {
     ]);
   }
 
-  /** Reports progress to the fleet of this cluster, if any: phases, waits, and every tenth of the nodes. */
+  /** Reports progress to the fleet of this cluster, if any: phases, kinds of wait, and every tenth of the nodes. */
   private reportToFleet(): void {
-    const { parent } = workflowInfo();
-    if (parent?.workflowId.startsWith(fleetPrefix) !== true) return;
+    if (!this.hasFleet) return;
+    const { phase, waiting, nodes } = this.state.status;
+    const progress = this.clusterProgress;
+    const tenths = nodes.length === 0 ? 0 : Math.floor((10 * progress.migrated) / nodes.length);
+    this.fleetProgress.report(progress, JSON.stringify([phase, waiting?.kind, tenths]));
+  }
+
+  /** Sends what the fleet does not know yet. Call it before the run continues as new. */
+  async flush(): Promise<void> {
+    if (this.hasFleet) await this.fleetProgress.flush();
+  }
+
+  /** Reports the end of the migration, with any result. */
+  async end(): Promise<void> {
+    if (this.hasFleet) await this.fleetProgress.end({ ...this.clusterProgress, ended: true });
+  }
+
+  private get hasFleet(): boolean {
+    return workflowInfo().parent?.workflowId.startsWith(fleetPrefix) === true && this.state.status.cluster !== '';
+  }
+
+  private get clusterProgress(): ClusterProgress {
     const { cluster, phase, waitingFor, nodes } = this.state.status;
     const migrated = nodes.filter(({ state }) => state === 'migrated').length;
-    const tenths = nodes.length === 0 ? 0 : Math.floor((10 * migrated) / nodes.length);
-    const progressKey = JSON.stringify([phase, waitingFor, tenths, nodes.length]);
-    const progress: ClusterProgress = {
+    return {
       ...{ cluster, phase, migrated, nodes: nodes.length },
       ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),
     };
-    this.fleetProgress.report(progress, progressKey);
   }
 }
 

@@ -5,7 +5,8 @@ import type { ActivityInput } from '../support/run.ts';
 import type { Migration } from './migration.ts';
 
 /**
- * Runs work with the lock of the cluster, and releases it afterwards, also after a failure or a cancellation.
+ * Runs work with the lock of the cluster. Releases it afterwards and reports the end to the fleet, also after a failure
+ * or a cancellation.
  * Continue-as-new keeps it: the first run's ID is unchanged.
  */
 export async function withLock<T>(migration: Migration, work: () => Promise<T>): Promise<T> {
@@ -15,7 +16,10 @@ export async function withLock<T>(migration: Migration, work: () => Promise<T>):
     await migration.run('acquireLock', 'lock cluster', holder);
     return await work();
   } finally {
-    if (!migration.isContinuingAsNew) await CancellationScope.nonCancellable(() => release(migration, holder));
+    if (!migration.isContinuingAsNew) {
+      await CancellationScope.nonCancellable(() => release(migration, holder));
+      await migration.board.end();
+    }
   }
 }
 

@@ -29,7 +29,7 @@ export class Migration {
   readonly steps: Steps;
   readonly waits: VisibleWaits;
   readonly listeners: Listener[] = [];
-  private readonly board: Board;
+  readonly board: Board;
   private readonly historyLimit: number;
   private request: unknown;
   /** True while this run continues as new. */
@@ -200,6 +200,7 @@ export class Migration {
   /** Continues as new with the whole state. */
   async continueAsNew(): Promise<never> {
     this.isContinuingAsNew = true;
+    await this.board.flush();
     await condition(allHandlersFinished);
     return continueAsNew<ClusterMigrationWorkflow>(this.request, this.state);
   }

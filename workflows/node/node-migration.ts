@@ -105,6 +105,7 @@ async function flip(steps: NodeSteps, progress: Progress): Promise<void> {
 
 async function reboot(steps: NodeSteps): Promise<void> {
   const { mode, taskQueue, timeoutSeconds } = steps.migration.reboot;
+  const deadlineMs = Date.now() + timeoutSeconds * 1_000;
   if (mode === 'hook' && taskQueue !== undefined) {
     steps.begin('reboot');
     const hook = proxyActivities<RebootHook>({
@@ -117,7 +118,7 @@ async function reboot(steps: NodeSteps): Promise<void> {
     steps.begin('wait for reboot');
     steps.setWaitingFor(`a reboot of ${steps.node}`);
   }
-  await steps.run('waitForReboot', 'wait for reboot', { ...steps.target, timeoutSeconds });
+  await steps.run('waitForReboot', 'wait for reboot', { ...steps.target, deadlineMs });
   steps.setWaitingFor(undefined);
 }
 
