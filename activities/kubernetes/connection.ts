@@ -251,11 +251,7 @@ async function loadTlsOptions(config: KubeConfig, file: string, cluster: string)
   return tls;
 }
 
-function selectContext(
-  config: KubeConfig,
-  context: string,
-  onUnknownContext: (config: KubeConfig) => never
-): void {
+function selectContext(config: KubeConfig, context: string, onUnknownContext: (config: KubeConfig) => never): void {
   if (!listContexts(config).includes(context)) onUnknownContext(config);
   config.setCurrentContext(context);
 }

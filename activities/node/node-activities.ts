@@ -31,7 +31,8 @@ export interface NodesTarget {
 /** Input of `waitForReboot`. */
 export type RebootTarget = NodeTarget &
   /** Time at which the wait ends (Unix, ms), also when the activity is retried on another worker. */
-  (| { deadlineMs: number }
+  (
+    | { deadlineMs: number }
     /** Maximum time to wait, in seconds, from the start of each attempt; used by workflows of earlier releases. */
     | { timeoutSeconds: number }
   );

@@ -14,8 +14,12 @@ const nodes = ['n1', 'n2'];
 const { lab, cluster, connection, apply, remove, state, waitForPod, expectEachRepeatable } =
   useRepeatedActivities(nodes);
 
-const named = (apiVersion: string, kind: string, name: string, more: object = {}): NamedObject =>
-  ({ apiVersion, kind, metadata: { name }, ...more }) as NamedObject;
+const named = (apiVersion: string, kind: string, name: string, more: object = {}): NamedObject => ({
+  apiVersion,
+  kind,
+  metadata: { name },
+  ...more,
+});
 const inNamespace = (
   where: string,
   object: NamedObject,
