@@ -55,9 +55,7 @@ export async function poll<T>(
     heartbeat({ waitingFor: result.waitingFor });
     if (Date.now() >= endMs) {
       const when =
-        'deadlineMs' in limit
-          ? `at ${new Date(endMs).toISOString()}`
-          : `after ${Math.round(limit.timeoutMs / 1000)} s`;
+        'deadlineMs' in limit ? `at ${new Date(endMs).toISOString()}` : `after ${Math.round(limit.timeoutMs / 1000)} s`;
       const message = `timed out ${when}, waiting for ${result.waitingFor}`;
       throw failure(onTimeout, advice === undefined ? message : `${message}; ${advice}`);
     }
