@@ -44,7 +44,7 @@ export const suites: readonly Suite[] = [
   { name: 'unit', tier: 'fast', project: 'unit', workers: 4, usualMinutes: 1 },
   // These mostly wait for Temporal, so that four files can share two cores.
   { name: 'workflow', tier: 'fast', project: 'workflow', workers: 4, tools: 'control plane', usualMinutes: 5 },
-  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 8 },
+  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 12 },
   lab('migration', 6, 'core'),
   lab('rollbacks', 5),
   lab('two-nodes', 10),
