@@ -4,7 +4,10 @@ import type { Decision } from './decision.ts';
 export interface ClusterFacts {
   /** Kubernetes version of the API server. */
   kubernetesVersion: string;
-  /** Canal as found; undefined after a migration, when Cilium has replaced Canal. */
+  /**
+   * Canal as found; undefined after a migration, when Cilium has replaced Canal, and as soon as the removal of Canal has
+   * started.
+   */
   canal?: {
     /** Version from the tag of the calico-node image. */
     version: string;
@@ -17,7 +20,7 @@ export interface ClusterFacts {
   ciliumOwnsCni: boolean;
   /**
    * True when the API server still has objects of Canal or of this service to remove. Only read when Canal itself is
-   * gone.
+   * gone, or when its removal has started.
    */
   leftovers: boolean;
   /**

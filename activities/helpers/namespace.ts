@@ -28,12 +28,6 @@ export async function ownsNamespace({ core }: ClusterConnection): Promise<boolea
   return isOurs(await ifFound(core.readNamespace({ name: namespace })));
 }
 
-/** Returns true while our namespace is being deleted: it accepts no new objects any more. */
-export async function isNamespaceTerminating({ core }: ClusterConnection): Promise<boolean> {
-  const ownNamespace = await ifFound(core.readNamespace({ name: namespace }));
-  return ownNamespace?.metadata?.deletionTimestamp !== undefined;
-}
-
 /** Maximum number of pods that are deleted in parallel. */
 const maxParallelPods = 10;
 

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { V1Secret } from '@kubernetes/client-node';
 import { run } from '../../lab/process.ts';
+import { cniChainName } from '../../model/names.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
@@ -89,7 +90,7 @@ it('uninstalls a release that a killed Helm has begun to uninstall, with all its
   await apply(lab(), {
     apiVersion: 'v1',
     kind: 'ConfigMap',
-    metadata: { name: 'cni-live-migration', namespace: 'kube-system' },
+    metadata: { name: cniChainName, namespace: 'kube-system' },
   });
   for (let revision = 1; revision < (await latestRevision()); revision++)
     await lab().kubectl(

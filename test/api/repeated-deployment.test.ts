@@ -3,9 +3,9 @@ import { helperNamespace, ownedLabels } from '../../activities/kubernetes/names.
 import { bridgeObjects } from '../../activities/helpers/identity-bridge.ts';
 import { natExemptionObject } from '../../activities/helpers/nat-exemption.ts';
 import { proberObjects } from '../../activities/helpers/probers.ts';
+import { cniChainName } from '../../model/names.ts';
 import { parseInput, type MigrationInput } from '../../model/input.ts';
-import { ciliumCrd } from '../support/objects.ts';
-import { useRepeatedActivities } from '../support/repeatable-cluster.ts';
+import { calicoApi, ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
 import type { RepeatableCases } from '../support/repeated-activities.ts';
 
 const namespace = 'kube-system';
@@ -52,35 +52,16 @@ const canal: readonly NamedObject[] = [
 ];
 
 const ciliumKinds = [
-  ciliumCrd('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
-  ciliumCrd('CiliumNodeConfig', 'ciliumnodeconfigs', 'Namespaced'),
-  ciliumCrd('CiliumNetworkPolicy', 'ciliumnetworkpolicies', 'Namespaced'),
-  ciliumCrd('CiliumClusterwideNetworkPolicy', 'ciliumclusterwidenetworkpolicies', 'Cluster'),
-] as NamedObject[];
+  customResource(ciliumApi, 'CiliumEndpoint', 'Namespaced'),
+  customResource(ciliumApi, 'CiliumNodeConfig', 'Namespaced'),
+  customResource(ciliumApi, 'CiliumNetworkPolicy', 'Namespaced'),
+  customResource(ciliumApi, 'CiliumClusterwideNetworkPolicy', 'Cluster'),
+];
 
-const calicoGroup = 'crd.projectcalico.org';
-const calicoVersion = { served: true, storage: true, name: 'v1' };
-/** CRD of Calico's policies for the whole cluster. */
-const policyKind = object(
-  'apiextensions.k8s.io/v1',
-  'CustomResourceDefinition',
-  `globalnetworkpolicies.${calicoGroup}`,
-  {
-    spec: {
-      group: calicoGroup,
-      scope: 'Cluster',
-      names: { kind: 'GlobalNetworkPolicy', plural: 'globalnetworkpolicies', singular: 'globalnetworkpolicy' },
-      versions: [
-        {
-          ...calicoVersion,
-          schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
-        },
-      ],
-    },
-  }
-);
+/** Calico's policies for the whole cluster. */
+const policyKind = customResource(calicoApi, 'GlobalNetworkPolicy', 'Cluster');
 const calicoPolicies = ['web', 'api'].map((app) =>
-  object(`${calicoGroup}/v1`, 'GlobalNetworkPolicy', app, {
+  object(calicoApi.join('/'), 'GlobalNetworkPolicy', app, {
     spec: {
       selector: `app == '${app}'`,
       types: ['Ingress'],
@@ -130,7 +111,7 @@ const readOwnObjects = () =>
 
 const nodeConfig = systemObject('cilium.io/v2', 'CiliumNodeConfig', 'cni-live-migration');
 const readNodeConfig = () => state([['cilium.io/v2', 'CiliumNodeConfig']], () => true);
-const cniChain = systemObject('v1', 'ConfigMap', 'cni-live-migration');
+const cniChain = systemObject('v1', 'ConfigMap', cniChainName);
 
 function migrationInput(): MigrationInput {
   const parsed = parseInput({ ...cluster(), podCidr: '10.245.0.0/16' });
@@ -179,7 +160,7 @@ const cases: RepeatableCases<'deployment'> = {
       await remove(cniChain);
     },
     run: ({ applyCniChain }) => applyCniChain(cluster()),
-    read: () => state([['v1', 'ConfigMap']], (_, name) => name === 'cni-live-migration'),
+    read: () => state([['v1', 'ConfigMap']], (_, name) => name === cniChainName),
   },
   applyNodeConfig: {
     prepare: async () => {

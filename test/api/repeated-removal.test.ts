@@ -4,9 +4,9 @@ import path from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { listKnown, type NamedObject } from '../../activities/kubernetes/apply.ts';
 import { helperNamespace, ownedLabels } from '../../activities/kubernetes/names.ts';
+import { cniChainName } from '../../model/names.ts';
 import { run as runProgram } from '../../lab/process.ts';
-import { ciliumCrd } from '../support/objects.ts';
-import { useRepeatedActivities } from '../support/repeatable-cluster.ts';
+import { calicoApi, ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
 import type { RepeatableCases } from '../support/repeated-activities.ts';
 
 const namespace = 'kube-system';
@@ -14,8 +14,12 @@ const nodes = ['n1', 'n2'];
 const { lab, cluster, connection, apply, remove, state, waitForPod, expectEachRepeatable } =
   useRepeatedActivities(nodes);
 
-const named = (apiVersion: string, kind: string, name: string, more: object = {}): NamedObject =>
-  ({ apiVersion, kind, metadata: { name }, ...more }) as NamedObject;
+const named = (apiVersion: string, kind: string, name: string, more: object = {}): NamedObject => ({
+  apiVersion,
+  kind,
+  metadata: { name },
+  ...more,
+});
 const inNamespace = (
   where: string,
   object: NamedObject,
@@ -25,26 +29,17 @@ const inNamespace = (
   metadata: { ...object.metadata, namespace: where, labels },
 });
 
-const calicoCrd = (kind: string, plural: string): NamedObject => {
-  const definition = ciliumCrd(kind, plural, 'Cluster') as { spec: { versions: object[] } } & NamedObject;
-  const group = 'crd.projectcalico.org';
-  const versions = definition.spec.versions.map((version) => ({ ...version, name: 'v1' }));
-  return {
-    ...definition,
-    metadata: { name: `${plural}.${group}` },
-    ...{ spec: { ...definition.spec, group, versions } },
-  };
-};
-const calicoCrds = [calicoCrd('GlobalNetworkSet', 'globalnetworksets'), calicoCrd('IPPool', 'ippools')];
+const calicoCrds = ['GlobalNetworkSet', 'IPPool'].map((kind) => customResource(calicoApi, kind, 'Cluster'));
 
 /** Random, so that the export needs several ConfigMaps. */
 const blobs = Array.from({ length: 15 }, () => randomBytes(60_000).toString('base64'));
 
 async function prepareCalico(): Promise<void> {
   await apply(...calicoCrds);
-  const sets = blobs.map((blob, index) =>
-    named('crd.projectcalico.org/v1', 'GlobalNetworkSet', `set-${index}`, { blob })
-  );
+  const sets = blobs.map((blob, index) => ({
+    ...named('crd.projectcalico.org/v1', 'GlobalNetworkSet', `set-${index}`),
+    metadata: { name: `set-${index}`, annotations: { blob } },
+  }));
   await apply(...sets);
 }
 
@@ -73,7 +68,7 @@ const ownNamespace: NamedObject = {
   kind: 'Namespace',
   metadata: { name: helperNamespace, labels: ownedLabels },
 };
-const cniChain = inNamespace(namespace, named('v1', 'ConfigMap', 'cni-live-migration'));
+const cniChain = inNamespace(namespace, named('v1', 'ConfigMap', cniChainName));
 
 /** Sets labels, annotations, taints or the cordon of all nodes. */
 const setNodes = (metadata: object, spec: object = {}): Promise<void> =>
@@ -104,6 +99,11 @@ const agents: NamedObject = inNamespace(
     },
   })
 );
+
+async function helm(...args: string[]): Promise<void> {
+  const { kubeconfig } = lab().layout;
+  await runProgram(lab().catalogue.bin('helm'), [...args, '-n', namespace, '--kubeconfig', kubeconfig]);
+}
 
 const workloads = [
   ['v1', 'ConfigMap'],
@@ -154,8 +154,8 @@ const cases: RepeatableCases<'removal'> = {
     prepare: async () => {
       const lease = named('coordination.k8s.io/v1', 'Lease', 'cilium-operator-resource-lock');
       await apply(
-        ciliumCrd('CiliumEndpoint', 'ciliumendpoints', 'Namespaced') as NamedObject,
-        ciliumCrd('CiliumNodeConfig', 'ciliumnodeconfigs', 'Namespaced') as NamedObject,
+        customResource(ciliumApi, 'CiliumEndpoint', 'Namespaced'),
+        customResource(ciliumApi, 'CiliumNodeConfig', 'Namespaced'),
         inNamespace(namespace, lease),
         cniChain
       );
@@ -201,7 +201,7 @@ const cases: RepeatableCases<'removal'> = {
     prepare: async () => {
       const rbac = 'rbac.authorization.k8s.io';
       const role = 'cni-live-migration-identity-bridge';
-      await apply(ciliumCrd('CiliumEndpoint', 'ciliumendpoints', 'Namespaced') as NamedObject, ownNamespace);
+      await apply(customResource(ciliumApi, 'CiliumEndpoint', 'Namespaced'), ownNamespace);
       const spec = { containers: [{ name: 'c', image: 'none' }], tolerations: [{ operator: 'Exists' }] };
       const labels = { app: 'identity-bridge' };
       await apply(
@@ -263,9 +263,9 @@ const cases: RepeatableCases<'removal'> = {
     prepare: async () => {
       await apply(cniChain, agents);
       const chart = path.resolve(import.meta.dirname, '..', 'support', 'chart');
-      const { kubeconfig } = lab().layout;
-      const args = ['upgrade', '--install', 'cilium', chart, '-n', namespace, '--kubeconfig', kubeconfig];
-      await runProgram(lab().catalogue.bin('helm'), [...args, '--set', 'tunnelPort=1']);
+      await helm('uninstall', 'cilium', '--ignore-not-found');
+      await remove(finalConfig);
+      await helm('install', 'cilium', chart, '--set', 'tunnelPort=1');
     },
     run: ({ uninstallCilium }) => uninstallCilium(cluster()),
     read: async () => [

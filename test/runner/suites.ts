@@ -48,7 +48,7 @@ export const suites: readonly Suite[] = [
     ...{ name: 'workflow', tier: 'fast', project: 'workflow', workers: 4 },
     ...{ without: productionServer, tools: 'control plane', usualMinutes: 5 },
   },
-  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 8 },
+  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 12 },
   lab('migration', 6, 'core'),
   lab('rollbacks', 5),
   lab('two-nodes', 10),

@@ -39,12 +39,14 @@ export async function startFakeKubelets(
     }
     const { items } = await connection.core.listPodForAllNamespaces({});
     for (const pod of items.filter(({ spec }) => nodes.includes(spec?.nodeName ?? ''))) {
-      const { name = '', namespace = '', deletionTimestamp } = pod.metadata ?? {};
+      const { name = '', namespace = '', uid = '', deletionTimestamp } = pod.metadata ?? {};
       if (deletionTimestamp !== undefined) {
-        await ifFound(connection.core.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: 0 }));
+        // Not a successor of the same name.
+        const body = { preconditions: { uid }, gracePeriodSeconds: 0 };
+        await ifFound(connection.core.deleteNamespacedPod({ name, namespace, body }));
       } else if (pod.status?.phase === 'Pending') {
         const text = pod.spec?.restartPolicy === 'Never' ? await message(pod) : undefined;
-        const body = { status: podStatus(pod, ++pods, text) };
+        const body = { metadata: { uid }, status: podStatus(pod, ++pods, text) };
         await ifFound(connection.core.patchNamespacedPodStatus({ name, namespace, body }, merge));
       }
     }

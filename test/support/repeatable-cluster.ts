@@ -118,3 +118,33 @@ async function isTerminating({ objects }: ClusterConnection, object: NamedObject
   });
   return metadata?.deletionTimestamp !== undefined;
 }
+
+const anyObject = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+
+/**
+ * Returns a CRD of Cilium or Calico. It declares `spec` and `status`, without their fields: a server-side apply accepts
+ * declared fields only.
+ */
+export function customResource(
+  [group, version]: readonly [group: string, version: string],
+  kind: string,
+  scope: 'Namespaced' | 'Cluster'
+): NamedObject {
+  const plural = `${kind.toLowerCase().replace(/y$/, 'ie')}s`;
+  const schema = { openAPIV3Schema: { type: 'object', properties: { spec: anyObject, status: anyObject } } };
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: { name: `${plural}.${group}` },
+    ...{
+      spec: {
+        ...{ group, scope, names: { kind, plural, singular: kind.toLowerCase(), listKind: `${kind}List` } },
+        versions: [{ name: version, served: true, storage: true, schema }],
+      },
+    },
+  };
+}
+
+/** API groups of the custom resources of Calico and Cilium. */
+export const calicoApi = ['crd.projectcalico.org', 'v1'] as const;
+export const ciliumApi = ['cilium.io', 'v2'] as const;

@@ -79,7 +79,7 @@ export const notRepeated: Readonly<
 
 /** One activity, with the state that it starts from. */
 export interface RepeatableCase {
-  /** Brings the cluster into the state before the activity, whatever state it is in. */
+  /** Brings the cluster from any state into the one before the activity. */
   prepare: () => Promise<unknown>;
   run: (activities: Activities) => Promise<unknown>;
   /** Reads the part of the cluster that the activity is about. */

@@ -14,6 +14,7 @@ function emptyCluster(hosts: Map<string, HostFacts> | undefined): ClusterReader 
     connection: { core: { listNamespacedSecret: page }, objects: { list: page } },
     input: parsed.input,
     canal: () => Promise.resolve(undefined),
+    canalFacts: () => Promise.resolve(undefined),
     ciliumIsOurs: () => Promise.resolve(false),
     hosts: () => Promise.resolve(hosts),
     ...{ nodes: none, pods: none, services: none, daemonSets: none, deployments: none, budgets: none, list: none },
