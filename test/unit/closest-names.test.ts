@@ -14,7 +14,7 @@ it.each([
   ['ClusterMigration', startedTypes, 'clusterMigration'],
   ['policyReport', startedTypes, 'clusterPolicyReport'],
   ['x'.repeat(100_000), startedTypes, startedTypes[0]],
-])('finds the name that is meant by %.20s', (mistyped, names, expected) => {
+])('finds the name that is meant, case %#', (mistyped, names, expected) => {
   const closest = closestNames(mistyped, names);
 
   expect(closest.length).toBe(names.length);

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Client } from '@temporalio/client';
+import type { temporal } from '@temporalio/proto';
 import { Worker } from '@temporalio/worker';
 import { dataConverter } from '../../temporal/data-converter.ts';
 import { waitFor } from '../../lab/process.ts';
@@ -79,6 +80,36 @@ it('notes messages with a new key until the worker has it, also in every later r
   expect(await taskFailures(run!)).toEqual([]);
   await replay(run!, both);
   await expect(replay(run!, k1)).rejects.toThrow();
+});
+
+it('reads a message with a new key after the run was reset to a point before it', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  const taskQueue = randomUUID();
+  let run: Run | undefined;
+  let finished: temporal.api.history.v1.IHistoryEvent | undefined;
+  await withKeys(server, taskQueue, k1, cluster.activities, async (client) => {
+    run = await startRun(client, taskQueue, perNode);
+    await waitForPendingWait(run, 'approval of the plan');
+    const { events } = await run.fetchHistory();
+    finished = events?.findLast(({ workflowTaskCompletedEventAttributes: task }) => task != null);
+    await through(both, run).signal(signal('approve'), { plan: true });
+    await waitForMigrationStatus(run, ({ notes }) => notes.length > 0);
+  });
+  await server.env.client.workflowService.resetWorkflowExecution({
+    namespace: 'default',
+    workflowExecution: { workflowId: run!.workflowId },
+    workflowTaskFinishEventId: finished!.eventId!,
+    requestId: randomUUID(),
+    reason: 'the worker has the key',
+  });
+  await withKeys(server, taskQueue, both, cluster.activities, async () => {
+    const operator = through(both, run!);
+
+    const { notes } = await waitForPendingWait(operator, 'approval of node a');
+
+    expect(notes).toEqual([]);
+    await operator.terminate();
+  });
 });
 
 it('reports why a payload could not be decrypted', async () => {
