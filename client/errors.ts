@@ -21,7 +21,7 @@ export class NoAnswerError extends Error {
     { timeoutMs, consequence, mayTakeEffect }: { timeoutMs: number; consequence: string; mayTakeEffect: boolean },
     cause?: unknown
   ) {
-    super(`${request} got no answer within ${timeoutMs / 1000} s: ${consequence}`, { cause });
+    super(`${request} got no answer within ${Number((timeoutMs / 1_000).toFixed(1))} s: ${consequence}`, { cause });
     this.mayTakeEffect = mayTakeEffect;
   }
 }
