@@ -299,6 +299,30 @@ it.each([
   });
 });
 
+it('cancels its clusters when an earlier run was cancelled, and then fails', async () => {
+  const { a, b } = clusterNames('a', 'b');
+  await server.withWorker(fleetActivities(), async (client, taskQueue) => {
+    const request = buildFleetRequest([a, b]);
+    const migration = migrationOf(client, a);
+    const input = { cluster: a };
+    const { firstExecutionRunId } = await client.workflow.start('clusterMigration', {
+      ...{ taskQueue, workflowId: migration.workflowId },
+      args: [input],
+    });
+    const run = await startShortRuns(client, taskQueue, request, historyLimit, ({ status, control }) => {
+      Object.assign(status.clusters[0] ?? {}, { state: 'migrating', runId: firstExecutionRunId });
+      control.cancelledAt = new Date().toISOString();
+    });
+
+    const failure = await waitForFailure(run);
+
+    expect(failure).toMatchObject({ type: 'Aborted', message: expect.stringContaining('cancelled; 0 of 2') as string });
+    expect((await migration.describe()).status.name).toBe('CANCELLED');
+    const { clusters } = await run.query(fleetStatusQuery);
+    expect(clusters[0]).toMatchObject({ state: 'failed', failure: { type: 'Aborted' } });
+  });
+});
+
 it('lets running clusters finish when it is aborted, in any run', async () => {
   const { a, b } = clusterNames('a', 'b');
   await server.withWorker(fleetActivities(), async (client, taskQueue) => {

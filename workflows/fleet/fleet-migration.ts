@@ -34,7 +34,7 @@ export async function fleetMigration(raw: unknown): Promise<Versioned<FleetStatu
   const outcome = await fleet.run();
   // Also in a cancelled run, whose state must reach the next one.
   await CancellationScope.nonCancellable(() => condition(allHandlersFinished));
-  if (outcome === 'long') return continueAsNew<typeof fleetMigration>(fleet.state);
+  if (outcome === 'long') return continueAsNew<typeof fleetMigration>(fleet.carry());
   return withApiVersion(fleet.finish());
 }
 
@@ -70,7 +70,7 @@ type RunOutcome = 'over' | 'long';
 
 /** One run of a fleet. All that must survive it is in {@link state}. */
 class Fleet {
-  readonly state: FleetState;
+  private readonly state: FleetState;
   private readonly isResolved: boolean;
   private readonly board: FleetBoard;
   private readonly runs: ClusterRuns;
@@ -87,6 +87,8 @@ class Fleet {
   /** Migrates clusters until the fleet is over, or until it must continue as new. */
   async run(): Promise<RunOutcome> {
     try {
+      // The next run of a cancelled one is not cancelled in Temporal: the state says so.
+      if (this.state.control.cancelledAt !== undefined) await this.runs.cancelAll();
       return await this.migrateClusters();
     } catch (error) {
       if (!isCancellation(error)) throw error;
@@ -135,6 +137,12 @@ class Fleet {
     if (this.runs.isStarting) return false;
     const { continueAsNewSuggested, historyLength } = workflowInfo();
     return !this.isResolved || continueAsNewSuggested || historyLength >= this.state.historyLimit;
+  }
+
+  /** Returns the state for the next run. A cancellation that came while this run ended is part of it. */
+  carry(): FleetState {
+    if (CancellationScope.current().consideredCancelled) this.state.control.cancelledAt ??= new Date().toISOString();
+    return this.state;
   }
 
   /**
