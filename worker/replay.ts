@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { Worker, type ReplayWorkerOptions } from '@temporalio/worker';
+import { DefaultLogger, Worker, bundleWorkflowCode, type ReplayWorkerOptions } from '@temporalio/worker';
 import { dataConverter } from '../temporal/data-converter.ts';
 import type { EncryptionKeys } from '../temporal/keys.ts';
+import { bundleOptions } from './bundle.ts';
 import { workflowCode } from './run.ts';
 
 /** The part of a history that is read here. All else goes to the SDK as it is. */
@@ -24,10 +25,13 @@ const historySchema = z.looseObject({
  * @param bundles folder of prebuilt bundles. @default none: the workflows are bundled now
  */
 export async function replayOptions(keys?: EncryptionKeys, bundles?: string): Promise<ReplayWorkerOptions> {
-  return {
-    ...(await workflowCode({ bundles }, { encrypted: keys !== undefined, traced: false })),
-    dataConverter: dataConverter(keys),
-  };
+  const features = { encrypted: keys !== undefined, traced: false };
+  // Bundled once, for all histories.
+  const code =
+    bundles === undefined
+      ? { workflowBundle: await bundleWorkflowCode({ ...bundleOptions(features), logger: new DefaultLogger('WARN') }) }
+      : await workflowCode({ bundles }, features);
+  return { ...code, dataConverter: dataConverter(keys) };
 }
 
 /**

@@ -31,8 +31,8 @@ export async function checkStartup(
     (): StartupProblem[] => [],
     (error: unknown): StartupProblem[] => [{ kind: 'fatal', text: errorText(error) }]
   );
-  const versionProblems = deployment === undefined ? [] : checkCurrentVersion(client, namespace, deployment);
-  const checks = [checkNamespace(client, namespace), checkHelm(helm), clusterProblems, versionProblems];
+  const checks = [checkNamespace(client, namespace), checkHelm(helm), clusterProblems];
+  if (deployment !== undefined) checks.push(checkCurrentVersion(client, namespace, deployment));
   return (await Promise.all(checks)).flat();
 }
 

@@ -76,8 +76,7 @@ async function handleRequest(
   const [, pathToken = '', operation] = /^(?:\/([^/]+))?\/(encode|decode)$/.exec(pathname) ?? [];
   if (operation === undefined) throw new HttpError(404, 'not found; use /encode or /decode');
   if (request.method !== 'POST') throw new HttpError(405, 'method not allowed; use POST');
-  const { authorization = `Bearer ${pathToken}` } = request.headers;
-  if (token !== undefined && !hasBearerToken(authorization, token))
+  if (token !== undefined && !hasToken(request, pathToken, token))
     throw new HttpError(401, 'unauthorized; send the token as "Authorization: Bearer …"');
   const payloads = parseBody(await readBody(request));
   const result = await (operation === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
@@ -85,8 +84,8 @@ async function handleRequest(
   send(response, 200, JSON.stringify({ payloads: result.map(toJson) }));
 }
 
-function hasBearerToken(header: string, token: string): boolean {
-  const actual = Buffer.from(header);
+function hasToken({ headers }: IncomingMessage, pathToken: string, token: string): boolean {
+  const actual = Buffer.from(headers.authorization ?? `Bearer ${pathToken}`);
   const expected = Buffer.from(`Bearer ${token}`);
   return actual.length === expected.length && timingSafeEqual(actual, expected);
 }

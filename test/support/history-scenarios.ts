@@ -27,7 +27,7 @@ const cluster = (options: FakeOptions = {}) => {
 };
 
 /** Input of a migration whose drain has a whole day. */
-const patientRequest = { ...unattendedRequest, drain: { timeoutSeconds: 86_400 } };
+const requestWithSlowDrain = { ...unattendedRequest, drain: { timeoutSeconds: 86_400 } };
 
 const budget: Blocker = {
   pod: 'shop/web-1',
@@ -158,7 +158,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   cancelled: {
     activities: () => fakeCluster(blockedDrain()).activities,
     play: async (client, queue) => {
-      const run = await startRun(client, queue, patientRequest);
+      const run = await startRun(client, queue, requestWithSlowDrain);
       await waitForBlocker(run);
       await run.cancel();
       return run;
@@ -168,7 +168,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   'forced-pod': {
     activities: () => fakeCluster(blockedDrain()).activities,
     play: async (client, queue) => {
-      const run = await startRun(client, queue, patientRequest);
+      const run = await startRun(client, queue, requestWithSlowDrain);
       await waitForBlocker(run);
       await run.signal(signal('forcePod'), { pod: budget.pod, by: 'ann' });
       return run;

@@ -155,7 +155,9 @@ export function defineVersioningTests(server: WorkflowServer): void {
       const check = (buildId: string, name = deploymentName) =>
         checkCurrentVersion(server.env.client, 'default', { deploymentName: name, buildId });
       expect(await check(newer)).toEqual([]);
-      expect(await check('0.3.0')).toMatchObject([{ kind: 'warning', text: expect.stringContaining(`"${newer}"`) }]);
+      expect(await check('0.3.0')).toMatchObject([
+        { kind: 'warning', text: expect.stringContaining(`"${newer}"`) as string },
+      ]);
       const [unknown] = await check('0.3.0', 'another');
       expect(unknown?.text).toMatch(/no version of the Worker Deployment "another".*--build-id 0.3.0/);
     });

@@ -104,9 +104,15 @@ describe('npm run replay', () => {
     expect(await replay(['-'], await read(files[0] ?? ''))).toEqual({ code: 0, output: '-: compatible\n' });
     expect(await replay(['-'], '{"events": []}')).toMatchObject({
       code: 1,
-      output: expect.stringMatching(/not a history/),
+      output: expect.stringMatching(/not a history/) as string,
     });
-    expect(await replay(['-'], '{')).toMatchObject({ code: 1, output: expect.stringMatching(/not valid JSON/) });
-    expect(await replay([])).toMatchObject({ code: 2, output: expect.stringMatching(/^usage: npm run replay/) });
+    expect(await replay(['-'], '{')).toMatchObject({
+      code: 1,
+      output: expect.stringMatching(/not valid JSON/) as string,
+    });
+    expect(await replay([])).toMatchObject({
+      code: 2,
+      output: expect.stringMatching(/^usage: npm run replay/) as string,
+    });
   });
 });
