@@ -24,6 +24,8 @@ export interface Plan {
   objects: string[];
   /** Effect on the pods of each remaining node. */
   drains: NodeDrain[];
+  /** Number of nodes whose effects the query leaves out, in a large cluster: those of the last waves. */
+  drainsLeftOut?: number;
   /** Estimated duration. */
   estimate: Estimate;
   /** Waived checks that block, each with the reason. */
