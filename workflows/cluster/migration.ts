@@ -127,6 +127,12 @@ export class Migration {
     this.note(`paused: ${reason}`);
   }
 
+  /** Pauses the migration. A pause by an operator stays, and the reason is noted. */
+  private pauseOrNote(reason: string): void {
+    if (this.status.paused === undefined) this.pauseFor(reason);
+    else this.note(reason);
+  }
+
   /**
    * Waits while the migration is paused.
    * @param isOver returns true when the wait must end although the migration is paused.
@@ -211,7 +217,7 @@ export class Migration {
     if ('state' in carried) await continueAsNew<ClusterMigrationWorkflow>(this.request, carried.state);
     this.isContinuingAsNew = false;
     this.nextAttemptLength = workflowInfo().historyLength + this.historyLimit;
-    this.pauseFor(
+    this.pauseOrNote(
       `the history of this run is long, and its state of ${carried.bytes} bytes is too large for the next run. Resume to ` +
         'continue in this run for as long again. Or abort it, where that is still possible, and start the migration again: ' +
         'it continues from the state of the cluster, without the approvals that were given in advance'

@@ -97,8 +97,9 @@ function approvalSubject(
 
 /** Shows which nodes are in the next wave. */
 function propose({ migration }: ClusterContext, wave: NumberedWave): void {
+  const names = new Set(wave.nodes);
   for (const node of migration.status.nodes) {
-    const inWave = wave.nodes.includes(node.name);
+    const inWave = names.has(node.name);
     transition(node, inWave ? { kind: 'proposed', wave: wave.number } : { kind: 'withdrawn' });
   }
   migration.publish();
