@@ -15,11 +15,13 @@ import {
   update,
 } from '../workflows/messages.ts';
 import type { MigrationRequest } from '../model/input.ts';
+import type { NodePage } from '../model/status-view.ts';
 import type { Ledger } from '../model/ledger.ts';
 import type { MessageName, Messages } from '../model/message-schemas.ts';
 import type { Plan } from '../model/plan.ts';
 import type { CheckOutcome, PreflightReport } from '../model/preflight.ts';
 import type { Blocker, MigrationReport, MigrationStatus } from '../model/status.ts';
+import { queryCompleteStatus } from './status-pages.ts';
 
 /** A cluster's migration, started or not. The Temporal CLI can do everything that this class does. */
 export class Migration {
@@ -80,9 +82,18 @@ export class Migration {
     });
   }
 
-  /** Returns the status. Needs a running worker. */
-  status(): Promise<Versioned<MigrationStatus>> {
-    return this.handle.query(statusQuery);
+  /**
+   * Returns the status. Needs a running worker.
+   * @param page part of the nodes.
+   * @default all nodes, or of more than 1,000 those that need attention
+   */
+  status(page?: NodePage): Promise<Versioned<MigrationStatus>> {
+    return page === undefined ? this.handle.query(statusQuery) : this.handle.query(statusQuery, page);
+  }
+
+  /** Returns the status with all nodes, however many there are. */
+  completeStatus(): Promise<Versioned<MigrationStatus>> {
+    return queryCompleteStatus((page) => this.status(page));
   }
 
   /** Returns the plan; undefined until it is computed. */

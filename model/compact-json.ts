@@ -19,8 +19,10 @@ const markers = { part: '$', time: '@', escaped: "'" } as const;
 /** Base of the numbers in encoded texts. */
 const base = 36;
 
-/** Length in characters, as JSON, from which a repeated part is stored once, and up to which it is compared at all. */
-const minPartLength = 8;
+/** Length in characters from which a repeated text is stored once: a shorter one is hardly longer than a reference. */
+const minTextLength = 6;
+
+/** Length of the identity up to which objects and lists are compared, in characters. */
 const maxPartLength = 2_000;
 
 /**
@@ -53,8 +55,9 @@ export function expandJson({ parts, shapes, value }: CompactJson): unknown {
 
 /** Encodes one value: finds what is repeated, and then encodes each repeated part once. */
 class Encoder {
-  /** JSON of each object and list, unless it is too long to be compared. */
-  private readonly texts = new Map<object, string | undefined>();
+  /** Text that identifies the content of each object and list, unless it is too long to be compared. */
+  private readonly identities = new Map<object, string | undefined>();
+  private readonly times = new Map<string, string | undefined>();
   private readonly counts = new Map<string, number>();
   private readonly positions = new Map<string, number>();
   private readonly shapePositions = new Map<string, number>();
@@ -62,23 +65,26 @@ class Encoder {
   private readonly shapes: Encoded[][] = [];
 
   encodeRoot(root: unknown): CompactJson {
-    this.describe(root);
+    this.identify(root);
     this.count(root);
     const value = this.encode(root);
     return { parts: this.parts, shapes: this.shapes, value };
   }
 
-  /** Returns the JSON of a value; undefined when it is too long. */
-  private describe(value: unknown): string | undefined {
-    if (!isContainer(value)) return JSON.stringify(value ?? null);
+  /** Returns the text that identifies a value; undefined when it is too long. */
+  private identify(value: unknown): string | undefined {
+    // With its length, a text cannot be confused with what follows it.
+    if (typeof value === 'string') return `"${value.length}:${value}`;
+    if (!isContainer(value)) return String(value ?? null);
     const items = entriesOf(value).map(([key, item]) => {
-      const text = this.describe(item);
-      return text === undefined ? undefined : `${JSON.stringify(key)}:${text}`;
+      const identity = this.identify(item);
+      return identity === undefined ? undefined : `${key.length}:${key}=${identity}`;
     });
     const length = items.reduce((sum, item) => sum + (item?.length ?? maxPartLength), 0);
-    const text = length < maxPartLength ? `${Array.isArray(value) ? 'list' : 'object'}{${items.join()}}` : undefined;
-    this.texts.set(value, text);
-    return text;
+    const kind = Array.isArray(value) ? 'list' : 'object';
+    const identity = length < maxPartLength ? `${kind}{${items.join()}}` : undefined;
+    this.identities.set(value, identity);
+    return identity;
   }
 
   /** Counts texts and objects. What is inside a repeated object counts once, because it is encoded once. */
@@ -97,12 +103,17 @@ class Encoder {
     return count;
   }
 
-  /** Returns the identity of a part that may be stored once; undefined for one that is too short or too long. */
+  /** Returns the identity of a value that may be stored once; undefined for one that is too short or too long. */
   private keyOf(value: unknown): string | undefined {
-    const isTextual = isContainer(value) || (typeof value === 'string' && encodeTime(value) === undefined);
-    if (!isTextual) return undefined;
-    const key = isContainer(value) ? this.texts.get(value) : JSON.stringify(value);
-    return key === undefined || key.length < minPartLength ? undefined : key;
+    if (isContainer(value)) return this.identities.get(value);
+    if (typeof value !== 'string' || value.length < minTextLength) return undefined;
+    return this.timeOf(value) === undefined ? `"${value}` : undefined;
+  }
+
+  private timeOf(text: string): string | undefined {
+    if (text.length !== isoLength) return undefined;
+    if (!this.times.has(text)) this.times.set(text, encodeTime(text));
+    return this.times.get(text);
   }
 
   private encode(value: unknown): Encoded {
@@ -118,7 +129,7 @@ class Encoder {
   }
 
   private encodeHere(value: unknown): Encoded {
-    if (typeof value === 'string') return encodeTime(value) ?? escapeText(value);
+    if (typeof value === 'string') return this.timeOf(value) ?? escapeText(value);
     if (!isContainer(value)) return typeof value === 'number' || typeof value === 'boolean' ? value : null;
     const entries = entriesOf(value);
     const shape = Array.isArray(value) ? 0 : this.encodeShape(entries);
@@ -151,7 +162,7 @@ function shapeKey(entries: readonly (readonly [string, unknown])[]): string {
 
 /** Encodes a time as JavaScript writes it (ISO 8601, UTC, ms); undefined for any other text. */
 function encodeTime(text: string): string | undefined {
-  if (text.length !== isoLength || !text.endsWith('Z')) return undefined;
+  if (!text.endsWith('Z')) return undefined;
   const ms = Date.parse(text);
   if (!(ms >= 0) || new Date(ms).toISOString() !== text) return undefined;
   return markers.time + ms.toString(base);

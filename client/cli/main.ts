@@ -197,9 +197,9 @@ command('status', 'show the phase, the nodes, and the commands that end the curr
       async (client, context, { watch, json: asJson }) => {
         const migration = new Migration(client, context.cluster, context.options.workflowId);
         if (watch) return follow(migration, print, asJson);
+        if (asJson) return printJson(await migration.completeStatus());
         const status = await migration.status();
-        if (asJson) printJson(status);
-        else print(statusText(status, context.screen, answerCommands(status, context.cluster)));
+        print(statusText(status, context.screen, answerCommands(status, context.cluster)));
       },
       ({ cluster, temporal }) => temporal.query(cluster, 'status')
     )
