@@ -53,7 +53,12 @@ async function predictDrains(
   pods: readonly PodFacts[],
   input: MigrationInput
 ): Promise<NodeDrain[]> {
-  const podsByNode = Map.groupBy(pods, (pod) => pod.node);
+  const podsByNode = new Map<string | undefined, PodFacts[]>();
+  for (const pod of pods) {
+    const sameNode = podsByNode.get(pod.node);
+    if (sameNode === undefined) podsByNode.set(pod.node, [pod]);
+    else sameNode.push(pod);
+  }
   const drains: NodeDrain[] = [];
   for (const node of nodes) {
     drains.push(predictDrain(node, podsByNode.get(node) ?? [], input));

@@ -4,6 +4,10 @@ import { carryState, maxCarriedBytes, parseState } from '../../model/carried-sta
 import { compactJson, expandJson } from '../../model/compact-json.ts';
 import { planMarkdown } from '../../model/markdown/plan.ts';
 import { initialState, type MigrationState } from '../../model/migration-state.ts';
+import { applyMessage } from '../../model/decisions.ts';
+import { copyContext } from '../../model/message-copy.ts';
+import type { MessageName, Messages } from '../../model/message-schemas.ts';
+import { phases } from '../../model/status.ts';
 import type { Decision, MigrationStatus, NodeStatus } from '../../model/status.ts';
 import { dryRunView, nodeCounts, planView, statusView } from '../../model/status-view.ts';
 import type { LedgerRow } from '../../model/ledger.ts';
@@ -243,4 +247,33 @@ it('counts bytes as UTF-8 has them', () => {
 it('makes progress with an item above the limit', () => {
   expect(takeWithin(['a'.repeat(100), 'b'], { maxItems: 5, maxBytes: 10 })).toEqual(['a'.repeat(100)]);
   expect(takeWithin(['a', 'b', 'c'], { maxItems: 2, maxBytes: 100 })).toEqual(['a', 'b']);
+});
+
+describe('a copy of the state for the check of a message', () => {
+  const nodeStates = ['pending', 'awaiting-approval', 'migrating', 'migrated', 'failed', 'skipped', 'rolled-back'] as const;
+  const messages: { [Name in MessageName]: Messages[Name][] } = {
+    approve: [{ plan: true }, { cleanup: true }, { wave: 2 }, { wave: 9 }, ...nodeStates.map((node) => ({ node }))],
+    reject: [{ plan: true }, { cleanup: true }, { wave: 2 }, ...nodeStates.map((node) => ({ node }))],
+    ...{ pause: [{}], resume: [{}], abort: [{}] },
+    skip: nodeStates.map((node) => ({ node })),
+    retry: nodeStates.map((node) => ({ node })),
+    rollback: [{ all: true }, ...nodeStates.map((node) => ({ node }))],
+    setMaxConcurrency: [{ maxConcurrency: 7 }],
+    forcePod: [{ pod: 'shop/web' }],
+  };
+
+  it.each(phases)('keeps the state unchanged in the phase %s', (phase) => {
+    const state = initialState();
+    const failure = { type: 'DrainBlocked', message: 'a pod' };
+    state.status.nodes = nodeStates.map((name) => ({ name, state: name, wave: 2, ...(name === 'failed' && { failure }) }));
+    Object.assign(state.status, { phase, waves: 1, paused: { by: 'ann', reason: '', at: at(1) } });
+    const before = JSON.stringify(state);
+    let accepted = 0;
+
+    for (const [name, bodies] of Object.entries(messages) as [MessageName, Messages[MessageName][]][])
+      for (const body of bodies) if ('done' in applyMessage(name, body, copyContext(state), at(2))) accepted++;
+
+    expect(JSON.stringify(state)).toBe(before);
+    expect(accepted > 0).toBe(phase !== 'done' && phase !== 'rolled-back');
+  });
 });
