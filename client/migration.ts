@@ -88,7 +88,7 @@ export class Migration {
    * @default all nodes, or of more than 1,000 those that need attention
    */
   status(page?: NodePage): Promise<Versioned<MigrationStatus>> {
-    return page === undefined ? this.handle.query(statusQuery) : this.handle.query(statusQuery, page);
+    return this.handle.query(statusQuery, page);
   }
 
   /** Returns the status with all nodes, however many there are. */

@@ -124,7 +124,7 @@ const reductions: readonly Reduction[] = [
   },
   {
     what: 'reasons of decisions about nodes after the first 60 characters',
-    reduce: (state) => cutReasons(state),
+    reduce: cutReasons,
   },
 ];
 

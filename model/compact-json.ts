@@ -75,7 +75,7 @@ class Encoder {
   private identify(value: unknown): string | undefined {
     // With its length, a text cannot be confused with what follows it.
     if (typeof value === 'string') return `"${value.length}:${value}`;
-    if (!isContainer(value)) return String(value ?? null);
+    if (!isContainer(value)) return JSON.stringify(value ?? null);
     const items = entriesOf(value).map(([key, item]) => {
       const identity = this.identify(item);
       return identity === undefined ? undefined : `${key.length}:${key}=${identity}`;

@@ -43,8 +43,8 @@ function serializeFacts(node: NodeFacts): string {
 }
 
 /**
- * Returns a number of 32 bits for a text, with FNV-1a and the finalizer of MurmurHash3: FNV alone maps names that differ in one letter close
- * together.
+ * Returns a number of 32 bits for a text, with FNV-1a and the finalizer of MurmurHash3: FNV alone maps names that differ
+ * in one letter close together.
  */
 export function hashText(text: string): number {
   let sum = 0x811c9dc5;

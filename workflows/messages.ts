@@ -56,7 +56,7 @@ export function update<Name extends keyof Messages>(name: Name) {
  * State of the migration: phase, nodes, the current wait and the commands that end it. Also answered after the end. Its
  * argument is optional: a page of the nodes.
  */
-export const statusQuery = defineQuery<Versioned<MigrationStatus>, [page?: NodePage]>('status');
+export const statusQuery = defineQuery<Versioned<MigrationStatus>, [page?: NodePage | undefined]>('status');
 
 /** The plan: waves with reasons, installed and removed components. Undefined until it is computed. */
 export const planQuery = defineQuery<Versioned<Plan> | undefined>('plan');

@@ -50,7 +50,10 @@ function largeState(reasonOf: (index: number) => string): MigrationState {
   state.decisions.approvals.nodes = Object.fromEntries(names.map((name, index) => [name, decisions[index] as Decision]));
   state.doneNodes = { cutover: [...names], 'clean canal': [...names], 'clean cilium': [] };
   state.preflight = checkNames.map((check) => ({
-    ...{ check, verdict: 'warn', ms: 12, fix: 'f'.repeat(200) },
+    check,
+    verdict: 'warn',
+    ms: 12,
+    fix: 'f'.repeat(200),
     evidence: Array.from({ length: 12 }, (_, line) => `${check}: ${names[line] ?? ''} `.repeat(3)),
   }));
   const list = (count: number): string[] => Array.from({ length: count }, (_, pod) => `shop-${pod}/web-5d8f7c6b9d-x${pod}`);
@@ -74,8 +77,11 @@ function largeState(reasonOf: (index: number) => string): MigrationState {
     pointOfNoReturn: 'the cleanup',
   };
   const rows = Array.from({ length: 120 }, (_, index): LedgerRow => ({
-    ...{ kind: 'pod-pod/small', from: 'canal', to: 'cilium', sent: 10_000_000 + index, lost: index, lostMs: index },
-    ...{ beyondBaselineMs: 3, longestMs: 900, resets: 1, translated: 0, p50Ms: 1, p99Ms: 12 },
+    kind: 'pod-pod/small',
+    from: 'canal',
+    to: 'cilium',
+    ...{ sent: 10_000_000 + index, lost: index, lostMs: index, beyondBaselineMs: 3, longestMs: 900 },
+    ...{ resets: 1, translated: 0, p50Ms: 1, p99Ms: 12 },
   }));
   state.ledger = { before: rows, during: rows, after: rows };
   return state;
