@@ -1,4 +1,6 @@
 import fc from 'fast-check';
+import { queryCompleteStatus } from '../../client/status-pages.ts';
+import { withApiVersion } from '../../model/api-version.ts';
 import { jsonBytes, takeWithin, utf8Bytes } from '../../model/byte-budget.ts';
 import { carryState, maxCarriedBytes, parseState } from '../../model/carried-state.ts';
 import { compactJson, expandJson } from '../../model/compact-json.ts';
@@ -11,8 +13,10 @@ import { phases } from '../../model/status.ts';
 import type { Decision, MigrationStatus, NodeStatus } from '../../model/status.ts';
 import { dryRunView, nodeCounts, planView, statusView } from '../../model/status-view.ts';
 import type { LedgerRow } from '../../model/ledger.ts';
+import { buildPlan, type DrainCounts } from '../../model/plan.ts';
 import { resolveRequest } from '../../model/resolved-request.ts';
 import { checkNames } from '../../model/preflight.ts';
+import { buildSamples } from '../../worker/metrics.ts';
 
 /** Temporal's limit of a run's input, a result and an answer, in bytes. */
 const serverLimit = 2 * 1024 * 1024;
@@ -195,6 +199,16 @@ describe.each([
     expect(nodes).toEqual(state.status.nodes);
   });
 
+  it('gives clients all nodes, and metrics the number of all', async () => {
+    const query = (page?: Parameters<typeof statusView>[1]) => Promise.resolve(withApiVersion(statusView(state.status, page)));
+
+    const complete = await queryCompleteStatus(query);
+
+    expect(complete).toEqual(withApiVersion(state.status));
+    const samples = buildSamples(await query(), {}, start).filter(({ gauge }) => gauge === 'cni_migration_nodes');
+    expect(samples.reduce((sum, { value }) => sum + value, 0)).toBe(nodeCount);
+  });
+
   it('returns the nodes in some states', () => {
     const page = statusView(state.status, { states: ['failed'], count: 4 });
 
@@ -212,6 +226,20 @@ describe.each([
     const cells = (text: string): string[] => text.split('\n').filter((line) => /^\| (1|20) \|/.test(line));
     expect(cells(planMarkdown(plan))).toEqual(cells(planMarkdown(state.plan)));
   });
+});
+
+it('receives the effects on the pods of 5,000 nodes mostly as numbers', () => {
+  const { request, plan, source } = { ...sameReason, source: sameReason.plan?.source };
+  if (request === undefined || plan === undefined || source === undefined) throw new Error('no plan');
+  const otherDrains = plan.drains
+    .slice(30)
+    .map(({ node, counts, graceSeconds }): DrainCounts => [node, counts.evicted, counts.recycled, counts.refused, graceSeconds]);
+  const details = { changes: [], objects: [], drains: plan.drains.slice(0, 30), otherDrains };
+
+  const built = buildPlan(source, [], request.input, {}, details, []);
+
+  expect(jsonBytes(details)).toBeLessThan(serverLimit / 4);
+  expect(built.drains).toEqual(plan.drains);
 });
 
 it('does not change the status and the plan of a small cluster', () => {
