@@ -27,7 +27,7 @@ export interface Carried {
 /**
  * Returns the state for the next run. Decisions and the states of nodes are never dropped.
  * @param maxBytes maximum size in bytes.
- * @returns the carried state; only its size when it does not fit whatever is dropped.
+ * @returns the carried state; only its size when the state is too large even after all reductions.
  */
 export function carryState(state: MigrationState, maxBytes = maxCarriedBytes): Carried | { bytes: number } {
   let carried = encodeState(state);
