@@ -18,6 +18,8 @@ import {
   statusQuery,
   update,
 } from '../workflows/messages.ts';
+import type { NodePage } from '../model/status-view.ts';
+import { queryCompleteStatus } from './status-pages.ts';
 import { defaultTimeoutMs } from './time-limit.ts';
 import { WorkflowRequests } from './workflow-requests.ts';
 
@@ -53,9 +55,18 @@ export class Migration {
     this.requests = new WorkflowRequests(client, workflowId, timeoutMs);
   }
 
-  /** Returns the status, also after the end. */
-  status(): Promise<Versioned<MigrationStatus>> {
-    return this.requests.query(statusQuery);
+  /**
+   * Returns the status, also after the end.
+   * @param page part of the nodes.
+   * @default all nodes, or of more than 1,000 those that need attention
+   */
+  status(page?: NodePage): Promise<Versioned<MigrationStatus>> {
+    return this.requests.query(statusQuery, page);
+  }
+
+  /** Returns the status with all nodes, however many there are. */
+  completeStatus(): Promise<Versioned<MigrationStatus>> {
+    return queryCompleteStatus((page) => this.status(page));
   }
 
   /** Returns the plan; undefined until it is computed. */

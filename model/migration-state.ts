@@ -68,13 +68,3 @@ export function initialState(): MigrationState {
     calicoExport: [],
   };
 }
-
-/**
- * Parses the state of the previous run.
- * @throws Error for a state of a version that this build does not know.
- */
-export function parseState(carried: unknown): MigrationState {
-  const version = (carried as { version?: unknown } | null)?.version;
-  if (version === stateVersion) return carried as MigrationState;
-  throw new Error(`this build knows version ${stateVersion} of the state, not ${JSON.stringify(version)}`);
-}

@@ -16,7 +16,7 @@ export function computeDigest(nodes: readonly NodeFacts[]): string {
   // A sum, so that the order of the nodes does not matter.
   for (const node of nodes) {
     const index = computeBucket(node.name);
-    sums[index] = ((sums[index] ?? 0) + hash(serializeFacts(node))) >>> 0;
+    sums[index] = ((sums[index] ?? 0) + hashText(serializeFacts(node))) >>> 0;
   }
   return Array.from(sums, (sum) => sum.toString(16).padStart(bucketHexDigits, '0')).join('');
 }
@@ -30,7 +30,7 @@ export function differingBuckets(digest: string, other: string): number[] {
 
 /** Returns the number of the part that contains a node. */
 export function computeBucket(name: string): number {
-  return hash(name) % bucketCount;
+  return hashText(name) % bucketCount;
 }
 
 function bucketDigest(digest: string, index: number): string {
@@ -43,10 +43,10 @@ function serializeFacts(node: NodeFacts): string {
 }
 
 /**
- * Hashes with 32-bit FNV-1a and the finalizer of MurmurHash3: FNV alone maps names that differ in one letter close
- * together.
+ * Returns a number of 32 bits for a text, with FNV-1a and the finalizer of MurmurHash3: FNV alone maps names that differ
+ * in one letter close together.
  */
-function hash(text: string): number {
+export function hashText(text: string): number {
   let sum = 0x811c9dc5;
   for (let index = 0; index < text.length; index++) sum = Math.imul(sum ^ text.charCodeAt(index), 0x01000193);
   sum = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);

@@ -24,6 +24,8 @@ export interface Plan {
   objects: string[];
   /** Effect on the pods of each remaining node. */
   drains: NodeDrain[];
+  /** Number of nodes whose effects the query leaves out, in a large cluster: those of the last waves. */
+  drainsLeftOut?: number;
   /** Estimated duration. */
   estimate: Estimate;
   /** Waived checks that block, each with the reason. */
@@ -63,8 +65,17 @@ export interface Estimate {
 export interface PlanDetails {
   changes: string[];
   objects: string[];
+  /** Effects on the pods of the first nodes, which name pods. */
   drains: NodeDrain[];
+  /**
+   * Effects on the pods of the other nodes, as numbers: the details of thousands of nodes are one activity's result.
+   * @default none
+   */
+  otherDrains?: DrainCounts[];
 }
+
+/** Numbers of a {@link NodeDrain}. */
+export type DrainCounts = [node: string, evicted: number, recycled: number, refused: number, graceSeconds: number];
 
 /** Seconds per node in addition to its pods' grace periods, used without a measurement: the slower nodes of the lab. */
 const defaultNodeSeconds = 40;
@@ -79,9 +90,10 @@ export function buildPlan(
   nodes: readonly NodeFacts[],
   input: MigrationInput,
   values: HelmValues,
-  details: PlanDetails,
+  { changes, objects, drains: firstDrains, otherDrains = [] }: PlanDetails,
   preflight: readonly CheckOutcome[]
 ): Plan {
+  const drains = [...firstDrains, ...otherDrains.map(expandDrain)];
   const migrated = nodes.filter(isMigrated);
   const remaining = nodes.filter((node) => !isMigrated(node));
   const rules = {
@@ -105,12 +117,17 @@ export function buildPlan(
       tunnelPort: input.tunnelPort,
     },
     values,
-    ...details,
-    estimate: estimate(waves, details.drains, input, []),
+    ...{ changes, objects, drains },
+    estimate: estimate(waves, drains, input, []),
     waived: preflight.flatMap(({ check, waived }) => (waived === undefined ? [] : [{ check, reason: waived }])),
     ...(input.backup !== undefined && { backup: input.backup }),
     pointOfNoReturn: 'the cleanup, which removes Canal; before it, all nodes can be rolled back',
   };
+}
+
+function expandDrain([node, evicted, recycled, refused, graceSeconds]: DrainCounts): NodeDrain {
+  const counts = { evicted, recycled, refused };
+  return { node, counts, evicted: [], recycled: [], refused: [], dataLost: [], graceSeconds };
 }
 
 /** Estimates the remaining duration from the durations of the finished nodes. */

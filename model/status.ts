@@ -112,7 +112,15 @@ export interface MigrationStatus {
   maxConcurrency: number;
   /** Number of waves started so far. */
   waves: number;
+  /**
+   * Nodes. With more than 1,000 of them, a query without a page, and the result, list only those in which something
+   * happens or has just happened.
+   */
   nodes: NodeStatus[];
+  /** Number of nodes in each state, when `nodes` is not the list of all. */
+  nodeCounts?: Partial<Record<NodeState, number>>;
+  /** Of a page: the position at which the next one starts. Undefined on the last page. */
+  nextFrom?: number;
   /** Approvals of the plan and of the cleanup. */
   approvals: { plan?: Decision; cleanup?: Decision };
   /** Start (ISO 8601, UTC) and duration in seconds of each phase; the current one has no duration yet. */
@@ -161,6 +169,8 @@ export interface MigrationReport extends MigrationStatus {
   /** Of a dry run: the plan, and the result of each step. */
   plan?: Plan;
   dryRunSteps?: DryRunStep[];
+  /** Number of steps without a problem that are left out, in a large cluster. */
+  dryRunStepsLeftOut?: number;
   /** ConfigMaps with the export of Calico's objects, `namespace/name`. */
   calicoExport?: string[];
 }

@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { MetricGauge, MetricMeter } from '@temporalio/common';
 import { ledgerQuery, statusQuery } from '../workflows/messages.ts';
 import { byKind, ledgerStages, type Ledger } from '../model/ledger.ts';
+import { nodeCounts } from '../model/status-view.ts';
 import type { MigrationStatus } from '../model/status.ts';
 
 /** One value of a gauge. */
@@ -29,12 +30,11 @@ type GaugeName = keyof typeof gauges;
  */
 export function buildSamples(status: MigrationStatus, ledger: Ledger, nowMs: number): Sample[] {
   const { cluster, phase, waiting, paused } = status;
-  const nodes = new Map<string, number>();
-  for (const { state } of status.nodes) nodes.set(state, (nodes.get(state) ?? 0) + 1);
+  const nodes = Object.entries(nodeCounts(status));
   const seconds = waiting === undefined ? 0 : Math.max(0, (nowMs - Date.parse(waiting.since)) / 1_000);
   return [
     { gauge: 'cni_migration_phase', tags: { cluster, phase }, value: 1 },
-    ...[...nodes].map(([state, value]): Sample => ({ gauge: 'cni_migration_nodes', tags: { cluster, state }, value })),
+    ...nodes.map(([state, value]): Sample => ({ gauge: 'cni_migration_nodes', tags: { cluster, state }, value })),
     { gauge: 'cni_migration_waiting_seconds', tags: { cluster }, value: seconds },
     { gauge: 'cni_migration_paused', tags: { cluster }, value: paused === undefined ? 0 : 1 },
     ...ledgerStages.flatMap((stage) =>

@@ -108,7 +108,8 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   applyTranslatedPolicies: long,
 
   untilWindow: short,
-  observeNodes: short,
+  // 150,000 pods are 300 pages, which a busy API server does not return within a minute.
+  observeNodes: long,
   nodeNames: short,
   waitForNodeChange: repeatedCheck,
 

@@ -13,6 +13,7 @@ import type { Messages } from '../model/message-schemas.ts';
 import type { Plan } from '../model/plan.ts';
 import type { PolicyReport } from '../model/policies.ts';
 import type { CheckOutcome } from '../model/preflight.ts';
+import type { NodePage } from '../model/status-view.ts';
 import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from '../model/status.ts';
 
 /** Default task queue of this service's workers. */
@@ -51,8 +52,11 @@ export function update<Name extends keyof Messages>(name: Name) {
   return defineUpdate<string, [Messages[Name]]>(name);
 }
 
-/** State of the migration: phase, nodes, the current wait and the commands that end it. Also answered after the end. */
-export const statusQuery = defineQuery<Versioned<MigrationStatus>>('status');
+/**
+ * State of the migration: phase, nodes, the current wait and the commands that end it. Also answered after the end. Its
+ * argument is optional: a page of the nodes.
+ */
+export const statusQuery = defineQuery<Versioned<MigrationStatus>, [page?: NodePage | undefined]>('status');
 
 /** The plan: waves with reasons, installed and removed components. Undefined until it is computed. */
 export const planQuery = defineQuery<Versioned<Plan> | undefined>('plan');

@@ -1,6 +1,7 @@
 import { coexistenceValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import { valueChanges, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
+import { setImmediate } from 'node:timers/promises';
+import { valueChanges, type DrainCounts, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { renderChart } from '../helm/render.ts';
@@ -18,6 +19,9 @@ import { ownObjects } from '../helpers/manifests.ts';
 const maxNamed = 20;
 const maxDetailed = 30;
 
+/** Number of nodes after which the prediction lets other work of the process run. */
+const nodesAtOnce = 50;
+
 /** Creates the activity that reads the details of a plan. */
 export function createPlanActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
@@ -31,19 +35,40 @@ export function createPlanActivities(onCluster: OnCluster, clusters: Clusters, h
         const { gitVersion } = await connection.version.getCode({});
         const values = coexistenceValues(input);
         const { objects } = await renderChart(helm, input, gitVersion);
-        const pods = await listPods(connection);
+        const drains = await predictDrains(nodes, await listPods(connection), input);
         return {
           changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
           objects: [...ownObjects(input, ''), ...objects].map((object) => `${object.kind ?? ''} ${objectKey(object)}`),
-          drains: nodes.map((node, index) => predictDrain(node, pods, input, index < maxDetailed ? maxNamed : 0)),
+          drains: drains.slice(0, maxDetailed),
+          otherDrains: drains.slice(maxDetailed).map(countDrain),
         };
       }
     ),
   };
 }
 
+/** Predicts the drain of each node. Other activities of the worker run meanwhile. */
+async function predictDrains(
+  nodes: readonly string[],
+  pods: readonly PodFacts[],
+  input: MigrationInput
+): Promise<NodeDrain[]> {
+  const podsByNode = new Map<string | undefined, PodFacts[]>();
+  for (const pod of pods) {
+    const sameNode = podsByNode.get(pod.node);
+    if (sameNode === undefined) podsByNode.set(pod.node, [pod]);
+    else sameNode.push(pod);
+  }
+  const drains: NodeDrain[] = [];
+  for (const node of nodes) {
+    drains.push(predictDrain(node, podsByNode.get(node) ?? [], input));
+    if (drains.length % nodesAtOnce === 0) await setImmediate();
+  }
+  return drains;
+}
+
 /** Predicts a drain of the node, by the drain's own rules. */
-function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationInput, limit: number): NodeDrain {
+function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationInput): NodeDrain {
   const rules = { to: 'cilium' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
   const now = Date.now();
   const evicted: string[] = [];
@@ -51,7 +76,7 @@ function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationI
   const refused: string[] = [];
   const dataLost: string[] = [];
   let graceSeconds = 0;
-  for (const pod of pods.filter((candidate) => candidate.node === node)) {
+  for (const pod of pods) {
     const verdict = drainVerdict(pod, { ...rules, daemonSets: true }, now);
     if (verdict.action === 'refuse') refused.push(`${pod.key}: ${verdict.reason}`);
     if (verdict.action !== 'evict') continue;
@@ -63,10 +88,14 @@ function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationI
   return {
     node,
     counts: { evicted: evicted.length, recycled: recycled.length, refused: refused.length },
-    evicted: evicted.slice(0, limit),
-    recycled: recycled.slice(0, limit),
-    refused: refused.slice(0, limit),
-    dataLost: dataLost.slice(0, limit),
+    evicted: evicted.slice(0, maxNamed),
+    recycled: recycled.slice(0, maxNamed),
+    refused: refused.slice(0, maxNamed),
+    dataLost: dataLost.slice(0, maxNamed),
     graceSeconds,
   };
+}
+
+function countDrain({ node, counts: { evicted, recycled, refused }, graceSeconds }: NodeDrain): DrainCounts {
+  return [node, evicted, recycled, refused, graceSeconds];
 }

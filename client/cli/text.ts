@@ -91,6 +91,8 @@ export function statusText(
   }
   // Not wrapped, so that they can be copied.
   for (const { does, command } of commands) lines.push(...wrap(`To ${does}:`, columns, '  '), `    ${command}`);
+  const counts = Object.entries(status.nodeCounts ?? {}).map(([state, count]) => `${count} ${state}`);
+  if (counts.length > 0) lines.push('', ...wrap(`Nodes: ${counts.join(', ')}`, columns));
   if (status.nodes.length > 0) lines.push('', ...nodeLines(status.nodes, columns, paint));
   if (status.notes.length > 0) {
     lines.push('', 'Notes:', ...status.notes.slice(-5).flatMap((note) => wrap(`- ${note}`, columns, '  ')));

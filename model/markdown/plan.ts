@@ -19,10 +19,12 @@ export function planMarkdown(plan: Plan): string {
     '',
     ...tableHeader('wave', 'nodes', 'reason', 'pods evicted', 'pods recycled', 'need consent'),
   ];
+  const drainsByNode = new Map(plan.drains.map((drain) => [drain.node, drain]));
   for (const [index, { nodes, reason }] of plan.waves.slice(0, maxWaves).entries()) {
-    const drains = plan.drains.filter(({ node }) => nodes.includes(node));
-    const sum = (field: keyof NodeDrain['counts']): number =>
-      drains.reduce((all, { counts }) => all + counts[field], 0);
+    const drains = nodes.flatMap((node) => drainsByNode.get(node) ?? []);
+    // The query leaves out nodes of a large cluster.
+    const sum = (field: keyof NodeDrain['counts']): number | string =>
+      drains.length < nodes.length ? '' : drains.reduce((all, { counts }) => all + counts[field], 0);
     const cells = [index + 1, nodes.join(', '), reason, sum('evicted'), sum('recycled'), sum('refused')];
     lines.push(tableRow(cells));
   }

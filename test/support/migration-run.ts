@@ -14,13 +14,14 @@ export const unattendedRequest = { cluster: 'prod', approval: 'none', cleanup: '
 
 /**
  * Starts a migration.
- * @param memo `historyLimit`: number of events after which a run continues as new.
+ * @param memo `historyLimit`: number of events after which a run continues as new; `stateLimit`: maximum size of the state
+ *   that it then hands over, in bytes.
  */
 export function startRun(
   client: Client,
   taskQueue: string,
   input: unknown,
-  memo: { historyLimit?: number } = {}
+  memo: { historyLimit?: number; stateLimit?: number } = {}
 ): Promise<Run> {
   return client.workflow.start<typeof clusterMigration>('clusterMigration', {
     taskQueue,

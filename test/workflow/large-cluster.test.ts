@@ -1,5 +1,6 @@
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { startRun } from '../support/migration-run.ts';
+import { signal, statusQuery } from '../../workflows/messages.ts';
+import { approvePlan, startRun, waitForMigrationStatus } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -69,5 +70,53 @@ it('continues as new during a step of every node, and repeats nothing', async ()
     const calls = cluster.calls.filter((call) => call.startsWith(`${step} `));
     expect(calls.sort()).toEqual(subset.map((node) => `${step} ${node}`));
   }
+  expect(cluster.broken).toEqual([]);
+});
+
+it(
+  'loses no approval that was given in advance when it continues as new',
+  async () => {
+    const many = nodes.slice(0, 160);
+    const reasonOf = (node: string): string => `change of ${node} `.repeat(40).slice(0, 500);
+    const cluster = fakeCluster({ nodes: many });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const everyNode = { ...request, approval: 'every-node' };
+      const run = await startRun(client, taskQueue, everyNode, { historyLimit: 400 });
+      for (const node of many) await run.signal(signal('approve'), { node, by: 'ann', reason: reasonOf(node) });
+
+      await approvePlan(run);
+      const report = await run.result();
+
+      expect(report.nodes.map(({ name, state, approval }) => [name, state, approval?.by, approval?.reason])).toEqual(
+        many.map((node) => [node, 'migrated', 'ann', reasonOf(node)])
+      );
+      const first = client.workflow.getHandle(run.workflowId, run.firstExecutionRunId);
+      expect((await first.describe()).status.name).toBe('CONTINUED_AS_NEW');
+    });
+    expect(cluster.broken).toEqual([]);
+  },
+  timeLimits.longTest
+);
+
+it('pauses, instead of losing the run, while its state is too large for the next one', async () => {
+  const cluster = fakeCluster({ nodes: nodes.slice(0, 6) });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const limits = { historyLimit: 60, stateLimit: 1_000 };
+    const run = await startRun(client, taskQueue, { ...request, waves: { maxConcurrency: 2 } }, limits);
+    let pauses = 0;
+    for (;;) {
+      const status = await waitForMigrationStatus(run, ({ phase, paused }) => phase === 'done' || paused !== undefined);
+      if (status.phase === 'done') break;
+      expect(status.paused?.reason).toMatch(/its state of \d+ bytes is too large for the next run/);
+      await run.signal(signal('resume'), {});
+      await waitForMigrationStatus(run, ({ phase, paused }) => phase === 'done' || paused?.at !== status.paused?.at);
+      pauses++;
+    }
+
+    expect(await run.result()).toMatchObject({ phase: 'done', changed: true });
+    expect((await run.query(statusQuery)).nodes.every(({ state }) => state === 'migrated')).toBe(true);
+    expect(pauses).toBeGreaterThan(0);
+    expect((await run.describe()).runId).toBe(run.firstExecutionRunId);
+  });
   expect(cluster.broken).toEqual([]);
 });

@@ -1,5 +1,6 @@
 import { ApplicationFailure, scheduleLocalActivity, workflowInfo } from '@temporalio/workflow';
-import { parseState, type MigrationState } from '../../model/migration-state.ts';
+import { parseState } from '../../model/carried-state.ts';
+import type { MigrationState } from '../../model/migration-state.ts';
 import type { ResolvedRequest } from '../../model/resolved-request.ts';
 import { untilAvailable } from '../activity-options.ts';
 import type { ClusterContext } from './context.ts';

@@ -23,6 +23,7 @@ export class Board {
   private readonly fleetProgress = new ParentProgress(clusterProgressSignal, undefined, {
     minIntervalMs: fleetReportIntervalMs,
   });
+  private isRendering = false;
 
   constructor(state: MigrationState) {
     this.state = state;
@@ -30,12 +31,25 @@ export class Board {
 
   /** Publishes the state as it is now. */
   publish(): void {
-    const { status, preflight, plan, ledger } = this.state;
-    setCurrentDetails(statusMarkdown(status, workflowInfo(), { preflight, plan, ledger }));
+    this.renderLater();
     // A refused input has no cluster.
-    if (status.cluster === '') return;
+    if (this.state.status.cluster === '') return;
     this.updateSearchAttributes();
     this.reportToFleet();
+  }
+
+  /**
+   * Renders the details once for all changes of a workflow task: a wave, or thousands of messages, change many nodes at
+   * once, and the text of a large cluster takes milliseconds.
+   */
+  private renderLater(): void {
+    if (this.isRendering) return;
+    this.isRendering = true;
+    void Promise.resolve().then(() => {
+      this.isRendering = false;
+      const { status, preflight, plan, ledger } = this.state;
+      setCurrentDetails(statusMarkdown(status, workflowInfo(), { preflight, plan, ledger }));
+    });
   }
 
   /** Keeps the search attributes in sync. Each upsert is an event in the history, so only changes are written. */

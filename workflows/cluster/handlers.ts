@@ -1,5 +1,6 @@
 import { setHandler, workflowInfo } from '@temporalio/workflow';
 import { applyMessage, type MessageContext } from '../../model/decisions.ts';
+import { copyContext } from '../../model/message-copy.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
 import type { NodeProgress } from '../../model/status.ts';
 import { progressSignal } from '../messages.ts';
@@ -18,6 +19,7 @@ export function setHandlers(migration: Migration): void {
   setMessageHandlers<MessageName, Messages[MessageName], MessageContext>({
     names: messageNames,
     context: () => ({ decisions: state.decisions, status: state.status }),
+    copy: copyContext,
     parse: parseMessage,
     apply: applyMessage,
     onAccepted: (name, message) => {

@@ -1,5 +1,7 @@
 import { allHandlersFinished, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
 import type { Versioned } from '../../model/api-version.ts';
+import { jsonBytes } from '../../model/byte-budget.ts';
+import { carryState, maxCarriedBytes } from '../../model/carried-state.ts';
 import type { MessageName, Messages } from '../../model/message-schemas.ts';
 import { initialState, type MigrationState } from '../../model/migration-state.ts';
 import type { MigrationInput } from '../../model/input.ts';
@@ -32,6 +34,8 @@ export class Migration {
   readonly board: Board;
   private readonly historyLimit: number;
   private request: unknown;
+  /** Length of the history at which the run tries to continue as new again, after its state was too large. */
+  private nextAttemptLength = 0;
   /** True while this run continues as new. */
   isContinuingAsNew = false;
 
@@ -123,6 +127,12 @@ export class Migration {
     this.note(`paused: ${reason}`);
   }
 
+  /** Pauses the migration. A pause by an operator stays, and the reason is noted. */
+  private pauseOrNote(reason: string): void {
+    if (this.status.paused === undefined) this.pauseFor(reason);
+    else this.note(reason);
+  }
+
   /**
    * Waits while the migration is paused.
    * @param isOver returns true when the wait must end although the migration is paused.
@@ -189,6 +199,7 @@ export class Migration {
   /** True when the history is so long that the run must continue as new at the next step between two phases. */
   get isLong(): boolean {
     const { continueAsNewSuggested, historyLength } = workflowInfo();
+    if (historyLength < this.nextAttemptLength) return false;
     return continueAsNewSuggested || historyLength >= this.historyLimit;
   }
 
@@ -197,13 +208,30 @@ export class Migration {
     this.request = request;
   }
 
-  /** Continues as new with the whole state. */
-  async continueAsNew(): Promise<never> {
+  /**
+   * Continues as new with the whole state. Returns only when the state is too large for the input of a run: the server
+   * would terminate this run. The migration is paused then, and a later call tries again.
+   */
+  async continueAsNew(): Promise<void> {
     this.isContinuingAsNew = true;
     await this.board.flush();
     await condition(allHandlersFinished);
-    return continueAsNew<ClusterMigrationWorkflow>(this.request, this.state);
+    const carried = carryState(this.state, maxStateBytes() - jsonBytes(this.request));
+    if ('state' in carried) await continueAsNew<ClusterMigrationWorkflow>(this.request, carried.state);
+    this.isContinuingAsNew = false;
+    this.nextAttemptLength = workflowInfo().historyLength + this.historyLimit;
+    this.pauseOrNote(
+      `the history of this run is long, and its state of ${carried.bytes} bytes is too large for the next run. Resume to ` +
+        'continue in this run for as long again. Or abort it, where that is still possible, and start the migration again: ' +
+        'it continues from the state of the cluster, without the approvals that were given in advance'
+    );
   }
+}
+
+/** Returns the limit of the carried state in bytes: tests set a lower one in the memo. */
+function maxStateBytes(): number {
+  const limit = workflowInfo().memo?.['stateLimit'];
+  return typeof limit === 'number' && limit > 0 ? limit : maxCarriedBytes;
 }
 
 /** Seconds between reminders before the request is resolved. */

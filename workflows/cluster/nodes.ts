@@ -100,8 +100,9 @@ export class Nodes {
   /** Forgets approvals, given before the first read, of nodes that the cluster does not have. */
   private forgetUnknownApprovals(): void {
     const { nodes } = this.migration.state.decisions.approvals;
+    const known = new Set(this.migration.status.nodes.map(({ name }) => name));
     for (const name of Object.keys(nodes)) {
-      if (this.migration.node(name) !== undefined) continue;
+      if (known.has(name)) continue;
       delete nodes[name];
       this.migration.record(`an approval of ${name} was ignored: the cluster has no such node`);
     }

@@ -1,6 +1,7 @@
 import { setHandler } from '@temporalio/workflow';
 import { withApiVersion } from '../../model/api-version.ts';
 import type { MigrationState } from '../../model/migration-state.ts';
+import { planView, statusView } from '../../model/status-view.ts';
 import {
   blockersQuery,
   ledgerQuery,
@@ -13,10 +14,11 @@ import {
 
 /** Sets the handlers of all queries. They are also answered after the end of the run. */
 export function setQueryHandlers(state: MigrationState): void {
-  setHandler(statusQuery, () => withApiVersion(state.status), {
-    description: 'State of the migration: phase, nodes, and the current wait',
+  setHandler(statusQuery, (page) => withApiVersion(statusView(state.status, page)), {
+    description:
+      'State of the migration: phase, nodes, and the current wait; its argument is optional: a page of the nodes',
   });
-  setHandler(planQuery, () => withApiVersion(state.plan), {
+  setHandler(planQuery, () => withApiVersion(state.plan && planView(state.plan)), {
     description: 'Plan: waves with reasons, and what is installed and removed',
   });
   setHandler(preflightQuery, () => state.preflight, { description: 'Outcomes of the preflight checks' });

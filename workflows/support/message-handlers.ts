@@ -20,6 +20,11 @@ export interface MessageRules<Name extends string, Message, Context> {
   names: readonly Name[];
   /** Returns the state that messages change. It is JSON. */
   context: () => Context;
+  /**
+   * Returns a copy of everything that a message can change.
+   * @default a copy of the whole state
+   */
+  copy?: (context: Context) => Context;
   parse: (name: Name, raw: unknown) => { message: Message } | Refusal;
   /**
    * Applies a message to a state, at a time (ISO 8601). A refused message changes nothing.
@@ -80,12 +85,16 @@ function setUpdateHandler<Name extends string, Message, Context>(
     {
       validator: (...args) => {
         // On a copy: a replay does not run validators, so their changes would be lost.
-        const copy = JSON.parse(JSON.stringify(rules.context())) as Context;
-        const outcome = parseAndApply(name, args, rules, copy);
+        const { context, copy = copyJson } = rules;
+        const outcome = parseAndApply(name, args, rules, copy(context()));
         if ('problem' in outcome) throw refusal(outcome.problem);
       },
     }
   );
+}
+
+function copyJson<Context>(context: Context): Context {
+  return JSON.parse(JSON.stringify(context)) as Context;
 }
 
 function receive<Name extends string, Message, Context>(

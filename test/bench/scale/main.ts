@@ -88,7 +88,7 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
       taskQueue: defaultTaskQueue,
       args: [requestFor(lab.layout.context, lab.catalogue.ciliumChart, waveSize)],
     });
-    phases = new PhaseClock(() => handle.query<MigrationStatus>(statusQuery), log);
+    phases = new PhaseClock(() => handle.query(statusQuery), log);
     if (plan.killEverySeconds !== undefined) workers.killEvery(plan.killEverySeconds, log);
     const [report] = await Promise.all([handle.result() as Promise<MigrationReport>, actAsOperator(lab)]);
     const seconds = (Date.now() - begin) / 1_000;

@@ -3,6 +3,7 @@ import { fakeCluster } from '../../support/fake-cluster.ts';
 import { startRun } from '../../support/migration-run.ts';
 import { WorkflowServer } from '../../support/workflow-server.ts';
 import type { MigrationRequest } from '../../../model/input.ts';
+import { nodeCounts } from '../../../model/status-view.ts';
 import { readHistories } from '../histories.ts';
 import { recordResult } from '../regressions.ts';
 import { rounded } from '../results.ts';
@@ -49,7 +50,7 @@ async function migrate(server: WorkflowServer, count: number): Promise<TemporalR
     const report = await run.result();
     const seconds = (Date.now() - begin) / 1_000;
     const { user, system } = process.cpuUsage(cpu);
-    if (report.nodes.some(({ state }) => state !== 'migrated')) throw new Error('a node was not migrated');
+    if (nodeCounts(report).migrated !== count) throw new Error('a node was not migrated');
     if (cluster.broken.length > 0) throw new Error(cluster.broken.join('; '));
     const { figures } = await readHistories(client, run.workflowId, count);
     result = {

@@ -1,5 +1,6 @@
 import type { DryRunStep } from '../../../model/dry-run.ts';
 import type { MigrationReport } from '../../../model/status.ts';
+import { dryRunView, planView } from '../../../model/status-view.ts';
 import { operatorFailure } from '../../support/operator-failure.ts';
 import type { ClusterContext } from '../context.ts';
 import type { Migration } from '../migration.ts';
@@ -26,7 +27,11 @@ export async function dryRun(context: ClusterContext): Promise<MigrationReport> 
   migration.enter('cleanup');
   dryRunSteps.push(await migration.run('dryRunCleanup', 'dry run: cleanup', { cluster: migration.cluster }));
   migration.enter('done');
-  return { ...buildReport(state, false), ...(state.plan && { plan: state.plan }), dryRunSteps };
+  return {
+    ...buildReport(state, false),
+    ...(state.plan && { plan: planView(state.plan) }),
+    ...dryRunView(dryRunSteps),
+  };
 }
 
 async function dryRunUntilCutover(migration: Migration, nodes: readonly string[]): Promise<DryRunStep[]> {

@@ -1,5 +1,6 @@
 import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import { actionKey, approvalOf, nextAction, type NextAction, type NumberedWave } from '../../../model/next-action.ts';
+import { hashText } from '../../../model/node-digest.ts';
 import { transition } from '../../../model/node-transitions.ts';
 import { estimate } from '../../../model/plan.ts';
 import type { Answer } from '../../../model/decision.ts';
@@ -98,8 +99,9 @@ function approvalSubject(
 
 /** Shows which nodes are in the next wave. */
 function propose({ migration }: ClusterContext, wave: NumberedWave): void {
+  const names = new Set(wave.nodes);
   for (const node of migration.status.nodes) {
-    const inWave = wave.nodes.includes(node.name);
+    const inWave = names.has(node.name);
     transition(node, inWave ? { kind: 'proposed', wave: wave.number } : { kind: 'withdrawn' });
   }
   migration.publish();
@@ -183,7 +185,8 @@ async function rollBackNode({ migration, nodeRuns }: ClusterContext, name: strin
 async function waitForDecision(context: ClusterContext, waiting: readonly NodeStatus[]): Promise<void> {
   const { migration, nodes } = context;
   const key = actionKey({ kind: 'decide', nodes: [...waiting] });
-  const wait = { kind: 'decision' as const, key, ...decisionSubject(waiting) };
+  // The status shows the key of a wait. It must not grow with the number of nodes.
+  const wait = { kind: 'decision' as const, key: `nodes ${hashText(key)}`, ...decisionSubject(waiting) };
   let changed = false;
   const watch = new CancellationScope();
   const known = nodes.facts.map(({ name, ready }) => ({ name, ready }));

@@ -1,0 +1,18 @@
+import type { MessageContext } from './decisions.ts';
+
+/**
+ * Returns a copy of everything that a message can change. A validator applies its message to the copy: a complete copy of
+ * a large cluster's state takes too long for each of thousands of messages.
+ */
+export function copyContext({ decisions, status }: MessageContext): MessageContext {
+  const { approvals, rollbacks, forcedPods } = decisions;
+  return {
+    decisions: {
+      ...decisions,
+      approvals: { nodes: { ...approvals.nodes }, waves: { ...approvals.waves } },
+      rollbacks: [...rollbacks],
+      forcedPods: [...forcedPods],
+    },
+    status: { ...status, approvals: { ...status.approvals }, nodes: status.nodes.map((node) => ({ ...node })) },
+  };
+}
