@@ -32,8 +32,6 @@ export class Migration {
   private readonly board: Board;
   private readonly historyLimit: number;
   private request: unknown;
-  /** True while this run continues as new. */
-  isContinuingAsNew = false;
 
   constructor(carried: MigrationState | undefined, historyLimit: number) {
     this.state = carried ?? initialState();
@@ -171,12 +169,20 @@ export class Migration {
     return changed;
   }
 
-  /** True when an operator requested an abort, or a rollback of all nodes that has not begun. */
+  /**
+   * True when an operator requested an abort, rejected the plan or the cleanup, or requested a rollback of all nodes that
+   * has not begun.
+   */
   get isInterrupted(): boolean {
-    const { aborted, rollbackAll } = this.state.decisions;
+    const { aborted, rejected, rollbackAll } = this.state.decisions;
     const { phase, pointOfNoReturn } = this.status;
     if (pointOfNoReturn !== undefined || phase === 'rolling-back') return false;
-    return aborted !== undefined || rollbackAll !== undefined;
+    return aborted !== undefined || rejected !== undefined || rollbackAll !== undefined;
+  }
+
+  /** Refuses messages from now on: they would have no effect. */
+  refuseMessages(reason: string): void {
+    this.state.decisions.refusal ??= reason;
   }
 
   /** True when Canal and everything of this service is already removed. */
@@ -197,7 +203,6 @@ export class Migration {
 
   /** Continues as new with the whole state. */
   async continueAsNew(): Promise<never> {
-    this.isContinuingAsNew = true;
     await condition(allHandlersFinished);
     return continueAsNew<ClusterMigrationWorkflow>(this.request, this.state);
   }

@@ -24,9 +24,12 @@ interface Options {
 export class VisibleWaits {
   private readonly options: Options;
   private describe: (() => Wait) | undefined;
+  /** The wait of the previous run, which this one continues: it keeps its start, whatever is shown before it. */
+  private continued: MigrationStatus['waiting'];
 
   constructor(options: Options) {
     this.options = options;
+    this.continued = options.status.waiting;
   }
 
   /**
@@ -44,15 +47,16 @@ export class VisibleWaits {
         const { deadlineMs } = describe();
         const leftMs = deadlineMs === undefined ? Infinity : Math.max(0, deadlineMs - Date.now());
         const summary = `wait for ${waitText(describe())}`.slice(0, maxSummary);
-        await condition(() => predicate() || isLong(), Math.min(reminderMs, leftMs), { summary });
+        const isOver = await condition(() => predicate() || isLong(), Math.min(reminderMs, leftMs), { summary });
         if (predicate()) end = 'happened';
         else if (isLong()) end = 'long history';
-        else if (leftMs <= reminderMs) end = 'deadline';
-        else this.remind(describe());
+        else if (!isOver && leftMs <= reminderMs) end = 'deadline';
+        else if (!isOver) this.remind(describe());
       }
       return end;
     } finally {
       this.describe = undefined;
+      if (end !== 'long history') this.continued = undefined;
       // The next run continues the wait, with its start.
       if (end !== 'long history') publish();
     }
@@ -75,13 +79,13 @@ export class VisibleWaits {
       return;
     }
     const { kind, key, answers, deadlineMs } = wait;
-    const isSame = status.waiting?.kind === kind && status.waiting.key === key;
+    const previous = this.findStarted(wait);
     status.waitingFor = waitText(wait);
     status.waiting = {
       kind,
       key,
-      since: (isSame ? status.waiting?.since : undefined) ?? new Date().toISOString(),
-      reminders: (isSame ? status.waiting?.reminders : undefined) ?? 0,
+      since: previous?.since ?? new Date().toISOString(),
+      reminders: previous?.reminders ?? 0,
       answers,
       ...(deadlineMs !== undefined && { deadline: new Date(deadlineMs).toISOString() }),
     };
@@ -90,11 +94,16 @@ export class VisibleWaits {
   /**
    * Returns the deadline of a wait that started when the status first showed it (Unix ms); undefined without a limit.
    */
-  deadlineMs({ kind, key }: Pick<Wait, 'kind' | 'key'>, seconds: number | undefined): number | undefined {
+  deadlineMs(wait: Pick<Wait, 'kind' | 'key'>, seconds: number | undefined): number | undefined {
     if (seconds === undefined) return undefined;
-    const { waiting } = this.options.status;
-    const isSame = waiting?.kind === kind && waiting.key === key;
-    return (isSame ? Date.parse(waiting.since) : Date.now()) + seconds * 1_000;
+    const since = this.findStarted(wait)?.since;
+    return (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000;
+  }
+
+  /** Returns the wait with this key, when it is shown now or the previous run has left it. */
+  private findStarted({ kind, key }: Pick<Wait, 'kind' | 'key'>): MigrationStatus['waiting'] {
+    const shown = [this.options.status.waiting, this.continued];
+    return shown.find((waiting) => waiting?.kind === kind && waiting.key === key);
   }
 }
 
