@@ -1,4 +1,4 @@
-import type { Decision } from './status.ts';
+import type { Decision } from './decision.ts';
 
 /** State of a cluster, read before anything is changed. */
 export interface ClusterFacts {

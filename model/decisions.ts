@@ -5,7 +5,8 @@
 import type { MessageName, Messages } from './message-schemas.ts';
 import { summarizeList } from './summarize.ts';
 import { transition, statesFor } from './node-transitions.ts';
-import type { Decision, MigrationStatus, NodeState, NodeStatus, Phase } from './status.ts';
+import type { Decision } from './decision.ts';
+import type { MigrationStatus, NodeState, NodeStatus, Phase } from './status.ts';
 
 /** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
 export interface Decisions {
@@ -154,7 +155,8 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
   },
 
   forcePod: ({ pod }, { decisions }) => {
-    if (!decisions.forcedPods.includes(pod)) decisions.forcedPods = [...decisions.forcedPods, pod].slice(-maxForcedPods);
+    if (!decisions.forcedPods.includes(pod))
+      decisions.forcedPods = [...decisions.forcedPods, pod].slice(-maxForcedPods);
     return { done: `pod ${pod} may be deleted` };
   },
 };
@@ -208,7 +210,8 @@ const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume'];
 function phaseRefusal(name: MessageName, { status }: MessageContext): string | undefined {
   const { phase, pointOfNoReturn, dryRun } = status;
   if (phase === 'done' || phase === 'rolled-back') return 'the migration has ended';
-  if (dryRun === true && name !== 'abort') return 'a dry run changes nothing and waits for nobody; it only accepts abort';
+  if (dryRun === true && name !== 'abort')
+    return 'a dry run changes nothing and waits for nobody; it only accepts abort';
   if (phase === 'rolling-back' && !acceptedInRollback.includes(name)) return 'a rollback is in progress';
   // The removal of Canal is not interrupted: it continues to its end, also in the next run.
   if (pointOfNoReturn !== undefined && !acceptedAfterNoReturn.includes(name))

@@ -4,7 +4,7 @@
  */
 import type { FleetMessage, FleetMessageName } from './fleet-messages.ts';
 import type { FleetCluster, FleetStatus } from './fleet-status.ts';
-import type { Decision } from './status.ts';
+import type { Decision } from './decision.ts';
 
 /** States in which a cluster only waits for an operator. */
 const sidelinedStates: readonly string[] = ['failed', 'skipped', 'rolled-back'];

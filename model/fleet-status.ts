@@ -1,4 +1,5 @@
-import type { Decision, Phase, Waiting } from './status.ts';
+import type { Decision } from './decision.ts';
+import type { Phase, Waiting } from './status.ts';
 
 /**
  * State of a cluster. `failed` and `skipped` clusters are sidelined until an operator retries them; `rolled-back` is

@@ -3,7 +3,8 @@ import type { Decisions } from './decisions.ts';
 import type { MigrationInput } from './input.ts';
 import { mayBeProposed } from './node-transitions.ts';
 import type { NodeFacts } from './nodes.ts';
-import type { Decision, MigrationStatus, NodeStatus } from './status.ts';
+import type { Decision } from './decision.ts';
+import type { MigrationStatus, NodeStatus } from './status.ts';
 import { nextWave, type Wave } from './waves.ts';
 
 /** What happens next. */
@@ -58,7 +59,10 @@ export function actionKey(action: NextAction): string {
     case 'roll-back':
       return `roll back ${action.node}`;
     case 'decide':
-      return JSON.stringify(['decide', ...action.nodes.map(({ name, state, failure }) => [name, state, failure?.type])]);
+      return JSON.stringify([
+        'decide',
+        ...action.nodes.map(({ name, state, failure }) => [name, state, failure?.type]),
+      ]);
     case 'approve':
     case 'start':
       return JSON.stringify([action.kind, action.wave.number, ...action.wave.nodes]);

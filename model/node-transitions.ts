@@ -2,7 +2,8 @@
  * States of a node, and the only ways in which they change. Each event names its cause; an event that the table does not
  * list for the current state changes nothing.
  */
-import type { Decision, NodeState, NodeStatus } from './status.ts';
+import type { Decision } from './decision.ts';
+import type { NodeState, NodeStatus } from './status.ts';
 
 /** Events in the life of a node. */
 export type NodeEvent =

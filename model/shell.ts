@@ -1,4 +1,4 @@
-import type { Answer } from './status.ts';
+import type { Answer } from './decision.ts';
 
 /** Quotes a word for a shell, in single quotes. */
 export function shellQuote(word: string): string {

@@ -3,6 +3,7 @@ import type { Ledger } from './ledger.ts';
 import type { Plan } from './plan.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { DryRunStep } from './dry-run.ts';
+import type { Answer, Decision } from './decision.ts';
 import type { WaitKind } from './wait.ts';
 
 /** Phases of a cluster's migration, in order; the last two belong to a rollback. */
@@ -36,13 +37,6 @@ export type NodeState =
   | 'rolling-back'
   | 'rolled-back'
   | 'removed';
-
-/** Author, reason and time (ISO 8601, UTC) of a decision. */
-export interface Decision {
-  by: string;
-  reason: string;
-  at: string;
-}
 
 /** A pod that keeps a drain from finishing. */
 export interface Blocker {
@@ -144,14 +138,6 @@ export interface MigrationWait extends Waiting {
   key: string;
   /** Time at which it ends without a message (ISO 8601, UTC). */
   deadline?: string;
-}
-
-/** A message that ends a wait. */
-export interface Answer {
-  /** Effect of the message as a verb phrase, such as `retry node a`. */
-  does: string;
-  message: string;
-  input: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** Maximum number of notes. */

@@ -1,4 +1,4 @@
-import type { Answer } from './status.ts';
+import type { Answer } from './decision.ts';
 
 /** Reasons to wait. Programs read the kind, and people the text of {@link waitText}. */
 export const waitKinds = ['approval', 'decision', 'resume', 'window', 'soak', 'step'] as const;

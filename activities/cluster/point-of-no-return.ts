@@ -1,6 +1,6 @@
 import { PatchStrategy } from '@kubernetes/client-node';
 import { z } from 'zod';
-import type { Decision } from '../../model/status.ts';
+import type { Decision } from '../../model/decision.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
@@ -38,10 +38,11 @@ export async function readPointOfNoReturn({ core }: ClusterConnection): Promise<
   const namespace = await ifFound(core.readNamespace({ name }));
   const record = isOurs(namespace) ? namespace?.metadata?.annotations?.[noReturnAnnotation] : undefined;
   if (record === undefined) return undefined;
-  const unknown: Decision = { by: 'unknown', reason: 'the record in the cluster is not readable', at: '' };
+  const reason = 'the record in the cluster is not readable';
+  const unknown: Decision = { by: 'unknown', reason, at: new Date().toISOString() };
   try {
     const parsed = decisionSchema.safeParse(JSON.parse(record));
-    return parsed.success ? parsed.data : { ...unknown, at: namespace?.metadata?.creationTimestamp?.toISOString() ?? '' };
+    return parsed.success ? parsed.data : unknown;
   } catch {
     return unknown;
   }

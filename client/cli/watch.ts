@@ -1,4 +1,5 @@
-import type { Answer, MigrationStatus } from '../../model/status.ts';
+import type { Answer } from '../../model/decision.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 import type { Migration } from '../migration.ts';
 import { commandName } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';

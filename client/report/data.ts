@@ -10,7 +10,8 @@ import {
 } from '../../model/ledger.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
-import type { Decision, MigrationStatus, NodeStatus } from '../../model/status.ts';
+import type { Decision } from '../../model/decision.ts';
+import type { MigrationStatus, NodeStatus } from '../../model/status.ts';
 
 /** Data of a report. */
 export interface ReportData {

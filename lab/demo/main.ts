@@ -7,7 +7,7 @@ import { shellCommand } from '../../model/shell.ts';
 import { watchStatus } from '../../client/cli/watch.ts';
 import { Migration } from '../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
-import type { Answer } from '../../model/status.ts';
+import type { Answer } from '../../model/decision.ts';
 import { readLedger, totals } from '../app/ledger.ts';
 import { clock } from '../elapsed.ts';
 import { keepLab, labDown, labUp, type Lab } from '../cluster/lab.ts';

@@ -9,7 +9,8 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { msUntilOpen } from '../../model/maintenance-windows.ts';
-import type { Blocker, Decision } from '../../model/status.ts';
+import type { Decision } from '../../model/decision.ts';
+import type { Blocker } from '../../model/status.ts';
 
 /** A node of the fake. */
 export interface FakeNode {

@@ -43,7 +43,12 @@ function send(
 ): string {
   const parsed = parseMessage(name, raw);
   if ('problem' in parsed) return `no: ${parsed.problem}`;
-  const outcome = applyMessage(name, parsed.message, { decisions: control, status: status(phase, more) }, '2026-01-01T00:00:00Z');
+  const outcome = applyMessage(
+    name,
+    parsed.message,
+    { decisions: control, status: status(phase, more) },
+    '2026-01-01T00:00:00Z'
+  );
   return 'problem' in outcome ? `no: ${outcome.problem}` : outcome.done;
 }
 

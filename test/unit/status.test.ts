@@ -12,7 +12,8 @@ const status: MigrationStatus = {
   phase: 'migrate',
   waitingFor: 'approval of node b',
   waiting: {
-    kind: 'approval', key: 'x',
+    kind: 'approval',
+    key: 'x',
     since: '2026-01-02T00:00:00Z',
     reminders: 0,
     answers: [{ does: 'approve node b', message: 'approve', input: { node: 'b' } }],

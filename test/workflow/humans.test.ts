@@ -358,8 +358,7 @@ describe('rollback of all', () => {
         }
         release?.();
 
-        const refusal = (name: string): string =>
-          `the point of no return: ${name} is no longer possible`;
+        const refusal = (name: string): string => `the point of no return: ${name} is no longer possible`;
         for (const name of ['rollback', 'abort', 'pause']) expect(answers[name]).toContain(refusal(name));
         const by = cleanup === 'approve' ? 'ann' : 'cni-live-migration';
         expect(await run.result()).toMatchObject({ phase: 'done', approvals: { cleanup: { by } } });

@@ -1,4 +1,4 @@
-import type { Decision } from '../../model/status.ts';
+import type { Decision } from '../../model/decision.ts';
 import type { Wait } from '../../model/wait.ts';
 import type { Migration } from './migration.ts';
 

@@ -58,18 +58,15 @@ async function inspect(migration: Migration, isContinued: boolean): Promise<void
   const facts = isContinued
     ? await releaseOnFailure(migration, () => runUntilAborted(migration, () => look(untilAvailable)))
     : await look();
-  const { canal, pointOfNoReturn } = facts;
   state.ciliumOwnsCni ||= facts.ciliumOwnsCni;
-  if (canal === undefined) delete state.source;
-  else state.source = canal;
+  if (facts.canal === undefined) delete state.source;
+  else state.source = facts.canal;
+  const { pointOfNoReturn } = facts;
+  if (pointOfNoReturn === undefined && facts.canal !== undefined) return;
+  if (pointOfNoReturn === undefined && !facts.leftovers) return forgetInterruptions(migration, 'Canal is already removed');
   if (pointOfNoReturn !== undefined) status.approvals.cleanup ??= pointOfNoReturn;
-  if (pointOfNoReturn !== undefined || (canal === undefined && facts.leftovers)) {
-    const at = pointOfNoReturn?.at ?? '';
-    status.pointOfNoReturn ??= at === '' ? new Date().toISOString() : at;
-    forgetInterruptions(migration, `the removal of Canal began at ${status.pointOfNoReturn}`);
-  } else if (canal === undefined) {
-    forgetInterruptions(migration, 'Canal is already removed');
-  }
+  status.pointOfNoReturn ??= pointOfNoReturn?.at ?? new Date().toISOString();
+  forgetInterruptions(migration, `the removal of Canal began at ${status.pointOfNoReturn}`);
 }
 
 /** Names of the messages that interrupt a migration, by their decisions. */

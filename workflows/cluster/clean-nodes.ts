@@ -19,7 +19,8 @@ export async function cleanNodes(migration: Migration, traces: Network): Promise
   for (let from = 0; from < remaining.length; from += maxParallelNodes) {
     if (migration.isLong) return false;
     const batch = remaining.slice(from, from + maxParallelNodes);
-    const clean = (node: string) => run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces });
+    const clean = (node: string) =>
+      run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces });
     await allOrCancel(...batch.map((node) => () => clean(node)));
     done.push(...batch);
   }

@@ -1,5 +1,6 @@
 import { ApplicationFailure, CancellationScope, TemporalFailure, isCancellation } from '@temporalio/workflow';
-import type { Decision, MigrationStatus, Phase } from '../../model/status.ts';
+import type { Decision } from '../../model/decision.ts';
+import type { MigrationStatus, Phase } from '../../model/status.ts';
 import { failureSummary } from '../support/operator-failure.ts';
 import { attribution } from './approvals.ts';
 import type { ClusterContext } from './context.ts';

@@ -43,6 +43,8 @@ async function release(migration: Migration): Promise<void> {
     await CancellationScope.nonCancellable(() => migration.run('releaseLock', 'unlock cluster', holder, failSoon));
   } catch (error) {
     if (isCancellation(error)) throw error;
-    migration.note(`the lock of the cluster was not released (${failureSummary(error).message}); the next run takes it over`);
+    migration.note(
+      `the lock of the cluster was not released (${failureSummary(error).message}); the next run takes it over`
+    );
   }
 }

@@ -155,7 +155,9 @@ export class Migration {
     if (pointOfNoReturn !== undefined || phase === 'rolling-back') return [];
     const abort = { does: 'abort the migration', message: 'abort', input: {} };
     const isChanged = phase !== 'preflight' && phase !== 'plan';
-    return isChanged ? [abort, { does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } }] : [abort];
+    return isChanged
+      ? [abort, { does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } }]
+      : [abort];
   }
 
   node(name: string): NodeStatus | undefined {

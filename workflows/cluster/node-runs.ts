@@ -9,7 +9,8 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
-import type { Decision, NodeStatus } from '../../model/status.ts';
+import type { Decision } from '../../model/decision.ts';
+import type { NodeStatus } from '../../model/status.ts';
 import { forcePodSignal } from '../messages.ts';
 import { nodeMigration } from '../node/node-migration.ts';
 import { nodeRollback } from '../node/node-rollback.ts';

@@ -9,5 +9,6 @@ export async function applyRelease(
   summary: string
 ): Promise<void> {
   await run('applyHelmRelease', summary, { cluster, chart, version: chartVersion, values });
-  if (config !== undefined) await run('checkCiliumConfig', 'check rendered configuration', { cluster, expected: config });
+  if (config !== undefined)
+    await run('checkCiliumConfig', 'check rendered configuration', { cluster, expected: config });
 }

@@ -1,3 +1,4 @@
+import type { RetryPolicy } from '@temporalio/common';
 import { ActivityFailure, scheduleActivity, type ActivityOptions } from '@temporalio/workflow';
 import type { Activities } from '../../activities/index.ts';
 import { activityOptions } from '../activity-options.ts';
@@ -46,19 +47,24 @@ export class Steps {
     if (complete.retry?.maximumAttempts !== undefined) return scheduleActivity(name, [input], complete);
     const id = this.count++;
     try {
-      for (const retry of retries(complete.retry)) {
-        try {
-          return await scheduleActivity<ActivityResult<Name>>(name, [input], { ...complete, retry });
-        } catch (error) {
-          if (!mayPass(error)) throw error;
-          this.troubles.set(id, { step: summary, ...failureSummary(error) });
-          this.onChange();
-        }
+      for (let series = 0; ; series++) {
+        const retry = seriesOfAttempts(series, complete.retry);
+        const result = await scheduleActivity<ActivityResult<Name>>(name, [input], { ...complete, retry }).then(
+          (value) => ({ value }),
+          (error: unknown) => this.keepTrouble(id, summary, error)
+        );
+        if (result !== undefined) return result.value;
       }
-      throw new Error('unreachable: the retries do not end');
     } finally {
       if (this.troubles.delete(id)) this.onChange();
     }
+  }
+
+  /** Shows a failure that may pass. @throws any other failure. */
+  private keepTrouble(id: number, step: string, error: unknown): undefined {
+    if (!mayPass(error)) throw error;
+    this.troubles.set(id, { step, ...failureSummary(error) });
+    this.onChange();
   }
 }
 
@@ -68,11 +74,13 @@ const firstAttempts = 6;
 /** Attempts until a shown failure is updated, which take about 10 minutes. */
 const laterAttempts = 40;
 
-/** Returns the retries of each series of attempts: quick ones first. */
-function* retries(retry: ActivityOptions['retry']): Generator<NonNullable<ActivityOptions['retry']>> {
-  yield { ...retry, maximumAttempts: firstAttempts };
-  const interval = retry?.maximumInterval;
-  for (;;) yield { ...retry, ...(interval !== undefined && { initialInterval: interval }), maximumAttempts: laterAttempts };
+/** Interval between the attempts of later series. */
+const laterInterval = '15 seconds';
+
+/** Returns the retries of a series of attempts, counted from 0: the first series is quick. */
+function seriesOfAttempts(series: number, retry: RetryPolicy = {}): RetryPolicy {
+  if (series === 0) return { ...retry, maximumAttempts: firstAttempts };
+  return { ...retry, initialInterval: laterInterval, maximumAttempts: laterAttempts };
 }
 
 /** True when the activity failed only because a series of attempts is over. */

@@ -79,14 +79,10 @@ export class VisibleWaits {
       return;
     }
     const { kind, key, answers, deadlineMs } = wait;
-    const previous = this.findStarted(wait);
+    const { since, reminders } = this.findStarted(wait) ?? { since: new Date().toISOString(), reminders: 0 };
     status.waitingFor = waitText(wait);
     status.waiting = {
-      kind,
-      key,
-      since: previous?.since ?? new Date().toISOString(),
-      reminders: previous?.reminders ?? 0,
-      answers,
+      ...{ kind, key, since, reminders, answers },
       ...(deadlineMs !== undefined && { deadline: new Date(deadlineMs).toISOString() }),
     };
   }

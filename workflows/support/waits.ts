@@ -1,5 +1,6 @@
 import { condition, log } from '@temporalio/workflow';
-import type { Answer, Waiting } from '../../model/status.ts';
+import type { Answer } from '../../model/decision.ts';
+import type { Waiting } from '../../model/status.ts';
 import type { Changes } from './changes.ts';
 
 /** A wait: its subject, and the other ways in which it can end. */

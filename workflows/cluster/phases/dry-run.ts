@@ -46,7 +46,11 @@ async function dryRunUntilCutover(migration: Migration, nodes: readonly string[]
   await dryRunRelease('coexistence');
   migration.enter('migrate');
   for (const node of nodes) {
-    const failed = (error: unknown): DryRunStep => ({ step: `migrate ${node}`, would: [], problems: [problemOf(error)] });
+    const failed = (error: unknown): DryRunStep => ({
+      step: `migrate ${node}`,
+      would: [],
+      problems: [problemOf(error)],
+    });
     steps.push(await run('dryRunNode', `dry run: ${node}`, { input, node }).catch(failed));
   }
   await dryRunRelease('cutover');

@@ -2,7 +2,8 @@ import { ApplicationFailure, CancellationScope, isCancellation } from '@temporal
 import { actionKey, approvalOf, nextAction, type NextAction, type NumberedWave } from '../../../model/next-action.ts';
 import { transition } from '../../../model/node-transitions.ts';
 import { estimate } from '../../../model/plan.ts';
-import type { Answer, NodeStatus, Phase } from '../../../model/status.ts';
+import type { Answer } from '../../../model/decision.ts';
+import type { NodeStatus, Phase } from '../../../model/status.ts';
 import { summarizeList } from '../../../model/summarize.ts';
 import { allWaves } from '../../../model/waves.ts';
 import type { ClusterContext } from '../context.ts';
@@ -129,7 +130,9 @@ async function runWave(context: ClusterContext, { nodes: names, number }: Number
   status.waves = number;
   const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
   const failures = await settle(
-    waveNodes.map((node) => nodeRuns.migrate(node, approvalOf(node.name, number, { status, decisions: state.decisions })))
+    waveNodes.map((node) =>
+      nodeRuns.migrate(node, approvalOf(node.name, number, { status, decisions: state.decisions }))
+    )
   );
   await readLedger(context);
   estimateRemaining(context);

@@ -1,0 +1,14 @@
+/** Author, reason and time (ISO 8601, UTC) of a decision. */
+export interface Decision {
+  by: string;
+  reason: string;
+  at: string;
+}
+
+/** A message that ends a wait. */
+export interface Answer {
+  /** Effect of the message as a verb phrase, such as `retry node a`. */
+  does: string;
+  message: string;
+  input: Readonly<Record<string, string | number | boolean>>;
+}
