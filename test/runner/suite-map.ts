@@ -12,8 +12,8 @@ const migrations = labs.filter((name) => name !== 'lab-lifecycle');
  * without a match may affect every suite.
  */
 export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
-  'workflows/': migrations,
-  'model/': migrations,
+  'workflows/': [...migrations, 'workflow-any-order'],
+  'model/': [...migrations, 'workflow-any-order'],
   'model/markdown/': [],
   'model/policies': ['lab-policy'],
   'model/waves': [],
@@ -48,6 +48,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/runner/': [],
   'test/setup/': [],
   'test/support/': labs,
+  'test/support/any-order/': ['workflow-any-order'],
   'test/support/browser': ['api-stack'],
   'test/support/chart/': [],
   'test/support/compose-stack': ['api-stack'],
@@ -64,6 +65,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/workflow-server': ['api-stack'],
   'test/unit/': [],
   'test/workflow/': [],
+  'test/workflow/any-order-long': ['workflow-any-order'],
   'test/bench/': [],
   'scripts/': ['lab-demo'],
   'docs/': [],
