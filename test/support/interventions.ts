@@ -31,15 +31,15 @@ export interface Hold {
 
 /**
  * Holds the first call of an activity until a test releases it, or it is cancelled.
- * @param node name of its node. @default the activity has no node, or any
+ * @param step name of the activity, for any node; or the name, a space and the name of the node.
  */
-export function hold(activity: string, node?: string): Hold {
+export function hold(step: string): Hold {
   let isReached = false;
   let release: () => void = () => undefined;
   const released = new Promise<void>((resolve) => (release = resolve));
   return {
-    before: async (name, on) => {
-      if (isReached || name !== activity || (node !== undefined && on !== node)) return;
+    before: async (activity, node) => {
+      if (isReached || (step !== activity && step !== `${activity} ${node}`)) return;
       isReached = true;
       const beat = setInterval(() => heartbeat(), 50);
       await Promise.race([released, cancelled()]).finally(() => clearInterval(beat));

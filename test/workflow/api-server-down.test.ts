@@ -1,4 +1,5 @@
 import { WorkflowFailedError } from '@temporalio/client';
+import type { Phase } from '../../model/status.ts';
 import { statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { BrokenApiServer, lengthenHistory, send } from '../support/interventions.ts';
@@ -21,14 +22,14 @@ afterAll(() => server.stop());
 type Cluster = ReturnType<typeof fakeCluster>;
 
 /** Steps of the whole cluster that are repeated until they succeed, one in each phase. */
-const steps = [
+const steps: readonly (readonly [Phase, string, string, number?])[] = [
   ['preflight', 'runPreflight', 'run checks'],
   ['plan', 'planDetails', 'compute plan'],
   ['coexistence', 'deployProbers', 'deploy probers'],
   ['migrate', 'observeNodes', 'observe nodes', 2],
   ['cutover', 'restartOutdatedAgent', 'a: restart agent with final configuration'],
   ['cleanup', 'exportCalico', "export Calico's objects"],
-] as const;
+];
 
 /** Runs a migration until the API server does not answer at a step any more, and the status shows it. */
 async function breakAt(

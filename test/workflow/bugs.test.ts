@@ -66,7 +66,7 @@ const bugs: readonly (Change & { where: string; workflow: (run: Run) => string; 
 ];
 
 it.each(bugs)('$where: it keeps the lock, and is continued by a corrected build', async ({ workflow, done, ...change }) => {
-  const others = [hold('drain to cilium', 'c'), hold('restartOutdatedAgent', 'c')];
+  const others = [hold('drain to cilium c'), hold('restartOutdatedAgent c')];
   if (change.file.includes('cutover')) others[0]?.release();
   const cluster = fakeCluster({
     nodes: ['a', 'b', 'c', 'd'],

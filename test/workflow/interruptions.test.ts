@@ -21,26 +21,26 @@ afterAll(() => server.stop());
 type Cluster = ReturnType<typeof fakeCluster>;
 
 /** An activity of each phase, and of each part of the longer ones. */
-const steps: readonly (readonly [Phase, string, string?])[] = [
+const steps: readonly (readonly [Phase, string])[] = [
   ['preflight', 'runPreflight'],
   ['plan', 'planDetails'],
   ['coexistence', 'ledger before'],
   ['coexistence', 'waitForAgents'],
-  ['migrate', 'drain to cilium', 'b'],
+  ['migrate', 'drain to cilium b'],
   ['cutover', 'requireAllPodsOnTarget'],
   ['cutover', 'removeIdentityBridge'],
-  ['cutover', 'restartOutdatedAgent', 'a'],
-  ['cutover', 'restartOutdatedAgent', 'c'],
+  ['cutover', 'restartOutdatedAgent a'],
+  ['cutover', 'restartOutdatedAgent c'],
   ['cutover', 'removeNodeConfig'],
   ['cleanup', 'exportCalico'],
 ];
 
 /** Starts a migration, and sends a message while a step is running. */
 async function interruptAt(
-  [phase, activity, node]: (typeof steps)[number],
+  [phase, name]: (typeof steps)[number],
   interrupt: (run: Run, step: Hold, cluster: Cluster) => Promise<void>
 ): Promise<Cluster> {
-  const step = hold(activity, node);
+  const step = hold(name);
   const cluster = fakeCluster({ before: step.before });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
@@ -54,7 +54,7 @@ async function interruptAt(
   return cluster;
 }
 
-describe.each(steps)('in the phase %s, during %s %s', (...step) => {
+describe.each(steps)('in the phase %s, during %s,', (...step) => {
   it('an abort ends the migration', async () => {
     await interruptAt(step, async (run) => {
       expect(await send(run, 'abort', { by: 'ann' })).toContain('abort requested');
@@ -122,7 +122,7 @@ describe.each(steps)('in the phase %s, during %s %s', (...step) => {
 });
 
 it('refuses to interrupt a rollback of all nodes, but a cancellation ends it after the current nodes', async () => {
-  const rollback = hold('drain to canal', 'b');
+  const rollback = hold('drain to canal b');
   const cluster = fakeCluster({ before: rollback.before });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
@@ -145,8 +145,8 @@ it('refuses to interrupt a rollback of all nodes, but a cancellation ends it aft
 
 it('ends a cancelled run only after every node of its wave is restored, and releases the lock last', async () => {
   const names = ['b', 'c', 'd'];
-  const drains = names.map((name) => hold('drain to cilium', name));
-  const restoration = hold('uncordonNode', 'c');
+  const drains = names.map((name) => hold(`drain to cilium ${name}`));
+  const restoration = hold('uncordonNode c');
   const cluster = fakeCluster({
     nodes: ['a', ...names],
     before: async (...call) => {
@@ -267,7 +267,7 @@ describe('a rejection while the migration is paused', () => {
 });
 
 it('ends a dry run that is aborted, and reports a rollback that came with its start', async () => {
-  const running = hold('dryRunNode', 'a');
+  const running = hold('dryRunNode a');
   const cluster = fakeCluster({ nodes: ['a', 'b'], before: running.before });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, { ...unattendedRequest, dryRun: true });

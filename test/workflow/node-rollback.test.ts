@@ -33,7 +33,7 @@ function failing(step: string, node: string, type = 'VerificationFailed') {
 it.each(['wait', 'rollback', 'stop'])(
   'executes a rollback that is accepted while a node collects diagnostics, with onFailure "%s"',
   async (onFailure) => {
-    const diagnostics = hold('collectDiagnostics', 'a');
+    const diagnostics = hold('collectDiagnostics a');
     const { before } = failing('verify cilium', 'a');
     const cluster = fakeCluster({
       nodes: ['a', 'b'],
@@ -64,7 +64,7 @@ describe('a decision about a failed node, while others of its wave are migrated,
     ['rollback', 'rollback of b requested', 'rolled-back'],
     ['skip', 'b is skipped', 'skipped'],
   ] as const)('%s: it is executed, and the migration continues', async (name, answer, state) => {
-    const other = hold('drain to cilium', 'c');
+    const other = hold('drain to cilium c');
     const { before } = failing('verify cilium', 'b');
     const cluster = fakeCluster({
       nodes: ['a', 'b', 'c', 'd'],
@@ -156,7 +156,7 @@ it('sees that a failed node is migrated after a reset of its workflow', async ()
 });
 
 it('sidelines a node whose own workflow was cancelled, and continues with the others', async () => {
-  const drain = hold('drain to cilium', 'a');
+  const drain = hold('drain to cilium a');
   const cluster = fakeCluster({ nodes: ['a', 'b'], before: drain.before });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);

@@ -101,7 +101,7 @@ it.each(['wait', 'stop'])(
 );
 
 it('a rollback of a node, at the end of its last step, is executed', async () => {
-  const step = hold('uncordonNode', 'a');
+  const step = hold('uncordonNode a');
   const cluster = fakeCluster({ nodes: ['a'], before: step.before });
 
   await sendTogether(cluster, step, {}, ['rollback', { node: 'a' }], async (run) => {
