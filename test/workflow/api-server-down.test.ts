@@ -21,19 +21,27 @@ afterAll(() => server.stop());
 
 type Cluster = ReturnType<typeof fakeCluster>;
 
-/** Steps of the whole cluster that are repeated until they succeed, one in each phase. */
-const steps: readonly (readonly [Phase, string, string, number?])[] = [
-  ['preflight', 'runPreflight', 'run checks'],
-  ['plan', 'planDetails', 'compute plan'],
-  ['coexistence', 'deployProbers', 'deploy probers'],
-  ['migrate', 'observeNodes', 'observe nodes', 2],
-  ['cutover', 'restartOutdatedAgent', 'a: restart agent with final configuration'],
-  ['cleanup', 'exportCalico', "export Calico's objects"],
+/** A step of the whole cluster that is repeated until it succeeds. */
+interface Step {
+  phase: Phase;
+  activity: string;
+  summary: string;
+  /** Which call of the activity it is. @default the first */
+  call?: number;
+}
+
+const steps: readonly Step[] = [
+  { phase: 'preflight', activity: 'runPreflight', summary: 'run checks' },
+  { phase: 'plan', activity: 'planDetails', summary: 'compute plan' },
+  { phase: 'coexistence', activity: 'deployProbers', summary: 'deploy probers' },
+  { phase: 'migrate', activity: 'observeNodes', summary: 'observe nodes', call: 2 },
+  { phase: 'cutover', activity: 'restartOutdatedAgent', summary: 'a: restart agent with final configuration' },
+  { phase: 'cleanup', activity: 'exportCalico', summary: "export Calico's objects" },
 ];
 
 /** Runs a migration until the API server does not answer at a step any more, and the status shows it. */
 async function breakAt(
-  [phase, activity, summary, call = 1]: (typeof steps)[number],
+  { phase, activity, summary, call = 1 }: Step,
   test: (run: Run, api: BrokenApiServer, cluster: Cluster) => Promise<void>
 ): Promise<Cluster> {
   const api = new BrokenApiServer(activity, { call });
@@ -50,7 +58,7 @@ async function breakAt(
   return cluster;
 }
 
-describe.each(steps)('in the phase %s, while %s fails', (...step) => {
+describe.each(steps)('in the phase $phase, while $activity fails', (step) => {
   it('an abort ends the migration, and says that the lock is left to the next run', async () => {
     await breakAt(step, async (run, api) => {
       expect(await send(run, 'abort')).toContain('abort requested');

@@ -20,24 +20,31 @@ afterAll(() => server.stop());
 
 type Cluster = ReturnType<typeof fakeCluster>;
 
-/** An activity of each phase, and of each part of the longer ones; and one that a pause keeps from starting. */
-const steps: readonly (readonly [Phase, string, string])[] = [
-  ['preflight', 'runPreflight', 'planDetails'],
-  ['plan', 'planDetails', 'deployProbers'],
-  ['coexistence', 'ledger before', 'applyCniChain'],
-  ['coexistence', 'waitForAgents', 'cordonNode a'],
-  ['migrate', 'drain to cilium b', 'cordonNode c'],
-  ['cutover', 'requireAllPodsOnTarget', 'removeIdentityBridge'],
-  ['cutover', 'removeIdentityBridge', 'restartOutdatedAgent a'],
-  ['cutover', 'restartOutdatedAgent a', 'restartOutdatedAgent b'],
-  ['cutover', 'restartOutdatedAgent c', 'removeNodeConfig'],
-  ['cutover', 'removeNodeConfig', 'exportCalico'],
-  ['cleanup', 'exportCalico', 'recordPointOfNoReturn'],
+/** An activity of each phase, or of a part of it. */
+interface Step {
+  phase: Phase;
+  name: string;
+  /** A call that a pause during it keeps from starting. */
+  next: string;
+}
+
+const steps: readonly Step[] = [
+  { phase: 'preflight', name: 'runPreflight', next: 'planDetails' },
+  { phase: 'plan', name: 'planDetails', next: 'deployProbers' },
+  { phase: 'coexistence', name: 'ledger before', next: 'applyCniChain' },
+  { phase: 'coexistence', name: 'waitForAgents', next: 'cordonNode a' },
+  { phase: 'migrate', name: 'drain to cilium b', next: 'cordonNode c' },
+  { phase: 'cutover', name: 'requireAllPodsOnTarget', next: 'removeIdentityBridge' },
+  { phase: 'cutover', name: 'removeIdentityBridge', next: 'restartOutdatedAgent a' },
+  { phase: 'cutover', name: 'restartOutdatedAgent a', next: 'restartOutdatedAgent b' },
+  { phase: 'cutover', name: 'restartOutdatedAgent c', next: 'removeNodeConfig' },
+  { phase: 'cutover', name: 'removeNodeConfig', next: 'exportCalico' },
+  { phase: 'cleanup', name: 'exportCalico', next: 'recordPointOfNoReturn' },
 ];
 
 /** Starts a migration, and sends a message while a step is running. */
 async function interruptAt(
-  [phase, name]: (typeof steps)[number],
+  { phase, name }: Step,
   interrupt: (run: Run, step: Hold, cluster: Cluster) => Promise<void>
 ): Promise<Cluster> {
   const step = hold(name);
@@ -54,7 +61,7 @@ async function interruptAt(
   return cluster;
 }
 
-describe.each(steps)('in the phase %s, during %s,', (...step) => {
+describe.each(steps)('in the phase $phase, during $name,', (step) => {
   it('an abort ends the migration', async () => {
     await interruptAt(step, async (run) => {
       expect(await send(run, 'abort', { by: 'ann' })).toContain('abort requested');
@@ -62,7 +69,7 @@ describe.each(steps)('in the phase %s, during %s,', (...step) => {
       const failure = await waitForFailure(run);
 
       expect(failure).toMatchObject({ type: 'Aborted' });
-      expect(failure.message).toMatch(new RegExp(`^aborted by ann in the phase ${step[0]}; \\d of \\d nodes`));
+      expect(failure.message).toMatch(new RegExp(`^aborted by ann in the phase ${step.phase}; \\d of \\d nodes`));
     });
   });
 
@@ -93,7 +100,7 @@ describe.each(steps)('in the phase %s, during %s,', (...step) => {
       expect(await send(run, 'pause', { by: 'ann' })).toContain('paused');
       release();
       await waitForPendingWait(run, 'resume (paused by ann)');
-      expect(cluster.calls).not.toContain(step[2]);
+      expect(cluster.calls).not.toContain(step.next);
       const calls = cluster.calls.length;
 
       expect(await send(run, 'setMaxConcurrency', { maxConcurrency: 2 })).not.toContain('paused');
@@ -108,7 +115,7 @@ describe.each(steps)('in the phase %s, during %s,', (...step) => {
     await interruptAt(step, async (run, { release }, cluster) => {
       const answer = await send(run, 'rollback', { node: 'a' });
 
-      const isMigrating = step[0] === 'migrate';
+      const isMigrating = step.phase === 'migrate';
       expect(answer).toMatch(isMigrating ? /^rollback of a requested$/ : /^no: a single node can only be rolled back/);
       release();
       if (isMigrating) {

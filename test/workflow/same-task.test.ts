@@ -31,10 +31,12 @@ async function sendTogether(
   const taskQueue = randomUUID();
   const shared = { connection: server.env.nativeConnection, taskQueue, dataConverter: { payloadConverterPath } };
   const workflowBundle = await plainBundle();
+  // Local activities run in the worker of the workflows.
+  const ofWorkflows = { ...shared, workflowBundle, activities: cluster.activities, enableNonLocalActivities: false };
   const activities = await Worker.create({ ...shared, activities: cluster.activities });
   await activities.runUntil(async () => {
     const run = await startRun(server.env.client, taskQueue, { ...unattendedRequest, ...input });
-    const first = await Worker.create({ ...shared, workflowBundle });
+    const first = await Worker.create(ofWorkflows);
     await first.runUntil(step.waitUntilReached());
     await run.signal(name, message);
     step.release();
@@ -42,7 +44,7 @@ async function sendTogether(
       const { pendingActivities } = (await run.describe()).raw;
       return (pendingActivities ?? []).length === 0;
     });
-    const second = await Worker.create({ ...shared, workflowBundle });
+    const second = await Worker.create(ofWorkflows);
     await second.runUntil(check(run));
   });
   expect(cluster.broken).toEqual([]);

@@ -114,7 +114,7 @@ describe('the deadline of an approval', () => {
   });
 
   it.each([
-    ['the plan', async () => undefined, 'approval of the plan'],
+    ['the plan', () => Promise.resolve(), 'approval of the plan'],
     ['a wave', approvePlan, 'approval of node a'],
   ])('of %s is not moved when the run continues as new', async (_, prepare, wait) => {
     const historyLimit = 200;
