@@ -18,6 +18,8 @@ export interface Decisions {
   rejected?: Decision;
   /** Pods that may be deleted, `namespace/name`. */
   forcedPods: string[];
+  /** Reason why the run acts on no message any more. */
+  refusal?: string;
 }
 
 /** Returns an empty set of decisions. */
@@ -56,7 +58,8 @@ export function applyMessage<Name extends MessageName>(
     reason: message.reason ?? '',
     at,
   };
-  const refusal = phaseRefusal(name, context) ?? interruptionRefusal(name, message, context);
+  const refusal =
+    endRefusal(name, context) ?? phaseRefusal(name, context) ?? interruptionRefusal(name, message, context);
   if (refusal !== undefined) return { problem: refusal };
   return handlers[name](message, context, decision);
 }
@@ -111,9 +114,10 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
 
   skip: ({ node }, context, decision) => skipNode(node, context, decision),
 
-  retry: ({ node }, { status }, decision) => {
+  retry: ({ node }, { decisions, status }, decision) => {
     const nodeStatus = findNode(status, node);
     if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
+    if (decisions.rollbacks.includes(node)) return { problem: `a rollback of ${node} is requested; retry it afterwards` };
     if (transition(nodeStatus, { kind: 'retried', decision })) return { done: `${node} will be retried` };
     const states = statesFor('retried').join(', ');
     return { problem: `${node} is ${nodeStatus.state}; only ${states} nodes can be retried` };
@@ -179,15 +183,22 @@ function approveWave(wave: number, { decisions, status }: MessageContext, decisi
   return { done: `wave ${wave} is approved${names === '' ? '' : `: ${names}`}` };
 }
 
-function skipNode(node: string, { status }: MessageContext, decision: Decision): Outcome {
+function skipNode(node: string, { decisions, status }: MessageContext, decision: Decision): Outcome {
   const nodeStatus = findNode(status, node);
   if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
+  if (decisions.rollbacks.includes(node)) return { problem: `a rollback of ${node} is requested, which sidelines it` };
   if (transition(nodeStatus, { kind: 'skipped', decision })) return { done: `${node} is skipped` };
   return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
 }
 
 /** Phases in which waves of nodes are still ahead. */
 const phasesBeforeCutover: readonly Phase[] = ['preflight', 'plan', 'coexistence', 'migrate'];
+
+/** Returns the reason why a run that is ending does not act on the message; undefined when it does. */
+function endRefusal(name: MessageName, { decisions }: MessageContext): string | undefined {
+  // A node that is restored may still have pods that block its drain.
+  return name === 'forcePod' ? undefined : decisions.refusal;
+}
 
 /** Messages that a rollback of all nodes acts on. */
 const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume'];
@@ -221,6 +232,7 @@ function interruptionRefusal(
   const isRollbackOfAll = name === 'rollback' && 'all' in message;
   if (acceptedAfterInterruption.includes(name) || isRollbackOfAll || status.phase === 'rolling-back') return undefined;
   if (decisions.rollbackAll !== undefined) return 'a rollback of all nodes is already requested';
+  if (decisions.rejected !== undefined) return `the ${status.phase} is already rejected; the migration ends`;
   return decisions.aborted === undefined
     ? undefined
     : 'an abort is already requested; start the migration again after it';

@@ -38,6 +38,7 @@ const lab = (name: string, usualMinutes: number, tier: Tier = 'all'): Suite => (
 });
 
 const productionServer = 'test/workflow/production-server\\.test\\.ts$';
+const longProperty = 'test/workflow/any-order-long\\.test\\.ts$';
 const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
 
 /** All suites in the order in which they run: within a tier, the shortest and most informative first. */
@@ -46,10 +47,18 @@ export const suites: readonly Suite[] = [
   // These mostly wait for Temporal, so that four files can share two cores.
   {
     ...{ name: 'workflow', tier: 'fast', project: 'workflow', workers: 4 },
-    ...{ without: productionServer, tools: 'control plane', usualMinutes: 5 },
+    ...{ without: `(${productionServer}|${longProperty})`, tools: 'control plane', usualMinutes: 8 },
   },
   { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 12 },
   lab('migration', 6, 'core'),
+  {
+    name: 'workflow-any-order',
+    tier: 'all',
+    project: 'workflow',
+    only: longProperty,
+    tools: 'control plane',
+    usualMinutes: 10,
+  },
   lab('rollbacks', 5),
   lab('two-nodes', 10),
   {

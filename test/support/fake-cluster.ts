@@ -88,6 +88,7 @@ export function fakeCluster({
   const requireRule = (holds: boolean, rule: string): void => {
     if (!holds) broken.push(rule);
   };
+  const requireLock = (change: string): void => requireRule(system.lock !== '', `${change} without the lock`);
   const get = (name: string): FakeNode => {
     const node = state.get(name);
     if (node === undefined) throw permanent('NodeNotReady', `the cluster has no node ${name} any more`);
@@ -125,10 +126,15 @@ export function fakeCluster({
       requireRule(system.lock === '' || system.lock === workflowId, 'two migrations at once');
       system.lock = workflowId;
     },
-    releaseLock: onCluster('releaseLock', () => (system.lock = '')),
+    releaseLock: async ({ workflowId }) => {
+      await call('releaseLock');
+      if (system.lock === workflowId) system.lock = '';
+    },
     resolveRequest: createRequestActivities().resolveRequest,
     recordPointOfNoReturn: async ({ approval }) => {
       await call('recordPointOfNoReturn');
+      requireLock('the point of no return recorded');
+      requireRule(system.ciliumOwnsCni && allOnCilium(), 'the point of no return passed before the cutover');
       system.noReturn ??= approval;
     },
     untilWindow: async ({ windows }) => {
@@ -141,11 +147,14 @@ export function fakeCluster({
       const owns = (values['cni'] as { customConf: boolean }).customConf === false;
       const final = (values['updateStrategy'] as { type: string }).type === 'RollingUpdate';
       calls.push(final ? 'final values' : owns ? 'cutover values' : 'coexistence values');
+      requireLock('Cilium installed');
       requireRule(!owns || allOnCilium(), 'cut over before every pod is on the target network');
+      requireRule(owns || mayRollBack(), 'returned to coexistence after the point of no return');
       system.installed = true;
       system.ciliumOwnsCni = owns;
     },
     uninstallCilium: onCluster('uninstallCilium', () => {
+      requireLock('Cilium uninstalled');
       requireRule(mayRollBack(), 'Cilium uninstalled after the point of no return');
       requireRule(
         [...state.values()].every((node) => node.pods === 'canal' && node.cni === 'canal'),
@@ -187,6 +196,7 @@ export function fakeCluster({
       return { step: 'cleanup', would: ['remove 9 objects'], problems: [] };
     },
     deployProbers: onCluster('deployProbers', () => {
+      requireLock('probers deployed');
       requireRule(!system.installed || system.helpers, 'probers after Cilium: there is no baseline any more');
       system.helpers = true;
     }),
@@ -276,12 +286,14 @@ export function fakeCluster({
     },
     flipNode: onNode('flipNode', (node) => {
       requireRule(node.cordoned !== false, 'flipped without a cordon');
+      requireRule(system.installed, 'flipped without Cilium');
       node.flipped = true;
       node.cni = 'cilium';
     }),
     revertNodeFlip: onNode('revertNodeFlip', (node) => {
       requireRule(mayRollBack(), 'flip reverted after the point of no return');
       requireRule(node.cordoned !== false, 'flip reverted without a cordon');
+      requireRule(!system.ciliumOwnsCni, 'flip reverted while Cilium owns the CNI of every node');
       node.flipped = false;
     }),
     restoreSourceCni: onNode('restoreSourceCni', (node) => {
@@ -289,7 +301,10 @@ export function fakeCluster({
       requireRule(!node.flipped, 'CNI file taken from under an agent that writes it');
       node.cni = 'canal';
     }),
-    cleanHost: onNode('cleanHost'),
+    cleanHost: async ({ node, traces }) => {
+      await call('cleanHost', node);
+      requireRule(!(traces === 'canal' ? system.canal : system.installed), `${traces} cleaned from a node that uses it`);
+    },
     verifyNode: async ({ node, expected }) => {
       await call(`verify ${expected}`, node);
       if (get(node).cni !== expected) throw permanent('WrongNetwork', `${node} is on the other network`);
@@ -303,6 +318,7 @@ export function fakeCluster({
       return ['kube-system/calico-export-0'];
     },
     removeCanal: onCluster('removeCanal', () => {
+      requireLock('Canal removed');
       requireRule(system.ciliumOwnsCni && allOnCilium(), 'Canal removed before the cutover');
       requireRule(system.noReturn !== undefined, 'Canal removed without a record of the point of no return');
       system.canal = false;

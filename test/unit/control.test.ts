@@ -100,11 +100,18 @@ it.each<[MessageName, unknown, Phase, string]>([
     'no: pending is pending; only migrating, migrated, failed nodes can be rolled back',
   ],
   ['rollback', { node: 'migrated' }, 'cleanup', 'no: a single node can only be rolled back in the phase migrate'],
-  ['rollback', { node: 'migrated' }, 'cutover', 'no: the cutover is in progress'],
+  ['rollback', { node: 'migrated' }, 'cutover', 'no: a single node can only be rolled back in the phase migrate'],
+  ['rollback', { all: true }, 'cutover', 'rollback of all nodes requested'],
   ['rollback', { all: true }, 'cleanup', 'rollback of all nodes requested'],
   ['rollback', { all: true }, 'rolling-back', 'no: a rollback is in progress'],
   ['abort', {}, 'migrate', 'abort requested'],
-  ['abort', {}, 'cutover', 'no: the cutover is in progress'],
+  ['abort', {}, 'cutover', 'abort requested'],
+  ['abort', {}, 'cleanup', 'abort requested'],
+  ['pause', {}, 'cutover', 'paused'],
+  ['approve', { node: 'pending' }, 'cutover', 'no: every node is migrated; the migration is in the phase cutover'],
+  ['approve', { wave: 2 }, 'cleanup', 'no: every node is migrated; the migration is in the phase cleanup'],
+  ['setMaxConcurrency', { maxConcurrency: 4 }, 'cutover', 'at most 4 nodes per wave, from the next wave of agents on'],
+  ['setMaxConcurrency', { maxConcurrency: 4 }, 'cleanup', 'no: no wave is left in the phase cleanup'],
   ['abort', {}, 'rolling-back', 'no: a rollback is in progress'],
   ['retry', { node: 'rolled-back' }, 'rolling-back', 'no: a rollback is in progress'],
   ['pause', {}, 'rolling-back', 'no: a rollback is in progress'],
@@ -140,21 +147,94 @@ it.each<[MessageName, unknown, string]>([
 });
 
 it.each(messageNames)('refuses %s when the migration has ended', (name) => {
-  const samples: Partial<Record<MessageName, unknown>> = {
-    ...{ approve: { node: 'a' }, reject: { node: 'a' }, skip: { node: 'a' }, retry: { node: 'a' } },
-    ...{ rollback: { all: true }, setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'a/b' } },
-  };
-  expect(send(name, samples[name] ?? {}, 'done')).toBe('no: the migration has ended');
+  expect(send(name, samples[name], 'done')).toBe('no: the migration has ended');
 });
 
-it('refuses what cannot stop the removal of Canal', () => {
-  const approved = { approvals: { cleanup: decided } };
-  const refusal = (name: string): string =>
-    `no: the cleanup, which removes Canal, is approved: ${name} is no longer possible`;
-  expect(send('rollback', { all: true }, 'cleanup', approved)).toBe(refusal('rollback'));
-  expect(send('abort', {}, 'cleanup', approved)).toBe(refusal('abort'));
-  expect(send('pause', {}, 'cleanup', approved)).toBe(refusal('pause'));
-  expect(send('reject', { cleanup: true }, 'cleanup', approved)).toContain('no: ');
+/** One valid message of each name. */
+const samples: { [Name in MessageName]: unknown } = {
+  ...{ approve: { cleanup: true }, reject: { cleanup: true }, pause: {}, resume: {}, abort: {} },
+  ...{ skip: { node: 'failed' }, retry: { node: 'failed' }, rollback: { all: true } },
+  ...{ setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'shop/web-1' } },
+};
+const refused = (names: readonly MessageName[], answers: Record<string, string>): void => {
+  for (const name of messageNames) expect([name, answers[name]?.startsWith('no: ')]).toEqual([name, names.includes(name)]);
+};
+const answersTo = (...more: [Phase, Partial<MigrationStatus>?, (() => Decisions)?]): Record<string, string> => {
+  const [phase, changes, decisions = noDecisions] = more;
+  return Object.fromEntries(messageNames.map((name) => [name, send(name, samples[name], phase, changes, decisions())]));
+};
+
+describe('after the point of no return', () => {
+  const passed = { pointOfNoReturn: '2026-01-01T00:00:00Z', paused: decided };
+
+  it.each(['preflight', 'cleanup'] as const)('only resume and forcePod are accepted, in the phase %s', (phase) => {
+    const answers = answersTo(phase, passed);
+
+    refused(['approve', 'reject', 'pause', 'skip', 'retry', 'rollback', 'abort', 'setMaxConcurrency'], answers);
+    expect(answers['rollback']).toBe(
+      'no: the removal of Canal began at 2026-01-01T00:00:00Z, the point of no return: rollback is no longer possible'
+    );
+  });
+
+  it('is not reached by the approval of the cleanup', () => {
+    const approvals = { cleanup: decided };
+
+    expect(send('rollback', { all: true }, 'cleanup', { approvals })).toBe('rollback of all nodes requested');
+    expect(send('reject', { cleanup: true }, 'cleanup', { approvals })).toContain('no: ');
+  });
+});
+
+it('accepts only an abort in a dry run', () => {
+  const answers = answersTo('plan', { dryRun: true, paused: decided });
+
+  refused(
+    messageNames.filter((name) => name !== 'abort'),
+    answers
+  );
+});
+
+it.each<[string, Partial<Decisions>, MessageName[]]>([
+  ['an abort', { aborted: decided }, ['abort', 'forcePod', 'rollback']],
+  ['a rejection', { rejected: decided }, ['abort', 'forcePod', 'rollback']],
+  ['a rollback of all nodes', { rollbackAll: decided }, ['forcePod', 'rollback']],
+  ['the end of the run', { refusal: 'the run is cancelled' }, ['forcePod']],
+])('refuses after %s what it prevents', (_, decisions, accepted) => {
+  const answers = answersTo('cleanup', { paused: decided }, () => ({ ...noDecisions(), ...decisions }));
+
+  refused(
+    messageNames.filter((name) => !accepted.includes(name)),
+    answers
+  );
+});
+
+it('lets an interruption replace an earlier, weaker one', () => {
+  const control = noDecisions();
+  send('reject', { cleanup: true }, 'cleanup', {}, control);
+  send('rollback', { all: true, by: 'bob' }, 'cleanup', {}, control);
+
+  expect(control).toMatchObject({ rejected: { by: 'unnamed' }, rollbackAll: { by: 'bob' } });
+});
+
+it.each<[MessageName, string]>([
+  ['retry', 'no: a rollback of failed is requested; retry it afterwards'],
+  ['skip', 'no: a rollback of failed is requested, which sidelines it'],
+  ['reject', 'no: a rollback of failed is requested, which sidelines it'],
+])('refuses to %s a node whose rollback is requested', (name, answer) => {
+  const control = noDecisions();
+  send('rollback', { node: 'failed' }, 'migrate', {}, control);
+
+  expect(send(name, { node: 'failed' }, 'migrate', {}, control)).toBe(answer);
+  expect(control.rollbacks).toEqual(['failed']);
+});
+
+it('approves the nodes that a wave shows, and a wave in advance by its number', () => {
+  const control = noDecisions();
+
+  expect(send('approve', { wave: 2 }, 'migrate', {}, control)).toBe('wave 2 is approved: awaiting-approval');
+  expect(send('approve', { wave: 3 }, 'migrate', {}, control)).toBe('wave 3 is approved');
+
+  expect(Object.keys(control.approvals.nodes)).toEqual(['awaiting-approval']);
+  expect(Object.keys(control.approvals.waves)).toEqual(['3']);
 });
 
 it('keeps the first decision', () => {

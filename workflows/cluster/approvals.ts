@@ -1,4 +1,3 @@
-import { ApplicationFailure } from '@temporalio/workflow';
 import type { Decision } from '../../model/decision.ts';
 import type { Wait } from '../../model/wait.ts';
 import type { Migration } from './migration.ts';
@@ -12,26 +11,21 @@ const subjects: Readonly<Record<Subject, string>> = {
 };
 
 /**
- * Waits for the approval of the plan or of the cleanup.
+ * Waits for the approval of the plan or of the cleanup. A rejection cancels the phase.
  * @returns true when it is approved; false when the caller must look again first.
- * @throws ApplicationFailure Rejected
  */
 export async function waitForApproval(migration: Migration, subject: Subject): Promise<boolean> {
-  const { status, state, input } = migration;
+  const { status, input } = migration;
   const isApproved = (): boolean => status.approvals[subject] !== undefined;
   if (isApproved()) return true;
   const id = { kind: 'approval' as const, key: subject };
   const deadlineMs = migration.waits.deadlineMs(id, input.approvalDeadlineSeconds);
   const wait: Wait = { ...id, subject: subjects[subject], answers: findAnswers(migration, subject), deadlineMs };
-  const isOver = (): boolean => isApproved() || state.decisions.rejected !== undefined || status.paused !== undefined;
+  const isOver = (): boolean => isApproved() || status.paused !== undefined;
   const end = await migration.until(() => wait, isOver);
   if (end === 'deadline')
     migration.pauseFor(`no approval of ${wait.subject} within ${input.approvalDeadlineSeconds} s`);
-  const { rejected } = state.decisions;
-  if (rejected === undefined) return false;
-  const consequence = subject === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
-  const message = `the ${subject} was rejected by ${attribution(rejected)}; ${consequence}`;
-  throw ApplicationFailure.nonRetryable(message, 'Rejected');
+  return false;
 }
 
 function findAnswers(migration: Migration, subject: Subject): Wait['answers'] {

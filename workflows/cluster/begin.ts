@@ -1,10 +1,12 @@
-import { ApplicationFailure, scheduleLocalActivity, workflowInfo } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, scheduleLocalActivity, workflowInfo } from '@temporalio/workflow';
 import { parseState } from '../../model/carried-state.ts';
 import type { MigrationState } from '../../model/migration-state.ts';
 import type { ResolvedRequest } from '../../model/resolved-request.ts';
 import { untilAvailable } from '../activity-options.ts';
 import type { ClusterContext } from './context.ts';
 import { setHandlers } from './handlers.ts';
+import { runUntilAborted } from './interruption.ts';
+import { releaseOnFailure } from './lock.ts';
 import { Migration } from './migration.ts';
 import { NodeRuns } from './node-runs.ts';
 import { Nodes } from './nodes.ts';
@@ -21,18 +23,28 @@ export async function begin(request: unknown, carried: unknown): Promise<Cluster
   const migration = new Migration(state, historyLimit());
   // Before the first await: the first workflow task may already contain a message.
   setHandlers(migration);
+  refuseMessagesOnceCancelled(migration);
   const nodes = new Nodes(migration);
   const context = { migration, nodes, nodeRuns: new NodeRuns(migration, nodes), ledgerReadMs: 0 };
   migration.keepRequest(request);
   migration.state.request ??= await resolve(request);
   const { status, input } = migration;
   status.cluster = input.cluster;
-  if (input.dryRun) status.dryRun = true;
+  if (input.dryRun) {
+    status.dryRun = true;
+    forgetInterruptions(migration, 'a dry run changes nothing', ['rollbackAll']);
+    delete status.paused;
+  }
   // A message may already have set it.
   if (status.maxConcurrency === 0) status.maxConcurrency = input.waves.maxConcurrency;
   migration.enter(status.phase);
   await inspect(migration, state !== undefined);
   return context;
+}
+
+/** A cancelled run restores its nodes and ends: it acts on no other message. */
+function refuseMessagesOnceCancelled(migration: Migration): void {
+  CancellationScope.current().cancelRequested.catch(() => migration.refuseMessages('the run is cancelled'));
 }
 
 async function resolve(request: unknown): Promise<ResolvedRequest> {
@@ -43,26 +55,36 @@ async function resolve(request: unknown): Promise<ResolvedRequest> {
 /** Reads from the cluster how far earlier runs have come. */
 async function inspect(migration: Migration, isContinued: boolean): Promise<void> {
   const { run, state, status, cluster } = migration;
-  const facts = await run('inspectCluster', 'inspect cluster', { cluster }, isContinued ? untilAvailable : {});
+  const look = (options = {}) => run('inspectCluster', 'inspect cluster', { cluster }, options);
+  const facts = isContinued
+    ? await releaseOnFailure(migration, () => runUntilAborted(migration, () => look(untilAvailable)))
+    : await look();
   state.ciliumOwnsCni ||= facts.ciliumOwnsCni;
   if (facts.canal === undefined) delete state.source;
   else state.source = facts.canal;
   const { pointOfNoReturn } = facts;
-  if (pointOfNoReturn === undefined && (facts.canal !== undefined || !facts.leftovers)) return;
+  if (pointOfNoReturn === undefined && facts.canal !== undefined) return;
+  if (pointOfNoReturn === undefined && !facts.leftovers)
+    return forgetInterruptions(migration, 'Canal is already removed');
   if (pointOfNoReturn !== undefined) status.approvals.cleanup ??= pointOfNoReturn;
   status.pointOfNoReturn ??= pointOfNoReturn?.at ?? new Date().toISOString();
-  refuseInterruptions(migration);
+  forgetInterruptions(migration, `the removal of Canal began at ${status.pointOfNoReturn}`);
 }
 
-/** Forgets what this run accepted before it knew that the removal of Canal has begun. */
-function refuseInterruptions(migration: Migration): void {
-  const { decisions, status } = migration.state;
-  for (const [name, decision] of Object.entries({ rollback: decisions.rollbackAll, abort: decisions.aborted })) {
-    if (decision === undefined) continue;
-    migration.note(`${name} was ignored: the removal of Canal began at ${status.pointOfNoReturn}`);
+/** Names of the messages that interrupt a migration, by their decisions. */
+const interruptions = { rollbackAll: 'rollback', aborted: 'abort' } as const;
+
+/** Forgets what this run accepted before it knew why it cannot act on it. */
+function forgetInterruptions(
+  migration: Migration,
+  reason: string,
+  names: readonly (keyof typeof interruptions)[] = ['rollbackAll', 'aborted']
+): void {
+  const { decisions } = migration.state;
+  for (const name of names) {
+    if (decisions[name] !== undefined) migration.note(`${interruptions[name]} was ignored: ${reason}`);
+    delete decisions[name];
   }
-  delete decisions.rollbackAll;
-  delete decisions.aborted;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { MigrationReport, Phase } from '../../model/status.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import { begin } from './begin.ts';
 import type { ClusterContext } from './context.ts';
-import { attempt } from './interruption.ts';
+import { attempt, runUntilAborted } from './interruption.ts';
 import { withLock } from './lock.ts';
 import { cleanup } from './phases/cleanup.ts';
 import { coexistence } from './phases/coexistence.ts';
@@ -43,7 +43,7 @@ async function migrateCluster(request: unknown, carried: unknown): Promise<Migra
   const { migration } = context;
   if (migration.isNothingLeft) return end(context, 'done', false);
   return withLock(migration, async () => {
-    if (migration.input.dryRun) return dryRun(context);
+    if (migration.input.dryRun) return runUntilAborted(migration, () => dryRun(context));
     for (;;) {
       const next = await attempt(context, runPhase);
       if (next === 'done' || next === 'rolled-back') return end(context, next, true);

@@ -1,4 +1,5 @@
 import { ApplicationFailure, CancellationScope, TemporalFailure, isCancellation } from '@temporalio/workflow';
+import type { Decision } from '../../model/decision.ts';
 import type { MigrationStatus, Phase } from '../../model/status.ts';
 import { failureSummary } from '../support/operator-failure.ts';
 import { attribution } from './approvals.ts';
@@ -8,14 +9,11 @@ import type { Migration } from './migration.ts';
 /** Phases whose failure ends the run: nothing was changed yet. */
 const unchangedPhases: readonly Phase[] = ['preflight', 'plan'];
 
-/** Failures that are decisions of an operator. */
-const decisions: readonly string[] = ['Aborted', 'Rejected'];
-
 /**
- * Attempts the current phase. A pause comes first. An abort, or a rollback of all nodes, cancels the phase. A failure
- * pauses the migration, so that an operator repairs the cause and resumes, or rolls back.
+ * Attempts the current phase. A pause comes first. An abort, a rejection or a rollback of all nodes cancels the phase. A
+ * failure pauses the migration, so that an operator repairs the cause and resumes, or rolls back.
  * @returns the next phase.
- * @throws ApplicationFailure Aborted; and every failure before the first change, or with `onFailure: stop`.
+ * @throws ApplicationFailure Aborted, Rejected; and every failure before the first change, or with `onFailure: stop`.
  */
 export async function attempt(
   context: ClusterContext,
@@ -31,7 +29,8 @@ export async function attempt(
       return migration.status.paused !== undefined && phase !== 'migrate' ? phase : await runPhase(context);
     });
   } catch (error) {
-    if (isCancellation(error) && migration.isInterrupted) return interrupt(migration);
+    // Also when a step failed meanwhile: the decision of the operator is later than its start.
+    if (error instanceof TemporalFailure && migration.isInterrupted) return interrupt(migration);
     if (!mayBeResumed(migration, error)) throw error;
     const { type, message } = failureSummary(error);
     migration.pauseFor(`${phase} failed (${type}): ${message}. Repair the cause, then resume`);
@@ -39,11 +38,31 @@ export async function attempt(
   }
 }
 
-/** Runs work that an abort, or a rollback of all nodes, cancels at any time. */
-async function runInterruptible<T>(migration: Migration, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs work outside the phases that an abort cancels at any time.
+ * @throws ApplicationFailure Aborted
+ */
+export async function runUntilAborted<T>(migration: Migration, work: () => Promise<T>): Promise<T> {
+  const { decisions } = migration.state;
+  const isAborted = (): boolean => decisions.aborted !== undefined && decisions.rollbackAll === undefined;
+  try {
+    if (isAborted()) throw abortion(migration);
+    return await runInterruptible(migration, work, isAborted);
+  } catch (error) {
+    if (isCancellation(error) && isAborted()) throw abortion(migration);
+    throw error;
+  }
+}
+
+/** Runs work that a message cancels: by default an abort, a rejection, or a rollback of all nodes. */
+async function runInterruptible<T>(
+  migration: Migration,
+  work: () => Promise<T>,
+  isInterrupted = (): boolean => migration.isInterrupted
+): Promise<T> {
   const scope = new CancellationScope();
   const listener = (): void => {
-    if (migration.isInterrupted) scope.cancel();
+    if (isInterrupted()) scope.cancel();
   };
   migration.listeners.push(listener);
   try {
@@ -55,22 +74,35 @@ async function runInterruptible<T>(migration: Migration, work: () => Promise<T>)
 
 function mayBeResumed({ status, input }: Migration, error: unknown): boolean {
   if (!(error instanceof TemporalFailure) || isCancellation(error) || input.onFailure === 'stop') return false;
-  if (error instanceof ApplicationFailure && decisions.includes(error.type ?? '')) return false;
   return !unchangedPhases.includes(status.phase);
 }
 
 /**
- * Acts on an abort or a rollback of all nodes, once the phase has ended.
- * @throws ApplicationFailure Aborted
+ * Acts on an abort, a rejection or a rollback of all nodes, once the phase has ended.
+ * @throws ApplicationFailure Aborted, Rejected
  */
-function interrupt({ state, status }: Migration): Phase {
-  const { aborted, rollbackAll } = state.decisions;
+function interrupt(migration: Migration): Phase {
+  const { state, status } = migration;
+  const { rejected, rollbackAll } = state.decisions;
   delete status.paused;
   if (rollbackAll !== undefined) {
     state.doneSteps.length = 0;
     return 'rolling-back';
   }
-  throw ApplicationFailure.nonRetryable(
+  throw rejected === undefined ? abortion(migration) : rejection(rejected, status);
+}
+
+function rejection(rejected: Decision, { phase }: MigrationStatus): ApplicationFailure {
+  const consequence = phase === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
+  return ApplicationFailure.nonRetryable(
+    `the ${phase} was rejected by ${attribution(rejected)}; ${consequence}`,
+    'Rejected'
+  );
+}
+
+function abortion({ state, status }: Migration): ApplicationFailure {
+  const { aborted } = state.decisions;
+  return ApplicationFailure.nonRetryable(
     `aborted by ${attribution(aborted ?? { by: 'unnamed', reason: '', at: '' })} in the phase ${status.phase}; ` +
       `${migratedText(status)}. To continue, start the migration again; to return to Canal, also send ` +
       'rollback {"all": true} to that run',

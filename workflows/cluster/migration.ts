@@ -36,8 +36,6 @@ export class Migration {
   private request: unknown;
   /** Length of the history at which the run tries to continue as new again, after its state was too large. */
   private nextAttemptLength = 0;
-  /** True while this run continues as new. */
-  isContinuingAsNew = false;
 
   constructor(carried: MigrationState | undefined, historyLimit: number) {
     this.state = carried ?? initialState();
@@ -183,12 +181,20 @@ export class Migration {
     return changed;
   }
 
-  /** True when an operator requested an abort, or a rollback of all nodes that has not begun. */
+  /**
+   * True when an operator requested an abort, rejected the plan or the cleanup, or requested a rollback of all nodes that
+   * has not begun.
+   */
   get isInterrupted(): boolean {
-    const { aborted, rollbackAll } = this.state.decisions;
+    const { aborted, rejected, rollbackAll } = this.state.decisions;
     const { phase, pointOfNoReturn } = this.status;
     if (pointOfNoReturn !== undefined || phase === 'rolling-back') return false;
-    return aborted !== undefined || rollbackAll !== undefined;
+    return aborted !== undefined || rejected !== undefined || rollbackAll !== undefined;
+  }
+
+  /** Refuses messages from now on: they would have no effect. */
+  refuseMessages(reason: string): void {
+    this.state.decisions.refusal ??= reason;
   }
 
   /** True when Canal and everything of this service is already removed. */
@@ -213,12 +219,10 @@ export class Migration {
    * would terminate this run. The migration is paused then, and a later call tries again.
    */
   async continueAsNew(): Promise<void> {
-    this.isContinuingAsNew = true;
     await this.board.flush();
     await condition(allHandlersFinished);
     const carried = carryState(this.state, maxStateBytes() - jsonBytes(this.request));
     if ('state' in carried) await continueAsNew<ClusterMigrationWorkflow>(this.request, carried.state);
-    this.isContinuingAsNew = false;
     this.nextAttemptLength = workflowInfo().historyLength + this.historyLimit;
     this.pauseOrNote(
       `the history of this run is long, and its state of ${carried.bytes} bytes is too large for the next run. Resume to ` +

@@ -48,7 +48,7 @@ export class NodeRuns {
   /**
    * Migrates a node.
    * @returns the failure, if any.
-   * @throws CancelledFailure when the whole migration is cancelled; the node is restored then.
+   * @throws CancelledFailure when the whole phase is cancelled; the node is restored then.
    */
   async migrate(node: NodeStatus, approval: Decision | undefined): Promise<Error | undefined> {
     const { migration } = this;
@@ -63,7 +63,7 @@ export class NodeRuns {
       if (isCancellation(error)) {
         // The node's own workflow has restored it.
         migration.nodeEvent(node, { kind: 'rolled-back', at: new Date().toISOString() });
-        if (!this.isRollbackRequested(node.name)) throw error;
+        if (!this.isRollbackRequested(node.name) && CancellationScope.current().consideredCancelled) throw error;
         this.forgetRollback(node.name);
         return undefined;
       }

@@ -11,6 +11,8 @@ const largeCluster = 200;
 export class Nodes {
   facts: NodeFacts[] = [];
   private readonly migration: Migration;
+  /** Failed nodes that were read since their failure, and were not migrated then. */
+  private readonly failedUnmigrated = new Set<string>();
   /** Nodes that were changed since the last read. */
   private readonly touched = new Set<string>();
 
@@ -89,7 +91,12 @@ export class Nodes {
   private reconcile(node: NodeStatus, facts: NodeFacts): void {
     const { migration } = this;
     if (transition(node, { kind: 'rejoined' })) this.join(node);
-    if (isMigrated(facts)) {
+    const migrated = isMigrated(facts);
+    if (node.state !== 'failed') this.failedUnmigrated.delete(node.name);
+    else if (!migrated) this.failedUnmigrated.add(node.name);
+    // Its failure, such as a gate's, counts although its pods are on Cilium; unless it was repaired since then.
+    else if (!this.failedUnmigrated.has(node.name)) return;
+    if (migrated) {
       if (transition(node, { kind: 'found-migrated' })) migration.record(`${node.name} was already migrated`);
       return;
     }

@@ -12,7 +12,8 @@ export type ActivityResult<Name extends keyof Activities> = Awaited<ReturnType<A
 export type RunActivity = <Name extends keyof Activities>(
   name: Name,
   summary: string,
-  input: ActivityInput<Name>
+  input: ActivityInput<Name>,
+  retries?: Pick<ActivityOptions, 'retry'>
 ) => Promise<ActivityResult<Name>>;
 
 /**

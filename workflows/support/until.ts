@@ -24,9 +24,12 @@ interface Options {
 export class VisibleWaits {
   private readonly options: Options;
   private describe: (() => Wait) | undefined;
+  /** The wait of the previous run, which this one continues: it keeps its start, whatever is shown before it. */
+  private continued: MigrationStatus['waiting'];
 
   constructor(options: Options) {
     this.options = options;
+    this.continued = options.status.waiting;
   }
 
   /**
@@ -44,15 +47,16 @@ export class VisibleWaits {
         const { deadlineMs } = describe();
         const leftMs = deadlineMs === undefined ? Infinity : Math.max(0, deadlineMs - Date.now());
         const summary = `wait for ${waitText(describe())}`.slice(0, maxSummary);
-        await condition(() => predicate() || isLong(), Math.min(reminderMs, leftMs), { summary });
+        const isOver = await condition(() => predicate() || isLong(), Math.min(reminderMs, leftMs), { summary });
         if (predicate()) end = 'happened';
         else if (isLong()) end = 'long history';
-        else if (leftMs <= reminderMs) end = 'deadline';
-        else this.remind(describe());
+        else if (!isOver && leftMs <= reminderMs) end = 'deadline';
+        else if (!isOver) this.remind(describe());
       }
       return end;
     } finally {
       this.describe = undefined;
+      if (end !== 'long history') this.continued = undefined;
       // The next run continues the wait, with its start.
       if (end !== 'long history') publish();
     }
@@ -75,7 +79,7 @@ export class VisibleWaits {
       return;
     }
     const { kind, key, answers, deadlineMs } = wait;
-    const { since, reminders } = this.shown(wait) ?? { since: new Date().toISOString(), reminders: 0 };
+    const { since, reminders } = this.findStarted(wait) ?? { since: new Date().toISOString(), reminders: 0 };
     status.waitingFor = waitText(wait);
     status.waiting = {
       ...{ kind, key, since, reminders, answers },
@@ -88,14 +92,14 @@ export class VisibleWaits {
    */
   deadlineMs(wait: Pick<Wait, 'kind' | 'key'>, seconds: number | undefined): number | undefined {
     if (seconds === undefined) return undefined;
-    const since = this.shown(wait)?.since;
+    const since = this.findStarted(wait)?.since;
     return (since === undefined ? Date.now() : Date.parse(since)) + seconds * 1_000;
   }
 
-  /** Returns how the status shows a wait now; undefined when it does not. */
-  private shown({ kind, key }: Pick<Wait, 'kind' | 'key'>): MigrationStatus['waiting'] {
-    const { waiting } = this.options.status;
-    return waiting?.kind === kind && waiting.key === key ? waiting : undefined;
+  /** Returns the wait with this key, when it is shown now or the previous run has left it. */
+  private findStarted({ kind, key }: Pick<Wait, 'kind' | 'key'>): MigrationStatus['waiting'] {
+    const shown = [this.options.status.waiting, this.continued];
+    return shown.find((waiting) => waiting?.kind === kind && waiting.key === key);
   }
 }
 

@@ -16,6 +16,9 @@ export async function cleanup({ migration }: ClusterContext): Promise<Phase> {
   await migration.once('cleanup: export', async () => {
     state.calicoExport = await run('exportCalico', "export Calico's objects", { cluster });
   });
+  // Messages during the export are the last ones that keep Canal.
+  if (status.pointOfNoReturn === undefined && (status.paused !== undefined || migration.isInterrupted))
+    return 'cleanup';
   await passPointOfNoReturn(migration);
   await migration.once('cleanup: Canal', () => run('removeCanal', 'remove Canal', { cluster }));
   if (!(await cleanNodes(migration, 'canal'))) return 'cleanup';

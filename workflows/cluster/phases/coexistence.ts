@@ -9,7 +9,7 @@ import { waitForWindow } from '../windows.ts';
 
 /** Installs Cilium next to Canal, owning no pod. */
 export async function coexistence({ migration }: ClusterContext): Promise<Phase> {
-  const { input, state, run } = migration;
+  const { input, state, status, run } = migration;
   const { cluster, podCidr, proberImage, ledger, policyMode } = input;
   if (!(await waitForWindow(migration))) return 'coexistence';
   await run('deployProbers', 'deploy probers', { cluster, targetPodCidr: podCidr, proberImage, ledger });
@@ -17,6 +17,7 @@ export async function coexistence({ migration }: ClusterContext): Promise<Phase>
     const mark = { cluster, stage: 'before' as const, seconds: ledger.baselineSeconds };
     state.ledger.before = await run('snapshotLedger', 'record baseline', mark);
   });
+  if (status.paused !== undefined) return 'coexistence';
   const sinceMs = Date.now();
   await run('applyCniChain', 'create CNI file for Cilium', { cluster });
   await allOrCancel(

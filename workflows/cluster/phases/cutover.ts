@@ -13,6 +13,7 @@ export async function cutover(context: ClusterContext): Promise<Phase> {
   const { migration, nodes } = context;
   if (!(await prepare(migration))) return 'cutover';
   await migration.once('cutover: release', () => startCutover(migration));
+  if (migration.status.paused !== undefined) return 'cutover';
   const [wave] = agentWaves(await nodes.refresh(), migration);
   if (wave !== undefined) {
     await allOrCancel(...wave.nodes.map((node) => () => cutOverNode(migration, node)));

@@ -1,3 +1,4 @@
+import { TemporalFailure, isCancellation } from '@temporalio/workflow';
 import type { DryRunStep } from '../../../model/dry-run.ts';
 import type { MigrationReport } from '../../../model/status.ts';
 import { dryRunView, planView } from '../../../model/status-view.ts';
@@ -63,6 +64,7 @@ async function dryRunUntilCutover(migration: Migration, nodes: readonly string[]
 
 /** @throws the error itself when it is not a failure of the step. */
 function problemOf(error: unknown): string {
+  if (!(error instanceof TemporalFailure) || isCancellation(error)) throw error;
   const failure = operatorFailure(error);
   return failure instanceof Error ? failure.message : String(failure);
 }

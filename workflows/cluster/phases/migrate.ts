@@ -1,4 +1,4 @@
-import { CancellationScope, isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
 import { actionKey, approvalOf, nextAction, type NextAction, type NumberedWave } from '../../../model/next-action.ts';
 import { hashText } from '../../../model/node-digest.ts';
 import { transition } from '../../../model/node-transitions.ts';
@@ -22,8 +22,9 @@ const maxNamed = 10;
  * @throws ApplicationFailure of a node's failure with `onFailure: stop`.
  */
 export async function migrate(context: ClusterContext): Promise<Phase> {
-  const { nodes } = context;
-  await nodes.refresh();
+  const { migration, nodes } = context;
+  // A paused migration only executes rollbacks, which read their node. A read that failed must not be repeated at once.
+  if (migration.status.paused === undefined) await nodes.refresh();
   const action = findNextAction(context);
   switch (action.kind) {
     case 'finished':
@@ -35,12 +36,19 @@ export async function migrate(context: ClusterContext): Promise<Phase> {
       await startWave(context, action.wave);
       break;
     case 'decide':
+      if (migration.input.onFailure === 'stop') requireNoFailure(action.nodes);
       await waitForDecision(context, action.nodes);
       break;
     default:
       await waitForNextAction(context, action);
   }
   return 'migrate';
+}
+
+/** @throws ApplicationFailure of the first node that failed. */
+function requireNoFailure(nodes: readonly NodeStatus[]): void {
+  const failure = nodes.find((node) => node.failure !== undefined)?.failure;
+  if (failure !== undefined) throw ApplicationFailure.nonRetryable(failure.message, failure.type);
 }
 
 function findNextAction({ migration, nodes }: ClusterContext): NextAction {
@@ -130,21 +138,28 @@ async function runWave(context: ClusterContext, { nodes: names, number }: Number
   );
   await readLedger(context);
   estimateRemaining(context);
-  const failure = failures.find((error) => error !== undefined);
-  if (failure !== undefined && input.onFailure === 'stop') throw failure;
   const { soakSeconds } = input.waves;
-  state.soakUntilMs = failure === undefined && soakSeconds > 0 ? Date.now() + soakSeconds * 1_000 : 0;
+  const hasFailed = failures.some((error) => error !== undefined);
+  state.soakUntilMs = !hasFailed && soakSeconds > 0 ? Date.now() + soakSeconds * 1_000 : 0;
 }
 
 /**
- * Waits until every node of a wave has ended, also when one of them is cancelled or throws.
- * @throws the first error: a bug before a cancellation.
+ * Waits until every node of a wave has ended, also when one of them is cancelled.
+ * @throws the cancellation; and a bug at once, because it fails the workflow task.
  */
 async function settle<T>(runs: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(runs);
-  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
-  if (errors.length > 0) throw errors.find((error) => !isCancellation(error)) ?? errors[0];
-  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+  const cancellations: unknown[] = [];
+  const results = await Promise.all(
+    runs.map((run) =>
+      run.catch((error: unknown) => {
+        if (!isCancellation(error)) throw error;
+        cancellations.push(error);
+        return undefined;
+      })
+    )
+  );
+  if (cancellations.length > 0) throw cancellations[0];
+  return results as T[];
 }
 
 /** Updates the ledger in the status. The ledger of a large cluster is long, so it is not read after every wave. */
