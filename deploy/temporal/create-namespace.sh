@@ -26,7 +26,7 @@ fi
 
 retry temporal operator search-attribute list --namespace "$namespace"
 known=$(temporal operator search-attribute list --namespace "$namespace")
-for name in CniCluster CniPhase CniWaitingFor; do
+for name in CniCluster CniNeeds CniPhase CniWaitingFor; do
   case $known in
     *"$name"*) ;;
     *) temporal operator search-attribute create --namespace "$namespace" --name "$name" --type Keyword ;;

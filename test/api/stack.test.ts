@@ -128,7 +128,7 @@ it('runs Temporal on the database, with namespace and search attributes', async 
   const text = await stack.temporal('operator', 'namespace', 'describe', '--namespace', 'default', '-o', 'json');
   expect(text).toContain('7776000s');
   const attributes = await stack.temporal('operator', 'search-attribute', 'list', '--namespace', 'default');
-  for (const name of ['CniCluster', 'CniPhase', 'CniWaitingFor'])
+  for (const name of ['CniCluster', 'CniNeeds', 'CniPhase', 'CniWaitingFor'])
     expect(attributes).toMatch(new RegExp(`${name}\\s+Keyword`));
 });
 

@@ -53,7 +53,7 @@ describe('at the start', () => {
       return second.includes('lacks search attributes');
     };
     await waitFor('the namespace', lacksAttributes, { timeoutMs: timeLimits.clusterChange });
-    expect(second).toContain('CniCluster, CniPhase, CniWaitingFor');
+    expect(second).toContain('CniCluster, CniPhase, CniWaitingFor, CniNeeds');
     await temporal.cli(...commandIn(second));
     const hasAttributes = async (): Promise<boolean> =>
       (await checkOnly(newNamespaceEnv)).includes('startup check passed');

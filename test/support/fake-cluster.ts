@@ -303,7 +303,10 @@ export function fakeCluster({
     }),
     cleanHost: async ({ node, traces }) => {
       await call('cleanHost', node);
-      requireRule(!(traces === 'canal' ? system.canal : system.installed), `${traces} cleaned from a node that uses it`);
+      requireRule(
+        !(traces === 'canal' ? system.canal : system.installed),
+        `${traces} cleaned from a node that uses it`
+      );
     },
     verifyNode: async ({ node, expected }) => {
       await call(`verify ${expected}`, node);

@@ -157,7 +157,8 @@ const samples: { [Name in MessageName]: unknown } = {
   ...{ setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'shop/web-1' } },
 };
 const refused = (names: readonly MessageName[], answers: Record<string, string>): void => {
-  for (const name of messageNames) expect([name, answers[name]?.startsWith('no: ')]).toEqual([name, names.includes(name)]);
+  for (const name of messageNames)
+    expect([name, answers[name]?.startsWith('no: ')]).toEqual([name, names.includes(name)]);
 };
 const answersTo = (...more: [Phase, Partial<MigrationStatus>?, (() => Decisions)?]): Record<string, string> => {
   const [phase, changes, decisions = noDecisions] = more;

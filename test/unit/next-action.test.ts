@@ -29,12 +29,10 @@ function situation({
   paused = false,
   soakUntilMs = 0,
 }: Options = {}): Situation {
-  const facts = nodes.map(
-    ({ name }): NodeFacts => ({
-      ...{ name, controlPlane: false, hostsWorker: false, ready: true },
-      ...{ flipped: false, cordonedByUs: false, podsOnSource: 0 },
-    })
-  );
+  const facts = nodes.map(({ name }): NodeFacts => ({
+    ...{ name, controlPlane: false, hostsWorker: false, ready: true },
+    ...{ flipped: false, cordonedByUs: false, podsOnSource: 0 },
+  }));
   return {
     status: {
       ...{ cluster: 'prod', phase: 'migrate', maxConcurrency, waves, nodes },
@@ -58,7 +56,12 @@ const failed: NodeStatus = { name: 'a', state: 'failed', failure };
 const canary = { number: 1, nodes: ['a'], reason: 'canary' };
 
 describe('the most urgent action is the next one', () => {
-  const all = { nodes: [failed, ...pending('b')], decisions: { rollbacks: ['x', 'y'] }, paused: true, soakUntilMs: 2_000 };
+  const all = {
+    nodes: [failed, ...pending('b')],
+    decisions: { rollbacks: ['x', 'y'] },
+    paused: true,
+    soakUntilMs: 2_000,
+  };
 
   it.each<[string, Options, unknown]>([
     ['a rollback, the first one, also while paused', all, { kind: 'roll-back', node: 'x' }],
@@ -110,11 +113,7 @@ describe('approvals', () => {
     ['a wave needs one', { ...wave, input: { approval: 'every-wave' } }, ['b', 'c']],
     ['only the canary needs one: no', { ...wave, input: { approval: 'canary-only' } }, 'start'],
     ['only the canary needs one: yes', { input: { approval: 'canary-only' } }, ['a']],
-    [
-      'a requested canary needs one',
-      { input: { approval: 'canary-only', waves: { canaryNode: 'c' } } },
-      ['c'],
-    ],
+    ['a requested canary needs one', { input: { approval: 'canary-only', waves: { canaryNode: 'c' } } }, ['c']],
     [
       'one of two nodes is approved',
       { ...wave, input: { approval: 'every-node' }, decisions: approve({ nodes: { b: decision() } }) },
@@ -206,8 +205,8 @@ describe('the identity of an action', () => {
 
   it('changes when another node fails, or another failure of the same node follows', () => {
     const other: NodeStatus = { name: 'b', state: 'failed', failure };
-    const keys = [[failed], [failed, other], [{ ...failed, failure: { ...failure, type: 'GateBreached' } }]].map((nodes) =>
-      key({ nodes })
+    const keys = [[failed], [failed, other], [{ ...failed, failure: { ...failure, type: 'GateBreached' } }]].map(
+      (nodes) => key({ nodes })
     );
 
     expect(new Set(keys).size).toBe(3);

@@ -97,9 +97,7 @@ describe('the fields of a node follow its state', () => {
     expect(started).toEqual(node('migrating', { wave: 3, startedAt, approval: decision }));
 
     const migrated = after({ ...started, blockers, waitingFor: 'a reboot of a' }, events.migrated);
-    expect(migrated).toEqual(
-      node('migrated', { wave: 3, startedAt, approval: decision, endedAt: at, seconds: 90 })
-    );
+    expect(migrated).toEqual(node('migrated', { wave: 3, startedAt, approval: decision, endedAt: at, seconds: 90 }));
   });
 
   it('keeps an earlier approval when a migration starts without one', () => {

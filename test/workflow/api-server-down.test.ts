@@ -125,7 +125,10 @@ it('shows that a node is not restored yet, and ends an aborted migration only wh
     const { status } = await run.describe();
     api.repair();
 
-    expect({ status: status.name, needsRepair: nodes[0]?.needsRepair }).toEqual({ status: 'RUNNING', needsRepair: true });
+    expect({ status: status.name, needsRepair: nodes[0]?.needsRepair }).toEqual({
+      status: 'RUNNING',
+      needsRepair: true,
+    });
     expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
   });
   expect(cluster.cordoned()).toEqual([]);

@@ -64,37 +64,40 @@ const bugs: readonly (Change & { where: string; workflow: (run: Run) => string; 
   },
 ];
 
-it.each(bugs)('$where: it keeps the lock, and is continued by a corrected build', async ({ workflow, done, ...change }) => {
-  const others = [hold('drain to cilium c'), hold('restartOutdatedAgent c')];
-  if (change.file.includes('cutover')) others[0]?.release();
-  const cluster = fakeCluster({
-    nodes: ['a', 'b', 'c', 'd'],
-    before: async (...call) => {
-      for (const { before } of others) await before(...call);
-    },
-  });
-  const taskQueue = randomUUID();
-  const { client } = server.env;
-  const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { maxConcurrency: 3 } });
-  await withBuild(await bundleWithChange(change), cluster, taskQueue, async () => {
-    await waitFor(() => cluster.calls.includes(done));
-    await waitFor(async () => (await failedTasks(workflow(run))).some((message) => message.includes('a bug')));
-    expect((await run.describe()).status.name).toBe('RUNNING');
-    expect(cluster.system.lock).toBe(run.workflowId);
-    for (const { release } of others) release();
-  });
+it.each(bugs)(
+  '$where: it keeps the lock, and is continued by a corrected build',
+  async ({ workflow, done, ...change }) => {
+    const others = [hold('drain to cilium c'), hold('restartOutdatedAgent c')];
+    if (change.file.includes('cutover')) others[0]?.release();
+    const cluster = fakeCluster({
+      nodes: ['a', 'b', 'c', 'd'],
+      before: async (...call) => {
+        for (const { before } of others) await before(...call);
+      },
+    });
+    const taskQueue = randomUUID();
+    const { client } = server.env;
+    const run = await startRun(client, taskQueue, { ...unattendedRequest, waves: { maxConcurrency: 3 } });
+    await withBuild(await bundleWithChange(change), cluster, taskQueue, async () => {
+      await waitFor(() => cluster.calls.includes(done));
+      await waitFor(async () => (await failedTasks(workflow(run))).some((message) => message.includes('a bug')));
+      expect((await run.describe()).status.name).toBe('RUNNING');
+      expect(cluster.system.lock).toBe(run.workflowId);
+      for (const { release } of others) release();
+    });
 
-  await withBuild(await plainBundle(), cluster, taskQueue, async () => {
-    const { phase, nodes } = await run.result();
-    expect(phase).toBe('done');
-    for (const node of nodes) expect(node).not.toHaveProperty('failure');
-  });
+    await withBuild(await plainBundle(), cluster, taskQueue, async () => {
+      const { phase, nodes } = await run.result();
+      expect(phase).toBe('done');
+      for (const node of nodes) expect(node).not.toHaveProperty('failure');
+    });
 
-  expect(cluster.calls.filter((call) => call.startsWith('flipNode'))).toHaveLength(4);
-  expect(cluster.calls.filter((call) => call === 'releaseLock')).toHaveLength(1);
-  expect(cluster.calls).not.toContain('collectDiagnostics b');
-  expect(cluster.broken).toEqual([]);
-});
+    expect(cluster.calls.filter((call) => call.startsWith('flipNode'))).toHaveLength(4);
+    expect(cluster.calls.filter((call) => call === 'releaseLock')).toHaveLength(1);
+    expect(cluster.calls).not.toContain('collectDiagnostics b');
+    expect(cluster.broken).toEqual([]);
+  }
+);
 
 /** Returns the failures of the workflow tasks of a workflow. */
 async function failedTasks(workflowId: string): Promise<string[]> {

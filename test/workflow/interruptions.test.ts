@@ -81,7 +81,8 @@ describe.each(steps)('in the phase $phase, during $name,', (step) => {
     });
 
     expect(cluster.system).toMatchObject({ canal: true, installed: false, ciliumOwnsCni: false, helpers: false });
-    for (const node of cluster.nodes.values()) expect(node).toMatchObject({ flipped: false, pods: 'canal', cni: 'canal' });
+    for (const node of cluster.nodes.values())
+      expect(node).toMatchObject({ flipped: false, pods: 'canal', cni: 'canal' });
   });
 
   it('a cancellation ends the run', async () => {
@@ -167,7 +168,10 @@ it('ends a cancelled run only after every node of its wave is restored, and rele
     await run.cancel();
     await restoration.waitUntilReached();
     await waitFor(() => cluster.calls.includes('uncordonNode b') && cluster.calls.includes('uncordonNode d'));
-    await waitForMigrationStatus(run, ({ nodes }) => nodes[1]?.state === 'rolled-back' && nodes[3]?.state === 'rolled-back');
+    await waitForMigrationStatus(
+      run,
+      ({ nodes }) => nodes[1]?.state === 'rolled-back' && nodes[3]?.state === 'rolled-back'
+    );
 
     const { status } = await run.describe();
     const lockWhileRestoring = cluster.system.lock;
@@ -206,9 +210,7 @@ describe('an agent that fails in the cutover', () => {
       const run = await startRun(client, taskQueue, unattendedRequest);
       const { phase, paused, waiting } = await waitForPendingWait(run, 'resume');
       expect(phase).toBe('cutover');
-      expect(paused?.reason).toBe(
-        'cutover failed (VerificationFailed): no DNS. Repair the cause, then resume'
-      );
+      expect(paused?.reason).toBe('cutover failed (VerificationFailed): no DNS. Repair the cause, then resume');
       expect(waiting?.answers.map(({ message }) => message)).toEqual(['resume', 'abort', 'rollback']);
 
       repair();
@@ -242,7 +244,10 @@ describe('a rejection while the migration is paused', () => {
   ])('of the %s ends it at once', async (phase, message, consequence) => {
     const cluster = fakeCluster({ nodes: ['a'] });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const input = { ...unattendedRequest, ...(phase === 'plan' ? { approval: 'every-wave' } : { cleanup: 'approve' }) };
+      const input = {
+        ...unattendedRequest,
+        ...(phase === 'plan' ? { approval: 'every-wave' } : { cleanup: 'approve' }),
+      };
       const run = await startRun(client, taskQueue, input);
       await waitForPendingWait(run, `approval of the ${phase}`);
       await send(run, 'pause');

@@ -37,49 +37,52 @@ it.each([
   ['before Canal is removed', 'removeCanal'],
   ['after Canal is removed', 'cleanHost'],
   ['at the last step', 'removeHelpers'],
-])('is remembered by the next run when a run is terminated %s: it asks nothing, and rolls nothing back', async (_, step) => {
-  const terminated = hold(step);
-  const ofSecondRun = hold('ledger after');
-  let isSecondRun = false;
-  const cluster = fakeCluster({
-    nodes: ['a', 'b'],
-    before: async (...call) => {
-      await terminated.before(...call);
-      if (isSecondRun) await ofSecondRun.before(...call);
-    },
-  });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const first = await startRun(client, taskQueue, manual);
-    await approveCleanup(first);
-    await terminated.waitUntilReached();
-    await first.terminate();
-    terminated.release();
-    const callsBefore = cluster.calls.length;
+])(
+  'is remembered by the next run when a run is terminated %s: it asks nothing, and rolls nothing back',
+  async (_, step) => {
+    const terminated = hold(step);
+    const ofSecondRun = hold('ledger after');
+    let isSecondRun = false;
+    const cluster = fakeCluster({
+      nodes: ['a', 'b'],
+      before: async (...call) => {
+        await terminated.before(...call);
+        if (isSecondRun) await ofSecondRun.before(...call);
+      },
+    });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const first = await startRun(client, taskQueue, manual);
+      await approveCleanup(first);
+      await terminated.waitUntilReached();
+      await first.terminate();
+      terminated.release();
+      const callsBefore = cluster.calls.length;
 
-    isSecondRun = true;
-    const second = await startWithRollback(client, taskQueue, first);
-    await ofSecondRun.waitUntilReached();
-    const status = await second.query(statusQuery);
-    const answers = await Promise.all(
-      (['rollback', 'abort', 'pause'] as const).map((name) =>
-        send(second, name, name === 'rollback' ? { all: true } : {})
-      )
-    );
-    ofSecondRun.release();
+      isSecondRun = true;
+      const second = await startWithRollback(client, taskQueue, first);
+      await ofSecondRun.waitUntilReached();
+      const status = await second.query(statusQuery);
+      const answers = await Promise.all(
+        (['rollback', 'abort', 'pause'] as const).map((name) =>
+          send(second, name, name === 'rollback' ? { all: true } : {})
+        )
+      );
+      ofSecondRun.release();
 
-    expect(status).toMatchObject({ phase: 'cleanup', approvals: { cleanup: { by: 'ann' } } });
-    expect(status).not.toHaveProperty('waiting');
-    for (const answer of answers) expect(answer).toMatch(refusal);
-    const report = await second.result();
-    expect(report).toMatchObject({ phase: 'done', changed: true });
-    expect(report.timeline.map(({ phase }) => phase)).toEqual(['preflight', 'cleanup', 'done']);
-    expect(report.notes.join('\n')).toContain('rollback was ignored: the removal of Canal began at');
-    const calls = cluster.calls.slice(callsBefore);
-    expect(calls.filter((call) => ofRollback.test(call))).toEqual([]);
-  });
-  expect(cluster.system).toMatchObject({ canal: false, installed: true, lock: '' });
-  expect(cluster.broken).toEqual([]);
-});
+      expect(status).toMatchObject({ phase: 'cleanup', approvals: { cleanup: { by: 'ann' } } });
+      expect(status).not.toHaveProperty('waiting');
+      for (const answer of answers) expect(answer).toMatch(refusal);
+      const report = await second.result();
+      expect(report).toMatchObject({ phase: 'done', changed: true });
+      expect(report.timeline.map(({ phase }) => phase)).toEqual(['preflight', 'cleanup', 'done']);
+      expect(report.notes.join('\n')).toContain('rollback was ignored: the removal of Canal began at');
+      const calls = cluster.calls.slice(callsBefore);
+      expect(calls.filter((call) => ofRollback.test(call))).toEqual([]);
+    });
+    expect(cluster.system).toMatchObject({ canal: false, installed: true, lock: '' });
+    expect(cluster.broken).toEqual([]);
+  }
+);
 
 it('refuses whatever would keep Canal at every step of an automatic cleanup', async () => {
   const steps = [

@@ -174,26 +174,6 @@ it('shows and ends a step that is retried without end', async () => {
   });
 });
 
-it('lets a step fail that is retried without end', async () => {
-  let attempts = 0;
-  const cluster = fakeCluster({
-    nodes: ['a'],
-    before: (activity) => {
-      if (activity !== 'applyHelmRelease') return;
-      attempts++;
-      throw new Error('the registry does not answer');
-    },
-  });
-  await withWorker(cluster, async () => {
-    const run = await start({ ...unattendedRequest, cluster: 'my-context' });
-    await waitFor('the step', () => Promise.resolve(attempts > 0), { timeoutMs: timeLimits.workflowState });
-
-    await runbook('temporal activity update-options');
-
-    expect((await waitForFailure(run)).message).toContain('the registry does not answer');
-  });
-});
-
 it('finds what waits in every namespace', async () => {
   const cluster = fakeCluster({ nodes: ['a'] });
   const { bin } = await loadCatalogue();

@@ -1,8 +1,10 @@
 import { ApplicationFailure, CancellationScope, scheduleLocalActivity, workflowInfo } from '@temporalio/workflow';
+import { untrustedProblems } from '../../model/input-limits.ts';
 import { parseState } from '../../model/carried-state.ts';
 import type { MigrationState } from '../../model/migration-state.ts';
 import type { ResolvedRequest } from '../../model/resolved-request.ts';
 import { untilAvailable } from '../activity-options.ts';
+import { invalidRequest } from '../support/parse-input.ts';
 import type { ClusterContext } from './context.ts';
 import { setHandlers } from './handlers.ts';
 import { runUntilAborted } from './interruption.ts';
@@ -48,6 +50,9 @@ function refuseMessagesOnceCancelled(migration: Migration): void {
 }
 
 async function resolve(request: unknown): Promise<ResolvedRequest> {
+  // First of all: what exceeds the limits of an input could not be passed to an activity.
+  const problems = untrustedProblems(request);
+  if (problems.length > 0) throw invalidRequest(problems);
   const options = { startToCloseTimeout: '10 seconds', summary: 'resolve request' } as const;
   return scheduleLocalActivity<ResolvedRequest>('resolveRequest', [{ request }], options);
 }

@@ -9,8 +9,10 @@ import { parseRequest } from '../../model/parse-request.ts';
 export function parseMigration(raw: unknown): MigrationInput {
   const parsed = parseRequest(raw);
   if ('input' in parsed) return parsed.input;
-  throw ApplicationFailure.nonRetryable(
-    `the input is not a valid migration:\n${parsed.problems.join('\n')}`,
-    'InvalidInput'
-  );
+  throw invalidRequest(parsed.problems);
+}
+
+/** Returns the failure for a request with problems. */
+export function invalidRequest(problems: readonly string[]): ApplicationFailure {
+  return ApplicationFailure.nonRetryable(`the input is not a valid migration:\n${problems.join('\n')}`, 'InvalidInput');
 }

@@ -149,7 +149,8 @@ class Play {
     // A step that fails is repeated without an answer: its answers end the migration.
     if (waiting === undefined || waiting.kind === 'step') return;
     const [answer] = waiting.answers;
-    if (answer !== undefined) await this.send(run, { name: answer.message as Message['name'], input: answer.input }, as);
+    if (answer !== undefined)
+      await this.send(run, { name: answer.message as Message['name'], input: answer.input }, as);
   }
 }
 

@@ -120,8 +120,11 @@ export class ScenarioCluster {
     if (activity === 'verify cilium' && this.fake.system.ciliumOwnsCni) return;
     const key = `${run} ${node}`;
     this.busy.set(key, (this.busy.get(key) ?? 0) + 1);
-    const busyNodes = [...this.busy.keys()].filter((other) => other.startsWith(`${run} `)).map((other) => other.slice(-1));
-    if (busyNodes.length > this.maxConcurrency) this.broken.push(`${busyNodes.length} nodes at once: ${busyNodes.join()}`);
+    const busyNodes = [...this.busy.keys()]
+      .filter((other) => other.startsWith(`${run} `))
+      .map((other) => other.slice(-1));
+    if (busyNodes.length > this.maxConcurrency)
+      this.broken.push(`${busyNodes.length} nodes at once: ${busyNodes.join()}`);
     if (busyNodes.filter((name) => this.example.controlPlanes.some((other) => other === name)).length > 1)
       this.broken.push('two control planes at once');
     await new Promise((resolve) => setTimeout(resolve, 5));
