@@ -18,7 +18,10 @@ export function splitShared(objects: readonly HelmValues[]): SharedValues {
   for (const key of keys) {
     const split = splitKey(objects, key);
     if (split.shared !== undefined) shared[key] = split.shared;
-    for (const [index, value] of split.own.entries()) if (value !== undefined) (own[index] ?? {})[key] = value;
+    for (const [index, values] of own.entries()) {
+      const value = split.own[index];
+      if (value !== undefined) values[key] = value;
+    }
   }
   return { shared, own };
 }

@@ -198,7 +198,7 @@ describe('the state of a fleet', () => {
     const values = { operator: { tolerations: Array.from({ length: 200 }, (_, key) => ({ key: `key-${key}` })) } };
     const input = parsed({
       fleet: 'eu',
-      defaults: { windows, values } as unknown as NonNullable<FleetRequest['defaults']>,
+      defaults: { windows, values },
       clusters: names.map((cluster, index) => ({
         ...{ cluster, podCidr: `10.${index + 1}.0.0/16` },
         ...(index === 50 && { windows: [] }),

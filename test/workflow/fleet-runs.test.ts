@@ -59,8 +59,8 @@ function waitForStates(run: FleetRun, wanted: Record<string, string>): Promise<F
 async function waitForMigration(client: Client, cluster: string): Promise<WorkflowHandle<typeof clusterMigration>> {
   const migration = migrationOf(client, cluster);
   await waitForQueryResult(
-    () => migration.query(inputQuery).catch(() => undefined),
-    (input) => input !== undefined
+    () => migration.describe().catch(() => undefined),
+    (latest) => latest?.status.name === 'RUNNING'
   );
   return migration;
 }

@@ -1,6 +1,7 @@
 import {
   ApplicationFailure,
   CancellationScope,
+  CancelledFailure,
   allHandlersFinished,
   condition,
   continueAsNew,
@@ -74,7 +75,7 @@ class Fleet {
   private readonly isResolved: boolean;
   private readonly board: FleetBoard;
   private readonly runs: ClusterRuns;
-  private cancellation: unknown;
+  private cancellation: Error | undefined;
 
   /** @param isResolved false in the first run, whose input the next run receives resolved. */
   constructor(state: FleetState, { isResolved }: { isResolved: boolean }) {
@@ -92,7 +93,7 @@ class Fleet {
       return await this.migrateClusters();
     } catch (error) {
       if (!isCancellation(error)) throw error;
-      this.cancellation = error;
+      this.cancellation = error instanceof Error ? error : new CancelledFailure('the fleet was cancelled');
       this.state.control.cancelledAt ??= new Date().toISOString();
       return CancellationScope.nonCancellable(async () => {
         await this.runs.cancelAll();
