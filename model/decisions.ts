@@ -117,7 +117,8 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
   retry: ({ node }, { decisions, status }, decision) => {
     const nodeStatus = findNode(status, node);
     if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
-    if (decisions.rollbacks.includes(node)) return { problem: `a rollback of ${node} is requested; retry it afterwards` };
+    if (decisions.rollbacks.includes(node))
+      return { problem: `a rollback of ${node} is requested; retry it afterwards` };
     if (transition(nodeStatus, { kind: 'retried', decision })) return { done: `${node} will be retried` };
     const states = statesFor('retried').join(', ');
     return { problem: `${node} is ${nodeStatus.state}; only ${states} nodes can be retried` };

@@ -151,7 +151,7 @@ it.each(messageNames)('refuses %s when the migration has ended', (name) => {
 });
 
 /** One valid message of each name. */
-const samples: { [Name in MessageName]: unknown } = {
+const samples: Record<MessageName, unknown> = {
   ...{ approve: { cleanup: true }, reject: { cleanup: true }, pause: {}, resume: {}, abort: {} },
   ...{ skip: { node: 'failed' }, retry: { node: 'failed' }, rollback: { all: true } },
   ...{ setMaxConcurrency: { maxConcurrency: 1 }, forcePod: { pod: 'shop/web-1' } },

@@ -49,16 +49,14 @@ function largeState(reasonOf: (index: number) => string): MigrationState {
     name,
     state: index % 500 === 499 ? 'failed' : 'migrated',
     wave: Math.floor(index / 50) + 1,
-    approval: decisions[index] as Decision,
+    approval: decisions[index]!,
     startedAt: at(index),
     endedAt: at(index + 2),
     seconds: 30 + (index % 97),
     ...(index % 500 === 499 && { failure: { type: 'GateBreached', message: 'x'.repeat(1_500) } }),
   }));
   state.status.notes = Array.from({ length: 50 }, (_, index) => `note ${index} `.repeat(20));
-  state.decisions.approvals.nodes = Object.fromEntries(
-    names.map((name, index) => [name, decisions[index] as Decision])
-  );
+  state.decisions.approvals.nodes = Object.fromEntries(names.map((name, index) => [name, decisions[index]!]));
   state.doneNodes = { cutover: [...names], 'clean canal': [...names], 'clean cilium': [] };
   state.preflight = checkNames.map((check) => ({
     check,

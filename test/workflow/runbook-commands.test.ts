@@ -7,7 +7,7 @@ import { migrationWorkflowId, signal } from '../../workflows/messages.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { extractCommands, pages } from '../support/docs.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { unattendedRequest, waitForFailure, waitForPendingWait, type Run } from '../support/migration-run.ts';
+import { unattendedRequest, waitForPendingWait, type Run } from '../support/migration-run.ts';
 import { withKeys } from '../support/payloads.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';

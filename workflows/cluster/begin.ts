@@ -2,6 +2,7 @@ import { ApplicationFailure, CancellationScope, scheduleLocalActivity, workflowI
 import { untrustedProblems } from '../../model/input-limits.ts';
 import { parseState } from '../../model/carried-state.ts';
 import type { MigrationState } from '../../model/migration-state.ts';
+import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import type { ResolvedRequest } from '../../model/resolved-request.ts';
 import { untilAvailable } from '../activity-options.ts';
 import { invalidRequest } from '../support/parse-input.ts';
@@ -59,11 +60,17 @@ async function resolve(request: unknown): Promise<ResolvedRequest> {
 
 /** Reads from the cluster how far earlier runs have come. */
 async function inspect(migration: Migration, isContinued: boolean): Promise<void> {
-  const { run, state, status, cluster } = migration;
+  const { run, cluster } = migration;
   const look = (options = {}) => run('inspectCluster', 'inspect cluster', { cluster }, options);
   const facts = isContinued
     ? await releaseOnFailure(migration, () => runUntilAborted(migration, () => look(untilAvailable)))
     : await look();
+  applyFacts(migration, facts);
+}
+
+/** Derives from the cluster what may still be done: after the point of no return, nothing is interrupted or rolled back. */
+function applyFacts(migration: Migration, facts: ClusterFacts): void {
+  const { state, status } = migration;
   state.ciliumOwnsCni ||= facts.ciliumOwnsCni;
   if (facts.canal === undefined) delete state.source;
   else state.source = facts.canal;
