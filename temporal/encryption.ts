@@ -34,7 +34,8 @@ export class EncryptionCodec implements PayloadCodec {
   private encrypt(payload: Payload): Payload {
     const { current, keys } = this.keys;
     const key = keys.get(current);
-    if (key === undefined) throw new Error(`the key "${current}", which encrypts, is not in the key file; add it there`);
+    if (key === undefined)
+      throw new Error(`the key "${current}", which encrypts, is not in the key file; add it there`);
     const iv = randomBytes(ivBytes);
     const encrypting = createCipheriv(cipher, key, iv);
     // The key's ID is not secret, but it is authenticated, so that nobody can change it.

@@ -21,7 +21,9 @@ const nodeWorkflows: readonly string[] = ['nodeMigration', 'nodeRollback'];
 const reservedPrefix = '__temporal_';
 
 /** Used instead of a payload that was not readable when it arrived, but is now. */
-const unreadableAtFirst = malformedPayload('was encrypted with a key that the worker lacked when it arrived; send it again');
+const unreadableAtFirst = malformedPayload(
+  'was encrypted with a key that the worker lacked when it arrived; send it again'
+);
 
 /** @see WorkflowInterceptorsFactory of the SDK */
 export function interceptors(): WorkflowInterceptors {

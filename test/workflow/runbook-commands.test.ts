@@ -7,7 +7,7 @@ import { migrationWorkflowId, signal } from '../../workflows/messages.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { extractCommands, pages } from '../support/docs.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { unattendedRequest, waitForFailure, waitForPendingWait, type Run } from '../support/migration-run.ts';
+import { unattendedRequest, waitForPendingWait, type Run } from '../support/migration-run.ts';
 import { withKeys } from '../support/payloads.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
@@ -143,7 +143,7 @@ it('resets a run to its last workflow task, and keeps its messages', async () =>
   });
 });
 
-it('shows and ends a step that is retried without end', async () => {
+it('shows, holds and repeats a step that is retried without end', async () => {
   let broken = true;
   let attempts = 0;
   const cluster = fakeCluster({
@@ -171,26 +171,6 @@ it('shows and ends a step that is retried without end', async () => {
     await runbook('temporal activity reset');
 
     expect(await run.result()).toMatchObject({ phase: 'done' });
-  });
-});
-
-it('lets a step fail that is retried without end', async () => {
-  let attempts = 0;
-  const cluster = fakeCluster({
-    nodes: ['a'],
-    before: (activity) => {
-      if (activity !== 'applyHelmRelease') return;
-      attempts++;
-      throw new Error('the registry does not answer');
-    },
-  });
-  await withWorker(cluster, async () => {
-    const run = await start({ ...unattendedRequest, cluster: 'my-context' });
-    await waitFor('the step', () => Promise.resolve(attempts > 0), { timeoutMs: timeLimits.workflowState });
-
-    await runbook('temporal activity update-options');
-
-    expect((await waitForFailure(run)).message).toContain('the registry does not answer');
   });
 });
 

@@ -1,4 +1,10 @@
-import { ApplicationFailure, defineSignal, defineUpdate, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
+import {
+  ApplicationFailure,
+  defineSignal,
+  defineUpdate,
+  setDefaultSignalHandler,
+  setHandler,
+} from '@temporalio/workflow';
 import { closestNames } from '../../model/closest-names.ts';
 import { untrustedProblems } from '../../model/input-limits.ts';
 import { isMalformed } from '../../model/malformed-payload.ts';
@@ -108,7 +114,12 @@ function parseAndApply<Name extends string, Message, Context>(
 /** Quotes a refused message. The history already contains a secret in it, but the status must not repeat it. */
 function quote(args: readonly unknown[]): string {
   if (args.some(isMalformed) || untrustedProblems(args).length > 0) return 'not shown';
-  return args.map((raw) => JSON.stringify(raw ?? null)).join(' ').slice(0, maxQuotedLength) || 'empty';
+  return (
+    args
+      .map((raw) => JSON.stringify(raw ?? null))
+      .join(' ')
+      .slice(0, maxQuotedLength) || 'empty'
+  );
 }
 
 function refusal(problem: string): ApplicationFailure {
