@@ -177,7 +177,7 @@ function approveWave(wave: number, { decisions, status }: MessageContext, decisi
   if (wave <= status.waves) return { problem: `wave ${wave} has already started` };
   const { approvals } = decisions;
   const shown = status.nodes.filter((node) => node.state === 'awaiting-approval' && node.wave === wave);
-  // The approval covers the nodes that the wave shows now, whatever happens to the wave afterwards.
+  // The approval covers the nodes that the wave shows now, even if the wave changes later.
   for (const { name } of shown) approvals.nodes[name] ??= decision;
   if (shown.length === 0) approvals.waves[String(wave)] ??= decision;
   const names = summarizeList(shown.map(({ name }) => name));

@@ -69,7 +69,7 @@ export const failureTypes = [
   'CleanupIncomplete',
   /** An activity did not answer in time; the message names it and the kind of timeout. */
   'StepTimedOut',
-  /** Somebody terminated a node's workflow. */
+  /** An operator terminated a node's workflow. */
   'NodeRunTerminated',
   /** A result is larger than Temporal accepts. */
   'TooLarge',

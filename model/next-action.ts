@@ -9,7 +9,7 @@ import { nextWave, type Wave } from './waves.ts';
 
 /** What happens next. */
 export type NextAction =
-  | { kind: 'roll-back'; node: string }
+  | { kind: 'rollback'; node: string }
   /** The migration is paused. */
   | { kind: 'resume' }
   /** Nodes failed, or only sidelined nodes are left. */
@@ -39,7 +39,7 @@ export interface Situation {
 export function nextAction(situation: Situation): NextAction {
   const { status, decisions, soakUntilMs, nowMs } = situation;
   const [rollback] = decisions.rollbacks;
-  if (rollback !== undefined) return { kind: 'roll-back', node: rollback };
+  if (rollback !== undefined) return { kind: 'rollback', node: rollback };
   if (status.paused !== undefined) return { kind: 'resume' };
   const failed = status.nodes.filter(({ failure }) => failure !== undefined);
   if (failed.length > 0) return { kind: 'decide', nodes: failed };
@@ -53,11 +53,11 @@ export function nextAction(situation: Situation): NextAction {
   return missing.length > 0 ? { kind: 'approve', wave, missing } : { kind: 'start', wave };
 }
 
-/** Returns the identity of an action: a wait for it goes on as long as this stays the same. */
+/** Returns the identity of an action: a wait for it continues as long as this stays the same. */
 export function actionKey(action: NextAction): string {
   switch (action.kind) {
-    case 'roll-back':
-      return `roll back ${action.node}`;
+    case 'rollback':
+      return `rollback ${action.node}`;
     case 'decide':
       return JSON.stringify([
         'decide',

@@ -15,7 +15,7 @@ export const searchAttributes = {
   /** Subject of the current wait, such as "approval of node worker-1"; unset while the migration works. */
   waitingFor: defineSearchAttributeKey('CniWaitingFor', SearchAttributeType.KEYWORD),
   /**
-   * What the migration needs to go on: `approval`, `decision`, `resume`, `reboot` or `repair` by a person, or `time`;
+   * What the migration needs to continue: `approval`, `decision`, `resume`, `reboot` or `repair` by a person, or `time`;
    * unset while it works.
    */
   needs: defineSearchAttributeKey('CniNeeds', SearchAttributeType.KEYWORD),

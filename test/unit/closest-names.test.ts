@@ -7,7 +7,7 @@ import { startedTypes } from '../../workflows/unknown-workflow.ts';
 
 it.each([
   ['aprove', messageNames, 'approve'],
-  ['roll-back', messageNames, 'rollback'],
+  ['rolback', messageNames, 'rollback'],
   ['RESUME', messageNames, 'resume'],
   ['set-max-concurrency', messageNames, 'setMaxConcurrency'],
   ['forcepods', messageNames, 'forcePod'],

@@ -66,7 +66,7 @@ it.each([
 ])('gives clients and activities an error for %s', (_title, unreadable, dependsOnKeys) => {
   const error = jest.fn(() => payloadConverter.fromPayload(unreadable));
   expect(error).toThrow(UnreadablePayload);
-  expect(error).toThrow(expect.objectContaining({ dependsOnKeys }));
+  expect(error).toThrow(expect.objectContaining({ dependsOnKeys }) as Error);
 });
 
 it.each([

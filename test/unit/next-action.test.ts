@@ -64,7 +64,7 @@ describe('the most urgent action is the next one', () => {
   };
 
   it.each<[string, Options, unknown]>([
-    ['a rollback, the first one, also while paused', all, { kind: 'roll-back', node: 'x' }],
+    ['a rollback, the first one, also while paused', all, { kind: 'rollback', node: 'x' }],
     ['a pause', { ...all, decisions: {} }, { kind: 'resume' }],
     ['a failure', { ...all, decisions: {}, paused: false }, { kind: 'decide', nodes: [failed] }],
     ['the soak', { soakUntilMs: 2_000, input: { approval: 'every-node' } }, { kind: 'soak', untilMs: 2_000 }],

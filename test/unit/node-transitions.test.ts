@@ -106,7 +106,7 @@ describe('the fields of a node follow its state', () => {
     expect(started.approval).toEqual(decision);
   });
 
-  it('shows the failure until somebody decides', () => {
+  it('shows the failure until an operator decides', () => {
     const failed = after(node('migrating', { startedAt, blockers }), events.failed);
     expect(failed).toEqual(node('failed', { startedAt, endedAt: at, failure }));
 

@@ -8,7 +8,7 @@ const server = new WorkflowServer();
 beforeAll(() => server.start());
 afterAll(() => server.stop());
 
-it('names the workflow of a node that somebody terminated, and continues it when it is retried', async () => {
+it('names the workflow of a node that an operator terminated, and continues it when it is retried', async () => {
   const drain = hold('drain to cilium a');
   const cluster = fakeCluster({ nodes: ['a'], before: drain.before });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {

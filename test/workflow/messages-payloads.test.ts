@@ -154,7 +154,7 @@ it('of unknown or reserved signals become notes with the names that exist', asyn
     });
     const run = await startRun(client, taskQueue, { ...unattendedRequest, cleanup: 'approve' });
     await waitForPendingWait(run, 'approval of the cleanup');
-    for (const name of ['__temporal_x', '__stack_trace', `${'y'.repeat(300)}\u202e`, 'Roll-Back']) {
+    for (const name of ['__temporal_x', '__stack_trace', `${'y'.repeat(300)}\u202e`, 'RolBack']) {
       await signalRaw(client, run, name, [rawPayload('x/y')]);
     }
 
@@ -166,7 +166,7 @@ it('of unknown or reserved signals become notes with the names that exist', asyn
     expect(notes[0]).toContain('__temporal_x');
     expect(notes[1]).toContain('"__stack_trace" was ignored');
     expect(notes[2]).toMatch(/^the signal "y{100}" was ignored/);
-    expect(notes[3]).toMatch(/"Roll-Back" was ignored: there are rollback, /);
+    expect(notes[3]).toMatch(/"RolBack" was ignored: there are rollback, /);
     expect(await taskFailures(run)).toEqual([]);
     await Promise.all([run.terminate(), early.terminate()]);
   });

@@ -84,7 +84,7 @@ it.each([
   }
 );
 
-it('refuses whatever would keep Canal at every step of an automatic cleanup', async () => {
+it('refuses everything that would keep Canal at every step of an automatic cleanup', async () => {
   const steps = [
     ...['recordPointOfNoReturn', 'removeCanal', 'cleanHost', 'removeCanalTraces', 'ledger after', 'removeHelpers'],
   ].map((step) => hold(step));

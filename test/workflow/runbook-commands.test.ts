@@ -143,7 +143,7 @@ it('resets a run to its last workflow task, and keeps its messages', async () =>
   });
 });
 
-it('shows and ends a step that is retried without end', async () => {
+it('shows, holds and repeats a step that is retried without end', async () => {
   let broken = true;
   let attempts = 0;
   const cluster = fakeCluster({

@@ -24,7 +24,7 @@ interface Options {
 export class VisibleWaits {
   private readonly options: Options;
   private describe: (() => Wait) | undefined;
-  /** The wait of the previous run, which this one continues: it keeps its start, whatever is shown before it. */
+  /** The wait of the previous run, which this one continues: it keeps its start, regardless of what is shown before it. */
   private continued: MigrationStatus['waiting'];
 
   constructor(options: Options) {

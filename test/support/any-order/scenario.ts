@@ -63,7 +63,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('outage' as const), ms: fc.integer({ min: 50, max: 500 }) }) }
 );
 
-/** Steps that fail for good, until somebody repairs their cause. */
+/** Steps that fail permanently, until an operator repairs their cause. */
 const failingSteps = [
   ...['drain to cilium', 'flipNode', 'verify cilium', 'recycle to cilium', 'checkGates'],
   ...['revertNodeFlip', 'verify canal', 'restartOutdatedAgent', 'cleanHost'],

@@ -29,7 +29,7 @@ export async function migrate(context: ClusterContext): Promise<Phase> {
   switch (action.kind) {
     case 'finished':
       return 'cutover';
-    case 'roll-back':
+    case 'rollback':
       await rollBackNode(context, action.node);
       break;
     case 'start':

@@ -5,7 +5,7 @@ import { waitForApproval } from '../approvals.ts';
 import type { ClusterContext } from '../context.ts';
 import type { Migration } from '../migration.ts';
 
-/** Computes the plan, again after each look at the cluster, until it is approved. The approved plan stays as it is. */
+/** Computes the plan, again after each read of the cluster, until it is approved. The approved plan stays as it is. */
 export async function plan(context: ClusterContext): Promise<Phase> {
   const { migration } = context;
   if (!isApproved(migration)) await makePlan(context);
