@@ -9,7 +9,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-/** `cni-migrate` without somebody who answers: it ends on its own, with the exit code and what may still happen. */
+/** `cni-migrate` without an answer: it ends, with the documented exit code, and names what may still happen. */
 jest.setTimeout(timeLimits.longTest);
 const server = new WorkflowServer();
 const proxies: TcpProxy[] = [];
