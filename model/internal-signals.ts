@@ -10,7 +10,9 @@ const nodeProgressSchema = z.looseObject({
   node: z.string(),
   blockers: z.array(z.looseObject({ pod: z.string(), reason: z.string(), kind: z.string() })),
   waitingFor: z.string().exactOptional(),
-}) satisfies z.ZodType<Pick<NodeProgress, 'node' | 'waitingFor'>>;
+  needsRepair: z.boolean().exactOptional(),
+  parentRunId: z.string(),
+}) satisfies z.ZodType<Omit<NodeProgress, 'blockers'>>;
 
 const clusterProgressSchema = z.looseObject({
   cluster: z.string(),

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { type Migration, preflightWorkflowId, startMigration } from '../../client/index.ts';
+import { Migration, preflightWorkflowId, startMigration } from '../../client/index.ts';
 import { exitCodes } from '../../client/cli/exit-codes.ts';
 import { CniMigrate } from '../support/cni-migrate.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
@@ -9,7 +9,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-/** `cni-migrate` without a server or worker that answers: it ends on its own, with the exit code and what may still happen. */
+/** `cni-migrate` without an answer: it ends, with the documented exit code, and names what may still happen. */
 jest.setTimeout(timeLimits.longTest);
 const server = new WorkflowServer();
 const proxies: TcpProxy[] = [];
