@@ -9,8 +9,8 @@ interface Promised {
 
 /**
  * What a migration owes to operators whose messages it accepted: a rollback of a node ends with the node on Canal, and an
- * abort or a rollback of all nodes ends the run. A later message about the same replaces an earlier one, and whoever
- * cancels or terminates a run gives up what it owes.
+ * abort or a rollback of all nodes ends the run. A later message about the same replaces an earlier one, and a run
+ * that is cancelled or terminated owes nothing any more.
  */
 export class Promises {
   private clock = 0;
