@@ -180,7 +180,8 @@ const fields = z.strictObject({
   /** Order of the nodes, and how many are migrated in parallel. */
   waves: wavesSchema,
   /**
-   * Windows in which waves may start.
+   * Windows in which steps may start that disturb the cluster: the installation of Cilium, waves, the cutover and the
+   * removal of Canal.
    * @default at any time
    */
   windows: z.array(windowSchema).max(50).default([]),
