@@ -57,11 +57,6 @@ export default tseslint.config(
     },
   },
   {
-    // To be redesigned together: waves and phases of a cluster's migration. Until then they are what they are.
-    files: ['workflows/cluster/{node-waves,cluster-migration}.ts'],
-    rules: { complexity: 'off', 'max-lines': 'off' },
-  },
-  {
     // A test that passes only when it is repeated is a failed test.
     files: ['test/**/*.ts'],
     rules: { 'no-restricted-properties': ['error', { object: 'jest', property: 'retryTimes' }] },
