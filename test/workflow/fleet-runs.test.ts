@@ -201,8 +201,13 @@ describe('the end of a migration that an earlier run of the fleet has started', 
       const run = await startShortRuns(client, taskQueue, buildFleetRequest([a]), historyLimit);
       const migration = await waitForMigration(client, a);
       await continueFleetAsNew(run);
-      // The migration continues as new as well.
+      // The migration continues as new as well. A run that is about to do so would not act on the end.
+      const { runId } = await migration.describe();
       await migration.signal(nextRunSignal);
+      await waitForQueryResult(
+        () => migration.describe(),
+        (latest) => latest.runId !== runId
+      );
 
       await endMigration(client, a, end);
 
