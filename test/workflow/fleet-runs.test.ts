@@ -386,14 +386,13 @@ it.each([
   });
 });
 
-it('ignores a second input', async () => {
+it('refuses a second input that is not a state', async () => {
   const { a } = clusterNames('a');
   await server.withWorker(fleetActivities(), async (client, taskQueue) => {
     const run = await client.workflow.start('fleetMigration', {
       ...{ taskQueue, workflowId: `cni-fleet/${a}` },
       args: [buildFleetRequest([a]), 7],
     });
-    await endMigration(client, a);
-    expect(await run.result()).toMatchObject({ clusters: [{ state: 'migrated' }] });
+    expect(await waitForFailure(run)).toMatchObject({ type: 'InvalidInput' });
   });
 });

@@ -86,9 +86,9 @@ async function waitForApproval(context: ClusterContext, wave: NumberedWave, isOv
     const missing = next.kind === 'approve' ? next.missing : [];
     return { ...id, ...approvalSubject(wave, missing, migration.input.approval === 'every-node'), deadlineMs };
   };
-  const { subject } = describe();
   const end = await migration.until(describe, isOver);
-  if (end === 'deadline') migration.pauseFor(`no approval of ${subject} within ${approvalDeadlineSeconds} s`);
+  if (end === 'deadline')
+    migration.pauseFor(`no approval of ${describe().subject} within ${approvalDeadlineSeconds} s`);
 }
 
 function approvalSubject(
