@@ -47,11 +47,12 @@ function addStatus(program: Command): void {
         work: async (context) => {
           const { watch, json: asJson } = context.options;
           const migration = openMigration(context);
+          // Before a watch too: it reports when nothing can answer.
+          const status = asJson && !watch ? await migration.completeStatus() : await migration.status();
           const target = targetWords(context);
           if (watch) return follow(migration, { print, asJson, target });
-          if (asJson) return printJson(await migration.completeStatus());
-          const status = await migration.status();
-          print(statusText(status, context.screen, answerCommands(status, target)));
+          if (asJson) printJson(status);
+          else print(statusText(status, context.screen, answerCommands(status, target)));
         },
       })
     );
