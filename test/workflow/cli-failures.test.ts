@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { Migration, preflightWorkflowId, startMigration } from '../../client/index.ts';
+import { type Migration, preflightWorkflowId, startMigration } from '../../client/index.ts';
 import { exitCodes } from '../../client/cli/exit-codes.ts';
 import { CniMigrate } from '../support/cni-migrate.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
