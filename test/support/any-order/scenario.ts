@@ -74,7 +74,7 @@ export const scenario = fc.record({
   approval: fc.constantFrom('none', 'canary-only', 'every-wave', 'every-node'),
   cleanup: fc.constantFrom('approve', 'approve', 'automatic'),
   onFailure: fc.constantFrom('wait', 'rollback', 'stop'),
-  drainMode: fc.constantFrom('drain', 'drain', 'recycle'),
+  drainMode: fc.constantFrom('evict', 'evict', 'recycle'),
   /** Maximum number of nodes in a wave. */
   size: fc.integer({ min: 1, max: 3 }),
   soakSeconds: fc.constantFrom(0, 0, 3_600),
