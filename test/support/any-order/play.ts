@@ -91,8 +91,12 @@ class Play {
   /** Checks a run that is closed. @returns true when the migration has ended: nothing is left to do. */
   private async hasEnded(run: Run): Promise<boolean> {
     const execution = (await run.describe()).status.name;
-    const status = await run.query(statusQuery);
-    this.cluster.checkRun(status, execution);
+    const status = await run.query(statusQuery).catch((error: unknown) => {
+      // A run that was terminated before its first task has no state.
+      if (execution !== 'TERMINATED') throw error;
+      return undefined;
+    });
+    if (status !== undefined) this.cluster.checkRun(status, execution);
     return execution === 'COMPLETED';
   }
 
