@@ -14,8 +14,8 @@ const servers = ['workflow-server', 'api-stack'];
  * without a match may affect every suite.
  */
 export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
-  'workflows/': ['workflow-server', 'workflow-any-order', ...migrations],
-  'model/': [...migrations, 'workflow-any-order'],
+  'workflows/': ['workflow-server', ...migrations],
+  'model/': migrations,
   'model/markdown/': [],
   'model/policies': ['lab-policy'],
   'model/waves': [],
@@ -50,7 +50,8 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/runner/': [],
   'test/setup/': [],
   'test/support/': labs,
-  'test/support/any-order/': ['workflow-any-order'],
+  // The suite "workflow" plays some of the scenarios; `npm run test:all` plays all of them.
+  'test/support/any-order/': [],
   'test/support/browser': ['api-stack'],
   'test/support/chart/': [],
   'test/support/compose-stack': ['api-stack'],
@@ -74,7 +75,6 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/unit/': [],
   'test/workflow/': [],
   'test/workflow/production-server': ['workflow-server'],
-  'test/workflow/any-order-long': ['workflow-any-order'],
   'test/bench/': [],
   'scripts/': ['lab-demo'],
   'docs/': [],
