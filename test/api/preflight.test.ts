@@ -579,7 +579,7 @@ it('permissions: blocks for a user without permissions, and passes for an admini
   expect(permissions?.evidence[0]).toContain('patch nodes');
   // A check that lacks a permission of the worker blocks too, and says why.
   expect(other).toMatchObject({ verdict: 'block' });
-  expect(other?.evidence[0]).toContain('give the worker this permission');
+  expect(other?.evidence[0]).toContain('grant the permission "list daemonsets.apps"');
 });
 
 it('warns when nothing can be inspected, and never blocks a healthy cluster', async () => {
