@@ -28,6 +28,12 @@ export async function ownsNamespace({ core }: ClusterConnection): Promise<boolea
   return isOurs(await ifFound(core.readNamespace({ name: namespace })));
 }
 
+/** Returns true when our namespace is gone, or its deletion has begun. */
+export async function isNamespaceDeleted({ core }: ClusterConnection): Promise<boolean> {
+  const object = await ifFound(core.readNamespace({ name: namespace }));
+  return object?.metadata?.deletionTimestamp !== undefined || object === undefined;
+}
+
 /** Maximum number of pods that are deleted in parallel. */
 const maxParallelPods = 10;
 

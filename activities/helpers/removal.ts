@@ -3,7 +3,7 @@ import { removeNatExemption } from './nat-exemption.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
 import { listNodes, patchNode } from '../kubernetes/nodes.ts';
-import { removeNamespace } from './namespace.ts';
+import { isNamespaceDeleted, removeNamespace } from './namespace.ts';
 
 /** Creates the activity that removes the objects that exist only during the migration. */
 export function createHelperActivities(onCluster: OnCluster) {
@@ -13,7 +13,8 @@ export function createHelperActivities(onCluster: OnCluster) {
      * exists, the removal is not finished.
      */
     removeHelpers: onCluster('remove our helpers', async (connection): Promise<void> => {
-      await removeNatExemption(connection);
+      // The namespace is deleted last: an earlier attempt that deleted it has removed the exemption from every node.
+      if (!(await isNamespaceDeleted(connection))) await removeNatExemption(connection);
       const nodes = await listNodes(connection);
       for (const { metadata } of nodes) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};
