@@ -168,9 +168,14 @@ export async function readState(
 }
 
 function stableText(object: object): string {
-  return JSON.stringify(object)
-    .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UID')
-    .replaceAll(/\b10\.96\.\d+\.\d+/g, 'SERVICE-IP')
-    .replaceAll(/(nodePort":|"NODE_PORT","value":")\d+/g, '$1NODE-PORT')
-    .replaceAll(/\b\d{13}\b/g, 'MS');
+  return (
+    JSON.stringify(object)
+      // Kubernetes' own controllers write these to a node at any time.
+      .replaceAll(/"beta\.kubernetes\.io\/os":"linux",?/g, '')
+      .replaceAll(/,"taints":\[(\{[^{}]*"key":"node\.kubernetes\.io\/[^{}]*\},?)+\]/g, '')
+      .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UID')
+      .replaceAll(/\b10\.96\.\d+\.\d+/g, 'SERVICE-IP')
+      .replaceAll(/(nodePort":|"NODE_PORT","value":")\d+/g, '$1NODE-PORT')
+      .replaceAll(/\b\d{13}\b/g, 'MS')
+  );
 }
