@@ -9,6 +9,7 @@ import { buildMissing } from '../../../lab/tools/build.ts';
 import { ComposeStack } from '../../support/compose-stack.ts';
 import { migrationWorkflowId, defaultTaskQueue, statusQuery } from '../../../workflows/messages.ts';
 import { maxWaveSize, type MigrationRequest } from '../../../model/input.ts';
+import { nodeCounts } from '../../../model/status-view.ts';
 import type { MigrationReport, MigrationStatus } from '../../../model/status.ts';
 import { readHistories } from '../histories.ts';
 import { recordResult } from '../regressions.ts';
@@ -171,11 +172,12 @@ class PhaseClock {
     }, 5_000);
   }
 
-  private note({ phase, nodes, waiting }: MigrationStatus, log: (line: string) => void): void {
+  private note(status: MigrationStatus, log: (line: string) => void): void {
+    const { phase, waiting } = status;
     if (this.begins.at(-1)?.[0] !== phase) this.begins.push([phase, Date.now()]);
-    const states = new Map<string, number>();
-    for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
-    const counts = [...states].map(([state, count]) => `${count} ${state}`).join(', ');
+    const counts = Object.entries(nodeCounts(status))
+      .map(([state, count]) => `${count} ${state}`)
+      .join(', ');
     const text = `${phase}: ${counts} ${waiting === undefined ? '' : JSON.stringify(waiting)}`;
     if (text !== this.lastLine) log(text);
     this.lastLine = text;
