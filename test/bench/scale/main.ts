@@ -114,7 +114,7 @@ async function measure(lab: Lab, address: string, plan: Plan, log: (line: string
       bystanderBefore: { p50Ms: before.p50Ms, p99Ms: before.p99Ms },
       ...figures,
       twice: childIds.length - new Set(childIds).size,
-      lost: nodes - report.nodes.filter(({ state }) => state === 'migrated').length,
+      lost: nodes - (nodeCounts(report).migrated ?? 0),
     };
   } finally {
     meter.stop();
