@@ -1,6 +1,6 @@
 import { statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { lengthenHistory, send } from '../support/interventions.ts';
+import { lengthenHistory, send, waitFor } from '../support/interventions.ts';
 import {
   approvePlan,
   startRun,
@@ -19,6 +19,20 @@ afterAll(() => server.stop());
 
 const minuteMs = 60_000;
 const dayMs = 24 * 60 * minuteMs;
+
+/** Lengthens the history of a run that waits. @returns the next run, once it waits in its turn. */
+async function continueAsNew(run: Run, historyLimit: number): Promise<Run> {
+  const { runId } = await run.describe();
+  await lengthenHistory(run, historyLimit);
+  const next = server.env.client.workflow.getHandle(run.workflowId) as Run;
+  await waitFor(async () => (await next.describe()).runId !== runId);
+  // Until its wait has begun, the status is that of the run before.
+  await waitFor(async () => {
+    const { events } = await next.fetchHistory();
+    return events?.some(({ timerStartedEventAttributes: timer }) => timer != null) === true;
+  });
+  return next;
+}
 
 describe('a soak', () => {
   const soak = 'the end of the soak of wave 1';
@@ -70,15 +84,6 @@ describe('a soak', () => {
     });
     expect(cluster.broken).toEqual([]);
   });
-
-  async function continueAsNew(run: Run, historyLimit: number): Promise<Run> {
-    const { runId } = await run.describe();
-    await lengthenHistory(run, historyLimit);
-    const current = server.env.client.workflow.getHandle(run.workflowId) as Run;
-    await waitForMigrationStatus(current, () => true);
-    expect((await current.describe()).runId).not.toBe(runId);
-    return current;
-  }
 });
 
 describe('the deadline of an approval', () => {
@@ -123,16 +128,10 @@ describe('the deadline of an approval', () => {
       const first = await startRun(client, taskQueue, input, { historyLimit });
       await prepare(first);
       const before = await waitForPendingWait(first, wait);
-      const { runId } = await first.describe();
-      await lengthenHistory(first, historyLimit);
-      const run = client.workflow.getHandle(first.workflowId) as Run;
+      const run = await continueAsNew(first, historyLimit);
 
-      const after = await waitForMigrationStatus(
-        run,
-        ({ waitingFor, nodes }) => waitingFor?.startsWith(wait) === true && nodes.length === 1
-      );
+      const after = await waitForPendingWait(run, wait);
 
-      expect((await run.describe()).runId).not.toBe(runId);
       expect(after.waiting).toMatchObject({ since: before.waiting?.since, deadline: before.waiting?.deadline });
       await run.terminate();
     });
