@@ -1,6 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import { dataConverter } from '../temporal/data-converter.ts';
 import { loadConfiguredKeys } from '../temporal/keys.ts';
+import { requestInterceptors } from './request-interceptors.ts';
 import { temporalConfig, type TemporalOptions, TemporalUnreachable } from '../temporal/connection-config.ts';
 
 /** Options of a connection. */
@@ -20,7 +21,11 @@ export async function connect(env: NodeJS.ProcessEnv, options: ConnectOptions = 
   const { timeoutMs = 10_000, ...temporalOptions } = options;
   const { connectionOptions, namespace } = temporalConfig(env, temporalOptions);
   const keys = await loadConfiguredKeys(env);
-  const connection = Connection.lazy({ ...connectionOptions, connectTimeout: timeoutMs });
+  const connection = Connection.lazy({
+    ...connectionOptions,
+    connectTimeout: timeoutMs,
+    interceptors: [...requestInterceptors],
+  });
   try {
     await connection.ensureConnected();
   } catch (error) {

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Client, Connection, WorkflowFailedError } from '@temporalio/client';
+import { WorkflowFailedError } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { shellCommand } from '../../model/shell.ts';
 import { watchStatus } from '../../client/cli/watch.ts';
+import { connect } from '../../client/connection.ts';
 import { Migration } from '../../client/migration.ts';
 import { defaultTaskQueue, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { Answer } from '../../model/decision.ts';
@@ -69,9 +70,9 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
   const start = new Date();
   await temporal.cli(...command);
 
-  const connection = await Connection.connect({ address: temporal.address });
-  const migration = new Migration(new Client({ connection }), cluster);
-  const result = connection.withAbortSignal(interrupted, () => migration.result());
+  const client = await connect({}, { address: temporal.address });
+  const migration = new Migration(client, cluster);
+  const result = client.withAbortSignal(interrupted, () => migration.result());
   try {
     await printProgress(migration, result, temporal, interrupted);
     const report = await result;
@@ -85,7 +86,7 @@ async function migrateLab(name: string, options: DemoOptions, interrupted: Abort
   } finally {
     // A pending call fails when its connection is closed.
     await result.catch(() => undefined);
-    await connection.close();
+    await client.connection.close();
     if (keep && !interrupted.aborted) {
       await keepLab(lab);
       printUsage(lab, temporal);

@@ -1,7 +1,15 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { projectDir } from '../../lab/paths.ts';
 import { suites, suitesOfTier } from './suites.ts';
 
-/** Suites that are only in the tier "all". */
-const beyondCore = suites.filter((suite) => !suitesOfTier('core').includes(suite)).map(({ name }) => name);
+/**
+ * Suites that are only in the tier "all", without the long one of random scenarios: the suite "workflow" plays some of
+ * these, and `npm run test:all` plays all.
+ */
+const beyondCore = suites
+  .filter((suite) => !suitesOfTier('core').includes(suite) && suite.name !== 'workflow-any-order')
+  .map(({ name }) => name);
 /** All except the one that only tests the use of tools from a bundle. */
 const labs = beyondCore.filter((name) => name.startsWith('lab-') && name !== 'lab-prebuilt');
 /** Suites that migrate nodes. */
@@ -50,7 +58,6 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/runner/': [],
   'test/setup/': [],
   'test/support/': labs,
-  // The suite "workflow" plays some of the scenarios; `npm run test:all` plays all of them.
   'test/support/any-order/': [],
   'test/support/browser': ['api-stack'],
   'test/support/chart/': [],
@@ -91,14 +98,22 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'tsconfig.json': [],
 };
 
-/** Returns the names of the suites beyond the tier "core" that test changed files. @param files undefined when unknown */
-export function suitesForChanges(files: readonly string[] | undefined): ReadonlySet<string> {
+/**
+ * Returns the names of the suites beyond the tier "core" that test changed files.
+ * @param files undefined when unknown
+ * @param exists whether a file is still there. A removed file outside the map affects nothing: what used it has changed,
+ *   too.
+ */
+export function suitesForChanges(
+  files: readonly string[] | undefined,
+  exists = (file: string): boolean => existsSync(path.join(projectDir, file))
+): ReadonlySet<string> {
   if (files === undefined) return new Set(beyondCore);
-  return new Set(files.flatMap((file) => suitesByPath[pathFor(file)] ?? beyondCore));
+  return new Set(files.flatMap((file) => suitesByPath[pathFor(file)] ?? (exists(file) ? beyondCore : [])));
 }
 
 /** Returns the longest path of the map that matches a file; empty when there is none. */
 function pathFor(file: string): string {
-  const matching = Object.keys(suitesByPath).filter((path) => file.startsWith(path));
-  return matching.reduce((longest, path) => (path.length > longest.length ? path : longest), '');
+  const matching = Object.keys(suitesByPath).filter((start) => file.startsWith(start));
+  return matching.reduce((longest, start) => (start.length > longest.length ? start : longest), '');
 }

@@ -88,10 +88,15 @@ describe('the map of paths to suites', () => {
   });
 
   it('selects everything for a file that it does not know, and without a history', () => {
-    expect(selectSuites({ changed: ['package.json'] }).suites).toEqual(suites);
-    expect(selectSuites({ changed: ['new-folder/file.ts'] }).suites).toEqual(suites);
-    expect(selectSuites({ changed: undefined }).suites).toEqual(suites);
+    const everything = names(suites).filter((name) => name !== 'workflow-any-order');
+    expect(names(selectSuites({ changed: ['package.json'] }).suites)).toEqual(everything);
+    expect(names(selectSuites({ changed: undefined }).suites)).toEqual(everything);
+    expect(suitesForChanges(['new-folder/file.ts'], () => true).size).toBe(suitesForChanges(undefined).size);
+  });
+
+  it('selects nothing more for no change, and for a file that it does not know and that is gone', () => {
     expect(suitesForChanges([]).size).toBe(0);
+    expect(suitesForChanges(['old-folder/file.ts'], () => false).size).toBe(0);
   });
 });
 
