@@ -6,7 +6,7 @@ import { readHostState } from '../support/host-state.ts';
 
 it.each([
   ['the cluster is created', /control plane up/],
-  ['a node waits for approval', /^ {2}\S*temporal .* --name approve .*node/],
+  ['the plan waits for approval', /^ {2}\S*temporal .* --name approve /],
 ])('is stopped by Ctrl-C while %s, and leaves nothing', async (_, line) => {
   const before = await readHostState([]);
   const args = [path.join(projectDir, 'lab', 'demo', 'main.ts'), '--nodes', '1', '--approval', 'every-node', '--keep'];

@@ -1,10 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { Connection } from '@temporalio/client';
-import { freePort } from '../../lab/cluster/temporal.ts';
+import { devServerSettings, freePort } from '../../lab/cluster/temporal.ts';
 import { waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
-import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { timeLimits } from './time-limits.ts';
 
 /** A Temporal dev server for one test file: a real server, with its data in memory. */
@@ -46,7 +45,7 @@ async function spawnServer(port: string, uiPort?: string): Promise<{ child: Chil
   const flags = [
     ...['--ip', '127.0.0.1', '--port', port, '--log-level', 'error'],
     ...(uiPort === undefined ? ['--headless'] : ['--ui-port', uiPort]),
-    ...Object.values(searchAttributes).flatMap(({ name }) => ['--search-attribute', `${name}=Keyword`]),
+    ...devServerSettings,
   ];
   const child = spawn(bin('temporal'), ['server', 'start-dev', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
   await once(child, 'spawn');

@@ -1,5 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { WorkflowFailedError, type Client, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
+import {
+  WorkflowFailedError,
+  isGrpcServiceError,
+  type Client,
+  type WorkflowHandleWithFirstExecutionRunId,
+} from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { clusterMigration } from '../../workflows/index.ts';
 import type { MigrationStatus, NodeState } from '../../model/status.ts';
@@ -48,20 +53,41 @@ export function waitForMigrationStatus(
   return waitForQueryResult(() => run.query(statusQuery), condition);
 }
 
+/** Pause between two queries, in ms: each costs the worker and the server some ms, which the awaited step needs. */
+const queryPauseMs = 60;
+
 /** Waits in the same way for the answer of any query. */
 export async function waitForQueryResult<Status>(
   query: () => Promise<Status>,
   condition: (status: Status) => boolean
 ): Promise<Status> {
   const deadline = Date.now() + timeLimits.workflowState;
+  let last: unknown;
   for (;;) {
-    const status = await query();
-    if (condition(status)) return status;
-    if (Date.now() > deadline) {
-      throw new Error(`waited ${timeLimits.workflowState / 1000} s for another status than ${JSON.stringify(status)}`);
+    const status = await query().catch((error: unknown) => {
+      if (!isWithoutWorker(error)) throw error;
+      last = error;
+      return undefined;
+    });
+    if (status !== undefined) {
+      if (condition(status)) return status;
+      last = status;
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (Date.now() > deadline) {
+      const text = last instanceof Error ? last.message : JSON.stringify(last);
+      throw new Error(`waited ${timeLimits.workflowState / 1000} s for another status than ${text}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, queryPauseMs));
   }
+}
+
+/** Code of gRPC. */
+const failedPrecondition = 9;
+
+/** True for the answer of a server that has not yet seen a worker, or to which a change of versions has not come. */
+function isWithoutWorker(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && isGrpcServiceError(cause) && Number(cause.code) === failedPrecondition;
 }
 
 /** Waits until the migration waits for something whose description starts with this text. */

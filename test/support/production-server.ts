@@ -16,7 +16,12 @@ const services = ['frontend', 'matching', 'history', 'worker'] as const;
  * Features that this server has behind a switch: `temporal workflow pause`. In a production server an operator sets
  * them.
  */
-const dynamicConfig = { 'frontend.WorkflowPauseEnabled': [{ value: true }] };
+const dynamicConfig = {
+  'frontend.WorkflowPauseEnabled': [{ value: true }],
+  // As in deploy/temporal/dynamic-config.yaml.
+  'history.transferProcessorMaxPollRPS': [{ value: 1_000 }],
+  'history.timerProcessorMaxPollRPS': [{ value: 1_000 }],
+};
 
 /**
  * Starts the server of docker-compose.yml, Temporal 1.32, with its data in memory, and creates the namespace `default`
