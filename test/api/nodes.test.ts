@@ -3,9 +3,10 @@ import { computeBucket, computeDigest } from '../../model/node-digest.ts';
 import { expandGroups, type NodeFacts } from '../../model/nodes.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
-import { useSharedControlPlane } from '../support/shared-control-plane.ts';
+import { useLab } from '../support/lab.ts';
 
-const lab = useSharedControlPlane();
+/** Of its own: a test compares all nodes. */
+const lab = useLab({ nodes: 0 });
 const read = (name: string): Promise<V1Node> => get<V1Node>(lab(), 'node', name);
 const target = (node: string) => ({ cluster: lab().layout.context, node });
 

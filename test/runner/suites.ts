@@ -20,7 +20,7 @@ export interface Suite {
   only?: string;
   /** Pattern of excluded files. @default none */
   without?: string;
-  /** Number of files that run in parallel. @default one, because they use this machine's network */
+  /** Number of files that run in parallel. @default one */
   workers?: number;
   /** @default none */
   tools?: ToolGroup;
@@ -49,7 +49,11 @@ export const suites: readonly Suite[] = [
     ...{ name: 'workflow', tier: 'fast', project: 'workflow', workers: 4 },
     ...{ without: `(${productionServer}|${longProperty})`, tools: 'control plane', usualMinutes: 8 },
   },
-  { name: 'api', tier: 'fast', project: 'api', without: stackFiles, tools: 'control plane', usualMinutes: 12 },
+  // These wait for Kubernetes' controllers.
+  {
+    ...{ name: 'api', tier: 'fast', project: 'api', workers: 2 },
+    ...{ without: stackFiles, tools: 'control plane', usualMinutes: 8 },
+  },
   lab('migration', 6, 'core'),
   {
     name: 'workflow-any-order',

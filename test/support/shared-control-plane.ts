@@ -1,4 +1,8 @@
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
 import { labDown, labUp, type Lab } from '../../lab/cluster/lab.ts';
+import { labsDir } from '../../lab/paths.ts';
+import { acquireFileLock } from '../../lab/tools/artefact.ts';
 import { uniqueLabName } from './lab.ts';
 
 /** Environment variable with the name of the shared control plane: Jest's global setup sets it for the test files. */
@@ -26,7 +30,14 @@ export function useSharedControlPlane(): () => Lab {
   beforeAll(async () => {
     if (name === undefined)
       throw new Error(`${variable} is not set: Jest's global setup has to call nameSharedControlPlane()`);
-    lab = await labUp({ nodes: 0, name, ephemeral: true });
+    await mkdir(labsDir, { recursive: true });
+    // Files may run in parallel.
+    const release = await acquireFileLock(path.join(labsDir, `.${name}.lock`), () => undefined);
+    try {
+      lab = await labUp({ nodes: 0, name, ephemeral: true });
+    } finally {
+      await release();
+    }
   });
   return () => {
     if (lab === undefined) throw new Error('the shared control plane is not up yet');
