@@ -70,6 +70,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/many-policies': [],
   'test/support/short-heartbeats': ['lab-crash'],
   'test/support/pack-tools': [],
+  'test/support/prepared-bundles': [],
   'test/support/policy-': ['lab-policy'],
   'test/support/record-histories': [],
   'test/support/history-scenarios': [],

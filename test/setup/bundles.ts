@@ -1,8 +1,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { plain, writeBundles } from '../../worker/bundle.ts';
 import { provideTimeFactor } from '../runner/machine-factor.ts';
+import { prepareBundles } from '../support/prepared-bundles.ts';
 import { nameSharedControlPlane, removeSharedControlPlane } from '../support/shared-control-plane.ts';
 
 /** Folders to remove at the end. Jest loads this file once for each project and again for the teardown. */
@@ -17,10 +17,7 @@ export default async function bundleOnce(
   if (displayName.name === 'api') nameSharedControlPlane();
   const dir = await mkdtemp(path.join(tmpdir(), 'cni-bundles-'));
   (shared.bundleFolders ??= []).push(dir);
-  // Tests that start workers as processes need the bundles with encryption and tracing as well.
-  await writeBundles(dir, displayName.name === 'workflow' ? [plain] : undefined);
-  // Workers read this variable, and so do tests that create a worker themselves.
-  process.env['CNI_MIGRATION_BUNDLES'] = dir;
+  await prepareBundles(dir, displayName.name);
 }
 
 /** Removes the folders that {@link bundleOnce} created, and the control plane that the test files shared. */

@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { Client } from '@temporalio/client';
 import { WorkflowCoverage } from '@temporalio/nyc-test-coverage';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
@@ -8,12 +6,10 @@ import { DefaultLogger, Runtime, Worker, bundleWorkflowCode, type WorkflowBundle
 import type { FleetActivities } from '../../activities/cluster/migration-outcomes.ts';
 import type { Activities } from '../../activities/index.ts';
 import { payloadConverterPath } from '../../temporal/data-converter.ts';
-import { bundleFile, bundleOptions, plain } from '../../worker/bundle.ts';
+import { bundleOptions, plain } from '../../worker/bundle.ts';
 import { startDevServer, type DevServer } from './dev-server.ts';
+import { readBundle, skippedTime } from './prepared-bundles.ts';
 import { timeLimits } from './time-limits.ts';
-
-/** Workflow interceptors with which a test can skip time. */
-const skippedTime = path.join(import.meta.dirname, 'skipped-time.ts');
 
 /** Options of a {@link WorkflowServer}. */
 export interface WorkflowServerOptions {
@@ -70,8 +66,8 @@ export class WorkflowServer {
     const paths = { workflowsPath: workflows ?? workflowsPath, workflowInterceptorModules: modules };
     const options = { ...plainOptions, ...paths, logger };
     const measured = this.coverage.augmentBundleOptions(options);
-    const isPlain = measured === options && !skipsTime && workflows === undefined;
-    this.bundle = isPlain ? await plainBundle() : await bundleWorkflowCode(measured);
+    const isPrepared = measured === options && workflows === undefined;
+    this.bundle = (isPrepared ? await readBundle(skipsTime) : undefined) ?? (await bundleWorkflowCode(measured));
   }
 
   /** Stops the server. Call it in `afterAll`. */
@@ -143,9 +139,5 @@ function installRuntime(): void {
 
 /** Returns the workflows as this test run has bundled them; outside a test run, bundles their current code. */
 export async function plainBundle(): Promise<WorkflowBundle> {
-  const dir = process.env['CNI_MIGRATION_BUNDLES'];
-  if (dir === undefined) {
-    return bundleWorkflowCode({ ...bundleOptions(plain), logger });
-  }
-  return { code: await readFile(path.join(dir, bundleFile(plain)), 'utf8') };
+  return (await readBundle(false)) ?? bundleWorkflowCode({ ...bundleOptions(plain), logger });
 }
