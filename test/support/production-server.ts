@@ -18,9 +18,10 @@ const services = ['frontend', 'matching', 'history', 'worker'] as const;
  */
 const dynamicConfig = {
   'frontend.WorkflowPauseEnabled': [{ value: true }],
-  // As in deploy/temporal/dynamic-config.yaml.
+  // As in lab/cluster/temporal.ts.
   'history.transferProcessorMaxPollRPS': [{ value: 1_000 }],
   'history.timerProcessorMaxPollRPS': [{ value: 1_000 }],
+  'history.timerProcessorMaxTimeShift': [{ value: '10ms' }],
 };
 
 /**
