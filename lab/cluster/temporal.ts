@@ -22,7 +22,7 @@ export interface TemporalServer {
 
 /**
  * Settings of a dev server, which has one history shard and one clock. With the defaults, the tasks of a shard are read 20
- * times a second, so that each of two activities that follow each other waits for 100 ms, and a timer fires up to a
+ * times per second, so that each of two activities that follow each other waits for 100 ms, and a timer fires up to a
  * second late.
  */
 const dynamicConfig = {

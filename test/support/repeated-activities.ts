@@ -8,17 +8,8 @@ import { ConnectionLoss, lossSides } from './connection-loss.ts';
 
 /** Activities that lose their connection at each of their writes, by test file: test/api/repeated-….test.ts. */
 export const repeatedActivities = {
-  removal: [
-    'exportCalico',
-    'removeCanal',
-    'removeCanalTraces',
-    'removeCiliumTraces',
-    'removeHelpers',
-    'removeIdentityBridge',
-    'removeInspectors',
-    'recordPointOfNoReturn',
-    'uninstallCilium',
-  ],
+  removal: ['exportCalico', 'removeCanal', 'removeCanalTraces', 'removeCiliumTraces', 'uninstallCilium'],
+  helpers: ['removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn'],
   deployment: [
     'acquireLock',
     'releaseLock',
