@@ -73,6 +73,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/prepared-bundles': [],
   'test/support/policy-': ['lab-policy'],
   'test/support/record-histories': [],
+  'test/support/repeat': [],
   'test/support/history-scenarios': [],
   'test/support/production-server': ['workflow-server'],
   'test/support/versioning-cases': ['workflow-server'],
