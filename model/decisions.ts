@@ -31,6 +31,11 @@ export function noDecisions(): Decisions {
 export interface MessageContext {
   decisions: Decisions;
   status: MigrationStatus;
+  /**
+   * True until the cluster is read, and it is not known whether the removal of Canal has begun.
+   * @default false
+   */
+  isUnread?: boolean;
 }
 
 type Outcome = { problem: string } | { done: string };
@@ -124,10 +129,11 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { problem: `${node} is ${nodeStatus.state}; only ${states} nodes can be retried` };
   },
 
-  rollback: ({ node }, { decisions, status }, decision) => {
+  rollback: ({ node }, { decisions, status, isUnread = false }, decision) => {
     if (node === undefined) {
       decisions.rollbackAll ??= decision;
-      return { done: 'rollback of all nodes requested' };
+      const condition = isUnread ? ', unless the removal of Canal has begun: then a note of the status says so' : '';
+      return { done: `rollback of all nodes requested${condition}` };
     }
     const { phase } = status;
     if (phase !== 'migrate')

@@ -22,6 +22,8 @@ export type NodeEvent =
   /** The node is not in the next wave any more. */
   | { kind: 'withdrawn' }
   | { kind: 'started'; at: string; approval?: Decision }
+  /** The migration was cancelled before the node's own workflow has started. */
+  | { kind: 'not-started' }
   | { kind: 'migrated'; at: string }
   | { kind: 'failed'; at: string; failure: { type: string; message: string } }
   /** A rollback that answers a failure keeps the failure, so that an operator decides about the node afterwards. */
@@ -60,6 +62,7 @@ const table: Table = {
   proposed: { pending: 'awaiting-approval', 'awaiting-approval': 'awaiting-approval' },
   withdrawn: { 'awaiting-approval': 'pending' },
   started: { pending: 'migrating', 'awaiting-approval': 'migrating' },
+  'not-started': { migrating: 'pending' },
   migrated: { migrating: 'migrated' },
   failed: { migrating: 'failed', 'rolling-back': 'failed' },
   'rollback-started': {
@@ -108,6 +111,9 @@ function effects(node: NodeStatus, event: NodeEvent, previous: NodeState): void 
       delete node.endedAt;
       delete node.seconds;
       if (event.approval !== undefined) node.approval = event.approval;
+      return;
+    case 'not-started':
+      delete node.startedAt;
       return;
     case 'migrated':
       node.seconds = Math.round((Date.parse(event.at) - Date.parse(node.startedAt ?? event.at)) / 1_000);

@@ -76,7 +76,7 @@ function isCount(value: unknown): boolean {
 }
 
 /** States in which nothing happens to a node. */
-const quietStates: readonly NodeState[] = ['pending', 'migrated'];
+const quietStates: readonly NodeState[] = ['pending', 'migrated', 'removed'];
 
 /** Returns the nodes in which something happens, and the latest ones in which something happened, in their order. */
 function notableNodes(nodes: readonly NodeStatus[]): NodeStatus[] {

@@ -25,6 +25,8 @@ export interface FakeNode {
   pods: Network;
   /** Network of its new pods. */
   cni: Network;
+  /** True when a new pod on it was verified since its flip. */
+  verified: boolean;
   bootId: number;
 }
 
@@ -77,7 +79,7 @@ export function fakeCluster({
     const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
     const flipped = node.flipped ?? false;
     const network = flipped ? 'cilium' : 'canal';
-    state.set(node.name, { ...defaults, flipped, pods: network, cni: network, ...node });
+    state.set(node.name, { ...defaults, flipped, verified: flipped, pods: network, cni: network, ...node });
   };
   for (const node of nodes) add(typeof node === 'string' ? { name: node } : node);
 
@@ -271,6 +273,7 @@ export function fakeCluster({
       node.cordoned ||= 'by us';
     }),
     uncordonNode: onNode('uncordonNode', (node) => {
+      requireRule(!node.flipped || node.verified, 'a flipped node uncordoned that was not verified');
       if (node.cordoned === 'by us') node.cordoned = false;
     }),
     drainNode: async ({ node: name, to, daemonSets, forcedPods, roundSeconds }) => {
@@ -287,6 +290,7 @@ export function fakeCluster({
     flipNode: onNode('flipNode', (node) => {
       requireRule(node.cordoned !== false, 'flipped without a cordon');
       requireRule(system.installed, 'flipped without Cilium');
+      node.verified &&= node.flipped;
       node.flipped = true;
       node.cni = 'cilium';
     }),
@@ -294,6 +298,7 @@ export function fakeCluster({
       requireRule(mayRollBack(), 'flip reverted after the point of no return');
       requireRule(node.cordoned !== false, 'flip reverted without a cordon');
       requireRule(!system.ciliumOwnsCni, 'flip reverted while Cilium owns the CNI of every node');
+      node.verified = false;
       node.flipped = false;
     }),
     restoreSourceCni: onNode('restoreSourceCni', (node) => {
@@ -311,6 +316,7 @@ export function fakeCluster({
     verifyNode: async ({ node, expected }) => {
       await call(`verify ${expected}`, node);
       if (get(node).cni !== expected) throw permanent('WrongNetwork', `${node} is on the other network`);
+      get(node).verified ||= expected === 'cilium';
       return [];
     },
     requireAllPodsOnTarget: onCluster('requireAllPodsOnTarget', () => {

@@ -27,6 +27,7 @@ const events = {
   proposed: { kind: 'proposed', wave: 3 },
   withdrawn: { kind: 'withdrawn' },
   started: { kind: 'started', at, approval: decision },
+  'not-started': { kind: 'not-started' },
   migrated: { kind: 'migrated', at },
   failed: { kind: 'failed', at, failure },
   'rollback-started': { kind: 'rollback-started', keepFailure: false },
@@ -46,6 +47,7 @@ const expected: Readonly<Record<NodeEvent['kind'], string>> = {
   proposed: 'awaiting-approval awaiting-approval - - - - - - - -',
   withdrawn: '- pending - - - - - - - -',
   started: 'migrating migrating - - - - - - - -',
+  'not-started': '- - pending - - - - - - -',
   migrated: '- - migrated - - - - - - -',
   failed: '- - failed - - - - failed - -',
   'rollback-started':

@@ -201,6 +201,14 @@ describe.each([
     expect(nodeCounts(status)).toEqual(nodeCounts(state.status));
   });
 
+  it('lists the nodes that need attention although thousands have left the cluster', () => {
+    const left = list(2_000, 'left').map((name): NodeStatus => ({ name, state: 'removed' }));
+
+    const { nodes } = statusView({ ...state.status, nodes: [...left, ...state.status.nodes] });
+
+    expect(nodes.filter(({ state: nodeState }) => nodeState === 'failed')).toHaveLength(10);
+  });
+
   it('returns all nodes in pages, each once and complete', () => {
     const nodes: NodeStatus[] = [];
     for (let from: number | undefined = 0; from !== undefined;) {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError } from '@temporalio/client';
 import type { Phase } from '../../model/status.ts';
 import { statusQuery } from '../../workflows/messages.ts';
@@ -221,5 +222,17 @@ it('refuses messages that come after the decision to end the run', async () => {
 
     expect(await waitForFailure(aborted)).toMatchObject({ type: 'Aborted' });
     expect(await sent).toBe('no: the migration has ended');
+  });
+});
+
+it('ends a preflight that cannot release its lock', async () => {
+  const api = new BrokenApiServer('releaseLock');
+  const cluster = fakeCluster({ before: api.before });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const options = { taskQueue, workflowId: randomUUID(), args: [{ cluster: 'prod' }] };
+
+    const report: unknown = await client.workflow.execute('clusterPreflight', options);
+
+    expect(report).toMatchObject({ mayStart: true });
   });
 });

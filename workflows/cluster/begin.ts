@@ -64,7 +64,7 @@ async function inspect(migration: Migration, isContinued: boolean): Promise<void
   const look = (options = {}) => run('inspectCluster', 'inspect cluster', { cluster }, options);
   const facts = isContinued
     ? await releaseOnFailure(migration, () => runUntilAborted(migration, () => look(untilAvailable)))
-    : await look();
+    : await runUntilAborted(migration, look);
   applyFacts(migration, facts);
 }
 

@@ -18,7 +18,10 @@ export function setHandlers(migration: Migration): void {
   setHandler(progressSignal, (progress) => applyProgress(migration, progress));
   setMessageHandlers<MessageName, Messages[MessageName], MessageContext>({
     names: messageNames,
-    context: () => ({ decisions: state.decisions, status: state.status }),
+    context: () => {
+      const isUnread = state.source === undefined && state.status.pointOfNoReturn === undefined;
+      return { decisions: state.decisions, status: state.status, isUnread };
+    },
     copy: copyContext,
     parse: parseMessage,
     apply: applyMessage,

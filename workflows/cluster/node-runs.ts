@@ -2,10 +2,10 @@ import {
   CancellationScope,
   ParentClosePolicy,
   TemporalFailure,
-  executeChild,
   getExternalWorkflowHandle,
   isCancellation,
   sleep,
+  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
@@ -28,6 +28,8 @@ export class NodeRuns {
   private readonly nodes: Nodes;
   /** Nodes with an open workflow. */
   private readonly active = new Set<string>();
+  /** Nodes whose workflow has started, and was not only requested. */
+  private readonly started = new Set<string>();
   /** Nodes that are being migrated, with the scope that cancels each migration. */
   private readonly migrating = new Map<string, CancellationScope>();
 
@@ -60,18 +62,30 @@ export class NodeRuns {
       migration.nodeEvent(node, { kind: 'migrated', at: new Date().toISOString() });
       return undefined;
     } catch (error) {
-      if (isCancellation(error)) {
-        // The node's own workflow has restored it.
-        migration.nodeEvent(node, { kind: 'rolled-back', at: new Date().toISOString() });
-        if (!this.isRollbackRequested(node.name) && CancellationScope.current().consideredCancelled) throw error;
-        this.forgetRollback(node.name);
-        return undefined;
-      }
+      if (isCancellation(error)) return this.endCancelled(node, error);
       // A request to roll it back stays, and is executed next.
       this.fail(node, error);
       if (migration.input.onFailure === 'rollback') await this.rollBack(node, true);
       return asError(operatorFailure(error));
     }
+  }
+
+  /**
+   * Ends a cancelled migration of a node. Its own workflow has restored it. Where that has not started, for example
+   * because the workflow of an earlier run still restores the node, a request to roll it back stays, and is executed next.
+   * @throws the cancellation when the whole phase is cancelled.
+   */
+  private endCancelled(node: NodeStatus, cancellation: unknown): undefined {
+    const isPhaseCancelled = CancellationScope.current().consideredCancelled;
+    if (!this.started.has(node.name)) {
+      this.migration.nodeEvent(node, { kind: 'not-started' });
+      if (isPhaseCancelled) throw cancellation;
+      return undefined;
+    }
+    this.migration.nodeEvent(node, { kind: 'rolled-back', at: new Date().toISOString() });
+    if (!this.isRollbackRequested(node.name) && isPhaseCancelled) throw cancellation;
+    this.forgetRollback(node.name);
+    return undefined;
   }
 
   /**
@@ -112,7 +126,6 @@ export class NodeRuns {
       kind === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'Cilium to Canal'];
     const options = {
       workflowId: childId(node),
-      args: [{ node, migration: input, forcedPods: state.decisions.forcedPods }] as const,
       // When the parent ends early, the child still restores the node.
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       staticSummary: `${node}: ${summary}`,
@@ -121,9 +134,19 @@ export class NodeRuns {
     const scope = new CancellationScope();
     if (kind === 'migration') this.migrating.set(node, scope);
     this.active.add(node);
+    this.started.delete(node);
     this.nodes.touch(node);
+    // With the decisions of that moment: it may start long after its request.
+    const start = async (): Promise<void> => {
+      const child = await startChild(type, {
+        ...options,
+        args: [{ node, migration: input, forcedPods: state.decisions.forcedPods }],
+      });
+      this.started.add(node);
+      await child.result();
+    };
     try {
-      const execute = () => this.startWhenFree(node, () => executeChild(type, { ...options, args: [...options.args] }));
+      const execute = () => this.startWhenFree(node, start);
       // A rollback is not interrupted: half of it would leave the node cordoned.
       await (kind === 'migration' ? scope.run(execute) : CancellationScope.nonCancellable(execute));
     } finally {
@@ -141,8 +164,9 @@ export class NodeRuns {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
         this.showWait(name, `the end of the workflow ${childId(name)} of an earlier run`);
         const seconds = startRetrySeconds[Math.min(tries, startRetrySeconds.length - 1)] ?? 300;
-        await sleep(seconds * 1_000, { summary: 'wait until an earlier run has restored the node' });
-        this.showWait(name, undefined);
+        await sleep(seconds * 1_000, { summary: 'wait until an earlier run has restored the node' }).finally(() =>
+          this.showWait(name, undefined)
+        );
       }
     }
   }

@@ -1,5 +1,6 @@
 import {
   CancellationScope,
+  log,
   setCurrentDetails,
   setHandler,
   upsertSearchAttributes,
@@ -13,7 +14,7 @@ import { parseMigration } from '../support/parse-input.ts';
 import { withApiVersion, type Versioned } from '../../model/api-version.ts';
 import { blockingOutcomes, type CheckOutcome, type PreflightReport } from '../../model/preflight.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
-import { operatorFailure } from '../support/operator-failure.ts';
+import { failureSummary, operatorFailure } from '../support/operator-failure.ts';
 import { searchAttributes } from '../search-attributes.ts';
 
 /**
@@ -36,7 +37,10 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
     try {
       outcomes = await runChecks(run, input);
     } finally {
-      await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder));
+      // With a limit, so that the run ends although the API server is down: the next run takes over its lock.
+      await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder, failSoon)).catch(
+        (error: unknown) => log.warn(`the lock of the cluster was not released: ${failureSummary(error).message}`)
+      );
     }
     setCurrentDetails(`**${cluster}**\n\n${preflightMarkdown(outcomes)}`);
     return withApiVersion({ cluster, mayStart: blockingOutcomes(outcomes).length === 0, outcomes });

@@ -5,8 +5,8 @@ import { allOrCancel } from '../support/all-or-cancel.ts';
 
 /** Progress of a node's migration, which decides how a failure is handled. */
 interface Progress {
-  /** True once the flip has begun. */
-  flipped: boolean;
+  /** True once the flip has begun. Undefined until the node is read: an earlier attempt may have flipped it. */
+  flipped: boolean | undefined;
   /** True when the drain failed, so that the node is restored. */
   drainFailed: boolean;
 }
@@ -25,7 +25,7 @@ interface Progress {
  */
 export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
   const steps = new NodeSteps(input);
-  const progress: Progress = { flipped: false, drainFailed: false };
+  const progress: Progress = { flipped: undefined, drainFailed: false };
   try {
     await migrate(steps, progress);
   } catch (error) {
@@ -37,19 +37,28 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
     const diagnosed = isCancelled() ? error : await steps.withDiagnostics(error);
     const cancelled = isCancelled();
     const failure = cancelled ? new CancelledFailure(`migration of ${input.node} was cancelled`) : diagnosed;
-    if (progress.flipped && !progress.drainFailed && !cancelled) throw failure;
-    await CancellationScope.nonCancellable(() => (progress.flipped ? rollBackNode(steps) : steps.uncordon()));
+    if (progress.flipped !== false && !progress.drainFailed && !cancelled) throw failure;
+    await CancellationScope.nonCancellable(() => restore(steps, progress));
     throw failure;
   }
 }
 
+/** Restores a node: rolls it back where it is flipped, also by an earlier attempt. */
+async function restore(steps: NodeSteps, progress: Progress): Promise<void> {
+  progress.flipped ??= await isFlipped(steps);
+  await (progress.flipped ? rollBackNode(steps) : steps.uncordon());
+}
+
+async function isFlipped(steps: NodeSteps): Promise<boolean> {
+  const { flipped } = await steps.run('observeNode', 'read node', steps.target);
+  return flipped;
+}
+
 async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
-  const { migration, target } = steps;
+  const { migration } = steps;
   let sinceMs = Date.now();
   const recycling = migration.drain.mode === 'recycle';
-  const { flipped } = await steps.run('observeNode', 'read node', target);
-  // An earlier attempt may already have flipped the node.
-  progress.flipped = flipped;
+  progress.flipped = await isFlipped(steps);
   await steps.cordon();
   if (recycling) await flip(steps, progress);
   else await drainAndFlip(steps, progress);
@@ -108,6 +117,7 @@ async function reboot(steps: NodeSteps): Promise<void> {
   const deadlineMs = Date.now() + timeoutSeconds * 1_000;
   if (mode === 'hook' && taskQueue !== undefined) {
     steps.begin('reboot');
+    steps.setWaitingFor(`a reboot of ${steps.node} by the hook on the task queue ${taskQueue}`);
     const hook = proxyActivities<RebootHook>({
       taskQueue,
       startToCloseTimeout: '1 hour',

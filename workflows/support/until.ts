@@ -26,6 +26,8 @@ export class VisibleWaits {
   private describe: (() => Wait) | undefined;
   /** The wait of the previous run, which this one continues: it keeps its start, regardless of what is shown before it. */
   private continued: MigrationStatus['waiting'];
+  /** The last wait that has ended. */
+  private last: MigrationStatus['waiting'];
 
   constructor(options: Options) {
     this.options = options;
@@ -56,10 +58,16 @@ export class VisibleWaits {
       return end;
     } finally {
       this.describe = undefined;
+      this.last = this.options.status.waiting;
       if (end !== 'long history') this.continued = undefined;
       // The next run continues the wait, with its start.
       if (end !== 'long history') publish();
     }
+  }
+
+  /** Continues the last wait: when the next one has the same key, it keeps its start and its reminders. */
+  continueLast(): void {
+    this.continued = this.last;
   }
 
   private remind(wait: Wait): void {

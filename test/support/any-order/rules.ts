@@ -109,6 +109,8 @@ export class ScenarioCluster {
     if (activity === 'recordPointOfNoReturn' && system.noReturn === undefined && !approvals.cleanup)
       this.broken.push('Canal is removed without an approval');
     const needsOwn = this.example.approval === 'every-node' || this.example.approval === 'every-wave';
+    if (activity === 'revertNodeFlip' && this.fake.nodes.get(node)?.flipped === true && !system.bridge)
+      this.broken.push(`${node} returned to Canal without the identity bridge`);
     if (activity === 'flipNode' && needsOwn && approvals.waves.size === 0 && !approvals.nodes.has(node))
       this.broken.push(`flipped ${node} without an approval`);
   }

@@ -11,6 +11,7 @@ import { waitForWindow } from '../windows.ts';
 /** Makes Cilium the sole owner of CNI and policies: one wave of agents at a time, or the steps before and after them. */
 export async function cutover(context: ClusterContext): Promise<Phase> {
   const { migration, nodes } = context;
+  if (await hasNewNodes(context)) return 'migrate';
   if (!(await prepare(migration))) return 'cutover';
   await migration.once('cutover: release', () => startCutover(migration));
   if (migration.status.paused !== undefined) return 'cutover';
@@ -26,6 +27,29 @@ export async function cutover(context: ClusterContext): Promise<Phase> {
 }
 
 /**
+ * Reads the nodes again when the cutover had to wait before its start: it is prepared again then.
+ * @returns true when nodes that are not migrated have joined meanwhile.
+ */
+async function hasNewNodes({ migration, nodes }: ClusterContext): Promise<boolean> {
+  const { state, status } = migration;
+  if (state.ciliumOwnsCni) return false;
+  const isFirst = !state.doneSteps.includes('cutover: begun');
+  state.doneSteps = state.doneSteps.filter((step) => !preparation.includes(step));
+  if (isFirst) {
+    state.doneSteps.push('cutover: begun');
+    return false;
+  }
+  await nodes.refresh();
+  return status.nodes.some(({ state }) => state !== 'migrated' && state !== 'removed');
+}
+
+/** Checks before the cutover, whose results may be outdated after a wait. */
+const preparation: readonly string[] = ['cutover: pods', 'cutover: policies'];
+
+/** Duration of a wait for a maintenance window after which the checks are repeated, in ms. */
+const longWaitMs = 60_000;
+
+/**
  * Checks, before anything is changed, that the cutover may start.
  * @returns false when the caller must look again first.
  */
@@ -36,7 +60,10 @@ async function prepare(migration: Migration): Promise<boolean> {
   );
   await migration.once('cutover: policies', () => translatePolicies(migration));
   if (migration.status.paused !== undefined) return false;
-  return waitForWindow(migration);
+  const startMs = Date.now();
+  const isOpen = await waitForWindow(migration);
+  const isOutdated = !migration.state.ciliumOwnsCni && Date.now() - startMs > longWaitMs;
+  return isOpen && !isOutdated;
 }
 
 async function startCutover(migration: Migration): Promise<void> {

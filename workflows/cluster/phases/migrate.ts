@@ -218,6 +218,8 @@ async function waitForDecision(context: ClusterContext, waiting: readonly NodeSt
     () => wait,
     () => changed || actionKey(findNextAction(context)) !== key
   );
+  // It is still the same decision when the changed nodes do not concern it.
+  if (changed) migration.waits.continueLast();
   watch.cancel();
   await watched;
 }

@@ -25,7 +25,22 @@ export async function makePlan({ migration, nodes }: ClusterContext): Promise<Pl
   const facts = await nodes.refresh();
   const names = facts.filter((node) => !isMigrated(node)).map(({ name }) => name);
   const details = await migration.run('planDetails', 'compute plan', { input, nodes: names });
+  const previous = state.plan;
   state.plan = buildPlan(state.source, facts, input, releases.coexistence.values, details, state.preflight ?? []);
+  if (previous !== undefined && subjectOf(previous) !== subjectOf(state.plan)) withdrawApproval(migration);
   migration.publish();
   return state.plan;
+}
+
+/** Returns what an approval of the plan is about. */
+function subjectOf({ waves, source, changes, objects }: Plan): string {
+  return JSON.stringify([waves, source, changes, objects]);
+}
+
+/** Withdraws an approval that was given while the plan was computed again: it was about the plan before. */
+function withdrawApproval(migration: Migration): void {
+  const { approvals } = migration.status;
+  if (approvals.plan === undefined) return;
+  delete approvals.plan;
+  migration.note('the approval of the plan was withdrawn: the nodes or the configuration have changed; approve it again');
 }

@@ -19,6 +19,7 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   const facts = await nodes.refresh();
   if (migration.state.ciliumOwnsCni) await migration.once('rollback: cutover', () => rollBackCutover(context));
   const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
+  if (remaining.length > 0) await migration.once('rollback: identities', () => requireBridge(context));
   const { maxConcurrency } = migration.status;
   for (const wave of allWaves(remaining, { maxConcurrency, proven: true }).reverse()) {
     if (migration.isLong) return 'rolling-back';
@@ -44,8 +45,16 @@ async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<vo
       run('restartOutdatedAgent', `${node}: restart agent with coexistence configuration`, { cluster, node });
     await allOrCancel(...wave.nodes.map((node) => () => restart(node)));
   }
-  // Needed before a pod returns to Canal.
-  await bridgeIdentities(migration);
+}
+
+/**
+ * Deploys the identity bridge, which is needed before a pod returns to Canal, unless it is known to run: it was deployed
+ * before the phase migrate, and the cutover removes it. An earlier run may have started the cutover, or its rollback.
+ */
+async function requireBridge({ migration }: ClusterContext): Promise<void> {
+  const { state, status } = migration;
+  const isDeployed = !state.ciliumOwnsCni && status.timeline.some(({ phase }) => phase === 'migrate');
+  if (!isDeployed) await bridgeIdentities(migration);
 }
 
 /** @throws ApplicationFailure of the first node that failed, once all of the wave have ended. */
