@@ -179,13 +179,10 @@ export function changes(before: MigrationStatus | undefined, now: MigrationStatu
  * Formats the status of a fleet as lines.
  * @param ending how its run has ended; undefined while it is open.
  */
-export function fleetText({ fleet, paused, waitingFor, clusters, notes }: FleetStatus, ending?: Ending): string {
+export function fleetText(status: FleetStatus, ending?: Ending): string {
+  const { fleet, clusters, notes } = status;
   const lines = [fleet];
-  if (ending !== undefined) lines.push(...endingLines(ending, Number.POSITIVE_INFINITY));
-  else {
-    if (paused !== undefined) lines.push(`Paused by ${paused.by}${paused.reason === '' ? '' : `: ${paused.reason}`}`);
-    if (waitingFor !== undefined) lines.push(`Waiting for ${waitingFor}`);
-  }
+  lines.push(...(ending === undefined ? fleetWaitLines(status) : endingLines(ending, Number.POSITIVE_INFINITY)));
   for (const { cluster, canary, state, progress, failure } of clusters) {
     const nodes = progress === undefined ? '' : `, ${progress.phase}, ${progress.migrated} of ${progress.nodes} nodes`;
     lines.push(`${cluster}${canary ? ' (canary)' : ''}: ${state}${nodes}`);
@@ -194,6 +191,13 @@ export function fleetText({ fleet, paused, waitingFor, clusters, notes }: FleetS
   }
   if (notes.length > 0) lines.push('', 'Notes:', ...notes.slice(-5).map((note) => `- ${note}`));
   return lines.join('\n');
+}
+
+function fleetWaitLines({ paused, waitingFor }: FleetStatus): string[] {
+  const lines: string[] = [];
+  if (paused !== undefined) lines.push(`Paused by ${paused.by}${paused.reason === '' ? '' : `: ${paused.reason}`}`);
+  if (waitingFor !== undefined) lines.push(`Waiting for ${waitingFor}`);
+  return lines;
 }
 
 type Painter = (style: Style, text: string) => string;
