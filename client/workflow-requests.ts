@@ -4,7 +4,13 @@ import {
   type WorkflowExecutionDescription,
   type WorkflowHandle,
 } from '@temporalio/client';
-import type { QueryDefinition, UpdateDefinition, Workflow, WorkflowResultType } from '@temporalio/common';
+import {
+  ValueError,
+  type QueryDefinition,
+  type UpdateDefinition,
+  type Workflow,
+  type WorkflowResultType,
+} from '@temporalio/common';
 import { NoAnswerError, UnreadableAnswerError, WorkflowEndedError } from './errors.ts';
 import { unreachable, whileServerAnswers, withTimeLimit } from './time-limit.ts';
 import { waitForWorker } from './workers.ts';
@@ -89,7 +95,7 @@ export class WorkflowRequests<Type extends Workflow> {
         (cause) => this.noAnswer(request, 'it was accepted, and is applied as soon as a worker runs', true, cause)
       );
     } catch (error) {
-      throw isUnreadable(error) ? new UnreadableAnswerError(request, error) : error;
+      throw error instanceof ValueError ? new UnreadableAnswerError(request, error) : error;
     }
   }
 
@@ -140,9 +146,4 @@ export class WorkflowRequests<Type extends Workflow> {
   private noAnswer(request: string, consequence: string, mayTakeEffect: boolean, cause: unknown): NoAnswerError {
     return new NoAnswerError(request, { timeoutMs: this.timeoutMs, consequence, mayTakeEffect }, cause);
   }
-}
-
-/** By name: the client library loads the converter that throws it. */
-function isUnreadable(error: unknown): error is Error {
-  return error instanceof Error && error.name === 'UnreadablePayload';
 }
