@@ -26,6 +26,20 @@ export class NoAnswerError extends Error {
   }
 }
 
+/**
+ * Error for a message whose answer cannot be read, such as one that is encrypted with a key that this process lacks. The
+ * message was applied or refused.
+ */
+export class UnreadableAnswerError extends Error {
+  override name = 'UnreadableAnswerError';
+
+  constructor(request: string, cause: Error) {
+    super(`${request} was applied or refused, but the answer cannot be read; check the status: ${cause.message}`, {
+      cause,
+    });
+  }
+}
+
 /** Error for a message to a workflow that has ended. Nothing was sent. */
 export class WorkflowEndedError extends Error {
   override name = 'WorkflowEndedError';

@@ -8,7 +8,7 @@ import { fleetStatusQuery, fleetWorkflowId } from '../workflows/messages.ts';
 import type { FleetMessages } from '../workflows/operator-messages.ts';
 import type { MigrationOptions } from './migration.ts';
 import { defaultTimeoutMs } from './time-limit.ts';
-import { WorkflowRequests } from './workflow-requests.ts';
+import { WorkflowRequests, type Ending } from './workflow-requests.ts';
 
 /** A fleet's migration, started or not. Requests throw what those of a `Migration` do. */
 export class Fleet {
@@ -65,6 +65,11 @@ export class Fleet {
    */
   send<Name extends FleetMessageName>(name: Name, message: FleetMessages[Name]): Promise<string> {
     return this.requests.update(defineUpdate<string, [FleetMessages[Name]]>(name), message);
+  }
+
+  /** Returns how the latest run has ended; undefined while it is open. Needs no worker. */
+  ending(): Promise<Ending | undefined> {
+    return this.requests.ending();
   }
 
   /**

@@ -3,9 +3,11 @@
  * The constants are for code that uses that client directly.
  */
 export { connect, type ConnectOptions } from './connection.ts';
-export { NoAnswerError, NoWorkerError, WorkflowEndedError } from './errors.ts';
+export { requestInterceptors } from './request-interceptors.ts';
+export { NoAnswerError, NoWorkerError, UnreadableAnswerError, WorkflowEndedError } from './errors.ts';
 export { Fleet } from './fleet.ts';
 export { Migration, type MigrationOptions } from './migration.ts';
+export type { Ending } from './workflow-requests.ts';
 export {
   runPolicyReport,
   runPreflight,

@@ -21,7 +21,7 @@ import {
 import type { NodePage } from '../model/status-view.ts';
 import { queryCompleteStatus } from './status-pages.ts';
 import { defaultTimeoutMs } from './time-limit.ts';
-import { WorkflowRequests } from './workflow-requests.ts';
+import { WorkflowRequests, type Ending } from './workflow-requests.ts';
 
 /** Options of a {@link Migration}. */
 export interface MigrationOptions {
@@ -158,6 +158,11 @@ export class Migration {
    */
   send<Name extends MessageName>(name: Name, message: Messages[Name]): Promise<string> {
     return this.requests.update(update(name), message);
+  }
+
+  /** Returns how the latest run has ended; undefined while it is open. Needs no worker. */
+  ending(): Promise<Ending | undefined> {
+    return this.requests.ending();
   }
 
   /**

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowIdConflictPolicy, type Client } from '@temporalio/client';
 import type { Versioned } from '../model/api-version.ts';
 import type { FleetRequest } from '../model/fleet-input.ts';
@@ -14,6 +15,7 @@ import { Fleet } from './fleet.ts';
 import { Migration, type MigrationOptions } from './migration.ts';
 import { defaultTimeoutMs, whileServerAnswers, withTimeLimit } from './time-limit.ts';
 import { waitForWorker } from './workers.ts';
+import { WorkflowRequests } from './workflow-requests.ts';
 
 /** Options of a start. */
 export interface StartOptions extends MigrationOptions {
@@ -81,6 +83,7 @@ export async function startRollback(
 /**
  * Runs only the checks, without any change, and waits for their outcomes.
  * @throws NoWorkerError when no worker could run them; nothing was started then.
+ * @throws NoAnswerError when no worker begins in time; they run as soon as one does.
  */
 export function runPreflight(
   client: Client,
@@ -96,6 +99,7 @@ export function runPreflight(
 /**
  * Compares the policy verdicts of both networks, without any change, and waits for the result.
  * @throws NoWorkerError when no worker could compare them; nothing was started then.
+ * @throws NoAnswerError when no worker begins in time; the comparison runs as soon as one does.
  */
 export function runPolicyReport(
   client: Client,
@@ -136,7 +140,30 @@ async function runToEnd<Result>(client: Client, start: Start, options: StartOpti
       args: [start.request],
     })
   );
+  await waitForFirstTask(client, start, timeoutMs);
   return whileServerAnswers(client, timeoutMs, () => run.result());
+}
+
+/** Interval between two reads of a run that has started, in ms. */
+const pollIntervalMs = 200;
+
+/** Number of events of a run that no worker has executed: its start, and its first task. */
+const eventsBeforeWorker = 2;
+
+/**
+ * Waits until a worker executes a run: the server also lists workers that have just stopped.
+ * @throws NoAnswerError when none does.
+ */
+async function waitForFirstTask(client: Client, { workflowId }: Start, timeoutMs: number): Promise<void> {
+  const requests = new WorkflowRequests(client, workflowId, timeoutMs);
+  const endMs = Date.now() + timeoutMs;
+  while ((await requests.describe()).historyLength <= eventsBeforeWorker) {
+    if (Date.now() + pollIntervalMs > endMs) {
+      const consequence = `${workflowId} runs as soon as a worker does, and changes nothing`;
+      throw new NoAnswerError('the start', { timeoutMs, consequence, mayTakeEffect: true });
+    }
+    await sleep(pollIntervalMs);
+  }
 }
 
 function buildOptions({ workflowId, summary, cluster }: Start, { taskQueue = defaultTaskQueue }: StartOptions) {

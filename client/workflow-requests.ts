@@ -1,8 +1,27 @@
-import type { Client, WorkflowExecutionDescription, WorkflowHandle } from '@temporalio/client';
-import type { QueryDefinition, UpdateDefinition, Workflow, WorkflowResultType } from '@temporalio/common';
-import { NoAnswerError, WorkflowEndedError } from './errors.ts';
+import {
+  WorkflowFailedError,
+  type Client,
+  type WorkflowExecutionDescription,
+  type WorkflowHandle,
+} from '@temporalio/client';
+import {
+  ValueError,
+  type QueryDefinition,
+  type UpdateDefinition,
+  type Workflow,
+  type WorkflowResultType,
+} from '@temporalio/common';
+import { NoAnswerError, UnreadableAnswerError, WorkflowEndedError } from './errors.ts';
 import { unreachable, whileServerAnswers, withTimeLimit } from './time-limit.ts';
 import { waitForWorker } from './workers.ts';
+
+/** How a workflow has ended. */
+export interface Ending {
+  /** Status of the workflow, such as COMPLETED, FAILED or TERMINATED. */
+  status: string;
+  /** Message of its failure; undefined when it has not failed. */
+  failure?: string;
+}
 
 /** Requests to one workflow, each with a time limit. */
 export class WorkflowRequests<Type extends Workflow> {
@@ -48,6 +67,7 @@ export class WorkflowRequests<Type extends Workflow> {
    * @throws WorkflowUpdateFailedError with the reason when the message is refused.
    * @throws WorkflowEndedError when the workflow has ended.
    * @throws NoAnswerError when the message was sent and may still take effect.
+   * @throws UnreadableAnswerError when the message was applied or refused, and the answer cannot be read.
    * @throws WorkflowNotFoundError, TemporalUnreachable and NoWorkerError as `query` does; nothing was sent then.
    */
   async update<Message>(definition: UpdateDefinition<string, [Message]>, message: Message): Promise<string> {
@@ -67,12 +87,16 @@ export class WorkflowRequests<Type extends Workflow> {
         return this.noAnswer(request, consequence, true, cause);
       }
     );
-    return withTimeLimit(
-      client,
-      Date.now() + timeoutMs,
-      () => update.result(),
-      (cause) => this.noAnswer(request, 'it was accepted, and is applied as soon as a worker runs', true, cause)
-    );
+    try {
+      return await withTimeLimit(
+        client,
+        Date.now() + timeoutMs,
+        () => update.result(),
+        (cause) => this.noAnswer(request, 'it was accepted, and is applied as soon as a worker runs', true, cause)
+      );
+    } catch (error) {
+      throw error instanceof ValueError ? new UnreadableAnswerError(request, error) : error;
+    }
   }
 
   /**
@@ -96,6 +120,27 @@ export class WorkflowRequests<Type extends Workflow> {
       () => this.handle.describe(),
       (cause) => unreachable(this.client, cause)
     );
+  }
+
+  /**
+   * Returns how the latest run has ended; undefined while it is open. Needs no worker.
+   * @throws WorkflowNotFoundError and TemporalUnreachable as `query` does.
+   */
+  async ending(): Promise<Ending | undefined> {
+    const { closeTime, status } = await this.describe();
+    if (closeTime === undefined) return undefined;
+    const failure = status.name === 'FAILED' ? await this.readFailure() : undefined;
+    return { status: status.name, ...(failure !== undefined && { failure }) };
+  }
+
+  private async readFailure(): Promise<string | undefined> {
+    try {
+      await this.result();
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError)) throw error;
+      return error.cause?.message ?? error.message;
+    }
   }
 
   private noAnswer(request: string, consequence: string, mayTakeEffect: boolean, cause: unknown): NoAnswerError {

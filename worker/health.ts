@@ -11,7 +11,8 @@ export async function serveHealth(
   findProblem: () => Promise<string | undefined>
 ): Promise<Server> {
   const server = createServer((request, response) => {
-    const { pathname } = new URL(request.url ?? '/', 'http://health');
+    // Not parsed as a URL: a path such as `//` is not a valid one, and an error here would end the process.
+    const [pathname] = (request.url ?? '/').split('?');
     const respond = (status: number, text: string): void => {
       response.writeHead(status, { 'Content-Type': 'text/plain' }).end(`${text}\n`);
     };

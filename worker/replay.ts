@@ -25,13 +25,15 @@ const historySchema = z.looseObject({
  * @param bundles folder of prebuilt bundles. @default none: the workflows are bundled now
  */
 export async function replayOptions(keys?: EncryptionKeys, bundles?: string): Promise<ReplayWorkerOptions> {
-  const features = { encrypted: keys !== undefined, traced: false };
+  // Failures are plain, as they are only printed here. Encrypted ones in a history are still decrypted.
+  const features = { encrypted: false, traced: false };
   // Bundled once, for all histories.
   const code =
     bundles === undefined
       ? { workflowBundle: await bundleWorkflowCode({ ...bundleOptions(features), logger: new DefaultLogger('WARN') }) }
       : await workflowCode({ bundles }, features);
-  return { ...code, dataConverter: dataConverter(keys) };
+  const { failureConverterPath, ...converter } = dataConverter(keys);
+  return { ...code, dataConverter: converter };
 }
 
 /**

@@ -7,7 +7,8 @@ import {
 } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 import { TemporalUnreachable } from '../../temporal/connection-config.ts';
-import { NoAnswerError, NoWorkerError, WorkflowEndedError } from '../errors.ts';
+import { NoAnswerError, NoWorkerError, UnreadableAnswerError, WorkflowEndedError } from '../errors.ts';
+import { fleetPrefix } from '../../workflows/messages.ts';
 import { grpcCause } from '../time-limit.ts';
 
 /** Exit codes of the command. Scripts rely on these. */
@@ -16,7 +17,7 @@ export const exitCodes = {
   ok: 0,
   /** The migration failed, or an unexpected error occurred. */
   failed: 1,
-  /** Invalid usage. */
+  /** Invalid usage, or an invalid configuration of the connection. */
   usage: 2,
   /** A message was refused, a check blocks, or another run is open; nothing was changed. */
   refused: 3,
@@ -67,8 +68,10 @@ export function describeError(error: unknown, subject: Subject): Description {
 function describeMissing(error: unknown, { name, workflowId }: Subject): Description | undefined {
   const code = exitCodes.notFound;
   if (error instanceof WorkflowNotFoundError) {
-    const advice = `temporal workflow list --query "WorkflowType = 'clusterMigration'" lists migrations`;
-    return { message: `no migration of "${name}" (${workflowId}): check the name; ${advice}`, code };
+    const isFleet = workflowId.startsWith(fleetPrefix);
+    const [kind, type] = isFleet ? ['fleet', 'fleetMigration'] : ['migration of', 'clusterMigration'];
+    const advice = `temporal workflow list --query "WorkflowType = '${type}'" lists ${isFleet ? 'fleets' : 'migrations'}`;
+    return { message: `no ${kind} "${name}" (${workflowId}): check the name; ${advice}`, code };
   }
   if (error instanceof NamespaceNotFoundError) {
     return {
@@ -91,7 +94,10 @@ function describeRefusal(error: unknown, { name }: Subject): Description | undef
 function describeSilence(error: unknown): Description | undefined {
   const code = exitCodes.unreachable;
   const isOwn =
-    error instanceof NoWorkerError || error instanceof NoAnswerError || error instanceof TemporalUnreachable;
+    error instanceof NoWorkerError ||
+    error instanceof NoAnswerError ||
+    error instanceof UnreadableAnswerError ||
+    error instanceof TemporalUnreachable;
   if (isOwn) return { message: error.message, code };
   const cause = grpcCause(error);
   if (cause === undefined) return undefined;

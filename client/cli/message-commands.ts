@@ -1,9 +1,11 @@
+import { WorkflowNotFoundError } from '@temporalio/client';
 import type { Command } from 'commander';
 import type { FleetMessageName } from '../../model/fleet-messages.ts';
 import type { MessageName, Messages } from '../../model/message-schemas.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { fleetWorkflowId, migrationWorkflowId } from '../../workflows/messages.ts';
 import type { FleetMessages } from '../../workflows/operator-messages.ts';
+import { NoWorkerError } from '../errors.ts';
 import { Fleet } from '../fleet.ts';
 import { Migration } from '../migration.ts';
 import { startRollback } from '../start.ts';
@@ -11,7 +13,7 @@ import { CliError } from './exit-codes.ts';
 import { readClusterInput } from './input.ts';
 import { commandName, fleetMessages, messages, type MessageCommand } from './messages.ts';
 import { addCommand, withConnection, withInput, withSender, type SenderOptions, type StartOptions } from './options.ts';
-import { print, printJson, run, targetWords, type CommonOptions, type Context } from './run.ts';
+import { print, printJson, run, targetWords, type CommonOptions, type ConnectedContext, type Context } from './run.ts';
 import { clusterStart, reportStart, startOptions } from './start-commands.ts';
 import { fleetText } from './text.ts';
 
@@ -37,9 +39,10 @@ export function addFleetCommands(fleet: Command): void {
       workflowId: fleetWorkflowId,
       equivalent: ({ temporal, workflowId }) => temporal.query(workflowId, 'status'),
       work: async ({ client, name, workflowId, timeoutMs, options }) => {
-        const status = await new Fleet(client, name, { workflowId, timeoutMs }).status();
+        const fleet = new Fleet(client, name, { workflowId, timeoutMs });
+        const status = await fleet.status();
         if (options.json) printJson(status);
-        else print(fleetText(status));
+        else print(fleetText(status, await fleet.ending()));
       },
     })
   );
@@ -100,14 +103,39 @@ function addRollbackAction(subcommand: Command, command: MessageCommand<MessageN
         },
         work: async (context) => {
           if (!context.options.start) return message.work(context);
+          const isOpen = await hasOpenRun(context);
+          // An open run answers, as it may refuse the message; without a worker, it keeps the message.
+          if (isOpen && (await answered(() => message.work(context)))) return;
           const { by, reason } = context.options;
           const sender = { by, ...(reason !== undefined && { reason }) };
           const request = { ...(await context.input()), cluster: context.name };
           const { workflowId } = await startRollback(context.client, request, sender, startOptions(context));
-          await reportStart(context, workflowId);
+          if (!isOpen) return reportStart(context, workflowId);
+          const consequence = 'a worker will apply or refuse it, and the run keeps its own input';
+          printAnswer(`sent to the open run ${workflowId}: ${consequence}`, context.options);
         },
       })
     );
+}
+
+async function hasOpenRun({ client, name, workflowId, timeoutMs }: ConnectedContext<CommonOptions>): Promise<boolean> {
+  try {
+    return (await new Migration(client, name, { workflowId, timeoutMs }).ending()) === undefined;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** Returns false when no worker could answer, so that nothing was sent. */
+async function answered(send: () => Promise<void>): Promise<boolean> {
+  try {
+    await send();
+    return true;
+  } catch (error) {
+    if (error instanceof NoWorkerError) return false;
+    throw error;
+  }
 }
 
 async function readRollbackInput(cluster: string, options: RollbackOptions): Promise<Record<string, unknown>> {

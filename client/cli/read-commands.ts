@@ -51,8 +51,9 @@ function addStatus(program: Command): void {
           const status = asJson && !watch ? await migration.completeStatus() : await migration.status();
           const target = targetWords(context);
           if (watch) return follow(migration, { print, asJson, target });
-          if (asJson) printJson(status);
-          else print(statusText(status, context.screen, answerCommands(status, target)));
+          if (asJson) return printJson(status);
+          const ending = await migration.ending();
+          print(statusText(status, context.screen, { commands: answerCommands(status, target), ending }));
         },
       })
     );

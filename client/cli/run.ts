@@ -1,8 +1,8 @@
 import type { Client } from '@temporalio/client';
 import { shellCommand } from '../../model/shell.ts';
-import type { TemporalOptions } from '../../temporal/connection-config.ts';
+import { TemporalUnreachable, type TemporalOptions } from '../../temporal/connection-config.ts';
 import { connect } from '../connection.ts';
-import { describeError, exitCodes } from './exit-codes.ts';
+import { CliError, describeError, exitCodes } from './exit-codes.ts';
 import { readClusterInput, type InputOptions } from './input.ts';
 import { TemporalCommand } from './temporal-command.ts';
 import { detectScreen, forTerminal, type Screen } from './text.ts';
@@ -106,7 +106,11 @@ async function connectAndWork<Options extends CommonOptions>(
 ): Promise<void> {
   const limitMs = context.options.timeout * 1_000;
   const endMs = Date.now() + limitMs;
-  const client = await connect(process.env, { ...context.options, timeoutMs: limitMs });
+  const client = await connect(process.env, { ...context.options, timeoutMs: limitMs }).catch((error: unknown) => {
+    if (error instanceof TemporalUnreachable) throw error;
+    // All else is read from variables and files: the connection, and the encryption keys.
+    throw new CliError('usage', error instanceof Error ? error.message : String(error));
+  });
   try {
     // A connection that took nearly all of the time leaves some for the answer.
     await command.work({ ...context, client, timeoutMs: Math.max(endMs - Date.now(), limitMs / 2) });

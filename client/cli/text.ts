@@ -3,6 +3,7 @@ import type { FleetStatus } from '../../model/fleet-status.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
 import { withoutControls } from '../../model/printable.ts';
+import type { Ending } from '../workflow-requests.ts';
 import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../model/status.ts';
 
 /** Properties of the terminal for text output. */
@@ -68,17 +69,53 @@ export function wrap(text: string, columns: number, indent = ''): string[] {
   });
 }
 
-/**
- * Formats the status for a terminal: the most important parts first.
- * @param commands commands that end the wait, with the effect of each.
- */
+/** What a status itself does not contain. */
+interface StatusContext {
+  /**
+   * Commands that end the wait, with the effect of each.
+   * @default none
+   */
+  commands?: readonly { does: string; command: string }[];
+  /**
+   * How the run has ended: a terminated one, for example, still has the wait in its status.
+   * @default the run is open
+   */
+  ending?: Ending | undefined;
+}
+
+/** Formats the status for a terminal: the most important parts first. */
 export function statusText(
   status: MigrationStatus,
   { columns, color }: Screen,
-  commands: readonly { does: string; command: string }[] = []
+  { commands = [], ending }: StatusContext = {}
 ): string {
   const paint = painter(color);
   const lines = [`${paint('bold', status.cluster)}: ${paint('bold', status.phase)}`];
+  if (ending === undefined) lines.push(...waitLines(status, columns, paint, commands));
+  else lines.push(...endingLines(ending, columns).map((line) => paint('yellow', line)));
+  const counts = Object.entries(status.nodeCounts ?? {}).map(([state, count]) => `${count} ${state}`);
+  if (counts.length > 0) lines.push('', ...wrap(`Nodes: ${counts.join(', ')}`, columns));
+  if (status.nodes.length > 0) lines.push('', ...nodeLines(status.nodes, columns, paint));
+  if (status.notes.length > 0) {
+    lines.push('', 'Notes:', ...status.notes.slice(-5).flatMap((note) => wrap(`- ${note}`, columns, '  ')));
+  }
+  return lines.join('\n');
+}
+
+/** Returns how a run has ended; nothing for one that has completed, whose phase says so. */
+function endingLines({ status, failure }: Ending, columns: number): string[] {
+  if (status === 'COMPLETED') return [];
+  const outcome = status.toLowerCase().replaceAll('_', ' ');
+  return wrap(`The run has ended: ${outcome}${failure === undefined ? '' : `: ${failure}`}`, columns);
+}
+
+function waitLines(
+  status: MigrationStatus,
+  columns: number,
+  paint: Painter,
+  commands: NonNullable<StatusContext['commands']>
+): string[] {
+  const lines: string[] = [];
   if (status.paused !== undefined) {
     const { by, reason } = status.paused;
     lines.push(
@@ -91,13 +128,7 @@ export function statusText(
   }
   // Not wrapped, so that they can be copied.
   for (const { does, command } of commands) lines.push(...wrap(`To ${does}:`, columns, '  '), `    ${command}`);
-  const counts = Object.entries(status.nodeCounts ?? {}).map(([state, count]) => `${count} ${state}`);
-  if (counts.length > 0) lines.push('', ...wrap(`Nodes: ${counts.join(', ')}`, columns));
-  if (status.nodes.length > 0) lines.push('', ...nodeLines(status.nodes, columns, paint));
-  if (status.notes.length > 0) {
-    lines.push('', 'Notes:', ...status.notes.slice(-5).flatMap((note) => wrap(`- ${note}`, columns, '  ')));
-  }
-  return lines.join('\n');
+  return lines;
 }
 
 function nodeLines(nodes: readonly NodeStatus[], columns: number, paint: Painter): string[] {
@@ -144,11 +175,14 @@ export function changes(before: MigrationStatus | undefined, now: MigrationStatu
   return lines;
 }
 
-/** Formats the status of a fleet as lines. */
-export function fleetText({ fleet, paused, waitingFor, clusters, notes }: FleetStatus): string {
+/**
+ * Formats the status of a fleet as lines.
+ * @param ending how its run has ended; undefined while it is open.
+ */
+export function fleetText(status: FleetStatus, ending?: Ending): string {
+  const { fleet, clusters, notes } = status;
   const lines = [fleet];
-  if (paused !== undefined) lines.push(`Paused by ${paused.by}${paused.reason === '' ? '' : `: ${paused.reason}`}`);
-  if (waitingFor !== undefined) lines.push(`Waiting for ${waitingFor}`);
+  lines.push(...(ending === undefined ? fleetWaitLines(status) : endingLines(ending, Number.POSITIVE_INFINITY)));
   for (const { cluster, canary, state, progress, failure } of clusters) {
     const nodes = progress === undefined ? '' : `, ${progress.phase}, ${progress.migrated} of ${progress.nodes} nodes`;
     lines.push(`${cluster}${canary ? ' (canary)' : ''}: ${state}${nodes}`);
@@ -157,6 +191,13 @@ export function fleetText({ fleet, paused, waitingFor, clusters, notes }: FleetS
   }
   if (notes.length > 0) lines.push('', 'Notes:', ...notes.slice(-5).map((note) => `- ${note}`));
   return lines.join('\n');
+}
+
+function fleetWaitLines({ paused, waitingFor }: FleetStatus): string[] {
+  const lines: string[] = [];
+  if (paused !== undefined) lines.push(`Paused by ${paused.by}${paused.reason === '' ? '' : `: ${paused.reason}`}`);
+  if (waitingFor !== undefined) lines.push(`Waiting for ${waitingFor}`);
+  return lines;
 }
 
 type Painter = (style: Style, text: string) => string;

@@ -1,4 +1,4 @@
-import { WorkflowFailedError, type Client } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import { withApiVersion } from '../../model/api-version.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { ledgerQuery, policiesQuery, preflightQuery, statusQuery } from '../../workflows/messages.ts';
@@ -27,7 +27,6 @@ export async function collectReport(
     const { preflight = [], policies, ledger = {}, calicoExport = [] } = report;
     return { ...base, status, preflight, policies, ledger, calicoExport };
   }
-  const failure = execution.name === 'FAILED' ? await readFailureMessage(() => requests.result()) : undefined;
   return {
     ...base,
     status: await queryCompleteStatus((page) => requests.query(statusQuery, page)),
@@ -35,16 +34,6 @@ export async function collectReport(
     policies: await requests.query(policiesQuery),
     ledger: await requests.query(ledgerQuery),
     calicoExport: [],
-    failure,
+    failure: (await requests.ending())?.failure,
   };
-}
-
-async function readFailureMessage(result: () => Promise<unknown>): Promise<string | undefined> {
-  try {
-    await result();
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof WorkflowFailedError)) throw error;
-    return error.cause?.message ?? error.message;
-  }
 }

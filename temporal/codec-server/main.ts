@@ -8,12 +8,11 @@ async function main(): Promise<void> {
   const { env } = process;
   const keys = await loadConfiguredKeys(env);
   if (keys === undefined) throw new Error('set CNI_MIGRATION_KEYS to the path of the key file');
-  const tokenFile = env['CNI_MIGRATION_CODEC_TOKEN_FILE'];
   const { host, port } = parseListenAddress(env, 'CNI_MIGRATION_CODEC_ADDRESS') ?? { host: '127.0.0.1', port: 8091 };
   const server = createCodecServer({
     keys,
     origins: (env['CNI_MIGRATION_CODEC_ORIGINS'] ?? '').split(',').filter(Boolean),
-    token: tokenFile === undefined ? undefined : (await readFile(tokenFile, 'utf8')).trim(),
+    token: await readToken(env['CNI_MIGRATION_CODEC_TOKEN_FILE']),
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -21,6 +20,14 @@ async function main(): Promise<void> {
   });
   console.error(`the codec server is listening on http://${host}:${port}`);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => server.close());
+}
+
+/** @throws Error for an empty file: every request without a token would have that token. */
+async function readToken(file: string | undefined): Promise<string | undefined> {
+  if (file === undefined) return undefined;
+  const token = (await readFile(file, 'utf8')).trim();
+  if (token === '') throw new Error(`the token file ${file} is empty`);
+  return token;
 }
 
 main().catch((error: unknown) => {

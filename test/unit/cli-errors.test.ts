@@ -7,7 +7,7 @@ import {
 } from '@temporalio/client';
 import { ApplicationFailure, NamespaceNotFoundError, RetryState } from '@temporalio/common';
 import { CliError, describeError, exitCodes } from '../../client/cli/exit-codes.ts';
-import { NoAnswerError, NoWorkerError, WorkflowEndedError } from '../../client/errors.ts';
+import { NoAnswerError, NoWorkerError, UnreadableAnswerError, WorkflowEndedError } from '../../client/errors.ts';
 import { TemporalUnreachable } from '../../temporal/connection-config.ts';
 
 const subject = { name: 'prod', workflowId: 'cni-migration/prod' };
@@ -31,6 +31,7 @@ it.each([
   ['refused', new WorkflowUpdateFailedError('', failure), 'refused: the reason'],
   ['failed', new WorkflowFailedError('', failure, RetryState.NON_RETRYABLE_FAILURE), 'the reason'],
   ['unreachable', noAnswer, 'query "status" got no answer within 5 s: x'],
+  ['unreachable', new UnreadableAnswerError('message "x"', new Error('no key')), 'was applied or refused'],
   ['unreachable', new NoWorkerError('queue'), 'no worker polls the task queue "queue"'],
   ['unreachable', new TemporalUnreachable('host:1', new Error('closed')), 'cannot reach Temporal at host:1: closed'],
   ['unreachable', grpcError(4, 'deadline'), 'no answer: deadline'],
@@ -44,4 +45,13 @@ it.each([
 
   expect(description.code).toBe(exitCodes[code]);
   expect(description.message).toContain(text);
+});
+
+it('names the kind of workflow that does not exist', () => {
+  const fleet = { name: 'eu', workflowId: 'cni-fleet/eu' };
+
+  const { message } = describeError(new WorkflowNotFoundError('', '', undefined), fleet);
+
+  expect(message).toContain('no fleet "eu" (cni-fleet/eu)');
+  expect(message).toContain(`"WorkflowType = 'fleetMigration'" lists fleets`);
 });

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { Server } from 'node:http';
@@ -5,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import { projectDir } from '../../lab/paths.ts';
 import { payloadConverter, UnreadablePayload } from '../../temporal/payload-converter.ts';
 import { EncryptionCodec } from '../../temporal/encryption.ts';
 import { readKeyFile, type EncryptionKeys } from '../../temporal/keys.ts';
@@ -134,6 +136,23 @@ describe('the codec server', () => {
     expect((await post('/guess/decode', body, {})).status).toBe(401);
     expect((await post('/open-sesame/decode', body, { authorization: 'Bearer guess-guess' })).status).toBe(401);
     expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
+  it('does not start with an empty token, which every request would have', async () => {
+    const [keyFile, tokenFile] = [path.join(dir, 'codec-keys.yaml'), path.join(dir, 'codec-token')];
+    await writeFile(keyFile, `{current: k1, keys: {k1: ${randomBytes(32).toString('base64')}}}`);
+    await writeFile(tokenFile, '\n');
+    const main = path.join(projectDir, 'temporal', 'codec-server', 'main.ts');
+    const env = {
+      ...process.env,
+      CNI_MIGRATION_KEYS: keyFile,
+      CNI_MIGRATION_CODEC_TOKEN_FILE: tokenFile,
+      CNI_MIGRATION_CODEC_ADDRESS: '127.0.0.1:0',
+    };
+
+    const started = spawnSync(process.execPath, [main], { env, encoding: 'utf8', timeout: 20_000 });
+
+    expect(started).toMatchObject({ status: 1, stderr: `the token file ${tokenFile} is empty\n` });
   });
 
   it('accepts requests of the configured origin only', async () => {

@@ -38,6 +38,16 @@ it.each([30, 40, 80, 200])('fits a status into %i columns, but for words that ar
   expect(text).toContain('PodDisruptionBudget');
 });
 
+it('shows the end of a run instead of the wait that its status still contains', () => {
+  const commands = [{ does: 'approve it', command: 'cni-migrate approve' }];
+  const ending = { status: 'TIMED_OUT', failure: 'too late' };
+
+  const text = statusText({ ...status, phase: 'plan' }, { columns: 80, color: false }, { commands, ending });
+
+  expect(text).toContain('The run has ended: timed out: too late');
+  expect(text).not.toMatch(/Waiting for|To approve/);
+});
+
 it('has colours only for a terminal that wants them', () => {
   const tty = { isTTY: true, columns: 100 };
   expect(detectScreen(tty, false, {})).toEqual({ columns: 100, color: true });

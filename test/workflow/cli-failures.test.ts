@@ -70,18 +70,22 @@ it('names the task queue that no worker polls, and sends nothing', async () => {
 });
 
 it('does not wait longer than its time limit for a worker that has stopped, and says what may still happen', async () => {
+  let queue = '';
   await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (_client, taskQueue) => {
+    queue = taskQueue;
     await startWaiting('left', taskQueue);
   });
 
   const approved = await cli('approve', 'left', '--plan', '--timeout', '1');
   const status = await cli('status', 'left', '--timeout', '1');
+  const preflight = await cli('preflight', 'left', '--timeout', '1', '--task-queue', queue);
   const interrupted = new CniMigrate(server.env.address, ['approve', 'left', '--plan', '--timeout', '600']);
   await interrupted.waitForText('# temporal workflow update');
   interrupted.interrupt();
 
   expect(approved).toMatchObject({ code: exitCodes.unreachable, err: containing('a worker may still apply it') });
   expect(status).toMatchObject({ code: exitCodes.unreachable, err: containing('got no answer') });
+  expect(preflight).toMatchObject({ code: exitCodes.unreachable, err: containing('runs as soon as a worker does') });
   expect(await interrupted.end()).toMatchObject({
     code: exitCodes.interrupted,
     err: containing('a worker may still apply it; check with: cni-migrate status left'),

@@ -175,6 +175,7 @@ it('reports the kind of error in its exit code', async () => {
     ['status'],
     ['approve', 'x', '--wave', '0'],
     ['skip', 'x'],
+    ['status', 'x', '--profile', 'absent'],
     ['start', 'x', '--input', '{'],
     ['start', 'x', '--input', 'cluster: y'],
     ['start', 'x', '--input-file', 'absent.yaml'],
@@ -229,6 +230,44 @@ it('rolls all nodes back when no run is open, with one command', async () => {
   ]) {
     expect(await cli('rollback', 'back', ...wrong)).toMatchObject({ code: 2 });
   }
+});
+
+it('returns the answer of an open run to a rollback with a start', async () => {
+  const rollback = ['rollback', 'open', '--all', '--start'];
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    await cli('start', 'open', '--task-queue', taskQueue, '--input', 'approval: none');
+    await waitForOutput('approval of the cleanup', 'status', 'open');
+
+    expect(await cli(...rollback, '--task-queue', taskQueue)).toMatchObject({
+      code: 0,
+      out: 'rollback of all nodes requested\n',
+    });
+    const report = await client.workflow.getHandle<typeof clusterMigration>('cni-migration/open').result();
+    expect(report).toMatchObject({ phase: 'rolled-back' });
+  });
+  const idle = ['--task-queue', 'nobody-polls-this'];
+  await cli('start', 'open', ...idle);
+  expect(await cli(...rollback, ...idle)).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^sent to the open run cni-migration\/open: a worker will apply or refuse it/) as string,
+  });
+  await server.env.client.workflow.getHandle('cni-migration/open').terminate();
+});
+
+it('shows that a run has ended, and no wait that nobody can end', async () => {
+  await server.withWorker(fakeCluster({ nodes: ['a'] }).activities, async (client, taskQueue) => {
+    await cli('start', 'ended', '--task-queue', taskQueue);
+    await waitForOutput('approval of the plan', 'status', 'ended');
+    await client.workflow.getHandle('cni-migration/ended').terminate();
+
+    const { code, out } = await cli('status', 'ended');
+
+    expect({ code, out }).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('The run has ended: terminated') as string,
+    });
+    expect(out).not.toContain('approve');
+  });
 });
 
 it('rolls all nodes back with the documented command of the Temporal CLI', async () => {

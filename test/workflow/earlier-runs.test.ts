@@ -91,37 +91,40 @@ it('deletes a pod whose deletion was requested while an earlier run restored the
 it.each([
   ['before its release is applied', 'applyHelmRelease'],
   ['after its release was applied', 'restartOutdatedAgent'],
-])('deploys the identity bridge before a node returns to Canal, when the cutover was terminated %s', async (_, step) => {
-  const cutover = hold(step);
-  const rollback = hold('restartOutdatedAgent');
-  let isCuttingOver = false;
-  const withoutBridge: string[] = [];
-  const cluster = fakeCluster({
-    nodes: ['a'],
-    before: async (activity, node) => {
-      if (activity === 'removeIdentityBridge') isCuttingOver = true;
-      if (activity === 'revertNodeFlip' && !cluster.system.bridge) withoutBridge.push(node ?? '');
-      if (cutover.isReached()) await rollback.before(activity, node);
-      else if (isCuttingOver) await cutover.before(activity, node);
-    },
-  });
-  await server.withWorker(cluster.activities, async (client, taskQueue) => {
-    const first = await startRun(client, taskQueue, unattendedRequest);
-    await cutover.waitUntilReached();
-    if (step === 'restartOutdatedAgent') {
-      await send(first, 'rollback', { all: true });
-      await rollback.waitUntilReached();
-    }
-    await first.terminate();
-    cutover.release();
-
-    const run = await client.workflow.signalWithStart('clusterMigration', {
-      ...{ taskQueue, workflowId: first.workflowId, args: [unattendedRequest] },
-      ...{ signal: 'rollback', signalArgs: [{ all: true }] },
+])(
+  'deploys the identity bridge before a node returns to Canal, when the cutover was terminated %s',
+  async (_, step) => {
+    const cutover = hold(step);
+    const rollback = hold('restartOutdatedAgent');
+    let isCuttingOver = false;
+    const withoutBridge: string[] = [];
+    const cluster = fakeCluster({
+      nodes: ['a'],
+      before: async (activity, node) => {
+        if (activity === 'removeIdentityBridge') isCuttingOver = true;
+        if (activity === 'revertNodeFlip' && !cluster.system.bridge) withoutBridge.push(node ?? '');
+        if (cutover.isReached()) await rollback.before(activity, node);
+        else if (isCuttingOver) await cutover.before(activity, node);
+      },
     });
+    await server.withWorker(cluster.activities, async (client, taskQueue) => {
+      const first = await startRun(client, taskQueue, unattendedRequest);
+      await cutover.waitUntilReached();
+      if (step === 'restartOutdatedAgent') {
+        await send(first, 'rollback', { all: true });
+        await rollback.waitUntilReached();
+      }
+      await first.terminate();
+      cutover.release();
 
-    rollback.release();
-    expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
-  });
-  expect({ withoutBridge, broken: cluster.broken }).toEqual({ withoutBridge: [], broken: [] });
-});
+      const run = await client.workflow.signalWithStart('clusterMigration', {
+        ...{ taskQueue, workflowId: first.workflowId, args: [unattendedRequest] },
+        ...{ signal: 'rollback', signalArgs: [{ all: true }] },
+      });
+
+      rollback.release();
+      expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
+    });
+    expect({ withoutBridge, broken: cluster.broken }).toEqual({ withoutBridge: [], broken: [] });
+  }
+);

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto';
 import { Client } from '@temporalio/client';
 import type { temporal } from '@temporalio/proto';
 import { Worker } from '@temporalio/worker';
+import { Migration, UnreadableAnswerError } from '../../client/index.ts';
 import { dataConverter } from '../../temporal/data-converter.ts';
 import { waitFor } from '../../lab/process.ts';
 import type { EncryptionKeys } from '../../temporal/keys.ts';
+import { replayOptions } from '../../worker/replay.ts';
 import { signal, statusQuery, update } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import {
@@ -109,6 +111,26 @@ it('reads a message with a new key after the run was reset to a point before it'
 
     expect(notes).toEqual([]);
     await operator.terminate();
+  });
+});
+
+it('does not report an answer that it cannot read as a message that had no effect', async () => {
+  const cluster = fakeCluster({ nodes: ['a'] });
+  const taskQueue = randomUUID();
+  await withKeys(server, taskQueue, k1, cluster.activities, async (client) => {
+    const run = await startRun(client, taskQueue, perNode);
+    await waitForPendingWait(run, 'approval of the plan');
+    const { workflowId } = run;
+    const migration = new Migration(server.env.client, 'prod', { workflowId });
+
+    const approved = await migration.approve({ plan: true }).catch((error: unknown) => error);
+
+    expect(approved).toBeInstanceOf(UnreadableAnswerError);
+    await waitForPendingWait(run, 'approval of node a');
+    const history = await run.fetchHistory();
+    const replayed = Worker.runReplayHistory(await replayOptions(k2), history, workflowId);
+    await expect(replayed).rejects.toThrow('is encrypted with the key \\"k1\\", which is not in the key file');
+    await run.terminate();
   });
 });
 

@@ -29,7 +29,10 @@ it('migrates a node that joins while the cutover waits to start', async () => {
     await send(run, 'resume');
 
     const { phase, nodes, timeline } = await run.result();
-    expect({ phase, states: nodes.map(({ state }) => state) }).toEqual({ phase: 'done', states: ['migrated', 'migrated'] });
+    expect({ phase, states: nodes.map(({ state }) => state) }).toEqual({
+      phase: 'done',
+      states: ['migrated', 'migrated'],
+    });
     expect(timeline.filter((entry) => entry.phase === 'migrate')).toHaveLength(2);
   });
   expect(cluster.broken).toEqual([]);
@@ -145,7 +148,10 @@ it('keeps the start of a decision when a node joins that it does not concern', a
 
     cluster.add({ name: 'c' });
 
-    const after = await waitForMigrationStatus(run, ({ nodes, waiting }) => nodes.length === 3 && waiting !== undefined);
+    const after = await waitForMigrationStatus(
+      run,
+      ({ nodes, waiting }) => nodes.length === 3 && waiting !== undefined
+    );
     expect(after.waiting).toEqual(before.waiting);
     await run.terminate();
   });

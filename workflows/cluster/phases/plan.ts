@@ -42,5 +42,7 @@ function withdrawApproval(migration: Migration): void {
   const { approvals } = migration.status;
   if (approvals.plan === undefined) return;
   delete approvals.plan;
-  migration.note('the approval of the plan was withdrawn: the nodes or the configuration have changed; approve it again');
+  migration.note(
+    'the approval of the plan was withdrawn: the nodes or the configuration have changed; approve it again'
+  );
 }
