@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import type { Phase } from '../../model/status.ts';
 import { statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { BrokenApiServer, lengthenHistory, send } from '../support/interventions.ts';
+import { BrokenApiServer, hold, lengthenHistory, send } from '../support/interventions.ts';
 import {
   approvePlan,
   startRun,
@@ -166,6 +167,25 @@ it('ends a migration that is aborted while it waits for the lock', async () => {
     expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
   });
   expect(cluster.calls).not.toContain('runPreflight');
+});
+
+it('is aborted also when the step fails after its cancellation', async () => {
+  const step = hold('acquireLock');
+  const cluster = fakeCluster({
+    nodes: ['a'],
+    before: async (...call) => {
+      await Promise.resolve(step.before(...call)).catch(() => undefined);
+      if (call[0] === 'acquireLock') throw ApplicationFailure.retryable('connect ECONNREFUSED', 'ClusterUnreachable');
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, unattendedRequest);
+    await step.waitUntilReached();
+
+    expect(await send(run, 'abort')).toContain('abort requested');
+
+    expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
+  });
 });
 
 describe('a run that has continued as new, while it cannot read the cluster', () => {

@@ -49,7 +49,8 @@ export async function runUntilAborted<T>(migration: Migration, work: () => Promi
     if (isAborted()) throw abortion(migration);
     return await runInterruptible(migration, work, isAborted);
   } catch (error) {
-    if (isCancellation(error) && isAborted()) throw abortion(migration);
+    // Also when the work failed meanwhile: the server reports the failure of an activity, and not that it was cancelled.
+    if (error instanceof TemporalFailure && isAborted()) throw abortion(migration);
     throw error;
   }
 }
