@@ -26,7 +26,7 @@ function cancelledCall(details: string): ConstructorParameters<typeof Intercepti
   const ignore = (): void => undefined;
   return {
     start: (_metadata, listener) => {
-      // As for every call with a single answer, there is a message before the status.
+      // A unary call delivers a message before its status.
       listener?.onReceiveMessage?.(null);
       listener?.onReceiveStatus?.({ code: status.CANCELLED, details, metadata: new Metadata() });
     },

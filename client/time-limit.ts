@@ -12,7 +12,7 @@ import { TemporalUnreachable } from '../temporal/connection-config.ts';
 export const defaultTimeoutMs = 30_000;
 
 /** Status codes of gRPC that this client distinguishes. */
-export const grpcStatus = { deadlineExceeded: 4, notFound: 5, unavailable: 14 } as const;
+export const grpcStatus = { deadlineExceeded: 4, notFound: 5, failedPrecondition: 9, unavailable: 14 } as const;
 
 /** Time in ms by which the client library's own error, which says more, may differ from its deadline. */
 const graceMs = 250;

@@ -25,7 +25,7 @@ export interface TemporalServer {
  * times per second, so that each of two activities that follow each other waits for 100 ms, and a timer fires up to a
  * second late.
  */
-const dynamicConfig = {
+export const dynamicConfig = {
   'history.transferProcessorMaxPollRPS': 1_000,
   'history.timerProcessorMaxPollRPS': 1_000,
   'history.timerProcessorMaxTimeShift': '10ms',

@@ -1,11 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import {
-  WorkflowFailedError,
-  isGrpcServiceError,
-  type Client,
-  type WorkflowHandleWithFirstExecutionRunId,
-} from '@temporalio/client';
+import { WorkflowFailedError, type Client, type WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
+import { grpcCause, grpcStatus } from '../../client/time-limit.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import type { MigrationStatus, NodeState } from '../../model/status.ts';
 import { signal, statusQuery } from '../../workflows/messages.ts';
@@ -81,14 +77,8 @@ export async function waitForQueryResult<Status>(
   }
 }
 
-/** Code of gRPC. */
-const failedPrecondition = 9;
-
 /** True for the answer of a server that has not yet seen a worker, or to which a change of versions has not come. */
-function isWithoutWorker(error: unknown): boolean {
-  const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && isGrpcServiceError(cause) && Number(cause.code) === failedPrecondition;
-}
+const isWithoutWorker = (error: unknown): boolean => grpcCause(error)?.code === grpcStatus.failedPrecondition;
 
 /** Waits until the migration waits for something whose description starts with this text. */
 export function waitForPendingWait(run: Run, what: string): Promise<MigrationStatus> {

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { freePort } from '../../lab/cluster/temporal.ts';
+import { dynamicConfig, freePort } from '../../lab/cluster/temporal.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { run, succeeds, waitFor } from '../../lab/process.ts';
 import { loadCatalogue } from '../../lab/tools/catalogue.ts';
@@ -16,13 +16,15 @@ const services = ['frontend', 'matching', 'history', 'worker'] as const;
  * Features that this server has behind a switch: `temporal workflow pause`. In a production server an operator sets
  * them.
  */
-const dynamicConfig = {
-  'frontend.WorkflowPauseEnabled': [{ value: true }],
-  // As in lab/cluster/temporal.ts.
-  'history.transferProcessorMaxPollRPS': [{ value: 1_000 }],
-  'history.timerProcessorMaxPollRPS': [{ value: 1_000 }],
-  'history.timerProcessorMaxTimeShift': [{ value: '10ms' }],
-};
+const features = { 'frontend.WorkflowPauseEnabled': true };
+
+/** A task queue in one part learns of a change of versions at once. */
+const partitions = { 'matching.numTaskqueueReadPartitions': 1, 'matching.numTaskqueueWritePartitions': 1 };
+
+/** Settings as the server reads them: each may have several values. */
+const serverConfig = Object.fromEntries(
+  Object.entries({ ...dynamicConfig, ...features, ...partitions }).map(([name, value]) => [name, [{ value }]])
+);
 
 /**
  * Starts the server of docker-compose.yml, Temporal 1.32, with its data in memory, and creates the namespace `default`
@@ -35,7 +37,7 @@ export async function startProductionServer(): Promise<DevServer> {
   const { config, address } = await buildConfig(dir);
   const file = path.join(dir, 'config.json');
   await writeFile(file, JSON.stringify(config));
-  await writeFile(path.join(dir, 'dynamic.json'), JSON.stringify(dynamicConfig));
+  await writeFile(path.join(dir, 'dynamic.json'), JSON.stringify(serverConfig));
   const child = spawn(bin('temporal-server'), ['--config-file', file, '--allow-no-auth', 'start'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

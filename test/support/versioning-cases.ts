@@ -77,6 +77,10 @@ export function defineVersioningTests(server: WorkflowServer): void {
       await waitFor(`version ${build} to be current`, () => makeCurrent(server, build), {
         timeoutMs: timeLimits.serviceStart,
       });
+      // The task queue learns of it later.
+      await waitFor(`the task queue to use version ${build}`, () => isRouted(server, build), {
+        timeoutMs: timeLimits.serviceStart,
+      });
     }
 
     async function stop(build: string): Promise<void> {
@@ -170,6 +174,14 @@ async function makeCurrent(server: WorkflowServer, build: string): Promise<boole
     () => true,
     () => false
   );
+}
+
+/** True when the task queue gives new workflows to a build. */
+async function isRouted({ env: { client } }: WorkflowServer, build: string): Promise<boolean> {
+  const { namespace } = client.options;
+  const request = { namespace, taskQueue: { name: 'versioning' }, taskQueueType: 1 };
+  const { versioningInfo } = await client.workflowService.describeTaskQueue(request);
+  return versioningInfo?.currentDeploymentVersion?.buildId === build;
 }
 
 /** Returns the commands of docs/operating.md that match. */

@@ -1,16 +1,10 @@
-import { createServer, type AddressInfo } from 'node:net';
 import { InterceptingCall, status, type Interceptor } from '@grpc/grpc-js';
 import { Connection } from '@temporalio/client';
 import { requestInterceptors } from '../../client/request-interceptors.ts';
+import { freePort } from '../../lab/cluster/temporal.ts';
 
 /** Returns the address of a port where nothing listens. */
-async function unusedAddress(): Promise<string> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return `127.0.0.1:${port}`;
-}
+const unusedAddress = async (): Promise<string> => `127.0.0.1:${await freePort()}`;
 
 it('cancels a request that would be repeated after its connection was closed', async () => {
   let attempts = 0;
