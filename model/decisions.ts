@@ -45,8 +45,8 @@ type Handler<Name extends MessageName> = (
   decision: Decision
 ) => Outcome;
 
-/** States of nodes that can be rolled back. */
-const rollBackStates: readonly NodeState[] = ['migrating', 'migrated', 'failed'];
+/** States of nodes that can be rolled back. A skipped node may have been found in the middle of its migration. */
+const rollBackStates: readonly NodeState[] = ['migrating', 'migrated', 'failed', 'skipped'];
 
 /**
  * Applies a message.

@@ -3,6 +3,7 @@
  * list for the current state changes nothing.
  */
 import type { Decision } from './decision.ts';
+import { endNodeWait } from './pending-needs.ts';
 import type { NodeState, NodeStatus } from './status.ts';
 
 /** Events in the life of a node. */
@@ -140,7 +141,7 @@ function keepsFailure(event: NodeEvent, previous: NodeState): boolean {
 function end(node: NodeStatus, at: string): void {
   node.endedAt = at;
   delete node.blockers;
-  delete node.waitingFor;
+  endNodeWait(node);
 }
 
 /** True when the node may be part of the next wave. */

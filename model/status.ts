@@ -83,6 +83,8 @@ export interface NodeStatus {
   failure?: { type: string; message: string };
   /** Action of an operator that its workflow waits for. */
   waitingFor?: string;
+  /** Start of that wait (ISO 8601, UTC). */
+  waitingSince?: string;
   /** True when that action is the repair of something that a step needs. */
   needsRepair?: boolean;
   /** Time at which it joined the cluster, if that was during the migration (ISO 8601, UTC). */

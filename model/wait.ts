@@ -39,10 +39,13 @@ export function waitText({ kind, subject }: Pick<Wait, 'kind' | 'subject'>): str
   return texts[kind](subject);
 }
 
-/** What a migration needs from outside, as the search attribute `CniNeeds` names it. */
-export type Need = 'approval' | 'decision' | 'resume' | 'reboot' | 'repair' | 'time';
+/** What a migration can need from outside, as the search attribute `CniNeeds` names it. */
+export const needs = ['approval', 'decision', 'resume', 'reboot', 'repair', 'time'] as const;
 
-const needs: Readonly<Record<WaitKind, Need>> = {
+/** One of {@link needs}. */
+export type Need = (typeof needs)[number];
+
+const needByKind: Readonly<Record<WaitKind, Need>> = {
   approval: 'approval',
   decision: 'decision',
   resume: 'resume',
@@ -53,5 +56,5 @@ const needs: Readonly<Record<WaitKind, Need>> = {
 
 /** Returns what ends a wait of this kind. */
 export function needOf(kind: WaitKind): Need {
-  return needs[kind];
+  return needByKind[kind];
 }

@@ -2,8 +2,10 @@ import type { Client } from '@temporalio/client';
 import type { MetricGauge, MetricMeter } from '@temporalio/common';
 import { ledgerQuery, statusQuery } from '../workflows/messages.ts';
 import { byKind, ledgerStages, type Ledger } from '../model/ledger.ts';
+import { pendingNeeds } from '../model/pending-needs.ts';
 import { nodeCounts } from '../model/status-view.ts';
 import type { MigrationStatus } from '../model/status.ts';
+import { needs } from '../model/wait.ts';
 
 /** One value of a gauge. */
 export interface Sample {
@@ -16,7 +18,7 @@ export interface Sample {
 export const gauges = {
   cni_migration_phase: '1 for the current phase of the migration',
   cni_migration_nodes: 'number of nodes in each state',
-  cni_migration_waiting_seconds: 'seconds since the start of the current wait; 0 when the migration does not wait',
+  cni_migration_waiting_seconds: 'seconds since the start of the longest wait for what is needed; 0 without one',
   cni_migration_paused: '1 while the migration is paused',
   cni_migration_lost_ms: 'milliseconds without an answer, summed over all paths of a kind, by stage',
   cni_migration_longest_gap_ms: 'longest gap of any path of a kind in milliseconds, by stage',
@@ -29,13 +31,19 @@ type GaugeName = keyof typeof gauges;
  * @param nowMs Unix ms.
  */
 export function buildSamples(status: MigrationStatus, ledger: Ledger, nowMs: number): Sample[] {
-  const { cluster, phase, waiting, paused } = status;
+  const { cluster, phase, paused } = status;
   const nodes = Object.entries(nodeCounts(status));
-  const seconds = waiting === undefined ? 0 : Math.max(0, (nowMs - Date.parse(waiting.since)) / 1_000);
+  const pending = pendingNeeds(status);
+  const waitSeconds = needs.map((need) => {
+    const starts = pending.filter((wait) => wait.need === need).map(({ since }) => Date.parse(since));
+    return { need, seconds: starts.length === 0 ? 0 : Math.max(0, (nowMs - Math.min(...starts)) / 1_000) };
+  });
   return [
     { gauge: 'cni_migration_phase', tags: { cluster, phase }, value: 1 },
     ...nodes.map(([state, value]): Sample => ({ gauge: 'cni_migration_nodes', tags: { cluster, state }, value })),
-    { gauge: 'cni_migration_waiting_seconds', tags: { cluster }, value: seconds },
+    ...waitSeconds.map(({ need, seconds }): Sample => ({
+      ...{ gauge: 'cni_migration_waiting_seconds', tags: { cluster, needs: need }, value: seconds },
+    })),
     { gauge: 'cni_migration_paused', tags: { cluster }, value: paused === undefined ? 0 : 1 },
     ...ledgerStages.flatMap((stage) =>
       byKind(ledger[stage] ?? []).flatMap(({ kind, lostMs, longestMs }): Sample[] => [

@@ -93,11 +93,12 @@ it.each<[MessageName, unknown, Phase, string]>([
   ],
   ['rollback', { node: 'migrated' }, 'migrate', 'rollback of migrated requested'],
   ['rollback', { node: 'migrating' }, 'migrate', 'rollback of migrating requested'],
+  ['rollback', { node: 'skipped' }, 'migrate', 'rollback of skipped requested'],
   [
     'rollback',
     { node: 'pending' },
     'migrate',
-    'no: pending is pending; only migrating, migrated, failed nodes can be rolled back',
+    'no: pending is pending; only migrating, migrated, failed, skipped nodes can be rolled back',
   ],
   ['rollback', { node: 'migrated' }, 'cleanup', 'no: a single node can only be rolled back in the phase migrate'],
   ['rollback', { node: 'migrated' }, 'cutover', 'no: a single node can only be rolled back in the phase migrate'],

@@ -147,6 +147,7 @@ it('exports the phase of a migration as gauges', () => {
         { name: 'a', state: 'migrated' },
         { name: 'b', state: 'migrated' },
         { name: 'c', state: 'failed' },
+        { name: 'd', state: 'migrating', waitingFor: 'a reboot of d', waitingSince: '2026-01-01T00:00:30Z' },
       ],
       approvals: {},
       timeline: [],
@@ -155,11 +156,19 @@ it('exports the phase of a migration as gauges', () => {
     {},
     now
   );
-  expect(samples.map(({ gauge, tags, value }) => [gauge, tags['state'] ?? tags['phase'], value])).toEqual([
+  expect(
+    samples.map(({ gauge, tags, value }) => [gauge, tags['state'] ?? tags['phase'] ?? tags['needs'], value])
+  ).toEqual([
     ['cni_migration_phase', 'migrate', 1],
     ['cni_migration_nodes', 'migrated', 2],
     ['cni_migration_nodes', 'failed', 1],
-    ['cni_migration_waiting_seconds', undefined, 60],
+    ['cni_migration_nodes', 'migrating', 1],
+    ['cni_migration_waiting_seconds', 'approval', 60],
+    ['cni_migration_waiting_seconds', 'decision', 0],
+    ['cni_migration_waiting_seconds', 'resume', 0],
+    ['cni_migration_waiting_seconds', 'reboot', 30],
+    ['cni_migration_waiting_seconds', 'repair', 0],
+    ['cni_migration_waiting_seconds', 'time', 0],
     ['cni_migration_paused', undefined, 0],
   ]);
 });

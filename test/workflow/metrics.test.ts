@@ -25,7 +25,7 @@ it('exports every open migration, and removes those that have ended', async () =
     while (gauges.size === 0) await metrics.update();
     expect(gauges.get('cni_migration_phase prod plan')).toBe(1);
     expect(gauges.get('cni_migration_nodes prod pending')).toBe(2);
-    expect(gauges.get('cni_migration_waiting_seconds prod')).toBeGreaterThan(0);
+    expect(gauges.get('cni_migration_waiting_seconds prod approval')).toBeGreaterThan(0);
     await run.terminate();
     while (gauges.get('cni_migration_phase prod plan') !== 0) await metrics.update();
     expect(gauges.get('cni_migration_nodes prod pending')).toBe(0);

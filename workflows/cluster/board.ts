@@ -2,8 +2,7 @@ import { setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@tempor
 import { fleetReportIntervalMs, type ClusterProgress } from '../../model/fleet-status.ts';
 import { statusMarkdown } from '../../model/markdown/status.ts';
 import type { MigrationState } from '../../model/migration-state.ts';
-import { needOf } from '../../model/wait.ts';
-import type { MigrationStatus } from '../../model/status.ts';
+import { pendingNeeds } from '../../model/pending-needs.ts';
 import { clusterProgressSignal, fleetPrefix } from '../messages.ts';
 import { maxKeyword, searchAttributes } from '../search-attributes.ts';
 import { ParentProgress } from '../support/parent-progress.ts';
@@ -59,7 +58,7 @@ export class Board {
       cluster: status.cluster,
       phase: status.phase,
       waitingFor: status.waitingFor?.slice(0, maxKeyword),
-      needs: findNeed(status),
+      needs: pendingNeeds(status)[0]?.need,
     };
     const key = JSON.stringify(attributes);
     if (key === this.published) return;
@@ -103,12 +102,4 @@ export class Board {
       ...(waitingFor !== undefined && { waitingFor: waitingFor.slice(0, maxKeyword) }),
     };
   }
-}
-
-/** Returns what the migration or one of its nodes needs from outside; undefined while everything makes progress. */
-function findNeed({ waiting, nodes }: MigrationStatus): string | undefined {
-  if (waiting !== undefined) return needOf(waiting.kind);
-  const node = nodes.find(({ waitingFor }) => waitingFor !== undefined);
-  if (node === undefined) return undefined;
-  return node.needsRepair === true ? 'repair' : 'reboot';
 }

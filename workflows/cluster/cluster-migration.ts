@@ -41,7 +41,7 @@ export async function clusterMigration(request: unknown, carried?: unknown): Pro
 async function migrateCluster(request: unknown, carried: unknown): Promise<MigrationReport> {
   const context = await begin(request, carried);
   const { migration } = context;
-  if (migration.isNothingLeft) return end(context, 'done', false);
+  if (migration.isNothingLeft) return endUnchanged(context);
   return withLock(migration, async () => {
     if (migration.input.dryRun) return runUntilAborted(migration, () => dryRun(context));
     for (;;) {
@@ -80,4 +80,11 @@ function runPhase(context: ClusterContext): Promise<Phase> {
 function end({ migration }: ClusterContext, phase: 'done' | 'rolled-back', changed: boolean): MigrationReport {
   migration.enter(phase);
   return buildReport(migration.state, changed);
+}
+
+/** Ends a run that has found nothing to do. Its fleet learns of it, as of every end. */
+async function endUnchanged(context: ClusterContext): Promise<MigrationReport> {
+  const report = end(context, 'done', false);
+  await context.migration.board.end();
+  return report;
 }

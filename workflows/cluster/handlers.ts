@@ -2,6 +2,7 @@ import { setHandler, workflowInfo } from '@temporalio/workflow';
 import { applyMessage, type MessageContext } from '../../model/decisions.ts';
 import { copyContext } from '../../model/message-copy.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
+import { showNodeWait } from '../../model/pending-needs.ts';
 import type { NodeProgress } from '../../model/status.ts';
 import { progressSignal } from '../messages.ts';
 import { setMessageHandlers } from '../support/message-handlers.ts';
@@ -35,13 +36,10 @@ export function setHandlers(migration: Migration): void {
 
 /** Shows the progress of a node. A node that an earlier run started may still report to this workflow's ID. */
 function applyProgress(migration: Migration, progress: NodeProgress): void {
-  const { node, blockers, waitingFor, needsRepair, parentRunId } = progress;
+  const { node, blockers, parentRunId } = progress;
   const status = migration.node(node);
   if (status === undefined || parentRunId !== workflowInfo().runId) return;
   status.blockers = blockers;
-  if (waitingFor === undefined) delete status.waitingFor;
-  else status.waitingFor = waitingFor;
-  if (needsRepair === true) status.needsRepair = true;
-  else delete status.needsRepair;
+  showNodeWait(status, progress, new Date().toISOString());
   migration.publish();
 }

@@ -10,6 +10,7 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Decision } from '../../model/decision.ts';
+import { showNodeWait } from '../../model/pending-needs.ts';
 import type { NodeStatus } from '../../model/status.ts';
 import { forcePodSignal } from '../messages.ts';
 import { nodeMigration } from '../node/node-migration.ts';
@@ -138,11 +139,11 @@ export class NodeRuns {
     this.nodes.touch(node);
     // With the decisions of that moment: it may start long after its request.
     const start = async (): Promise<void> => {
-      const child = await startChild(type, {
-        ...options,
-        args: [{ node, migration: input, forcedPods: state.decisions.forcedPods }],
-      });
+      const { forcedPods } = state.decisions;
+      const child = await startChild(type, { ...options, args: [{ node, migration: input, forcedPods }] });
       this.started.add(node);
+      // Signals to a workflow that had not started yet were lost.
+      for (const pod of state.decisions.forcedPods) if (!forcedPods.includes(pod)) this.sendForcedPod(node, pod);
       await child.result();
     };
     try {
@@ -174,18 +175,20 @@ export class NodeRuns {
   private showWait(name: string, waitingFor: string | undefined): void {
     const node = this.migration.node(name);
     if (node === undefined) return;
-    if (waitingFor === undefined) delete node.waitingFor;
-    else Object.assign(node, { waitingFor, needsRepair: true });
+    const wait = waitingFor === undefined ? {} : { waitingFor, needsRepair: true };
+    showNodeWait(node, wait, new Date().toISOString());
     this.migration.publish();
   }
 
   private forcePod(pod: string): void {
-    for (const node of this.active) {
-      // A child that has ended does not need it; a later child gets it in its input.
-      void getExternalWorkflowHandle(childId(node))
-        .signal(forcePodSignal, pod)
-        .catch(() => undefined);
-    }
+    for (const node of this.active) this.sendForcedPod(node, pod);
+  }
+
+  private sendForcedPod(node: string, pod: string): void {
+    // A child that has ended does not need it; a later child gets it in its input.
+    void getExternalWorkflowHandle(childId(node))
+      .signal(forcePodSignal, pod)
+      .catch(() => undefined);
   }
 }
 
