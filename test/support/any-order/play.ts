@@ -9,6 +9,7 @@ import type { Run } from '../migration-run.ts';
 import { timeLimits } from '../time-limits.ts';
 import { skipTime } from '../time-skips.ts';
 import type { WorkflowServer } from '../workflow-server.ts';
+import { ScenarioActivities } from './scenario-activities.ts';
 import { ScenarioCluster, type Outcome } from './rules.ts';
 import { scenario, type Event, type Message, type Scenario } from './scenario.ts';
 
@@ -26,51 +27,62 @@ const maxRuns = 30;
 export async function playScenarios(server: WorkflowServer, usualScenarios: number): Promise<void> {
   const seed = Number(process.env['PROPERTY_SEED'] ?? 20_261_124);
   const scenarios = Number(process.env['PROPERTY_RUNS'] ?? usualScenarios);
-  const property = fc.asyncProperty(
-    fc.array(scenario, { minLength: parallelScenarios, maxLength: parallelScenarios }),
-    async (examples) => {
-      const outcomes = await Promise.allSettled(examples.map((example) => new Play(server, example).play()));
-      const failed = outcomes.flatMap((outcome, index) =>
-        outcome.status === 'rejected' ? [`${JSON.stringify(examples[index])}\n${String(outcome.reason)}`] : []
-      );
-      if (failed.length > 0) throw new Error(failed.join('\n\n'));
-    }
-  );
-  await fc.assert(property, { seed, numRuns: Math.ceil(scenarios / parallelScenarios), endOnFailure: true });
+  const clusters = new ScenarioActivities();
+  await server.withWorker(clusters.activities, async (client, taskQueue) => {
+    const play = (example: Scenario): Promise<void> => new Play({ client, taskQueue, clusters }, example).play();
+    const property = fc.asyncProperty(
+      fc.array(scenario, { minLength: parallelScenarios, maxLength: parallelScenarios }),
+      async (examples) => {
+        const outcomes = await Promise.allSettled(examples.map(play));
+        const failed = outcomes.flatMap((outcome, index) =>
+          outcome.status === 'rejected' ? [`${JSON.stringify(examples[index])}\n${String(outcome.reason)}`] : []
+        );
+        if (failed.length > 0) throw new Error(failed.join('\n\n'));
+      }
+    );
+    await fc.assert(property, { seed, numRuns: Math.ceil(scenarios / parallelScenarios), endOnFailure: true });
+  });
+}
+
+/** What all scenarios share: one worker costs less than one for each. */
+interface Stage {
+  client: Client;
+  taskQueue: string;
+  clusters: ScenarioActivities;
 }
 
 /** One scenario, with as many runs as it takes until the migration is done or rolled back. */
 class Play {
-  private readonly server: WorkflowServer;
+  private readonly stage: Stage;
   private readonly example: Scenario;
   private readonly cluster: ScenarioCluster;
   private readonly workflowId = randomUUID();
   private runs = 0;
 
-  constructor(server: WorkflowServer, example: Scenario) {
-    this.server = server;
+  constructor(stage: Stage, example: Scenario) {
+    this.stage = stage;
     this.example = example;
     this.cluster = new ScenarioCluster(example);
+    stage.clusters.add(this.workflowId, this.cluster.fake.activities);
   }
 
   async play(): Promise<void> {
-    await this.server.withWorker(this.cluster.fake.activities, async (client, taskQueue) => {
-      const run = client.workflow.getHandle<typeof clusterMigration>(this.workflowId) as Run;
-      await this.start(client, taskQueue);
-      for (const { afterMs, event } of this.example.events) {
-        await pause(afterMs);
-        if (!(await this.isOpen(run))) {
-          if (await this.hasEnded(run)) break;
-          await this.start(client, taskQueue);
-        }
-        await this.apply(run, event);
+    const run = this.stage.client.workflow.getHandle<typeof clusterMigration>(this.workflowId) as Run;
+    await this.start();
+    for (const { afterMs, event } of this.example.events) {
+      await pause(afterMs);
+      if (!(await this.isOpen(run))) {
+        if (await this.hasEnded(run)) break;
+        await this.start();
       }
-      this.cluster.repair();
-      await this.finish(run, client, taskQueue);
-    });
+      await this.apply(run, event);
+    }
+    this.cluster.repair();
+    await this.finish(run);
   }
 
-  private async start(client: Client, taskQueue: string): Promise<void> {
+  private async start(): Promise<void> {
+    const { client, taskQueue } = this.stage;
     if (++this.runs > maxRuns) throw new Error(`it has not ended after ${maxRuns} runs`);
     const { approval, cleanup, onFailure, drainMode, size, soakSeconds, historyLimit } = this.example;
     this.cluster.startRun();
@@ -134,12 +146,12 @@ class Play {
   }
 
   /** Answers every wait, and starts each next run, like a human who wants the migration to end. */
-  private async finish(run: Run, client: Client, taskQueue: string): Promise<void> {
+  private async finish(run: Run): Promise<void> {
     const deadline = Date.now() + timeLimits.shortTest;
     for (let turns = 0; ; turns++) {
       if (!(await this.isOpen(run))) {
         if (await this.hasEnded(run)) return this.cluster.checkEnd(await run.query(statusQuery));
-        await this.start(client, taskQueue);
+        await this.start();
       }
       const status = await run.query(statusQuery);
       if (Date.now() > deadline) throw new Error(`it does not end: ${JSON.stringify(status)}`);
