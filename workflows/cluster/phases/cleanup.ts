@@ -3,6 +3,7 @@ import type { Phase } from '../../../model/status.ts';
 import { waitForApproval } from '../approvals.ts';
 import type { ClusterContext } from '../context.ts';
 import { cleanNodes } from '../clean-nodes.ts';
+import { checkRecentGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -40,7 +41,8 @@ async function mayRemoveCanal(migration: Migration): Promise<boolean> {
     const reason = 'cleanup is "automatic" in the input';
     status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
   }
-  return (await waitForApproval(migration, 'cleanup')) && (await waitForWindow(migration));
+  if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration))) return false;
+  return checkRecentGates(migration, 'the cleanup');
 }
 
 /** Records the point of no return, in the state and in the cluster. From here on, no rollback is accepted. */
