@@ -99,12 +99,12 @@ export class Migration {
     return this.requests.query(nodeQuery, name);
   }
 
-  /** Approves a node, a wave, the plan or the cleanup. Messages return and throw what {@link send} does. */
+  /** Approves a node, a wave, the plan, the cutover or the cleanup. Messages return and throw what {@link send} does. */
   approve(message: Messages['approve']): Promise<string> {
     return this.send('approve', message);
   }
 
-  /** Rejects a node, a wave, the plan or the cleanup. */
+  /** Rejects a node, a wave, the plan, the cutover or the cleanup. */
   reject(message: Messages['reject']): Promise<string> {
     return this.send('reject', message);
   }

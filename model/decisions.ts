@@ -70,24 +70,22 @@ export function applyMessage<Name extends MessageName>(
 }
 
 const handlers: { [Name in MessageName]: Handler<Name> } = {
-  approve: ({ node, wave, plan, cleanup }, context, decision) => {
+  approve: (message, context, decision) => {
+    const { node, wave } = message;
     const { status } = context;
     const nodesAreMigrated = !phasesBeforeCutover.includes(status.phase);
     if ((node !== undefined || wave !== undefined) && nodesAreMigrated)
       return { problem: `every node is migrated; the migration is in the phase ${status.phase}` };
     if (node !== undefined) return approveNode(node, context, decision);
     if (wave !== undefined) return approveWave(wave, context, decision);
-    if (plan === true) {
-      if (status.phase !== 'plan') return { problem: notAwaitingApproval('the plan', status) };
-      status.approvals.plan ??= decision;
-      return { done: 'the plan is approved' };
-    }
-    if (cleanup !== true || status.phase !== 'cleanup') return { problem: notAwaitingApproval('the cleanup', status) };
-    status.approvals.cleanup ??= decision;
-    return { done: 'the cleanup is approved' };
+    const phase = phaseOf(message);
+    if (status.phase !== phase) return { problem: notAwaitingApproval(`the ${phase}`, status) };
+    status.approvals[phase] ??= decision;
+    return { done: `the ${phase} is approved` };
   },
 
-  reject: ({ node, wave, plan }, context, decision) => {
+  reject: (message, context, decision) => {
+    const { node, wave } = message;
     const { decisions, status } = context;
     if (node !== undefined) return skipNode(node, context, decision);
     if (wave !== undefined) {
@@ -98,12 +96,11 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
       for (const candidate of waiting) skipNode(candidate.name, context, decision);
       return { done: `skipped: ${waiting.map((candidate) => candidate.name).join(', ')}` };
     }
-    const subject = plan === true ? 'plan' : 'cleanup';
-    const approved = plan === true ? status.approvals.plan : status.approvals.cleanup;
-    if (status.phase !== subject || approved !== undefined)
-      return { problem: notAwaitingApproval(`the ${subject}`, status) };
+    const phase = phaseOf(message);
+    if (status.phase !== phase || status.approvals[phase] !== undefined)
+      return { problem: notAwaitingApproval(`the ${phase}`, status) };
     decisions.rejected = decision;
-    return { done: `the ${subject} is rejected; the migration will end` };
+    return { done: `the ${phase} is rejected; the migration will end` };
   },
 
   pause: (_, { status }, decision) => {
@@ -167,6 +164,15 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: `pod ${pod} may be deleted` };
   },
 };
+
+/** Phases that wait for an approval of their own. */
+type ApprovedPhase = keyof MigrationStatus['approvals'];
+
+/** Returns the phase that a message is about, which names neither a node nor a wave. */
+function phaseOf({ plan, cutover }: Messages['approve']): ApprovedPhase {
+  if (plan === true) return 'plan';
+  return cutover === true ? 'cutover' : 'cleanup';
+}
 
 /** Maximum number of remembered pods that may be deleted. */
 const maxForcedPods = 500;

@@ -152,7 +152,8 @@ const fields = z.strictObject({
    */
   tunnelPort: z.int().min(1).max(65_535).default(8473),
   /**
-   * Steps that need an approval: the plan and each node, the plan and each wave, the plan and the first wave, or none.
+   * Steps that need an approval: the plan, each node and the cutover; the plan, each wave and the cutover; the plan and
+   * the first wave; or none.
    * @default every-node
    */
   approval: z.enum(['every-node', 'every-wave', 'canary-only', 'none']).default('every-node'),

@@ -30,6 +30,8 @@ const subjectFields = {
   wave: z.int().min(1).optional(),
   /** The whole plan. */
   plan: z.literal(true).optional(),
+  /** The cutover: Cilium becomes the owner of CNI and policies on every node. */
+  cutover: z.literal(true).optional(),
   /** The removal of Canal: the point of no return. */
   cleanup: z.literal(true).optional(),
 };
@@ -37,7 +39,7 @@ const subjectFields = {
 const subjectMessageSchema = z
   .strictObject({ ...subjectFields, ...senderFields })
   .refine((message) => Object.keys(subjectFields).filter((key) => key in message).length === 1, {
-    message: 'must name exactly one of "node", "wave", "plan": true and "cleanup": true',
+    message: 'must name exactly one of "node", "wave", "plan": true, "cutover": true and "cleanup": true',
   })
   .meta({ oneOf: Object.keys(subjectFields).map((field) => ({ required: [field] })) });
 
@@ -49,11 +51,11 @@ const nodeMessageSchema = z.strictObject({
 
 /** Schema of each message. */
 export const messageSchemas = {
-  /** Approves a node, a wave, the plan or the cleanup. A node or wave may be approved in advance. */
+  /** Approves a node, a wave, the plan, the cutover or the cleanup. A node or wave may be approved in advance. */
   approve: subjectMessageSchema,
   /**
-   * Rejects: a node, or the nodes of the current wave, are skipped; rejecting the plan or the cleanup ends the
-   * migration.
+   * Rejects: a node, or the nodes of the current wave, are skipped; rejecting the plan, the cutover or the
+   * cleanup ends the migration.
    */
   reject: subjectMessageSchema,
   /** Starts nothing new. Nodes in progress are finished. */

@@ -123,8 +123,8 @@ export interface MigrationStatus {
   nodeCounts?: Partial<Record<NodeState, number>>;
   /** Of a page: the position at which the next one starts. Undefined on the last page. */
   nextFrom?: number;
-  /** Approvals of the plan and of the cleanup. */
-  approvals: { plan?: Decision; cleanup?: Decision };
+  /** Approvals of the plan, of the cutover and of the cleanup. */
+  approvals: { plan?: Decision; cutover?: Decision; cleanup?: Decision };
   /** Start (ISO 8601, UTC) and duration in seconds of each phase; the current one has no duration yet. */
   timeline: { phase: Phase; startedAt: string; seconds?: number }[];
   /** Refused messages and other notable events, newest last; at most 50 are kept. */

@@ -7,11 +7,11 @@ import { defineSignal, defineUpdate } from '@temporalio/workflow';
 import type { fleetMessageSchemas, FleetMessageName } from '../model/fleet-messages.ts';
 import type { Messages } from '../model/message-schemas.ts';
 
-/** Approves a node, a wave, the plan or the cleanup. */
+/** Approves a node, a wave, the plan, the cutover or the cleanup. */
 export const approveSignal = defineSignal<[Messages['approve']]>('approve');
 export const approveUpdate = defineUpdate<string, [Messages['approve']]>('approve');
 
-/** Rejects a node, a wave, the plan or the cleanup. */
+/** Rejects a node, a wave, the plan, the cutover or the cleanup. */
 export const rejectSignal = defineSignal<[Messages['reject']]>('reject');
 export const rejectUpdate = defineUpdate<string, [Messages['reject']]>('reject');
 

@@ -16,6 +16,7 @@ const subjectOptions = [
   new Option('--plan', 'the plan'),
   new Option('--node <name>', 'a node, by name'),
   new Option('--wave <number>', 'a wave, by number').argParser(positive),
+  new Option('--cutover', 'the cutover: Cilium becomes the owner of CNI and policies'),
   new Option('--cleanup', 'the removal of Canal: the point of no return'),
 ];
 const nodeOption = [new Option('--node <name>', 'name of the node').makeOptionMandatory()];
@@ -47,12 +48,12 @@ export const fleetMessages: readonly MessageCommand<FleetMessageName>[] = [
 export const messages: readonly MessageCommand<MessageName>[] = [
   {
     message: 'approve',
-    description: 'approve the plan, a node, a wave or the cleanup',
+    description: 'approve the plan, a node, a wave, the cutover or the cleanup',
     options: subjectOptions,
   },
   {
     message: 'reject',
-    description: 'reject the plan, a node, a wave or the cleanup',
+    description: 'reject the plan, a node, a wave, the cutover or the cleanup',
     options: subjectOptions,
   },
   { message: 'pause', description: 'pause: finish nodes in progress, and start nothing new', options: [] },

@@ -1,17 +1,19 @@
 import type { Decision } from '../../model/decision.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 import type { Wait } from '../../model/wait.ts';
 import type { Migration } from './migration.ts';
 
 /** Steps that a single approval covers. */
-type Subject = 'plan' | 'cleanup';
+type Subject = keyof MigrationStatus['approvals'];
 
 const subjects: Readonly<Record<Subject, string>> = {
   plan: 'the plan (query "plan")',
+  cutover: 'the cutover, which makes Cilium the owner of CNI and policies',
   cleanup: 'the cleanup, which removes Canal: the point of no return',
 };
 
 /**
- * Waits for the approval of the plan or of the cleanup. A rejection cancels the phase.
+ * Waits for the approval of the plan, of the cutover or of the cleanup. A rejection cancels the phase.
  * @returns true when it is approved; false when the caller must look again first.
  */
 export async function waitForApproval(migration: Migration, subject: Subject): Promise<boolean> {

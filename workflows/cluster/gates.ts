@@ -3,6 +3,37 @@ import { withPolicies } from '../../model/gates.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import type { Migration } from './migration.ts';
 
+/** Longest time that {@link checkRecentGates} judges, in ms: losses add up, and what is older no longer counts. */
+const recentMs = 300_000;
+
+/** Shortest time that is worth a judgement, in ms: the gate of a node has just judged what was before. */
+const minUnjudgedMs = 10_000;
+
+/**
+ * Evaluates the gates for the last minutes before a step that disturbs the cluster, as far as no gate has judged them. A
+ * breach pauses the migration.
+ * @param next the step.
+ * @returns false when the migration is paused, so that the caller must look again first.
+ */
+export async function checkRecentGates(migration: Migration, next: string): Promise<boolean> {
+  const { unjudgedSinceMs } = migration.state;
+  const isLong = unjudgedSinceMs !== undefined && Date.now() - unjudgedSinceMs >= minUnjudgedMs;
+  return !isLong || checkUnjudgedGates(migration, `the wait for ${next}`);
+}
+
+/**
+ * Evaluates the gates for the time that no gate has judged. A breach pauses the migration. The next judgement starts then.
+ * @param what what has happened in that time.
+ * @returns false when the migration is paused, so that the caller must look again first.
+ */
+export async function checkUnjudgedGates(migration: Migration, what: string): Promise<boolean> {
+  const { state, status } = migration;
+  const nowMs = Date.now();
+  await checkGates(migration, what, Math.max(state.unjudgedSinceMs ?? 0, nowMs - recentMs));
+  state.unjudgedSinceMs = nowMs;
+  return status.paused === undefined;
+}
+
 /**
  * Evaluates the gates for the whole cluster since a time (Unix ms). A breach pauses the migration; with `onFailure: stop`
  * it ends the migration.

@@ -93,8 +93,15 @@ function interrupt(migration: Migration): Phase {
   throw rejected === undefined ? abortion(migration) : rejection(rejected, status);
 }
 
+/** What a rejection leaves, by phase. */
+const consequences: Partial<Record<Phase, string>> = {
+  plan: 'nothing was changed',
+  cutover: 'every pod is on Cilium, and Canal stays installed next to it',
+  cleanup: 'Cilium owns every pod, and Canal stays installed',
+};
+
 function rejection(rejected: Decision, { phase }: MigrationStatus): ApplicationFailure {
-  const consequence = phase === 'plan' ? 'nothing was changed' : 'Cilium owns every pod, and Canal stays installed';
+  const consequence = consequences[phase] ?? '';
   return ApplicationFailure.nonRetryable(
     `the ${phase} was rejected by ${attribution(rejected)}; ${consequence}`,
     'Rejected'

@@ -10,6 +10,7 @@ interface Approvals {
   nodes: Set<string>;
   waves: Set<number>;
   plan: boolean;
+  cutover: boolean;
   cleanup: boolean;
 }
 
@@ -27,6 +28,8 @@ export class ScenarioCluster {
   private readonly runOfWorkflow = new Map<string, number>();
   private readonly busy = new Map<string, number>();
   private maxConcurrency: number;
+  /** True when Cilium owned the CNI of every node at the last step. */
+  private hasCutOver = false;
   private isRepaired = false;
   private downUntilMs = 0;
 
@@ -49,8 +52,13 @@ export class ScenarioCluster {
     const { approval, cleanup } = this.example;
     this.approvals.push({
       ...{ nodes: new Set(), waves: new Set() },
-      ...{ plan: approval === 'none', cleanup: cleanup === 'automatic' },
+      ...{ plan: approval === 'none', cutover: !this.needsApprovals, cleanup: cleanup === 'automatic' },
     });
+  }
+
+  /** True when each node, and the cutover, need an approval. */
+  private get needsApprovals(): boolean {
+    return this.example.approval === 'every-node' || this.example.approval === 'every-wave';
   }
 
   /** From now on, nothing fails. */
@@ -108,10 +116,13 @@ export class ScenarioCluster {
       this.broken.push('installed without an approved plan');
     if (activity === 'recordPointOfNoReturn' && system.noReturn === undefined && !approvals.cleanup)
       this.broken.push('Canal is removed without an approval');
-    const needsOwn = this.example.approval === 'every-node' || this.example.approval === 'every-wave';
+    // The run that first finds it so has begun the cutover, or follows one that has.
+    if (system.ciliumOwnsCni && !this.hasCutOver && !this.approvals.some(({ cutover }) => cutover))
+      this.broken.push('the cutover began without an approval');
+    this.hasCutOver = system.ciliumOwnsCni;
     if (activity === 'revertNodeFlip' && this.fake.nodes.get(node)?.flipped === true && !system.bridge)
       this.broken.push(`${node} returned to Canal without the identity bridge`);
-    if (activity === 'flipNode' && needsOwn && approvals.waves.size === 0 && !approvals.nodes.has(node))
+    if (activity === 'flipNode' && this.needsApprovals && approvals.waves.size === 0 && !approvals.nodes.has(node))
       this.broken.push(`flipped ${node} without an approval`);
   }
 
@@ -142,8 +153,7 @@ export class ScenarioCluster {
 
   /** Checks a run that has ended. */
   checkRun(status: MigrationStatus, execution: string): void {
-    const { approval } = this.example;
-    if (approval === 'every-node' || approval === 'every-wave') {
+    if (this.needsApprovals) {
       const unapproved = status.nodes.filter((node) => node.startedAt !== undefined && node.approval === undefined);
       expect(unapproved.map(({ name }) => name)).toEqual([]);
     }
@@ -179,6 +189,7 @@ function approve(approvals: Approvals, input: Message['input']): () => void {
   if (typeof input['node'] === 'string') approvals.nodes.add(input['node']);
   if (typeof input['wave'] === 'number') approvals.waves.add(input['wave']);
   if (input['plan'] === true) approvals.plan = true;
+  if (input['cutover'] === true) approvals.cutover = true;
   if (input['cleanup'] === true) approvals.cleanup = true;
   return () => Object.assign(approvals, before);
 }

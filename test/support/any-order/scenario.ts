@@ -28,7 +28,7 @@ const message: fc.Arbitrary<Message> = fc.oneof(
       nodeInput,
       fc.integer({ min: 1, max: 4 }).map((wave) => ({ wave })),
       fc.constant({ plan: true }),
-      fc.constant({ cleanup: true })
+      fc.constantFrom({ cutover: true }, { cleanup: true })
     ),
   }),
   fc.record({ name: fc.constantFrom('skip' as const, 'retry' as const, 'reject' as const), input: nodeInput }),
@@ -47,7 +47,7 @@ const finalMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ name: fc.constant('rollback' as const), input: fc.constant({ all: true }) }),
   fc.record({
     name: fc.constant('reject' as const),
-    input: fc.constantFrom({ plan: true }, { cleanup: true }),
+    input: fc.constantFrom({ plan: true }, { cutover: true }, { cleanup: true }),
   })
 );
 

@@ -3,6 +3,7 @@ import type { Phase } from '../../../model/status.ts';
 import { waitForApproval } from '../approvals.ts';
 import type { ClusterContext } from '../context.ts';
 import { cleanNodes } from '../clean-nodes.ts';
+import { checkRecentGates, checkUnjudgedGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -27,6 +28,8 @@ export async function cleanup({ migration }: ClusterContext): Promise<Phase> {
     run('snapshotLedger', `record stage ${stage} of the ledger`, { cluster, stage, seconds });
   state.ledger.during = await mark('during', 0);
   state.ledger.after = await mark('after', input.ledger.afterSeconds);
+  // A path that is lost now was lost by the removal, and nothing would notice it later.
+  if (!(await checkUnjudgedGates(migration, 'the removal of Canal'))) return 'cleanup';
   await run('removeHelpers', 'remove helpers and labels', { cluster });
   if (state.calicoExport.length > 0)
     migration.note(`Calico's objects were exported to ConfigMaps ${state.calicoExport.join(', ')}`);
@@ -40,14 +43,19 @@ async function mayRemoveCanal(migration: Migration): Promise<boolean> {
     const reason = 'cleanup is "automatic" in the input';
     status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
   }
-  return (await waitForApproval(migration, 'cleanup')) && (await waitForWindow(migration));
+  if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration))) return false;
+  return checkRecentGates(migration, 'the cleanup');
 }
 
 /** Records the point of no return, in the state and in the cluster. From here on, no rollback is accepted. */
 async function passPointOfNoReturn(migration: Migration): Promise<void> {
-  const { status, cluster } = migration;
+  const { state, status, cluster } = migration;
   // Before the record in the cluster: a message that arrives meanwhile must not be accepted.
-  status.pointOfNoReturn ??= new Date().toISOString();
+  if (status.pointOfNoReturn === undefined) {
+    status.pointOfNoReturn = new Date().toISOString();
+    // The end judges the whole removal.
+    state.unjudgedSinceMs = Date.now();
+  }
   const reason = 'an earlier run removed Canal, and left no record of its approval';
   const approval = status.approvals.cleanup ?? { by: 'unknown', reason, at: status.pointOfNoReturn };
   migration.publish();

@@ -1,8 +1,9 @@
 import type { Phase } from '../../../model/status.ts';
 import { allOrCancel } from '../../support/all-or-cancel.ts';
+import { waitForApproval } from '../approvals.ts';
 import { agentWaves } from '../agent-waves.ts';
 import type { ClusterContext } from '../context.ts';
-import { checkGates } from '../gates.ts';
+import { checkGates, checkRecentGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
 import { removeBridge, translatePolicies } from '../policies.ts';
 import { applyRelease } from '../release.ts';
@@ -23,6 +24,7 @@ export async function cutover(context: ClusterContext): Promise<Phase> {
   }
   await migration.once('cutover: final release', () => finishCutover(migration));
   await migration.once('cutover: gates', () => checkGates(migration, 'the cutover', migration.phaseStartMs));
+  migration.state.unjudgedSinceMs = Date.now();
   return 'cleanup';
 }
 
@@ -60,10 +62,19 @@ async function prepare(migration: Migration): Promise<boolean> {
   );
   await migration.once('cutover: policies', () => translatePolicies(migration));
   if (migration.status.paused !== undefined) return false;
+  // The approval, like a rejection, is about a cutover that has not begun.
+  const hasBegun = migration.state.ciliumOwnsCni;
+  if (!hasBegun && needsApproval(migration) && !(await waitForApproval(migration, 'cutover'))) return false;
   const startMs = Date.now();
-  const isOpen = await waitForWindow(migration);
-  const isOutdated = !migration.state.ciliumOwnsCni && Date.now() - startMs > longWaitMs;
-  return isOpen && !isOutdated;
+  if (!(await waitForWindow(migration))) return false;
+  if (hasBegun) return true;
+  const isOutdated = Date.now() - startMs > longWaitMs;
+  return !isOutdated && checkRecentGates(migration, 'the cutover');
+}
+
+/** True for the modes in which every change of nodes is approved. */
+function needsApproval({ input }: Migration): boolean {
+  return input.approval === 'every-node' || input.approval === 'every-wave';
 }
 
 async function startCutover(migration: Migration): Promise<void> {

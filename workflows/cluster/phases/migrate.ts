@@ -8,6 +8,7 @@ import type { NodeStatus, Phase } from '../../../model/status.ts';
 import { summarizeList } from '../../../model/summarize.ts';
 import { allWaves } from '../../../model/waves.ts';
 import type { ClusterContext } from '../context.ts';
+import { checkRecentGates } from '../gates.ts';
 import { translatePolicies } from '../policies.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -122,6 +123,7 @@ async function startWave(context: ClusterContext, wave: NumberedWave): Promise<v
   const key = actionKey({ kind: 'start', wave });
   if (!(await waitForWindow(migration, () => actionKey(findNextAction(context)) !== key))) return;
   if (migration.input.policyMode !== 'off') await translatePolicies(migration);
+  if (!(await checkRecentGates(migration, `wave ${wave.number}`))) return;
   // Messages during the comparison of the policies may have changed what is next.
   if (actionKey(findNextAction(context)) === key) await runWave(context, wave);
 }
@@ -138,6 +140,7 @@ async function runWave(context: ClusterContext, { nodes: names, number }: Number
   );
   await readLedger(context);
   estimateRemaining(context);
+  state.unjudgedSinceMs = Date.now();
   const { soakSeconds } = input.waves;
   const hasFailed = failures.some((error) => error !== undefined);
   state.soakUntilMs = !hasFailed && soakSeconds > 0 ? Date.now() + soakSeconds * 1_000 : 0;
