@@ -17,7 +17,8 @@ const (
 	attributeAlign = 4
 )
 
-// links returns the node's interfaces, except those of pods.
+// links returns the node's interfaces, except those of pods. One with the name of a pod's interface and an address is the
+// node's own: in containers, the uplink may be called veth0.
 func links() ([]link, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -29,7 +30,7 @@ func links() ([]link, error) {
 	}
 	all := []link{}
 	for _, device := range interfaces {
-		if isPodLink(device.Name) || device.Flags&net.FlagLoopback != 0 {
+		if device.Flags&net.FlagLoopback != 0 {
 			continue
 		}
 		l := details[device.Index]
@@ -40,7 +41,9 @@ func links() ([]link, error) {
 				l.Addresses = append(l.Addresses, ip.String())
 			}
 		}
-		all = append(all, l)
+		if len(l.Addresses) > 0 || !isPodLink(device.Name) {
+			all = append(all, l)
+		}
 	}
 	return all, nil
 }
