@@ -32,7 +32,7 @@ export function readCniPaths({ daemonSet }: Pick<CanalInstallation, 'daemonSet'>
   return {
     configFolder: hostFolder(spec, container, installerConfigFolder) ?? '',
     binaryFolder: hostFolder(spec, container, installerBinaryFolder) ?? '',
-    configFile: environment(container, 'CNI_CONF_NAME')?.value ?? defaultConfigFile,
+    configFile: findVariable(container, 'CNI_CONF_NAME')?.value ?? defaultConfigFile,
   };
 }
 
@@ -41,16 +41,52 @@ export function readCniPaths({ daemonSet }: Pick<CanalInstallation, 'daemonSet'>
  * @returns undefined when it is detected.
  */
 export async function readConfiguredMtu(
-  { core }: Pick<ClusterConnection, 'core'>,
-  { daemonSet, namespace }: Pick<CanalInstallation, 'daemonSet' | 'namespace'>
+  connection: Pick<ClusterConnection, 'core'>,
+  canal: Pick<CanalInstallation, 'daemonSet' | 'namespace'>
 ): Promise<number | undefined> {
-  const container = findInstaller(daemonSet.spec?.template.spec);
-  const variable = container && environment(container, 'CNI_MTU');
-  const { name = '', key = '' } = variable?.valueFrom?.configMapKeyRef ?? {};
-  const text =
-    name === '' ? variable?.value : (await ifFound(core.readNamespacedConfigMap({ name, namespace })))?.data?.[key];
-  const mtu = Number(text ?? 0);
+  const container = findInstaller(canal.daemonSet.spec?.template.spec);
+  const mtu = Number((await readVariable(connection, canal.namespace, container, 'CNI_MTU')) ?? 0);
   return Number.isInteger(mtu) && mtu > 0 ? mtu : undefined;
+}
+
+/** Reads the value of an environment variable, which may be from a ConfigMap. */
+async function readVariable(
+  { core }: Pick<ClusterConnection, 'core'>,
+  namespace: string,
+  container: V1Container | undefined,
+  variableName: string
+): Promise<string | undefined> {
+  const variable = container && findVariable(container, variableName);
+  const { name = '', key = '' } = variable?.valueFrom?.configMapKeyRef ?? {};
+  if (name === '') return variable?.value;
+  return (await ifFound(core.readNamespacedConfigMap({ name, namespace })))?.data?.[key];
+}
+
+/** How Flannel chooses the address to which other nodes send the packets of its overlay. */
+export interface FlannelAddressing {
+  /** Annotation of Nodes that contains the address. */
+  annotation: string;
+  /** Interface or address that is configured; undefined when Flannel uses that of the default route. */
+  configuredInterface: string | undefined;
+}
+
+/** Reads how Flannel chooses its address (flannel pkg/subnet/kube/annotations.go and main.go, v0.28). */
+export async function readFlannelAddressing(
+  connection: Pick<ClusterConnection, 'core'>,
+  { daemonSet, namespace }: Pick<CanalInstallation, 'daemonSet' | 'namespace'>
+): Promise<FlannelAddressing> {
+  const container = daemonSet.spec?.template.spec?.containers.find(({ name }) => name === 'kube-flannel');
+  const words = [...(container?.command ?? []), ...(container?.args ?? [])];
+  const flag = (name: string): string | undefined => {
+    const index = words.findIndex((word) => new RegExp(`^--?${name}(=|$)`).test(word));
+    return index < 0 ? undefined : words[index]?.includes('=') === true ? words[index].split('=')[1] : words[index + 1];
+  };
+  const prefix = flag('kube-annotation-prefix') ?? 'flannel.alpha.coreos.com';
+  const variable = await readVariable(connection, namespace, container, 'FLANNELD_IFACE');
+  return {
+    annotation: `${prefix}${prefix.includes('/') ? '' : '/'}public-ip`,
+    configuredInterface: flag('iface') ?? (variable === '' ? undefined : variable),
+  };
 }
 
 function findInstaller(spec: V1PodSpec | undefined): V1Container | undefined {
@@ -72,9 +108,11 @@ function hostFolder(spec: V1PodSpec, container: V1Container, folder: string): st
   const path = spec.volumes?.find(({ name }) => name === mount?.name)?.hostPath?.path;
   if (mount === undefined || path === undefined) return undefined;
   const parts = [trim(path), mount.subPath ?? '', folder.slice(trim(mount.mountPath).length)];
-  return parts.map((part) => part.replaceAll(/^\/+|\/+$/g, '')).reduce((all, part) => (part === '' ? all : `${all}/${part}`), '');
+  return parts
+    .map((part) => part.replaceAll(/^\/+|\/+$/g, ''))
+    .reduce((all, part) => (part === '' ? all : `${all}/${part}`), '');
 }
 
-function environment({ env = [] }: V1Container, name: string): V1EnvVar | undefined {
+function findVariable({ env = [] }: V1Container, name: string): V1EnvVar | undefined {
   return env.find((variable) => variable.name === name);
 }

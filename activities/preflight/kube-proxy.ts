@@ -79,12 +79,17 @@ async function listPodSpecs({ core }: Pick<ClusterConnection, 'core'>) {
   });
 }
 
-function withDefaults(given: Partial<KubeProxyConfiguration>): KubeProxyConfiguration {
+function withDefaults({
+  mode = '',
+  detectLocalMode = '',
+  clusterCidrs = [],
+  masqueradeBit = defaultMasqueradeBit,
+}: Partial<KubeProxyConfiguration>): KubeProxyConfiguration {
   return {
-    mode: given.mode || 'iptables',
-    detectLocalMode: given.detectLocalMode || 'ClusterCIDR',
-    clusterCidrs: given.clusterCidrs ?? [],
-    masqueradeBit: given.masqueradeBit ?? defaultMasqueradeBit,
+    mode: mode === '' ? 'iptables' : mode,
+    detectLocalMode: detectLocalMode === '' ? 'ClusterCIDR' : detectLocalMode,
+    clusterCidrs,
+    masqueradeBit,
   };
 }
 
@@ -169,14 +174,7 @@ class ConfigMapReader {
    * @throws {Error} when it is not from a ConfigMap.
    */
   async readFile(spec: V1PodSpec, file: string): Promise<{ text: string; source: string }> {
-    const mount = spec.containers
-      .flatMap(({ volumeMounts = [] }) => volumeMounts)
-      .find(({ mountPath }) => file.startsWith(`${mountPath.replace(/\/+$/, '')}/`));
-    const volume = spec.volumes?.find(({ name }) => name === mount?.name);
-    const name = volume?.configMap?.name;
-    if (mount === undefined || name === undefined) throw new Error(`its file ${file} is not from a ConfigMap`);
-    const path = file.slice(mount.mountPath.replace(/\/+$/, '').length + 1);
-    const key = volume?.configMap?.items?.find((item) => item.path === path)?.key ?? path;
+    const { name, key } = findConfigMapFile(spec, file);
     const text = (await this.#readMap(name))?.[key];
     if (text === undefined) throw new Error(`ConfigMap ${namespace}/${name} has no ${key}`);
     return { text, source: `ConfigMap ${namespace}/${name}` };
@@ -189,4 +187,19 @@ class ConfigMapReader {
     this.#maps.set(name, pending);
     return pending;
   }
+}
+
+/**
+ * Finds the ConfigMap and its key from which a file of a pod is.
+ * @throws {Error} when it is not from a ConfigMap.
+ */
+function findConfigMapFile({ containers, volumes = [] }: V1PodSpec, file: string): { name: string; key: string } {
+  const folder = ({ mountPath }: { mountPath: string }): string => `${mountPath.replace(/\/+$/, '')}/`;
+  const mount = containers
+    .flatMap(({ volumeMounts = [] }) => volumeMounts)
+    .find((each) => file.startsWith(folder(each)));
+  const configMap = volumes.find(({ name }) => name === mount?.name)?.configMap;
+  if (mount === undefined || configMap?.name === undefined) throw new Error(`its file ${file} is not from a ConfigMap`);
+  const path = file.slice(folder(mount).length);
+  return { name: configMap.name, key: configMap.items?.find((item) => item.path === path)?.key ?? path };
 }

@@ -35,25 +35,29 @@ export const cniFolder: PreflightCheck = {
 /** Compares the folders with those that Cilium's chart mounts (install/kubernetes/cilium/values.yaml, v1.20). */
 function compareFolders({ configFolder, binaryFolder }: CniPaths, { values }: MigrationInput): Finding {
   const cni = isObject(values['cni']) ? values['cni'] : {};
-  const { confPath = '/etc/cni/net.d', binPath = '/opt/cni/bin' } = cni;
+  const given = (key: string, otherwise: string): string => {
+    const folder = cni[key];
+    return typeof folder === 'string' ? folder : otherwise;
+  };
+  const [confPath, binPath] = [given('confPath', '/etc/cni/net.d'), given('binPath', '/opt/cni/bin')];
   const differences = [
-    ...(configFolder === confPath ? [] : [`CNI files: Canal ${configFolder}, Cilium ${String(confPath)}`]),
-    ...(binaryFolder === binPath ? [] : [`plugins: Canal ${binaryFolder}, Cilium ${String(binPath)}`]),
+    ...(configFolder === confPath ? [] : [`CNI files: Canal ${configFolder}, Cilium ${confPath}`]),
+    ...(binaryFolder === binPath ? [] : [`plugins: Canal ${binaryFolder}, Cilium ${binPath}`]),
   ];
   return differences.length === 0 ? pass() : block(...differences);
 }
 
 async function evaluateFiles({ hosts, ciliumIsOurs }: ClusterReader, paths: CniPaths): Promise<Finding> {
   const inspected = [...((await hosts()) ?? [])].filter(([, { unread }]) => unread === undefined);
-  const unreadable = inspected.flatMap(([node, { cniError }]) => (cniError === undefined ? [] : [`${node} (${cniError})`]));
+  const unreadable = inspected.flatMap(([node, { cniError }]) =>
+    cniError === undefined ? [] : [`${node} (${cniError})`]
+  );
   const ours = await ciliumIsOurs();
   const missing = inspected
     .filter(([, host]) => host.cniError === undefined && !hasFile(host, paths.configFile, ours))
     .map(([node]) => node);
   return worst(
-    unreadable.length === 0
-      ? pass()
-      : block(`${paths.configFolder} cannot be read on ${summarizeList(unreadable)}`),
+    unreadable.length === 0 ? pass() : block(`${paths.configFolder} cannot be read on ${summarizeList(unreadable)}`),
     missing.length === 0
       ? pass()
       : block(`${paths.configFile} is not in ${paths.configFolder} on ${summarizeList(missing)}`)

@@ -44,7 +44,10 @@ function evaluateMarks({ configurations }: KubeProxies): Finding {
   );
   return texts.length === 0
     ? pass()
-    : { ...block(...texts), fix: `Set iptables.masqueradeBit of kube-proxy to ${defaultMasqueradeBit}, and restart it.` };
+    : {
+        ...block(...texts),
+        fix: `Set iptables.masqueradeBit of kube-proxy to ${defaultMasqueradeBit}, and restart it.`,
+      };
 }
 
 /** Evaluates how kube-proxy detects pods, and what pods on Cilium would lose. */
@@ -70,8 +73,7 @@ async function evaluateDetection(cluster: ClusterReader, { configurations }: Kub
   const source = await cluster.canalFacts();
   const needed = services.length > 0;
   const fix =
-    source &&
-    localTrafficAdvice({ oldCidr: source.podCidr, podCidr, others: await nonPodNetworks(cluster), needed });
+    source && localTrafficAdvice({ oldCidr: source.podCidr, podCidr, others: await nonPodNetworks(cluster), needed });
   return {
     ...(invalid || lost !== '' ? block(...evidence) : warn(...evidence)),
     ...(fix !== undefined && { fix }),

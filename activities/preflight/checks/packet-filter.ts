@@ -28,7 +28,9 @@ async function kubeProxyModes({ kubeProxies, hosts }: ClusterReader): Promise<st
   const { configurations } = await kubeProxies();
   const modes = configurations
     .filter(({ configuration: { mode } }) => mode !== 'iptables')
-    .map(({ configuration: { mode }, source, nodes }) => `kube-proxy: mode ${mode} on ${summarizeList(nodes)} (${source})`);
+    .map(
+      ({ configuration: { mode }, source, nodes }) => `kube-proxy: mode ${mode} on ${summarizeList(nodes)} (${source})`
+    );
   // The interface on which kube-proxy keeps the services' addresses in this mode (kubernetes pkg/proxy/ipvs).
   const withIpvs = [...((await hosts()) ?? [])]
     .filter(([, { links }]) => links.some(({ name }) => name === 'kube-ipvs0'))

@@ -19,7 +19,7 @@ export const rpFilter: PreflightCheck = {
     const flannel = `flannel.${(await canalFacts())?.vni ?? 1}`;
     const strict = (key: string) => [...facts].filter(([, host]) => host.rpFilter[key] === 1).map(([node]) => node);
     const [overlay, byDefault] = [strict(flannel), strict('default')];
-    const text = `net.ipv4.conf.${flannel}.rp_filter is 1 on ${summarizeList(overlay)}`;
+    const text = `rp_filter of ${flannel} is 1 on ${summarizeList(overlay)}`;
     const finding = input.policyMode === 'off' ? block(text) : warn(text);
     return worst(
       overlay.length > 0 ? finding : pass(`not strict on ${flannel} of any inspected node`),
