@@ -123,11 +123,12 @@ func peerTimeout() time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// isPodLink returns true when the name is that of a pod's interface, of Calico, Cilium or another plugin.
-func isPodLink(name string) bool {
+// isPodLink returns true for a pod's interface, of Calico, Cilium or another plugin. One with an address is the node's own:
+// where nodes are containers, the uplink may be called veth0.
+func isPodLink(l link) bool {
 	for _, prefix := range []string{"cali", "lxc", "veth"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
+		if strings.HasPrefix(l.Name, prefix) {
+			return len(l.Addresses) == 0
 		}
 	}
 	return false

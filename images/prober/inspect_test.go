@@ -130,6 +130,37 @@ func TestHasNftables(t *testing.T) {
 	}
 }
 
+func TestIsPodLink(t *testing.T) {
+	address := []string{"192.0.2.1/24"}
+	for _, c := range []struct {
+		link link
+		want bool
+	}{
+		{link{Name: "cali0123456789a"}, true},
+		{link{Name: "lxc0123456789ab"}, true},
+		{link{Name: "veth1"}, true},
+		{link{Name: "veth0", Addresses: address}, false},
+		{link{Name: "eth0", Addresses: address}, false},
+		{link{Name: "flannel.1"}, false},
+	} {
+		if got := isPodLink(c.link); got != c.want {
+			t.Errorf("%+v: %v, not %v", c.link, got, c.want)
+		}
+	}
+}
+
+func TestRPFilters(t *testing.T) {
+	values := rpFilters([]link{{Name: "lo"}, {Name: "no-such-link"}})
+	for _, name := range []string{"all", "default", "lo"} {
+		if _, found := values[name]; !found {
+			t.Errorf("no value of %s in %v", name, values)
+		}
+	}
+	if len(values) != 3 {
+		t.Errorf("got %v", values)
+	}
+}
+
 func write(t *testing.T, file, text string, mode os.FileMode) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), mode); err != nil {

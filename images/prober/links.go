@@ -17,8 +17,7 @@ const (
 	attributeAlign = 4
 )
 
-// links returns the node's interfaces, except those of pods. One with the name of a pod's interface and an address is the
-// node's own: in containers, the uplink may be called veth0.
+// links returns the node's interfaces, except those of pods.
 func links() ([]link, error) {
 	interfaces, err := net.Interfaces()
 	if err != nil {
@@ -41,7 +40,7 @@ func links() ([]link, error) {
 				l.Addresses = append(l.Addresses, ip.String())
 			}
 		}
-		if len(l.Addresses) > 0 || !isPodLink(device.Name) {
+		if !isPodLink(l) {
 			all = append(all, l)
 		}
 	}
