@@ -121,7 +121,7 @@ export async function readHosts(
   await applyNamespace(connection);
   await mapLimit(maxParallelPods, [...targets.entries()], async ([index, { name }]) => {
     const peers = meshPeers(targets, index);
-    await startOneShotPod(connection, inspectionPod({ node: name, image, udpPort, cni, peers }));
+    await startOneShotPod(connection, inspectionPod(name, image, udpPort, peers, cni));
   });
   return collectFacts(
     connection,
@@ -203,14 +203,14 @@ function waitingReason(pod: V1Pod | undefined): string {
   return waiting?.reason ?? terminated?.message ?? phase;
 }
 
-/** Builds the pod that inspects a node. It has no privileges, and only reads. */
-export function inspectionPod({
-  node,
-  image,
-  udpPort,
-  cni = defaultCniPaths,
-  peers,
-}: InspectionOptions & { node: string; peers: readonly { name: string; ip: string }[] }): OneShotPod {
+/** Describes the pod that reads the facts of a node. It has no privileges, and only reads. */
+export function inspectionPod(
+  node: string,
+  image: string,
+  udpPort: number,
+  peers: readonly { name: string; ip: string }[],
+  cni: CniPaths = defaultCniPaths
+): OneShotPod {
   const env = {
     UDP_PORT: String(udpPort),
     PEER_SECONDS: String(peerTimeoutSeconds),
