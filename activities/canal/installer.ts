@@ -13,7 +13,7 @@ export interface CniPaths {
   configFile: string;
 }
 
-/** Folders in the container of the installer, whatever they are on the node (calico cni-plugin/pkg/install, v3.28). */
+/** Folders in the container of the installer; the folders of the node may differ (calico cni-plugin/pkg/install, v3.28). */
 const installerConfigFolder = '/host/etc/cni/net.d';
 const installerBinaryFolder = '/host/opt/cni/bin';
 
@@ -21,8 +21,8 @@ const installerBinaryFolder = '/host/opt/cni/bin';
 const defaultConfigFile = '10-calico.conflist';
 
 /**
- * Returns the paths to which Canal's installer writes: its mounts are followed to the folders of the node, whatever the
- * volumes are called.
+ * Returns the paths to which Canal's installer writes: its mounts are followed to the folders of the node, and the
+ * names of volumes do not matter.
  * @returns undefined when no container of Canal mounts both folders from the node.
  */
 export function readCniPaths({ daemonSet }: Pick<CanalInstallation, 'daemonSet'>): CniPaths | undefined {

@@ -31,7 +31,7 @@ func TestReadKubeProxy(t *testing.T) {
 			&kubeProxyFacts{"nftables", "", []string{"10.244.0.0/16"}, &other},
 		},
 		"another program": {`{"other": {}}`, nil},
-		"no JSON":         {`<html>`, nil},
+		"invalid JSON":    {`<html>`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -15,7 +15,7 @@ import (
 // cmd/kube-proxy, v1.36).
 const kubeProxyAddress = "http://127.0.0.1:10249"
 
-// kubeProxyFacts contains the configuration that kube-proxy runs with, from whatever it was read: file or flags.
+// kubeProxyFacts contains the configuration that kube-proxy runs with, from its file or its flags.
 type kubeProxyFacts struct {
 	Mode            string   `json:"mode"`
 	DetectLocalMode string   `json:"detectLocalMode"`

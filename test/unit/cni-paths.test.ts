@@ -6,7 +6,7 @@ import { canalInstallation, hostFacts, preflightCluster } from '../support/prefl
 const k3s = '/var/lib/rancher/k3s/agent/etc/cni/net.d';
 
 describe("the paths of Canal's installer", () => {
-  it('follows the mounts, whatever the volumes are called', () => {
+  it('follows the mounts, with any names of volumes', () => {
     expect(readCniPaths(canalInstallation({ configFolder: `${k3s}/`, binaryFolder: '/usr/libexec/cni' }))).toEqual({
       configFolder: k3s,
       binaryFolder: '/usr/libexec/cni',

@@ -164,12 +164,11 @@ describe('the advice about kube-proxy', () => {
   });
 });
 
-const localService = (more: object, status: object = {}): V1Service =>
-  ({
-    metadata: { namespace: 'shop', name: 'web' },
-    spec: { type: 'LoadBalancer', externalTrafficPolicy: 'Local', ...more },
-    status,
-  }) as V1Service;
+const localService = (more: object, status: object = {}): V1Service => ({
+  metadata: { namespace: 'shop', name: 'web' },
+  spec: { type: 'LoadBalancer', externalTrafficPolicy: 'Local', ...more },
+  status,
+});
 const balanced = { loadBalancer: { ingress: [{ ip: '203.0.113.7' }] } };
 
 describe('services that pods on Cilium would lose', () => {

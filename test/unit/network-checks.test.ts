@@ -151,7 +151,7 @@ describe('mtu', () => {
   it('compares with the interface of the node where values.devices names interfaces', async () => {
     const links = [uplink, link('eth1', 1400, '198.51.100.11'), overlay(1350)];
 
-    expect(await run(links, { values: { devices: ['eth0'] } as object })).toMatchObject({ verdict: 'block' });
+    expect(await run(links, { values: { devices: ['eth0'] } })).toMatchObject({ verdict: 'block' });
   });
 });
 
