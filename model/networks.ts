@@ -44,3 +44,31 @@ export function parseRange(text: string): Range | undefined {
   const first = Math.floor(number / size) * size;
   return [first, first + size - 1];
 }
+
+/** Returns the smallest IPv4 CIDR that contains both; undefined when one of them is not an IPv4 CIDR. */
+export function commonCidr(a: string, b: string): string | undefined {
+  const [first, second] = [parseRange(a), parseRange(b)];
+  if (first === undefined || second === undefined) return undefined;
+  const [low, high] = [Math.min(first[0], second[0]), Math.max(first[1], second[1])];
+  let prefix = 32;
+  while (Math.floor(low / 2 ** (32 - prefix)) !== Math.floor(high / 2 ** (32 - prefix))) prefix -= 1;
+  return formatCidr(low, prefix);
+}
+
+/** Returns the block of the same size that forms one larger CIDR together with this one; undefined for 0.0.0.0/0. */
+export function neighbouringCidr(cidr: string): string | undefined {
+  const range = parseRange(cidr);
+  const prefix = Number(cidr.split('/')[1] ?? 32);
+  if (range === undefined || prefix === 0) return undefined;
+  const size = 2 ** (32 - prefix);
+  const isUpperHalf = Math.floor(range[0] / size) % 2 === 1;
+  return formatCidr(isUpperHalf ? range[0] - size : range[0] + size, prefix);
+}
+
+/** Formats the CIDR of a prefix length that contains the address, which is given as a number. */
+function formatCidr(address: number, prefix: number): string {
+  const size = 2 ** (32 - prefix);
+  const first = Math.floor(address / size) * size;
+  const bytes = [24, 16, 8, 0].map((shift) => Math.floor(first / 2 ** shift) % 256);
+  return `${bytes.join('.')}/${prefix}`;
+}

@@ -14,6 +14,8 @@ export const checkNames = [
   'rp-filter',
   'mtu',
   'kube-proxy',
+  'packet-filter',
+  'cni-folder',
   'cluster-dns',
   'node-health',
   'version-skew',

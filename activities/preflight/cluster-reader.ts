@@ -8,6 +8,7 @@ import type {
 } from '@kubernetes/client-node';
 import type { MigrationInput } from '../../model/input.ts';
 import { findCanal, readCanalFacts, type CanalFacts, type CanalInstallation } from '../canal/detect.ts';
+import { readCniPaths, type CniPaths } from '../canal/installer.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import type { RenderedChart } from '../helm/render.ts';
 import { listKnown } from '../kubernetes/apply.ts';
@@ -15,6 +16,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import type { HostFacts } from './host-facts.ts';
+import { readKubeProxies, type KubeProxies } from './kube-proxy.ts';
 
 /** Reader through which checks access a cluster. Each value is read once and shared by all checks. */
 export interface ClusterReader {
@@ -23,6 +25,10 @@ export interface ClusterReader {
   canal: () => Promise<CanalInstallation | undefined>;
   /** Returns the facts about Canal; undefined where it is not installed. */
   canalFacts: () => Promise<CanalFacts | undefined>;
+  /** Returns the paths to which Canal's installer writes on the nodes; undefined where they are unknown. */
+  cniPaths: () => Promise<CniPaths | undefined>;
+  /** Returns the configurations of kube-proxy, by source. */
+  kubeProxies: () => Promise<KubeProxies>;
   nodes: () => Promise<V1Node[]>;
   pods: () => Promise<PodFacts[]>;
   services: () => Promise<V1Service[]>;
@@ -54,6 +60,7 @@ export function clusterReader(
   const { core, apps, policy } = connection;
   const lists = new Map<string, Promise<KubernetesObject[]>>();
   const canal = memoize(() => findCanal(connection));
+  const inspected = memoize(hosts);
   return {
     connection,
     input,
@@ -62,6 +69,11 @@ export function clusterReader(
       const installation = await canal();
       return installation && readCanalFacts(connection, installation);
     }),
+    cniPaths: async () => {
+      const installation = await canal();
+      return installation && readCniPaths(installation);
+    },
+    kubeProxies: memoize(async () => readKubeProxies(connection, await inspected())),
     nodes: memoize(() => listNodes(connection)),
     pods: memoize(() => listPods(connection)),
     services: memoize(async () => (await core.listServiceForAllNamespaces({})).items),
@@ -75,7 +87,7 @@ export function clusterReader(
       return (await pending) as T[];
     },
     ciliumIsOurs: memoize(() => ciliumIsOurs(connection)),
-    hosts: memoize(hosts),
+    hosts: inspected,
     chart: memoize(chart),
   };
 }

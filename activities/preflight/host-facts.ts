@@ -8,6 +8,7 @@ import {
   waitForOneShotPods,
   type OneShotPod,
 } from '../helpers/one-shot-pod.ts';
+import type { CniPaths } from '../canal/installer.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, errorMessage } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
@@ -23,14 +24,36 @@ export interface HostFacts {
   links: HostLink[];
   /** IPv4 routes, as "CIDR dev LINK". */
   routes: string[];
-  /** Plugins by name of the CNI file. */
+  /** Plugins by name of the CNI file, of the folder to which Canal's installer writes. */
   cniFiles: Record<string, string[]>;
+  /** Error of reading that folder. */
+  cniError?: string;
+  /** CNI versions of the plugins that Canal's CNI file chains, by plugin. */
+  chainedPlugins?: Record<string, PluginVersions>;
+  /** Configuration of kube-proxy; undefined when none answers at its default metrics address. */
+  kubeProxy?: HostKubeProxy;
+  /** True when the kernel has nftables; undefined when that is unknown. */
+  nftables?: boolean;
   /** Error when the tunnel's port could not be opened. */
   portTaken?: string;
   /** Nodes to which packets were sent, with an error where no reply arrived. */
   peers: { node: string; error?: string }[];
   /** Reason why the facts are unknown; the other fields are then empty. */
   unread?: string;
+}
+
+/** CNI versions that a plugin supports, or the reason why they are unknown. */
+export interface PluginVersions {
+  versions?: string[];
+  error?: string;
+}
+
+/** Configuration with which a node's kube-proxy runs, as it reports it. */
+export interface HostKubeProxy {
+  mode: string;
+  detectLocalMode: string;
+  clusterCidrs: string[];
+  masqueradeBit?: number;
 }
 
 /** A network interface of a node. */
@@ -62,6 +85,26 @@ const maxParallelPods = 10;
 
 const label = 'inspect';
 
+/** Options of {@link readHosts}. */
+export interface InspectionOptions {
+  /** Image of the prober. */
+  image: string;
+  /** UDP port of the new overlay. */
+  udpPort: number;
+  /**
+   * Paths that are inspected.
+   * @default the usual ones, for a cluster without Canal
+   */
+  cni?: CniPaths | undefined;
+}
+
+/** Folders of the CNI specification's examples, which container runtimes use by default. */
+const defaultCniPaths: CniPaths = { configFolder: '/etc/cni/net.d', binaryFolder: '/opt/cni/bin', configFile: '' };
+
+/** Folders in the inspection pod. */
+const podConfigFolder = '/host/cni/net.d';
+const podBinaryFolder = '/host/cni/bin';
+
 /**
  * Reads the facts of every Ready node from a short-lived, unprivileged pod on its network, which also sends packets to
  * the other nodes. After all pods have reported, the caller must call {@link removeInspectors}.
@@ -69,7 +112,7 @@ const label = 'inspect';
 export async function readHosts(
   connection: ClusterConnection,
   nodes: readonly V1Node[],
-  { image, udpPort }: { image: string; udpPort: number }
+  { image, udpPort, cni = defaultCniPaths }: InspectionOptions
 ): Promise<Map<string, HostFacts>> {
   const targets = nodes
     .filter((node) => isReady(node))
@@ -77,7 +120,8 @@ export async function readHosts(
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
   await mapLimit(maxParallelPods, [...targets.entries()], async ([index, { name }]) => {
-    await startOneShotPod(connection, inspectionPod(name, image, udpPort, meshPeers(targets, index)));
+    const peers = meshPeers(targets, index);
+    await startOneShotPod(connection, inspectionPod(name, image, udpPort, peers, cni));
   });
   return collectFacts(
     connection,
@@ -101,6 +145,11 @@ export function meshPeers<T>(all: readonly T[], index: number): T[] {
     .filter((offset) => offset < all.length)
     .map((offset) => (index + offset) % all.length);
   return all.filter((_, other) => peerIndexes.includes(other));
+}
+
+/** Returns the interface of a node that has the address; undefined when none has, or when it was not inspected. */
+export function findInterface(host: HostFacts | undefined, address: string | undefined): HostLink | undefined {
+  return host?.links.find(({ addresses = [] }) => addresses.some((cidr) => cidr.split('/')[0] === address));
 }
 
 /** Returns a node's IPv4 address within the cluster. */
@@ -154,18 +203,21 @@ function waitingReason(pod: V1Pod | undefined): string {
   return waiting?.reason ?? terminated?.message ?? phase;
 }
 
-function inspectionPod(
+/** Describes the pod that reads the facts of a node. It has no privileges, and only reads. */
+export function inspectionPod(
   node: string,
   image: string,
   udpPort: number,
-  peers: readonly { name: string; ip: string }[]
+  peers: readonly { name: string; ip: string }[],
+  cni: CniPaths = defaultCniPaths
 ): OneShotPod {
-  const cniDir = '/etc/cni/net.d';
   const env = {
     UDP_PORT: String(udpPort),
     PEER_SECONDS: String(peerTimeoutSeconds),
     PEERS: JSON.stringify(peers.map(({ name, ip }) => ({ Node: name, IP: ip }))),
-    HOST_CNI: cniDir,
+    HOST_CNI: podConfigFolder,
+    HOST_CNI_BIN: podBinaryFolder,
+    CNI_FILE: cni.configFile,
   };
   return {
     app: label,
@@ -180,13 +232,19 @@ function inspectionPod(
         readOnlyRootFilesystem: true,
         capabilities: { drop: ['ALL'] },
       },
-      volumeMounts: [{ name: 'cni', mountPath: cniDir, readOnly: true }],
+      volumeMounts: [
+        { name: 'cni', mountPath: podConfigFolder, readOnly: true },
+        { name: 'cni-bin', mountPath: podBinaryFolder, readOnly: true },
+      ],
     },
     spec: {
       hostNetwork: true,
       // Ends the pod even when no worker is left to remove it.
       activeDeadlineSeconds: 900,
-      volumes: [{ name: 'cni', hostPath: { path: cniDir } }],
+      volumes: [
+        { name: 'cni', hostPath: { path: cni.configFolder } },
+        { name: 'cni-bin', hostPath: { path: cni.binaryFolder } },
+      ],
     },
   };
 }

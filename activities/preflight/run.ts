@@ -81,7 +81,11 @@ function createReader(
   const reader: ClusterReader = clusterReader(connection, input, {
     hosts: async () =>
       input.nodeInspection
-        ? readHosts(connection, await reader.nodes(), { image: input.proberImage, udpPort: input.tunnelPort })
+        ? readHosts(connection, await reader.nodes(), {
+            image: input.proberImage,
+            udpPort: input.tunnelPort,
+            cni: await reader.cniPaths(),
+          })
         : undefined,
     chart: () => renderChart(helm, input, version),
   });

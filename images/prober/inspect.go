@@ -24,8 +24,16 @@ type hostFacts struct {
 	Links    []link         `json:"links"`
 	// IPv4 routes of the main table, as "CIDR dev LINK".
 	Routes []string `json:"routes"`
-	// Names of the files in /etc/cni/net.d, and the plugins that each configures.
+	// Names of the files in the CNI folder $HOST_CNI, and the plugins that each configures.
 	CNIFiles map[string][]string `json:"cniFiles"`
+	// Error of reading the folder; empty on success.
+	CNIError string `json:"cniError,omitempty"`
+	// Plugins that the file $CNI_FILE chains.
+	ChainedPlugins map[string]pluginVersions `json:"chainedPlugins"`
+	// Configuration of kube-proxy; nil when none answers.
+	KubeProxy *kubeProxyFacts `json:"kubeProxy,omitempty"`
+	// True when the kernel has nftables; nil when that is unknown.
+	Nftables *bool `json:"nftables,omitempty"`
 	// Error of listening on the UDP port; empty on success.
 	PortTaken string       `json:"portTaken,omitempty"`
 	Peers     []peerResult `json:"peers"`
@@ -54,33 +62,22 @@ type peerResult struct {
 // inspect prints the facts as one line of JSON when every peer has answered or the deadline has passed. It continues to
 // answer until it is stopped, because its peers may still wait for answers.
 func inspect() {
-	root := os.Getenv("HOST_CNI")
-	facts := hostFacts{
-		RPFilter: map[string]int{}, CNIFiles: map[string][]string{}, Peers: []peerResult{}, Routes: []string{}, Links: []link{},
-	}
+	facts := hostFacts{Peers: []peerResult{}, Links: []link{}}
 	_, err := os.Stat("/sys/kernel/btf/vmlinux")
 	facts.BTF = err == nil
-	files, _ := filepath.Glob("/proc/sys/net/ipv4/conf/*/rp_filter")
-	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil {
-			value, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-			name := filepath.Base(filepath.Dir(file))
-			// Every pod has an interface on the node; the value of a new one is that of "default".
-			if name == "all" || name == "default" || !isPodLink(name) {
-				facts.RPFilter[name] = value
-			}
-		}
-	}
+	facts.Nftables = hasNftables("/proc/config.gz", "/proc/kallsyms")
 	if facts.Links, err = links(); err != nil {
 		log.Print(err)
 	}
+	facts.RPFilter = rpFilters(facts.Links)
 	facts.Routes = routes()
-	if entries, err := os.ReadDir(root); err == nil {
-		for _, entry := range entries {
-			if entry.Type().IsRegular() {
-				facts.CNIFiles[entry.Name()] = plugins(filepath.Join(root, entry.Name()))
-			}
-		}
+	if facts.CNIFiles, err = cniFiles(os.Getenv("HOST_CNI")); err != nil {
+		facts.CNIError = err.Error()
+	}
+	chain := facts.CNIFiles[os.Getenv("CNI_FILE")]
+	facts.ChainedPlugins = chainedPlugins(os.Getenv("HOST_CNI_BIN"), chain)
+	if facts.KubeProxy, err = readKubeProxy(context.Background(), kubeProxyAddress); err != nil {
+		log.Print(err)
 	}
 	var socket net.PacketConn
 	if port := os.Getenv("UDP_PORT"); port != "" {
@@ -96,6 +93,26 @@ func inspect() {
 	select {}
 }
 
+// rpFilters returns the reverse path filter of the links, and the values "all" and "default". Every pod has an interface on
+// the node; the value of a new one is that of "default".
+func rpFilters(links []link) map[string]int {
+	values := map[string]int{}
+	for _, name := range append([]string{"all", "default"}, linkNames(links)...) {
+		if text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", name, "rp_filter")); err == nil {
+			values[name], _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+	}
+	return values
+}
+
+func linkNames(links []link) []string {
+	all := []string{}
+	for _, l := range links {
+		all = append(all, l.Name)
+	}
+	return all
+}
+
 // peerTimeout returns the time in which a peer must answer, $PEER_SECONDS. Nodes start the pods at different times, and may
 // have to pull the image first.
 func peerTimeout() time.Duration {
@@ -106,11 +123,12 @@ func peerTimeout() time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// isPodLink returns true when the name is that of a pod's interface, of Calico, Cilium or another plugin.
-func isPodLink(name string) bool {
+// isPodLink returns true for a pod's interface, of Calico, Cilium or another plugin. One with an address is the node's own:
+// where nodes are containers, the uplink may be called veth0.
+func isPodLink(l link) bool {
 	for _, prefix := range []string{"cali", "lxc", "veth"} {
-		if strings.HasPrefix(name, prefix) {
-			return true
+		if strings.HasPrefix(l.Name, prefix) {
+			return len(l.Addresses) == 0
 		}
 	}
 	return false
@@ -163,29 +181,4 @@ func routes() []string {
 func hexAddress(text string) (net.IP, error) {
 	number, err := strconv.ParseUint(text, 16, 32)
 	return net.IPv4(byte(number), byte(number>>8), byte(number>>16), byte(number>>24)).To4(), err
-}
-
-// plugins returns the names of the plugins of a CNI file.
-func plugins(file string) []string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return []string{}
-	}
-	var conf struct {
-		Type    string `json:"type"`
-		Plugins []struct {
-			Type string `json:"type"`
-		} `json:"plugins"`
-	}
-	if json.Unmarshal(text, &conf) != nil {
-		return []string{}
-	}
-	names := []string{}
-	if conf.Type != "" {
-		names = append(names, conf.Type)
-	}
-	for _, plugin := range conf.Plugins {
-		names = append(names, plugin.Type)
-	}
-	return names
 }

@@ -29,7 +29,7 @@ func links() ([]link, error) {
 	}
 	all := []link{}
 	for _, device := range interfaces {
-		if isPodLink(device.Name) || device.Flags&net.FlagLoopback != 0 {
+		if device.Flags&net.FlagLoopback != 0 {
 			continue
 		}
 		l := details[device.Index]
@@ -40,7 +40,9 @@ func links() ([]link, error) {
 				l.Addresses = append(l.Addresses, ip.String())
 			}
 		}
-		all = append(all, l)
+		if !isPodLink(l) {
+			all = append(all, l)
+		}
 	}
 	return all, nil
 }

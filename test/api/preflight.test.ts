@@ -75,6 +75,21 @@ async function setAllReady(): Promise<void> {
 const dnsPod = (name: string, node: string) =>
   barePod('kube-system', name, node, { labels: { 'k8s-app': 'kube-dns' }, spec: { hostNetwork: true } });
 
+const proxyPod = barePod('kube-system', 'kube-proxy-x', 'n1', {
+  spec: {
+    hostNetwork: true,
+    containers: [
+      {
+        name: 'kube-proxy',
+        image: 'none',
+        command: ['/usr/local/bin/kube-proxy', '--config=/var/lib/kube-proxy/config.conf'],
+        volumeMounts: [{ name: 'kube-proxy', mountPath: '/var/lib/kube-proxy' }],
+      },
+    ],
+    volumes: [{ name: 'kube-proxy', configMap: { name: 'kube-proxy' } }],
+  },
+});
+
 beforeAll(async () => {
   await lab().kubectl('create', 'namespace', namespace);
   for (const name of nodes) {
@@ -93,7 +108,7 @@ beforeAll(async () => {
     metadata: { name: 'kube-proxy', namespace: 'kube-system' },
     data: { 'config.conf': 'clusterCIDR: 10.244.0.0/15\nmode: iptables\n' },
   });
-  await apply(lab(), barePod('kube-system', 'kube-proxy-x', 'n1', { spec: { hostNetwork: true } }));
+  await apply(lab(), proxyPod);
   await setAllReady();
 });
 
@@ -202,6 +217,29 @@ const canalEnv =
   () =>
     lab().kubectl('set', 'env', '-n', 'kube-system', 'daemonset/canal', '-c', 'calico-node', ...values);
 let template = '';
+const sharedCidr = 'clusterCIDR: 10.244.0.0/15';
+const proxyConfig = (text: string) => () =>
+  lab().kubectl(
+    ...['patch', 'configmap', '-n', 'kube-system', 'kube-proxy', '--type=merge'],
+    ...['-p', JSON.stringify({ data: { 'config.conf': text } })]
+  );
+/** Moves the volume with Canal's CNI file. */
+const cniFolder = (path: string) => () => {
+  const volumes = [{ name: 'cni-net-dir', hostPath: { path } }];
+  const patch = JSON.stringify({ spec: { template: { spec: { volumes } } } });
+  return lab().kubectl('patch', 'daemonset', '-n', 'kube-system', 'canal', '--type=strategic', '-p', patch);
+};
+const localService = {
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name: 'edge', namespace },
+  spec: {
+    type: 'LoadBalancer',
+    externalTrafficPolicy: 'Local',
+    externalIPs: ['203.0.113.9'],
+    ports: [{ port: 80, protocol: 'TCP' }],
+  },
+};
 
 const cases: Case[] = [
   {
@@ -299,6 +337,61 @@ const cases: Case[] = [
       patchStatus('pod', 'kube-proxy-x', { conditions: [{ type: 'Ready', status: 'False' }] }, '-n', 'kube-system'),
     undo: setAllReady,
     words: 'kube-system/kube-proxy-x on n1',
+  },
+  {
+    check: 'kube-proxy',
+    what: 'two CIDRs of one family',
+    make: proxyConfig('clusterCIDR: 10.244.0.0/16,10.245.0.0/16'),
+    undo: proxyConfig(sharedCidr),
+    words: 'two CIDRs of one family, which kube-proxy refuses',
+  },
+  {
+    check: 'kube-proxy',
+    what: "Canal's CIDR alone, and a service that depends on it",
+    objects: [localService],
+    make: proxyConfig('clusterCIDR: 10.244.0.0/16'),
+    undo: proxyConfig(sharedCidr),
+    words: 'shop/edge (203.0.113.9',
+  },
+  {
+    check: 'packet-filter',
+    what: 'kube-proxy with IPVS',
+    make: proxyConfig(`${sharedCidr}\nmode: ipvs`),
+    undo: proxyConfig(sharedCidr),
+    words: 'kube-proxy: mode ipvs on n1 (ConfigMap kube-system/kube-proxy)',
+  },
+  {
+    check: 'packet-filter',
+    what: 'nftables of Calico',
+    make: canalEnv('FELIX_NFTABLESMODE=Enabled'),
+    undo: canalEnv('FELIX_NFTABLESMODE-'),
+    words: 'FELIX_NFTABLESMODE is Enabled',
+  },
+  {
+    check: 'packet-filter',
+    what: 'nftables of Flannel',
+    make: canalConfig(({ 'net-conf.json': conf = '' }) => ({
+      'net-conf.json': conf.replace('{', '{"EnableNFTables": true,'),
+    })),
+    undo: canalConfig(({ 'net-conf.json': conf = '' }) => ({
+      'net-conf.json': conf.replace('"EnableNFTables": true,', ''),
+    })),
+    words: 'EnableNFTables is true in ConfigMap kube-system/canal-config',
+  },
+  {
+    check: 'cni-folder',
+    what: 'another folder than that of Cilium',
+    make: cniFolder('/var/lib/runtime/cni/net.d'),
+    undo: cniFolder('/etc/cni/net.d'),
+    words: 'CNI files: Canal /var/lib/runtime/cni/net.d, Cilium /etc/cni/net.d',
+  },
+  {
+    check: 'node-address',
+    what: 'an overlay on another address',
+    make: () =>
+      lab().kubectl('annotate', 'node', 'n2', 'flannel.alpha.coreos.com/public-ip=198.51.100.2', '--overwrite'),
+    undo: () => lab().kubectl('annotate', 'node', 'n2', 'flannel.alpha.coreos.com/public-ip-'),
+    words: 'n2 (Flannel 198.51.100.2, Cilium 192.0.2.2)',
   },
   {
     check: 'cluster-dns',

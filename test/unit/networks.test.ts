@@ -1,4 +1,4 @@
-import { blockCount, contains, overlapping } from '../../model/networks.ts';
+import { blockCount, commonCidr, contains, neighbouringCidr, overlapping } from '../../model/networks.ts';
 
 describe('contains', () => {
   it.each([
@@ -38,4 +38,25 @@ it.each([
   ['10.245.0.0/25', 24, 0],
 ])('%s holds blocks of /%s: %s', (cidr, maskSize, expected) => {
   expect(blockCount(cidr, maskSize)).toBe(expected);
+});
+
+it.each([
+  ['10.244.0.0/16', '10.245.0.0/16', '10.244.0.0/15'],
+  ['10.42.0.0/16', '10.245.0.0/16', '10.0.0.0/8'],
+  ['10.0.0.0/8', '10.245.0.0/16', '10.0.0.0/8'],
+  ['10.0.0.0/16', '192.168.0.0/16', '0.0.0.0/0'],
+  ['192.168.0.0/24', '192.168.1.0/24', '192.168.0.0/23'],
+  ['10.244.0.0/16', 'fd00::/48', undefined],
+])('the smallest CIDR of %s and %s is %s', (a, b, expected) => {
+  expect(commonCidr(a, b)).toBe(expected);
+});
+
+it.each([
+  ['10.244.0.0/16', '10.245.0.0/16'],
+  ['10.245.0.0/16', '10.244.0.0/16'],
+  ['255.0.0.0/8', '254.0.0.0/8'],
+  ['0.0.0.0/0', undefined],
+  ['fd00::/48', undefined],
+])('next to %s is %s', (cidr, expected) => {
+  expect(neighbouringCidr(cidr)).toBe(expected);
 });

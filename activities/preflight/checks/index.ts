@@ -5,6 +5,7 @@ import { backup } from './backup.ts';
 import { calicoFeatures } from './calico-features.ts';
 import { chart } from './chart.ts';
 import { ciliumLeftovers } from './cilium-leftovers.ts';
+import { cniFolder } from './cni-folder.ts';
 import { clusterDns } from './cluster-dns.ts';
 import { disruptionBudgets } from './disruption-budgets.ts';
 import { hostPorts } from './host-ports.ts';
@@ -19,6 +20,7 @@ import { nodeHealth } from './node-health.ts';
 import { oldPodCidr } from './old-pod-cidr.ts';
 import { otherCni } from './other-cni.ts';
 import { objectOwners } from './owners.ts';
+import { packetFilter } from './packet-filter.ts';
 import { permissions } from './permissions.ts';
 import { podCidrCapacity } from './pod-cidr-capacity.ts';
 import { podCidrOverlap } from './pod-cidr-overlap.ts';
@@ -47,6 +49,8 @@ export const checks: Readonly<Record<CheckName, PreflightCheck>> = {
   'rp-filter': rpFilter,
   mtu,
   'kube-proxy': kubeProxy,
+  'packet-filter': packetFilter,
+  'cni-folder': cniFolder,
   'cluster-dns': clusterDns,
   'node-health': nodeHealth,
   'version-skew': versionSkew,

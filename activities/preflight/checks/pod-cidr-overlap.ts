@@ -22,7 +22,8 @@ export const podCidrOverlap: PreflightCheck = {
   },
 };
 
-async function apiNetworks({ canalFacts, nodes, services, list }: ClusterReader): Promise<NamedNetwork[]> {
+/** Returns the networks and addresses that the API server knows: of pods, services, nodes and IPPools. */
+export async function apiNetworks({ canalFacts, nodes, services, list }: ClusterReader): Promise<NamedNetwork[]> {
   type ServiceCidr = KubernetesObject & { spec?: { cidrs?: string[] } };
   type IpPool = KubernetesObject & { spec?: { cidr?: string } };
   const ranges = (await list<ServiceCidr>('networking.k8s.io/v1', 'ServiceCIDR')).flatMap(

@@ -49,14 +49,15 @@ export function describePreflight(shared: SharedLab): void {
       const cniFile = '/etc/cni/net.d/99-other.conflist';
       const drop = ['INPUT', '--protocol', 'udp', '--dport', '8473', '--jump', 'DROP'];
       await on('node2', 'iptables', '--insert', ...drop);
-      await on('node1', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter');
+      await on('node1', 'sh', '-c', 'echo 1 > /proc/sys/net/ipv4/conf/flannel.1/rp_filter');
       await on('node1', 'ip', 'route', 'add', '10.245.7.0/24', 'via', lab().layout.hostAddress);
       await on('node1', 'ip', 'link', 'add', 'vxlan.other', 'type', 'vxlan', 'id', '7', 'dstport', '8474');
       await on('node1', 'ip', 'link', 'add', 'cilium_old', 'type', 'veth', 'peer', 'name', 'old');
       const conf = { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'multus' }] };
       await on('node1', 'sh', '-c', `echo '${JSON.stringify(conf)}' > ${cniFile}`);
       try {
-        const { mayStart, outcomes } = await preflight({ values: { ...labMigrationRequest(lab()).values, MTU: 9000 } });
+        const values = { ...labMigrationRequest(lab()).values, MTU: 9000 };
+        const { mayStart, outcomes } = await preflight({ policyMode: 'off', values });
         expect(mayStart).toBe(false);
         const evidence = Object.fromEntries(
           outcomes
@@ -65,14 +66,15 @@ export function describePreflight(shared: SharedLab): void {
         );
         expect(evidence).toEqual({
           'tunnel-path': 'UDP packets to port 8473 are not answered: node1 to node2 (1 of 2 directions)',
-          'rp-filter': 'net.ipv4.conf.all.rp_filter is 1 on node1',
+          'rp-filter': 'rp_filter of flannel.1 is 1 on node1',
           'pod-cidr-overlap': '10.245.0.0/16 overlaps with 10.245.7.0/24 (route of node node1 over eth0)',
           'other-cni': 'in /etc/cni/net.d: node1: 99-other.conflist (multus)',
           'cilium-leftovers': 'node1: cilium_old',
           mtu: 'values.MTU is 9000, but the smallest MTU of the nodes is 1500',
         });
         // Another tunnel port that is taken, and the one that is dropped: a waiver is for one check alone.
-        const taken = await preflight({ tunnelPort: 8474, waivers: [{ check: 'rp-filter', reason: 'a test' }] });
+        const waivers = [{ check: 'rp-filter', reason: 'a test' }];
+        const taken = await preflight({ policyMode: 'off', tunnelPort: 8474, waivers });
         const ports = taken.outcomes.find(({ check }) => check === 'tunnel-port');
         expect(ports?.evidence).toEqual(['node1: interface vxlan.other uses UDP port 8474 for VXLAN 7']);
         expect(taken.outcomes.find(({ check }) => check === 'rp-filter')).toMatchObject({ waived: 'a test' });
@@ -81,7 +83,7 @@ export function describePreflight(shared: SharedLab): void {
         await on('node1', 'ip', 'link', 'del', 'cilium_old');
         await on('node1', 'ip', 'link', 'del', 'vxlan.other');
         await on('node1', 'ip', 'route', 'del', '10.245.7.0/24');
-        await on('node1', 'sh', '-c', 'echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter');
+        await on('node1', 'sh', '-c', 'echo 0 > /proc/sys/net/ipv4/conf/flannel.1/rp_filter');
         await on('node2', 'iptables', '--delete', ...drop);
       }
       expect((await preflight()).mayStart).toBe(true);
