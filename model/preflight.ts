@@ -33,6 +33,7 @@ export const checkNames = [
   'backup',
   'permissions',
   'chart',
+  'chart-version',
   'server-dry-run',
 ] as const;
 

@@ -4,6 +4,7 @@ import { autoscaler } from './autoscaler.ts';
 import { backup } from './backup.ts';
 import { calicoFeatures } from './calico-features.ts';
 import { chart } from './chart.ts';
+import { chartVersion } from './chart-version.ts';
 import { ciliumLeftovers } from './cilium-leftovers.ts';
 import { clusterDns } from './cluster-dns.ts';
 import { disruptionBudgets } from './disruption-budgets.ts';
@@ -66,5 +67,6 @@ export const checks: Readonly<Record<CheckName, PreflightCheck>> = {
   backup,
   permissions,
   chart,
+  'chart-version': chartVersion,
   'server-dry-run': serverDryRun,
 };
