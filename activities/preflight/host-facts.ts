@@ -154,7 +154,8 @@ function waitingReason(pod: V1Pod | undefined): string {
   return waiting?.reason ?? terminated?.message ?? phase;
 }
 
-function inspectionPod(
+/** Describes the pod that reads the facts of a node. */
+export function inspectionPod(
   node: string,
   image: string,
   udpPort: number,
