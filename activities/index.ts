@@ -2,6 +2,7 @@ import { createExportActivities } from './canal/export.ts';
 import { createCanalActivities } from './canal/removal.ts';
 import { createTraceActivities } from './canal/calico-removal.ts';
 import { createAgentActivities } from './cilium/agents.ts';
+import { createCiliumExportActivities } from './cilium/export.ts';
 import { createFlipActivities } from './cilium/flip.ts';
 import { createCiliumTraceActivities } from './cilium/removal.ts';
 import type { HelmSettings } from './helm/command.ts';
@@ -54,6 +55,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),
     ...createFlipActivities(onCluster),
+    ...createCiliumExportActivities(onCluster),
     ...createCiliumTraceActivities(onCluster),
     ...createNatExemptionActivities(onCluster),
     ...createIdentityBridgeActivities(onCluster),

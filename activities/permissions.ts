@@ -69,6 +69,30 @@ const calicoResources = [
   'tiers',
 ] as const;
 
+/** Resources of the network policy API that `canal.yaml` defines. They are only removed when no object of them exists. */
+const policyResources = ['adminnetworkpolicies', 'baselineadminnetworkpolicies', 'clusternetworkpolicies'] as const;
+
+/**
+ * Resources of which a rollback exports the users' objects: all that Cilium 1.20 defines, without those that it
+ * generates and those that are listed below with more verbs.
+ */
+const ciliumResources = [
+  'ciliumbgpadvertisements',
+  'ciliumbgpclusterconfigs',
+  'ciliumbgpnodeconfigoverrides',
+  'ciliumbgppeerconfigs',
+  'ciliumcidrgroups',
+  'ciliumclusterwideenvoyconfigs',
+  'ciliumdatapathplugins',
+  'ciliumegressgatewaypolicies',
+  'ciliumenvoyconfigs',
+  'ciliumgatewayclassconfigs',
+  'ciliuml2announcementpolicies',
+  'ciliumloadbalancerippools',
+  'ciliumlocalredirectpolicies',
+  'ciliumpodippools',
+] as const;
+
 /**
  * Operations of the worker in a cluster. The list leaves out what Helm needs for the chart's own objects: the
  * server-side dry run tries these one by one.
@@ -100,7 +124,7 @@ export const permissions: readonly Permission[] = [
     namespace: 'kube-system',
   },
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: write },
-  { group: 'rbac.authorization.k8s.io', resource: 'rolebindings', verbs: write },
+  { group: 'rbac.authorization.k8s.io', resource: 'rolebindings', verbs: [...write, 'list'] },
   { group: 'rbac.authorization.k8s.io', resource: 'clusterroles', verbs: [...write, 'list'] },
   { group: 'rbac.authorization.k8s.io', resource: 'clusterrolebindings', verbs: [...write, 'list'] },
   { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['get', 'list', 'delete'] },
@@ -117,7 +141,13 @@ export const permissions: readonly Permission[] = [
     names: [...ciliumRoles, bridgeRole],
   },
   ...calicoResources.map((resource) => ({ group: 'crd.projectcalico.org', resource, verbs: ['list'] as const })),
-  { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: write },
+  ...ciliumResources.map((resource) => ({ group: 'cilium.io', resource, verbs: ['list'] as const })),
+  { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: [...write, 'list'] },
+  ...policyResources.map((resource) => ({
+    group: 'policy.networking.k8s.io',
+    resource,
+    verbs: ['list'] as const,
+  })),
   { group: 'cilium.io', resource: 'ciliumnodes', verbs: ['list'] },
   { group: 'cilium.io', resource: 'ciliumendpoints', verbs: ['list', 'delete'] },
   { group: 'cilium.io', resource: 'ciliumnetworkpolicies', verbs: [...write, 'list'] },

@@ -27,6 +27,18 @@ const staleEndpointCleanupKey = 'enable-stale-cilium-endpoint-cleanup';
 const prependRulesKey = 'prepend-iptables-chains';
 
 /**
+ * Key that controls whether an agent renames all other CNI files, at its start and whenever one is written (cilium
+ * daemon/cmd/cni, v1.20). The chart renders it only where agents write a CNI file, and flipped nodes read it from
+ * `cilium-config`. Agents that write no CNI file ignore it.
+ */
+const exclusiveKey = 'cni-exclusive';
+
+/** Returns true unless the operator's values keep the CNI files of other programs. */
+export function isCniExclusive({ values: { cni } }: Pick<MigrationInput, 'values'>): boolean {
+  return !isObject(cni) || cni['exclusive'] !== false;
+}
+
+/**
  * Returns the values that Cilium is installed with next to Canal: agents and overlay run on every node, and own no pod.
  *
  * Based on Cilium's migration guide (Documentation/installation/k8s-install-migration.rst of v1.20.2). In addition: no
@@ -57,7 +69,11 @@ export function coexistenceValues(input: MigrationInput): HelmValues {
     // The identity bridge's endpoints are CiliumEndpoints; they must survive the start of the agent on their node.
     ciliumEndpointSlice: { enabled: false },
     identityAllocationMode: 'crd',
-    extraConfig: { [staleEndpointCleanupKey]: 'false', [prependRulesKey]: String(input.policyMode === 'off') },
+    extraConfig: {
+      [staleEndpointCleanupKey]: 'false',
+      [prependRulesKey]: String(input.policyMode === 'off'),
+      [exclusiveKey]: String(isCniExclusive(input)),
+    },
     bpf: { hostLegacyRouting: true },
     kubeProxyReplacement: 'false',
     operator: { unmanagedPodWatcher: { restart: false }, setNodeTaints: false },
@@ -84,13 +100,19 @@ function hasDevices({ values }: MigrationInput): boolean {
  */
 export function cutoverValues(input: MigrationInput): HelmValues {
   const devices = { devices: ignoredDevices, forceDeviceDetection: true };
-  return merge(merge(coexistenceValues(input), hasDevices(input) ? {} : devices), {
-    cni: { customConf: false, readCniConf: cniChainPath },
-    policyEnforcementMode: 'default',
-    policyAuditMode: false,
-    extraConfig: { [staleEndpointCleanupKey]: 'true', [prependRulesKey]: 'true' },
-    operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
-  });
+  const coexistence = merge(coexistenceValues(input), hasDevices(input) ? {} : devices);
+  // The chart renders the key itself from now on: twice, it would not be valid.
+  const { [exclusiveKey]: renderedByChart, ...extraConfig } = coexistence['extraConfig'] as HelmValues;
+  return merge(
+    { ...coexistence, extraConfig },
+    {
+      cni: { customConf: false, readCniConf: cniChainPath },
+      policyEnforcementMode: 'default',
+      policyAuditMode: false,
+      extraConfig: { [staleEndpointCleanupKey]: 'true', [prependRulesKey]: 'true' },
+      operator: { unmanagedPodWatcher: { restart: true }, setNodeTaints: true },
+    }
+  );
 }
 
 /** Returns the final values: those of the cutover, and the DaemonSet replaces its pods automatically again. */
@@ -118,6 +140,7 @@ export function expectedConfig(input: MigrationInput): Record<string, string | n
     'policy-audit-mode': String(input.policyMode === 'audit'),
     [staleEndpointCleanupKey]: 'false',
     [prependRulesKey]: String(input.policyMode === 'off'),
+    [exclusiveKey]: String(isCniExclusive(input)),
     'enable-host-legacy-routing': 'true',
     'unmanaged-pod-watcher-interval': '0',
   };
@@ -128,7 +151,7 @@ export function expectedCutoverConfig(input: MigrationInput): Record<string, str
   return {
     'write-cni-conf-when-ready': '/host/etc/cni/net.d/05-cilium.conflist',
     'read-cni-conf': cniChainPath,
-    'cni-exclusive': 'true',
+    [exclusiveKey]: String(isCniExclusive(input)),
     'enable-policy': 'default',
     'policy-audit-mode': 'false',
     // Without `force-device-detection`, agents would use no device at all.
@@ -142,7 +165,6 @@ export const flippedNodeConfig: Readonly<Record<string, string>> = {
   'read-cni-conf': cniChainPath,
   'custom-cni-conf': 'false',
   'cni-chaining-mode': 'none',
-  'cni-exclusive': 'true',
 };
 
 /** Returns the paths of input values that conflict with values of the migration. An input with conflicts is refused. */

@@ -35,6 +35,7 @@ export const checkNames = [
   'backup',
   'permissions',
   'chart',
+  'chart-version',
   'server-dry-run',
 ] as const;
 

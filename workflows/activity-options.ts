@@ -126,6 +126,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
 
   requireAllPodsOnTarget: long,
   exportCalico: long,
+  exportCilium: long,
   removeCanal: long,
   removeCanalTraces: long,
   uninstallCilium: helm,

@@ -3,6 +3,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listDefinitions, removeDefinitions } from '../kubernetes/crds.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { removeNodeKeys } from '../kubernetes/nodes.ts';
+import { listUnusedPolicyDefinitions } from './policy-definitions.ts';
 import { calicoGroup, calicoObjects, isExported } from './export.ts';
 import { listCanalObjects } from './removal.ts';
 
@@ -16,13 +17,14 @@ const nodeKeyPrefixes = ['flannel.alpha.coreos.com/', 'projectcalico.org/', 'crd
 export function createTraceActivities(onCluster: OnCluster) {
   return {
     /**
-     * Removes Calico's CRDs, and with them all its objects, and Canal's annotations and labels of nodes. Then verifies
-     * that nothing of Canal is left.
+     * Removes Calico's CRDs, and with them all its objects, the unused CRDs of the network policy API that its manifest
+     * defines, and Canal's annotations and labels of nodes. Then verifies that nothing of Canal is left.
      * @throws ExportFailed when the objects were not exported.
      * @throws CleanupIncomplete naming what is still there.
      */
     removeCanalTraces: onCluster("remove Canal's leftovers", async (connection): Promise<void> => {
       await removeCalicoDefinitions(connection);
+      await removeDefinitions(connection, () => listUnusedPolicyDefinitions(connection));
       await removeNodeKeys(connection, nodeKeyPrefixes);
       const leftovers = await listCanalObjects(connection);
       if (leftovers.length > 0)
@@ -36,5 +38,5 @@ async function removeCalicoDefinitions(connection: ClusterConnection): Promise<v
   // An empty set of objects has no export.
   if (!(await isExported(connection)) && (await calicoObjects(connection)).length > 0)
     throw failure('ExportFailed', "Calico's objects are not exported, so its definitions are not removed; start again");
-  await removeDefinitions(connection, calicoGroup);
+  await removeDefinitions(connection, () => listDefinitions(connection, calicoGroup));
 }

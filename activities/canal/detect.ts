@@ -3,6 +3,7 @@ import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 
 /** Canal's installation in a cluster. */
 export interface CanalInstallation {
@@ -27,8 +28,8 @@ const defaultPort = 8472;
  * @throws SourceNotFound when the DaemonSet does not name a ConfigMap with Flannel's configuration.
  */
 export async function findCanal({ apps }: Pick<ClusterConnection, 'apps'>): Promise<CanalInstallation | undefined> {
-  const { items } = await apps.listDaemonSetForAllNamespaces({});
-  const daemonSet = items.find((item) => {
+  const daemonSets = await allPages((page) => apps.listDaemonSetForAllNamespaces({ ...page }));
+  const daemonSet = daemonSets.find((item) => {
     const names = (item.spec?.template.spec?.containers ?? []).map((container) => container.name);
     return names.includes('calico-node') && names.includes('kube-flannel');
   });

@@ -1,4 +1,4 @@
-import type { RbacV1Subject, V1ClusterRoleBinding, V1Deployment } from '@kubernetes/client-node';
+import type { V1Deployment } from '@kubernetes/client-node';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import { ifFound } from '../kubernetes/errors.ts';
@@ -9,9 +9,7 @@ import { listPods } from '../kubernetes/pods.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { poll } from '../support/poll.ts';
 import { findCanal, type CanalInstallation } from './detect.ts';
-
-/** ServiceAccounts of Canal's manifest (calico manifests/canal.yaml, v3.28). */
-const serviceAccounts = ['canal', 'calico-cni-plugin', 'calico-kube-controllers'];
+import { listCanalPermissions, listLeftPermissions, serviceAccounts } from './permissions.ts';
 
 /** Name of the Deployment of Calico's controllers and of its disruption budget, as in Calico's manifest. */
 const controllers = 'calico-kube-controllers';
@@ -90,25 +88,13 @@ export async function canalObjects(
   canal: CanalInstallation | undefined
 ): Promise<NamedObject[]> {
   const { namespace, configMap } = canal ?? manifestLocation;
-  const { objects } = connection;
   const result: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
   const deployment = await readControllers(connection, namespace);
   if (deployment !== undefined && isCalicoControllers(deployment)) {
     result.push({ apiVersion: 'policy/v1', kind: 'PodDisruptionBudget', metadata: { name: controllers, namespace } });
     result.push({ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: controllers, namespace } });
   }
-  const { items } = await objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding');
-  const isCanalAccount = (subject: RbacV1Subject): boolean =>
-    subject.kind === 'ServiceAccount' && subject.namespace === namespace && serviceAccounts.includes(subject.name);
-  const isCanalBinding = (binding: V1ClusterRoleBinding): boolean =>
-    (binding.subjects?.length ?? 0) > 0 && binding.subjects?.every(isCanalAccount) === true;
-  const rolesInUse = new Set(
-    items.filter((binding) => !isCanalBinding(binding)).map((binding) => binding.roleRef.name)
-  );
-  for (const binding of items.filter(isCanalBinding)) {
-    if (!rolesInUse.has(binding.roleRef.name)) result.push(clusterObject('ClusterRole', binding.roleRef.name));
-    result.push(clusterObject('ClusterRoleBinding', binding.metadata?.name ?? ''));
-  }
+  result.push(...(await listCanalPermissions(connection, namespace)));
   for (const account of serviceAccounts)
     result.push({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: account, namespace } });
   if (canal !== undefined)
@@ -116,44 +102,26 @@ export async function canalObjects(
   return result;
 }
 
-/** ClusterRoles and ClusterRoleBindings of Canal's manifest. */
-const clusterRoles = ['calico-kube-controllers', 'calico-node', 'calico-cni-plugin', 'flannel'];
-const clusterRoleBindings = ['calico-kube-controllers', 'canal-flannel', 'canal-calico', 'calico-cni-plugin'];
-
 /**
  * Returns kind and name of each object of Canal's manifest that is left in the API. A role that another owner's binding
  * uses belongs to that owner.
  */
 export async function listCanalObjects(connection: ClusterConnection): Promise<string[]> {
-  const { core, apps, objects } = connection;
   const namespace = ciliumNamespace;
-  const [accounts, maps, daemonSets, deployments, bindings, roles] = await Promise.all([
-    core.listNamespacedServiceAccount({ namespace }),
-    core.listNamespacedConfigMap({ namespace }),
-    apps.listNamespacedDaemonSet({ namespace }),
-    apps.listNamespacedDeployment({ namespace }),
-    objects.list<V1ClusterRoleBinding>('rbac.authorization.k8s.io/v1', 'ClusterRoleBinding'),
-    objects.list('rbac.authorization.k8s.io/v1', 'ClusterRole'),
-  ]);
-  const rolesInUse = new Set(bindings.items.map((binding) => binding.roleRef.name));
-  const listNamed = (kind: string, items: { metadata?: { name?: string } }[], names: readonly string[]): string[] =>
-    items.flatMap(({ metadata }) =>
-      metadata?.name !== undefined && names.includes(metadata.name) ? [`${kind} ${metadata.name}`] : []
-    );
-  return [
-    ...listNamed('ServiceAccount', accounts.items, serviceAccounts),
-    ...listNamed('ConfigMap', maps.items, ['canal-config']),
-    ...listNamed('DaemonSet', daemonSets.items, ['canal']),
-    ...listNamed('Deployment', deployments.items, [controllers]),
-    ...listNamed('ClusterRoleBinding', bindings.items, clusterRoleBindings),
-    ...listNamed(
-      'ClusterRole',
-      roles.items,
-      clusterRoles.filter((name) => !rolesInUse.has(name))
-    ),
+  const named = [
+    ...serviceAccounts.map((name) => ['v1', 'ServiceAccount', name] as const),
+    ['v1', 'ConfigMap', manifestLocation.configMap] as const,
+    ['apps/v1', 'DaemonSet', 'canal'] as const,
+    ['apps/v1', 'Deployment', controllers] as const,
   ];
-}
-
-function clusterObject(kind: string, name: string): NamedObject {
-  return { apiVersion: 'rbac.authorization.k8s.io/v1', kind, metadata: { name } };
+  const left = await Promise.all(
+    named.map(async ([apiVersion, kind, name]) => {
+      const object = await ifFound(connection.objects.read({ apiVersion, kind, metadata: { name, namespace } }));
+      return object === undefined ? [] : [`${kind} ${name}`];
+    })
+  );
+  const canal = await findCanal(connection);
+  const elsewhere =
+    canal === undefined || canal.namespace === namespace ? [] : [`DaemonSet ${canal.namespace}/${canal.name}`];
+  return [...left.flat(), ...elsewhere, ...(await listLeftPermissions(connection))];
 }

@@ -1,10 +1,11 @@
 import type { V1Taint } from '@kubernetes/client-node';
 import { deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { removeDefinitions } from '../kubernetes/crds.ts';
+import { listDefinitions, removeDefinitions } from '../kubernetes/crds.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
 import { listNodes, patchNode, removeNodeKeys } from '../kubernetes/nodes.ts';
+import { ciliumGroup, exportUserObjects } from './export.ts';
 import { ciliumIsOurs, cniChainObject } from './flip.ts';
 
 /** Taint that Cilium's operator sets on nodes whose agent is not ready (operator/watchers/node_taint.go). */
@@ -21,13 +22,16 @@ const operatorLease = {
 export function createCiliumTraceActivities(onCluster: OnCluster) {
   return {
     /**
-     * Removes Cilium's CRDs with their objects, and its annotations, labels and taints of nodes. Does nothing where our
-     * CNI file is missing: in that case no migration installed Cilium.
+     * Removes Cilium's CRDs with their objects, and its annotations, labels and taints of nodes. First exports the users'
+     * objects, as `exportCilium` does, because some may be newer than its export. Does nothing where our CNI file is
+     * missing: in that case no migration installed Cilium.
+     * @throws ExportFailed when the users' objects cannot be exported.
      * @throws CleanupIncomplete naming what is still there.
      */
     removeCiliumTraces: onCluster("remove Cilium's leftovers", async (connection): Promise<void> => {
       if (!(await ciliumIsOurs(connection))) return;
-      await removeDefinitions(connection, 'cilium.io');
+      await exportUserObjects(connection);
+      await removeDefinitions(connection, () => listDefinitions(connection, ciliumGroup));
       await removeNodeKeys(connection, ['network.cilium.io/', 'io.cilium.']);
       await removeTaints(connection);
       await deleteObject(connection, operatorLease);

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import type { HelmValues } from '../../model/helm-values.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
@@ -9,6 +10,7 @@ import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 import { poll } from '../support/poll.ts';
 import { chartArguments, runHelm, type HelmSettings } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
@@ -86,14 +88,12 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
       if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
       await poll(
         async () => {
-          const remainingAgents = await connection.core.listNamespacedPod({
-            namespace: ciliumNamespace,
-            labelSelector: agentLabel,
-          });
-          const names = remainingAgents.items.map(({ metadata }) => metadata?.name);
+          const which = { namespace: ciliumNamespace, labelSelector: agentLabel };
+          const agents = await allPages((page) => connection.core.listNamespacedPod({ ...which, ...page }));
+          const names = agents.map(({ metadata }) => metadata?.name ?? '');
           return names.length === 0
             ? { done: undefined }
-            : { waitingFor: `the end of Cilium's agents: ${names.join(', ')}` };
+            : { waitingFor: `the end of Cilium's ${names.length} agents: ${summarizeList(names)}` };
         },
         { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check these pods in ${ciliumNamespace}` }
       );

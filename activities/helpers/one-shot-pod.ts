@@ -3,6 +3,7 @@ import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { poll, type PollOptions, type PollResult } from '../support/poll.ts';
 
@@ -81,7 +82,10 @@ export async function waitForOneShotPods<T>(
   options: PollOptions
 ): Promise<T> {
   const which = { labelSelector: `app=${app}`, ...(name !== undefined && { fieldSelector: `metadata.name=${name}` }) };
-  return poll(async () => check((await core.listNamespacedPod({ namespace, ...which })).items), options);
+  return poll(
+    async () => check(await allPages((page) => core.listNamespacedPod({ namespace, ...which, ...page }))),
+    options
+  );
 }
 
 /** Returns how the pod's container ended; undefined while it runs or does not exist. */
@@ -94,7 +98,8 @@ const maxParallelPods = 10;
 
 /** Removes all pods of a purpose. */
 export async function removeOneShotPods(connection: ClusterConnection, app: string): Promise<void> {
-  const { items } = await connection.core.listNamespacedPod({ namespace, labelSelector: `app=${app}` });
+  const labelSelector = `app=${app}`;
+  const items = await allPages((page) => connection.core.listNamespacedPod({ namespace, labelSelector, ...page }));
   await mapLimit(maxParallelPods, items, ({ metadata }) => removeOneShotPod(connection, metadata?.name ?? ''));
 }
 

@@ -15,7 +15,10 @@ import {
 } from '../helpers/one-shot-pod.ts';
 
 /** Scripts in this folder; each is self-contained. */
-export type HostScript = 'restore-source-cni' | 'clean-canal' | 'clean-cilium' | 'diagnose';
+export const hostScripts = ['restore-source-cni', 'clean-canal', 'clean-cilium', 'diagnose'] as const;
+
+/** One of {@link hostScripts}. */
+export type HostScript = (typeof hostScripts)[number];
 
 /** Scripts whose output is the pod's log. For other scripts it is the pod's termination message, which holds 4 KiB. */
 const scriptsWithLog: readonly HostScript[] = ['diagnose'];
@@ -65,7 +68,8 @@ export async function runOnHost(
   });
 }
 
-function hostPod(node: string, image: string, script: HostScript): OneShotPod {
+/** Describes the pod that runs a script on a node. */
+export function hostPod(node: string, image: string, script: HostScript): OneShotPod {
   const source = readFileSync(path.join(import.meta.dirname, `${script}.sh`), 'utf8');
   return {
     app: script,

@@ -16,16 +16,20 @@ export async function listDefinitions(
 }
 
 /**
- * Removes the CRDs of an API group, and with them all of its objects, and waits until they are gone.
+ * Removes CRDs, and with them all of their objects, and waits until they are gone.
+ * @param list returns the CRDs that still exist.
  * @throws CleanupIncomplete naming those that are still there.
  */
-export async function removeDefinitions(connection: ClusterConnection, group: string): Promise<void> {
-  for (const { metadata } of await listDefinitions(connection, group)) {
+export async function removeDefinitions(
+  connection: ClusterConnection,
+  list: () => Promise<V1CustomResourceDefinition[]>
+): Promise<void> {
+  for (const { metadata } of await list()) {
     await deleteObject(connection, { apiVersion, kind, metadata: { name: metadata?.name ?? '' } });
   }
   await poll(
     async () => {
-      const left = (await listDefinitions(connection, group)).map(({ metadata }) => metadata?.name);
+      const left = (await list()).map(({ metadata }) => metadata?.name);
       return left.length === 0 ? { done: undefined } : { waitingFor: `deletion of CRDs: ${left.join(', ')}` };
     },
     { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'check which finalizers block it' }

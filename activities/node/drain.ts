@@ -10,6 +10,7 @@ import { drainVerdict, describeTermination, isOverdue, type DrainRules } from '.
 import { responseHeader, ifFound, errorMessage, statusBody, httpStatus } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import type { DrainRound } from '../../model/drain-round.ts';
@@ -210,8 +211,9 @@ async function listBudgetsFor(
 ): Promise<V1PodDisruptionBudget[]> {
   const status = httpStatus(error);
   if (status !== 429 && status !== 500) return [];
-  const list = await ifFound(policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace }));
-  return findBudgets(pod, list?.items ?? []);
+  const { namespace } = pod;
+  const budgets = await allPages((page) => ifFound(policy.listNamespacedPodDisruptionBudget({ namespace, ...page })));
+  return findBudgets(pod, budgets);
 }
 
 function parseRetryAfterMs(error: unknown): number {

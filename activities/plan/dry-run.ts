@@ -17,6 +17,7 @@ import { ifFound, ifKnown, errorMessage, httpStatus, withFailures } from '../kub
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation } from '../kubernetes/names.ts';
 import { patchNode } from '../kubernetes/nodes.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { objectKey } from '../kubernetes/object-key.ts';
 
@@ -114,8 +115,8 @@ async function dryRunEviction(connection: ClusterConnection, pod: PodFacts): Pro
     const status = httpStatus(error);
     if (status === 404 || status === 409) return undefined;
     if (status === undefined) throw error;
-    const list = await connection.policy.listNamespacedPodDisruptionBudget({ namespace: pod.namespace });
-    const budgets = findBudgets(pod, list.items);
-    return budgets.map(budgetText).join('; ') || errorMessage(error);
+    const { namespace } = pod;
+    const all = await allPages((page) => connection.policy.listNamespacedPodDisruptionBudget({ namespace, ...page }));
+    return findBudgets(pod, all).map(budgetText).join('; ') || errorMessage(error);
   }
 }

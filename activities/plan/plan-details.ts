@@ -1,6 +1,8 @@
 import { coexistenceValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { setImmediate } from 'node:timers/promises';
+import { refusedConfig } from '../../model/refused-values.ts';
+import { failure } from '../support/failures.ts';
 import { valueChanges, type DrainCounts, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import type { HelmSettings } from '../helm/command.ts';
@@ -28,13 +30,15 @@ export function createPlanActivities(onCluster: OnCluster, clusters: Clusters, h
     /**
      * Reads which objects a migration would create, and the outcome for the pods of some nodes. Changes nothing.
      * @throws HelmFailed when the chart cannot be rendered.
+     * @throws InvalidInput when the rendered configuration contradicts the migration; no waiver allows that.
      */
     planDetails: onCluster(
       'compute the plan',
       async (connection, { input, nodes }: { input: MigrationInput; nodes: string[] }): Promise<PlanDetails> => {
         const { gitVersion } = await connection.version.getCode({});
         const values = coexistenceValues(input);
-        const { objects } = await renderChart(helm, input, gitVersion);
+        const { objects, config, cutover } = await renderChart(helm, input, gitVersion);
+        requireCompatibleConfig(config, cutover.config);
         const drains = await predictDrains(nodes, await listPods(connection), input);
         return {
           changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
@@ -45,6 +49,14 @@ export function createPlanActivities(onCluster: OnCluster, clusters: Clusters, h
       }
     ),
   };
+}
+
+/** @throws InvalidInput with one line per key that contradicts the migration. */
+function requireCompatibleConfig(...configs: Readonly<Record<string, string>>[]): void {
+  const refused = new Set(configs.flatMap(refusedConfig));
+  if (refused.size === 0) return;
+  const lines = [...refused].map((text) => `values: in the rendered cilium-config, ${text}`).join('\n');
+  throw failure('InvalidInput', `the values contradict the migration:\n${lines}`);
 }
 
 /** Predicts the drain of each node. Other activities of the worker run meanwhile. */

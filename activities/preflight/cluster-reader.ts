@@ -14,6 +14,7 @@ import type { RenderedChart } from '../helm/render.ts';
 import { listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import type { HostFacts } from './host-facts.ts';
 import { readKubeProxies, type KubeProxies } from './kube-proxy.ts';
@@ -76,10 +77,10 @@ export function clusterReader(
     kubeProxies: memoize(async () => readKubeProxies(connection, await inspected())),
     nodes: memoize(() => listNodes(connection)),
     pods: memoize(() => listPods(connection)),
-    services: memoize(async () => (await core.listServiceForAllNamespaces({})).items),
-    daemonSets: memoize(async () => (await apps.listDaemonSetForAllNamespaces({})).items),
-    deployments: memoize(async () => (await apps.listDeploymentForAllNamespaces({})).items),
-    budgets: memoize(async () => (await policy.listPodDisruptionBudgetForAllNamespaces({})).items),
+    services: memoize(() => allPages((page) => core.listServiceForAllNamespaces({ ...page }))),
+    daemonSets: memoize(() => allPages((page) => apps.listDaemonSetForAllNamespaces({ ...page }))),
+    deployments: memoize(() => allPages((page) => apps.listDeploymentForAllNamespaces({ ...page }))),
+    budgets: memoize(() => allPages((page) => policy.listPodDisruptionBudgetForAllNamespaces({ ...page }))),
     list: async <T extends KubernetesObject>(apiVersion: string, kind: string) => {
       const key = `${apiVersion} ${kind}`;
       const pending = lists.get(key) ?? listKnown<KubernetesObject>(connection, apiVersion, kind);

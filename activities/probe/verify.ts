@@ -258,7 +258,11 @@ function describePod(pod: OneShotPod): string {
   return `pod ${namespace}/${oneShotPodName(pod)} on ${pod.node}`;
 }
 
-function verificationPod({ node, proberImage }: VerifyTarget, checks: readonly Check[]): OneShotPod {
+/** Describes the pod that verifies a node's network. */
+export function verificationPod(
+  { node, proberImage }: Pick<VerifyTarget, 'node' | 'proberImage'>,
+  checks: readonly Check[]
+): OneShotPod {
   return {
     app: 'verify',
     node,

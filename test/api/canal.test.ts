@@ -95,14 +95,34 @@ async function readExport(names: readonly string[]): Promise<KubernetesObject[]>
   return lines.map((line) => JSON.parse(line) as KubernetesObject);
 }
 
+const rbacVersion = 'rbac.authorization.k8s.io/v1';
+const clusterRole = (name: string) => ({ apiVersion: rbacVersion, kind: 'ClusterRole', metadata: { name }, rules: [] });
+const binding = (kind: string, metadata: object, role: string, subject: object) => ({
+  apiVersion: rbacVersion,
+  kind,
+  metadata,
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: role },
+  subjects: [subject],
+});
+const account = (name: string, namespace: string) => ({ kind: 'ServiceAccount', name, namespace });
+
 it("removes Canal's workloads and permissions, and nothing that others use", async () => {
-  await apply(lab(), {
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: 'ClusterRoleBinding',
-    metadata: { name: 'otheruser-else' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'flannel' },
-    subjects: [{ kind: 'ServiceAccount', name: 'other', namespace: 'default' }],
-  });
+  const controllerManager = {
+    apiGroup: 'rbac.authorization.k8s.io',
+    kind: 'User',
+    name: 'system:kube-controller-manager',
+  };
+  await apply(
+    lab(),
+    binding('ClusterRoleBinding', { name: 'otheruser-else' }, 'flannel', account('other', 'default')),
+    binding('RoleBinding', { name: 'otheruser-too', namespace: 'default' }, 'calico-node', account('other', 'default')),
+    // A role of the cluster that is only bound to an account of Canal.
+    clusterRole('otheruser-view'),
+    binding('ClusterRoleBinding', { name: 'canal-extra' }, 'otheruser-view', account('canal', 'kube-system')),
+    // As in manifests of Calico since v3.30.
+    clusterRole('calico-tier-getter'),
+    binding('ClusterRoleBinding', { name: 'calico-tier-getter' }, 'calico-tier-getter', controllerManager)
+  );
   const { removeCanal } = createLabActivities(lab());
   await removeCanal(cluster());
   await removeCanal(cluster());
@@ -114,7 +134,9 @@ it("removes Canal's workloads and permissions, and nothing that others use", asy
   expect(left.filter((name) => /canal|calico/.test(name) && !name.includes('calico-export'))).toEqual([]);
   const rbac = await names('clusterroles,clusterrolebindings');
   expect(rbac.filter((name) => /canal|calico|flannel|otheruser/.test(name))).toEqual([
+    'clusterrole.rbac.authorization.k8s.io/calico-node',
     'clusterrole.rbac.authorization.k8s.io/flannel',
+    'clusterrole.rbac.authorization.k8s.io/otheruser-view',
     'clusterrolebinding.rbac.authorization.k8s.io/otheruser-else',
   ]);
   // The CRDs hold the operator's policies.
@@ -168,6 +190,24 @@ it('reports a missing ConfigMap of Canal before the cutover, and a removal that 
   await lab().kubectl('delete', '-n', 'kube-system', 'configmap', 'cilium-config');
 });
 
+const policyGroup = 'policy.networking.k8s.io';
+const policyDefinition = (kind: string) => {
+  const plural = kind.toLowerCase().replace(/y$/, 'ies');
+  const schema = { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } };
+  return {
+    apiVersion: 'apiextensions.k8s.io/v1',
+    kind: 'CustomResourceDefinition',
+    metadata: {
+      name: `${plural}.${policyGroup}`,
+      annotations: { 'api-approved.kubernetes.io': 'https://github.com/kubernetes-sigs/network-policy-api/pull/30' },
+    },
+    spec: {
+      ...{ group: policyGroup, scope: 'Cluster', names: { kind, plural, singular: kind.toLowerCase() } },
+      versions: [{ name: 'v1alpha1', served: true, storage: true, schema }],
+    },
+  };
+};
+
 it('removes the remaining API objects of Canal, and keeps the export', async () => {
   const annotations = { 'flannel.alpha.coreos.com/public-ip': '192.0.2.1', 'projectcalico.org/x': 'y', keep: 'me' };
   await lab().kubectl(
@@ -181,10 +221,25 @@ it('removes the remaining API objects of Canal, and keeps the export', async () 
   const before = await readExport(exported);
   // As after an interrupted removal.
   await lab().kubectl('delete', 'crd', 'globalnetworksets.crd.projectcalico.org');
+  const policyApi = ['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy', 'OtherNetworkPolicy'];
+  await apply(lab(), ...policyApi.map(policyDefinition), clusterRole('calico-tier-getter'));
+  await lab().kubectl('wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s');
+  const used = { name: 'default' };
+  await apply(lab(), { apiVersion: `${policyGroup}/v1alpha1`, kind: 'BaselineAdminNetworkPolicy', metadata: used });
   expect(await exportCalico(cluster())).toEqual(exported);
   expect(await readExport(exported)).toEqual(before);
+  // A role of the manifest that is left is reported, and not ignored.
+  await expect(removeCanalTraces(cluster())).rejects.toMatchObject({
+    message: expect.stringContaining('ClusterRole calico-tier-getter') as string,
+  });
+  await lab().kubectl('delete', 'clusterrole', 'calico-tier-getter');
   await removeCanalTraces(cluster());
   await removeCanalTraces(cluster());
+  // Unused CRDs of the manifest are removed; those with objects, and those of others, stay.
+  expect((await names('crds')).filter((name) => name.includes(policyGroup))).toEqual([
+    `customresourcedefinition.apiextensions.k8s.io/baselineadminnetworkpolicies.${policyGroup}`,
+    `customresourcedefinition.apiextensions.k8s.io/othernetworkpolicies.${policyGroup}`,
+  ]);
   expect((await names('crds')).filter((name) => name.includes('projectcalico'))).toEqual([]);
   const { metadata } = await get<V1Node>(lab(), 'node', 'n1');
   const keptAnnotations = ['keep', 'kubectl.kubernetes.io/last-applied-configuration', 'node.alpha.kubernetes.io/ttl'];

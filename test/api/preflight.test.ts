@@ -1,4 +1,7 @@
-import type { V1PodList } from '@kubernetes/client-node';
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { V1NamespaceList, V1PodList } from '@kubernetes/client-node';
+import { helperNamespace } from '../../activities/kubernetes/names.ts';
 import { run } from '../../lab/process.ts';
 import { parseInput, type MigrationRequest } from '../../model/input.ts';
 import { checkNames, type CheckName, type CheckOutcome } from '../../model/preflight.ts';
@@ -195,6 +198,21 @@ const definition = {
   },
 };
 
+const adminPolicies = {
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: {
+    name: 'adminnetworkpolicies.policy.networking.k8s.io',
+    // Required for groups of Kubernetes.
+    annotations: { 'api-approved.kubernetes.io': 'https://github.com/kubernetes-sigs/network-policy-api/pull/30' },
+  },
+  spec: {
+    ...{ group: 'policy.networking.k8s.io', scope: 'Cluster' },
+    names: { kind: 'AdminNetworkPolicy', plural: 'adminnetworkpolicies' },
+    versions: [{ name: 'v1alpha1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object' } } }],
+  },
+};
+
 interface Case {
   check: CheckName;
   what: string;
@@ -203,7 +221,8 @@ interface Case {
   /** Another way to make it block, and how that is undone. */
   make?: () => Promise<unknown>;
   undo?: () => Promise<unknown>;
-  input?: Partial<MigrationRequest>;
+  /** Input that makes it block. */
+  input?: Partial<MigrationRequest> | (() => Partial<MigrationRequest>);
   words: string;
 }
 
@@ -240,6 +259,7 @@ const localService = {
     ports: [{ port: 80, protocol: 'TCP' }],
   },
 };
+const otherChart = () => path.join(lab().layout.dir, 'other-chart');
 
 const cases: Case[] = [
   {
@@ -267,6 +287,21 @@ const cases: Case[] = [
     what: 'host endpoints',
     objects: [calico('HostEndpoint', { node: 'n1' })],
     words: 'HostEndpoint',
+  },
+  {
+    check: 'calico-features',
+    what: 'an AdminNetworkPolicy',
+    make: async () => {
+      await apply(lab(), adminPolicies);
+      await lab().kubectl('wait', '--for=condition=Established', 'crd', adminPolicies.metadata.name, '--timeout=60s');
+      await apply(lab(), {
+        apiVersion: 'policy.networking.k8s.io/v1alpha1',
+        kind: 'AdminNetworkPolicy',
+        metadata: { name: 'test' },
+      });
+    },
+    undo: () => remove([adminPolicies]),
+    words: 'AdminNetworkPolicy: test',
   },
   {
     check: 'calico-features',
@@ -556,6 +591,37 @@ const cases: Case[] = [
     input: { values: { extraConfig: { 'enable-policy': 'always' } } },
     words: 'duplicate keys: a key of ConfigMap cilium-config',
   },
+  {
+    check: 'chart',
+    what: 'values that contradict the migration',
+    input: { values: { encryption: { enabled: true, type: 'wireguard' } } },
+    words: 'in cilium-config, enable-wireguard is "true": encryption was not tested',
+  },
+  {
+    check: 'chart',
+    what: 'a value that matters only from the cutover on',
+    input: { values: { cni: { hostConfDirMountPath: '/host/elsewhere' } } },
+    words: 'cilium-config of the cutover has write-cni-conf-when-ready "/host/elsewhere/05-cilium.conflist"',
+  },
+  {
+    check: 'chart',
+    what: 'no agents',
+    input: { values: { agent: false } },
+    words: 'the chart renders no DaemonSet cilium',
+  },
+  {
+    check: 'chart-version',
+    what: 'a minor version that is not tested',
+    make: async () => {
+      await cp(lab().catalogue.ciliumChart, otherChart(), { recursive: true });
+      const file = path.join(otherChart(), 'Chart.yaml');
+      const text = await readFile(file, 'utf8');
+      await writeFile(file, text.replace(/^version: .*$/m, 'version: 1.19.4'));
+    },
+    undo: () => rm(otherChart(), { recursive: true }),
+    input: () => ({ chart: otherChart() }),
+    words: 'the chart has version 1.19.4; tested are versions of 1.20',
+  },
   { check: 'chart', what: 'no chart', input: { chart: '/no/such/chart' }, words: 'helm template' },
   {
     check: 'server-dry-run',
@@ -582,6 +648,39 @@ const cases: Case[] = [
       },
     ],
     words: 'no more DaemonSets',
+  },
+  {
+    check: 'server-dry-run',
+    what: 'privileged pods that a policy engine refuses everywhere but in kube-system',
+    objects: [
+      {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'ValidatingAdmissionPolicy',
+        metadata: { name: 'test-pods' },
+        spec: {
+          matchConstraints: {
+            namespaceSelector: {
+              matchExpressions: [{ key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: ['kube-system'] }],
+            },
+            resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+          },
+          validations: [
+            {
+              expression:
+                '!object.spec.containers.exists(c, has(c.securityContext) && has(c.securityContext.privileged) && c.securityContext.privileged)',
+              message: 'no privileged pods',
+            },
+          ],
+        },
+      },
+      {
+        apiVersion: 'admissionregistration.k8s.io/v1',
+        kind: 'ValidatingAdmissionPolicyBinding',
+        metadata: { name: 'test-pods' },
+        spec: { policyName: 'test-pods', validationActions: ['Deny'] },
+      },
+    ],
+    words: 'Pod cni-live-migration/dry-run-clean-canal',
   },
 ];
 
@@ -624,7 +723,7 @@ describe.each(cases)('$check: $what', ({ check: name, objects = [], make, undo, 
     if (objects.length > 0) await apply(lab(), ...objects);
     await make?.();
     try {
-      const outcome = await waitForVerdict(name, 'block', input);
+      const outcome = await waitForVerdict(name, 'block', typeof input === 'function' ? input() : input);
       expect(outcome).toMatchObject({ check: name, verdict: 'block' });
       expect(outcome.evidence.join('\n')).toContain(words);
       expect(outcome.fix?.length).toBeGreaterThan(10);
@@ -656,6 +755,51 @@ it('has a case that blocks for every check, here or on the nodes of a lab', () =
   const onNodes: CheckName[] = ['tunnel-path', 'rp-filter', 'mtu'];
   const blocked = new Set<CheckName>(['permissions', ...onNodes, ...cases.map(({ check: name }) => name)]);
   expect(checkNames.filter((name) => !blocked.has(name))).toEqual([]);
+});
+
+it('other-cni: warns of other programs when Cilium keeps their files, and the chart keeps them to the end', async () => {
+  await waitForVerdict('other-cni', 'warn');
+  const multus = daemonSet('kube-multus-ds', { name: 'c', image: 'multus:1' });
+  await apply(lab(), multus);
+  const input = { values: { cni: { exclusive: false } } };
+
+  const [outcome, chartOutcome] = [await check('other-cni', input), await check('chart', input)];
+
+  await remove([multus]);
+  expect(outcome).toMatchObject({ verdict: 'warn' });
+  expect(outcome.evidence.join('\n')).toContain('kube-multus-ds');
+  expect(outcome.fix).toContain('05-cilium.conflist');
+  expect(chartOutcome).toMatchObject({ verdict: 'pass' });
+});
+
+it('server-dry-run: removes the namespace that it creates', async () => {
+  await check('server-dry-run');
+
+  const { items } = await get<V1NamespaceList>(lab(), 'namespaces');
+  expect(items.map(({ metadata }) => metadata?.name)).not.toContain(helperNamespace);
+});
+
+it.each([
+  [{ extraArgs: [], hostFirewall: { enabled: true } }, 'enable-host-firewall'],
+  [{ enableIPv4Masquerade: false }, 'enable-ipv4-masquerade'],
+  [{ bpf: { masquerade: true } }, 'enable-bpf-masquerade'],
+  [{ ipv6: { enabled: true } }, 'enable-ipv6'],
+  [{ encryption: { enabled: true, type: 'ipsec' } }, 'enable-ipsec'],
+  [{ disableEndpointCRD: true }, 'disable-endpoint-crd'],
+  [{ operator: { endpointGCInterval: '0s' } }, 'cilium-endpoint-gc-interval'],
+  [{ cleanState: true }, 'clean-cilium-state'],
+  [{ k8sNetworkPolicy: { enabled: false } }, 'enable-k8s-networkpolicy'],
+  [{ cni: { chainingMode: 'portmap' } }, 'cni-chaining-mode'],
+])('refuses a plan whose chart renders %j, also when the check is waived', async (values, key) => {
+  const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false, values }));
+  if ('problems' in parsed) throw new Error(parsed.problems.join());
+
+  const planning = createLabActivities(lab()).planDetails({ input: parsed.input, nodes: [] });
+
+  await expect(planning).rejects.toMatchObject({
+    type: 'InvalidInput',
+    message: expect.stringContaining(`in the rendered cilium-config, ${key} is`) as string,
+  });
 });
 
 it('permissions: blocks for a user without permissions, and passes for an administrator', async () => {

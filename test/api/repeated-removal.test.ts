@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import type { KubernetesObject } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
 import { listKnown, type NamedObject } from '../../activities/kubernetes/apply.ts';
+import { objectKey } from '../../activities/kubernetes/object-key.ts';
 import { helperNamespace } from '../../activities/kubernetes/names.ts';
 import { cniChainName } from '../../model/names.ts';
 import { run as runProgram } from '../../lab/process.ts';
@@ -26,6 +29,22 @@ async function prepareCalico(): Promise<void> {
     metadata: { name: `set-${index}`, annotations: { blob } },
   }));
   await apply(...sets);
+}
+
+const policyCrd = customResource(ciliumApi, 'CiliumNetworkPolicy', 'Namespaced');
+const policy = named('cilium.io/v2', 'CiliumNetworkPolicy', 'web', { spec: { endpointSelector: {} } });
+const userPolicies = ['default', namespace].map((where) => inNamespace(where, policy, { app: 'web' }));
+const ciliumExport = inNamespace(namespace, named('v1', 'ConfigMap', 'cilium-export-0'));
+
+/** Returns the objects in the export of Cilium's objects. */
+async function exportedPolicies(): Promise<string[]> {
+  const { binaryData } = await connection().core.readNamespacedConfigMap({ name: 'cilium-export-0', namespace });
+  const text = gunzipSync(Buffer.from(binaryData?.['objects.ndjson.gz'] ?? '', 'base64')).toString();
+  const objects = text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as KubernetesObject);
+  return objects.map((object) => objectKey(object)).sort();
 }
 
 const exports = ['calico-export-0', 'calico-export-1'].map((name) =>
@@ -79,6 +98,14 @@ const cases: RepeatableCases<'removal'> = {
     run: ({ exportCalico }) => exportCalico(cluster()),
     read: () => state([['v1', 'ConfigMap']], (_, name) => name.startsWith('calico-export')),
   },
+  exportCilium: {
+    prepare: async () => {
+      await apply(cniChain, policyCrd, ...userPolicies);
+      await remove(ciliumExport);
+    },
+    run: ({ exportCilium }) => exportCilium(cluster()),
+    read: exportedPolicies,
+  },
   removeCanal: {
     prepare: async () => apply(finalConfig, ...(await canalManifest())),
     run: ({ removeCanal }) => removeCanal(cluster()),
@@ -110,18 +137,24 @@ const cases: RepeatableCases<'removal'> = {
         customResource(ciliumApi, 'CiliumEndpoint', 'Namespaced'),
         customResource(ciliumApi, 'CiliumNodeConfig', 'Namespaced'),
         inNamespace(namespace, lease),
-        cniChain
+        cniChain,
+        policyCrd,
+        ...userPolicies
       );
+      await remove(ciliumExport);
       const taints = [{ key: 'node.cilium.io/agent-not-ready', effect: 'NoSchedule' }];
       const metadata = { labels: { 'io.cilium.x': 'y' }, annotations: { 'network.cilium.io/x': 'y' } };
       await apply(...nodes.map((name) => nodeWith(name, metadata, { taints })));
     },
     run: ({ removeCiliumTraces }) => removeCiliumTraces(cluster()),
-    read: () =>
-      state(
+    read: async () => [
+      ...(await state(
         [definitions, ['v1', 'Node'], ['v1', 'ConfigMap'], ['coordination.k8s.io/v1', 'Lease']],
-        (where, name) => isNode(where, name) || /cilium|cni-live-migration/.test(name)
-      ),
+        (where, name) => isNode(where, name) || (/cilium|cni-live-migration/.test(name) && !name.includes('-export-'))
+      )),
+      // No loss between two deletions loses a policy of a user.
+      ...(await exportedPolicies()),
+    ],
   },
   uninstallCilium: {
     prepare: async () => {

@@ -326,6 +326,10 @@ export function fakeCluster({
       await call('exportCalico');
       return ['kube-system/calico-export-0'];
     },
+    exportCilium: async () => {
+      await call('exportCilium');
+      return { configMaps: [], total: 0, objects: [] };
+    },
     removeCanal: onCluster('removeCanal', () => {
       requireLock('Canal removed');
       requireRule(system.ciliumOwnsCni && allOnCilium(), 'Canal removed before the cutover');

@@ -8,7 +8,14 @@ import { ConnectionLoss, lossSides } from './connection-loss.ts';
 
 /** Activities that lose their connection at each of their writes, by test file: test/api/repeated-….test.ts. */
 export const repeatedActivities = {
-  removal: ['exportCalico', 'removeCanal', 'removeCanalTraces', 'removeCiliumTraces', 'uninstallCilium'],
+  removal: [
+    'exportCalico',
+    'exportCilium',
+    'removeCanal',
+    'removeCanalTraces',
+    'removeCiliumTraces',
+    'uninstallCilium',
+  ],
   helpers: ['removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn'],
   deployment: [
     'acquireLock',

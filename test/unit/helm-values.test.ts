@@ -2,8 +2,10 @@ import {
   coexistenceValues,
   conflictingValues,
   cutoverValues,
+  expectedConfig,
   expectedCutoverConfig,
   finalValues,
+  flippedNodeConfig,
 } from '../../model/helm-values.ts';
 import { parseInput, type MigrationInput } from '../../model/input.ts';
 
@@ -55,6 +57,22 @@ it.each([
     expect(expectedCutoverConfig(given)['force-device-detection']).toBe(ours ? 'true' : undefined);
   }
 );
+
+it.each([
+  [{}, 'true'],
+  [{ cni: { exclusive: true } }, 'true'],
+  [{ cni: { exclusive: false } }, 'false'],
+])('keeps or renames CNI files of other programs from the first flip to the end, as %j says', (values, exclusive) => {
+  const given = input(values);
+
+  expect(coexistenceValues(given)).toMatchObject({ extraConfig: { 'cni-exclusive': exclusive } });
+  expect(expectedConfig(given)['cni-exclusive']).toBe(exclusive);
+  // Flipped nodes take the key from cilium-config.
+  expect(flippedNodeConfig['cni-exclusive']).toBeUndefined();
+  expect(finalValues(given)['extraConfig']).not.toHaveProperty('cni-exclusive');
+  expect(finalValues(given)).toMatchObject(values);
+  expect(expectedCutoverConfig(given)['cni-exclusive']).toBe(exclusive);
+});
 
 it("mounts its CNI file in addition to the operator's volumes", () => {
   const values = coexistenceValues(input({ extraVolumes: [{ name: 'theirs', emptyDir: {} }] }));

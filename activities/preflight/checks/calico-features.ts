@@ -25,7 +25,7 @@ const addressAnnotations = ['ipAddrs', 'ipAddrsNoIpam', 'floatingIPs', 'ipv4pool
 /** Checks that no Calico feature is in use that has no equivalent in Cilium as configured here. */
 export const calicoFeatures: PreflightCheck = {
   ensures:
-    'No Calico feature is in use that ends with Calico: BGP, IPIP, WireGuard, eBPF, host endpoints, fixed addresses.',
+    'No Calico feature is in use that ends with Calico: BGP, IPIP, WireGuard, eBPF, host endpoints, AdminNetworkPolicies, fixed addresses.',
   verdicts: 'Blocks for each feature in use.',
   fix: 'Stop using the feature, or configure the equivalent in Cilium and verify it; then waive this check.',
   rationale: 'These features have no automatic equivalent in Cilium and would silently stop working at the cleanup.',
@@ -43,10 +43,21 @@ async function listFeaturesInUse(cluster: ClusterReader): Promise<string[]> {
   ];
 }
 
+/**
+ * Kinds whose objects only Calico reads. Calico enforces the network policy API since v3.29; Cilium 1.20 knows none of
+ * these two kinds.
+ */
+const endingKinds = [
+  ...['BGPPeer', 'BGPFilter', 'HostEndpoint', 'CalicoNodeStatus'].map((kind) => [calico, kind] as const),
+  ...['AdminNetworkPolicy', 'BaselineAdminNetworkPolicy'].map(
+    (kind) => ['policy.networking.k8s.io/v1alpha1', kind] as const
+  ),
+];
+
 async function listObjectsInUse({ list }: ClusterReader): Promise<string[]> {
   const features: string[] = [];
-  for (const kind of ['BGPPeer', 'BGPFilter', 'HostEndpoint', 'CalicoNodeStatus']) {
-    const objects = await list(calico, kind);
+  for (const [apiVersion, kind] of endingKinds) {
+    const objects = await list(apiVersion, kind);
     if (objects.length > 0) features.push(`${kind}: ${summarizeList(objects.map(objectKey))}`);
   }
   return features;

@@ -4,6 +4,7 @@ import { autoscaler } from './autoscaler.ts';
 import { backup } from './backup.ts';
 import { calicoFeatures } from './calico-features.ts';
 import { chart } from './chart.ts';
+import { chartVersion } from './chart-version.ts';
 import { ciliumLeftovers } from './cilium-leftovers.ts';
 import { cniFolder } from './cni-folder.ts';
 import { clusterDns } from './cluster-dns.ts';
@@ -70,5 +71,6 @@ export const checks: Readonly<Record<CheckName, PreflightCheck>> = {
   backup,
   permissions,
   chart,
+  'chart-version': chartVersion,
   'server-dry-run': serverDryRun,
 };
