@@ -13,6 +13,14 @@ export interface CanalInstallation {
   configMap: string;
 }
 
+/** Folders of a node in which Canal's installer writes, as absolute paths. */
+export interface CniFolders {
+  /** Folder of the CNI files, from which the container runtime reads its configuration. */
+  config: string;
+  /** Folder of the plugins. */
+  plugins: string;
+}
+
 /** Facts about Canal that a migration needs. */
 export type CanalFacts = NonNullable<ClusterFacts['canal']>;
 
@@ -80,6 +88,40 @@ export function buildCanalFacts(
     version: calicoVersion(daemonSet.spec?.template.spec),
     ...parseNetConf(config['net-conf.json'], location),
   };
+}
+
+/** Paths of the folders within Calico's installer (calico cni-plugin/pkg/install/install.go). */
+const installerPaths: CniFolders = { config: '/host/etc/cni/net.d', plugins: '/host/opt/cni/bin' };
+
+/** Usual folders of the container runtimes, and defaults of the scripts on nodes. */
+export const defaultCniFolders: CniFolders = { config: '/etc/cni/net.d', plugins: '/opt/cni/bin' };
+
+/**
+ * Returns the folders of a node that Canal's installer writes to: the volumes that a container mounts where the installer
+ * expects them, whatever the volumes are called. A folder that no container mounts is the usual one.
+ * @throws SourceNotFound when a volume is not a folder of the node.
+ */
+export function readCniFolders({ daemonSet, namespace, name }: CanalInstallation): CniFolders {
+  const spec = daemonSet.spec?.template.spec;
+  const mounts = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].flatMap(
+    ({ volumeMounts = [] }) => volumeMounts
+  );
+  const folder = (mountPath: string, usual: string): string => {
+    const mount = mounts.find((candidate) => withoutEndingSlash(candidate.mountPath) === mountPath);
+    if (mount === undefined) return usual;
+    const path = spec?.volumes?.find((volume) => volume.name === mount.name)?.hostPath?.path;
+    if (path?.startsWith('/') === true) return withoutEndingSlash(path);
+    const message = `DaemonSet ${namespace}/${name} mounts volume ${mount.name} at ${mountPath}, which is no folder of the node`;
+    throw failure('SourceNotFound', message);
+  };
+  return {
+    config: folder(installerPaths.config, defaultCniFolders.config),
+    plugins: folder(installerPaths.plugins, defaultCniFolders.plugins),
+  };
+}
+
+function withoutEndingSlash(path: string): string {
+  return path.replace(/\/+$/, '');
 }
 
 /** Returns the name of the ConfigMap with Flannel's configuration, as Canal's pods mount it. */

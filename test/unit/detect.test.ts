@@ -1,5 +1,5 @@
-import { buildCniChain } from '../../activities/canal/cni-chain.ts';
-import { parseNetConf } from '../../activities/canal/detect.ts';
+import { buildCniChain, findAddressStore } from '../../activities/canal/cni-chain.ts';
+import { parseNetConf, readCniFolders } from '../../activities/canal/detect.ts';
 
 describe('parseNetConf', () => {
   it.each([
@@ -49,5 +49,70 @@ describe('the CNI file of nodes that Cilium owns', () => {
 
   it.each([undefined, '', '{"name": ', 'null', '{"name": "x"}', '{"plugins": []}'])('refuses %j', (text) => {
     expect(() => buildCniChain(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
+  });
+});
+
+describe('the folder in which the IPAM keeps its addresses', () => {
+  const template = (ipam: object, name = 'k8s-pod-network') =>
+    JSON.stringify({ name, plugins: [{ type: 'calico', ipam }, { type: 'portmap' }] });
+
+  it.each<[object, string | undefined]>([
+    [{ type: 'host-local', subnet: 'usePodCidr' }, '/var/lib/cni/networks/k8s-pod-network'],
+    [{ type: 'host-local', dataDir: '/run/addresses/' }, '/run/addresses/k8s-pod-network'],
+    [{ type: 'calico-ipam' }, undefined],
+  ])('of %j is %s', (ipam, folder) => {
+    expect(findAddressStore(template(ipam), 'here')).toBe(folder);
+  });
+
+  it.each([
+    template({ type: 'host-local' }, '../../../etc'),
+    template({ type: 'host-local', dataDir: 'relative' }),
+    template({ type: 'host-local', dataDir: 7 }),
+  ])('is not read from %s', (text) => {
+    expect(() => findAddressStore(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
+  });
+});
+
+describe('readCniFolders', () => {
+  const installer = (mounts: object[], volumes: object[]) => ({
+    ...{ namespace: 'kube-system', name: 'canal', configMap: 'canal-config' },
+    daemonSet: {
+      spec: {
+        selector: {},
+        template: {
+          spec: {
+            initContainers: [{ name: 'install-cni', volumeMounts: mounts as { name: string; mountPath: string }[] }],
+            containers: [{ name: 'calico-node' }],
+            volumes: volumes as { name: string }[],
+          },
+        },
+      },
+    },
+  });
+  const mounts = [
+    { name: 'net', mountPath: '/host/etc/cni/net.d' },
+    { name: 'bin', mountPath: '/host/opt/cni/bin/' },
+  ];
+
+  it('follows the mounts of the installer, whatever the volumes are called', () => {
+    const volumes = [
+      { name: 'bin', hostPath: { path: '/var/lib/rancher/k3s/data/cni' } },
+      { name: 'net', hostPath: { path: '/var/lib/rancher/k3s/agent/etc/cni/net.d/' } },
+    ];
+
+    expect(readCniFolders(installer(mounts, volumes))).toEqual({
+      config: '/var/lib/rancher/k3s/agent/etc/cni/net.d',
+      plugins: '/var/lib/rancher/k3s/data/cni',
+    });
+  });
+
+  it('returns the usual folders where no container mounts them', () => {
+    expect(readCniFolders(installer([], []))).toEqual({ config: '/etc/cni/net.d', plugins: '/opt/cni/bin' });
+  });
+
+  it('refuses a volume that is no folder of the node', () => {
+    expect(() => readCniFolders(installer(mounts, [{ name: 'net', emptyDir: {} }]))).toThrow(
+      'DaemonSet kube-system/canal mounts volume net at /host/etc/cni/net.d, which is no folder of the node'
+    );
   });
 });
