@@ -59,10 +59,8 @@ class Play {
       await this.start(client, taskQueue);
       for (const { afterMs, event } of this.example.events) {
         await pause(afterMs);
-        if (!(await this.isOpen(run))) {
-          if (await this.hasEnded(run)) break;
-          await this.start(client, taskQueue);
-        }
+        if (!(await this.isOpen(run)) && (await this.hasEnded(run))) break;
+        if (!(await this.isOpen(run))) await this.start(client, taskQueue);
         await this.apply(run, event);
       }
       this.cluster.repair();
