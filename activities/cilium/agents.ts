@@ -5,11 +5,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { isRolledOut } from '../kubernetes/daemon-sets.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import {
-  ciliumNamespace as namespace,
-  hostImageAnnotation,
-  helperNamespace,
-} from '../kubernetes/names.ts';
+import { ciliumNamespace as namespace, hostImageAnnotation, helperNamespace } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { isReady } from '../kubernetes/conditions.ts';
