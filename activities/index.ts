@@ -1,8 +1,10 @@
 import { createExportActivities } from './canal/export.ts';
 import { createCanalActivities } from './canal/removal.ts';
+import { createNodeRestrictionActivities } from './canal/node-restriction.ts';
 import { createTraceActivities } from './canal/calico-removal.ts';
 import { createAgentActivities } from './cilium/agents.ts';
 import { createCiliumExportActivities } from './cilium/export.ts';
+import { createOperatorActivities } from './cilium/operator.ts';
 import { createFlipActivities } from './cilium/flip.ts';
 import { createCiliumTraceActivities } from './cilium/removal.ts';
 import type { HelmSettings } from './helm/command.ts';
@@ -27,6 +29,7 @@ import { createCheckActivities } from './preflight/run.ts';
 import { createGateActivities } from './probe/gates/check-gates.ts';
 import { createLedgerActivities } from './probe/ledger.ts';
 import { createProberActivities } from './helpers/probers.ts';
+import { createRemovalVerificationActivities } from './probe/before-removal.ts';
 import { createProbeActivities } from './probe/verify.ts';
 import { createWindowActivities } from './cluster/maintenance-windows.ts';
 
@@ -54,6 +57,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),
+    ...createOperatorActivities(onCluster),
     ...createFlipActivities(onCluster),
     ...createCiliumExportActivities(onCluster),
     ...createCiliumTraceActivities(onCluster),
@@ -66,11 +70,13 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createNodeActivities(onCluster, workerNode),
     ...createDrainActivities(onCluster),
     ...createProbeActivities(onCluster),
+    ...createRemovalVerificationActivities(onCluster),
     ...createProberActivities(onCluster),
     ...createLedgerActivities(onCluster),
     ...createGateActivities(onCluster),
     ...createExportActivities(onCluster),
     ...createCanalActivities(onCluster),
+    ...createNodeRestrictionActivities(onCluster),
     ...createTraceActivities(onCluster),
   };
 }

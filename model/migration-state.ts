@@ -33,7 +33,7 @@ export interface MigrationState {
   doneNodes: Record<NodeStep, string[]>;
   /** End of the soak of the last wave (Unix ms); 0 without one. */
   soakUntilMs: number;
-  /** Start of the time that no gate has judged yet (Unix ms). Undefined until the first wave has ended. */
+  /** Start of the time that no gate has evaluated yet (Unix ms). Undefined until the first wave has ended. */
   unjudgedSinceMs?: number;
   /** Outcomes of the checks. Undefined until they have run. */
   preflight?: CheckOutcome[];

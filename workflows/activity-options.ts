@@ -124,6 +124,12 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   verifyNode: long,
   collectDiagnostics: optional,
 
+  keepCanalOffNewNodes: long,
+  letCanalOnAllNodes: long,
+  restartOutdatedOperator: long,
+  verifyBeforeRemoval: long,
+  verifyBeforeUninstall: long,
+
   requireAllPodsOnTarget: long,
   exportCalico: long,
   exportCilium: long,

@@ -25,6 +25,36 @@ const interfacePlugins = ['calico', 'flannel'];
  * @throws SourceNotFound when the template is not a valid CNI configuration.
  */
 export function buildCniChain(template: string | undefined, location: string): ConfList {
+  const { name, plugins } = parseTemplate(template, location);
+  const chained = plugins.filter(({ type }) => !interfacePlugins.includes(type));
+  return { cniVersion: '1.0.0', name, plugins: [{ type: 'cilium-cni' }, ...chained] };
+}
+
+/** Folder in which host-local keeps its addresses (containernetworking/plugins plugins/ipam/host-local/backend/disk). */
+const defaultAddressStore = '/var/lib/cni/networks';
+
+/** Names of networks that CNI accepts (containernetworking/cni pkg/utils). */
+const networkName = /^[a-zA-Z0-9][\w.-]*$/;
+
+/**
+ * Returns the folder of a node in which the source's IPAM keeps one file for each address of a pod; undefined when its
+ * IPAM is not host-local.
+ * @param template as in {@link buildCniChain}.
+ * @param location location of the template, for messages.
+ * @throws SourceNotFound when the template is not a valid CNI configuration.
+ */
+export function findAddressStore(template: string | undefined, location: string): string | undefined {
+  const { name, plugins } = parseTemplate(template, location);
+  const ipam = plugins.find(({ type }) => interfacePlugins.includes(type))?.['ipam'] as
+    { type?: unknown; dataDir?: unknown } | undefined;
+  if (ipam?.type !== 'host-local') return undefined;
+  const folder = ipam.dataDir ?? defaultAddressStore;
+  if (!networkName.test(name) || typeof folder !== 'string' || !folder.startsWith('/'))
+    throw failure('SourceNotFound', `${location}: cni_network_config has no valid name or dataDir`);
+  return `${folder.replace(/\/+$/, '')}/${name}`;
+}
+
+function parseTemplate(template: string | undefined, location: string): Pick<ConfList, 'name' | 'plugins'> {
   let parsed: Partial<ConfList> | null;
   try {
     // Some placeholders stand for numbers, outside quotes.
@@ -36,6 +66,5 @@ export function buildCniChain(template: string | undefined, location: string): C
   const plugins = parsed?.plugins;
   if (typeof parsed?.name !== 'string' || !Array.isArray(plugins))
     throw failure('SourceNotFound', `${location}: cni_network_config has no name or no plugins`);
-  const chained = plugins.filter(({ type }) => !interfacePlugins.includes(type));
-  return { cniVersion: '1.0.0', name: parsed.name, plugins: [{ type: 'cilium-cni' }, ...chained] };
+  return { name: parsed.name, plugins };
 }

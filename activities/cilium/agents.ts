@@ -5,21 +5,16 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { isRolledOut } from '../kubernetes/daemon-sets.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import {
-  ciliumNamespace as namespace,
-  hostImageAnnotation,
-  helperNamespace,
-  replacedAgentAnnotation,
-} from '../kubernetes/names.ts';
-import { patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
+import { ciliumNamespace as namespace, hostImageAnnotation, helperNamespace } from '../kubernetes/names.ts';
+import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { poll, type PollResult } from '../support/poll.ts';
-import { configName, readCiliumConfig } from './config.ts';
+import { configName, findConfigDifferences, readCiliumConfig, readConfigChange } from './config.ts';
 
 /** Names in Cilium's chart. */
 const daemonSetName = 'cilium';
-const operatorName = 'cilium-operator';
+export const operatorName = 'cilium-operator';
 export const agentLabel = 'k8s-app=cilium';
 
 /**
@@ -50,11 +45,8 @@ export function createAgentActivities(onCluster: OnCluster) {
         }
       ): Promise<void> => {
         const { data = {} } = await core.readNamespacedConfigMap({ name: configName, namespace });
-        const wrong = Object.entries(expected).filter(([key, value]) => (data[key] ?? null) !== value);
-        if (wrong.length === 0) return;
-        const lines = wrong.map(
-          ([key, value]) => `${key} is ${JSON.stringify(data[key] ?? null)}, not ${JSON.stringify(value)}`
-        );
+        const lines = findConfigDifferences(data, expected);
+        if (lines.length === 0) return;
         throw failure(
           'UnexpectedChart',
           `the chart rendered a configuration that the migration does not support: ${lines.join('; ')}`
@@ -83,6 +75,16 @@ export function createAgentActivities(onCluster: OnCluster) {
   };
 }
 
+/** An agent of Cilium. */
+export interface AgentState {
+  /** namespace/name */
+  pod: string;
+  node: string;
+  ready: boolean;
+  /** True when it is older than the last change of its configuration or its template. */
+  outdated: boolean;
+}
+
 async function restartOutdatedAgent(connection: ClusterConnection, node: string): Promise<void> {
   const desired = await readDesiredRevision(connection);
   const outdatedAgent = (await listAgents(connection, node)).find((pod) => isOutdated(pod, desired));
@@ -107,11 +109,8 @@ interface DesiredRevision {
   revision: string | undefined;
 }
 
-async function readDesiredRevision({ core, apps }: ClusterConnection): Promise<DesiredRevision> {
-  const { metadata } = await core.readNamespacedConfigMap({ name: configName, namespace });
-  const changes = (metadata?.managedFields ?? []).flatMap(({ time }) => (time === undefined ? [] : [time.getTime()]));
-  const changedMs = Math.max(metadata?.creationTimestamp?.getTime() ?? 0, ...changes);
-  return { changedMs, revision: await currentRevision({ apps }) };
+async function readDesiredRevision(connection: ClusterConnection): Promise<DesiredRevision> {
+  return { changedMs: await readConfigChange(connection), revision: await currentRevision(connection) };
 }
 
 /**
@@ -124,6 +123,22 @@ function isOutdated({ metadata }: V1Pod, { changedMs, revision }: DesiredRevisio
     (metadata?.creationTimestamp?.getTime() ?? 0) < changedMs ||
     (revision !== undefined && metadata?.labels?.['controller-revision-hash'] !== revision)
   );
+}
+
+/** Returns the agents of all nodes that are not terminating, without their specifications. */
+export async function listAgentStates(connection: ClusterConnection): Promise<AgentState[]> {
+  const desired = await readDesiredRevision(connection);
+  return allPages(async (page) => {
+    const list = await connection.core.listNamespacedPod({ namespace, labelSelector: agentLabel, ...page });
+    const current = list.items.filter(({ metadata }) => metadata?.deletionTimestamp === undefined);
+    const items = current.map((pod) => ({
+      pod: `${namespace}/${pod.metadata?.name}`,
+      node: pod.spec?.nodeName ?? '',
+      ready: isReady(pod),
+      outdated: isOutdated(pod, desired),
+    }));
+    return { ...list, items };
+  });
 }
 
 /** Returns the nodes whose agents are outdated. */
@@ -151,48 +166,20 @@ async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promi
 }
 
 /** Returns the agent pods of a node: at most one of them is not terminating. */
-async function listAgents({ core }: ClusterConnection, node: string): Promise<V1Pod[]> {
+export async function listAgents({ core }: ClusterConnection, node: string): Promise<V1Pod[]> {
   const fieldSelector = `spec.nodeName=${node}`;
   return (await core.listNamespacedPod({ namespace, labelSelector: agentLabel, fieldSelector })).items;
 }
 
-async function deleteAgent({ core }: ClusterConnection, { metadata }: V1Pod): Promise<void> {
+/** Deletes exactly this agent, unless it is terminating or gone. */
+export async function deleteAgent({ core }: ClusterConnection, { metadata }: V1Pod): Promise<void> {
   if (metadata?.name === undefined || metadata.uid === undefined || metadata.deletionTimestamp !== undefined) return;
   const body = { preconditions: { uid: metadata.uid } };
   await ifFound(core.deleteNamespacedPod({ name: metadata.name, namespace, body }));
 }
 
-/**
- * Recreates the agent of a node, once for each purpose. The UID of the pod to delete is recorded on the node, together
- * with the given changes, before the deletion, so that a second call does not restart the agent again.
- * @throws AgentNotReady when no new agent becomes ready.
- */
-export async function restartAgentOnce(
-  connection: ClusterConnection,
-  node: string,
-  purpose: string,
-  changes: { labels?: Record<string, string | null>; annotations?: Record<string, string | null> }
-): Promise<void> {
-  const { metadata } = await readNode(connection, node);
-  const [written, writtenUid] = metadata?.annotations?.[replacedAgentAnnotation]?.split(' ') ?? [];
-  let replaced = written === purpose ? writtenUid : undefined;
-  if (replaced === undefined) {
-    replaced = (await listAgents(connection, node))[0]?.metadata?.uid ?? 'none';
-    const annotations = { ...changes.annotations, [replacedAgentAnnotation]: `${purpose} ${replaced}` };
-    await patchNode(connection, node, { metadata: { ...changes, annotations } });
-  }
-  const previousAgent = (await listAgents(connection, node)).find((pod) => pod.metadata?.uid === replaced);
-  if (previousAgent !== undefined) await deleteAgent(connection, previousAgent);
-  await poll(
-    async () => {
-      const ready = (await listAgents(connection, node)).some((pod) => pod.metadata?.uid !== replaced && isReady(pod));
-      return ready ? { done: undefined } : { waitingFor: `Cilium's new agent on ${node}` };
-    },
-    { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: agentAdvice(node) }
-  );
-}
-
-function agentAdvice(node: string): string {
+/** Returns the advice for an agent that does not become ready. */
+export function agentAdvice(node: string): string {
   return `check the pod of ${namespace}/${daemonSetName} on ${node}`;
 }
 

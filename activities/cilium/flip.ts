@@ -4,6 +4,7 @@ import { cniChainName } from '../../model/names.ts';
 import { flipLabel } from '../../model/names.ts';
 import { buildCniChain } from '../canal/cni-chain.ts';
 import { findCanal, readCanalConfig } from '../canal/detect.ts';
+import { detectHostFolders } from '../canal/host-folders.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -12,12 +13,13 @@ import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import {
   bootAnnotation,
   ciliumNamespace as namespace,
+  hostFoldersAnnotation,
   ownedLabels,
   replacedAgentAnnotation,
 } from '../kubernetes/names.ts';
 import { readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { poll } from '../support/poll.ts';
-import { restartAgentOnce } from './agents.ts';
+import { restartAgentOnce } from './agent-replacement.ts';
 
 /** CiliumNodeConfig of the flipped nodes. */
 const nodeConfig: NamedObject = {
@@ -47,7 +49,10 @@ export async function ciliumIsOurs({ core }: ClusterConnection): Promise<boolean
 /** Creates the activities that flip nodes. */
 export function createFlipActivities(onCluster: OnCluster) {
   return {
-    /** Creates the ConfigMap with the CNI file of Cilium's nodes. */
+    /**
+     * Creates the ConfigMap with the CNI file of Cilium's nodes, and with the folders that scripts on nodes work in: they
+     * need these when Canal, which names them, is gone.
+     */
     applyCniChain: onCluster(
       'apply the CNI file',
       async (connection, { cluster }: { cluster: string }): Promise<void> => {
@@ -56,8 +61,12 @@ export function createFlipActivities(onCluster: OnCluster) {
         const { configMap } = canal;
         const config = await readCanalConfig(connection, canal);
         const chain = buildCniChain(config?.['cni_network_config'], `ConfigMap ${canal.namespace}/${configMap}`);
-        const object = { ...cniChainObject, data: { [cniChainKey]: JSON.stringify(chain, null, 2) } };
-        await applyObject(connection, object);
+        const folders = await detectHostFolders(connection);
+        await applyObject(connection, {
+          ...cniChainObject,
+          metadata: { ...cniChainObject.metadata, annotations: { [hostFoldersAnnotation]: JSON.stringify(folders) } },
+          ...{ data: { [cniChainKey]: JSON.stringify(chain, null, 2) } },
+        });
       }
     ),
 

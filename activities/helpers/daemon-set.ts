@@ -4,8 +4,15 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { poll } from '../support/poll.ts';
 
-/** Builds one of our DaemonSets, with a pod on every node, regardless of taints. */
-export function ownDaemonSet(name: string, podSpec: object): NamedObject & Record<string, unknown> {
+/**
+ * Builds one of our DaemonSets, with a pod on every node, regardless of taints.
+ * @param maxUnavailable number or percentage of pods that a change of the template replaces at the same time.
+ */
+export function ownDaemonSet(
+  name: string,
+  podSpec: object,
+  maxUnavailable: number | string = '100%'
+): NamedObject & Record<string, unknown> {
   const labels = { app: name, ...ownedLabels };
   return {
     apiVersion: 'apps/v1',
@@ -13,7 +20,7 @@ export function ownDaemonSet(name: string, podSpec: object): NamedObject & Recor
     metadata: { name, namespace, labels: ownedLabels },
     spec: {
       selector: { matchLabels: { app: name } },
-      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
+      updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable } },
       template: {
         metadata: { labels },
         spec: { automountServiceAccountToken: false, tolerations: [{ operator: 'Exists' }], ...podSpec },

@@ -51,7 +51,8 @@ export function createIdentityBridgeActivities(onCluster: OnCluster) {
     ),
 
     /**
-     * Waits until one replica of the bridge runs and is in sync; required before a node is flipped.
+     * Waits until one replica of the bridge runs and is in sync now: every pod on Canal has its CiliumEndpoint, and the API
+     * server answers. Required before a node is flipped.
      * @throws AgentNotReady on timeout.
      */
     requireIdentityBridge: onCluster<void, NodeTarget>('check the identity bridge', (connection) =>
@@ -258,8 +259,10 @@ function bridgeDeployment(image: string, env: readonly object[]): NamedObject {
                 image,
                 imagePullPolicy: 'IfNotPresent',
                 args: ['identities'],
-                env,
+                env: [...env, { name: 'READY_MAX_AGE', value: '20s' }],
                 startupProbe: startup,
+                // The bridge runs on two nodes only, so that a process for each probe is affordable.
+                readinessProbe: { exec: startup.exec, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 2 },
                 securityContext: {
                   allowPrivilegeEscalation: false,
                   readOnlyRootFilesystem: true,

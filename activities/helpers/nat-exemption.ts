@@ -3,7 +3,9 @@ import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { waitForOwnDaemonSet } from './daemon-set.ts';
 import { ownDaemonSet } from './daemon-set.ts';
+import { isReady } from '../kubernetes/conditions.ts';
 import { ifFound } from '../kubernetes/errors.ts';
+import { listNodes } from '../kubernetes/nodes.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { scratchSpace, startup } from './container.ts';
@@ -21,28 +23,34 @@ export interface NatExemptionTarget {
 export function createNatExemptionActivities(onCluster: OnCluster) {
   return {
     /**
-     * Deploys the NAT exemption on every node, and waits for it.
+     * Deploys the NAT exemption on every node, and waits for it. A new image replaces the pods of a tenth of the nodes at
+     * the same time; nodes without a running pod do not count, so that one that is not Ready does not hold up the others.
+     * The exemption itself stays on a node while its pod is replaced.
      * @throws AgentNotReady naming what is not running.
      */
     deployNatExemption: onCluster(
       'deploy the NAT exemption',
       async (connection, target: NatExemptionTarget): Promise<void> => {
         await applyNamespace(connection);
-        await applyObject(connection, natExemptionObject(target));
+        const nodes = await listNodes(connection);
+        const notReady = nodes.filter((node) => !isReady(node)).length;
+        await applyObject(connection, natExemptionObject(target, Math.ceil(nodes.length / 10) + notReady));
         await waitForOwnDaemonSet(connection, natExemption);
       }
     ),
   };
 }
 
-/** Builds the NAT exemption's Kubernetes object. */
-export function natExemptionObject({
-  sourcePodCidr,
-  targetPodCidr,
-  coexistenceImage,
-}: Omit<NatExemptionTarget, 'cluster'>): NamedObject {
+/**
+ * Builds the NAT exemption's Kubernetes object.
+ * @param maxUnavailable number of pods that a change replaces at the same time.
+ */
+export function natExemptionObject(
+  { sourcePodCidr, targetPodCidr, coexistenceImage }: Omit<NatExemptionTarget, 'cluster'>,
+  maxUnavailable = 1
+): NamedObject {
   const env = { SOURCE_CIDR: sourcePodCidr, TARGET_CIDR: targetPodCidr };
-  return buildDaemonSet(coexistenceImage, ['nat'], env);
+  return buildDaemonSet(coexistenceImage, ['nat'], env, maxUnavailable);
 }
 
 /**
@@ -53,12 +61,17 @@ export async function removeNatExemption(connection: ClusterConnection): Promise
   const existing = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));
   const image = existing?.spec?.template.spec?.containers[0]?.image;
   if (image === undefined) return;
-  await applyObject(connection, buildDaemonSet(image, ['nat', '--remove'], {}));
+  await applyObject(connection, buildDaemonSet(image, ['nat', '--remove'], {}, '100%'));
   await waitForOwnDaemonSet(connection, natExemption);
 }
 
-function buildDaemonSet(image: string, args: readonly string[], env: Readonly<Record<string, string>>): NamedObject {
-  return ownDaemonSet(natExemption, {
+function buildDaemonSet(
+  image: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  maxUnavailable: number | string
+): NamedObject {
+  const podSpec = {
     hostNetwork: true,
     priorityClassName: 'system-node-critical',
     terminationGracePeriodSeconds: 10,
@@ -79,5 +92,6 @@ function buildDaemonSet(image: string, args: readonly string[], env: Readonly<Re
       },
     ],
     volumes: scratchSpace.volumes,
-  });
+  };
+  return ownDaemonSet(natExemption, podSpec, maxUnavailable);
 }

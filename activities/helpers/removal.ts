@@ -1,7 +1,7 @@
 import { flipLabel } from '../../model/names.ts';
 import { removeNatExemption } from './nat-exemption.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import { cordonedAnnotation, nodeAnnotations } from '../kubernetes/names.ts';
+import { cordonedAnnotation, nodeAnnotations, sourceAgentLabel } from '../kubernetes/names.ts';
 import { listNodes, patchNode } from '../kubernetes/nodes.ts';
 import { isNamespaceDeleted, removeNamespace } from './namespace.ts';
 
@@ -19,9 +19,11 @@ export function createHelperActivities(onCluster: OnCluster) {
       for (const { metadata } of nodes) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};
         const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
-        if (ours.length === 0 && labels[flipLabel] === undefined) continue;
+        const ownLabels = [flipLabel, sourceAgentLabel].filter((key) => labels[key] !== undefined);
+        if (ours.length === 0 && ownLabels.length === 0) continue;
+        const noLabels = Object.fromEntries(ownLabels.map((key) => [key, null]));
         await patchNode(connection, name, {
-          metadata: { labels: { [flipLabel]: null }, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
+          metadata: { labels: noLabels, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
           // Without its annotation, nothing would show that the cordon is ours.
           ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
         });

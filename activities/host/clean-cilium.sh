@@ -1,8 +1,13 @@
 #!/bin/bash
-# Removes the remains of Cilium from a node after a rollback, when its agents have stopped and no pod is on its network. Then
-# reports what is left over, one item per line. It does not change anything of Canal.
-set -u
-report=/dev/termination-log
+# Removes the remains of Cilium from a node after a rollback, when its agents have stopped and no pod is on its network.
+# Refuses as long as one of them is not the case, or when the node would have no CNI file any more. Then reports what is left
+# over, one item per line. Of Canal, it only restores the CNI files, and releases addresses of pods that are gone.
+pod_links='lxc[0-9a-f]+'
+restore_cni_files
+[ -n "$(other_cni_files)" ] || echo "$CNI_CONFIG" |
+  refuse_if_any 'this node has no CNI file of another network; restart the pod of Canal on this node, which writes it' || exit
+links_in_use "$pod_links" | refuse_if_any 'pods of this node are still on Cilium; recreate them' || exit
+running cilium-agent | refuse_if_any 'the agent of Cilium still runs on this node; stop it' || exit
 
 # Cilium's own cleanup removes links, eBPF programs and pins, routes, rules and the CNI file
 # (cilium-dbg/cmd/post_uninstall_cleanup.go). It stops at the first error, so the rest is removed and checked below.
@@ -27,7 +32,7 @@ left_rules() { # usage: left_rules IPTABLES
 sets() { ipset list -name 2>/dev/null | grep -E '^cilium_'; }
 for name in $(sets); do ipset destroy "$name"; done
 
-links() { ip -o link | awk -F'[:@ ]+' '{ print $2 }' | grep -E '^(cilium_|lxc[0-9a-f]+$|lxc_health$)'; }
+links() { ip -o link | awk -F'[:@ ]+' '{ print $2 }' | grep -E "^(cilium_|$pod_links\$|lxc_health\$)"; }
 for link in $(links); do ip link delete "$link" 2>/dev/null; done
 
 # Cilium's routing tables and the rules that select them (pkg/datapath/linux/linux_defaults).
@@ -44,10 +49,11 @@ rm -rf --one-file-system /sys/fs/bpf/cilium /sys/fs/bpf/tc/globals/cilium_* 2>/d
 
 files() {
   cd /host || return
-  ls -d etc/cni/net.d/05-cilium.conf* opt/cni/bin/cilium-cni run/cilium var/run/cilium var/lib/cilium \
-    etc/sysctl.d/99-zzz-override_cilium.conf 2>/dev/null
+  ls -d ".$CNI_CONFIG"/05-cilium.conf* ".$CNI_PLUGINS"/cilium-cni \
+    ./{run/cilium,var/run/cilium,var/lib/cilium,etc/sysctl.d/99-zzz-override_cilium.conf} 2>/dev/null | sed 's|^\./||'
 }
-(cd /host && files | xargs -r rm -rf --one-file-system --)
+(cd /host && files | xargs -r -d '\n' rm -rf --one-file-system --)
+release_addresses
 
 {
   for kind in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do left_rules "$kind"; done

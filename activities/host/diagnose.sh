@@ -10,7 +10,7 @@ section() {
 # cilium-dbg expects the agent's socket here; /host/var/run would resolve to this pod's own /run.
 rm -rf /var/run/cilium && ln -s /host/run/cilium /var/run/cilium
 files() {
-  for file in /host/etc/cni/net.d/*; do
+  for file in "/host$CNI_CONFIG"/*; do
     echo "-- ${file#/host}"
     # Prints only CNI files: a kubeconfig contains credentials.
     case $file in *.conf | *.conflist | *.cilium_bak) cat "$file" ;; esac

@@ -10,7 +10,8 @@ import { runOnHost } from './run-script.ts';
 export function createHostActivities(onCluster: OnCluster) {
   return {
     /**
-     * Restores the source network's CNI files and removes Cilium's. When there is no file to restore, recreates Canal's
+     * Restores the source network's CNI files and removes Cilium's. Releases the addresses that the source's IPAM keeps
+     * for pods of the node that are gone. When there is no file to restore, recreates Canal's
      * pod of the node, which writes it.
      * @throws WrongNetwork when there is still none.
      */
@@ -27,8 +28,10 @@ export function createHostActivities(onCluster: OnCluster) {
     }),
 
     /**
-     * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files.
-     * @throws CleanupIncomplete naming what is still there.
+     * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files. Removes
+     * nothing while a pod of the node uses that network or its agent still runs; or, of Cilium, while the node would have
+     * no other CNI file.
+     * @throws CleanupIncomplete naming what is still there, or the pods' links and addresses.
      */
     cleanHost: onCluster(
       'clean the node',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { readHostFolders, type HostFolders } from '../canal/host-folders.ts';
 import { agentImage } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -14,7 +15,7 @@ import {
   type OneShotPod,
 } from '../helpers/one-shot-pod.ts';
 
-/** Scripts in this folder; each is self-contained. */
+/** Scripts in this folder. Those that change the node use the functions of functions.sh. */
 export const hostScripts = ['restore-source-cni', 'clean-canal', 'clean-cilium', 'diagnose'] as const;
 
 /** One of {@link hostScripts}. */
@@ -22,7 +23,12 @@ export type HostScript = (typeof hostScripts)[number];
 
 /** Scripts whose output is the pod's log. For other scripts it is the pod's termination message, which holds 4 KiB. */
 const scriptsWithLog: readonly HostScript[] = ['diagnose'];
+
+/** Maximum length of such a log, in bytes. */
 const maxLogBytes = 1_000_000;
+
+/** Scripts that only read, and use no functions. */
+const independentScripts: readonly HostScript[] = ['diagnose'];
 
 /** Maximum duration of a script, in ms; the longest one clears thousands of rules. */
 const scriptTimeoutMs = 300_000;
@@ -33,7 +39,8 @@ const scriptTimeoutMs = 300_000;
  * @returns the lines of the script's report; undefined when no image for it is on the nodes, because Cilium was never
  * there.
  * @throws NodeNotReady when the pod does not run.
- * @throws CleanupIncomplete when the script fails.
+ * @throws CleanupIncomplete when the script fails, or when it refuses to run because a pod would lose its network; the
+ * message then names the links, with the addresses of the pods behind them.
  */
 export async function runOnHost(
   connection: ClusterConnection,
@@ -43,7 +50,7 @@ export async function runOnHost(
   const image = await agentImage(connection);
   if (image === undefined) return undefined;
   await applyNamespace(connection, image);
-  const pod = hostPod(node, image, script);
+  const pod = hostPod(node, image, script, await readHostFolders(connection));
   const name = oneShotPodName(pod);
   await startOneShotPod(connection, pod);
   const { exitCode, message = '' } = await waitForOneShotPod(
@@ -68,16 +75,27 @@ export async function runOnHost(
   });
 }
 
+/** Returns the text that runs on a node. */
+export function readHostScript(script: HostScript): string {
+  const files = independentScripts.includes(script) ? [script] : ['functions', script];
+  return files.map((file) => readFileSync(path.join(import.meta.dirname, `${file}.sh`), 'utf8')).join('\n');
+}
+
+/** Returns the variables that give a script the folders of the node. */
+export function hostScriptVariables({ config, plugins, addresses }: HostFolders): Record<string, string> {
+  return { CNI_CONFIG: config, CNI_PLUGINS: plugins, CNI_ADDRESSES: addresses ?? '' };
+}
+
 /** Describes the pod that runs a script on a node. */
-export function hostPod(node: string, image: string, script: HostScript): OneShotPod {
-  const source = readFileSync(path.join(import.meta.dirname, `${script}.sh`), 'utf8');
+export function hostPod(node: string, image: string, script: HostScript, folders: HostFolders): OneShotPod {
   return {
     app: script,
     node,
     container: {
       name: 'script',
       image,
-      command: ['bash', '-c', source],
+      command: ['bash', '-c', readHostScript(script)],
+      env: Object.entries(hostScriptVariables(folders)).map(([name, value]) => ({ name, value })),
       securityContext: { privileged: true },
       terminationMessagePolicy: 'FallbackToLogsOnError',
       volumeMounts: [

@@ -24,6 +24,15 @@ export const replacedAgentAnnotation = 'cni-live-migration/replaced-agent';
 /** Node annotation: the node's boot ID at the time of its flip. */
 export const bootAnnotation = 'cni-live-migration/boot-before';
 
+/** Node label: Canal's agent may run on the node. It is only used between the cutover and Canal's removal. */
+export const sourceAgentLabel = 'cni-live-migration/source-agent';
+
+/**
+ * Annotation of Canal's DaemonSet while it is kept off new nodes: its update strategy before, as JSON
+ * (activities/canal/node-restriction.ts).
+ */
+export const sourceUpdatesAnnotation = 'cni-live-migration/update-strategy-before';
+
 /** All our annotations of a node. */
 export const nodeAnnotations = [cordonedAnnotation, replacedAgentAnnotation, bootAnnotation];
 
@@ -32,6 +41,12 @@ export const nodeAnnotations = [cordonedAnnotation, replacedAgentAnnotation, boo
  * more.
  */
 export const hostImageAnnotation = 'cni-live-migration/host-image';
+
+/**
+ * Annotation of the ConfigMap with Cilium's CNI file: the folders of nodes that scripts work in, as JSON
+ * (activities/canal/host-folders.ts).
+ */
+export const hostFoldersAnnotation = 'cni-live-migration/host-folders';
 
 /**
  * Annotation of our namespace: the approval of Canal's removal, as JSON, written directly before the removal. From then

@@ -2,6 +2,7 @@ import type { DrainOptions } from '../../model/input.ts';
 import type { Network } from '../../model/network.ts';
 import { contains } from '../../model/networks.ts';
 import type { PodFacts } from '../kubernetes/pods.ts';
+import { podAddress } from './source-pods.ts';
 
 /** Selects the pods that are moved, and the network that they move to. */
 export interface DrainRules {
@@ -45,8 +46,9 @@ const filters: readonly Filter[] = [
     return pod.controller === 'DaemonSet' && !daemonSets ? { action: 'leave' } : undefined;
   },
   function alreadyMoved(pod, { to, targetPodCidr }) {
-    if (pod.ip === undefined) return undefined;
-    return contains(targetPodCidr, pod.ip) === (to === 'cilium') ? { action: 'leave' } : undefined;
+    const address = podAddress(pod);
+    if (address === undefined) return undefined;
+    return contains(targetPodCidr, address) === (to === 'cilium') ? { action: 'leave' } : undefined;
   },
   function terminating(pod) {
     // A terminating pod needs no consent any more; the drain only waits for it.
@@ -55,7 +57,7 @@ const filters: readonly Filter[] = [
   function awaitingIP(pod, { daemonSets }, now) {
     // After the flip, a pod without an address will get one of the right network, unless its setup has already started.
     // Before the flip, it will always get one of the wrong network.
-    if (pod.ip !== undefined || !daemonSets) return undefined;
+    if (podAddress(pod) !== undefined || !daemonSets) return undefined;
     return now - Date.parse(pod.createdAt) < networkSetupMs ? { action: 'wait' } : { action: 'leave' };
   },
   function forced(pod, { forcedPods }) {

@@ -1,5 +1,6 @@
 import type { KubernetesObject, V1PodTemplateSpec } from '@kubernetes/client-node';
 import type { MigrationInput } from '../../model/input.ts';
+import { defaultHostFolders } from '../canal/host-folders.ts';
 import { oneShotPodManifest, type OneShotPod } from '../helpers/one-shot-pod.ts';
 import { hostPod, hostScripts } from '../host/run-script.ts';
 import type { NamedObject } from '../kubernetes/apply.ts';
@@ -22,7 +23,9 @@ export function buildOneShotPods(input: MigrationInput, node: string, hostImage:
   const pods: OneShotPod[] = [
     verificationPod({ node, proberImage }, []),
     ...(nodeInspection ? [inspectionPod(node, proberImage, tunnelPort, [])] : []),
-    ...(hostImage === undefined ? [] : hostScripts.map((script) => hostPod(node, hostImage, script))),
+    ...(hostImage === undefined
+      ? []
+      : hostScripts.map((script) => hostPod(node, hostImage, script, defaultHostFolders))),
   ];
   return pods.map((pod) => {
     const manifest = oneShotPodManifest(pod);

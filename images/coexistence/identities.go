@@ -171,7 +171,7 @@ func (b *bridge) run(ctx context.Context) error {
 	}
 	slog.Info("caches synced", "pods", len(b.pods.GetStore().ListKeys()))
 	var running sync.WaitGroup
-	running.Go(func() { b.waitUntilSynced(ctx) })
+	running.Go(func() { b.reportReadiness(ctx) })
 	for range workers {
 		running.Go(func() {
 			for b.processNext(ctx) {
@@ -182,36 +182,6 @@ func (b *bridge) run(ctx context.Context) error {
 	b.queue.ShutDown()
 	running.Wait()
 	return nil
-}
-
-// waitUntilSynced marks the bridge as ready when every pod that needs an endpoint has one.
-func (b *bridge) waitUntilSynced(ctx context.Context) {
-	started := time.Now()
-	for ctx.Err() == nil {
-		bridged, missing := 0, 0
-		for _, object := range b.pods.GetStore().List() {
-			pod := buildPodFacts(object.(*corev1.Pod))
-			if !pod.address.IsValid() || b.target.Contains(pod.address) {
-				continue
-			}
-			if b.endpointNamed(pod.namespace, endpointName(pod.uid)) == nil {
-				missing++
-			} else {
-				bridged++
-			}
-		}
-		if missing == 0 {
-			slog.Info("all endpoints synced", "endpoints", bridged, "took", time.Since(started).Round(time.Millisecond).String())
-			if err := markReady(); err != nil {
-				slog.Error(err.Error())
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }
 
 // processNext reconciles the next pod of the queue. It returns false when the queue was shut down.

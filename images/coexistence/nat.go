@@ -27,7 +27,9 @@ const beforeMasquerading = nftables.ChainPriority(90)
 // pkg/proxy/iptables). Replies to node ports must return through the node that translated the request.
 const kubeProxyMark = 0x4000
 
-// maintainExemption writes the exemption, restores it when it was changed, and removes it when the context ends.
+// maintainExemption writes the exemption, and restores it when it was changed, until the context ends. The exemption stays on
+// the node then: a process ends whenever its pod is replaced, and without the exemption, connections that begin before the
+// next one runs would keep a translated address for their whole life. Only removeExemption removes it.
 func maintainExemption(ctx context.Context) error {
 	pairs, err := parsePairs(os.Getenv("SOURCE_CIDR"), os.Getenv("TARGET_CIDR"))
 	if err != nil {
@@ -47,7 +49,7 @@ func maintainExemption(ctx context.Context) error {
 		case <-time.After(2 * time.Second):
 		}
 	}
-	return dropExemption()
+	return nil
 }
 
 // removeExemption removes the exemption, verifies that it is removed, and waits until the context ends.

@@ -1,10 +1,68 @@
 package main
 
 import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
+	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
+
+// The exemption stays in the kernel when its process ends, is restored by the next one, and is removed by `nat --remove` only.
+func TestExemptionStaysWhenItsProcessEnds(t *testing.T) {
+	// The goroutine keeps its thread, which ends with it: no other test runs in this network namespace.
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		if os.Geteuid() == 0 {
+			t.Fatal(err)
+		}
+		t.Skip("needs root: ", err)
+	}
+	file := filepath.Join(t.TempDir(), "ready")
+	t.Setenv("READY_FILE", file)
+	t.Setenv("SOURCE_CIDR", "10.244.0.0/16")
+	t.Setenv("TARGET_CIDR", "10.245.0.0/16")
+	runUntilReady := func(command func(context.Context) error) {
+		must(t, markNotReady())
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			for checkReady(time.Now()) != nil && t.Context().Err() == nil {
+				time.Sleep(10 * time.Millisecond)
+			}
+			cancel()
+		}()
+		must(t, command(ctx))
+	}
+
+	runUntilReady(maintainExemption)
+	if count := countTables(t); count != 1 {
+		t.Fatalf("%d tables after the end of the process", count)
+	}
+	must(t, dropExemption())
+	runUntilReady(maintainExemption)
+	if count := countTables(t); count != 1 {
+		t.Fatalf("%d tables after the next process", count)
+	}
+	runUntilReady(removeExemption)
+	if count := countTables(t); count != 0 {
+		t.Fatalf("%d tables after the removal", count)
+	}
+}
+
+func countTables(t *testing.T) int {
+	t.Helper()
+	connection, err := nftables.New()
+	must(t, err)
+	tables, err := connection.ListTables()
+	must(t, err)
+	return len(tables)
+}
 
 func TestPairs(t *testing.T) {
 	for _, test := range []struct {

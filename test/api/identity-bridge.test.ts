@@ -1,10 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { waitFor } from '../../lab/process.ts';
+import { bridgeObjects } from '../../activities/helpers/identity-bridge.ts';
+import { run, waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
@@ -44,11 +46,11 @@ beforeAll(async () => {
   await waitForServiceAccount(lab(), 'shop');
 });
 
-async function startBridge(name: string): Promise<void> {
+async function startBridge(name: string, kubeconfig = lab().layout.kubeconfig): Promise<void> {
   const ready = path.join(lab().layout.dir, `${name}.ready`);
   const env = {
     ...process.env,
-    KUBECONFIG: lab().layout.kubeconfig,
+    KUBECONFIG: kubeconfig,
     TARGET_CIDR: '10.245.0.0/16',
     POD_NAME: name,
     READY_FILE: ready,
@@ -236,6 +238,29 @@ it('continues when the leader is killed, before its lease expires', async () => 
     return exists(await findEndpoint(pod));
   };
   await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 500 });
+});
+
+it('is no longer ready when it loses its permissions, and is ready again when it has them', async () => {
+  const context = lab().layout.context;
+  const objects = bridgeObjects({ targetPodCidr: '10.245.0.0/16', coexistenceImage: 'none' }, {});
+  const permissions = objects.filter(({ kind }) => kind !== 'Deployment');
+  const binding = permissions.filter(({ kind }) => kind === 'ClusterRoleBinding');
+  await apply(lab(), ...permissions);
+  const token = (await lab().kubectl('create', 'token', '-n', 'cni-live-migration', 'identity-bridge')).trim();
+  const kubeconfig = path.join(lab().layout.dir, 'bridge.kubeconfig');
+  await copyFile(lab().layout.kubeconfig, kubeconfig);
+  const kubectl = (...args: string[]) => run(lab().catalogue.bin('kubectl'), ['--kubeconfig', kubeconfig, ...args]);
+  await kubectl('config', 'set-credentials', 'bridge', `--token=${token}`);
+  await kubectl('config', 'set-context', context, '--user=bridge');
+  const isReady = (): Promise<boolean> => Promise.resolve(existsSync(path.join(lab().layout.dir, 'account.ready')));
+
+  await startBridge('account', kubeconfig);
+  await lab().kubectl('delete', 'clusterrolebinding', binding[0]?.metadata.name ?? '');
+  await waitFor('the bridge not to be ready', async () => !(await isReady()), { timeoutMs: timeLimits.localChange });
+  await apply(lab(), ...binding);
+  await waitFor('the bridge to be ready', isReady, { timeoutMs: timeLimits.localChange });
+
+  bridges.at(-1)?.kill('SIGTERM');
 });
 
 it('is removed with all its objects, and with nothing else', async () => {

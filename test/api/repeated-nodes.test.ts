@@ -1,7 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { NamedObject } from '../../activities/kubernetes/apply.ts';
-import { helperNamespace, ownedLabels } from '../../activities/kubernetes/names.ts';
+import {
+  helperNamespace,
+  ownedLabels,
+  sourceAgentLabel,
+  sourceUpdatesAnnotation,
+} from '../../activities/kubernetes/names.ts';
 import { patchNode } from '../../activities/kubernetes/nodes.ts';
 import { waitForServiceAccount } from '../support/objects.ts';
 import { useRepeatedActivities } from '../support/repeatable-cluster.ts';
@@ -21,7 +26,7 @@ async function message({ metadata }: V1Pod): Promise<string> {
   return app === 'restore-source-cni' && (await isReplaced('canal')) ? '10-canal.conflist\n' : '';
 }
 
-const { lab, cluster, connection, apply, state, waitForPod, waitForReadyPod, expectEachRepeatable } =
+const { lab, cluster, connection, apply, remove, state, waitForPod, waitForReadyPod, expectEachRepeatable } =
   useRepeatedActivities([node], message);
 const target = () => ({ ...cluster(), node });
 
@@ -96,6 +101,33 @@ async function setNode(
 const readNode = () => state([['v1', 'Node']], (_, name) => name === node);
 const readOwnPods = () => state([['v1', 'Pod']], (where) => where === helperNamespace);
 const readAgents = async () => [await readNode(), await isReplaced('cilium')];
+
+/** Brings Canal's DaemonSet and the node into a state with or without the restriction. */
+async function prepareCanal(labels: object, nodeSelector: object | undefined): Promise<void> {
+  await apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'canal-config', namespace } });
+  await remove(canal);
+  const restricted = daemonSet('canal', ['calico-node', 'kube-flannel'], {
+    ...{ volumes: [{ name: 'flannel-cfg', configMap: { name: 'canal-config' } }] },
+    ...(nodeSelector && { nodeSelector: { ...nodeSelector, 'kubernetes.io/os': 'linux' } }),
+  });
+  await setNode({ [sourceAgentLabel]: null, ...labels });
+  await apply(nodeSelector === undefined ? canal : withUpdatesRecorded(restricted));
+  oldPod = await waitForReadyPod(namespace, 'k8s-app=canal');
+}
+
+function withUpdatesRecorded(object: NamedObject): NamedObject {
+  const before = JSON.stringify({ type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1 } });
+  const metadata = { ...object.metadata, annotations: { [sourceUpdatesAnnotation]: before } };
+  const { spec } = object as NamedObject & { spec: object };
+  return { ...object, metadata, ...{ spec: { ...spec, updateStrategy: { type: 'OnDelete' } } } };
+}
+
+/** Reads Canal's DaemonSet and the node; Canal's pod must still be the same. */
+const readCanal = async () => [
+  await readNode(),
+  await state([['apps/v1', 'DaemonSet']], (_, name) => name === 'canal'),
+  await isReplaced('canal'),
+];
 
 /** Starts an agent, and remembers it as the old one. */
 async function prepareAgent(): Promise<void> {
@@ -177,6 +209,34 @@ const cases: RepeatableCases<'nodes'> = {
   },
   restartOutdatedAgent: { ...restart, run: ({ restartOutdatedAgent }) => restartOutdatedAgent(target()) },
   waitForAgents: { ...restart, run: ({ waitForAgents }) => waitForAgents(cluster()) },
+  restartOutdatedOperator: {
+    prepare: async () => {
+      await apply(operator);
+      await sleep(1_100);
+      await apply(changedConfig());
+      oldPod = await waitForReadyPod(namespace, 'name=cilium-operator');
+      await sleep(1_100);
+      await apply(changedConfig());
+    },
+    run: ({ restartOutdatedOperator }) => restartOutdatedOperator(cluster()),
+    read: async () => {
+      const { items } = await connection().core.listNamespacedPod({ namespace, labelSelector: 'name=cilium-operator' });
+      return items.filter(({ metadata }) => metadata?.deletionTimestamp === undefined && metadata?.uid !== oldPod)
+        .length;
+    },
+  },
+  keepCanalOffNewNodes: {
+    prepare: () => prepareCanal({}, undefined),
+    run: ({ keepCanalOffNewNodes }) => keepCanalOffNewNodes(cluster()),
+    read: readCanal,
+  },
+  letCanalOnAllNodes: {
+    prepare: async () => {
+      await prepareCanal({ [sourceAgentLabel]: 'true' }, { [sourceAgentLabel]: 'true' });
+    },
+    run: ({ letCanalOnAllNodes }) => letCanalOnAllNodes(cluster()),
+    read: readCanal,
+  },
   restoreSourceCni: {
     prepare: prepareOwnPods,
     run: ({ restoreSourceCni }) => restoreSourceCni(target()),

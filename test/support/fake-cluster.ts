@@ -168,6 +168,9 @@ export function fakeCluster({
     checkCiliumConfig: onCluster('checkCiliumConfig'),
     waitForAgents: onCluster('waitForAgents'),
     restartOutdatedAgent: onNode('restartOutdatedAgent'),
+    restartOutdatedOperator: onCluster('restartOutdatedOperator'),
+    keepCanalOffNewNodes: onCluster('keepCanalOffNewNodes'),
+    letCanalOnAllNodes: onCluster('letCanalOnAllNodes'),
     applyNodeConfig: onCluster('applyNodeConfig'),
     removeNodeConfig: onCluster('removeNodeConfig'),
     runPreflight: async () => {
@@ -318,6 +321,14 @@ export function fakeCluster({
       if (get(node).cni !== expected) throw permanent('WrongNetwork', `${node} is on the other network`);
       get(node).verified ||= expected === 'cilium';
       return [];
+    },
+    verifyBeforeRemoval: async () => {
+      await call('verifyBeforeRemoval');
+      return { findings: [], more: 0 };
+    },
+    verifyBeforeUninstall: async () => {
+      await call('verifyBeforeUninstall');
+      return { findings: [], more: 0, nodes: [] };
     },
     requireAllPodsOnTarget: onCluster('requireAllPodsOnTarget', () => {
       if (!allOnCilium()) throw permanent('WrongNetwork', 'pods are left on Canal');

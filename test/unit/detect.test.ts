@@ -1,4 +1,4 @@
-import { buildCniChain } from '../../activities/canal/cni-chain.ts';
+import { buildCniChain, findAddressStore } from '../../activities/canal/cni-chain.ts';
 import { parseNetConf } from '../../activities/canal/detect.ts';
 
 describe('parseNetConf', () => {
@@ -49,5 +49,26 @@ describe('the CNI file of nodes that Cilium owns', () => {
 
   it.each([undefined, '', '{"name": ', 'null', '{"name": "x"}', '{"plugins": []}'])('refuses %j', (text) => {
     expect(() => buildCniChain(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
+  });
+});
+
+describe('the folder in which the IPAM keeps its addresses', () => {
+  const template = (ipam: object, name = 'k8s-pod-network') =>
+    JSON.stringify({ name, plugins: [{ type: 'calico', ipam }, { type: 'portmap' }] });
+
+  it.each<[object, string | undefined]>([
+    [{ type: 'host-local', subnet: 'usePodCidr' }, '/var/lib/cni/networks/k8s-pod-network'],
+    [{ type: 'host-local', dataDir: '/run/addresses/' }, '/run/addresses/k8s-pod-network'],
+    [{ type: 'calico-ipam' }, undefined],
+  ])('of %j is %s', (ipam, folder) => {
+    expect(findAddressStore(template(ipam), 'here')).toBe(folder);
+  });
+
+  it.each([
+    template({ type: 'host-local' }, '../../../etc'),
+    template({ type: 'host-local', dataDir: 'relative' }),
+    template({ type: 'host-local', dataDir: 7 }),
+  ])('is not read from %s', (text) => {
+    expect(() => findAddressStore(text, 'here')).toThrow(expect.objectContaining({ type: 'SourceNotFound' }) as Error);
   });
 });

@@ -43,6 +43,18 @@ describe('drainVerdict', () => {
     ['a DaemonSet pod on Cilium already', { ...daemon, ...onCilium }, recycle, 'leave'],
     ['one that is being wired, after the flip', { ip: undefined, createdAt: ago(2) }, recycle, 'wait'],
     ['one that has never been wired, after the flip', { ip: undefined }, recycle, 'leave'],
+    [
+      'a DaemonSet pod that Canal wired before the flip, and whose image is still pulled',
+      { ...daemon, ip: undefined, annotations: { 'cni.projectcalico.org/podIP': '10.244.0.9/32' } },
+      recycle,
+      'evict',
+    ],
+    [
+      'one whose image is still pulled on Cilium, in a rollback',
+      { ip: undefined, annotations: { 'cni.projectcalico.org/podIP': '10.245.0.9/32' } },
+      { ...rollback, ...recycle },
+      'evict',
+    ],
     ['one that is on Cilium already', onCilium, {}, 'leave'],
     ['one on Cilium, in a rollback', onCilium, rollback, 'evict'],
     ['one on Canal, in a rollback', {}, rollback, 'leave'],

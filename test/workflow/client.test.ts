@@ -94,8 +94,9 @@ it('reports a missing worker, and sends nothing', async () => {
   await startMigration(client, { cluster: 'alone' }, { taskQueue });
   const migration = new Migration(client, 'alone', { timeoutMs: 1_000 });
 
-  for (const request of [() => migration.status(), () => migration.approve({ plan: true })])
-    await expect(request()).rejects.toThrow(NoWorkerError);
+  for (const request of [migration.status(), migration.approve({ plan: true })]) {
+    await expect(request).rejects.toThrow(NoWorkerError);
+  }
 });
 
 it('reports a worker that does not answer, and that the message may still take effect', async () => {

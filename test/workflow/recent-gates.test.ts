@@ -11,7 +11,7 @@ import {
 import { skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
-/** Paths that are lost while a migration waits: the gates judge these minutes before the next disturbing step. */
+/** Paths that are lost while a migration waits: the gates evaluate these minutes before the next disturbing step. */
 const server = new WorkflowServer({ skipsTime: true });
 beforeAll(() => server.start());
 afterAll(() => server.stop());

@@ -3,14 +3,14 @@ import { withPolicies } from '../../model/gates.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
 import type { Migration } from './migration.ts';
 
-/** Longest time that {@link checkRecentGates} judges, in ms: losses add up, and what is older no longer counts. */
+/** Longest time that {@link checkRecentGates} evaluates, in ms: losses add up, and what is older no longer counts. */
 const recentMs = 300_000;
 
-/** Shortest time that is worth a judgement, in ms: the gate of a node has just judged what was before. */
+/** Shortest time that is worth an evaluation, in ms: the gate of a node has just evaluated what was before. */
 const minUnjudgedMs = 10_000;
 
 /**
- * Evaluates the gates for the last minutes before a step that disturbs the cluster, as far as no gate has judged them. A
+ * Evaluates the gates for the last minutes before a step that disturbs the cluster, as far as no gate has evaluated them. A
  * breach pauses the migration.
  * @param next the step.
  * @returns false when the migration is paused, so that the caller must look again first.
@@ -22,7 +22,7 @@ export async function checkRecentGates(migration: Migration, next: string): Prom
 }
 
 /**
- * Evaluates the gates for the time that no gate has judged. A breach pauses the migration. The next judgement starts then.
+ * Evaluates the gates for the time that no gate has evaluated. A breach pauses the migration. The next evaluation starts then.
  * @param what what has happened in that time.
  * @returns false when the migration is paused, so that the caller must look again first.
  */

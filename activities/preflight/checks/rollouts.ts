@@ -1,6 +1,7 @@
 import type { V1Deployment } from '@kubernetes/client-node';
 import { summarizeList } from '../../../model/summarize.ts';
 import { isRolledOut } from '../../kubernetes/daemon-sets.ts';
+import { isKeptOffNewNodes } from '../../canal/node-restriction.ts';
 import { ciliumNamespace } from '../../kubernetes/names.ts';
 import { block, pass, warn, worst, type PreflightCheck } from '../check.ts';
 import { objectKey } from '../../kubernetes/object-key.ts';
@@ -13,7 +14,7 @@ export const rollouts: PreflightCheck = {
   rationale: 'Existing problems would surface during the migration.',
   run: async ({ canal, daemonSets, deployments }) => {
     const source = await canal();
-    const broken = source !== undefined && !isRolledOut(source.daemonSet);
+    const broken = source !== undefined && !isKeptOffNewNodes(source) && !isRolledOut(source.daemonSet);
     const others = [
       ...(await daemonSets())
         .filter(

@@ -53,7 +53,7 @@ async function passPointOfNoReturn(migration: Migration): Promise<void> {
   // Before the record in the cluster: a message that arrives meanwhile must not be accepted.
   if (status.pointOfNoReturn === undefined) {
     status.pointOfNoReturn = new Date().toISOString();
-    // The end judges the whole removal.
+    // The gate at the end evaluates the whole removal.
     state.unjudgedSinceMs = Date.now();
   }
   const reason = 'an earlier run removed Canal, and left no record of its approval';

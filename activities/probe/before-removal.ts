@@ -1,0 +1,197 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { Context } from '@temporalio/activity';
+import { contains } from '../../model/networks.ts';
+import {
+  boundFindings,
+  type RemovalFinding,
+  type RemovalVerification,
+  type UninstallVerification,
+} from '../../model/removal-findings.ts';
+import { listAgentStates, operatorName, type AgentState } from '../cilium/agents.ts';
+import { configName, findConfigDifferences, readCiliumConfig } from '../cilium/config.ts';
+import { listOutdatedOperators } from '../cilium/operator.ts';
+import { listKnown } from '../kubernetes/apply.ts';
+import { isReady } from '../kubernetes/conditions.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { ifFound } from '../kubernetes/errors.ts';
+import { ciliumNamespace, isOurs } from '../kubernetes/names.ts';
+import { listNodes } from '../kubernetes/nodes.ts';
+import type { OnCluster } from '../kubernetes/on-cluster.ts';
+import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { isOnSource, podAddress } from '../node/source-pods.ts';
+
+/** Input of `verifyBeforeRemoval`. */
+export interface RemovalTarget {
+  cluster: string;
+  targetPodCidr: string;
+  /** Final configuration of Cilium: values by key of `cilium-config`; null for a key that must be missing. */
+  expected: Readonly<Record<string, string | null>>;
+}
+
+/** Number of times that the cluster is read before something that does not hold is returned, and the interval in ms. */
+const maxReads = 3;
+const readIntervalMs = 10_000;
+
+/** Creates the activities that verify directly before a network is removed. */
+export function createRemovalVerificationActivities(onCluster: OnCluster) {
+  return {
+    /**
+     * Verifies directly before Canal is removed that nothing uses it any more: each pod with a network has an address of
+     * the target and a CiliumEndpoint of an agent with this address, each node is Ready with a ready agent, and agents,
+     * operator and ConfigMap have the final configuration. Pods change all the time, so that only what does not hold at
+     * each of some reads is returned. It changes nothing, and does not fail because of what it finds.
+     */
+    verifyBeforeRemoval: onCluster(
+      'verify that nothing uses Canal',
+      async (connection, target: RemovalTarget): Promise<RemovalVerification> =>
+        boundFindings(await readUntilNothing(() => findBeforeRemoval(connection, target)))
+    ),
+
+    /**
+     * Verifies directly before Cilium is uninstalled that no pod uses it any more: none has an address of the target, or a
+     * CiliumEndpoint of an agent. It changes nothing, and does not fail because of what it finds.
+     * @returns also the nodes of these pods, which have to be rolled back, whether a migration labelled them or not.
+     */
+    verifyBeforeUninstall: onCluster(
+      'verify that nothing uses Cilium',
+      async (
+        connection,
+        { targetPodCidr }: { cluster: string; targetPodCidr: string }
+      ): Promise<UninstallVerification> => {
+        const findings = await readUntilNothing(() => findPodsOnTarget(connection, targetPodCidr));
+        const nodes = new Set(findings.flatMap(({ node }) => node ?? []));
+        return { ...boundFindings(findings), nodes: [...nodes].sort() };
+      }
+    ),
+  };
+}
+
+/** Repeats a read until it finds nothing; returns what the last one found of what each one found. */
+async function readUntilNothing(read: () => Promise<RemovalFinding[]>): Promise<RemovalFinding[]> {
+  let findings = await read();
+  for (let reads = 1; reads < maxReads && findings.length > 0; reads++) {
+    await Context.current().sleep(readIntervalMs);
+    const before = new Set(findings.map(keyOf));
+    findings = (await read()).filter((finding) => isLasting(finding) || before.has(keyOf(finding)));
+  }
+  return findings;
+}
+
+function keyOf({ kind, subject }: RemovalFinding): string {
+  return `${kind} ${subject}`;
+}
+
+/** Returns true for a finding that counts even when it is new: a pod that is cut off does not recover. */
+function isLasting({ kind }: RemovalFinding): boolean {
+  return kind === 'PodOnRemovedNetwork';
+}
+
+async function findBeforeRemoval(
+  connection: ClusterConnection,
+  { targetPodCidr, expected }: RemovalTarget
+): Promise<RemovalFinding[]> {
+  const pods = await listPods(connection);
+  const endpoints = await readAgentEndpoints(connection);
+  const withNetwork = pods.filter((pod) => !pod.finished && podAddress(pod) !== undefined);
+  return [
+    ...withNetwork.filter((pod) => isOnSource(pod, targetPodCidr)).map(onSource),
+    ...withNetwork
+      .filter((pod) => !isOnSource(pod, targetPodCidr) && endpoints.get(pod.uid) !== podAddress(pod))
+      .map((pod) => withoutEndpoint(pod, endpoints.get(pod.uid))),
+    ...(await findAgents(connection)),
+    ...(await findConfiguration(connection, expected)),
+  ];
+}
+
+function onSource(pod: PodFacts): RemovalFinding {
+  const reason = `it has the address ${podAddress(pod)} of Canal, and would lose its network; recreate it`;
+  return { kind: 'PodOnRemovedNetwork', subject: pod.key, node: pod.node, reason };
+}
+
+function withoutEndpoint(pod: PodFacts, endpoint: string | undefined): RemovalFinding {
+  const found = endpoint === undefined ? 'no CiliumEndpoint' : `a CiliumEndpoint with the address ${endpoint}`;
+  const reason = `it has the address ${podAddress(pod)} and ${found}; check the agent of its node, or recreate it`;
+  return { kind: 'PodWithoutEndpoint', subject: pod.key, node: pod.node, reason };
+}
+
+async function findAgents(connection: ClusterConnection): Promise<RemovalFinding[]> {
+  const states = (await ifFound(listAgentStates(connection))) ?? [];
+  const agents = new Map(states.map((agent) => [agent.node, agent]));
+  const nodes = await listNodes(connection);
+  const ofNodes = nodes.flatMap((node) => {
+    const name = node.metadata?.name ?? '';
+    return isReady(node) ? findAgent(name, agents.get(name)) : [notReady(name)];
+  });
+  return ofNodes.sort((a, b) => a.subject.localeCompare(b.subject));
+}
+
+function notReady(node: string): RemovalFinding {
+  const reason = 'it is not Ready, so that it is not certain which network its pods use';
+  return { kind: 'NodeNotReady', subject: node, node, reason };
+}
+
+function findAgent(node: string, agent: AgentState | undefined): RemovalFinding[] {
+  if (agent === undefined)
+    return [{ kind: 'AgentNotReady', subject: node, node, reason: 'it has no agent of Cilium; check the DaemonSet' }];
+  const subject = agent.pod;
+  if (!agent.ready) return [{ kind: 'AgentNotReady', subject, node, reason: 'it is not ready; check its log' }];
+  if (!agent.outdated) return [];
+  return [{ kind: 'AgentOutdated', subject, node, reason: 'it is older than its configuration; restart it' }];
+}
+
+const missingOperator: RemovalFinding = {
+  kind: 'AgentNotReady',
+  subject: `${ciliumNamespace}/${operatorName}`,
+  reason: "Cilium's operator or its configuration does not exist; install Cilium again",
+};
+
+async function findConfiguration(
+  connection: ClusterConnection,
+  expected: Readonly<Record<string, string | null>>
+): Promise<RemovalFinding[]> {
+  const outdated = await ifFound(listOutdatedOperators(connection));
+  const operators = (outdated ?? []).map(({ metadata, spec }): RemovalFinding => ({
+    kind: 'AgentOutdated',
+    subject: `${ciliumNamespace}/${metadata?.name}`,
+    ...(spec?.nodeName !== undefined && { node: spec.nodeName }),
+    reason: 'it is older than its configuration; restart it',
+  }));
+  const differences = findConfigDifferences(await readCiliumConfig(connection), expected);
+  const subject = `${ciliumNamespace}/${configName}`;
+  return [
+    ...operators,
+    ...(outdated === undefined ? [missingOperator] : []),
+    ...differences.map((reason): RemovalFinding => ({ kind: 'Configuration', subject, reason })),
+  ];
+}
+
+async function findPodsOnTarget(connection: ClusterConnection, targetPodCidr: string): Promise<RemovalFinding[]> {
+  const pods = (await listPods(connection)).filter((pod) => !pod.finished && !pod.hostNetwork);
+  const endpoints = await readAgentEndpoints(connection);
+  return pods.flatMap((pod): RemovalFinding[] => {
+    const { key: subject, node } = pod;
+    const address = podAddress(pod);
+    const lose = 'and would lose its network; recreate it on Canal';
+    if (contains(targetPodCidr, address))
+      return [
+        { kind: 'PodOnRemovedNetwork', subject, node, reason: `it has the address ${address} of Cilium, ${lose}` },
+      ];
+    if (!endpoints.has(pod.uid)) return [];
+    return [{ kind: 'PodWithEndpoint', subject, node, reason: `it has a CiliumEndpoint of an agent, ${lose}` }];
+  });
+}
+
+type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
+
+/** Returns the addresses of the CiliumEndpoints that agents wrote, by the UID of the pod; the bridge's are not included. */
+async function readAgentEndpoints(connection: ClusterConnection): Promise<Map<string, string>> {
+  const endpoints = await listKnown<Endpoint>(connection, 'cilium.io/v2', 'CiliumEndpoint');
+  return new Map(
+    endpoints
+      .filter((endpoint) => !isOurs(endpoint))
+      .flatMap(({ metadata, status }) => {
+        const uid = metadata?.ownerReferences?.find(({ kind }) => kind === 'Pod')?.uid;
+        return uid === undefined ? [] : [[uid, status?.networking?.addressing?.[0]?.ipv4 ?? ''] as const];
+      })
+  );
+}
