@@ -22,14 +22,15 @@ export function createNatExemptionActivities(onCluster: OnCluster) {
   return {
     /**
      * Deploys the NAT exemption on every node, and waits for it.
+     * @returns the names of the nodes that were left out because they are not Ready.
      * @throws AgentNotReady naming what is not running.
      */
     deployNatExemption: onCluster(
       'deploy the NAT exemption',
-      async (connection, target: NatExemptionTarget): Promise<void> => {
+      async (connection, target: NatExemptionTarget): Promise<string[]> => {
         await applyNamespace(connection);
         await applyObject(connection, natExemptionObject(target));
-        await waitForOwnDaemonSet(connection, natExemption);
+        return waitForOwnDaemonSet(connection, natExemption);
       }
     ),
   };
@@ -47,14 +48,15 @@ export function natExemptionObject({
 
 /**
  * Removes the exemption's rules on every node and verifies their removal. Does nothing where there is no exemption.
+ * @returns the names of the nodes that were left out because they are not Ready, and may still have the rules.
  * @throws AgentNotReady naming what is not running.
  */
-export async function removeNatExemption(connection: ClusterConnection): Promise<void> {
+export async function removeNatExemption(connection: ClusterConnection): Promise<string[]> {
   const existing = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));
   const image = existing?.spec?.template.spec?.containers[0]?.image;
-  if (image === undefined) return;
+  if (image === undefined) return [];
   await applyObject(connection, buildDaemonSet(image, ['nat', '--remove'], {}));
-  await waitForOwnDaemonSet(connection, natExemption);
+  return waitForOwnDaemonSet(connection, natExemption);
 }
 
 function buildDaemonSet(image: string, args: readonly string[], env: Readonly<Record<string, string>>): NamedObject {
