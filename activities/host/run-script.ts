@@ -29,7 +29,8 @@ const scriptTimeoutMs = 300_000;
  * idempotent, so a pod that an earlier attempt left is removed first.
  * @returns the lines of the script's report; undefined when no image for it is on the nodes, because Cilium was never
  * there.
- * @throws NodeNotReady when the pod does not run.
+ * @throws NodeNotReady when the pod does not run in time.
+ * @throws HelperPodFailed, retryable, when the kubelet rejects the pod, for example because the node has no room.
  * @throws CleanupIncomplete when the script fails.
  */
 export async function runOnHost(
@@ -84,7 +85,6 @@ function hostPod(node: string, image: string, script: HostScript): OneShotPod {
     },
     spec: {
       hostNetwork: true,
-      priorityClassName: 'system-node-critical',
       volumes: [
         { name: 'host', hostPath: { path: '/' } },
         { name: 'xtables-lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } },
