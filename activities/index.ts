@@ -26,6 +26,7 @@ import { createCheckActivities } from './preflight/run.ts';
 import { createGateActivities } from './probe/gates/check-gates.ts';
 import { createLedgerActivities } from './probe/ledger.ts';
 import { createProberActivities } from './helpers/probers.ts';
+import { createRestorationActivities } from './helpers/restoration.ts';
 import { createProbeActivities } from './probe/verify.ts';
 import { createWindowActivities } from './cluster/maintenance-windows.ts';
 
@@ -59,6 +60,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createIdentityBridgeActivities(onCluster),
     ...createPolicyActivities(onCluster),
     ...createHelperActivities(onCluster),
+    ...createRestorationActivities(onCluster),
     ...createHostActivities(onCluster),
     ...createDiagnosticsActivities(onCluster),
     ...createNodeActivities(onCluster, workerNode),

@@ -16,6 +16,7 @@ export const repeatedActivities = {
     'deployProbers',
     'deployNatExemption',
     'deployIdentityBridge',
+    'restoreHelpers',
     'applyCniChain',
     'applyNodeConfig',
     'removeNodeConfig',
