@@ -30,6 +30,7 @@ import { createGateActivities } from './probe/gates/check-gates.ts';
 import { createLedgerActivities } from './probe/ledger.ts';
 import { createProberActivities } from './helpers/probers.ts';
 import { createRemovalVerificationActivities } from './probe/before-removal.ts';
+import { createRestorationActivities } from './helpers/restoration.ts';
 import { createProbeActivities } from './probe/verify.ts';
 import { createWindowActivities } from './cluster/maintenance-windows.ts';
 
@@ -65,6 +66,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createIdentityBridgeActivities(onCluster),
     ...createPolicyActivities(onCluster),
     ...createHelperActivities(onCluster),
+    ...createRestorationActivities(onCluster),
     ...createHostActivities(onCluster),
     ...createDiagnosticsActivities(onCluster),
     ...createNodeActivities(onCluster, workerNode),

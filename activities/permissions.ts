@@ -113,6 +113,7 @@ export const permissions: readonly Permission[] = [
   { group: 'apps', resource: 'daemonsets', verbs: [...write, 'list'] },
   { group: 'apps', resource: 'deployments', verbs: [...write, 'list'] },
   { group: 'apps', resource: 'controllerrevisions', verbs: ['list'], namespace: 'kube-system' },
+  { group: 'apps', resource: 'controllerrevisions', verbs: ['list'], namespace: helperNamespace },
   { group: 'policy', resource: 'poddisruptionbudgets', verbs: [...read, 'delete'] },
   { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: [...read, 'watch'] },
   { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['list', 'get', 'create', 'patch'] },

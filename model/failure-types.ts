@@ -55,6 +55,11 @@ export const failureTypes = [
   'DrainBlocked',
   /** A node has left the cluster or is not Ready. */
   'NodeNotReady',
+  /**
+   * A pod that this service runs once on a node did not run: the kubelet rejected or evicted it, or it was deleted; the
+   * message has the reason of the kubelet. Retried.
+   */
+  'HelperPodFailed',
   /** A pod has an address of the wrong network. */
   'WrongNetwork',
   /** A path that must work does not. */

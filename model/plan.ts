@@ -48,6 +48,12 @@ export interface NodeDrain {
   refused: string[];
   /** emptyDir volumes whose data is lost with consent, `namespace/name (volumes)`. */
   dataLost: string[];
+  /**
+   * Pods of Jobs among the evicted ones, namespace/name: the drain interrupts them, and the Job counts each as a failure
+   * unless its `podFailurePolicy` ignores disruptions.
+   * @default none
+   */
+  jobs?: string[];
   /** Longest grace period of its pods, in seconds. */
   graceSeconds: number;
 }

@@ -25,6 +25,7 @@ export const checkNames = [
   'local-data',
   'host-ports',
   'spare-capacity',
+  'added-pods',
   'webhooks',
   'other-cni',
   'cilium-leftovers',

@@ -103,6 +103,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   removeNodeConfig: short,
   deployNatExemption: long,
   deployIdentityBridge: long,
+  restoreHelpers: long,
   requireIdentityBridge: long,
   removeIdentityBridge: long,
   applyTranslatedPolicies: long,

@@ -1,12 +1,13 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { ApplicationFailure } from '@temporalio/common';
 import { failure } from '../support/failures.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { isRolledOut } from '../kubernetes/daemon-sets.ts';
+import { currentRevision, describeRollout, readRollout, rolloutPollMs } from '../kubernetes/daemon-sets.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace, hostImageAnnotation, helperNamespace } from '../kubernetes/names.ts';
-import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { requirePresent, type NodeTarget } from '../kubernetes/nodes.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { poll, type PollResult } from '../support/poll.ts';
@@ -57,17 +58,28 @@ export function createAgentActivities(onCluster: OnCluster) {
     /**
      * Waits until the operator and the agents of all nodes are ready. Agents that are older than the last change of the
      * chart or the configuration are replaced one after the other; a first installation has none.
+     * @returns the names of the nodes that were left out because they are not Ready.
      * @throws AgentNotReady naming what is not ready.
      */
-    waitForAgents: onCluster('wait for the agents', async (connection): Promise<void> => {
-      for (const node of await listOutdatedNodes(connection)) await restartOutdatedAgent(connection, node);
-      await waitForAgents(connection);
+    waitForAgents: onCluster('wait for the agents', async (connection): Promise<string[]> => {
+      const leftOut = new Set<string>();
+      for (const node of await listOutdatedNodes(connection)) {
+        try {
+          await restartOutdatedAgent(connection, node);
+        } catch (error) {
+          if (!(error instanceof ApplicationFailure && error.type === 'NodeNotReady')) throw error;
+          leftOut.add(node);
+        }
+      }
+      for (const node of await waitForAgents(connection)) leftOut.add(node);
+      return [...leftOut].sort();
     }),
 
     /**
      * Replaces the agent of a node, unless it already runs with the current configuration and template, and waits for
      * the new agent.
      * @throws AgentNotReady when no new agent becomes ready.
+     * @throws NodeNotReady when the node is not Ready, or has left the cluster.
      */
     restartOutdatedAgent: onCluster('restart the agent', async (connection, { node }: NodeTarget): Promise<void> => {
       await restartOutdatedAgent(connection, node);
@@ -94,9 +106,9 @@ async function restartOutdatedAgent(connection: ClusterConnection, node: string)
       const [agent] = await listAgents(connection, node);
       const ready = agent !== undefined && isReady(agent) && agent.metadata?.deletionTimestamp === undefined;
       // Compares with the current revision, which may have changed again.
-      return ready && !isOutdated(agent, await readDesiredRevision(connection))
-        ? { done: undefined }
-        : { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
+      if (ready && !isOutdated(agent, await readDesiredRevision(connection))) return { done: undefined };
+      await requirePresent(connection, node);
+      return { waitingFor: `Cilium's agent on ${node} to be ready with its new configuration` };
     },
     { timeoutMs: agentsTimeoutMs, onTimeout: 'AgentNotReady', advice: agentAdvice(node) }
   );
@@ -110,7 +122,7 @@ interface DesiredRevision {
 }
 
 async function readDesiredRevision(connection: ClusterConnection): Promise<DesiredRevision> {
-  return { changedMs: await readConfigChange(connection), revision: await currentRevision(connection) };
+  return { changedMs: await readConfigChange(connection), revision: await readRevision(connection) };
 }
 
 /**
@@ -155,14 +167,12 @@ async function listOutdatedNodes(connection: ClusterConnection): Promise<string[
  * Returns the hash of the DaemonSet's newest revision, as its pods carry it; undefined until the controller has created
  * it.
  */
-async function currentRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promise<string | undefined> {
-  const { metadata, status } = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
+async function readRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promise<string | undefined> {
+  const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
+  const { metadata, status } = daemonSet;
   if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return undefined;
   const { items } = await apps.listNamespacedControllerRevision({ namespace, labelSelector: agentLabel });
-  const [newest] = items
-    .filter((revision) => revision.metadata?.ownerReferences?.some((owner) => owner.uid === metadata?.uid))
-    .sort((a, b) => b.revision - a.revision);
-  return newest?.metadata?.labels?.['controller-revision-hash'];
+  return currentRevision(daemonSet, items);
 }
 
 /** Returns the agent pods of a node: at most one of them is not terminating. */
@@ -211,26 +221,26 @@ export async function agentImage({ apps, core }: ClusterConnection): Promise<str
   return image;
 }
 
-async function waitForAgents(connection: ClusterConnection): Promise<void> {
-  await poll(() => checkAgents(connection), {
+async function waitForAgents(connection: ClusterConnection): Promise<string[]> {
+  return poll(() => checkAgents(connection), {
     timeoutMs: agentsTimeoutMs,
     onTimeout: 'AgentNotReady',
     advice: `check these pods in ${namespace}, then start the migration again`,
   });
 }
 
-async function checkAgents(connection: ClusterConnection): Promise<PollResult<void>> {
+async function checkAgents(connection: ClusterConnection): Promise<PollResult<string[]>> {
   const { apps, core } = connection;
   const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
-  if (!isRolledOut(daemonSet)) {
-    const { desiredNumberScheduled = 0, numberAvailable = 0 } = daemonSet.status ?? {};
+  const rollout = await readRollout(connection, daemonSet);
+  if (!rollout.complete) {
     const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel, limit: maxListed });
     const waiting = items.filter((pod) => !isReady(pod));
     const names = waiting.map((pod) => `${pod.metadata?.name} on ${pod.spec?.nodeName ?? 'no node yet'}`).sort();
-    const counts = `${numberAvailable} of ${desiredNumberScheduled} available`;
+    const progress = describeRollout(daemonSet, rollout);
     return {
-      waitingFor: `Cilium's agents (${counts}; not ready: ${summarizeList(names) || 'not created yet'})`,
-      ...(desiredNumberScheduled > maxListed && { nextPollMs: 5_000 }),
+      waitingFor: `Cilium's agents: ${progress}, not ready: ${summarizeList(names) || 'not created yet'}`,
+      nextPollMs: rolloutPollMs(daemonSet),
     };
   }
   const operator = await apps.readNamespacedDeployment({ name: operatorName, namespace });
@@ -238,6 +248,6 @@ async function checkAgents(connection: ClusterConnection): Promise<PollResult<vo
   const desired = operator.spec?.replicas ?? 1;
   // One operator does the work. The others are standby replicas, and may not be schedulable while nodes are cordoned.
   return available >= 1
-    ? { done: undefined }
+    ? { done: rollout.leftOut }
     : { waitingFor: `Cilium's operator (${available} of ${desired} available)` };
 }

@@ -1,5 +1,5 @@
 import type { NamedObject } from '../kubernetes/apply.ts';
-import { isRolledOut } from '../kubernetes/daemon-sets.ts';
+import { describeRollout, readRollout, rolloutPollMs } from '../kubernetes/daemon-sets.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { poll } from '../support/poll.ts';
@@ -30,17 +30,18 @@ export function ownDaemonSet(
 }
 
 /**
- * Waits until one of our DaemonSets runs on every node.
+ * Waits until one of our DaemonSets runs on every node that is Ready.
+ * @returns the names of the nodes that were left out because they are not Ready.
  * @throws AgentNotReady on timeout.
  */
-export async function waitForOwnDaemonSet({ apps }: ClusterConnection, name: string): Promise<void> {
-  await poll(
+export async function waitForOwnDaemonSet(connection: ClusterConnection, name: string): Promise<string[]> {
+  return poll(
     async () => {
-      const daemonSet = await apps.readNamespacedDaemonSet({ name, namespace });
-      const { numberAvailable = 0, desiredNumberScheduled = 0 } = daemonSet.status ?? {};
-      return isRolledOut(daemonSet)
-        ? { done: undefined }
-        : { waitingFor: `DaemonSet ${namespace}/${name} (${numberAvailable} of ${desiredNumberScheduled} available)` };
+      const daemonSet = await connection.apps.readNamespacedDaemonSet({ name, namespace });
+      const rollout = await readRollout(connection, daemonSet);
+      return rollout.complete
+        ? { done: rollout.leftOut }
+        : { waitingFor: describeRollout(daemonSet, rollout), nextPollMs: rolloutPollMs(daemonSet) };
     },
     { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check its pods in ${namespace}` }
   );

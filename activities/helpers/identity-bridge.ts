@@ -12,6 +12,7 @@ import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
 import { contains } from '../../model/networks.ts';
 import { summarizeList } from '../../model/summarize.ts';
+import { failure } from '../support/failures.ts';
 import { poll } from '../support/poll.ts';
 import { scratchSpace, startup } from './container.ts';
 import { bridgeRole, calicoAddressAnnotation, identityBridge } from './names.ts';
@@ -52,8 +53,8 @@ export function createIdentityBridgeActivities(onCluster: OnCluster) {
 
     /**
      * Waits until one replica of the bridge runs and is in sync now: every pod on Canal has its CiliumEndpoint, and the API
-     * server answers. Required before a node is flipped.
-     * @throws AgentNotReady on timeout.
+     * server answers. Required before a node is flipped. `restoreHelpers` recreates a bridge that was deleted.
+     * @throws AgentNotReady on timeout, or when the bridge does not exist.
      */
     requireIdentityBridge: onCluster<void, NodeTarget>('check the identity bridge', (connection) =>
       waitForIdentityBridge(connection, 'one')
@@ -118,7 +119,12 @@ async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> 
 async function waitForIdentityBridge({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
   await poll(
     async () => {
-      const bridge = await apps.readNamespacedDeployment({ name: identityBridge, namespace });
+      const bridge = await ifFound(apps.readNamespacedDeployment({ name: identityBridge, namespace }));
+      if (bridge === undefined)
+        throw failure(
+          'AgentNotReady',
+          `Deployment ${namespace}/${identityBridge} does not exist; retry the node, or start the migration again, which recreates it`
+        );
       const required = which === 'one' ? 1 : (bridge.spec?.replicas ?? 1);
       const ready = readyReplicas(bridge, which === 'one' ? undefined : required);
       return ready >= required

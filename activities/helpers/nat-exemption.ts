@@ -26,16 +26,17 @@ export function createNatExemptionActivities(onCluster: OnCluster) {
      * Deploys the NAT exemption on every node, and waits for it. A new image replaces the pods of a tenth of the nodes at
      * the same time; nodes without a running pod do not count, so that one that is not Ready does not hold up the others.
      * The exemption itself stays on a node while its pod is replaced.
+     * @returns the names of the nodes that were left out because they are not Ready.
      * @throws AgentNotReady naming what is not running.
      */
     deployNatExemption: onCluster(
       'deploy the NAT exemption',
-      async (connection, target: NatExemptionTarget): Promise<void> => {
+      async (connection, target: NatExemptionTarget): Promise<string[]> => {
         await applyNamespace(connection);
         const nodes = await listNodes(connection);
         const notReady = nodes.filter((node) => !isReady(node)).length;
         await applyObject(connection, natExemptionObject(target, Math.ceil(nodes.length / 10) + notReady));
-        await waitForOwnDaemonSet(connection, natExemption);
+        return waitForOwnDaemonSet(connection, natExemption);
       }
     ),
   };
@@ -55,14 +56,15 @@ export function natExemptionObject(
 
 /**
  * Removes the exemption's rules on every node and verifies their removal. Does nothing where there is no exemption.
+ * @returns the names of the nodes that were left out because they are not Ready, and may still have the rules.
  * @throws AgentNotReady naming what is not running.
  */
-export async function removeNatExemption(connection: ClusterConnection): Promise<void> {
+export async function removeNatExemption(connection: ClusterConnection): Promise<string[]> {
   const existing = await ifFound(connection.apps.readNamespacedDaemonSet({ name: natExemption, namespace }));
   const image = existing?.spec?.template.spec?.containers[0]?.image;
-  if (image === undefined) return;
+  if (image === undefined) return [];
   await applyObject(connection, buildDaemonSet(image, ['nat', '--remove'], {}, '100%'));
-  await waitForOwnDaemonSet(connection, natExemption);
+  return waitForOwnDaemonSet(connection, natExemption);
 }
 
 function buildDaemonSet(

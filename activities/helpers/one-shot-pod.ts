@@ -1,9 +1,12 @@
 import type { V1Container, V1ContainerStateTerminated, V1Pod, V1PodSpec } from '@kubernetes/client-node';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { isSilent } from '../kubernetes/conditions.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
+import { readNode } from '../kubernetes/nodes.ts';
+import { failure } from '../support/failures.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { poll, type PollOptions, type PollResult } from '../support/poll.ts';
 
@@ -17,7 +20,7 @@ export interface OneShotPod {
    * Further fields of the pod's spec, such as its volumes.
    * @default none
    */
-  spec?: Partial<V1PodSpec>;
+  spec?: Omit<Partial<V1PodSpec>, 'priorityClassName' | 'priority'>;
 }
 
 /** Maximum length of a pod's name, in characters. */
@@ -28,7 +31,12 @@ export function oneShotPodName({ app, node }: Pick<OneShotPod, 'app' | 'node'>):
   return `${app}-${node}`.slice(0, maxNameLength);
 }
 
-/** Builds the pod's manifest. It tolerates every taint, and its container is never restarted. */
+/**
+ * Builds the pod's manifest. It tolerates every taint, and its container is never restarted. It has no critical
+ * priority: to admit a critical pod (priority of 2,000,000,000 and above), the kubelet kills other pods, without regard
+ * to disruption budgets, and rejects any other pod for which it has no room (k8s.io/kubernetes pkg/kubelet/preemption,
+ * pkg/kubelet/types/pod_update.go).
+ */
 export function oneShotPodManifest(pod: OneShotPod): NamedObject {
   const { app, node, container, spec } = pod;
   return {
@@ -56,19 +64,71 @@ export async function startOneShotPod(connection: ClusterConnection, pod: OneSho
   await applyObject(connection, oneShotPodManifest(pod));
 }
 
+/** Interval between two checks of the node of a pod that has not started, in ms. */
+const nodePollMs = 5_000;
+
 /**
- * Polls one pod until `check` has an answer.
- * @param check receives undefined while the pod does not exist.
+ * Polls a pod that was started until `check` has an answer.
+ * @throws HelperPodFailed, retryable, as soon as the pod cannot run: the kubelet rejected or evicted it, or it was
+ * deleted.
+ * @throws NodeNotReady when the pod has not started and the kubelet has not reported for a minute, or when the node has
+ * left the cluster.
  * @throws ApplicationFailure of the type `onTimeout` on timeout.
  */
 export async function waitForOneShotPod<T>(
   connection: ClusterConnection,
   { app, node }: Pick<OneShotPod, 'app' | 'node'>,
-  check: (pod: V1Pod | undefined) => PollResult<T> | Promise<PollResult<T>>,
+  check: (pod: V1Pod) => PollResult<T> | Promise<PollResult<T>>,
   options: PollOptions
 ): Promise<T> {
-  const which = { app, name: oneShotPodName({ app, node }) };
-  return waitForOneShotPods(connection, which, ([pod]) => check(pod), options);
+  const name = oneShotPodName({ app, node });
+  let nextNodePollMs = Date.now() + nodePollMs;
+  const checkPod = async (pod: V1Pod | undefined): Promise<PollResult<T>> => {
+    // The pods of a node that has left the cluster are deleted, too.
+    if (pod === undefined) await readNode(connection, node);
+    const problem = pod === undefined ? 'it was deleted before it ended' : findPodFailure(pod);
+    if (pod === undefined || problem !== undefined) {
+      const advice = 'free capacity on the node if it has none; the step is retried';
+      throw failure('HelperPodFailed', `pod ${namespace}/${name} on ${node} did not finish: ${problem}; ${advice}`, {
+        retryable: true,
+      });
+    }
+    if (pod.status?.phase !== 'Running' && Date.now() >= nextNodePollMs) {
+      await requireReportingKubelet(connection, node);
+      nextNodePollMs = Date.now() + nodePollMs;
+    }
+    const result = await check(pod);
+    const reason = waitingReason(pod);
+    if ('done' in result || reason === undefined) return result;
+    return { ...result, waitingFor: `${result.waitingFor}: ${reason}` };
+  };
+  return waitForOneShotPods(connection, { app, name }, ([pod]) => checkPod(pod), options);
+}
+
+/**
+ * Returns the reason why a pod cannot run any more although its container did not exit; undefined otherwise.
+ * The kubelet sets a reason in the status of a pod that it rejects, such as OutOfpods, or evicts; a container that ended
+ * leaves it empty (k8s.io/kubernetes pkg/kubelet).
+ */
+export function findPodFailure(pod: V1Pod): string | undefined {
+  const { phase, reason, message } = pod.status ?? {};
+  if (phase !== 'Failed' || (reason === undefined && terminatedContainer(pod) !== undefined)) return undefined;
+  return [reason ?? 'it failed without a reason', message].filter(Boolean).join(': ');
+}
+
+/** Returns the reason why the pod's container has not started, such as ErrImagePull; undefined when there is none. */
+export function waitingReason(pod: V1Pod | undefined): string | undefined {
+  const { reason, message } = pod?.status?.containerStatuses?.[0]?.state?.waiting ?? {};
+  return reason === undefined ? undefined : [reason, message].filter(Boolean).join(': ');
+}
+
+/** @throws NodeNotReady when the node does not exist, or its kubelet has not reported for a minute. */
+async function requireReportingKubelet(connection: ClusterConnection, node: string): Promise<void> {
+  if (isSilent(await readNode(connection, node)))
+    throw failure(
+      'NodeNotReady',
+      `the kubelet of ${node} has not reported for a minute; repair the node, or remove it`
+    );
 }
 
 /**

@@ -38,16 +38,32 @@ export function createProberActivities(onCluster: OnCluster) {
     /**
      * Deploys probers on every node and waits for them: one in the pod network, with a peer that it talks to, and one
      * on the host network. They sample every path, and keep running when the worker stops.
+     * @returns the names of the nodes that were left out because they are not Ready.
      * @throws AgentNotReady naming what is not running.
      */
-    deployProbers: onCluster('deploy the probers', async (connection, target: ProberTarget): Promise<void> => {
+    deployProbers: onCluster('deploy the probers', async (connection, target: ProberTarget): Promise<string[]> => {
       await applyNamespace(connection);
-      for (const object of proberServices()) await applyObject(connection, object);
-      const service = await readService(connection);
-      for (const object of proberWorkloads(target, service)) await applyObject(connection, object);
-      for (const name of [prober, proberPeer, hostProber]) await waitForOwnDaemonSet(connection, name);
+      return deployProbers(connection, target);
     }),
   };
+}
+
+/**
+ * Deploys the probers into our namespace, and waits for them.
+ * @returns the names of the nodes that were left out because they are not Ready.
+ * @throws AgentNotReady naming what is not running.
+ */
+export async function deployProbers(
+  connection: ClusterConnection,
+  target: Omit<ProberTarget, 'cluster'>
+): Promise<string[]> {
+  for (const object of proberServices()) await applyObject(connection, object);
+  const service = await readService(connection);
+  for (const object of proberWorkloads(target, service)) await applyObject(connection, object);
+  const leftOut = new Set<string>();
+  for (const name of [prober, proberPeer, hostProber])
+    for (const node of await waitForOwnDaemonSet(connection, name)) leftOut.add(node);
+  return [...leftOut].sort();
 }
 
 /** Addresses of the probers' services. */

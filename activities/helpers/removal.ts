@@ -11,10 +11,11 @@ export function createHelperActivities(onCluster: OnCluster) {
     /**
      * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as it
      * exists, the removal is not finished.
+     * @returns the names of the nodes that are not Ready, and may still have the rules of the NAT exemption.
      */
-    removeHelpers: onCluster('remove our helpers', async (connection): Promise<void> => {
+    removeHelpers: onCluster('remove our helpers', async (connection): Promise<string[]> => {
       // The namespace is deleted last: an earlier attempt that deleted it has removed the exemption from every node.
-      if (!(await isNamespaceDeleted(connection))) await removeNatExemption(connection);
+      const leftOut = (await isNamespaceDeleted(connection)) ? [] : await removeNatExemption(connection);
       const nodes = await listNodes(connection);
       for (const { metadata } of nodes) {
         const { name = '', labels = {}, annotations = {} } = metadata ?? {};
@@ -29,6 +30,7 @@ export function createHelperActivities(onCluster: OnCluster) {
         });
       }
       await removeNamespace(connection);
+      return leftOut;
     }),
   };
 }

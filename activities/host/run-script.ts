@@ -38,7 +38,8 @@ const scriptTimeoutMs = 300_000;
  * idempotent, so a pod that an earlier attempt left is removed first.
  * @returns the lines of the script's report; undefined when no image for it is on the nodes, because Cilium was never
  * there.
- * @throws NodeNotReady when the pod does not run.
+ * @throws NodeNotReady when the pod does not run in time.
+ * @throws HelperPodFailed, retryable, when the kubelet rejects the pod, for example because the node has no room.
  * @throws CleanupIncomplete when the script fails, or when it refuses to run because a pod would lose its network; the
  * message then names the links, with the addresses of the pods behind them.
  */
@@ -106,7 +107,6 @@ export function hostPod(node: string, image: string, script: HostScript, folders
     },
     spec: {
       hostNetwork: true,
-      priorityClassName: 'system-node-critical',
       volumes: [
         { name: 'host', hostPath: { path: '/' } },
         { name: 'xtables-lock', hostPath: { path: '/run/xtables.lock', type: 'FileOrCreate' } },

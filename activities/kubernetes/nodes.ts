@@ -1,6 +1,7 @@
 import { PatchStrategy, setHeaderOptions, type V1Node } from '@kubernetes/client-node';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from './connection.ts';
+import { isAway } from './conditions.ts';
 import { ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
 import { allPages } from './pagination.ts';
@@ -24,6 +25,15 @@ export async function readNode({ core }: ClusterConnection, node: string): Promi
   const nodeObject = await ifFound(core.readNode({ name: node }));
   if (nodeObject === undefined) throw failure('NodeNotReady', `the cluster has no node ${node} any more`);
   return nodeObject;
+}
+
+/**
+ * Reads a node for work that needs it.
+ * @throws NodeNotReady when it does not exist, or has not been Ready for a minute.
+ */
+export async function requirePresent(connection: ClusterConnection, node: string): Promise<void> {
+  if (isAway(await readNode(connection, node)))
+    throw failure('NodeNotReady', `node ${node} has not been Ready for a minute; repair it, or remove it`);
 }
 
 /** Options of {@link patchNode}. */

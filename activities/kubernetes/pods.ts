@@ -80,10 +80,30 @@ export async function listPods({ core }: ClusterConnection, scope: PodScope = {}
   });
 }
 
-function sumRequests(containers: readonly V1Container[]): PodFacts['requests'] {
-  const sum = (resource: string): number =>
-    containers.reduce((all, { resources }) => all + (quantity(resources?.requests?.[resource]) ?? 0), 0);
-  return { cpu: sum('cpu'), memory: sum('memory') };
+/**
+ * Computes the requests of a pod as the scheduler and the kubelet count them: those of its containers, sidecars
+ * included, or those of its largest init container if that is more, and its overhead
+ * (k8s.io/component-helpers resource). Requests of the pod itself replace those of its containers.
+ */
+export function podRequests(spec: Partial<V1PodSpec>): PodFacts['requests'] {
+  return { cpu: sumRequests(spec, 'cpu'), memory: sumRequests(spec, 'memory') };
+}
+
+function sumRequests(
+  { containers = [], initContainers = [], overhead, resources }: Partial<V1PodSpec>,
+  resource: string
+) {
+  const request = (container: V1Container): number => quantity(container.resources?.requests?.[resource]) ?? 0;
+  const running = containers.reduce((sum, container) => sum + request(container), 0);
+  let sidecars = 0;
+  let starting = 0;
+  for (const container of initContainers) {
+    if (container.restartPolicy === 'Always') sidecars += request(container);
+    // An init container runs next to the sidecars that were started before it.
+    starting = Math.max(starting, sidecars + (container.restartPolicy === 'Always' ? 0 : request(container)));
+  }
+  const ofPod = quantity(resources?.requests?.[resource]);
+  return (ofPod ?? Math.max(running + sidecars, starting)) + (quantity(overhead?.[resource]) ?? 0);
 }
 
 /** Parses a quantity such as `250m` or `1Gi`; undefined when there is none. */
@@ -136,7 +156,7 @@ function specFacts(spec: Partial<V1PodSpec>) {
       name === undefined ? [] : [{ name, protocol, port }]
     ),
     hostPorts: hostNetwork ? [] : ports.flatMap(({ hostPort }) => hostPort ?? []),
-    requests: sumRequests(containers),
+    requests: podRequests(spec),
     graceSeconds: spec.terminationGracePeriodSeconds ?? 30,
   };
 }

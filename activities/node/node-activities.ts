@@ -6,6 +6,7 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { bootAnnotation, cordonedAnnotation } from '../kubernetes/names.ts';
+import { listNodeReadiness, type NodeReadiness } from '../kubernetes/node-readiness.ts';
 import { listNodes, patchNode, readNode, type NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import { failure } from '../support/failures.ts';
@@ -33,12 +34,6 @@ export interface NodesTarget {
 export interface RebootTarget extends NodeTarget {
   /** Time at which the wait ends (Unix ms). */
   deadlineMs: number;
-}
-
-/** A node, and its readiness. */
-interface NodeReadiness {
-  name: string;
-  ready: boolean;
 }
 
 /** Maximum number of nodes whose pods are read in parallel. */
@@ -134,8 +129,7 @@ export function createNodeActivities(onCluster: OnCluster, workerNode?: string) 
 }
 
 async function checkForChange(connection: ClusterConnection, known: readonly NodeReadiness[]): Promise<void> {
-  const items = await listNodes(connection);
-  const now = readinessKey(items.map((item) => ({ name: item.metadata?.name ?? '', ready: isReady(item) })));
+  const now = readinessKey(await listNodeReadiness(connection));
   if (now === readinessKey(known)) throw notYet('a node to join, to leave or to change its readiness', watchIntervalMs);
 }
 

@@ -18,7 +18,7 @@ export function podAddress({ ip, annotations, hostNetwork, node }: PodFacts): st
   if (hostNetwork) return undefined;
   if (ip !== undefined) return ip;
   const annotated = annotations[addressAnnotation]?.split('/')[0];
-  // Users can write annotations, too: a pod without a node has no network, even if they do not contain the node.
+  // Users can write annotations, too: a pod without a node has no network, even with an annotation.
   return node !== '' && contains(anyAddress, annotated) ? annotated : undefined;
 }
 

@@ -80,13 +80,14 @@ async function predictDrains(
 }
 
 /** Predicts a drain of the node, by the drain's own rules. */
-function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationInput): NodeDrain {
+export function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationInput): NodeDrain {
   const rules = { to: 'cilium' as const, targetPodCidr: input.podCidr, options: input.drain, forcedPods: [] };
   const now = Date.now();
   const evicted: string[] = [];
   const recycled: string[] = [];
   const refused: string[] = [];
   const dataLost: string[] = [];
+  const jobs: string[] = [];
   let graceSeconds = 0;
   for (const pod of pods) {
     const verdict = drainVerdict(pod, { ...rules, daemonSets: true }, now);
@@ -94,6 +95,7 @@ function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationI
     if (verdict.action !== 'evict') continue;
     if (pod.controller === 'DaemonSet') recycled.push(pod.key);
     else evicted.push(pod.key);
+    if (pod.controller === 'Job') jobs.push(pod.key);
     if (pod.emptyDirs.length > 0) dataLost.push(`${pod.key} (${pod.emptyDirs.join(', ')})`);
     graceSeconds = Math.max(graceSeconds, pod.graceSeconds);
   }
@@ -104,6 +106,7 @@ function predictDrain(node: string, pods: readonly PodFacts[], input: MigrationI
     recycled: recycled.slice(0, maxNamed),
     refused: refused.slice(0, maxNamed),
     dataLost: dataLost.slice(0, maxNamed),
+    ...(jobs.length > 0 && { jobs: jobs.slice(0, maxNamed) }),
     graceSeconds,
   };
 }

@@ -2,10 +2,13 @@ import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { summarizeList } from '../../model/summarize.ts';
 import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
 import {
+  findPodFailure,
   oneShotPodName,
   removeOneShotPods,
   startOneShotPod,
+  terminatedContainer,
   waitForOneShotPods,
+  waitingReason,
   type OneShotPod,
 } from '../helpers/one-shot-pod.ts';
 import type { CniPaths } from '../canal/installer.ts';
@@ -169,7 +172,8 @@ async function collectFacts(connection: ClusterConnection, names: readonly strin
         const pod = pods.find(({ metadata }) => metadata?.name === oneShotPodName({ app: label, node }));
         const facts = await readFacts(connection, pod);
         if (facts.unread !== undefined) waiting.push(`${node} (${facts.unread})`);
-        if (facts.unread === undefined || Date.now() > deadline) factsByNode.set(node, facts);
+        const final = facts.unread === undefined || (pod !== undefined && findPodFailure(pod) !== undefined);
+        if (final || Date.now() > deadline) factsByNode.set(node, facts);
       }
       return waiting.length === 0 || factsByNode.size === names.length
         ? { done: undefined }
@@ -187,20 +191,20 @@ export function unreadHost(reason: string): HostFacts {
 
 /** Reads the facts that a pod has written, or the reason why there are none yet. */
 async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): Promise<HostFacts> {
-  if (pod?.status?.phase !== 'Running') return unreadHost(waitingReason(pod));
+  if (pod?.status?.phase !== 'Running') return unreadHost(unreadReason(pod));
   try {
     const log = await core.readNamespacedPodLog({ name: pod.metadata?.name ?? '', namespace });
     const line = log.split('\n').find((text) => text.startsWith('{'));
-    return line === undefined ? unreadHost(waitingReason(pod)) : (JSON.parse(line) as HostFacts);
+    return line === undefined ? unreadHost(unreadReason(pod)) : (JSON.parse(line) as HostFacts);
   } catch (error) {
     return unreadHost(`its log cannot be read: ${errorMessage(error)}`);
   }
 }
 
-function waitingReason(pod: V1Pod | undefined): string {
-  const { containerStatuses: [container] = [], phase = 'not created yet' } = pod?.status ?? {};
-  const { waiting, terminated } = container?.state ?? {};
-  return waiting?.reason ?? terminated?.message ?? phase;
+function unreadReason(pod: V1Pod | undefined): string {
+  const failed = pod && findPodFailure(pod);
+  const { phase = 'not created yet' } = pod?.status ?? {};
+  return failed ?? waitingReason(pod) ?? terminatedContainer(pod)?.message ?? phase;
 }
 
 /** Describes the pod that reads the facts of a node. It has no privileges, and only reads. */

@@ -219,7 +219,7 @@ async function waitForAddress(connection: ClusterConnection, pod: OneShotPod): P
     connection,
     pod,
     (current) => {
-      const ip = current && podFacts(current).ip;
+      const { ip } = podFacts(current);
       return ip === undefined ? { waitingFor: `the address of ${describePod(pod)}` } : { done: ip };
     },
     { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: "check this pod's events" }

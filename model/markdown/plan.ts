@@ -40,6 +40,10 @@ export function planMarkdown(plan: Plan): string {
     plan.drains.flatMap(({ dataLost }) => dataLost)
   );
   section(
+    'Pods of Jobs that are interrupted',
+    plan.drains.flatMap(({ jobs = [] }) => jobs)
+  );
+  section(
     'Pods that need consent',
     plan.drains.flatMap(({ refused }) => refused)
   );

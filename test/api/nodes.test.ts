@@ -1,9 +1,11 @@
 import type { V1Node } from '@kubernetes/client-node';
 import { computeBucket, computeDigest } from '../../model/node-digest.ts';
 import { expandGroups, type NodeFacts } from '../../model/nodes.ts';
+import { waitFor } from '../../lab/process.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
 import { useLab } from '../support/lab.ts';
+import { timeLimits } from '../support/time-limits.ts';
 
 /** Of its own: a test compares all nodes. */
 const lab = useLab({ nodes: 0 });
@@ -98,3 +100,39 @@ it('returns all nodes, or only those that changed for the caller', async () => {
   expect(buckets).toEqual([computeBucket('seen-1')]);
   expect(seen(expandGroups(groups))).toContainEqual(['seen-1', true, 0]);
 });
+
+it('notices a node whose readiness changes, and one that joins, and nothing else', async () => {
+  const { waitForNodeChange } = createLabActivities(lab());
+  const { cluster } = target('');
+  await apply(lab(), bareNode('change-1'));
+  const setReady = async (status: 'True' | 'False'): Promise<void> => {
+    const conditions = [{ type: 'Ready', status, lastHeartbeatTime: new Date().toISOString() }];
+    const patch = ['patch', 'node', 'change-1', '--subresource=status', '--type=merge', '-p'];
+    await lab().kubectl(...patch, JSON.stringify({ status: { conditions } }));
+  };
+  await setReady('True');
+  const { items } = await get<{ items: V1Node[] }>(lab(), 'nodes');
+  const known = items.map(({ metadata }) => ({
+    name: metadata?.name ?? '',
+    ready: metadata?.name === 'change-1',
+  }));
+  const waiting = { type: 'NotYet' };
+
+  // A cordoned node is still Ready.
+  await lab().kubectl('cordon', 'change-1');
+  await expect(waitForNodeChange({ cluster, known })).rejects.toMatchObject(waiting);
+
+  await setReady('False');
+  await waitFor('the change', () => waitForNodeChange({ cluster, known }).then(...hasChanged), {
+    timeoutMs: timeLimits.clusterChange,
+  });
+
+  await setReady('True');
+  await apply(lab(), bareNode('change-2'));
+  await waitFor('the new node', () => waitForNodeChange({ cluster, known }).then(...hasChanged), {
+    timeoutMs: timeLimits.clusterChange,
+  });
+});
+
+/** Handlers for a call that fails until something has changed. */
+const hasChanged = [() => true, () => false] as const;

@@ -533,6 +533,12 @@ const cases: Case[] = [
     words: 'memory: 7168 MiB to move from n1, 4096 MiB free elsewhere',
   },
   {
+    check: 'added-pods',
+    what: 'a node without a slot for the pods that are added',
+    make: () => setNode('n2', { allocatable: { cpu: '4', memory: '8Gi', pods: '5' } }),
+    words: 'n2 (pods: ',
+  },
+  {
     check: 'webhooks',
     what: 'one on pods without endpoints',
     objects: [webhook('pods')],
@@ -750,6 +756,40 @@ async function remove(objects: object[]): Promise<void> {
   ];
   await run(lab().catalogue.bin('kubectl'), args, { input: JSON.stringify(list) });
 }
+
+it('rollouts: leaves out nodes that are not Ready, and names them', async () => {
+  await waitForCanalPods();
+  const canalOn = async (node: string): Promise<string> => {
+    const selector = ['-l', 'k8s-app=canal', '--field-selector', `spec.nodeName=${node}`];
+    const { items } = await get<V1PodList>(lab(), 'pods', '-n', 'kube-system', ...selector);
+    return items[0]?.metadata?.name ?? '';
+  };
+  const setCanalReady = async (node: string, status: string): Promise<void> =>
+    patchStatus('pod', await canalOn(node), { conditions: [{ type: 'Ready', status }] }, '-n', 'kube-system');
+  const waitForEvidence = async (words: string): Promise<CheckOutcome> => {
+    const deadline = Date.now() + timeLimits.clusterChange;
+    for (;;) {
+      for (const name of ['n1', 'n2']) await setNode(name);
+      await setNode('n3', { conditions: [{ type: 'Ready', status: 'False' }] });
+      const outcome = await check('rollouts');
+      if (outcome.evidence.join().includes(words) || Date.now() > deadline) return outcome;
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  };
+
+  await setNode('n3', { conditions: [{ type: 'Ready', status: 'False' }] });
+  await setCanalReady('n3', 'False');
+  const away = await waitForEvidence('left out');
+  await setCanalReady('n2', 'False');
+  const missing = await waitForEvidence('not rolled out');
+
+  expect(away).toMatchObject({
+    verdict: 'pass',
+    evidence: ['Canal is rolled out; left out because they are not Ready: n3'],
+  });
+  expect(missing).toMatchObject({ verdict: 'block', evidence: ['kube-system/canal is not rolled out on n2'] });
+  await waitForCanalPods();
+});
 
 it('has a case that blocks for every check, here or on the nodes of a lab', () => {
   const onNodes: CheckName[] = ['tunnel-path', 'rp-filter', 'mtu'];

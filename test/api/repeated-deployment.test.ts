@@ -5,11 +5,12 @@ import { natExemptionObject } from '../../activities/helpers/nat-exemption.ts';
 import { proberObjects } from '../../activities/helpers/probers.ts';
 import { cniChainName } from '../../model/names.ts';
 import { parseInput, type MigrationInput } from '../../model/input.ts';
+import { createLabActivities } from '../support/activity.ts';
 import { calicoApi, ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
 import type { RepeatableCases } from '../support/repeated-activities.ts';
 
 const namespace = 'kube-system';
-const { cluster, apply, remove, state, expectEachRepeatable } = useRepeatedActivities(['n1']);
+const { lab, cluster, connection, apply, remove, state, expectEachRepeatable } = useRepeatedActivities(['n1']);
 
 const object = (apiVersion: string, kind: string, name: string, more: object = {}): NamedObject => ({
   apiVersion,
@@ -154,6 +155,19 @@ const cases: RepeatableCases<'deployment'> = {
     run: ({ deployIdentityBridge }) => deployIdentityBridge({ ...cluster(), ...coexistence }),
     read: readOwnObjects,
   },
+  restoreHelpers: {
+    prepare: async () => {
+      const helpers = [
+        ...proberObjects(probers, { clusterIp: '', nodePort: 0 }),
+        natExemptionObject(natExemption),
+        ...bridgeObjects(coexistence, {}),
+      ];
+      await apply(...ciliumKinds, ownNamespace);
+      await remove(...helpers.filter(({ kind }) => kind === 'Deployment' || kind === 'DaemonSet'));
+    },
+    run: ({ restoreHelpers }) => restoreHelpers({ input: migrationInput(), sourcePodCidr: '10.244.0.0/16' }),
+    read: readOwnObjects,
+  },
   applyCniChain: {
     prepare: async () => {
       await apply(...canal);
@@ -206,3 +220,20 @@ const cases: RepeatableCases<'deployment'> = {
 };
 
 expectEachRepeatable(cases);
+
+it('leaves out a node that is not Ready, by name', async () => {
+  const { core } = connection();
+  const conditions = [{ type: 'Ready', status: 'False', lastTransitionTime: new Date(0) }];
+  await core.createNode({ body: { metadata: { name: 'away', labels: { 'kubernetes.io/os': 'linux' } } } });
+  try {
+    const patch = ['patch', 'node', 'away', '--subresource=status', '--type=merge', '-p'];
+    await lab().kubectl(...patch, JSON.stringify({ status: { conditions } }));
+    await apply(ownNamespace);
+
+    const leftOut = await createLabActivities(lab()).deployNatExemption({ ...cluster(), ...natExemption });
+
+    expect(leftOut).toEqual(['away']);
+  } finally {
+    await core.deleteNode({ name: 'away' });
+  }
+});

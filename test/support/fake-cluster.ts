@@ -108,6 +108,14 @@ export function fakeCluster({
       effect();
     };
   };
+  /** Returns an activity that leaves out no node. */
+  const onEveryNode = (activity: string, effect: () => void = () => undefined) => {
+    return async (): Promise<string[]> => {
+      await call(activity);
+      effect();
+      return [];
+    };
+  };
   const mayRollBack = (): boolean => system.canal && system.noReturn === undefined;
   const allOnCilium = (): boolean => [...state.values()].every((node) => node.pods === 'cilium' && node.flipped);
 
@@ -166,7 +174,7 @@ export function fakeCluster({
       system.ciliumOwnsCni = false;
     }),
     checkCiliumConfig: onCluster('checkCiliumConfig'),
-    waitForAgents: onCluster('waitForAgents'),
+    waitForAgents: onEveryNode('waitForAgents'),
     restartOutdatedAgent: onNode('restartOutdatedAgent'),
     restartOutdatedOperator: onCluster('restartOutdatedOperator'),
     keepCanalOffNewNodes: onCluster('keepCanalOffNewNodes'),
@@ -200,12 +208,12 @@ export function fakeCluster({
       await call('dryRunCleanup');
       return { step: 'cleanup', would: ['remove 9 objects'], problems: [] };
     },
-    deployProbers: onCluster('deployProbers', () => {
+    deployProbers: onEveryNode('deployProbers', () => {
       requireLock('probers deployed');
       requireRule(!system.installed || system.helpers, 'probers after Cilium: there is no baseline any more');
       system.helpers = true;
     }),
-    deployNatExemption: onCluster('deployNatExemption', () => (system.helpers = true)),
+    deployNatExemption: onEveryNode('deployNatExemption', () => (system.helpers = true)),
     comparePolicies: async () => {
       await call('comparePolicies');
       return policies?.() ?? noPolicies;
@@ -219,6 +227,7 @@ export function fakeCluster({
       requireRule(system.installed, 'identities bridged without Cilium');
       system.bridge = true;
     }),
+    restoreHelpers: onEveryNode('restoreHelpers'),
     requireIdentityBridge: onNode('requireIdentityBridge', () => {
       requireRule(system.bridge, 'a node to be flipped without the identity bridge');
     }),
@@ -242,7 +251,7 @@ export function fakeCluster({
     checkGates: async ({ nodes: names }) => {
       await call('checkGates', names?.join());
     },
-    removeHelpers: onCluster('removeHelpers', () => {
+    removeHelpers: onEveryNode('removeHelpers', () => {
       system.helpers = false;
       system.noReturn = undefined;
       for (const node of state.values()) node.flipped = false;

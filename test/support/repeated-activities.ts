@@ -23,6 +23,7 @@ export const repeatedActivities = {
     'deployProbers',
     'deployNatExemption',
     'deployIdentityBridge',
+    'restoreHelpers',
     'applyCniChain',
     'applyNodeConfig',
     'removeNodeConfig',

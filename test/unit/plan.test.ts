@@ -18,6 +18,7 @@ const drain = (node: string, graceSeconds: number): NodeDrain => ({
   recycled: [],
   refused: [`shop/cache-${node}: its emptyDir data (tmp) would be lost`],
   dataLost: [],
+  ...(node === 'a' && { jobs: ['shop/report-1'] }),
   graceSeconds,
 });
 const node = (name: string) => ({
@@ -46,6 +47,7 @@ it('describes the steps, the pods and the point of no return in Markdown', () =>
     'Backup: etcd-snapshot-7.',
     '| 1 | a | canary | 4 | 2 | 1 |',
     '- shop/cache-b: its emptyDir data (tmp) would be lost',
+    'Pods of Jobs that are interrupted:\n\n- shop/report-1',
     '- mtu: known',
     '- Service cni-live-migration/prober',
     '```diff\n+ tunnelPort: 8473\n```',

@@ -1,5 +1,6 @@
 import type { CheckName } from '../../../model/preflight.ts';
 import type { PreflightCheck } from '../check.ts';
+import { addedPods } from './spare-capacity-added.ts';
 import { autoscaler } from './autoscaler.ts';
 import { backup } from './backup.ts';
 import { calicoFeatures } from './calico-features.ts';
@@ -61,6 +62,7 @@ export const checks: Readonly<Record<CheckName, PreflightCheck>> = {
   'local-data': localData,
   'host-ports': hostPorts,
   'spare-capacity': spareCapacity,
+  'added-pods': addedPods,
   webhooks,
   'other-cni': otherCni,
   'cilium-leftovers': ciliumLeftovers,

@@ -14,8 +14,11 @@ interface NodeCapacity {
   free: Record<Resource, number>;
 }
 
-const resources = ['cpu', 'memory', 'pods'] as const;
-type Resource = (typeof resources)[number];
+/** Resources of which a node has an allocatable amount. */
+export const resources = ['cpu', 'memory', 'pods'] as const;
+
+/** One of {@link resources}. */
+export type Resource = (typeof resources)[number];
 
 /** Checks that the pods of a wave's nodes fit on the other nodes. */
 export const spareCapacity: PreflightCheck = {
@@ -36,23 +39,30 @@ export const spareCapacity: PreflightCheck = {
   },
 };
 
-async function computeCapacity({ metadata, status }: V1Node, pods: () => Promise<PodFacts[]>): Promise<NodeCapacity> {
-  const name = metadata?.name ?? '';
+async function computeCapacity(node: V1Node, pods: () => Promise<PodFacts[]>): Promise<NodeCapacity> {
+  const name = node.metadata?.name ?? '';
   const podsOnNode = (await pods()).filter((pod) => pod.node === name && !pod.finished);
   const moving = podsOnNode.filter((pod) => !pod.hostNetwork && !pod.mirror && pod.controller !== 'DaemonSet');
-  const computeRequests = (subset: readonly PodFacts[]): Record<Resource, number> => ({
-    cpu: subset.reduce((all, pod) => all + pod.requests.cpu, 0),
-    memory: subset.reduce((all, pod) => all + pod.requests.memory, 0),
-    pods: subset.length,
-  });
-  const used = computeRequests(podsOnNode);
-  const allocatable = (resource: Resource): number => quantity(status?.allocatable?.[resource]) ?? 0;
-  const free = {
-    cpu: allocatable('cpu') - used.cpu,
-    memory: allocatable('memory') - used.memory,
-    pods: allocatable('pods') - used.pods,
+  return { name, moving: sumRequests(moving), free: freeResources(node, podsOnNode) };
+}
+
+/** Sums the requests of pods, and their number. */
+export function sumRequests(pods: readonly Pick<PodFacts, 'requests'>[]): Record<Resource, number> {
+  return {
+    cpu: pods.reduce((sum, { requests }) => sum + requests.cpu, 0),
+    memory: pods.reduce((sum, { requests }) => sum + requests.memory, 0),
+    pods: pods.length,
   };
-  return { name, moving: computeRequests(moving), free };
+}
+
+/** Computes what a node has left next to the pods: its allocatable resources minus their requests. */
+export function freeResources(
+  { status }: V1Node,
+  pods: readonly Pick<PodFacts, 'requests'>[]
+): Record<Resource, number> {
+  const used = sumRequests(pods);
+  const free = (resource: Resource): number => (quantity(status?.allocatable?.[resource]) ?? 0) - used[resource];
+  return { cpu: free('cpu'), memory: free('memory'), pods: free('pods') };
 }
 
 /** Compares demand and free capacity without the nodes whose pods request the most, for each resource separately. */
@@ -66,7 +76,7 @@ function compareCapacity(capacities: readonly NodeCapacity[], size: number): Fin
     const free = sorted.slice(size).reduce((sum, capacity) => sum + Math.max(0, capacity.free[resource]), 0);
     const names = drained.map(({ name }) => name).join(', ');
     texts.push(
-      `${resource}: ${text(resource, requested)} to move from ${names}, ${text(resource, free)} free elsewhere`
+      `${resource}: ${formatAmount(resource, requested)} to move from ${names}, ${formatAmount(resource, free)} free elsewhere`
     );
     if (requested > free) verdict = 'block';
     else if (requested > free * warningShare && verdict === 'pass') verdict = 'warn';
@@ -74,6 +84,7 @@ function compareCapacity(capacities: readonly NodeCapacity[], size: number): Fin
   return verdict === 'block' ? block(...texts) : verdict === 'warn' ? warn(...texts) : pass(...texts);
 }
 
-function text(resource: Resource, amount: number): string {
+/** Formats an amount of a resource. */
+export function formatAmount(resource: Resource, amount: number): string {
   return resource === 'memory' ? `${Math.round(amount / 2 ** 20)} MiB` : String(Math.round(amount * 100) / 100);
 }
