@@ -4,11 +4,13 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { zstdCompressSync } from 'node:zlib';
 import { projectDir } from '../../lab/paths.ts';
 import { run } from '../../lab/process.ts';
 import { packFolder } from '../../lab/tools/archive.ts';
 import { formatPrebuiltList, listFile, type PrebuiltArchive } from '../../lab/tools/prebuilt-list.ts';
+import { openBundleSource } from '../../lab/tools/prebuilt-source.ts';
 import { openBundle } from '../../lab/tools/prebuilt.ts';
 import type { SampleOutcome } from '../support/sample-tools.ts';
 
@@ -230,20 +232,15 @@ describe('a bundle that cannot be used', () => {
   });
 
   it('has a server that stops in the middle of an archive', async () => {
-    const { sha256, file } = archives[0] ?? { sha256: '', file: '' };
-    const server = createServer((request, response) => {
-      if (request.url?.endsWith(listFile) === true) {
-        void readFile(path.join(bundle, listFile)).then((body) => response.end(body));
-      } else response.write('x');
-    });
+    const server = createServer((_, response) => response.write('x'));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const location = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-    const opened = await openBundle({ location, idleMs: 100, listSha256: await digestOfList() });
-    const archive = { name: 'first', key: '0123456789ab', file, size: 100, sha256 };
+    // Only the archive: on a busy machine, the list would be late as well.
+    const read = async () => text(await openBundleSource(location, 100).open('first.tar.zst'));
 
-    const unpacking = opened.unpack(archive, path.join(scratch, 'to')).finally(() => close(server));
+    const reading = read().finally(() => close(server));
 
-    await expect(unpacking).rejects.toThrow('no data for 0.1 s');
+    await expect(reading).rejects.toThrow('no data for 0.1 s');
   });
 
   it('does not exist', async () => {
