@@ -47,3 +47,13 @@ const maxFindings = 50;
 export function boundFindings(findings: readonly RemovalFinding[]): RemovalVerification {
   return { findings: findings.slice(0, maxFindings), more: Math.max(0, findings.length - maxFindings) };
 }
+
+/** Maximum number of findings in a text. */
+const maxFindingsInText = 10;
+
+/** Returns the findings in one line. */
+export function findingsText({ findings, more }: RemovalVerification): string {
+  const shown = findings.slice(0, maxFindingsInText).map(({ subject, reason }) => `${subject}: ${reason}`);
+  const others = findings.length - shown.length + more;
+  return [...shown, ...(others > 0 ? [`and ${others} more`] : [])].join('; ');
+}

@@ -7,6 +7,7 @@ import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
+import type { RemovalFinding } from '../../model/removal-findings.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { msUntilOpen } from '../../model/maintenance-windows.ts';
@@ -42,6 +43,8 @@ interface FakeOptions {
   before?: (activity: string, node: string | undefined) => void | Promise<void>;
   /** Returns the pods that a round of a drain leaves. */
   left?: (node: string, forcedPods: readonly string[]) => Blocker[];
+  /** Returns what does not hold before Canal is removed. */
+  removalFindings?: () => RemovalFinding[];
   /** Lets time pass in a round that leaves pods. */
   pass?: (seconds: number) => Promise<unknown>;
 }
@@ -60,6 +63,7 @@ export function fakeCluster({
   policies,
   before,
   left,
+  removalFindings,
   pass,
 }: FakeOptions = {}) {
   const calls: string[] = [];
@@ -71,6 +75,10 @@ export function fakeCluster({
     ciliumOwnsCni: facts.ciliumOwnsCni ?? false,
     helpers: false,
     bridge: false,
+    /** True while Canal starts on no new node. */
+    canalKeptOff: false,
+    /** True when nothing that uses the network to be removed was found. */
+    removalVerified: false,
     lock: '',
     /** Approval of Canal's removal, recorded in the cluster. */
     noReturn: undefined as Decision | undefined,
@@ -145,6 +153,10 @@ export function fakeCluster({
       await call('recordPointOfNoReturn');
       requireLock('the point of no return recorded');
       requireRule(system.ciliumOwnsCni && allOnCilium(), 'the point of no return passed before the cutover');
+      requireRule(
+        system.removalVerified || system.noReturn !== undefined,
+        'the point of no return without a verification'
+      );
       system.noReturn ??= approval;
     },
     untilWindow: async ({ windows }) => {
@@ -159,6 +171,7 @@ export function fakeCluster({
       calls.push(final ? 'final values' : owns ? 'cutover values' : 'coexistence values');
       requireLock('Cilium installed');
       requireRule(!owns || allOnCilium(), 'cut over before every pod is on the target network');
+      requireRule(!owns || system.canalKeptOff || !system.canal, 'cut over while Canal starts on new nodes');
       requireRule(owns || mayRollBack(), 'returned to coexistence after the point of no return');
       system.installed = true;
       system.ciliumOwnsCni = owns;
@@ -170,6 +183,8 @@ export function fakeCluster({
         [...state.values()].every((node) => node.pods === 'canal' && node.cni === 'canal'),
         'Cilium removed under its pods'
       );
+      requireRule(system.removalVerified, 'Cilium uninstalled without a verification');
+      requireRule(!system.canalKeptOff, 'Cilium uninstalled while Canal does not start on new nodes');
       system.installed = false;
       system.ciliumOwnsCni = false;
     }),
@@ -177,8 +192,8 @@ export function fakeCluster({
     waitForAgents: onEveryNode('waitForAgents'),
     restartOutdatedAgent: onNode('restartOutdatedAgent'),
     restartOutdatedOperator: onCluster('restartOutdatedOperator'),
-    keepCanalOffNewNodes: onCluster('keepCanalOffNewNodes'),
-    letCanalOnAllNodes: onCluster('letCanalOnAllNodes'),
+    keepCanalOffNewNodes: onCluster('keepCanalOffNewNodes', () => (system.canalKeptOff = true)),
+    letCanalOnAllNodes: onCluster('letCanalOnAllNodes', () => (system.canalKeptOff = false)),
     applyNodeConfig: onCluster('applyNodeConfig'),
     removeNodeConfig: onCluster('removeNodeConfig'),
     runPreflight: async () => {
@@ -333,11 +348,18 @@ export function fakeCluster({
     },
     verifyBeforeRemoval: async () => {
       await call('verifyBeforeRemoval');
-      return { findings: [], more: 0 };
+      const findings = removalFindings?.() ?? [];
+      system.removalVerified = findings.length === 0;
+      return { findings, more: 0 };
     },
     verifyBeforeUninstall: async () => {
       await call('verifyBeforeUninstall');
-      return { findings: [], more: 0, nodes: [] };
+      const users = [...state.values()].filter(({ pods }) => pods === 'cilium').map(({ name }) => name);
+      system.removalVerified = users.length === 0;
+      const findings = users.map((node) => ({
+        ...{ kind: 'PodOnRemovedNetwork' as const, subject: `shop/web-${node}`, node, reason: 'it is on Cilium' },
+      }));
+      return { findings, more: 0, nodes: users };
     },
     requireAllPodsOnTarget: onCluster('requireAllPodsOnTarget', () => {
       if (!allOnCilium()) throw permanent('WrongNetwork', 'pods are left on Canal');

@@ -1,9 +1,12 @@
+import { ApplicationFailure } from '@temporalio/workflow';
 import type { LedgerStage } from '../../../model/ledger.ts';
+import { findingsText } from '../../../model/removal-findings.ts';
 import type { Phase } from '../../../model/status.ts';
 import { waitForApproval } from '../approvals.ts';
 import type { ClusterContext } from '../context.ts';
 import { cleanNodes } from '../clean-nodes.ts';
 import { checkRecentGates, checkUnjudgedGates } from '../gates.ts';
+import { noteLeftOut } from '../left-out.ts';
 import type { Migration } from '../migration.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -30,7 +33,7 @@ export async function cleanup({ migration }: ClusterContext): Promise<Phase> {
   state.ledger.after = await mark('after', input.ledger.afterSeconds);
   // A path that is lost now was lost by the removal, and nothing would notice it later.
   if (!(await checkUnjudgedGates(migration, 'the removal of Canal'))) return 'cleanup';
-  await run('removeHelpers', 'remove helpers and labels', { cluster });
+  noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
   if (state.calicoExport.length > 0)
     migration.note(`Calico's objects were exported to ConfigMaps ${state.calicoExport.join(', ')}`);
   return 'done';
@@ -44,7 +47,23 @@ async function mayRemoveCanal(migration: Migration): Promise<boolean> {
     status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
   }
   if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration))) return false;
-  return checkRecentGates(migration, 'the cleanup');
+  return (await checkRecentGates(migration, 'the cleanup')) && verifyBeforeRemoval(migration);
+}
+
+/**
+ * Verifies, directly before the point of no return, that nothing uses Canal. What does not hold pauses the migration.
+ * @returns false when it is paused, so that the caller must look again first.
+ * @throws ApplicationFailure VerificationFailed, with `onFailure: stop`.
+ */
+async function verifyBeforeRemoval(migration: Migration): Promise<boolean> {
+  const { run, cluster, input, releases } = migration;
+  const target = { cluster, targetPodCidr: input.podCidr, expected: releases.cutover.config };
+  const verification = await run('verifyBeforeRemoval', 'verify that nothing uses Canal', target);
+  if (verification.findings.length === 0) return true;
+  const problem = `Canal cannot be removed yet: ${findingsText(verification)}`;
+  if (input.onFailure === 'stop') throw ApplicationFailure.nonRetryable(problem, 'VerificationFailed');
+  migration.pauseFor(`${problem}. Resume to verify again`);
+  return false;
 }
 
 /** Records the point of no return, in the state and in the cluster. From here on, no rollback is accepted. */

@@ -4,6 +4,7 @@ import type { ClusterContext } from '../context.ts';
 import { checkGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
 import { bridgeIdentities, translatePolicies } from '../policies.ts';
+import { noteLeftOut } from '../left-out.ts';
 import { applyRelease } from '../release.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -12,7 +13,10 @@ export async function coexistence({ migration }: ClusterContext): Promise<Phase>
   const { input, state, status, run } = migration;
   const { cluster, podCidr, proberImage, ledger, policyMode } = input;
   if (!(await waitForWindow(migration))) return 'coexistence';
-  await run('deployProbers', 'deploy probers', { cluster, targetPodCidr: podCidr, proberImage, ledger });
+  // An earlier run may have ended at the start of its cutover.
+  await run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster });
+  const probers = { cluster, targetPodCidr: podCidr, proberImage, ledger };
+  noteLeftOut(migration, 'probers', await run('deployProbers', 'deploy probers', probers));
   await migration.once('baseline', async () => {
     const mark = { cluster, stage: 'before' as const, seconds: ledger.baselineSeconds };
     state.ledger.before = await run('snapshotLedger', 'record baseline', mark);
@@ -33,13 +37,15 @@ export async function coexistence({ migration }: ClusterContext): Promise<Phase>
 async function installCilium(migration: Migration): Promise<void> {
   const { cluster, run, releases } = migration;
   await applyRelease(migration, releases.coexistence, 'install Cilium next to Canal');
-  await run('waitForAgents', 'wait for agents', { cluster });
+  noteLeftOut(migration, 'agents', await run('waitForAgents', 'wait for agents', { cluster }));
   await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
 }
 
-async function deployNatExemption({ run, state, input }: Migration): Promise<void> {
+async function deployNatExemption(migration: Migration): Promise<void> {
+  const { run, state, input } = migration;
   const { cluster, podCidr, coexistenceImage } = input;
   if (state.source === undefined) throw new Error('coexistence needs Canal');
   const networks = { sourcePodCidr: state.source.podCidr, targetPodCidr: podCidr };
-  await run('deployNatExemption', 'deploy NAT exemption', { cluster, ...networks, coexistenceImage });
+  const exemption = { cluster, ...networks, coexistenceImage };
+  noteLeftOut(migration, 'NAT exemption', await run('deployNatExemption', 'deploy NAT exemption', exemption));
 }

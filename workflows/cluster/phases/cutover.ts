@@ -6,6 +6,7 @@ import type { ClusterContext } from '../context.ts';
 import { checkGates, checkRecentGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
 import { removeBridge, translatePolicies } from '../policies.ts';
+import { noteLeftOut } from '../left-out.ts';
 import { applyRelease } from '../release.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -78,7 +79,10 @@ function needsApproval({ input }: Migration): boolean {
 }
 
 async function startCutover(migration: Migration): Promise<void> {
+  const { run, cluster } = migration;
   migration.state.ciliumOwnsCni = true;
+  // From here on, no new pod starts on Canal.
+  await run('keepCanalOffNewNodes', 'keep Canal off new nodes', { cluster });
   await removeBridge(migration);
   await applyRelease(migration, migration.releases.cutover, 'make Cilium the owner of CNI and policies');
 }
@@ -97,5 +101,6 @@ async function finishCutover(migration: Migration): Promise<void> {
   const { run, cluster, releases } = migration;
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
   await applyRelease(migration, releases.final, 'restore update strategy of agents');
-  await run('waitForAgents', 'wait for agents', { cluster });
+  noteLeftOut(migration, 'agents', await run('waitForAgents', 'wait for agents', { cluster }));
+  await run('restartOutdatedOperator', "restart Cilium's operator with its final configuration", { cluster });
 }

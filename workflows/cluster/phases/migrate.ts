@@ -9,6 +9,7 @@ import { summarizeList } from '../../../model/summarize.ts';
 import { allWaves } from '../../../model/waves.ts';
 import type { ClusterContext } from '../context.ts';
 import { checkRecentGates } from '../gates.ts';
+import type { Migration } from '../migration.ts';
 import { translatePolicies } from '../policies.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -122,10 +123,20 @@ async function startWave(context: ClusterContext, wave: NumberedWave): Promise<v
   propose(context, wave);
   const key = actionKey({ kind: 'start', wave });
   if (!(await waitForWindow(migration, () => actionKey(findNextAction(context)) !== key))) return;
+  await restoreHelpers(migration);
   if (migration.input.policyMode !== 'off') await translatePolicies(migration);
   if (!(await checkRecentGates(migration, `wave ${wave.number}`))) return;
   // Messages during the comparison of the policies may have changed what is next.
   if (actionKey(findNextAction(context)) === key) await runWave(context, wave);
+}
+
+/** Recreates helpers that somebody deleted: nodes are not migrated without them. */
+async function restoreHelpers(migration: Migration): Promise<void> {
+  const { run, input, state } = migration;
+  if (state.source === undefined) throw new Error('a wave needs Canal');
+  const target = { input, sourcePodCidr: state.source.podCidr };
+  const restored = await run('restoreHelpers', 'recreate deleted helpers', target);
+  if (restored.length > 0) migration.note(`recreated because they were deleted: ${summarizeList(restored)}`);
 }
 
 async function runWave(context: ClusterContext, { nodes: names, number }: NumberedWave): Promise<void> {

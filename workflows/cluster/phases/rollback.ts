@@ -1,12 +1,19 @@
 import { ApplicationFailure } from '@temporalio/workflow';
+import { findingsText } from '../../../model/removal-findings.ts';
 import type { Phase } from '../../../model/status.ts';
+import { summarizeList } from '../../../model/summarize.ts';
 import { allWaves } from '../../../model/waves.ts';
 import { allOrCancel } from '../../support/all-or-cancel.ts';
 import { agentWaves } from '../agent-waves.ts';
 import { cleanNodes } from '../clean-nodes.ts';
 import type { ClusterContext } from '../context.ts';
+import { noteLeftOut } from '../left-out.ts';
+import type { Migration } from '../migration.ts';
 import { bridgeIdentities, removeBridge } from '../policies.ts';
 import { applyRelease } from '../release.ts';
+
+/** Maximum number of exported objects that a note names. */
+const maxNamedObjects = 10;
 
 /**
  * Rolls back the whole cluster: first the cutover, then each node to Canal, in reverse order and in waves of the usual
@@ -17,6 +24,8 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   const { migration, nodes } = context;
   const { run, cluster } = migration;
   const facts = await nodes.refresh();
+  // First of all: a node that joined after the cutover has no Canal yet, to which its pods could return.
+  await migration.once('rollback: Canal', () => run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster }));
   if (migration.state.ciliumOwnsCni) await migration.once('rollback: cutover', () => rollBackCutover(context));
   const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
   if (remaining.length > 0) await migration.once('rollback: identities', () => requireBridge(context));
@@ -25,13 +34,46 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
     if (migration.isLong) return 'rolling-back';
     await rollBackWave(context, wave.nodes);
   }
+  if (!(await rollBackUnlabelled(context))) return 'rolling-back';
   await migration.once('rollback: bridge', () => removeBridge(migration));
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
+  await migration.once('rollback: export', () => exportCilium(migration));
   await migration.once('rollback: Cilium', () => run('uninstallCilium', 'uninstall Cilium', { cluster }));
   if (!(await cleanNodes(migration, 'cilium'))) return 'rolling-back';
   await run('removeCiliumTraces', "remove Cilium's CRDs", { cluster });
-  await run('removeHelpers', 'remove helpers and labels', { cluster });
+  noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
   return 'rolled-back';
+}
+
+/**
+ * Rolls back the nodes that have pods on Cilium without our label, such as one that joined after the cutover.
+ * @returns true when no pod uses Cilium any more; false when the caller must look again first.
+ * @throws ApplicationFailure VerificationFailed, naming pods that still use Cilium after the rollback of their node.
+ */
+async function rollBackUnlabelled(context: ClusterContext): Promise<boolean> {
+  const { migration } = context;
+  const { run, cluster, input, status } = migration;
+  if (migration.state.doneSteps.includes('rollback: bridge')) return true;
+  const target = { cluster, targetPodCidr: input.podCidr };
+  const verification = await run('verifyBeforeUninstall', 'verify that nothing uses Cilium', target);
+  if (verification.findings.length === 0) return true;
+  const left = verification.nodes.filter((name) => migration.node(name)?.state !== 'rolled-back');
+  if (left.length === 0) {
+    const problem = `Cilium cannot be removed yet: ${findingsText(verification)}`;
+    throw ApplicationFailure.nonRetryable(problem, 'VerificationFailed');
+  }
+  await migration.once('rollback: identities', () => requireBridge(context));
+  await rollBackWave(context, left.slice(0, status.maxConcurrency));
+  return false;
+}
+
+/** Exports the users' objects of Cilium: they are removed together with their definitions. */
+async function exportCilium(migration: Migration): Promise<void> {
+  const { run, cluster } = migration;
+  const { configMaps, total, objects } = await run('exportCilium', "export users' objects of Cilium", { cluster });
+  if (total === 0) return;
+  const names = summarizeList(objects, maxNamedObjects);
+  migration.note(`${total} objects of Cilium were exported to ConfigMaps ${configMaps.join(', ')}: ${names}`);
 }
 
 async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<void> {
