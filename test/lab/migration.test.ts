@@ -196,6 +196,7 @@ it(
     await ended;
     worker = await startWorker(lab(), temporal.address, { name: 'second-worker', env: account });
 
+    await cli.approveCutover();
     const { waitingFor } = await cli.waitForCleanup();
     expect(waitingFor).toContain('point of no return');
     const drains = (await cli.nodeHistory('node2')).activities.filter(({ name }) => name === 'drainNode');

@@ -227,6 +227,7 @@ it(
     await matrix.waitForSamples(samples);
     await next('node3 moves, cutover');
     await cli.approve('node3');
+    await cli.approveCutover();
     await cli.waitForCleanup();
     await next('cleanup');
     await cli.send('approve', { cleanup: true });

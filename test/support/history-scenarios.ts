@@ -83,6 +83,8 @@ async function playWithPeople(client: Client, taskQueue: string): Promise<Run> {
   await waitForPendingWait(run, 'a decision about b');
   await run.signal(signal('retry'), { node: 'b' });
   await run.signal(signal('approve'), { wave: 3 });
+  await waitForPendingWait(run, 'approval of the cutover');
+  await run.signal(signal('approve'), { cutover: true });
   await waitForPendingWait(run, 'approval of the cleanup');
   await run.signal(signal('approve'), { cleanup: true });
   return run;
@@ -114,6 +116,8 @@ async function playContinued(client: Client, taskQueue: string): Promise<Run> {
   await waitForPendingWait(run, 'approval of the plan');
   await run.signal(signal('approve'), { plan: true, by: 'ann' });
   for (const wave of [1, 2, 3]) await run.signal(signal('approve'), { wave, by: 'ann' });
+  await waitForPendingWait(run, 'approval of the cutover');
+  await run.signal(signal('approve'), { cutover: true });
   await waitForPendingWait(run, 'approval of the cleanup');
   await run.signal(signal('approve'), { cleanup: true });
   return run;

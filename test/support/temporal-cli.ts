@@ -89,6 +89,14 @@ export class TemporalCli {
     await this.waitForStatus(`${name} to be ${states.join(' or ')}`, reached, timeLimits.wholeNode);
   }
 
+  /** Waits until the cutover awaits its approval, and approves it. */
+  async approveCutover(): Promise<void> {
+    const isAwaited = ({ waiting }: MigrationStatus): boolean =>
+      waiting?.kind === 'approval' && waiting.key === 'cutover';
+    await this.waitForStatus('the cutover to wait', isAwaited);
+    await this.send('approve', { cutover: true });
+  }
+
   /**
    * Waits until the cleanup awaits its approval.
    * @returns the status.

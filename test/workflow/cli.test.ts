@@ -108,6 +108,8 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
 
     const watched = cli('status', 'prod', '--watch');
     await cli('approve', 'prod', '--wave', '2');
+    await waitForOutput('approval of the cutover', 'status', 'prod');
+    await cli('approve', 'prod', '--cutover');
     await waitForOutput('approval of the cleanup', 'status', 'prod');
     await cli('approve', 'prod', '--cleanup');
     const seen = await watched;

@@ -50,10 +50,14 @@ it('starts a migration once, controls it, and waits for its end', async () => {
     expect(await migration.approve({ plan: true, by: 'ann' })).toBe('the plan is approved');
     expect(await migration.approve({ wave: 1 })).toBe('wave 1 is approved');
     expect(await migration.blockers()).toEqual([]);
-    await waitForQueryResult(
-      () => migration.status(),
-      ({ phase }) => phase === 'cleanup'
-    );
+    const waitForPhase = (name: string) =>
+      waitForQueryResult(
+        () => migration.status(),
+        ({ phase }) => phase === name
+      );
+    await waitForPhase('cutover');
+    expect(await migration.approve({ cutover: true })).toBe('the cutover is approved');
+    await waitForPhase('cleanup');
     await migration.approve({ cleanup: true });
     expect(await migration.result()).toMatchObject({ phase: 'done' });
   });

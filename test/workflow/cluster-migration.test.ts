@@ -14,7 +14,7 @@ afterAll(() => server.stop());
 const begin = ['inspectCluster', 'acquireLock'];
 const preflight = [...begin, 'runPreflight', 'removeInspectors', 'planDetails'];
 const coexistence = [
-  ...['deployProbers', 'ledger before'],
+  ...['letCanalOnAllNodes', 'deployProbers', 'ledger before'],
   ...['applyCniChain', 'applyHelmRelease', 'coexistence values', 'checkCiliumConfig', 'waitForAgents'],
   ...['applyNodeConfig', 'deployNatExemption', 'deployIdentityBridge', 'applyTranslatedPolicies', 'checkGates'],
 ];
@@ -24,15 +24,17 @@ const nodeSteps = (node: string): string[] =>
     ...['recycle to cilium', 'verify cilium', 'checkGates', 'uncordonNode'],
   ].map((step) => `${step} ${node}`);
 const cutover = (...nodes: string[]): string[] => [
-  ...['requireAllPodsOnTarget', 'applyTranslatedPolicies', 'removeIdentityBridge'],
+  ...['requireAllPodsOnTarget', 'applyTranslatedPolicies', 'keepCanalOffNewNodes', 'removeIdentityBridge'],
   ...['applyHelmRelease', 'cutover values', 'checkCiliumConfig'],
   ...nodes.flatMap((node) => [`restartOutdatedAgent ${node}`, `verify cilium ${node}`]),
-  ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents', 'checkGates'],
+  ...['removeNodeConfig', 'applyHelmRelease', 'final values', 'waitForAgents'],
+  ...['restartOutdatedOperator', 'checkGates'],
 ];
 const cleanup = (...nodes: string[]): string[] => [
   ...['exportCalico', 'recordPointOfNoReturn', 'removeCanal', 'nodeNames'],
   ...nodes.map((node) => `cleanHost ${node}`),
-  ...['removeCanalTraces', 'ledger during', 'ledger after', 'removeHelpers', 'releaseLock'],
+  ...['removeCanalTraces', 'ledger during', 'ledger after', 'checkGates', 'removeHelpers'],
+  'releaseLock',
 ];
 /** Returns the calls without the repeated reads, which change nothing. */
 const withoutReads = (calls: readonly string[]): string[] =>
@@ -54,8 +56,9 @@ it('migrates node by node, in the order of the steps', async () => {
     [
       ...preflight,
       ...coexistence,
-      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslatedPolicies', ...nodeSteps(node)]),
+      ...['a', 'b', 'c'].flatMap((node) => ['restoreHelpers', 'applyTranslatedPolicies', ...nodeSteps(node)]),
       ...cutover('a', 'b', 'c'),
+      'verifyBeforeRemoval',
       ...cleanup('a', 'b', 'c'),
     ].sort()
   );
@@ -67,8 +70,9 @@ it('migrates node by node, in the order of the steps', async () => {
     withoutParallelCalls([
       ...preflight,
       ...coexistence,
-      ...['a', 'b', 'c'].flatMap((node) => ['applyTranslatedPolicies', ...nodeSteps(node)]),
+      ...['a', 'b', 'c'].flatMap((node) => ['restoreHelpers', 'applyTranslatedPolicies', ...nodeSteps(node)]),
       ...cutover('a', 'b', 'c'),
+      'verifyBeforeRemoval',
       ...cleanup(),
     ])
   );
@@ -256,7 +260,7 @@ it('does not return to coexistence after the cutover', async () => {
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     await (await startRun(client, taskQueue, unattendedRequest)).result();
   });
-  expect(withoutReads(cluster.calls)).toEqual([...begin, ...cutover('a'), ...cleanup('a')]);
+  expect(withoutReads(cluster.calls)).toEqual([...begin, ...cutover('a'), 'verifyBeforeRemoval', ...cleanup('a')]);
 });
 
 it('resumes an interrupted cleanup', async () => {
@@ -289,6 +293,8 @@ it('continues as new when its history is long, and keeps its state', async () =>
     await run.signal(signal('approve'), { plan: true, by: 'ann' });
     await run.signal(signal('approve'), { wave: 1, by: 'bob' });
     await run.signal(signal('approve'), { wave: 2, by: 'cid', reason: 'at night' });
+    await waitForPendingWait(run, 'approval of the cutover');
+    await run.signal(signal('approve'), { cutover: true });
     await waitForPendingWait(run, 'approval of the cleanup');
     await run.signal(signal('approve'), { cleanup: true });
     const report = await run.result();

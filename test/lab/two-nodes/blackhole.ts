@@ -79,6 +79,7 @@ export function describeBlackhole(shared: SharedLab): void {
       await cli.send('retry', { node: 'node2' });
       await cli.approve('node2');
       await cli.waitForNode('node2', 'migrated');
+      await cli.approveCutover();
       await cli.waitForCleanup();
       expect((await onNode2()).filter((ip) => !contains(targetPodCidr, ip))).toEqual([]);
     },
