@@ -89,7 +89,7 @@ it.each(steps)(
       expect(cluster.calls).not.toContain(call);
       network.isLost = false;
       await send(run, 'resume');
-      await approveUntil(run, '');
+      await waitForMigrationStatus(run, () => cluster.calls.includes(call));
       await run.terminate();
     });
     expect(cluster.broken).toEqual([]);

@@ -1,28 +1,34 @@
 import type { Network } from '../../model/network.ts';
-import { allOrCancel } from '../support/all-or-cancel.ts';
-import type { Migration } from './migration.ts';
+import { onPresentNodes, waitForAwayNodes } from './away-nodes.ts';
+import type { ClusterContext } from './context.ts';
 
 /** Maximum number of nodes cleaned in parallel. */
 const maxParallelNodes = 10;
 
 /**
- * Cleans the nodes: links, rules, sets and files.
- * @returns false when nodes are left and the run must continue as new first.
+ * Cleans the nodes: links, rules, sets and files. Nodes that are not Ready are cleaned when they are back.
+ * @returns false when nodes are left: the caller must look again, or the run must continue as new first.
  * @throws CleanupIncomplete with the names of what is left over.
  */
-export async function cleanNodes(migration: Migration, traces: Network): Promise<boolean> {
+export async function cleanNodes(context: ClusterContext, traces: Network): Promise<boolean> {
+  const { migration, nodes } = context;
   const { run, cluster, state } = migration;
   const done = state.doneNodes[`clean ${traces}`];
   const names = await run('nodeNames', 'list nodes', { cluster });
   const cleaned = new Set(done);
   const remaining = names.filter((name) => !cleaned.has(name));
+  const away: string[] = [];
   for (let from = 0; from < remaining.length; from += maxParallelNodes) {
     if (migration.isLong) return false;
     const batch = remaining.slice(from, from + maxParallelNodes);
     const clean = (node: string) =>
       run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces });
-    await allOrCancel(...batch.map((node) => () => clean(node)));
-    done.push(...batch);
+    const left = await onPresentNodes(batch, clean);
+    done.push(...batch.filter((node) => !left.includes(node)));
+    away.push(...left);
   }
-  return true;
+  if (away.length === 0) return true;
+  await nodes.refresh();
+  await waitForAwayNodes(context, away, `remove what is left of ${traces === 'canal' ? 'Canal' : 'Cilium'} from it`);
+  return false;
 }

@@ -14,7 +14,8 @@ import { waitForWindow } from '../windows.ts';
  * Removes Canal and the objects of this service, and verifies each removal. An interrupted cleanup can be repeated and
  * continues from there. Our namespace marks an unfinished cleanup, so it is removed last.
  */
-export async function cleanup({ migration }: ClusterContext): Promise<Phase> {
+export async function cleanup(context: ClusterContext): Promise<Phase> {
+  const { migration } = context;
   const { run, cluster, state, status, input } = migration;
   if (status.pointOfNoReturn === undefined && !(await mayRemoveCanal(migration))) return 'cleanup';
   await migration.once('cleanup: export', async () => {
@@ -25,7 +26,7 @@ export async function cleanup({ migration }: ClusterContext): Promise<Phase> {
     return 'cleanup';
   await passPointOfNoReturn(migration);
   await migration.once('cleanup: Canal', () => run('removeCanal', 'remove Canal', { cluster }));
-  if (!(await cleanNodes(migration, 'canal'))) return 'cleanup';
+  if (!(await cleanNodes(context, 'canal'))) return 'cleanup';
   await run('removeCanalTraces', "remove Calico's CRDs and node annotations", { cluster });
   const mark = (stage: LedgerStage, seconds: number) =>
     run('snapshotLedger', `record stage ${stage} of the ledger`, { cluster, stage, seconds });

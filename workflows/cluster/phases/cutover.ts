@@ -1,6 +1,6 @@
 import type { Phase } from '../../../model/status.ts';
-import { allOrCancel } from '../../support/all-or-cancel.ts';
 import { waitForApproval } from '../approvals.ts';
+import { onPresentNodes, waitForAwayNodes } from '../away-nodes.ts';
 import { agentWaves } from '../agent-waves.ts';
 import type { ClusterContext } from '../context.ts';
 import { checkGates, checkRecentGates } from '../gates.ts';
@@ -17,10 +17,19 @@ export async function cutover(context: ClusterContext): Promise<Phase> {
   if (!(await prepare(migration))) return 'cutover';
   await migration.once('cutover: release', () => startCutover(migration));
   if (migration.status.paused !== undefined) return 'cutover';
-  const [wave] = agentWaves(await nodes.refresh(), migration);
+  const facts = await nodes.refresh();
+  const [wave] = agentWaves(
+    facts.filter(({ ready }) => ready),
+    migration
+  );
   if (wave !== undefined) {
-    await allOrCancel(...wave.nodes.map((node) => () => cutOverNode(migration, node)));
-    migration.state.doneNodes.cutover.push(...wave.nodes);
+    const away = await onPresentNodes(wave.nodes, (node) => cutOverNode(migration, node));
+    migration.state.doneNodes.cutover.push(...wave.nodes.filter((node) => !away.includes(node)));
+    return 'cutover';
+  }
+  const left = agentWaves(facts, migration).flatMap((remaining) => remaining.nodes);
+  if (left.length > 0) {
+    await waitForAwayNodes(context, left, 'restart its agent with the final configuration');
     return 'cutover';
   }
   await migration.once('cutover: final release', () => finishCutover(migration));

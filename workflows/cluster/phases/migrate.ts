@@ -1,4 +1,4 @@
-import { ApplicationFailure, CancellationScope, isCancellation } from '@temporalio/workflow';
+import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { actionKey, approvalOf, nextAction, type NextAction, type NumberedWave } from '../../../model/next-action.ts';
 import { hashText } from '../../../model/node-digest.ts';
 import { transition } from '../../../model/node-transitions.ts';
@@ -10,6 +10,7 @@ import { allWaves } from '../../../model/waves.ts';
 import type { ClusterContext } from '../context.ts';
 import { checkRecentGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
+import { waitForNodes } from '../node-watch.ts';
 import { translatePolicies } from '../policies.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -212,30 +213,10 @@ async function rollBackNode({ migration, nodeRuns }: ClusterContext, name: strin
  * make progress without a decision.
  */
 async function waitForDecision(context: ClusterContext, waiting: readonly NodeStatus[]): Promise<void> {
-  const { migration, nodes } = context;
   const key = actionKey({ kind: 'decide', nodes: [...waiting] });
   // The status shows the key of a wait. It must not grow with the number of nodes.
   const wait = { kind: 'decision' as const, key: `nodes ${hashText(key)}`, ...decisionSubject(waiting) };
-  let changed = false;
-  const watch = new CancellationScope();
-  const known = nodes.facts.map(({ name, ready }) => ({ name, ready }));
-  const watched = watch
-    .run(() => migration.run('waitForNodeChange', 'wait for node changes', { cluster: migration.cluster, known }))
-    .then(
-      () => (changed = true),
-      (error: unknown) => {
-        // People may still decide.
-        if (!isCancellation(error)) migration.note(`changes of the nodes are not noticed any more: ${String(error)}`);
-      }
-    );
-  await migration.until(
-    () => wait,
-    () => changed || actionKey(findNextAction(context)) !== key
-  );
-  // It is still the same decision when the changed nodes do not concern it.
-  if (changed) migration.waits.continueLast();
-  watch.cancel();
-  await watched;
+  await waitForNodes(context, wait, () => actionKey(findNextAction(context)) !== key);
 }
 
 function decisionSubject(waiting: readonly NodeStatus[]): { subject: string; answers: Answer[] } {

@@ -39,7 +39,7 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
   await migration.once('rollback: export', () => exportCilium(migration));
   await migration.once('rollback: Cilium', () => run('uninstallCilium', 'uninstall Cilium', { cluster }));
-  if (!(await cleanNodes(migration, 'cilium'))) return 'rolling-back';
+  if (!(await cleanNodes(context, 'cilium'))) return 'rolling-back';
   await run('removeCiliumTraces', "remove Cilium's CRDs", { cluster });
   noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
   return 'rolled-back';
