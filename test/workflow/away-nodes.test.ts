@@ -27,7 +27,7 @@ const steps = [
   { phase: 'cleanup', at: 'removeCanal', step: 'cleanHost', next: 'removeCanalTraces' },
 ] as const;
 
-it.each(steps)('are set aside in the $phase, and finished when they are back', async ({ phase, at, step, next }) => {
+it.each(steps)('are sidelined in the $phase, and finished when they are back', async ({ phase, at, step, next }) => {
   const cluster = clusterWithAwayNode(at, step);
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);

@@ -131,7 +131,7 @@ async function startWave(context: ClusterContext, wave: NumberedWave): Promise<v
   if (actionKey(findNextAction(context)) === key) await runWave(context, wave);
 }
 
-/** Recreates helpers that somebody deleted: nodes are not migrated without them. */
+/** Recreates helpers that were deleted: nodes are not migrated without them. */
 async function restoreHelpers(migration: Migration): Promise<void> {
   const { run, input, state } = migration;
   if (state.source === undefined) throw new Error('a wave needs Canal');
