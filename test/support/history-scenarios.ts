@@ -6,7 +6,14 @@ import { preflightWorkflowId, policyReportWorkflowId, signal, update } from '../
 import { fakeCluster, permanent } from './fake-cluster.ts';
 import { fakeFleet } from './fake-fleet.ts';
 import { buildFleetRequest, startFleet } from './fleet-run.ts';
-import { startRun, unattendedRequest, waitForMigrationStatus, waitForPendingWait, type Run } from './migration-run.ts';
+import {
+  approveCutover,
+  type Run,
+  startRun,
+  unattendedRequest,
+  waitForMigrationStatus,
+  waitForPendingWait,
+} from './migration-run.ts';
 
 /** A run of workflows whose histories are recorded. */
 interface Scenario {
@@ -83,8 +90,7 @@ async function playWithPeople(client: Client, taskQueue: string): Promise<Run> {
   await waitForPendingWait(run, 'a decision about b');
   await run.signal(signal('retry'), { node: 'b' });
   await run.signal(signal('approve'), { wave: 3 });
-  await waitForPendingWait(run, 'approval of the cutover');
-  await run.signal(signal('approve'), { cutover: true });
+  await approveCutover(run);
   await waitForPendingWait(run, 'approval of the cleanup');
   await run.signal(signal('approve'), { cleanup: true });
   return run;
@@ -116,8 +122,7 @@ async function playContinued(client: Client, taskQueue: string): Promise<Run> {
   await waitForPendingWait(run, 'approval of the plan');
   await run.signal(signal('approve'), { plan: true, by: 'ann' });
   for (const wave of [1, 2, 3]) await run.signal(signal('approve'), { wave, by: 'ann' });
-  await waitForPendingWait(run, 'approval of the cutover');
-  await run.signal(signal('approve'), { cutover: true });
+  await approveCutover(run);
   await waitForPendingWait(run, 'approval of the cleanup');
   await run.signal(signal('approve'), { cleanup: true });
   return run;

@@ -95,3 +95,9 @@ export async function approvePlan(run: Run): Promise<void> {
 export function states(status: MigrationStatus): NodeState[] {
   return [...status.nodes].sort((a, b) => (a.name < b.name ? -1 : 1)).map((node) => node.state);
 }
+
+/** Waits until the cutover awaits its approval, and approves it. */
+export async function approveCutover(run: Run): Promise<void> {
+  await waitForPendingWait(run, 'approval of the cutover');
+  await run.signal(signal('approve'), { cutover: true, by: 'ann' });
+}

@@ -9,7 +9,14 @@ import { slotOptions, versioningOptions, parseDeployment } from '../../worker/wo
 import { signal } from '../../workflows/messages.ts';
 import { extractCommands, pages } from './docs.ts';
 import { fakeFleet } from './fake-fleet.ts';
-import { approvePlan, startRun, unattendedRequest, waitForPendingWait, type Run } from './migration-run.ts';
+import {
+  approveCutover,
+  approvePlan,
+  type Run,
+  startRun,
+  unattendedRequest,
+  waitForPendingWait,
+} from './migration-run.ts';
 import { timeLimits } from './time-limits.ts';
 import { WorkflowBuilds } from './workflow-builds.ts';
 import { plainBundle, type WorkflowServer } from './workflow-server.ts';
@@ -117,6 +124,7 @@ export function defineVersioningTests(server: WorkflowServer): void {
       await run.signal(signal('approve'), { node: 'a' });
       await waitForPendingWait(run, 'approval of node b');
       await early.signal(signal('approve'), { node: 'a' });
+      await approveCutover(early);
       expect(await early.result()).toMatchObject({ phase: 'done' });
       expect(buildsOf('early')).toEqual([unversioned, older]);
       expect(buildsOf('late')).toEqual([newer]);
@@ -142,6 +150,7 @@ export function defineVersioningTests(server: WorkflowServer): void {
       await stop(older);
       const before = callsOf('moved').length;
       for (const node of ['b', 'c']) await run.signal(signal('approve'), { node });
+      await approveCutover(run);
       expect(await run.result()).toMatchObject({ phase: 'done' });
       const after = callsOf('moved').slice(before);
       expect(after.length).toBeGreaterThan(10);

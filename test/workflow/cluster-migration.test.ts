@@ -4,7 +4,14 @@ import { cancelled, heartbeat } from '@temporalio/activity';
 import { signal, statusQuery } from '../../workflows/messages.ts';
 import type { clusterMigration } from '../../workflows/index.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
-import { waitForFailure, startRun, states, unattendedRequest, waitForPendingWait } from '../support/migration-run.ts';
+import {
+  approveCutover,
+  startRun,
+  states,
+  unattendedRequest,
+  waitForFailure,
+  waitForPendingWait,
+} from '../support/migration-run.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
 const server = new WorkflowServer();
@@ -293,8 +300,7 @@ it('continues as new when its history is long, and keeps its state', async () =>
     await run.signal(signal('approve'), { plan: true, by: 'ann' });
     await run.signal(signal('approve'), { wave: 1, by: 'bob' });
     await run.signal(signal('approve'), { wave: 2, by: 'cid', reason: 'at night' });
-    await waitForPendingWait(run, 'approval of the cutover');
-    await run.signal(signal('approve'), { cutover: true });
+    await approveCutover(run);
     await waitForPendingWait(run, 'approval of the cleanup');
     await run.signal(signal('approve'), { cleanup: true });
     const report = await run.result();

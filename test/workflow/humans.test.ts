@@ -4,11 +4,12 @@ import { nodeQuery, signal, statusQuery, update, blockersQuery } from '../../wor
 import { messageNames, type MessageName } from '../../model/message-schemas.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import {
+  approveCutover,
   approvePlan,
-  waitForFailure,
   startRun,
   states,
   unattendedRequest,
+  waitForFailure,
   waitForMigrationStatus,
   waitForPendingWait,
 } from '../support/migration-run.ts';
@@ -54,6 +55,7 @@ it('accepts early approvals of nodes in any order, and drops those of unknown no
     const run = await startRun(client, taskQueue, perNode);
     for (const node of ['b', 'nobody', 'a']) await run.signal(signal('approve'), { node });
     await approvePlan(run);
+    await approveCutover(run);
     const { notes } = await run.result();
     expect(notes.join()).toContain('nobody');
   });
@@ -72,6 +74,7 @@ it('waits for approval of the first wave only, or of every wave', async () => {
         await waitForPendingWait(run, `approval of wave ${wave}`);
         await run.signal(signal('approve'), { wave, by: 'ann' });
       }
+      if (approval === 'every-wave') await approveCutover(run);
       const { nodes } = await run.result();
       expect(nodes.map(({ wave, approval: given }) => [wave, given?.by])).toEqual([
         [1, 'ann'],
@@ -133,6 +136,7 @@ it('skips a node, continues with the others, and waits for a decision about it a
     expect(cluster.calls).not.toContain('requireAllPodsOnTarget');
     await run.signal(signal('retry'), { node: 'a' });
     await run.signal(signal('approve'), { node: 'a' });
+    await approveCutover(run);
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
 });
@@ -436,6 +440,7 @@ describe('an answer to an update', () => {
       expect(await send('setMaxConcurrency', { maxConcurrency: 3 })).toContain('at most 3 nodes per wave');
       expect(await send('approve', { node: 'a', by: 'ann' })).toBe('a is approved');
       expect(await send('approve', { plan: true })).toBe('the plan is approved');
+      await approveCutover(run);
       expect(await run.result()).toMatchObject({ phase: 'done', maxConcurrency: 3 });
     });
   });
@@ -449,6 +454,7 @@ it('notes invalid messages, and continues', async () => {
     for (const name of messageNames) await run.signal(name, { nonsense: 7 });
     await approvePlan(run);
     await run.signal(signal('approve'), { node: 'a' });
+    await approveCutover(run);
     const { notes } = await run.result();
     for (const name of messageNames) expect(notes.join('\n')).toContain(`${name} was ignored: `);
   });

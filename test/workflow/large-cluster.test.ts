@@ -1,6 +1,6 @@
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { signal, statusQuery } from '../../workflows/messages.ts';
-import { approvePlan, startRun, waitForMigrationStatus } from '../support/migration-run.ts';
+import { approveCutover, approvePlan, startRun, waitForMigrationStatus } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
 
@@ -85,6 +85,7 @@ it(
       for (const node of many) await run.signal(signal('approve'), { node, by: 'ann', reason: reasonOf(node) });
 
       await approvePlan(run);
+      await approveCutover(run);
       const report = await run.result();
 
       expect(report.nodes.map(({ name, state, approval }) => [name, state, approval?.by, approval?.reason])).toEqual(

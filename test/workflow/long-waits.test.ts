@@ -17,13 +17,14 @@ import {
   waitForFleetStatus,
 } from '../support/fleet-run.ts';
 import {
+  approveCutover,
   approvePlan,
-  waitForFailure,
   startRun,
   unattendedRequest,
-  waitForQueryResult,
+  waitForFailure,
   waitForMigrationStatus,
   waitForPendingWait,
+  waitForQueryResult,
 } from '../support/migration-run.ts';
 import { retrySpeedup, skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
@@ -78,6 +79,7 @@ it('waits for the approval of the plan and of every node, for days if needed, an
     ]);
     expect(cluster.calls).not.toContain('cordonNode b');
     await run.signal(signal('approve'), { node: 'b' });
+    await approveCutover(run);
     expect((await run.result()).nodes[1]).toMatchObject({ approval: { by: 'unnamed' } });
     expect(await run.query(statusQuery)).toMatchObject({ phase: 'done', approvals: { plan: { by: 'ann' } } });
   });
@@ -137,6 +139,7 @@ it('pauses instead of failing when an approval is late, and continues when it is
     // The deadline has started again.
     expect(await skipTime(run, almostMs)).toBe(0);
     await run.signal(signal('approve'), { node: 'a' });
+    await approveCutover(run);
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
 });

@@ -7,7 +7,7 @@ import { migrationWorkflowId, signal } from '../../workflows/messages.ts';
 import { searchAttributes } from '../../workflows/search-attributes.ts';
 import { extractCommands, pages } from '../support/docs.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { unattendedRequest, waitForPendingWait, type Run } from '../support/migration-run.ts';
+import { approveCutover, type Run, unattendedRequest, waitForPendingWait } from '../support/migration-run.ts';
 import { withKeys } from '../support/payloads.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
@@ -117,6 +117,7 @@ it('resets a run to an event without a signal that came later, while a node is i
     await waitForPendingWait(current(), 'approval of node b');
     await current().signal(signal('approve'), { node: 'b' });
 
+    await approveCutover(current());
     expect(await current().result()).toMatchObject({ phase: 'done' });
   });
 });
@@ -139,6 +140,7 @@ it('resets a run to its last workflow task, and keeps its messages', async () =>
 
     expect((await child.describe()).status.name).toBe('RUNNING');
     held.release();
+    await approveCutover(current());
     expect(await current().result()).toMatchObject({ phase: 'done' });
   });
 });

@@ -3,7 +3,7 @@ import { dataConverter } from '../../temporal/data-converter.ts';
 import { waitFor } from '../../lab/process.ts';
 import { planQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
+import { approveCutover, approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { WorkflowBuilds } from '../support/workflow-builds.ts';
 import { WorkflowServer, plainBundle } from '../support/workflow-server.ts';
@@ -54,6 +54,7 @@ it('is continued by a newer compatible build, and ends', async () => {
   // No worker runs; messages that are sent now wait.
   await run.signal(signal('approve'), { node: 'b', by: 'ann' });
   await withBuild(newer, cluster, async () => {
+    await approveCutover(run);
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
   const { events } = await run.fetchHistory();
@@ -80,6 +81,7 @@ it('stops under an incompatible build without harm, and continues with a compati
   expect((await run.describe()).status.name).toBe('RUNNING');
   expect(cluster.calls.length).toBe(calls);
   await withBuild(await plainBundle(), cluster, async () => {
+    await approveCutover(run);
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
 });
@@ -112,6 +114,7 @@ it('executes the plan as approved under a build with other defaults and other va
   for (const node of ['a', 'b']) await run.signal(signal('approve'), { node });
 
   await withBuild(newer, cluster, async () => {
+    await approveCutover(run);
     expect(await run.result()).toMatchObject({ phase: 'done' });
     expect(await run.query(planQuery)).toMatchObject({ target: { version: '1.20.2', tunnelPort: 8473 } });
   });

@@ -2,12 +2,13 @@ import { statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { lengthenHistory, send, waitFor } from '../support/interventions.ts';
 import {
+  approveCutover,
   approvePlan,
+  type Run,
   startRun,
   unattendedRequest,
   waitForMigrationStatus,
   waitForPendingWait,
-  type Run,
 } from '../support/migration-run.ts';
 import { skipTime } from '../support/time-skips.ts';
 import { WorkflowServer } from '../support/workflow-server.ts';
@@ -113,6 +114,7 @@ describe('the deadline of an approval', () => {
       expect(paused?.reason).toBe('no approval of node c, d within 3600 s');
       await send(run, 'resume');
       for (const node of ['c', 'd']) await send(run, 'approve', { node });
+      await approveCutover(run);
       expect(await run.result()).toMatchObject({ phase: 'done', waves: 2 });
     });
     expect(cluster.broken).toEqual([]);

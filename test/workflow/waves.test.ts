@@ -4,6 +4,7 @@ import { waitFor } from '../../lab/process.ts';
 import { signal, statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import {
+  approveCutover,
   startRun,
   states,
   unattendedRequest,
@@ -105,6 +106,7 @@ it('includes nodes that join, and drops those that leave', async () => {
     await run.signal(signal('approve'), { wave: 2 });
     await waitForPendingWait(run, 'approval of wave 3 (new)');
     await run.signal(signal('approve'), { wave: 3 });
+    await approveCutover(run);
     const report = await run.result();
     expect(states(report)).toEqual(['migrated', 'removed', 'migrated', 'migrated']);
     expect(report.notes).toEqual(expect.arrayContaining(['new has joined the cluster', 'b has left the cluster']));
@@ -134,6 +136,7 @@ it('migrates a node again that is recreated under the same name', async () => {
     await waitForPendingWait(run, 'approval of wave 2');
     cluster.add({ name: 'a' });
     for (const wave of [2, 3]) await run.signal(signal('approve'), { wave });
+    await approveCutover(run);
     const { notes } = await run.result();
     expect(notes).toContain('a is no longer migrated');
   });
