@@ -77,7 +77,7 @@ it('has constants for clients that use the client of Temporal directly', async (
 
     await waitForQueryResult(
       () => handle.query(statusQuery),
-      ({ phase }) => phase === 'cleanup'
+      ({ phase }) => phase === 'cutover'
     );
     await handle.terminate();
   });

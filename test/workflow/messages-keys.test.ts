@@ -10,11 +10,12 @@ import { replayOptions } from '../../worker/replay.ts';
 import { signal, statusQuery, update } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import {
+  approveCutover,
+  type Run,
   startRun,
   unattendedRequest,
   waitForMigrationStatus,
   waitForPendingWait,
-  type Run,
 } from '../support/migration-run.ts';
 import {
   encryptedPayload,
@@ -77,6 +78,7 @@ it('notes messages with a new key until the worker has it, also in every later r
     await operator.signal(signal('approve'), { plan: true });
     await waitForPendingWait(operator, 'approval of node a');
     expect(await operator.executeUpdate(update('approve'), { args: [{ node: 'a' }] })).toContain('a');
+    await approveCutover(operator);
     expect(await operator.result()).toMatchObject({ phase: 'done' });
   });
   expect(await taskFailures(run!)).toEqual([]);
@@ -179,7 +181,9 @@ it('stops at what an earlier worker could read, until a worker has the key again
   expect((await run!.describe()).status.name).toBe('RUNNING');
   expect(cluster.calls.length).toBe(calls);
   await withKeys(server, taskQueue, both, cluster.activities, async () => {
-    expect(await through(both, run!).result()).toMatchObject({ phase: 'done' });
+    const operator = through(both, run!);
+    await approveCutover(operator);
+    expect(await operator.result()).toMatchObject({ phase: 'done' });
   });
 });
 

@@ -2,7 +2,7 @@ import { waitFor } from '../../lab/process.ts';
 import { createRunStatusCheck } from '../../worker/run-status.ts';
 import { signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
+import { approveCutover, approvePlan, startRun, waitForPendingWait } from '../support/migration-run.ts';
 import { startProductionServer } from '../support/production-server.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { defineVersioningTests } from '../support/versioning-cases.ts';
@@ -35,6 +35,7 @@ it('runs a migration, which Temporal itself may pause', async () => {
     expect(await createRunStatusCheck(client)(run.workflowId, run.firstExecutionRunId)).toBe(true);
     expect(cluster.calls.length).toBe(calls);
     await client.workflowService.unpauseWorkflowExecution({ ...request, requestId: 'unpause' });
+    await approveCutover(run);
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });
 });
