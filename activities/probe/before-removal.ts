@@ -8,13 +8,14 @@ import {
   type UninstallVerification,
 } from '../../model/removal-findings.ts';
 import { listAgentStates, operatorName, type AgentState } from '../cilium/agents.ts';
+import { isBridgeEndpoint, podUidOf } from '../cilium/bridge-endpoints.ts';
 import { configName, findConfigDifferences, readCiliumConfig } from '../cilium/config.ts';
 import { listOutdatedOperators } from '../cilium/operator.ts';
 import { listKnown } from '../kubernetes/apply.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
-import { ciliumNamespace, isOurs } from '../kubernetes/names.ts';
+import { ciliumNamespace } from '../kubernetes/names.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -188,10 +189,10 @@ async function readAgentEndpoints(connection: ClusterConnection): Promise<Map<st
   const endpoints = await listKnown<Endpoint>(connection, 'cilium.io/v2', 'CiliumEndpoint');
   return new Map(
     endpoints
-      .filter((endpoint) => !isOurs(endpoint))
-      .flatMap(({ metadata, status }) => {
-        const uid = metadata?.ownerReferences?.find(({ kind }) => kind === 'Pod')?.uid;
-        return uid === undefined ? [] : [[uid, status?.networking?.addressing?.[0]?.ipv4 ?? ''] as const];
+      .filter((endpoint) => !isBridgeEndpoint(endpoint))
+      .flatMap((endpoint) => {
+        const uid = podUidOf(endpoint);
+        return uid === undefined ? [] : [[uid, endpoint.status?.networking?.addressing?.[0]?.ipv4 ?? ''] as const];
       })
   );
 }

@@ -53,7 +53,8 @@ async function writeEndpoint(name: string, by: 'agent' | 'bridge', address?: str
     ...{ apiVersion: 'cilium.io/v2', kind: 'CiliumEndpoint' },
     metadata: {
       ...{ name: by === 'agent' ? name : `canal-${uid}`, namespace: 'default' },
-      ...(by === 'bridge' && { labels: ownedLabels }),
+      // An agent copies the labels of the pod, which may be ours.
+      labels: by === 'bridge' ? ownedLabels : (metadata?.labels ?? {}),
       ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name, uid }],
     },
     ...{ status: { networking: { addressing: [{ ipv4: address ?? status?.podIP }] } } },
@@ -81,9 +82,12 @@ beforeAll(async () => {
   );
   await waitForReadyPod(system, 'k8s-app=cilium');
   await waitForReadyPod(system, 'k8s-app=cilium-operator');
-  await apply(pod('moved', 'n1'), pod('on-host', 'n1', { hostNetwork: true }));
-  await waitForPod('default', 'moved');
-  await writeEndpoint('moved', 'agent');
+  const ours = { ...pod('ours', 'n1'), metadata: { name: 'ours', namespace: 'default', labels: ownedLabels } };
+  await apply(pod('moved', 'n1'), ours, pod('on-host', 'n1', { hostNetwork: true }));
+  for (const name of ['moved', 'ours']) {
+    await waitForPod('default', name);
+    await writeEndpoint(name, 'agent');
+  }
 });
 
 it('finds nothing when every pod is on Cilium, and every agent has the final configuration', async () => {

@@ -6,6 +6,7 @@ import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { bridgeObjects } from '../../activities/helpers/identity-bridge.ts';
+import { ownedLabels } from '../../activities/kubernetes/names.ts';
 import { run, waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { createLabActivities } from '../support/activity.ts';
@@ -208,6 +209,8 @@ it("ignores pods on Cilium and on the host's network, and reports the address of
     metadata: {
       name: 'fresh',
       namespace: 'shop',
+      // Agents copy the labels of the pod, which users choose.
+      labels: ownedLabels,
       ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'fresh', uid: fresh.metadata?.uid }],
     },
     status: { networking: { addressing: [{ ipv4: '10.245.1.9' }], node: '192.168.1.1' }, state: 'ready' },
