@@ -38,10 +38,7 @@ beforeAll(async () => {
     ...['shop', 'cni-live-migration'].map((name) => ({
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: {
-        name,
-        labels: name === 'shop' ? { team: 'blue' } : { 'app.kubernetes.io/managed-by': 'cni-live-migration' },
-      },
+      metadata: { name, labels: name === 'shop' ? { team: 'blue' } : ownedLabels },
     }))
   );
   await waitForServiceAccount(lab(), 'shop');
