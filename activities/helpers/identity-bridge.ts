@@ -1,12 +1,13 @@
 import type { KubernetesObject, V1Deployment } from '@kubernetes/client-node';
 import { mapLimit } from '../support/map-limit.ts';
+import { bridgeEndpointName, isBridgeEndpoint } from '../cilium/bridge-endpoints.ts';
 import { readCiliumConfig } from '../cilium/config.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import { helperNamespace as namespace, isOurs, ownedLabels } from '../kubernetes/names.ts';
+import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
@@ -111,7 +112,7 @@ const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };
 const endpoint = { apiVersion: 'cilium.io/v2', kind: 'CiliumEndpoint' };
 
 async function ownEndpoints(connection: ClusterConnection): Promise<Endpoint[]> {
-  return (await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind)).filter(isOurs);
+  return (await listKnown<Endpoint>(connection, endpoint.apiVersion, endpoint.kind)).filter(isBridgeEndpoint);
 }
 
 async function waitForIdentityBridge({ apps }: ClusterConnection, which: 'one' | 'every'): Promise<void> {
@@ -158,7 +159,9 @@ async function waitForEndpointsInSync(connection: ClusterConnection, targetPodCi
           status?.networking?.addressing?.[0]?.ipv4,
         ])
       );
-      const missing = pods.filter((pod) => endpointAddresses.get(`canal-${pod.uid}`) !== pod.ip).map(({ key }) => key);
+      const missing = pods
+        .filter((pod) => endpointAddresses.get(bridgeEndpointName(pod.uid)) !== pod.ip)
+        .map(({ key }) => key);
       if (missing.length === 0) return { done: undefined };
       return { waitingFor: `CiliumEndpoints of pods on Canal: ${summarizeList(missing, maxNamed)}` };
     },

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
+import { ownedLabels } from '../../activities/kubernetes/names.ts';
 import { waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';
 import { createLabActivities } from '../support/activity.ts';
@@ -35,10 +36,7 @@ beforeAll(async () => {
     ...['shop', 'cni-live-migration'].map((name) => ({
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: {
-        name,
-        labels: name === 'shop' ? { team: 'blue' } : { 'app.kubernetes.io/managed-by': 'cni-live-migration' },
-      },
+      metadata: { name, labels: name === 'shop' ? { team: 'blue' } : ownedLabels },
     }))
   );
   await waitForServiceAccount(lab(), 'shop');
@@ -206,6 +204,8 @@ it("ignores pods on Cilium and on the host's network, and reports the address of
     metadata: {
       name: 'fresh',
       namespace: 'shop',
+      // Agents copy the labels of the pod, which users choose.
+      labels: ownedLabels,
       ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name: 'fresh', uid: fresh.metadata?.uid }],
     },
     status: { networking: { addressing: [{ ipv4: '10.245.1.9' }], node: '192.168.1.1' }, state: 'ready' },
