@@ -101,6 +101,23 @@ it('gives no service more than it needs', async () => {
   expect(services['codec-server']?.healthcheck?.test.at(-1)).toBe('http://127.0.0.1:8091/livez');
 });
 
+it('checks the health of every service that runs, except the Web UI', async () => {
+  const withCodec = { ...composeEnvironment, COMPOSE_PROFILES: 'encryption', WORKER_ENV_FILE: '/dev/null' };
+  const { services } = JSON.parse(await compose(withCodec)) as ComposeFile;
+  const checked = Object.keys(services).filter((name) => services[name]?.healthcheck !== undefined);
+  expect(checked.sort()).toEqual(['codec-server', 'postgresql', 'temporal', 'worker']);
+});
+
+it('knows the codec server in the Web UI, and uses no setting that Temporal advises against in production', async () => {
+  const endpoint = 'http://127.0.0.1:8091';
+  const { services } = JSON.parse(
+    await compose({ ...composeEnvironment, TEMPORAL_CODEC_ENDPOINT: endpoint })
+  ) as ComposeFile;
+  expect(services['temporal-ui']?.environment).toMatchObject({ TEMPORAL_CODEC_ENDPOINT: endpoint });
+  const settings = await readFile(path.join(projectDir, 'deploy', 'temporal', 'dynamic-config.yaml'), 'utf8');
+  expect(settings).not.toContain('forceSearchAttributesCacheRefreshOnRead');
+});
+
 it('has the password of the database in a file only', async () => {
   const password = (await readFile(path.join(dir, 'postgres-password'), 'utf8')).trim();
   expect(password.length).toBeGreaterThan(20);

@@ -24,6 +24,11 @@ export interface WorkflowServerOptions {
    */
   workflows?: string;
   /**
+   * Module with more interceptors of the workflows.
+   * @default none
+   */
+  interceptors?: string;
+  /**
    * Returns the port of the Web UI.
    * @default no Web UI
    */
@@ -60,13 +65,14 @@ export class WorkflowServer {
     const { startServer = () => startDevServer(uiPort) } = this.options;
     this.devServer = await startServer();
     this.environment = await TestWorkflowEnvironment.createFromExistingServer({ address: this.devServer.address });
-    const { skipsTime = false, workflows } = this.options;
+    const { skipsTime = false, workflows, interceptors } = this.options;
     const { workflowInterceptorModules = [], workflowsPath, ...plainOptions } = bundleOptions(plain);
-    const modules = [...workflowInterceptorModules, ...(skipsTime ? [skippedTime] : [])];
+    const added = [...(skipsTime ? [skippedTime] : []), ...(interceptors === undefined ? [] : [interceptors])];
+    const modules = [...workflowInterceptorModules, ...added];
     const paths = { workflowsPath: workflows ?? workflowsPath, workflowInterceptorModules: modules };
     const options = { ...plainOptions, ...paths, logger };
     const measured = this.coverage.augmentBundleOptions(options);
-    const isPrepared = measured === options && workflows === undefined;
+    const isPrepared = measured === options && workflows === undefined && interceptors === undefined;
     this.bundle = (isPrepared ? await readBundle(skipsTime) : undefined) ?? (await bundleWorkflowCode(measured));
   }
 

@@ -57,6 +57,12 @@ it('retries while the file is being written, wherever the writer is, and then co
   await expect(kubeconfigClusters(file).connect('second')).resolves.toBeDefined();
 });
 
+it('retries while a writer with another order has written the users only', async () => {
+  const [, users = ''] = complete.split(/^(?=users:)/m);
+  await writeFile(file, users);
+  await expect(kubeconfigClusters(file).connect('second')).rejects.toMatchObject(unreadable);
+});
+
 it('names the file and a remedy', async () => {
   await expect(kubeconfigClusters(file).connect('first')).rejects.toMatchObject({
     ...unreadable,

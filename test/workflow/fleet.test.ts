@@ -1,4 +1,5 @@
-import { migrationWorkflowId } from '../../workflows/messages.ts';
+import { fleetReportIntervalMs } from '../../model/fleet-status.ts';
+import { clusterProgressSignal, migrationWorkflowId } from '../../workflows/messages.ts';
 import { permanent, waitForCancellation } from '../support/fake-cluster.ts';
 import { fakeFleet } from '../support/fake-fleet.ts';
 import {
@@ -46,6 +47,25 @@ it('migrates the canary first, then the others, with limited concurrency', async
   expect(order[0]).toBe(a);
   expect(most).toBe(2);
   for (const { broken } of Object.values(clusters)) expect(broken).toEqual([]);
+});
+
+it('gets few reports from a migration: the newest once a minute, and its end', async () => {
+  const { a } = clusterNames('a');
+  const { activities } = fakeFleet({ [a]: { nodes: ['n1', 'n2', 'n3'] } });
+  await server.withWorker(activities, async (client, taskQueue) => {
+    const startMs = Date.now();
+    const run = await startFleet(client, taskQueue, buildFleetRequest([a]));
+    await run.result();
+    const maxReports = 2 + (Date.now() - startMs) / fleetReportIntervalMs;
+
+    const { events } = await client.workflow.getHandle(run.workflowId).fetchHistory();
+    const signals = events?.map((event) => event.workflowExecutionSignaledEventAttributes?.signalName);
+    const reports = signals?.filter((name) => name === clusterProgressSignal.name);
+
+    // Every phase and every tenth of the nodes is a change.
+    expect(reports?.length).toBeGreaterThan(0);
+    expect(reports?.length).toBeLessThanOrEqual(maxReports);
+  });
 });
 
 it('starts no other cluster after a failure until an operator decides', async () => {
