@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { WorkflowFailedError } from '@temporalio/client';
+import { cancelled, heartbeat } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { Phase } from '../../model/status.ts';
 import { statusQuery } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
-import { BrokenApiServer, hold, lengthenHistory, send } from '../support/interventions.ts';
+import { BrokenApiServer, hold, lengthenHistory, send, waitFor } from '../support/interventions.ts';
 import {
   approvePlan,
   startRun,
@@ -186,6 +187,32 @@ it('is aborted also when the step fails after its cancellation', async () => {
 
     expect(await waitForFailure(run)).toMatchObject({ type: 'Aborted' });
   });
+});
+
+it('is rolled back when a rollback of all nodes follows an abort whose step has not ended', async () => {
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  let attempts = 0;
+  const cluster = fakeCluster({
+    nodes: ['a'],
+    before: async (activity) => {
+      if (activity !== 'acquireLock' || attempts++ > 0) return;
+      const beat = setInterval(() => heartbeat(), 50);
+      await released;
+      await cancelled().finally(() => clearInterval(beat));
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, unattendedRequest);
+    await waitFor(() => attempts > 0);
+    expect(await send(run, 'abort')).toContain('abort requested');
+
+    expect(await send(run, 'rollback', { all: true })).toBe('rollback of all nodes requested');
+
+    release();
+    expect(await run.result()).toMatchObject({ phase: 'rolled-back' });
+  });
+  expect(cluster.system.lock).toBe('');
 });
 
 describe('a run that has continued as new, while it cannot read the cluster', () => {

@@ -39,18 +39,23 @@ export async function attempt(
 }
 
 /**
- * Runs work outside the phases that an abort cancels at any time.
+ * Runs work outside the phases that an abort cancels at any time. A rollback of all nodes that follows the abort replaces
+ * it: the cancelled work is repeated then.
  * @throws ApplicationFailure Aborted
  */
 export async function runUntilAborted<T>(migration: Migration, work: () => Promise<T>): Promise<T> {
   const { decisions } = migration.state;
   const isAborted = (): boolean => decisions.aborted !== undefined && decisions.rollbackAll === undefined;
+  let wasAborted = false;
   try {
     if (isAborted()) throw abortion(migration);
-    return await runInterruptible(migration, work, isAborted);
+    return await runInterruptible(migration, work, () => (wasAborted ||= isAborted()));
   } catch (error) {
+    if (!(error instanceof TemporalFailure)) throw error;
     // Also when the work failed meanwhile: the server reports the failure of an activity, and not that it was cancelled.
-    if (error instanceof TemporalFailure && isAborted()) throw abortion(migration);
+    if (isAborted()) throw abortion(migration);
+    const isRunCancelled = CancellationScope.current().consideredCancelled;
+    if (wasAborted && !isRunCancelled) return work();
     throw error;
   }
 }

@@ -21,12 +21,13 @@ const maxRuns = 30;
 
 /**
  * Plays random scenarios, and checks the rules that must always hold. The scenarios are the same each time unless
- * PROPERTY_SEED is set; PROPERTY_RUNS sets their number.
+ * PROPERTY_SEED is set; PROPERTY_RUNS sets their number, and PROPERTY_PATH repeats those of a failure.
  * @param usualScenarios their number without PROPERTY_RUNS.
  */
 export async function playScenarios(server: WorkflowServer, usualScenarios: number): Promise<void> {
   const seed = Number(process.env['PROPERTY_SEED'] ?? 20_261_124);
   const scenarios = Number(process.env['PROPERTY_RUNS'] ?? usualScenarios);
+  const path = process.env['PROPERTY_PATH'];
   const clusters = new ScenarioActivities();
   await server.withWorker(clusters.activities, async (client, taskQueue) => {
     const play = (example: Scenario): Promise<void> => new Play({ client, taskQueue, clusters }, example).play();
@@ -40,7 +41,8 @@ export async function playScenarios(server: WorkflowServer, usualScenarios: numb
         if (failed.length > 0) throw new Error(failed.join('\n\n'));
       }
     );
-    await fc.assert(property, { seed, numRuns: Math.ceil(scenarios / parallelScenarios), endOnFailure: true });
+    const numRuns = Math.ceil(scenarios / parallelScenarios);
+    await fc.assert(property, { seed, numRuns, endOnFailure: true, ...(path !== undefined && { path }) });
   });
 }
 
