@@ -102,7 +102,9 @@ async function killTemporal(): Promise<void> {
   killed.temporal++;
 }
 
+/** Kills the API server once it answers: a busy machine may not have restarted it yet since it was killed last. */
 async function killApiserver(): Promise<void> {
+  await readText(lab(), 'version');
   await runInside(lab().layout.machineDir('control-plane'), ['pkill', '-9', 'kube-apiserver']);
   killed.apiserver++;
 }
