@@ -6,7 +6,7 @@ import type { GateTarget } from '../../activities/probe/gates/gate.ts';
 import type { Gates } from '../../model/gates.ts';
 import type { PathRecord } from '../../model/ledger.ts';
 import { createLabActivities } from '../support/activity.ts';
-import { apply, get } from '../support/objects.ts';
+import { apply, bareNode, get } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
 const lab = useSharedControlPlane();
@@ -24,7 +24,7 @@ afterEach(() => {
 });
 
 /** Writes ledgers as the probers of nodes would. */
-async function write(records: PathRecord[], nodes = ['n1', 'n2']): Promise<void> {
+async function write(records: PathRecord[], nodes = ['gate1', 'gate2']): Promise<void> {
   const page = (pageRecords: PathRecord[]): string =>
     JSON.stringify({
       atMs: Date.now() + clockOffsetMs,
@@ -36,21 +36,30 @@ async function write(records: PathRecord[], nodes = ['n1', 'n2']): Promise<void>
     apiVersion: 'v1',
     kind: 'ConfigMap',
     metadata: { name: `ledger-${node}`, namespace, labels: { app: 'ledger' } },
-    data: { pod: page(node === 'n1' ? records : []), host: page([]) },
+    data: { pod: page(node === 'gate1' ? records : []), host: page([]) },
   }));
   await apply(lab(), ...maps);
 }
 
 const record = (more: Partial<PathRecord> = {}): PathRecord => ({
   kind: 'pod-pod/udp',
-  peer: 'n2',
+  peer: 'gate2',
   from: 'canal',
   to: 'canal',
   sent: 100,
   ...more,
 });
 
+/** Creates a node as it is a minute after the last report of its kubelet. */
+async function createSilentNode(name: string): Promise<void> {
+  await apply(lab(), bareNode(name));
+  const conditions = [{ type: 'Ready', status: 'Unknown', lastTransitionTime: new Date(Date.now() - 60_000) }];
+  const patch = JSON.stringify({ status: { conditions } });
+  await lab().kubectl('patch', 'node', name, '--subresource=status', '--type=merge', '-p', patch);
+}
+
 beforeAll(async () => {
+  await apply(lab(), bareNode('gate1'), bareNode('gate2'));
   const labels = { 'app.kubernetes.io/managed-by': 'cni-live-migration' };
   await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } });
   await write([record()]);
@@ -88,7 +97,7 @@ function withoutSleeps(...during: (() => Promise<void>)[]): { activities: Activi
 
 function gateTarget(gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): GateTarget {
   const whole: Gates = { toleranceMs: 1_000, paths: {}, prometheus: [], http: [], ...gates };
-  return { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, nodes: ['n1'], ...more };
+  return { cluster: cluster(), gates: whole, sinceMs: Date.now() - 60_000, nodes: ['gate1'], ...more };
 }
 
 /** Asks the gates. The probers write again on request, while the activity waits for them. */
@@ -97,11 +106,12 @@ async function evaluateGates(
   gates: Partial<Gates> = {},
   more: Partial<GateTarget> = {}
 ): Promise<void> {
-  await write(records);
-  const before = await flushRequestedAt('n1');
+  const nodes = [...new Set(['gate1', 'gate2', ...(more.nodes ?? [])])];
+  await write(records, nodes);
+  const before = await flushRequestedAt('gate1');
   const { activities } = withoutSleeps(async () => {
-    if ((await flushRequestedAt('n1')) === before) throw new Error('the probers were not asked');
-    await write(records);
+    if ((await flushRequestedAt('gate1')) === before) throw new Error('the probers were not asked');
+    await write(records, nodes);
   });
   await activities.checkGates(gateTarget(gates, more));
 }
@@ -138,11 +148,27 @@ it('fails when a path had no answer for too long, and reports which, how long an
   await expect(evaluation).rejects.toMatchObject({
     type: 'GateBreached',
     message: expect.stringContaining(
-      'pod-pod/udp from n1 to n2 (canal to canal): no answer for 7000 ms (tolerance 1000 ms): no answer within 900 ms'
+      'pod-pod/udp from gate1 to gate2 (canal to canal): no answer for 7000 ms (tolerance 1000 ms): no answer within 900 ms'
     ) as string,
   });
   await evaluateGates([record({ gaps })], { paths: { 'pod-pod/udp': 10_000 } }, { sinceMs: fromMs });
   await evaluateGates([record({ gaps })], {}, { sinceMs: fromMs + 8_000 });
+});
+
+it('does not count paths from or to nodes that are switched off or have left, except those of its own nodes', async () => {
+  const fromMs = await snapshotAt();
+  clockOffsetMs = 30_000;
+  const gaps: PathRecord['gaps'] = [[fromMs + 1_000, 7_000, 140]];
+  await createSilentNode('gate-off');
+  const evaluate = (peer: string, nodes: string[]) =>
+    evaluateGates([record({ peer, gaps })], {}, { sinceMs: fromMs, nodes });
+  for (const peer of ['gate-off', 'gate-left']) {
+    await evaluate(peer, ['gate1']);
+    await expect(evaluate(peer, ['gate1', peer])).rejects.toMatchObject({ type: 'GateBreached' });
+  }
+  // An address outside the cluster is no node.
+  const outside = record({ kind: 'pod-outside', peer: '192.0.2.1:443', gaps });
+  await expect(evaluateGates([outside], {}, { sinceMs: fromMs })).rejects.toMatchObject({ type: 'GateBreached' });
 });
 
 it('fails when the probers of a node do not report', async () => {
@@ -152,16 +178,16 @@ it('fails when the probers of a node do not report', async () => {
   const realNow = Date.now.bind(Date);
   const clock = jest.spyOn(Date, 'now').mockImplementation(() => realNow() + sleptMs);
   const sleep = async (ms: number): Promise<void> => {
-    // The probers on n1 write again; n3 has no probers.
+    // The probers on gate1 write again; gate3 has no probers.
     if (sleptMs === 0) await write([record()]);
     sleptMs += ms;
   };
   try {
     const { checkGates } = createLabActivities(lab(), undefined, undefined, sleep);
-    await expect(checkGates(gateTarget({}, { nodes: ['n1', 'n3'] }))).rejects.toMatchObject({
+    await expect(checkGates(gateTarget({}, { nodes: ['gate1', 'gate3'] }))).rejects.toMatchObject({
       type: 'GateBreached',
-      // No other node: those on n1 have written.
-      message: expect.stringMatching(/^.*the probers on n3 no longer write their ledger$/) as string,
+      // No other node: those on gate1 have written.
+      message: expect.stringMatching(/^.*the probers on gate3 no longer write their ledger$/) as string,
     });
   } finally {
     clock.mockRestore();

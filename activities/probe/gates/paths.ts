@@ -1,8 +1,8 @@
 import type { NodeLedger } from '../../../model/ledger.ts';
-import { breachText, findBreaches, tunnelSuspicion } from '../../../model/gates.ts';
+import { breachText, findBreaches, tunnelSuspicion, type Breach } from '../../../model/gates.ts';
 import { summarizeLines, summarizeList } from '../../../model/summarize.ts';
 import { readTunnelPort } from '../../cilium/agents.ts';
-import { isReady } from '../../kubernetes/conditions.ts';
+import { isReady, isSilent } from '../../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../../kubernetes/connection.ts';
 import { listNodes } from '../../kubernetes/nodes.ts';
 import { poll } from '../../support/poll.ts';
@@ -30,7 +30,10 @@ const largeClusterPollIntervalMs = 20_000;
 /** Maximum number of breaches that are listed. */
 const maxListed = 10;
 
-/** Creates the gate that holds when no measured path was without an answer for longer than its tolerance. */
+/**
+ * Creates the gate that holds when no measured path was without an answer for longer than its tolerance. Paths from or to
+ * nodes that are switched off, or that have left the cluster, do not count: the migration names and sidelines such nodes.
+ */
 export function pathsGate(connection: ClusterConnection, { gates, nodes, sinceMs }: Omit<GateTarget, 'cluster'>): Gate {
   return {
     name: 'paths',
@@ -39,12 +42,29 @@ export function pathsGate(connection: ClusterConnection, { gates, nodes, sinceMs
       const { before } = await readSnapshots(connection);
       const baseline = { fromMs: before?.fromMs ?? 0, toMs: before?.atMs ?? 0 };
       const untilMs = Math.max(Date.now(), ...ledgers.map(({ atMs }) => atMs));
-      const breaches = findBreaches(ledgers, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
+      const found = findBreaches(ledgers, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
+      const breaches = await withoutLostNodes(connection, found, nodes ?? []);
       const objections = summarizeLines(breaches.map(breachText), maxListed, 'paths');
       objections.push(...silent.map((node) => `the probers on ${node} no longer write their ledger`));
       return { objections, explain: async () => tunnelSuspicion(ledgers, await readTunnelPort(connection), untilMs) };
     },
   };
+}
+
+/** Returns the breaches without those from or to nodes that are lost. The given nodes are never lost. */
+async function withoutLostNodes(
+  connection: ClusterConnection,
+  breaches: readonly Breach[],
+  nodes: readonly string[]
+): Promise<readonly Breach[]> {
+  // All nodes are only read when something is wrong: a large cluster has many.
+  if (breaches.length === 0) return breaches;
+  const present = new Set(nodes);
+  for (const node of await listNodes(connection)) if (!isSilent(node)) present.add(node.metadata?.name ?? '');
+  // The other end of a path to the outside is no node.
+  const isPresent = ({ kind, peer = '' }: Breach['record']): boolean =>
+    peer === '' || kind === 'pod-outside' || present.has(peer);
+  return breaches.filter(({ node, record }) => present.has(node) && isPresent(record));
 }
 
 /**
