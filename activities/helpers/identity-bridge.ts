@@ -3,11 +3,11 @@ import { mapLimit } from '../support/map-limit.ts';
 import { bridgeEndpointName, isBridgeEndpoint } from '../cilium/bridge-endpoints.ts';
 import { readCiliumConfig } from '../cilium/config.ts';
 import { applyNamespace } from './namespace.ts';
-import { applyObject, deleteObject, listKnown, type NamedObject } from '../kubernetes/apply.ts';
+import { applyObject, deleteObject, listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
+import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
@@ -15,15 +15,8 @@ import { contains } from '../../model/networks.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { failure } from '../support/failures.ts';
 import { poll } from '../support/poll.ts';
-import { scratchSpace, startup } from './container.ts';
+import { bridgeObjects, type IdentityBridgeTarget } from './identity-bridge-objects.ts';
 import { bridgeRole, calicoAddressAnnotation, identityBridge } from './names.ts';
-
-/** Input of `deployIdentityBridge`. */
-export interface IdentityBridgeTarget {
-  cluster: string;
-  targetPodCidr: string;
-  coexistenceImage: string;
-}
 
 type Endpoint = KubernetesObject & { status?: { networking?: { addressing?: { ipv4?: string }[] } } };
 
@@ -175,129 +168,3 @@ async function waitForEndpointsInSync(connection: ClusterConnection, targetPodCi
     { timeoutMs: 300_000, onTimeout: 'AgentNotReady', advice: `check the log of ${namespace}/${identityBridge}` }
   );
 }
-
-/**
- * Builds the identity bridge's Kubernetes objects: two pods on the host network, which neither a drain nor a change of
- * the pod network moves.
- * @param config Cilium's configuration, which also defines the bridge's identities.
- */
-export function bridgeObjects(
-  { targetPodCidr, coexistenceImage }: Omit<IdentityBridgeTarget, 'cluster'>,
-  config: Readonly<Record<string, string>>
-): NamedObject[] {
-  return [...bridgePermissions(), bridgeDeployment(coexistenceImage, bridgeEnvironment(targetPodCidr, config))];
-}
-
-const bridgeMeta = { name: identityBridge, namespace, labels: ownedLabels };
-
-/** Builds the bridge's service account with its roles. */
-function bridgePermissions(): NamedObject[] {
-  const rbac = 'rbac.authorization.k8s.io';
-  const clusterMeta = { name: bridgeRole, labels: ownedLabels };
-  const subjects = [{ kind: 'ServiceAccount', name: identityBridge, namespace }];
-  const leases = ['get', 'create', 'update'];
-  return [
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: bridgeMeta },
-    { apiVersion: `${rbac}/v1`, kind: 'ClusterRole', metadata: clusterMeta, ...{ rules: bridgeRules } },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'ClusterRoleBinding',
-      metadata: clusterMeta,
-      ...{ roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: bridgeRole }, subjects },
-    },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'Role',
-      metadata: bridgeMeta,
-      ...{ rules: [{ apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: leases }] },
-    },
-    {
-      apiVersion: `${rbac}/v1`,
-      kind: 'RoleBinding',
-      metadata: bridgeMeta,
-      ...{ roleRef: { apiGroup: rbac, kind: 'Role', name: identityBridge }, subjects },
-    },
-  ];
-}
-
-function bridgeEnvironment(targetPodCidr: string, config: Readonly<Record<string, string>>): object[] {
-  const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
-  const values = {
-    TARGET_CIDR: targetPodCidr,
-    CLUSTER_NAME: config['cluster-name'] ?? 'default',
-    CLUSTER_ID: config['cluster-id'] ?? '0',
-    LABELS: config['labels'] ?? '',
-  };
-  return [
-    field('POD_NAME', 'metadata.name'),
-    field('POD_NAMESPACE', 'metadata.namespace'),
-    ...Object.entries(values).map(([name, value]) => ({ name, value })),
-  ];
-}
-
-function bridgeDeployment(image: string, env: readonly object[]): NamedObject {
-  const podAffinityTerm = {
-    topologyKey: 'kubernetes.io/hostname',
-    labelSelector: { matchLabels: { app: identityBridge } },
-  };
-  return {
-    ...deployment,
-    metadata: bridgeMeta,
-    ...{
-      spec: {
-        replicas: 2,
-        selector: { matchLabels: { app: identityBridge } },
-        strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 1, maxSurge: 1 } },
-        template: {
-          metadata: { labels: { app: identityBridge, ...ownedLabels } },
-          spec: {
-            serviceAccountName: identityBridge,
-            hostNetwork: true,
-            priorityClassName: 'system-cluster-critical',
-            terminationGracePeriodSeconds: 10,
-            // Runs on any node, cordoned or not: the bridge is needed most during node operations.
-            tolerations: [{ operator: 'Exists' }],
-            affinity: {
-              podAntiAffinity: {
-                preferredDuringSchedulingIgnoredDuringExecution: [{ weight: 100, podAffinityTerm }],
-              },
-            },
-            containers: [
-              {
-                name: identityBridge,
-                image,
-                imagePullPolicy: 'IfNotPresent',
-                args: ['identities'],
-                env: [...env, { name: 'READY_MAX_AGE', value: '20s' }],
-                startupProbe: startup,
-                // The bridge runs on two nodes only, so that a process for each probe is affordable.
-                readinessProbe: { exec: startup.exec, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 2 },
-                securityContext: {
-                  allowPrivilegeEscalation: false,
-                  readOnlyRootFilesystem: true,
-                  runAsNonRoot: true,
-                  runAsUser: 65_532,
-                  capabilities: { drop: ['ALL'] },
-                },
-                volumeMounts: scratchSpace.mounts,
-              },
-            ],
-            volumes: scratchSpace.volumes,
-          },
-        },
-      },
-    },
-  };
-}
-
-/** Permissions of the bridge. */
-const bridgeRules = [
-  { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list', 'watch', 'patch'] },
-  { apiGroups: [''], resources: ['namespaces'], verbs: ['get', 'list', 'watch'] },
-  {
-    apiGroups: ['cilium.io'],
-    resources: ['ciliumendpoints'],
-    verbs: ['get', 'list', 'watch', 'create', 'update', 'delete'],
-  },
-  { apiGroups: ['cilium.io'], resources: ['ciliumidentities'], verbs: ['get', 'list', 'watch', 'create', 'patch'] },
-];

@@ -1,5 +1,5 @@
 import type { MigrationInput } from '../../model/input.ts';
-import { bridgeObjects } from './identity-bridge.ts';
+import { bridgeObjects } from './identity-bridge-objects.ts';
 import { natExemptionObject } from './nat-exemption.ts';
 import type { NamedObject } from '../kubernetes/apply.ts';
 import { proberObjects } from './probers.ts';

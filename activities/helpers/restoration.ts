@@ -6,7 +6,7 @@ import { ifFound } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { waitForOwnDaemonSet } from './daemon-set.ts';
-import { bridgeObjects } from './identity-bridge.ts';
+import { bridgeObjects } from './identity-bridge-objects.ts';
 import { identityBridge, natExemption } from './names.ts';
 import { applyNamespace } from './namespace.ts';
 import { natExemptionObject } from './nat-exemption.ts';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
-import { bridgeObjects } from '../../activities/helpers/identity-bridge.ts';
+import { bridgeObjects } from '../../activities/helpers/identity-bridge-objects.ts';
 import { ownedLabels } from '../../activities/kubernetes/names.ts';
 import { run, waitFor } from '../../lab/process.ts';
 import { buildGo } from '../../lab/tools/go-build.ts';

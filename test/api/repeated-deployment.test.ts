@@ -1,6 +1,6 @@
 import type { NamedObject } from '../../activities/kubernetes/apply.ts';
 import { helperNamespace, ownedLabels } from '../../activities/kubernetes/names.ts';
-import { bridgeObjects } from '../../activities/helpers/identity-bridge.ts';
+import { bridgeObjects } from '../../activities/helpers/identity-bridge-objects.ts';
 import { natExemptionObject } from '../../activities/helpers/nat-exemption.ts';
 import { proberObjects } from '../../activities/helpers/probers.ts';
 import { cniChainName } from '../../model/names.ts';

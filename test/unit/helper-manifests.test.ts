@@ -1,4 +1,4 @@
-import { bridgeObjects } from '../../activities/helpers/identity-bridge.ts';
+import { bridgeObjects } from '../../activities/helpers/identity-bridge-objects.ts';
 import { natExemptionObject } from '../../activities/helpers/nat-exemption.ts';
 
 const target = { sourcePodCidr: '10.244.0.0/16', targetPodCidr: '10.245.0.0/16', coexistenceImage: 'coexistence:1' };
