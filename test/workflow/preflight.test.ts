@@ -4,12 +4,14 @@ import type { clusterPreflight } from '../../workflows/index.ts';
 import { apiVersion } from '../../model/api-version.ts';
 import { ledgerQuery, planQuery, preflightQuery, signal } from '../../workflows/messages.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
+import type { MigrationStatus } from '../../model/status.ts';
 import { fakeCluster, permanent } from '../support/fake-cluster.ts';
 import {
   waitForFailure,
   startRun,
   states,
   unattendedRequest,
+  waitForMigrationStatus,
   waitForQueryResult,
   waitForPendingWait,
 } from '../support/migration-run.ts';
@@ -187,17 +189,24 @@ describe('a gate that fails', () => {
     expect(cluster.broken).toEqual([]);
   });
 
-  it('pauses the migration after Cilium was installed, and continues when an operator resumes it', async () => {
-    const cluster = fakeCluster({ nodes: ['a'], before: breach() });
+  it('pauses the migration after each step for the whole cluster, and continues when an operator resumes it', async () => {
+    let isBreached = true;
+    const before = (activity: string, node: string | undefined): void => {
+      if (isBreached) breach()(activity, node);
+    };
+    const cluster = fakeCluster({ nodes: ['a'], before });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
-      const status = await waitForPendingWait(run, 'resume');
-      expect(status.paused?.reason).toContain('pod-pod/udp: 9000 ms');
-      expect(cluster.calls).not.toContain('cordonNode a');
-      await run.signal(signal('resume'), { by: 'ann' });
-      // The cutover has its gate too.
-      await waitForPendingWait(run, 'resume');
-      await run.signal(signal('resume'), { by: 'ann' });
+      for (const step of ['the installation of Cilium', 'the cutover', 'the removal of Canal']) {
+        const isPaused = ({ paused }: MigrationStatus): boolean =>
+          paused?.reason.startsWith(`after ${step}: `) === true;
+        const { paused, nodes } = await waitForMigrationStatus(run, isPaused);
+        expect(paused?.reason).toContain('pod-pod/udp: 9000 ms');
+        if (step === 'the installation of Cilium') expect(nodes[0]?.state).toBe('pending');
+        // The last gate is evaluated until it holds.
+        isBreached = step !== 'the removal of Canal';
+        await run.signal(signal('resume'), { by: 'ann' });
+      }
       expect((await run.result()).phase).toBe('done');
       expect(await run.query(ledgerQuery)).toEqual({ apiVersion, before: [], during: [], after: [] });
     });
