@@ -137,13 +137,14 @@ it('finds the pods that an uninstallation of Cilium would cut off, on nodes that
     'PodOnRemovedNetwork default/moved',
     'PodOnRemovedNetwork default/no-endpoint',
     'PodOnRemovedNetwork default/old-endpoint',
+    'PodOnRemovedNetwork default/ours',
     'PodWithEndpoint default/starting',
   ]);
   expect(nodes).toEqual(['n1', 'n2']);
 });
 
 it('finds nothing to uninstall from when all pods are on Canal', async () => {
-  await remove(...['moved', 'no-endpoint', 'old-endpoint', 'starting'].map((name) => pod(name, 'n1')));
+  await remove(...['moved', 'no-endpoint', 'old-endpoint', 'ours', 'starting'].map((name) => pod(name, 'n1')));
   await connection()
     .core.deleteNamespacedPod({ name: 'starting', namespace: 'default', gracePeriodSeconds: 0 })
     .catch(() => undefined);

@@ -50,9 +50,19 @@ const daemonSet = (name: string, containers: readonly string[], more: object = {
   };
 };
 const agents = daemonSet('cilium', ['cilium-agent']);
-const canal = daemonSet('canal', ['calico-node', 'kube-flannel'], {
-  volumes: [{ name: 'flannel-cfg', configMap: { name: 'canal-config' } }],
-});
+const buildCanal = (more: object = {}): NamedObject =>
+  daemonSet('canal', ['calico-node', 'kube-flannel'], {
+    volumes: [{ name: 'flannel-cfg', configMap: { name: 'canal-config' } }],
+    ...more,
+  });
+const canal = buildCanal();
+const network = { name: 'k8s-pod-network', plugins: [{ type: 'calico', ipam: { type: 'host-local' } }] };
+const canalConfig: NamedObject = {
+  apiVersion: 'v1',
+  kind: 'ConfigMap',
+  metadata: { name: 'canal-config', namespace },
+  ...{ data: { cni_network_config: JSON.stringify(network) } },
+};
 const operatorLabels = { name: 'cilium-operator' };
 const operator: NamedObject = {
   apiVersion: 'apps/v1',
@@ -103,16 +113,12 @@ const readOwnPods = () => state([['v1', 'Pod']], (where) => where === helperName
 const readAgents = async () => [await readNode(), await isReplaced('cilium')];
 
 /** Brings Canal's DaemonSet and the node into a state with or without the restriction. */
-async function prepareCanal(labels: object, nodeSelector: object | undefined): Promise<void> {
-  await apply({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'canal-config', namespace } });
+async function prepareCanal(restricted: boolean): Promise<void> {
   await remove(canal);
-  const restricted = daemonSet('canal', ['calico-node', 'kube-flannel'], {
-    ...{ volumes: [{ name: 'flannel-cfg', configMap: { name: 'canal-config' } }] },
-    ...(nodeSelector && { nodeSelector: { ...nodeSelector, 'kubernetes.io/os': 'linux' } }),
-  });
-  await setNode({ [sourceAgentLabel]: null, ...labels });
-  await apply(nodeSelector === undefined ? canal : withUpdatesRecorded(restricted));
+  await setNode({ [sourceAgentLabel]: restricted ? 'true' : null });
+  await apply(canalConfig, canal);
   oldPod = await waitForReadyPod(namespace, 'k8s-app=canal');
+  if (restricted) await apply(withUpdatesRecorded(buildCanal({ nodeSelector: { [sourceAgentLabel]: 'true' } })));
 }
 
 function withUpdatesRecorded(object: NamedObject): NamedObject {
@@ -148,7 +154,7 @@ async function prepareOutdatedAgent(): Promise<void> {
 
 /** Creates what activities need that run a pod on the node. */
 async function prepareOwnPods(): Promise<void> {
-  await apply(agents, canal, ownNamespace);
+  await apply(agents, canalConfig, canal, ownNamespace);
   await waitForServiceAccount(lab(), helperNamespace);
   oldPod = await waitForReadyPod(namespace, 'k8s-app=canal');
 }
@@ -226,14 +232,12 @@ const cases: RepeatableCases<'nodes'> = {
     },
   },
   keepCanalOffNewNodes: {
-    prepare: () => prepareCanal({}, undefined),
+    prepare: () => prepareCanal(false),
     run: ({ keepCanalOffNewNodes }) => keepCanalOffNewNodes(cluster()),
     read: readCanal,
   },
   letCanalOnAllNodes: {
-    prepare: async () => {
-      await prepareCanal({ [sourceAgentLabel]: 'true' }, { [sourceAgentLabel]: 'true' });
-    },
+    prepare: () => prepareCanal(true),
     run: ({ letCanalOnAllNodes }) => letCanalOnAllNodes(cluster()),
     read: readCanal,
   },

@@ -119,7 +119,8 @@ async function isTerminating({ objects }: ClusterConnection, object: NamedObject
   return metadata?.deletionTimestamp !== undefined;
 }
 
-const anyObject = { type: 'object', 'x-kubernetes-preserve-unknown-fields': true };
+/** Schema of any object, with the name that the client library gives to the field. */
+const anyObject = { type: 'object', x_kubernetes_preserve_unknown_fields: true };
 
 /**
  * Returns a CRD of Cilium or Calico. It declares `spec` and `status`, without their fields: a server-side apply accepts
