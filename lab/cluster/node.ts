@@ -1,5 +1,4 @@
 import path from 'node:path';
-import { shellQuote } from '../../model/shell.ts';
 import type { MachineSpec } from '../machine/machine.ts';
 import { pauseImage } from '../tools/node-images.ts';
 import { command } from './control-plane.ts';
@@ -13,9 +12,6 @@ export const compiledFolder = '/var/cache/compiled';
 
 const socket = '/run/containerd/containerd.sock';
 
-/** File in the folder of a node's machine: its kubelet starts once the file does not exist. */
-export const kubeletHoldFile = 'hold-kubelet';
-
 /** Returns the services of a node's machine: containerd, kubelet, kube-proxy. */
 export function nodeServices(layout: LabLayout, name: string): MachineSpec['services'] {
   const pki = (file: string): string => path.join(layout.pki, file);
@@ -27,7 +23,6 @@ export function nodeServices(layout: LabLayout, name: string): MachineSpec['serv
     kubelet: [
       heredoc('/run/kubelet.yaml', JSON.stringify(kubeletConfig(pki, name))),
       `until ctr -a ${socket} version > /dev/null 2>&1; do sleep 0.1; done`,
-      `while [ -e ${shellQuote(path.join(layout.machineDir(name), kubeletHoldFile))} ]; do sleep 0.1; done`,
       command('kubelet', {
         config: '/run/kubelet.yaml',
         kubeconfig: pki(`${name}.kubeconfig`),

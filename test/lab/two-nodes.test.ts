@@ -1,6 +1,5 @@
 import { SharedLab } from '../support/shared-lab.ts';
 import { describeBlackhole } from './two-nodes/blackhole.ts';
-import { describeLateNodes } from './two-nodes/late-nodes.ts';
 import { describePreflight } from './two-nodes/preflight.ts';
 import { describeReboot } from './two-nodes/reboot.ts';
 
@@ -11,5 +10,3 @@ afterAll(() => shared.remove());
 describePreflight(shared);
 describeBlackhole(shared);
 describeReboot(shared);
-// Continues the migration of the previous group.
-describeLateNodes(shared);

@@ -35,15 +35,6 @@ export class SharedLab {
     return this.running;
   }
 
-  /**
-   * Returns the lab as the last group of tests left it.
-   * @throws Error when no lab runs.
-   */
-  current(): RunningLab {
-    if (this.running === undefined) throw new Error('no lab runs: an earlier group of tests failed');
-    return this.running;
-  }
-
   /** Removes the lab, if it exists, complete or not. */
   async remove(): Promise<void> {
     this.running = undefined;

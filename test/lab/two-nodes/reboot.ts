@@ -10,8 +10,8 @@ import type { SharedLab } from '../../support/shared-lab.ts';
 import { TemporalCli } from '../../support/temporal-cli.ts';
 import { timeLimits } from '../../support/time-limits.ts';
 
-/** Returns a workload whose pod can only run on one node, as with a local volume. */
-export const local = (node: string): object => ({
+/** Returns a pod that can only run on one node, as with a local volume. */
+const local = (node: string): object => ({
   apiVersion: 'apps/v1',
   kind: 'StatefulSet',
   metadata: { name: `local-${node}`, namespace: 'default' },
@@ -29,10 +29,7 @@ export const local = (node: string): object => ({
   },
 });
 
-/**
- * Tests nodes that an operator reboots during their migration. It leaves the lab with a migration whose cleanup awaits
- * approval.
- */
+/** Tests nodes that an operator reboots during their migration. It leaves the lab with Cilium. */
 export function describeReboot(shared: SharedLab): void {
   it(
     'recycles pods on their own nodes, and continues with a node after an operator has rebooted it',
@@ -40,7 +37,7 @@ export function describeReboot(shared: SharedLab): void {
       const { lab, temporal } = await shared.ready();
       await apply(lab, ...lab.layout.nodeNames.map(local));
       const cli = new TemporalCli(temporal, lab.layout.context);
-      const more = { drain: { mode: 'recycle' }, reboot: { mode: 'wait-for-human' }, cleanup: 'approve' } as const;
+      const more = { drain: { mode: 'recycle' }, reboot: { mode: 'wait-for-human' } } as const;
       await cli.start(JSON.stringify(labMigrationRequest(lab, 'none', more)));
       for (const name of lab.layout.nodeNames) {
         const asked = ({ nodes }: MigrationStatus): boolean =>
@@ -54,7 +51,7 @@ export function describeReboot(shared: SharedLab): void {
           timeoutMs: timeLimits.clusterChange,
         });
       }
-      await cli.waitForCleanup();
+      expect(await cli.waitForEnd()).toMatchObject({ status: 'COMPLETED', result: { phase: 'done' } });
       const { items } = await read<V1PodList>(lab, 'pods', '-A');
       const onPodNetwork = items.filter(({ spec }) => spec?.hostNetwork !== true);
       expect(onPodNetwork.filter(({ status }) => !contains(targetPodCidr, status?.podIP))).toEqual([]);
