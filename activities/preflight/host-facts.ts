@@ -181,7 +181,8 @@ async function collectFacts(connection: ClusterConnection, names: readonly strin
     },
     { timeoutMs: reportTimeoutMs + 60_000, onTimeout: 'NodeNotReady' }
   );
-  return factsByNode;
+  // In the order of the nodes, and not in that of the reports, so that the same facts give the same evidence.
+  return new Map(names.map((node) => [node, factsByNode.get(node) ?? unreadHost('no report')]));
 }
 
 /** Returns the facts of a node that could not be read. */

@@ -17,8 +17,8 @@ import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
 import { readText } from '../support/reads.ts';
 
-/** Number of workers: one continues at once while another restarts. */
-const workerCount = 2;
+/** Number of workers: one continues at once while others restart. */
+const workerCount = 3;
 const workers = new Map<number, ChildProcess>();
 let over = false;
 let supervised: Promise<unknown> | undefined;

@@ -68,8 +68,8 @@ async function comparePods(
   });
   if (larger.length === 0)
     return pass(...(byHand === undefined ? [] : [`MTU of pods on Canal, set by hand: ${byHand}`]));
-  const origin = byHand === undefined ? "by the MTU of Flannel's interface" : 'by veth_mtu of Canal';
-  const text = `pods on Cilium would send larger packets than ${origin}: ${summarizeList(larger.map((entry) => entry.text))}`;
+  const limitedBy = byHand === undefined ? "the MTU of Flannel's interface" : 'veth_mtu of Canal';
+  const text = `pods on Cilium would send larger packets than ${limitedBy} allows: ${summarizeList(larger.map((entry) => entry.text))}`;
   const fix = `Set values.MTU to ${Math.min(...larger.map(({ limit }) => limit)) + vxlanBytes}: Cilium subtracts ${vxlanBytes} bytes for its tunnel.`;
   return { ...(configured > 0 ? warn(text) : block(text)), fix };
 }

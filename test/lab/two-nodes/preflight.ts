@@ -70,7 +70,11 @@ export function describePreflight(shared: SharedLab): void {
           'pod-cidr-overlap': '10.245.0.0/16 overlaps with 10.245.7.0/24 (route of node node1 over eth0)',
           'other-cni': 'in /etc/cni/net.d: node1: 99-other.conflist (multus)',
           'cilium-leftovers': 'node1: cilium_old',
-          mtu: 'values.MTU is 9000, but the smallest MTU of the nodes is 1500',
+          mtu: [
+            'values.MTU is 9000, but the smallest MTU of the nodes is 1500',
+            "pods on Cilium would send larger packets than the MTU of Flannel's interface allows: " +
+              'node1 (Cilium 8950, Canal 1450), node2 (Cilium 8950, Canal 1450)',
+          ].join('\n'),
         });
         // Another tunnel port that is taken, and the one that is dropped: a waiver is for one check alone.
         const waivers = [{ check: 'rp-filter', reason: 'a test' }];
