@@ -117,7 +117,7 @@ describe('mtu', () => {
     const finding = await run([uplink, overlay(1450)], { vethMtu: '1300' });
 
     expect(finding.verdict).toBe('block');
-    expect(finding.evidence.join()).toContain('by veth_mtu of Canal: n1 (Cilium 1450, Canal 1300)');
+    expect(finding.evidence.join()).toContain('veth_mtu of Canal allows: n1 (Cilium 1450, Canal 1300)');
     expect(finding.fix).toContain('Set values.MTU to 1350');
   });
 
