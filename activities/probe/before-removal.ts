@@ -1,6 +1,5 @@
-import type { KubernetesObject, V1Node } from '@kubernetes/client-node';
+import type { KubernetesObject } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
-import { flipLabel } from '../../model/names.ts';
 import { contains } from '../../model/networks.ts';
 import {
   boundFindings,
@@ -13,7 +12,7 @@ import { isBridgeEndpoint, podUidOf } from '../cilium/bridge-endpoints.ts';
 import { configName, findConfigDifferences, readCiliumConfig } from '../cilium/config.ts';
 import { listOutdatedOperators } from '../cilium/operator.ts';
 import { listKnown } from '../kubernetes/apply.ts';
-import { isReady, isSilent } from '../kubernetes/conditions.ts';
+import { isReady } from '../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
@@ -39,8 +38,8 @@ export function createRemovalVerificationActivities(onCluster: OnCluster) {
   return {
     /**
      * Verifies directly before Canal is removed that nothing uses it any more: each pod with a network has an address of
-     * the target and a CiliumEndpoint of an agent with this address, each node is Ready with a ready agent, or is migrated
-     * and switched off, and agents, operator and ConfigMap have the final configuration. Pods change all the time, so that only what does not hold at
+     * the target and a CiliumEndpoint of an agent with this address, each node is Ready with a ready agent, and agents,
+     * operator and ConfigMap have the final configuration. Pods change all the time, so that only what does not hold at
      * each of some reads is returned. It changes nothing, and does not fail because of what it finds.
      */
     verifyBeforeRemoval: onCluster(
@@ -122,18 +121,9 @@ async function findAgents(connection: ClusterConnection): Promise<RemovalFinding
   const nodes = await listNodes(connection);
   const ofNodes = nodes.flatMap((node) => {
     const name = node.metadata?.name ?? '';
-    if (isReady(node)) return findAgent(name, agents.get(name));
-    return isMigratedAndSilent(node) ? [] : [notReady(name)];
+    return isReady(node) ? findAgent(name, agents.get(name)) : [notReady(name)];
   });
   return ofNodes.sort((a, b) => a.subject.localeCompare(b.subject));
-}
-
-/**
- * Returns true for a migrated node that is switched off: no pod can start on it, those it has are verified by their
- * addresses, and it is cleaned when it is back.
- */
-function isMigratedAndSilent(node: V1Node): boolean {
-  return node.metadata?.labels?.[flipLabel] === 'true' && isSilent(node);
 }
 
 function notReady(node: string): RemovalFinding {

@@ -3,7 +3,6 @@ import { PatchStrategy, setHeaderOptions, type V1Pod } from '@kubernetes/client-
 import type { NamedObject } from '../../activities/kubernetes/apply.ts';
 import { ownedLabels, sourceAgentLabel } from '../../activities/kubernetes/names.ts';
 import { waitFor } from '../../lab/process.ts';
-import { flipLabel } from '../../model/names.ts';
 import { boundFindings, type RemovalFinding } from '../../model/removal-findings.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
@@ -181,26 +180,6 @@ it('names nodes that are not Ready, agents with an older configuration, and keys
       'NodeNotReady n2',
     ].sort()
   );
-});
-
-it('does not wait for a node that is switched off, once it is migrated', async () => {
-  const sinceMinutes = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
-  const conditions = [{ type: 'Ready', status: 'Unknown', lastTransitionTime: sinceMinutes(2) }];
-  await connection().core.patchNodeStatus({ name: 'n2', body: { status: { conditions } } }, merge);
-  const nodeFindings = async (): Promise<string[]> =>
-    brief((await verify()).findings).filter((finding) => finding.endsWith(' n2'));
-  expect(await nodeFindings()).toEqual(['NodeNotReady n2']);
-
-  const label = (value: string | null) =>
-    connection().core.patchNode({ name: 'n2', body: { metadata: { labels: { [flipLabel]: value } } } }, merge);
-  await label('true');
-  expect(await nodeFindings()).toEqual([]);
-
-  // A kubelet that reports may start pods.
-  const notReady = [{ ...conditions[0], status: 'False' }];
-  await connection().core.patchNodeStatus({ name: 'n2', body: { status: { conditions: notReady } } }, merge);
-  expect(await nodeFindings()).toEqual(['NodeNotReady n2']);
-  await label(null);
 });
 
 it('does not fail when Cilium is gone', async () => {
