@@ -80,7 +80,7 @@ async function letOnAllNodes(connection: ClusterConnection): Promise<void> {
 /** Maximum number of attempts to change Canal's DaemonSet, whose controller also changes it, when it updates its status. */
 const maxAttempts = 5;
 
-/** Repeats work, which reads again what it changes, when somebody else has changed it meanwhile. */
+/** Repeats work, which reads again what it changes, when another process has changed it meanwhile. */
 async function repeatOnConflict(work: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
