@@ -67,6 +67,7 @@ const unreachable: readonly string[] = ['ClusterUnreachable'];
 
 /** A number of attempts that Temporal repeats by itself. The workflow learns of their last failure. */
 export interface Series {
+  /** Number of attempts. */
   attempts: number;
   /** Pause after the first attempt, in ms. It doubles after each. */
   firstPauseMs: number;
@@ -85,7 +86,7 @@ export class Attempts {
   /** Attempts that count towards the bound: since the first failure, or since the last answer. */
   private counted = 0;
   private countedSinceMs: number | undefined;
-  /** Time per attempt in the last series, with its pause, in ms. */
+  /** Mean duration of an attempt in the last series, without pauses, in ms. */
   private attemptMs = 0;
 
   /** @param nowMs start of the step (Unix ms). */
@@ -101,9 +102,9 @@ export class Attempts {
 
   /**
    * Records a series of failed attempts, and decides what happens with the step.
-   * @param series number of attempts, and its start (Unix ms).
+   * @param series the attempts, and their start (Unix ms).
    */
-  record(failure: StepFailure, series: { attempts: number; startMs: number }, nowMs: number): void {
+  record(failure: StepFailure, series: Series & { startMs: number }, nowMs: number): void {
     const wasUnreachable = this.isUnreachable;
     this.failure = { type: failure.type, message: failure.message.slice(0, maxMessageLength) };
     // The bound is for a reason that the operator has to remove: it starts when the API server answers again.
@@ -113,7 +114,7 @@ export class Attempts {
     this.lastFailureMs = nowMs;
     this.failed += series.attempts;
     this.counted += series.attempts;
-    this.attemptMs = (nowMs - series.startMs) / series.attempts;
+    this.attemptMs = Math.max(0, (nowMs - series.startMs - pausesMs(series)) / series.attempts);
     if (this.isOver(nowMs)) this.state = this.isUnreachable ? 'overdue' : 'stopped';
   }
 
@@ -143,17 +144,21 @@ export class Attempts {
   nextSeries(isSlow: boolean, nowMs: number): Series {
     if (this.failed < shownAfter.attempts || this.counted === 0)
       return { attempts: isSlow ? 1 : shownAfter.attempts, firstPauseMs: 1_000 };
-    const perAttemptMs = Math.max(longestPauseMs, this.attemptMs);
     if (this.state === 'overdue') {
       const isRecent = nowMs - this.firstFailureMs < hourMs;
       const ms = isRecent ? overdueSeriesMs.firstHour : overdueSeriesMs.later;
-      return { attempts: atLeastOne(ms / perAttemptMs), firstPauseMs: longestPauseMs };
+      return { attempts: this.attemptsWithin(ms), firstPauseMs: longestPauseMs };
     }
     const leftMs = this.bound.ms - (nowMs - (this.countedSinceMs ?? nowMs));
-    const attempts = atLeastOne(Math.min(seriesMs, leftMs) / perAttemptMs);
+    const attempts = this.attemptsWithin(Math.min(seriesMs, leftMs));
     const left = this.isUnreachable ? attempts : this.bound.attempts - this.counted;
     const isEarly = this.failed <= shownAfter.attempts;
     return { attempts: Math.min(attempts, Math.max(1, left)), firstPauseMs: isEarly ? 2_000 : longestPauseMs };
+  }
+
+  /** Returns how many attempts take at most this time in ms; at least one. */
+  private attemptsWithin(ms: number): number {
+    return Math.max(1, Math.floor((ms + longestPauseMs) / (this.attemptMs + longestPauseMs)));
   }
 
   /** Returns what people see; undefined until the step is shown. */
@@ -170,8 +175,12 @@ export class Attempts {
   }
 }
 
-function atLeastOne(count: number): number {
-  return Math.max(1, Math.floor(count));
+/** Returns the duration of all pauses of a series, in ms. */
+function pausesMs({ attempts, firstPauseMs }: Series): number {
+  let totalMs = 0;
+  let pauseMs = firstPauseMs;
+  for (let pauses = 1; pauses < attempts; pauses++, pauseMs *= 2) totalMs += Math.min(longestPauseMs, pauseMs);
+  return totalMs;
 }
 
 function isoTime(ms: number): string {

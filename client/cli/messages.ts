@@ -29,6 +29,11 @@ export interface MessageCommand<Name> {
   message: Name;
   description: string;
   options: readonly Option[];
+  /**
+   * True when exactly one of the options must be given.
+   * @default false: the worker checks them
+   */
+  needsOne?: true;
 }
 
 /** Every message to a fleet. */
@@ -63,11 +68,13 @@ export const messages: readonly MessageCommand<MessageName>[] = [
     message: 'skip',
     description: 'skip a node for now, or a step that the migration can do without',
     options: [nodeOption, stepOption],
+    needsOne: true,
   },
   {
     message: 'retry',
     description: 'retry a node that failed, was skipped or rolled back, or steps that have no attempt left',
     options: [nodeOption, stepOption, new Option('--all', 'all steps that have no attempt left')],
+    needsOne: true,
   },
   {
     message: 'rollback',

@@ -132,7 +132,7 @@ export class Steps {
         const result = await this.showMeanwhile(step, work).catch((error: unknown) => asPassing(error));
         if ('value' in result) return result;
         this.running.set(id, step);
-        attempts.record(failureSummary(result.failure), { attempts: series.attempts, startMs }, Date.now());
+        attempts.record(failureSummary(result.failure), { ...series, startMs }, Date.now());
         if (attempts.state === 'stopped' && this.options.failsAtBound?.() === true) throw result.failure;
         this.options.onChange();
         if (attempts.state === 'stopped') {
