@@ -45,7 +45,7 @@ export interface AttemptBound {
 /** Limits of a step that has none of its own: about as long as the restart of a control plane. */
 export const defaultBound: AttemptBound = { attempts: 40, ms: 600_000 };
 
-/** Attempts and time after which a failing step is shown: whichever comes first. */
+/** A failing step is shown after this number of attempts, or after this time if that is earlier. */
 const shownAfter = { attempts: 2, ms: 60_000 } as const;
 
 /** Longest pause between two attempts, in ms. */
@@ -65,7 +65,7 @@ const maxMessageLength = 500;
 /** Failures while the API server does not answer. Their number has no limit: the step continues when it is back. */
 const unreachable: readonly string[] = ['ClusterUnreachable'];
 
-/** A number of attempts that Temporal repeats by itself. The workflow learns of their last failure. */
+/** A number of attempts that Temporal repeats on its own. The workflow learns of their last failure. */
 export interface Series {
   /** Number of attempts. */
   attempts: number;
@@ -108,12 +108,14 @@ export class Attempts {
     const wasUnreachable = this.isUnreachable;
     this.failure = { type: failure.type, message: failure.message.slice(0, maxMessageLength) };
     // The bound is for a reason that the operator has to remove: it starts when the API server answers again.
-    if (wasUnreachable && !this.isUnreachable) this.restart();
+    const isNewReason = wasUnreachable && !this.isUnreachable;
+    if (isNewReason) this.restart();
     if (this.failed === 0) this.firstFailureMs = nowMs;
     this.countedSinceMs ??= nowMs;
     this.lastFailureMs = nowMs;
     this.failed += series.attempts;
-    this.counted += series.attempts;
+    // Of the attempts of this series, only the last one is known to have had a new reason.
+    this.counted += isNewReason ? 1 : series.attempts;
     this.attemptMs = Math.max(0, (nowMs - series.startMs - pausesMs(series)) / series.attempts);
     if (this.isOver(nowMs)) this.state = this.isUnreachable ? 'overdue' : 'stopped';
   }

@@ -28,6 +28,8 @@ class FailingStep {
     for (let done = 0, pauseMs = series.firstPauseMs; done < series.attempts; done++, pauseMs *= 2)
       this.nowMs += this.attemptMs + (done === series.attempts - 1 ? 0 : Math.min(15_000, pauseMs));
     this.attempts.record(failure, { ...series, startMs }, this.nowMs);
+    // As in a workflow: Temporal pauses between the attempts of a series only.
+    if (series.attempts === 1) this.nowMs += series.firstPauseMs;
     return series.attempts;
   }
 
@@ -103,7 +105,7 @@ describe('a step whose attempts fail', () => {
     expect(step.view?.state).toBe('repeating');
   });
 
-  it('has as many attempts again after a retry, and the number goes on', () => {
+  it('has as many attempts again after a retry, and their number continues', () => {
     const step = new FailingStep();
     step.failUntilQuestion(leftOver);
     expect(step.view).toMatchObject({ state: 'stopped', attempts: 40 });
@@ -195,7 +197,11 @@ describe('what people see', () => {
   it('offers to retry all when several steps ask', () => {
     const answers = stepAnswers(repeated, [repeated, { ...repeated, step: 'other' }]);
 
-    expect(answers).toContainEqual({ does: 'retry it and 1 other steps that wait', message: 'retry', input: { all: true } });
+    expect(answers).toContainEqual({
+      does: 'retry it and 1 other steps that wait',
+      message: 'retry',
+      input: { all: true },
+    });
   });
 
   it('is the question of a node before a step that is still repeated', () => {

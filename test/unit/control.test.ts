@@ -349,7 +349,13 @@ describe('an answer to the question about a step', () => {
       asking({ state: 'repeating', attempts: 7, asksAt: '2026-01-01T00:20:00.000Z' }),
       'the step "remove Canal" is repeated automatically: attempt 7 failed at 2026-01-01T00:10:00.000Z; it becomes a question after 2026-01-01T00:20:00.000Z',
     ],
-    ['the migration needs it', 'skip', retry, asking({}), 'the step "remove Canal" cannot be skipped: the migration needs it'],
+    [
+      'the migration needs it',
+      'skip',
+      retry,
+      asking({}),
+      'the step "remove Canal" cannot be skipped: the migration needs it',
+    ],
     [
       'its attempts continue',
       'skip',

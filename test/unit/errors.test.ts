@@ -24,9 +24,7 @@ describe('asFailure', () => {
 
   it("reports the request and the server's message, but no headers", () => {
     const { message } = asFailure(apiError(500), 'read pods');
-    expect(message).toBe(
-      "failed to read pods: said so; check the API server's log, and the webhooks that it calls"
-    );
+    expect(message).toBe("failed to read pods: said so; check the API server's log, and the webhooks that it calls");
   });
 
   it.each([404, 409, 429, 500, 503])('status %s names what to do', (code) => {

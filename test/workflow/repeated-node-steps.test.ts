@@ -51,7 +51,8 @@ async function waitForNode(run: Run, name: string, condition: (node: NodeStatus)
   return node;
 }
 
-const isStopped = ({ repeatedSteps = [] }: NodeStatus): boolean => repeatedSteps.some(({ state }) => state === 'stopped');
+const isStopped = ({ repeatedSteps = [] }: NodeStatus): boolean =>
+  repeatedSteps.some(({ state }) => state === 'stopped');
 
 it('is shown after two attempts, while the other nodes of the wave continue', async () => {
   const failing = new FailingActivity('verify cilium b', 'VerificationFailed', { heldAttempt: 3 });
@@ -74,7 +75,10 @@ describe('a step of a node without an attempt left', () => {
     const failing = new FailingActivity('verify cilium b', 'VerificationFailed');
     await withFailingStep(failing, async (run) => {
       const node = await waitForNode(run, 'b', isStopped);
-      const { waiting, waitingFor } = await waitForMigrationStatus(run, (status) => status.waiting?.kind === 'decision');
+      const { waiting, waitingFor } = await waitForMigrationStatus(
+        run,
+        (status) => status.waiting?.kind === 'decision'
+      );
 
       expect(node.answers?.map(({ message, input: of }) => [message, of])).toEqual([
         ['retry', { node: 'b' }],
@@ -141,11 +145,7 @@ it('asks about a node that cannot be restored, also after an abort', async () =>
     await waitForNode(run, 'b', isStopped);
     await send(run, 'abort');
     await waitFor(() => failing.total > 40);
-    const { answers = [] } = await waitForNode(
-      run,
-      'b',
-      (node) => isStopped(node) && node.answers?.length === 1
-    );
+    const { answers = [] } = await waitForNode(run, 'b', (node) => isStopped(node) && node.answers?.length === 1);
 
     expect(answers.map(({ message }) => message)).toEqual(['retry']);
     failing.repair();
@@ -193,7 +193,9 @@ it('is answered by the next run when the run that started it was terminated', as
 
     await send(run, 'retry', { node: 'a' });
 
-    await waitFor(() => cluster.cordoned().length === 0);
+    const ofNode = client.workflow.getHandle(`${workflowId}/node/a`);
+    await waitFor(async () => (await ofNode.describe()).status.name !== 'RUNNING');
+    expect(cluster.cordoned()).toEqual([]);
     await skipTime(run, 10 * minuteMs);
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });

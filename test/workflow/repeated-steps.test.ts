@@ -60,7 +60,9 @@ describe.each(steps)('$type in the step "$summary"', ({ activity, type, summary,
     await withFailingStep(failing, async (run) => {
       const { waiting, waitingFor, repeatedSteps = [] } = await waitForStep(run, ({ attempts }) => attempts === 2);
 
-      expect(repeatedSteps).toMatchObject([{ state: 'repeating', attempts: 2, failure: { type, message: 'the reason' } }]);
+      expect(repeatedSteps).toMatchObject([
+        { state: 'repeating', attempts: 2, failure: { type, message: 'the reason' } },
+      ]);
       expect(waiting?.kind).toBe('step');
       expect(waitingFor).toContain(`the step "${summary}`);
       expect(waitingFor).toContain(`attempt 2 failed (${type}: the reason)`);

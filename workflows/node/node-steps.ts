@@ -201,7 +201,12 @@ export class NodeSteps {
   /** Text that changes with each progress that the cluster's workflow must know. */
   private get progressKey(): string {
     const { repeatedSteps = [], waitingFor, ...progress } = this.progress;
-    const steps = repeatedSteps.map((repeated) => [repeated.step, repeated.state, repeated.failure.type, ageOf(repeated)]);
+    const steps = repeatedSteps.map((repeated) => [
+      repeated.step,
+      repeated.state,
+      repeated.failure.type,
+      ageOf(repeated),
+    ]);
     return JSON.stringify([progress, steps, steps.length === 0 ? waitingFor : '']);
   }
 

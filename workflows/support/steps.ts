@@ -139,7 +139,9 @@ export class Steps {
           if ((await this.ask(step)) === 'skip') return undefined;
         } else if (series.attempts === 1) {
           // Temporal pauses between the attempts of a series only.
-          await sleep(series.firstPauseMs, { summary: `pause before the next attempt: ${summary}`.slice(0, maxSummary) });
+          await sleep(series.firstPauseMs, {
+            summary: `pause before the next attempt: ${summary}`.slice(0, maxSummary),
+          });
         }
       }
     } finally {
