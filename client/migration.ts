@@ -119,12 +119,12 @@ export class Migration {
     return this.send('resume', message);
   }
 
-  /** Skips a node. */
+  /** Skips a node, or a step of the whole cluster whose answers contain that. */
   skip(message: Messages['skip']): Promise<string> {
     return this.send('skip', message);
   }
 
-  /** Retries a node that failed, was skipped or rolled back. */
+  /** Retries a node that failed, was skipped or rolled back; or steps that have no attempt left. */
   retry(message: Messages['retry']): Promise<string> {
     return this.send('retry', message);
   }

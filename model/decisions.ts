@@ -4,6 +4,7 @@
  */
 import type { MessageName, Messages } from './message-schemas.ts';
 import { summarizeList } from './summarize.ts';
+import { answerSteps, stepRefusal } from './step-answers.ts';
 import { transition, statesFor } from './node-transitions.ts';
 import type { Decision } from './decision.ts';
 import type { MigrationStatus, NodeState, NodeStatus, Phase } from './status.ts';
@@ -63,6 +64,9 @@ export function applyMessage<Name extends MessageName>(
     reason: message.reason ?? '',
     at,
   };
+  // Also while the migration accepts nothing else: it cannot continue, or end, without the answer.
+  const answered = answerSteps(name, message, context.status);
+  if (answered !== undefined) return answered;
   const refusal =
     endRefusal(name, context) ?? phaseRefusal(name, context) ?? interruptionRefusal(name, message, context);
   if (refusal !== undefined) return { problem: refusal };
@@ -114,9 +118,14 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: 'resumed' };
   },
 
-  skip: ({ node }, context, decision) => skipNode(node, context, decision),
+  skip: (message, context, decision) =>
+    message.node === undefined
+      ? { problem: stepRefusal('skip', message, context.status) }
+      : skipNode(message.node, context, decision),
 
-  retry: ({ node }, { decisions, status }, decision) => {
+  retry: (message, { decisions, status }, decision) => {
+    const { node } = message;
+    if (node === undefined) return { problem: stepRefusal('retry', message, status) };
     const nodeStatus = findNode(status, node);
     if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
     if (decisions.rollbacks.includes(node))

@@ -9,7 +9,7 @@ export const failureTypes = [
   'UnknownWorkflow',
   /** The worker does not know a cluster of that name. Nothing was changed. */
   'UnknownCluster',
-  /** The API server does not answer; retried. */
+  /** The API server does not answer, or is overloaded; retried without end. */
   'ClusterUnreachable',
   /** The API server does not accept the worker's credentials; retried, because they are renewed in place. */
   'CredentialsRejected',
@@ -20,12 +20,12 @@ export const failureTypes = [
   'CredentialsUnreadable',
   /**
    * The worker lacks a permission that the step needs, which the message names, or the API server's admission refused
-   * the request; retried until an operator has granted it.
+   * the request; retried.
    */
   'KubernetesForbidden',
   /** The API server refused an object. */
   'KubernetesInvalid',
-  /** The API server returned any other error, or no answer; retried. */
+  /** The API server returned any other error; retried. */
   'KubernetesError',
   /** Another migration works on the cluster. Nothing was changed. */
   'MigrationRunning',
@@ -45,7 +45,7 @@ export const failureTypes = [
    * policy was changed.
    */
   'PolicyComparisonFailed',
-  /** Helm failed. */
+  /** Helm failed; retried. */
   'HelmFailed',
   /** Helm rendered something other than the migration needs: the chart ignored one of our values. */
   'UnexpectedChart',
@@ -70,7 +70,7 @@ export const failureTypes = [
   'RebootMissing',
   /** The export of Calico's objects failed; nothing was removed. */
   'ExportFailed',
-  /** Objects of Canal, or of Cilium after a rollback, are left over; the message names them. */
+  /** Something of Canal, or of Cilium after a rollback, is left over; the message names it. Retried. */
   'CleanupIncomplete',
   /** An activity did not answer in time; the message names it and the kind of timeout. */
   'StepTimedOut',

@@ -1,6 +1,18 @@
 import { z } from 'zod';
+import type { RepeatedStep } from './attempts.ts';
 import type { ClusterProgress } from './fleet-status.ts';
 import type { NodeProgress } from './status.ts';
+
+const repeatedStepSchema = z.looseObject({
+  step: z.string(),
+  state: z.enum(['repeating', 'overdue', 'stopped']),
+  attempts: z.number(),
+  since: z.string(),
+  failedAt: z.string(),
+  failure: z.looseObject({ type: z.string(), message: z.string() }),
+  asksAt: z.string().exactOptional(),
+  mayBeSkipped: z.boolean().exactOptional(),
+}) satisfies z.ZodType<RepeatedStep>;
 
 /**
  * What workflows of this service send each other, as far as the receiver depends on it: any client can send the same
@@ -11,6 +23,8 @@ const nodeProgressSchema = z.looseObject({
   blockers: z.array(z.looseObject({ pod: z.string(), reason: z.string(), kind: z.string() })),
   waitingFor: z.string().exactOptional(),
   needsRepair: z.boolean().exactOptional(),
+  repeatedSteps: z.array(repeatedStepSchema).exactOptional(),
+  isRestoring: z.boolean().exactOptional(),
   parentRunId: z.string(),
 }) satisfies z.ZodType<Omit<NodeProgress, 'blockers'>>;
 

@@ -43,11 +43,8 @@ const subjectMessageSchema = z
   })
   .meta({ oneOf: Object.keys(subjectFields).map((field) => ({ required: [field] })) });
 
-const nodeMessageSchema = z.strictObject({
-  /** Name of the node. */
-  node: nameSchema,
-  ...senderFields,
-});
+/** Verb and object of a step; it may contain the name of a node. */
+const stepSchema = z.string().min(1).max(500);
 
 /** Schema of each message. */
 export const messageSchemas = {
@@ -62,10 +59,40 @@ export const messageSchemas = {
   pause: z.strictObject(senderFields),
   /** Continues after a pause. */
   resume: z.strictObject(senderFields),
-  /** Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. */
-  skip: nodeMessageSchema,
-  /** Retries a node that failed, was skipped or rolled back. */
-  retry: nodeMessageSchema,
+  /**
+   * Skips a node, which the cutover still needs: retry it later, or remove it from the cluster. Or skips a step of the
+   * whole cluster that has no attempt left, where its answers contain that.
+   */
+  skip: z
+    .strictObject({
+      /** Name of the node. */
+      node: nameSchema.optional(),
+      /** The step, as the status names it. */
+      step: stepSchema.optional(),
+      ...senderFields,
+    })
+    .refine((message) => (message.node === undefined) !== (message.step === undefined), {
+      message: 'must name either "node" or "step"',
+    })
+    .meta({ oneOf: [{ required: ['node'] }, { required: ['step'] }] }),
+  /**
+   * Retries a node that failed, was skipped or rolled back, or whose step has no attempt left. Or repeats a step of the
+   * whole cluster that has no attempt left, or all such steps.
+   */
+  retry: z
+    .strictObject({
+      /** Name of the node. */
+      node: nameSchema.optional(),
+      /** The step, as the status names it. */
+      step: stepSchema.optional(),
+      /** All steps that wait for an answer, also those of nodes. */
+      all: z.literal(true).optional(),
+      ...senderFields,
+    })
+    .refine(({ node, step, all }) => [node, step, all].filter((value) => value !== undefined).length === 1, {
+      message: 'must name exactly one of "node", "step" and "all": true',
+    })
+    .meta({ oneOf: [{ required: ['node'] }, { required: ['step'] }, { required: ['all'] }] }),
   /** Rolls one node back to Canal; or all nodes, and removes Cilium from the cluster. */
   rollback: z
     .strictObject({

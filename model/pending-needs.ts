@@ -1,4 +1,5 @@
-import type { MigrationStatus, NodeProgress, NodeStatus } from './status.ts';
+import { isStopped } from './attempts.ts';
+import type { MigrationStatus, NodeStatus } from './status.ts';
 import { needOf, type Need } from './wait.ts';
 
 /** Something that a migration needs from outside before it can make progress. */
@@ -14,10 +15,14 @@ export function pendingNeeds({ waiting, nodes }: Pick<MigrationStatus, 'waiting'
   return [...own, ...nodes.flatMap(nodeNeed)];
 }
 
-function nodeNeed({ waitingSince, needsRepair }: NodeStatus): PendingNeed[] {
+function nodeNeed({ waitingSince, needsRepair, repeatedSteps = [] }: NodeStatus): PendingNeed[] {
   if (waitingSince === undefined) return [];
+  if (repeatedSteps.some(isStopped)) return [{ need: 'decision', since: waitingSince }];
   return [{ need: needsRepair === true ? 'repair' : 'reboot', since: waitingSince }];
 }
+
+/** What a node waits for. */
+type NodeWait = Pick<NodeStatus, 'waitingFor' | 'needsRepair' | 'repeatedSteps' | 'answers'>;
 
 /**
  * Shows what a node waits for, or that it waits for nothing. The start of the wait stays until it waits for nothing.
@@ -25,7 +30,7 @@ function nodeNeed({ waitingSince, needsRepair }: NodeStatus): PendingNeed[] {
  */
 export function showNodeWait(
   node: NodeStatus,
-  { waitingFor, needsRepair }: Pick<NodeProgress, 'waitingFor' | 'needsRepair'>,
+  { waitingFor, needsRepair, repeatedSteps = [], answers = [] }: NodeWait,
   at: string
 ): void {
   if (waitingFor === undefined) return endNodeWait(node);
@@ -33,6 +38,10 @@ export function showNodeWait(
   node.waitingSince ??= at;
   if (needsRepair === true) node.needsRepair = true;
   else delete node.needsRepair;
+  if (repeatedSteps.length > 0) node.repeatedSteps = repeatedSteps;
+  else delete node.repeatedSteps;
+  if (answers.length > 0) node.answers = answers;
+  else delete node.answers;
 }
 
 /** Removes what a node waited for. */
@@ -40,4 +49,6 @@ export function endNodeWait(node: NodeStatus): void {
   delete node.waitingFor;
   delete node.waitingSince;
   delete node.needsRepair;
+  delete node.repeatedSteps;
+  delete node.answers;
 }

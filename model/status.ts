@@ -3,6 +3,7 @@ import type { Ledger } from './ledger.ts';
 import type { Plan } from './plan.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { DryRunStep } from './dry-run.ts';
+import type { RepeatedStep } from './attempts.ts';
 import type { Answer, Decision } from './decision.ts';
 import type { WaitKind } from './wait.ts';
 
@@ -60,6 +61,16 @@ export interface NodeProgress {
    * @default false: it is a reboot
    */
   needsRepair?: boolean;
+  /**
+   * Its steps whose last attempts have failed.
+   * @default none
+   */
+  repeatedSteps?: RepeatedStep[];
+  /**
+   * True while it restores the node or rolls it back, which no message interrupts.
+   * @default false
+   */
+  isRestoring?: boolean;
   /** Run of the cluster's workflow that started the node's: a run ignores the progress of another run's nodes. */
   parentRunId: string;
 }
@@ -87,6 +98,10 @@ export interface NodeStatus {
   waitingSince?: string;
   /** True when that action is the repair of something that a step needs. */
   needsRepair?: boolean;
+  /** Steps of its workflow whose last attempts have failed. */
+  repeatedSteps?: RepeatedStep[];
+  /** Messages that end its wait. */
+  answers?: Answer[];
   /** Time at which it joined the cluster, if that was during the migration (ISO 8601, UTC). */
   joinedAt?: string;
   /** Current blockers. */
@@ -101,6 +116,8 @@ export interface MigrationStatus {
   waitingFor?: string;
   /** Details of the wait. */
   waiting?: MigrationWait;
+  /** Steps of the whole cluster whose last attempts have failed, those that ask an operator first. */
+  repeatedSteps?: RepeatedStep[];
   /** Decision to pause it. */
   paused?: Decision;
   /** True for a dry run, which changes nothing. */

@@ -1,11 +1,16 @@
 /**
  * Timeouts and retries of every activity. Activities mark failures that a retry cannot fix as non-retryable; most of the
- * others come from an API server that does not answer.
+ * others come from an API server that does not answer. Where an activity has no `maximumAttempts`, `support/steps.ts`
+ * limits its attempts, and asks an operator then.
  */
 import { ActivityCancellationType, type ActivityOptions } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
+import { defaultBound, type AttemptBound } from '../model/attempts.ts';
 
 const retry = { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '15 seconds' } as const;
+
+/** Timeout of one attempt of an activity that is quick. */
+export const quickAttempt = '1 minute';
 
 /** Every activity heartbeats automatically, so that a dead worker is detected within seconds. */
 const heartbeatTimeout = '10 seconds';
@@ -25,21 +30,19 @@ export const failSoon = { retry: { ...retry, maximumAttempts: 5 } } satisfies Ac
  * API server that does not answer is reported to the operator.
  */
 const start: ActivityOptions = {
-  startToCloseTimeout: '1 minute',
+  startToCloseTimeout: quickAttempt,
   heartbeatTimeout,
   ...failSoon,
 };
 
-/** Reads and small writes during a migration. Retried until an unavailable API server is back. */
-const short: ActivityOptions = { startToCloseTimeout: '1 minute', heartbeatTimeout, cancellationType, retry };
+/** Reads and small writes during a migration. */
+const short: ActivityOptions = { startToCloseTimeout: quickAttempt, heartbeatTimeout, cancellationType, retry };
 
 /** Helm, whose failures may be temporary or permanent. */
-const helm: ActivityOptions = {
-  startToCloseTimeout: '15 minutes',
-  heartbeatTimeout,
-  cancellationType,
-  retry: { ...retry, maximumAttempts: 8 },
-};
+const helm: ActivityOptions = { startToCloseTimeout: '15 minutes', heartbeatTimeout, cancellationType, retry };
+
+/** Number of attempts of a step that runs Helm: most of its failures are permanent. */
+const helmAttempts = 8;
 
 /** Optional steps, worth one retry: the migration continues without them. */
 const optional: ActivityOptions = {
@@ -62,12 +65,12 @@ const measurement: ActivityOptions = { startToCloseTimeout: '31 days', heartbeat
  * for as long as needed, so that days add no history and occupy no slot of a worker.
  */
 const repeatedCheck: ActivityOptions = {
-  startToCloseTimeout: '1 minute',
+  startToCloseTimeout: quickAttempt,
   heartbeatTimeout,
   retry: { ...retry, maximumAttempts: Number.POSITIVE_INFINITY },
 };
 
-/** Retries of an activity of {@link start} in a run that continues another one: the migration waits for the API server. */
+/** Retries of an activity of {@link start} in a run that continues another one: it is repeated as any other step. */
 export const untilAvailable = { retry } satisfies ActivityOptions;
 
 /** Options of every activity. */
@@ -85,7 +88,8 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   runPreflight: long,
   removeInspectors: long,
   planDetails: long,
-  dryRunRelease: helm,
+  // A dry run lists the failure, and asks nobody.
+  dryRunRelease: { ...helm, retry: { ...retry, maximumAttempts: helmAttempts } },
   dryRunNode: long,
   dryRunCleanup: short,
 
@@ -140,4 +144,10 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   removeCiliumTraces: long,
   cleanHost: long,
   removeHelpers: long,
+};
+
+/** Bounds of the attempts of activities that do not have the default one. */
+export const attemptBounds: Partial<Record<keyof Activities, AttemptBound>> = {
+  applyHelmRelease: { ...defaultBound, attempts: helmAttempts },
+  uninstallCilium: { ...defaultBound, attempts: helmAttempts },
 };

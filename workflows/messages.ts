@@ -89,3 +89,9 @@ export const clusterProgressSignal = defineSignal<[ClusterProgress]>('clusterPro
  * Signal from a cluster's workflow to a node's: this pod may be deleted. Operators send it to the cluster's workflow.
  */
 export const forcePodSignal = defineSignal<[string]>('forcePod');
+
+/**
+ * Signal from a cluster's workflow to a node's: its steps without an attempt left are attempted again. Operators send
+ * `retry` to the cluster's workflow; to this one only where that has ended and its node is not restored yet.
+ */
+export const retryStepSignal = defineSignal('retryStep');

@@ -23,11 +23,11 @@ export const pauseUpdate = defineUpdate<string, [Messages['pause']]>('pause');
 export const resumeSignal = defineSignal<[Messages['resume']]>('resume');
 export const resumeUpdate = defineUpdate<string, [Messages['resume']]>('resume');
 
-/** Skips a node. */
+/** Skips a node, or a step of the whole cluster whose answers contain that. */
 export const skipSignal = defineSignal<[Messages['skip']]>('skip');
 export const skipUpdate = defineUpdate<string, [Messages['skip']]>('skip');
 
-/** Retries a node that failed, was skipped or rolled back. */
+/** Retries a node that failed, was skipped or rolled back; or steps that have no attempt left. */
 export const retrySignal = defineSignal<[Messages['retry']]>('retry');
 export const retryUpdate = defineUpdate<string, [Messages['retry']]>('retry');
 

@@ -28,7 +28,11 @@ export function createTraceActivities(onCluster: OnCluster) {
       await removeNodeKeys(connection, nodeKeyPrefixes);
       const leftovers = await listCanalObjects(connection);
       if (leftovers.length > 0)
-        throw failure('CleanupIncomplete', `left over in the cluster: ${leftovers.join(', ')}`, { retryable: true });
+        throw failure(
+          'CleanupIncomplete',
+          `left over in the cluster: ${leftovers.join(', ')}; check what creates them again, or which finalizer keeps them`,
+          { retryable: true }
+        );
     }),
   };
 }

@@ -62,9 +62,8 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
     if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${command} was cancelled`);
     if (code !== 0) {
       const errorOutput = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
-      throw failure(helmFailureType(errorOutput), `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`, {
-        retryable: true,
-      });
+      const problem = `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`;
+      throw failure(helmFailureType(errorOutput), `${problem}\nremove the cause that Helm names`, { retryable: true });
     }
     return stdout;
   } finally {

@@ -38,7 +38,10 @@ export function createHostActivities(onCluster: OnCluster) {
       async (connection, { node, traces }: NodeTarget & { traces: Network }): Promise<void> => {
         const leftovers = await runOnHost(connection, node, `clean-${traces}`);
         if (leftovers === undefined || leftovers.length === 0) return;
-        throw failure('CleanupIncomplete', `left over on ${node}: ${leftovers.join('; ')}`, { retryable: true });
+        const problem = `left over on ${node}: ${leftovers.join('; ')}`;
+        throw failure('CleanupIncomplete', `${problem}; check what uses them, or remove them on the node`, {
+          retryable: true,
+        });
       }
     ),
   };

@@ -71,7 +71,8 @@ export async function runOnHost(
   await removeOneShotPod(connection, name);
   const lines = text.split('\n').filter(Boolean);
   if (exitCode === 0) return lines;
-  throw failure('CleanupIncomplete', `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`, {
+  const problem = `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`;
+  throw failure('CleanupIncomplete', `${problem}; remove the cause on the node, and the step succeeds`, {
     retryable: true,
   });
 }

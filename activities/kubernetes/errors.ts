@@ -68,9 +68,23 @@ export function asFailure(error: unknown, operation: string): Error {
     case 405:
     case 422:
       return failure('KubernetesInvalid', message);
+    case 429:
+    case 502:
+    case 503:
+    case 504:
+      return failure('ClusterUnreachable', `${message}; check that the API server runs and is not overloaded`, {
+        retryable: true,
+      });
     default:
-      return failure('KubernetesError', message, { retryable: true });
+      return failure('KubernetesError', `${message}; ${adviceFor(status)}`, { retryable: true });
   }
+}
+
+/** Returns what to do about an answer of the API server that may be another one in the next attempt. */
+function adviceFor(status: number): string {
+  if (status === 404) return 'the object was deleted meanwhile: check who deletes it';
+  if (status === 409) return 'another program changes the same object: check which one';
+  return "check the API server's log, and the webhooks that it calls";
 }
 
 /** Message of the API server when its authorizer refuses a request (k8s.io/apiserver endpoints/handlers/responsewriters). */

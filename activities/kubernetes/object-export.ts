@@ -88,7 +88,11 @@ export async function writeExport(
   await removeSurplusParts(connection, prefix, parts);
   const written = await readExport(connection, prefix);
   if (written?.checksum !== sha256(packed))
-    throw failure('ExportFailed', `the export ${namespace}/${prefix}-0 is not what was written`, { retryable: true });
+    throw failure(
+      'ExportFailed',
+      `the export ${namespace}/${prefix}-0 is not what was written: check which program changes it`,
+      { retryable: true }
+    );
   return written.names;
 }
 

@@ -181,7 +181,7 @@ async function runVerificationChecks(
   } catch {
     throw failure(
       'VerificationFailed',
-      `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}`,
+      `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}; check its image`,
       {
         retryable: true,
       }

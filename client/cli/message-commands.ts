@@ -147,10 +147,15 @@ async function readRollbackInput(cluster: string, options: RollbackOptions): Pro
   return options.start ? readClusterInput(cluster, options) : {};
 }
 
-/** Returns the message that the options of a command describe. */
-function buildMessage({ options: fields }: MessageCommand<string>, options: SenderOptions): object {
+/**
+ * Returns the message that the options of a command describe.
+ * @throws CliError for a command that needs exactly one of its options.
+ */
+function buildMessage({ options: fields, needsOne }: MessageCommand<string>, options: SenderOptions): object {
   const names = fields.map((field) => field.attributeName());
   const values = Object.entries(options).filter(([key, value]) => names.includes(key) && value !== undefined);
+  if (needsOne === true && values.length !== 1)
+    throw new CliError('usage', `give exactly one of ${fields.map(({ long }) => long ?? '').join(', ')}`);
   const { by, reason } = options;
   return { ...Object.fromEntries(values), by, ...(reason !== undefined && { reason }) };
 }

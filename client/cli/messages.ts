@@ -19,7 +19,8 @@ const subjectOptions = [
   new Option('--cutover', 'the cutover: Cilium becomes the owner of CNI and policies'),
   new Option('--cleanup', 'the removal of Canal: the point of no return'),
 ];
-const nodeOption = [new Option('--node <name>', 'name of the node').makeOptionMandatory()];
+const nodeOption = new Option('--node <name>', 'a node, by name');
+const stepOption = new Option('--step <name>', 'a step that has no attempt left, as the status names it');
 
 const clusterOption = [new Option('--cluster <name>', 'a cluster of the fleet').makeOptionMandatory()];
 
@@ -28,6 +29,11 @@ export interface MessageCommand<Name> {
   message: Name;
   description: string;
   options: readonly Option[];
+  /**
+   * True when exactly one of the options must be given.
+   * @default false: the worker checks them
+   */
+  needsOne?: true;
 }
 
 /** Every message to a fleet. */
@@ -58,11 +64,17 @@ export const messages: readonly MessageCommand<MessageName>[] = [
   },
   { message: 'pause', description: 'pause: finish nodes in progress, and start nothing new', options: [] },
   { message: 'resume', description: 'resume after a pause', options: [] },
-  { message: 'skip', description: 'skip a node for now', options: nodeOption },
+  {
+    message: 'skip',
+    description: 'skip a node for now, or a step that the migration can do without',
+    options: [nodeOption, stepOption],
+    needsOne: true,
+  },
   {
     message: 'retry',
-    description: 'retry a node that failed, was skipped or rolled back',
-    options: nodeOption,
+    description: 'retry a node that failed, was skipped or rolled back, or steps that have no attempt left',
+    options: [nodeOption, stepOption, new Option('--all', 'all steps that have no attempt left')],
+    needsOne: true,
   },
   {
     message: 'rollback',

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util';
+import { repeatedStepText } from '../../model/attempts.ts';
 import type { FleetStatus } from '../../model/fleet-status.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
@@ -109,6 +110,9 @@ function endingLines({ status, failure }: Ending, columns: number): string[] {
   return wrap(`The run has ended: ${outcome}${failure === undefined ? '' : `: ${failure}`}`, columns);
 }
 
+/** Maximum number of repeated steps shown. */
+const maxSteps = 20;
+
 function waitLines(
   status: MigrationStatus,
   columns: number,
@@ -126,6 +130,8 @@ function waitLines(
     lines.push(...wrap(`Waiting for ${status.waitingFor}`, columns).map((line) => paint('yellow', line)));
     if (status.waiting !== undefined) lines.push(`  since ${status.waiting.since}`);
   }
+  for (const step of (status.repeatedSteps ?? []).slice(1, maxSteps))
+    lines.push(...wrap(`Also ${repeatedStepText(step)}`, columns, '  '));
   // Not wrapped, so that they can be copied.
   for (const { does, command } of commands) lines.push(...wrap(`To ${does}:`, columns, '  '), `    ${command}`);
   return lines;

@@ -1,5 +1,6 @@
 import type { Answer } from '../../model/decision.ts';
 import type { MigrationStatus } from '../../model/status.ts';
+import { openAnswers } from '../../model/step-answers.ts';
 import type { Migration } from '../migration.ts';
 import { commandName } from './messages.ts';
 import { shellCommand } from '../../model/shell.ts';
@@ -13,7 +14,7 @@ export function answerCommands(
   status: MigrationStatus,
   target: readonly string[]
 ): { does: string; command: string }[] {
-  return (status.waiting?.answers ?? []).map((answer) => ({
+  return openAnswers(status).map((answer) => ({
     does: answer.does,
     command: answerCommand(answer, target),
   }));
@@ -61,7 +62,7 @@ export async function watchStatus(
     // A query gets no answer while no worker runs; the next read may succeed.
     const now = await migration.status().catch((): MigrationStatus | undefined => undefined);
     if (now !== undefined) {
-      const answers = now.waitingFor === before?.waitingFor ? [] : (now.waiting?.answers ?? []);
+      const answers = now.waitingFor === before?.waitingFor ? [] : openAnswers(now);
       report({ now, lines: changes(before, now), answers });
       before = now;
     }

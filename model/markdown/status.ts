@@ -1,8 +1,10 @@
+import { repeatedStepText } from '../attempts.ts';
 import { isMeasured, type Ledger } from '../ledger.ts';
 import type { Plan } from '../plan.ts';
 import type { CheckOutcome } from '../preflight.ts';
 import { updateCommand, type WorkflowAddress } from '../shell.ts';
 import { blockerText, countsText, type MigrationStatus, type NodeStatus, type Phase } from '../status.ts';
+import { openAnswers } from '../step-answers.ts';
 import { ledgerMarkdown } from './ledger.ts';
 import { planMarkdown } from './plan.ts';
 import { preflightMarkdown } from './preflight.ts';
@@ -10,6 +12,9 @@ import { cell, tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of nodes shown as a table; more nodes are counted by state. */
 const maxRows = 100;
+
+/** Maximum number of repeated steps shown. */
+const maxSteps = 20;
 
 /** Details shown next to the status, once they exist. */
 export interface StatusDetails {
@@ -35,9 +40,10 @@ export function statusMarkdown(
     const since = status.waiting === undefined ? '' : ` (since ${status.waiting.since})`;
     lines.push(`Waiting for ${cell(status.waitingFor)}${since}`, '');
   }
-  for (const answer of status.waiting?.answers ?? []) {
+  for (const answer of openAnswers(status)) {
     lines.push(`To ${cell(answer.does)}:`, '', '```', updateCommand(workflow, answer), '```', '');
   }
+  lines.push(...stepLines(status.repeatedSteps));
   lines.push(...nodeLines(status.nodes));
   lines.push(...detailLines(status.phase, details));
   if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
@@ -56,6 +62,13 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
   }
   if (!early && ledger !== undefined && isMeasured(ledger)) lines.push(ledgerMarkdown(ledger), '');
   return lines;
+}
+
+/** Returns the other steps that are repeated: the wait names the first one. */
+function stepLines(steps: MigrationStatus['repeatedSteps'] = []): string[] {
+  if (steps.length < 2) return [];
+  const shown = steps.slice(0, maxSteps).map((step) => `- ${cell(repeatedStepText(step))}`);
+  return ['Steps whose last attempts have failed:', '', ...shown, ''];
 }
 
 function nodeLines(nodes: readonly NodeStatus[]): string[] {

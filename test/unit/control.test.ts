@@ -1,3 +1,4 @@
+import type { RepeatedStep } from '../../model/attempts.ts';
 import { applyFleetMessage, type FleetMessageContext } from '../../model/fleet-decisions.ts';
 import { noDecisions, applyMessage, type Decisions } from '../../model/decisions.ts';
 import { malformedPayload } from '../../model/malformed-payload.ts';
@@ -132,7 +133,11 @@ it.each<[MessageName, unknown, string]>([
   ['approve', { nod: 'a' }, 'nod'],
   ['approve', { wave: 0 }, 'wave: '],
   ['approve', malformedPayload('is not valid JSON'), 'not valid JSON'],
-  ['skip', {}, 'node: '],
+  ['skip', {}, 'must name either "node" or "step"'],
+  ['skip', { node: 'a', step: 'b' }, 'must name either "node" or "step"'],
+  ['skip', { all: true }, 'Unrecognized key: "all"'],
+  ['retry', {}, 'must name exactly one of "node", "step" and "all": true'],
+  ['retry', { node: 'a', all: true }, 'must name exactly one of "node", "step" and "all": true'],
   ['rollback', {}, 'either "node" or "all"'],
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],
   ['setMaxConcurrency', { maxConcurrency: 0 }, 'maxConcurrency: '],
@@ -300,4 +305,86 @@ it('skips a node that has failed', () => {
   expect(send('skip', { node: 'x' }, 'migrate', { nodes })).toBe('x is skipped');
   expect(nodes[0]).toMatchObject({ state: 'skipped' });
   expect(nodes[0]).not.toHaveProperty('failure');
+});
+
+describe('an answer to the question about a step', () => {
+  const repeated: RepeatedStep = {
+    ...{ step: 'remove Canal', state: 'stopped', attempts: 40, failure: { type: 'CleanupIncomplete', message: 'why' } },
+    ...{ since: '2026-01-01T00:00:00.000Z', failedAt: '2026-01-01T00:10:00.000Z' },
+  };
+  const asking = (...steps: Partial<RepeatedStep>[]): Partial<MigrationStatus> => ({
+    repeatedSteps: steps.map((step) => ({ ...repeated, ...step })),
+  });
+  const retry = { step: 'remove Canal' };
+
+  it.each<[Phase, Partial<MigrationStatus>, Partial<Decisions>]>([
+    ['coexistence', {}, {}],
+    ['cleanup', { pointOfNoReturn: '2026-01-01T00:00:00Z' }, {}],
+    ['rolling-back', {}, {}],
+    ['migrate', {}, { aborted: decided }],
+    ['cutover', { paused: decided }, { rollbackAll: decided }],
+    ['migrate', {}, { refusal: 'the run is cancelled' }],
+  ])('is accepted in the phase %s, with %j and %j', (phase, more, decisions) => {
+    const status = { ...more, ...asking({}) };
+
+    const answer = send('retry', retry, phase, status, { ...noDecisions(), ...decisions });
+
+    expect(answer).toBe('repeated: "remove Canal"');
+  });
+
+  it.each<[string, MessageName, unknown, Partial<MigrationStatus>, string]>([
+    ['no step asks', 'retry', retry, {}, 'no step waits for an answer, and not "remove Canal"'],
+    ['no step asks', 'retry', { all: true }, {}, 'no step waits for an answer'],
+    [
+      'another step asks',
+      'retry',
+      retry,
+      asking({ step: 'lock cluster' }),
+      'only "lock cluster" waits for an answer, and not "remove Canal"',
+    ],
+    [
+      'it is still repeated',
+      'retry',
+      retry,
+      asking({ state: 'repeating', attempts: 7, asksAt: '2026-01-01T00:20:00.000Z' }),
+      'the step "remove Canal" is repeated automatically: attempt 7 failed at 2026-01-01T00:10:00.000Z; it becomes a question after 2026-01-01T00:20:00.000Z',
+    ],
+    [
+      'the migration needs it',
+      'skip',
+      retry,
+      asking({}),
+      'the step "remove Canal" cannot be skipped: the migration needs it',
+    ],
+    [
+      'its attempts continue',
+      'skip',
+      retry,
+      asking({ state: 'overdue', mayBeSkipped: true }),
+      'the step "remove Canal" cannot be skipped: it is still repeated',
+    ],
+  ])('is refused when %s: %s', (_, name, message, status, reason) => {
+    expect(send(name, message, 'cutover', status)).toContain(`no: ${reason}`);
+  });
+
+  it('answers all questions at once, also those of nodes', () => {
+    const answers = [{ does: 'try again', message: 'retry', input: { node: 'a' } }];
+    const nodes: MigrationStatus['nodes'] = [
+      { name: 'a', state: 'migrating', answers, repeatedSteps: [repeated] },
+      { name: 'b', state: 'migrating' },
+    ];
+    const status = { ...asking({}, { step: 'other', state: 'repeating' }), nodes };
+
+    expect(send('retry', { all: true }, 'migrate', status)).toBe('repeated: "remove Canal", a');
+    expect(nodes[0]).not.toHaveProperty('answers');
+  });
+
+  it('is accepted once for a node, whose state stays', () => {
+    const answers = [{ does: 'try again', message: 'retry', input: { node: 'a' } }];
+    const nodes: MigrationStatus['nodes'] = [{ name: 'a', state: 'migrating', answers, repeatedSteps: [repeated] }];
+
+    expect(send('retry', { node: 'a' }, 'migrate', { nodes })).toBe('the step of a is repeated');
+    expect(nodes[0]).toMatchObject({ state: 'migrating', repeatedSteps: [{ state: 'repeating' }] });
+    expect(send('retry', { node: 'a' }, 'migrate', { nodes })).toMatch(/^no: a is migrating/);
+  });
 });

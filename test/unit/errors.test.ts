@@ -12,15 +12,23 @@ describe('asFailure', () => {
     [403, 'KubernetesForbidden', false],
     [422, 'KubernetesInvalid', true],
     [409, 'KubernetesError', false],
-    [429, 'KubernetesError', false],
-    [503, 'KubernetesError', false],
+    [404, 'KubernetesError', false],
+    [500, 'KubernetesError', false],
+    [429, 'ClusterUnreachable', false],
+    [502, 'ClusterUnreachable', false],
+    [503, 'ClusterUnreachable', false],
+    [504, 'ClusterUnreachable', false],
   ])('status %s', (code, type, nonRetryable) => {
     expect(asFailure(apiError(code), 'do it')).toMatchObject({ type, nonRetryable });
   });
 
   it("reports the request and the server's message, but no headers", () => {
     const { message } = asFailure(apiError(500), 'read pods');
-    expect(message).toBe('failed to read pods: said so');
+    expect(message).toBe("failed to read pods: said so; check the API server's log, and the webhooks that it calls");
+  });
+
+  it.each([404, 409, 429, 500, 503])('status %s names what to do', (code) => {
+    expect(asFailure(apiError(code), 'do it').message).toMatch(/^failed to do it: said so; .*check/);
   });
 
   it.each([

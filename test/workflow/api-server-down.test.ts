@@ -118,12 +118,12 @@ it('shows that a node is not restored yet, and ends an aborted migration only wh
   const cluster = fakeCluster({ nodes: ['a', 'b'], before: api.before });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const run = await startRun(client, taskQueue, unattendedRequest);
-    await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.waitingFor?.startsWith('a: drain') === true);
+    await waitForMigrationStatus(run, ({ nodes }) => nodes[0]?.waitingFor?.includes('"a: drain') === true);
     expect(await send(run, 'abort')).toContain('abort requested');
 
     const { nodes } = await waitForMigrationStatus(
       run,
-      (status) => status.nodes[0]?.waitingFor?.startsWith('a: uncordon: repeated until it succeeds') === true
+      (status) => status.nodes[0]?.waitingFor?.startsWith('the step "a: uncordon", which is repeated') === true
     );
     const { status } = await run.describe();
     api.repair();

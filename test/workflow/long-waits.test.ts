@@ -300,15 +300,19 @@ describe('an unreachable API server', () => {
       expect(await run.result()).toMatchObject({ phase: 'done' });
       const ofNode = client.workflow.getHandle(`${run.workflowId}/node/a`);
       const policies = [...retriesIn(await fetchEvents(run)), ...retriesIn(await fetchEvents(ofNode))];
-      // These two end; the others are shown after some attempts, and repeated.
-      const limits = new Map(policies.map(({ activity, maximumAttempts }) => [activity, maximumAttempts]));
-      expect(limits.get('inspectCluster')).toBe(5);
-      expect(limits.get('applyHelmRelease')).toBe(8);
-      expect(new Set(limits.values())).toEqual(new Set([5, 6, 8, 40]));
-      for (const { maximumAttempts, ...policy } of policies) {
-        const firstMs = maximumAttempts === 40 ? 15_000 : 1_000;
-        expect(policy).toMatchObject({ firstMs, longestMs: 15_000 });
-      }
+      // The start ends; the others are repeated in series. The first ones are short, so that a failure is shown soon.
+      const first = new Map(policies.reverse().map(({ activity, maximumAttempts }) => [activity, maximumAttempts]));
+      expect(first.get('inspectCluster')).toBe(5);
+      expect(first.get('observeNode')).toBe(2);
+      expect(first.get('applyHelmRelease')).toBe(1);
+      const series = policies.filter(({ activity }) => activity === 'flipNode').reverse();
+      expect(series.map(({ maximumAttempts, firstMs }) => [maximumAttempts, firstMs])).toEqual([
+        [1, 1_000],
+        [1, 1_000],
+        [8, 2_000],
+        [8, 15_000],
+      ]);
+      for (const policy of policies) expect(policy).toMatchObject({ longestMs: 15_000 });
     });
     expect(down).toBe(failures);
   });
@@ -331,7 +335,7 @@ describe('an unreachable API server', () => {
     expect(cluster.system.lock).toBe('');
   });
 
-  it('pauses the migration when Helm keeps failing, and a resumed migration tries again', async () => {
+  it('is a question when Helm keeps failing, and a retry tries again', async () => {
     let attempts = 0;
     const cluster = fakeCluster({
       nodes: ['a'],
@@ -342,10 +346,10 @@ describe('an unreachable API server', () => {
     });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
       const run = await startRun(client, taskQueue, unattendedRequest);
-      const { paused } = await waitForPendingWait(run, 'resume');
-      expect(paused?.reason).toContain('coexistence failed (HelmFailed): the reason');
+      const { waitingFor } = await waitForPendingWait(run, 'a decision about the step "install Cilium next to Canal"');
+      expect(waitingFor).toContain('attempt 8 failed (HelmFailed: the reason)');
       expect(attempts).toBe(8);
-      await run.signal(signal('resume'), {});
+      await run.signal(signal('retry'), { all: true });
       expect(await run.result()).toMatchObject({ phase: 'done' });
     });
     expect(cluster.broken).toEqual([]);

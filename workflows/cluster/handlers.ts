@@ -3,6 +3,7 @@ import { applyMessage, type MessageContext } from '../../model/decisions.ts';
 import { copyContext } from '../../model/message-copy.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
 import { showNodeWait } from '../../model/pending-needs.ts';
+import { nodeStepAnswers } from '../../model/step-answers.ts';
 import type { NodeProgress } from '../../model/status.ts';
 import { progressSignal } from '../messages.ts';
 import { setMessageHandlers } from '../support/message-handlers.ts';
@@ -40,6 +41,7 @@ function applyProgress(migration: Migration, progress: NodeProgress): void {
   const status = migration.node(node);
   if (status === undefined || parentRunId !== workflowInfo().runId) return;
   status.blockers = blockers;
-  showNodeWait(status, progress, new Date().toISOString());
+  const answers = nodeStepAnswers(progress, migration.status);
+  showNodeWait(status, { ...progress, answers }, new Date().toISOString());
   migration.publish();
 }

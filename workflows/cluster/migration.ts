@@ -14,6 +14,7 @@ import {
   type NodeStatus,
   type Phase,
 } from '../../model/status.ts';
+import { findStepWait } from '../../model/step-answers.ts';
 import type { Wait } from '../../model/wait.ts';
 import { Steps } from '../support/steps.ts';
 import { VisibleWaits, type WaitEnd } from '../support/until.ts';
@@ -41,10 +42,16 @@ export class Migration {
     this.state = carried ?? initialState();
     this.historyLimit = historyLimit;
     this.board = new Board(this.state);
-    this.steps = new Steps(() => this.publish());
+    this.steps = new Steps({
+      onChange: () => this.publish(),
+      failsAtBound: () => this.failsAtBound,
+      reminderSeconds: () => this.reminderSeconds,
+      onReminder: ({ step }) => this.remind(step),
+    });
+    this.listeners.push((name, message) => this.answerSteps(name, message));
     this.waits = new VisibleWaits({
       status: this.status,
-      reminderSeconds: () => this.state.request?.input.reminderSeconds ?? defaultReminderSeconds,
+      reminderSeconds: () => this.reminderSeconds,
       isLong: () => this.isLong,
       publish: () => this.publish(),
     });
@@ -76,6 +83,11 @@ export class Migration {
   /** Runs an activity; see {@link Steps.run}. */
   get run(): Steps['run'] {
     return this.steps.run.bind(this.steps);
+  }
+
+  /** Runs an activity that the migration can do without; see {@link Steps.runSkippable}. */
+  get runSkippable(): Steps['runSkippable'] {
+    return this.steps.runSkippable.bind(this.steps);
   }
 
   /** Runs a step unless this run or an earlier one has done it. */
@@ -145,18 +157,36 @@ export class Migration {
 
   /** Publishes the state: what it waits for, its details and search attributes. */
   publish(): void {
-    this.waits.show(this.troubleWait);
+    const { repeated } = this.steps;
+    if (repeated.length > 0) this.status.repeatedSteps = repeated;
+    else delete this.status.repeatedSteps;
+    this.waits.show(findStepWait(this.status, this.interruptions));
     this.board.publish();
   }
 
-  /** The wait for a step that keeps failing; undefined without one. */
-  private get troubleWait(): Wait | undefined {
-    const { trouble } = this.steps;
-    if (trouble === undefined) return undefined;
-    const { step, type, message } = trouble;
-    const failure = `${type}: ${message.slice(0, maxTroubleLength)}`;
-    const subject = `the step "${step}", which is repeated until it succeeds (${failure})`;
-    return { kind: 'step', key: step, subject, answers: this.interruptions };
+  /** True when a step without an attempt left ends the run, as its operator wants it, instead of asking. */
+  private get failsAtBound(): boolean {
+    const input = this.state.request?.input;
+    return input?.dryRun === true || input?.onFailure === 'stop';
+  }
+
+  private get reminderSeconds(): number {
+    return this.state.request?.input.reminderSeconds ?? defaultReminderSeconds;
+  }
+
+  private remind(step: string): void {
+    const { waiting } = this.status;
+    if (waiting?.key === step) waiting.reminders++;
+    this.publish();
+  }
+
+  /** Answers the questions about steps that an accepted message names. */
+  private answerSteps(name: MessageName, message: Messages[MessageName]): void {
+    if (name !== 'retry' && name !== 'skip') return;
+    const { step, all } = message as Messages['retry'];
+    if (step === undefined && all !== true) return;
+    if (name === 'skip') this.record(`the step "${step}" was skipped by ${message.by ?? 'unnamed'}`);
+    this.steps.answer(step, name);
   }
 
   /** Messages that end the migration as it is now. */
@@ -240,6 +270,3 @@ function maxStateBytes(): number {
 
 /** Seconds between reminders before the request is resolved. */
 const defaultReminderSeconds = 86_400;
-
-/** Maximum length of a failure in the text of a wait, in characters. */
-const maxTroubleLength = 300;

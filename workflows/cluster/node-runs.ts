@@ -10,9 +10,10 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Decision } from '../../model/decision.ts';
+import type { Messages } from '../../model/message-schemas.ts';
 import { showNodeWait } from '../../model/pending-needs.ts';
 import type { NodeStatus } from '../../model/status.ts';
-import { forcePodSignal } from '../messages.ts';
+import { forcePodSignal, retryStepSignal } from '../messages.ts';
 import { nodeMigration } from '../node/node-migration.ts';
 import { nodeRollback } from '../node/node-rollback.ts';
 import { searchAttributes } from '../search-attributes.ts';
@@ -39,6 +40,7 @@ export class NodeRuns {
     this.nodes = nodes;
     migration.listeners.push((name, message) => {
       if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
+      if (name === 'retry') this.retrySteps(message as Messages['retry']);
       // The rollback of a node in progress begins immediately. An abort, or a rollback of all, cancels the whole phase.
       for (const [node, scope] of this.migrating) if (this.isRollbackRequested(node)) scope.cancel();
     });
@@ -175,9 +177,21 @@ export class NodeRuns {
   private showWait(name: string, waitingFor: string | undefined): void {
     const node = this.migration.node(name);
     if (node === undefined) return;
-    const wait = waitingFor === undefined ? {} : { waitingFor, needsRepair: true };
+    // Its workflow may wait for an answer, which only this one can pass on now.
+    const answers = [{ does: `repeat a failed step of that workflow`, message: 'retry', input: { node: name } }];
+    const wait = waitingFor === undefined ? {} : { waitingFor, needsRepair: true, answers };
     showNodeWait(node, wait, new Date().toISOString());
     this.migration.publish();
+  }
+
+  /** Passes the answer to the question about a step on to the workflows of the nodes that may ask it. */
+  private retrySteps({ node, all }: Messages['retry']): void {
+    const nodes = all === true ? [...this.active] : [...this.active].filter((name) => name === node);
+    for (const name of nodes) {
+      void getExternalWorkflowHandle(childId(name))
+        .signal(retryStepSignal)
+        .catch(() => undefined);
+    }
   }
 
   private forcePod(pod: string): void {

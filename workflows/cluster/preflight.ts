@@ -35,7 +35,8 @@ export async function clusterPreflight(raw: unknown): Promise<Versioned<Prefligh
     const holder = { cluster, workflowId, runId: firstExecutionRunId };
     await run('acquireLock', 'lock cluster', holder, failSoon);
     try {
-      outcomes = await runChecks(run, input);
+      // Nobody waits for a question of these checks: they end when the API server does not answer.
+      outcomes = await runChecks((name, summary, of) => run(name, summary, of, failSoon), input);
     } finally {
       // With a limit, so that the run ends although the API server is down: the next run takes over its lock.
       await CancellationScope.nonCancellable(() => run('releaseLock', 'unlock cluster', holder, failSoon)).catch(

@@ -45,6 +45,7 @@ export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
 
 /** Restores a node: rolls it back where it is flipped, also by an earlier attempt. */
 async function restore(steps: NodeSteps, progress: Progress): Promise<void> {
+  steps.beginRestoration();
   progress.flipped ??= await isFlipped(steps);
   await (progress.flipped ? rollBackNode(steps) : steps.uncordon());
 }

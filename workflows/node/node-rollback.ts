@@ -10,6 +10,7 @@ import { operatorFailure } from '../support/operator-failure.ts';
  */
 export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
   const steps = new NodeSteps(input);
+  steps.beginRestoration();
   try {
     // Not interrupted: half a rollback would leave the node cordoned.
     await CancellationScope.nonCancellable(() => rollBackNode(steps));

@@ -1,8 +1,10 @@
 import { ApplicationFailure, setCurrentDetails, setHandler, workflowInfo } from '@temporalio/workflow';
-import { forcePodSignal, progressSignal } from '../messages.ts';
+import { forcePodSignal, progressSignal, retryStepSignal } from '../messages.ts';
+import { isQuestion, repeatedStepText, type RepeatedStep } from '../../model/attempts.ts';
 import { withPolicies } from '../../model/gates.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { Network } from '../../model/network.ts';
+import { updateCommand } from '../../model/shell.ts';
 import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
 import { Changes } from '../support/changes.ts';
 import { ParentProgress } from '../support/parent-progress.ts';
@@ -34,18 +36,30 @@ export class NodeSteps {
   private readonly parentProgress: ParentProgress<NodeProgress>;
   /** Run of the cluster's workflow that started this one. */
   private readonly parentRunId = workflowInfo().parent?.runId ?? '';
-  private readonly steps = new Steps(() => this.report(this.blockers));
+  /** True from the moment on at which nothing interrupts this workflow any more. */
+  private isRestoring = false;
+  private readonly steps = new Steps({
+    onChange: () => this.report(this.blockers),
+    // A node that fails is rolled back, or ends the migration, where the operator has decided so in advance.
+    failsAtBound: () => !this.isRestoring && this.migration.onFailure !== 'wait',
+  });
 
   constructor({ node, migration, forcedPods }: NodeWorkflowInput) {
     this.node = node;
     this.migration = migration;
     this.forcedPods = forcedPods;
-    this.parentProgress = new ParentProgress(progressSignal, this.progress);
+    this.parentProgress = new ParentProgress(progressSignal, this.progressKey);
     setHandler(forcePodSignal, (pod) => {
       this.forcedPods = [...this.forcedPods, pod];
       this.podDecisions.record();
       this.endRound();
     });
+    setHandler(retryStepSignal, () => this.steps.answer(undefined, 'retry'));
+  }
+
+  /** Records that the node is restored or rolled back from now on, which no message interrupts. */
+  beginRestoration(): void {
+    this.isRestoring = true;
   }
 
   get target(): { cluster: string; node: string } {
@@ -169,30 +183,60 @@ export class NodeSteps {
     this.show();
     // Unchanged progress is not reported again: a drain that waits for days adds nothing to the history of the
     // cluster's workflow.
-    this.parentProgress.report(this.progress);
+    this.parentProgress.report(this.progress, this.progressKey);
   }
 
   private get progress(): NodeProgress {
-    const { node, blockers, parentRunId } = this;
-    const { trouble } = this.steps;
-    if (trouble === undefined)
-      return { node, blockers, parentRunId, ...(this.waitingFor !== undefined && { waitingFor: this.waitingFor }) };
-    const { step, type, message } = trouble;
-    const waitingFor = `${step}: repeated until it succeeds (${type}: ${message.slice(0, maxTroubleLength)})`;
-    return { node, blockers, parentRunId, waitingFor, needsRepair: true };
+    const { node, blockers, parentRunId, isRestoring } = this;
+    const repeatedSteps = this.steps.repeated;
+    const [first] = repeatedSteps;
+    const waitingFor = first === undefined ? this.waitingFor : repeatedStepText(first);
+    return {
+      ...{ node, blockers, parentRunId },
+      ...(waitingFor !== undefined && { waitingFor }),
+      ...(first !== undefined && { needsRepair: true, repeatedSteps, isRestoring }),
+    };
+  }
+
+  /** Text that changes with each progress that the cluster's workflow must know. */
+  private get progressKey(): string {
+    const { repeatedSteps = [], waitingFor, ...progress } = this.progress;
+    const steps = repeatedSteps.map((repeated) => [
+      repeated.step,
+      repeated.state,
+      repeated.failure.type,
+      ageOf(repeated),
+    ]);
+    return JSON.stringify([progress, steps, steps.length === 0 ? waitingFor : '']);
   }
 
   private show(): void {
     const lines = [`**${this.node}**: ${this.step}`];
     const { waitingFor } = this.progress;
     if (waitingFor !== undefined) lines.push('', `Waiting for ${waitingFor}`);
+    lines.push(...this.answerLines);
     if (this.blockers.length > 0) lines.push('', ...this.blockers.map((blocker) => `- ${blockerText(blocker)}`));
     setCurrentDetails(lines.join('\n'));
   }
+
+  /** How the question about a step is answered: by a message to the cluster's workflow. */
+  private get answerLines(): string[] {
+    const { parent, namespace } = workflowInfo();
+    if (parent === undefined || !this.steps.repeated.some(isQuestion)) return [];
+    const answer = { does: 'try the step again', message: 'retry', input: { node: this.node } };
+    const command = updateCommand({ workflowId: parent.workflowId, namespace }, answer);
+    return ['', `To ${answer.does}:`, '', '```', command, '```'];
+  }
 }
 
-/** Maximum length of a failure in the text of a wait, in characters. */
-const maxTroubleLength = 300;
+/**
+ * Returns how far a repeated step is, for the cluster's workflow: every known attempt, and of a question whose attempts
+ * continue for days only the hour, because each report is an event in the history of that workflow.
+ */
+function ageOf(repeated: RepeatedStep): number {
+  const hours = (Date.parse(repeated.failedAt) - Date.parse(repeated.since)) / 3_600_000;
+  return isQuestion(repeated) ? Math.floor(hours) : repeated.attempts;
+}
 
 /** Maximum number of reported blockers per node. */
 const maxBlockers = 20;

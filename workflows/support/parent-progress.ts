@@ -36,17 +36,17 @@ export class ParentProgress<Progress> {
   private sending: Promise<void> = Promise.resolve();
 
   /**
-   * @param initial progress that the parent assumes before the first report.
+   * @param initialKey key of the progress that the parent assumes before the first report.
    * @default every first report is sent
    */
   constructor(
     signal: SignalDefinition<[Progress]>,
-    initial?: Progress,
+    initialKey?: string,
     { minIntervalMs = 0 }: ParentProgressOptions = {}
   ) {
     this.signal = signal;
     this.minIntervalMs = minIntervalMs;
-    this.sentKey = initial === undefined ? undefined : JSON.stringify(initial);
+    this.sentKey = initialKey;
   }
 
   /**

@@ -28,16 +28,21 @@ export async function cleanup(context: ClusterContext): Promise<Phase> {
   await migration.once('cleanup: Canal', () => run('removeCanal', 'remove Canal', { cluster }));
   if (!(await cleanNodes(context, 'canal'))) return 'cleanup';
   await run('removeCanalTraces', "remove Calico's CRDs and node annotations", { cluster });
-  const mark = (stage: LedgerStage, seconds: number) =>
-    run('snapshotLedger', `record stage ${stage} of the ledger`, { cluster, stage, seconds });
-  state.ledger.during = await mark('during', 0);
-  state.ledger.after = await mark('after', input.ledger.afterSeconds);
+  await recordStage(migration, 'during', 0);
+  await recordStage(migration, 'after', input.ledger.afterSeconds);
   // A path that is lost now was lost by the removal, and nothing would notice it later.
   if (!(await checkUnjudgedGates(migration, 'the removal of Canal'))) return 'cleanup';
   noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
   if (state.calicoExport.length > 0)
     migration.note(`Calico's objects were exported to ConfigMaps ${state.calicoExport.join(', ')}`);
   return 'done';
+}
+
+/** Records a stage of the ledger. It is about the report only: an operator may skip it. */
+async function recordStage({ runSkippable, cluster, state }: Migration, stage: LedgerStage, seconds: number) {
+  const summary = `record stage ${stage} of the ledger`;
+  const rows = await runSkippable('snapshotLedger', summary, { cluster, stage, seconds });
+  if (rows !== undefined) state.ledger[stage] = rows;
 }
 
 /** @returns true when the removal of Canal is approved and may start now. */

@@ -183,7 +183,8 @@ async function readLedger(context: ClusterContext): Promise<void> {
   const now = Date.now();
   if (nodes.isLarge && now - context.ledgerReadMs < ledgerEveryMs) return;
   context.ledgerReadMs = now;
-  migration.state.ledger.during = await migration.run('readLedger', 'read ledger', { cluster: migration.cluster });
+  const rows = await migration.runSkippable('readLedger', 'read ledger', { cluster: migration.cluster });
+  if (rows !== undefined) migration.state.ledger.during = rows;
 }
 
 /** Estimates the remaining duration from the finished nodes. */
