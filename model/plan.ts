@@ -3,6 +3,14 @@ import type { MigrationInput } from './input.ts';
 import { isMigrated, type NodeFacts } from './nodes.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
+import {
+  defaultAgentWaveSeconds,
+  defaultInstallationSeconds,
+  defaultRemovalSeconds,
+  gracePeriods,
+  nodeSeconds,
+  waveSeconds,
+} from './step-times.ts';
 import { allWaves, type Wave } from './waves.ts';
 
 /** Steps of a migration, computed before it starts. */
@@ -83,13 +91,6 @@ export interface PlanDetails {
 /** Numbers of a {@link NodeDrain}. */
 export type DrainCounts = [node: string, evicted: number, recycled: number, refused: number, graceSeconds: number];
 
-/** Seconds per node in addition to its pods' grace periods, used without a measurement: the slower nodes of the lab. */
-const defaultNodeSeconds = 40;
-
-/** Seconds in the lab for coexistence and cleanup together, and per node for the cutover. */
-const defaultClusterSeconds = 120;
-const defaultCutoverSeconds = 15;
-
 /** Computes the plan. */
 export function buildPlan(
   canal: NonNullable<ClusterFacts['canal']>,
@@ -143,25 +144,21 @@ export function estimate(
   input: MigrationInput,
   done: readonly { seconds?: number }[]
 ): Estimate {
-  const durations = done.flatMap(({ seconds }) => seconds ?? []);
-  const meanSeconds = durations.reduce((sum, seconds) => sum + seconds, 0) / durations.length;
-  const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
-  const getGraceSeconds = (node: string): number => graces.get(node) ?? 0;
-  // Measured durations already include grace periods.
-  const perNode = durations.length === 0 ? defaultNodeSeconds : meanSeconds;
-  const waveSeconds = (wave: Wave): number =>
-    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? getGraceSeconds(node) : 0)));
+  const { seconds: perNode, isMeasured } = nodeSeconds(done);
   const soaks = Math.max(0, waves.length - 1) * input.waves.soakSeconds;
   const nodeCount = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
-  const overheadSeconds = defaultClusterSeconds + nodeCount * defaultCutoverSeconds + input.ledger.afterSeconds;
+  const clusterSeconds = defaultInstallationSeconds + defaultRemovalSeconds + nodeCount * defaultAgentWaveSeconds;
+  const overheadSeconds = clusterSeconds + input.ledger.afterSeconds;
   const baseline = done.length === 0 ? input.ledger.baselineSeconds : 0;
+  const basis = { graceSeconds: gracePeriods(drains), migrated: done };
+  const inWaves = waves.reduce((sum, { nodes }) => sum + waveSeconds(nodes, basis), 0);
+  const count = done.filter(({ seconds }) => seconds !== undefined).length;
   return {
-    seconds: Math.round(waves.reduce((sum, wave) => sum + waveSeconds(wave), 0) + soaks + overheadSeconds + baseline),
+    seconds: Math.round(inWaves + soaks + overheadSeconds + baseline),
     nodeSeconds: Math.round(perNode),
-    basis:
-      durations.length === 0
-        ? 'measured in the lab, plus the grace periods of the pods'
-        : `mean of ${durations.length} ${durations.length === 1 ? 'node' : 'nodes'} migrated in this run`,
+    basis: isMeasured
+      ? `mean of ${count} ${count === 1 ? 'node' : 'nodes'} migrated in this run`
+      : 'measured in the lab, plus the grace periods of the pods',
   };
 }
 

@@ -108,7 +108,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   removeIdentityBridge: long,
   applyTranslatedPolicies: long,
 
-  untilWindow: short,
+  untilFit: short,
   // 150,000 pods are 300 pages, which a busy API server does not return within a minute.
   observeNodes: long,
   nodeNames: short,

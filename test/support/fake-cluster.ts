@@ -10,7 +10,7 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { RemovalFinding } from '../../model/removal-findings.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
-import { msUntilOpen } from '../../model/maintenance-windows.ts';
+import { findFit } from '../../model/maintenance-windows.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Blocker } from '../../model/status.ts';
 
@@ -159,9 +159,9 @@ export function fakeCluster({
       );
       system.noReturn ??= approval;
     },
-    untilWindow: async ({ windows }) => {
-      await call('untilWindow');
-      return { waitMs: msUntilOpen(windows, new Date()) };
+    untilFit: async ({ windows, durationMs }) => {
+      await call('untilFit');
+      return findFit(windows, durationMs, new Date());
     },
     applyCniChain: onCluster('applyCniChain'),
     applyHelmRelease: async ({ values }) => {

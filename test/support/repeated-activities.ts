@@ -71,7 +71,7 @@ export const notRepeated: Readonly<
   nodeNames: readsOnly,
   waitForNodeChange: readsOnly,
   waitForReboot: readsOnly,
-  untilWindow: readsOnly,
+  untilFit: readsOnly,
   dryRunRelease: dryRun,
   dryRunNode: dryRun,
   dryRunCleanup: dryRun,
