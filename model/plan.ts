@@ -6,9 +6,9 @@ import type { ClusterFacts } from './cluster-facts.ts';
 import {
   defaultAgentWaveSeconds,
   defaultInstallationSeconds,
+  defaultNodeSeconds,
   defaultRemovalSeconds,
   gracePeriods,
-  nodeSeconds,
   waveSeconds,
 } from './step-times.ts';
 import { allWaves, type Wave } from './waves.ts';
@@ -36,6 +36,11 @@ export interface Plan {
   drainsLeftOut?: number;
   /** Estimated duration. */
   estimate: Estimate;
+  /**
+   * Steps that are longer than every maintenance window: each starts at the start of a window, and may end after it.
+   * @default none
+   */
+  longerThanWindows?: LongStep[];
   /** Waived checks that block, each with the reason. */
   waived: { check: string; reason: string }[];
   /** Backup named in the input. */
@@ -64,6 +69,16 @@ export interface NodeDrain {
   jobs?: string[];
   /** Longest grace period of its pods, in seconds. */
   graceSeconds: number;
+}
+
+/** A step that is expected to be longer than every maintenance window. */
+export interface LongStep {
+  /** Name, such as `wave 3`. */
+  step: string;
+  /** Expected duration, in seconds. */
+  seconds: number;
+  /** Length of the longest window, in seconds. */
+  windowSeconds: number;
 }
 
 /** Estimated duration, without waits for operators. */
@@ -144,21 +159,23 @@ export function estimate(
   input: MigrationInput,
   done: readonly { seconds?: number }[]
 ): Estimate {
-  const { seconds: perNode, isMeasured } = nodeSeconds(done);
+  const durations = done.flatMap(({ seconds }) => seconds ?? []);
+  const count = durations.length;
+  const meanSeconds = count === 0 ? undefined : durations.reduce((sum, seconds) => sum + seconds, 0) / count;
+  const graces = gracePeriods(drains);
+  const inWaves = waves.reduce((sum, { nodes }) => sum + waveSeconds(nodes, graces, meanSeconds), 0);
   const soaks = Math.max(0, waves.length - 1) * input.waves.soakSeconds;
   const nodeCount = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
   const clusterSeconds = defaultInstallationSeconds + defaultRemovalSeconds + nodeCount * defaultAgentWaveSeconds;
   const overheadSeconds = clusterSeconds + input.ledger.afterSeconds;
   const baseline = done.length === 0 ? input.ledger.baselineSeconds : 0;
-  const basis = { graceSeconds: gracePeriods(drains), migrated: done };
-  const inWaves = waves.reduce((sum, { nodes }) => sum + waveSeconds(nodes, basis), 0);
-  const count = done.filter(({ seconds }) => seconds !== undefined).length;
   return {
     seconds: Math.round(inWaves + soaks + overheadSeconds + baseline),
-    nodeSeconds: Math.round(perNode),
-    basis: isMeasured
-      ? `mean of ${count} ${count === 1 ? 'node' : 'nodes'} migrated in this run`
-      : 'measured in the lab, plus the grace periods of the pods',
+    nodeSeconds: Math.round(meanSeconds ?? defaultNodeSeconds),
+    basis:
+      count === 0
+        ? 'measured in the lab, plus the grace periods of the pods'
+        : `mean of ${count} ${count === 1 ? 'node' : 'nodes'} migrated in this run`,
   };
 }
 

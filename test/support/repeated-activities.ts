@@ -16,7 +16,7 @@ export const repeatedActivities = {
     'removeCiliumTraces',
     'uninstallCilium',
   ],
-  helpers: ['removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn'],
+  helpers: ['removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn', 'recordRollback', 'removeRollbackRecord'],
   deployment: [
     'acquireLock',
     'releaseLock',

@@ -40,6 +40,8 @@ export async function cleanup(context: ClusterContext): Promise<Phase> {
   return 'done';
 }
 
+const canalRemoval = { name: 'the removal of Canal', step: { kind: 'removal' as const } };
+
 /** @returns true when the removal of Canal is approved and may start now. */
 async function mayRemoveCanal(migration: Migration): Promise<boolean> {
   const { status, input } = migration;
@@ -47,7 +49,7 @@ async function mayRemoveCanal(migration: Migration): Promise<boolean> {
     const reason = 'cleanup is "automatic" in the input';
     status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
   }
-  if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration))) return false;
+  if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration, canalRemoval))) return false;
   return (await checkRecentGates(migration, 'the cleanup')) && verifyBeforeRemoval(migration);
 }
 
