@@ -49,7 +49,7 @@ const abortRequested = 'an abort is already requested; start the migration again
 function rollbackRefusal(
   name: MessageName,
   message: Messages[MessageName],
-  { decisions, status }: MessageContext
+  { decisions, status, hasWindows = false }: MessageContext
 ): string | undefined {
   const isAborted = decisions.aborted !== undefined && decisions.rollbackAll === undefined;
   if (isAborted) return acceptedAfterInterruption.includes(name) ? undefined : abortRequested;
@@ -61,7 +61,7 @@ function rollbackRefusal(
       'a rollback is in progress, and waits for a maintenance window; send rollback {"all": true, "outsideWindows": true} ' +
       'to continue it at once, or abort to end it'
     );
-  const hint = name === 'abort' ? '; it can be aborted while it waits for a maintenance window' : '';
+  const hint = name === 'abort' && hasWindows ? '; it can be aborted while it waits for a maintenance window' : '';
   return `a rollback is in progress${hint}`;
 }
 

@@ -324,7 +324,7 @@ describe('a rollback and maintenance windows', () => {
   it('names what can be sent instead of a refused message', () => {
     const reason = 'no: a rollback is in progress';
     const pause = send('pause', {}, 'rolling-back', waiting('window'), rollingBack());
-    const abort = send('abort', {}, 'rolling-back', waiting('decision'), rollingBack());
+    const abort = send('abort', {}, 'rolling-back', waiting('decision'), rollingBack(), true);
 
     expect(pause).toBe(
       `${reason}, and waits for a maintenance window; send rollback {"all": true, "outsideWindows": true} to continue it ` +
