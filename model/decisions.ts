@@ -181,7 +181,8 @@ function rollBackAll(
     ...(decisions.rollbackAll ?? decision),
     ...(outsideWindows && { outsideWindows }),
   };
-  if (status.phase === 'rolling-back') return { done: 'the rollback of all nodes continues outside maintenance windows' };
+  if (status.phase === 'rolling-back')
+    return { done: 'the rollback of all nodes continues outside maintenance windows' };
   const keepsWindows = hasWindows && decisions.rollbackAll.outsideWindows !== true;
   const condition = isUnread ? ', unless the removal of Canal has begun: then a note of the status says so' : '';
   return { done: `rollback of all nodes requested${condition}${keepsWindows ? startsInWindow : ''}` };

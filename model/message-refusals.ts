@@ -2,7 +2,7 @@
 import type { MessageContext } from './message-context.ts';
 import type { MessageName, Messages } from './message-schemas.ts';
 
-/** Returns the reason why a message has no effect now, whatever it names; undefined when it may have one. */
+/** Returns the reason why a message has no effect now, also when what it names exists; undefined when it may have one. */
 export function findRefusal<Name extends MessageName>(
   name: Name,
   message: Messages[Name],
@@ -23,11 +23,7 @@ function endRefusal(name: MessageName, { decisions }: MessageContext): string | 
 const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume'];
 
 /** Returns the reason why the current phase does not allow the message; undefined when it does. */
-function phaseRefusal(
-  name: MessageName,
-  message: Messages[MessageName],
-  context: MessageContext
-): string | undefined {
+function phaseRefusal(name: MessageName, message: Messages[MessageName], context: MessageContext): string | undefined {
   const { phase, pointOfNoReturn, dryRun } = context.status;
   if (phase === 'done' || phase === 'rolled-back') return 'the migration has ended';
   if (dryRun === true && name !== 'abort')
@@ -53,16 +49,19 @@ function rollbackRefusal(
 ): string | undefined {
   const isAborted = decisions.aborted !== undefined && decisions.rollbackAll === undefined;
   if (isAborted) return acceptedAfterInterruption.includes(name) ? undefined : abortRequested;
-  const isWaiting = status.waiting?.kind === 'window';
-  const startsNow = name === 'rollback' && 'all' in message && message.outsideWindows === true;
-  if (acceptedInRollback.includes(name) || startsNow || (name === 'abort' && isWaiting)) return undefined;
-  if (isWaiting)
-    return (
-      'a rollback is in progress, and waits for a maintenance window; send rollback {"all": true, "outsideWindows": true} ' +
-      'to continue it at once, or abort to end it'
-    );
+  if (acceptedInRollback.includes(name) || startsAtOnce(name, message)) return undefined;
+  if (status.waiting?.kind === 'window') return name === 'abort' ? undefined : rollbackWaits;
   const hint = name === 'abort' && hasWindows ? '; it can be aborted while it waits for a maintenance window' : '';
   return `a rollback is in progress${hint}`;
+}
+
+const rollbackWaits =
+  'a rollback is in progress, and waits for a maintenance window; send rollback {"all": true, "outsideWindows": true} to ' +
+  'continue it at once, or abort to end it';
+
+/** True for the message that a rollback of all nodes does not wait for maintenance windows. */
+function startsAtOnce(name: MessageName, message: Messages[MessageName]): boolean {
+  return name === 'rollback' && 'all' in message && message.outsideWindows === true;
 }
 
 /** Messages that have an effect after an abort or a rollback of all nodes was requested. */

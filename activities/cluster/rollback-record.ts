@@ -18,9 +18,8 @@ export function createRollbackRecordActivities(onCluster: OnCluster) {
     ),
 
     /** Removes that record, because an operator has decided to migrate the cluster again. */
-    removeRollbackRecord: onCluster(
-      'remove the record of a rollback',
-      (connection, _: { cluster: string }): Promise<void> => removeDecision(connection, rollbackBegunAnnotation)
+    removeRollbackRecord: onCluster('remove the record of a rollback', (connection): Promise<void> =>
+      removeDecision(connection, rollbackBegunAnnotation)
     ),
   };
 }

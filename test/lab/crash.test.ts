@@ -215,7 +215,13 @@ it(
     await expectEventually('no object of Canal or of this project', left, []);
     // Reboots, failing nodes and unfinished rollbacks have their own tests; waitForNodeChange only runs while nothing else
     // does.
-    const except = ['waitForReboot', 'collectDiagnostics', 'waitForNodeChange', 'comparePolicies', 'removeRollbackRecord'];
+    const except = [
+      'waitForReboot',
+      'collectDiagnostics',
+      'waitForNodeChange',
+      'comparePolicies',
+      'removeRollbackRecord',
+    ];
     expect(await placesWithoutDeath(...except)).toEqual([]);
     expect(killed).toEqual({ temporal: 4, apiserver: 5 });
     console.log(

@@ -16,7 +16,14 @@ export const repeatedActivities = {
     'removeCiliumTraces',
     'uninstallCilium',
   ],
-  helpers: ['removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn', 'recordRollback', 'removeRollbackRecord'],
+  helpers: [
+    'removeHelpers',
+    'removeIdentityBridge',
+    'removeInspectors',
+    'recordPointOfNoReturn',
+    'recordRollback',
+    'removeRollbackRecord',
+  ],
   deployment: [
     'acquireLock',
     'releaseLock',

@@ -76,7 +76,13 @@ describe('a step fits', () => {
       '2026-01-01T23:00:00Z',
       { waitMs: 45 * hour, isRestTooShort: true },
     ],
-    ['into a window in its first minutes, when it needs all of it', [night], 7 * hour, '2026-01-01T22:09:00Z', { waitMs: 0 }],
+    [
+      'into a window in its first minutes, when it needs all of it',
+      [night],
+      7 * hour,
+      '2026-01-01T22:09:00Z',
+      { waitMs: 0 },
+    ],
     [
       'into windows that follow each other',
       [night, window({ start: '05:00', end: '08:00' })],
@@ -84,7 +90,13 @@ describe('a step fits', () => {
       '2026-01-01T22:00:00Z',
       { waitMs: 0 },
     ],
-    ['at any time when a window is always open', [window({ start: '00:00', end: '00:00' })], 1_000 * hour, '2026-01-01T12:00:00Z', { waitMs: 0 }],
+    [
+      'at any time when a window is always open',
+      [window({ start: '00:00', end: '00:00' })],
+      1_000 * hour,
+      '2026-01-01T12:00:00Z',
+      { waitMs: 0 },
+    ],
     [
       'into the night with an hour more, when clocks go back',
       [window({ timeZone: 'Europe/Berlin', start: '01:00', end: '04:00', days: ['sun'] })],

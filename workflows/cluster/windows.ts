@@ -64,7 +64,13 @@ function buildWait(migration: Migration, { name, answers }: Disturbance, seconds
     ...(fit.longestMs === undefined ? [] : [`; the longest window has only ${durationText(fit.longestMs / 1_000)}`]),
   ];
   const subject = `${opensAt}, for ${name} (about ${durationText(seconds)})${reasons.join('')}`;
-  return { kind: 'window', key: `${opensAt} ${name}`, subject, answers: answers ?? migration.interruptions, deadlineMs };
+  return {
+    kind: 'window',
+    key: `${opensAt} ${name}`,
+    subject,
+    answers: answers ?? migration.interruptions,
+    deadlineMs,
+  };
 }
 
 function noteTooLong(migration: Migration, name: string, seconds: number, { longestMs }: WindowFit): void {
@@ -94,7 +100,10 @@ export async function findLongSteps(migration: Migration, facts: readonly NodeFa
   ];
   const expected = expectSteps(migration, steps);
   const durationMs = Math.max(...expected.map(({ seconds }) => seconds)) * 1_000;
-  const { longestMs } = await migration.run('untilFit', 'compare steps with maintenance windows', { windows, durationMs });
+  const { longestMs } = await migration.run('untilFit', 'compare steps with maintenance windows', {
+    windows,
+    durationMs,
+  });
   if (longestMs === undefined) return [];
   const windowSeconds = longestMs / 1_000;
   return expected

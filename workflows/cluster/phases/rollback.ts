@@ -140,7 +140,10 @@ async function requireBridge({ migration }: ClusterContext): Promise<void> {
  * @throws ApplicationFailure of the first node that failed, once all of the wave have ended.
  */
 async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<boolean> {
-  const disturbance = { name: `the rollback of ${summarizeList(names)}`, step: { kind: 'rollback' as const, nodes: names } };
+  const disturbance = {
+    name: `the rollback of ${summarizeList(names)}`,
+    step: { kind: 'rollback' as const, nodes: names },
+  };
   if (!(await waitForRollbackWindow(migration, disturbance))) return false;
   const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
   const startMs = Date.now();
