@@ -19,6 +19,7 @@ import { createOnCluster } from './kubernetes/on-cluster.ts';
 import { createDrainActivities } from './node/drain.ts';
 import { createLockActivities, type IsOpen } from './cluster/lock.ts';
 import { createNoReturnActivities } from './cluster/point-of-no-return.ts';
+import { createRollbackRecordActivities } from './cluster/rollback-record.ts';
 import { createNodeActivities } from './node/node-activities.ts';
 import { createPlanActivities } from './plan/plan-details.ts';
 import { createDryRunActivities } from './plan/dry-run.ts';
@@ -54,6 +55,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createDryRunActivities(onCluster, clusters, helm),
     ...createLockActivities(onCluster, isOpen),
     ...createNoReturnActivities(onCluster),
+    ...createRollbackRecordActivities(onCluster),
     ...createRequestActivities(),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),

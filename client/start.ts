@@ -57,7 +57,7 @@ export async function startMigration(
 /**
  * Rolls all nodes of a cluster back to Canal when no run is open: starts a migration whose first message is the
  * rollback, so that it does nothing else. An open run receives the message. Needs no worker.
- * @param message sender and reason.
+ * @param message sender and reason, and whether it starts outside the maintenance windows.
  * @throws NoAnswerError when the server does not answer; it may have started the rollback then.
  */
 export async function startRollback(

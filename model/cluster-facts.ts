@@ -28,4 +28,6 @@ export interface ClusterFacts {
    * Canal then.
    */
   pointOfNoReturn?: Decision;
+  /** Request of a rollback of all nodes that has begun, in this run or an earlier one, and is not complete. */
+  rollbackBegun?: Decision;
 }

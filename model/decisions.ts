@@ -1,43 +1,15 @@
 /**
- * Decisions of operators, and how each message changes them. Pure: the workflow only passes messages in and reads the
- * outcome, so that a signal and an update of the same name follow the same rules.
+ * How each message of an operator changes the decisions. Pure: the workflow only passes messages in and reads the outcome,
+ * so that a signal and an update of the same name follow the same rules.
  */
+import type { Decisions, MessageContext } from './message-context.ts';
+import { findRefusal } from './message-refusals.ts';
 import type { MessageName, Messages } from './message-schemas.ts';
 import { summarizeList } from './summarize.ts';
 import { answerSteps, stepRefusal } from './step-answers.ts';
 import { transition, statesFor } from './node-transitions.ts';
 import type { Decision } from './decision.ts';
 import type { MigrationStatus, NodeState, NodeStatus, Phase } from './status.ts';
-
-/** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
-export interface Decisions {
-  approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
-  /** Nodes to roll back to Canal. */
-  rollbacks: string[];
-  rollbackAll?: Decision;
-  aborted?: Decision;
-  rejected?: Decision;
-  /** Pods that may be deleted, `namespace/name`. */
-  forcedPods: string[];
-  /** Reason why the run acts on no message any more. */
-  refusal?: string;
-}
-
-/** Returns an empty set of decisions. */
-export function noDecisions(): Decisions {
-  return { approvals: { nodes: {}, waves: {} }, rollbacks: [], forcedPods: [] };
-}
-
-/** State that a message is checked against and applied to. The status changes too, where it shows the decision. */
-export interface MessageContext {
-  decisions: Decisions;
-  status: MigrationStatus;
-  /**
-   * True until the cluster is read, and it is not known whether the removal of Canal has begun.
-   * @default false
-   */
-  isUnread?: boolean;
-}
 
 type Outcome = { problem: string } | { done: string };
 type Handler<Name extends MessageName> = (
@@ -67,8 +39,7 @@ export function applyMessage<Name extends MessageName>(
   // Also while the migration accepts nothing else: it cannot continue, or end, without the answer.
   const answered = answerSteps(name, message, context.status);
   if (answered !== undefined) return answered;
-  const refusal =
-    endRefusal(name, context) ?? phaseRefusal(name, context) ?? interruptionRefusal(name, message, context);
+  const refusal = findRefusal(name, message, context);
   if (refusal !== undefined) return { problem: refusal };
   return handlers[name](message, context, decision);
 }
@@ -135,27 +106,20 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { problem: `${node} is ${nodeStatus.state}; only ${states} nodes can be retried` };
   },
 
-  rollback: ({ node }, { decisions, status, isUnread = false }, decision) => {
-    if (node === undefined) {
-      decisions.rollbackAll ??= decision;
-      const condition = isUnread ? ', unless the removal of Canal has begun: then a note of the status says so' : '';
-      return { done: `rollback of all nodes requested${condition}` };
-    }
-    const { phase } = status;
-    if (phase !== 'migrate')
-      return {
-        problem: `a single node can only be rolled back in the phase migrate, and the migration is in the phase ${phase}; send {"all": true} to roll back all nodes`,
-      };
-    const nodeStatus = findNode(status, node);
-    if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
-    if (!rollBackStates.includes(nodeStatus.state))
-      return { problem: `${node} is ${nodeStatus.state}; only ${rollBackStates.join(', ')} nodes can be rolled back` };
-    nodeStatus.decision = decision;
-    if (!decisions.rollbacks.includes(node)) decisions.rollbacks.push(node);
-    return { done: `rollback of ${node} requested` };
+  rollback: (message, context, decision) => {
+    const { node, outsideWindows = false } = message;
+    return node === undefined
+      ? rollBackAll(context, outsideWindows, decision)
+      : rollBackNode(node, context, outsideWindows, decision);
   },
 
-  abort: (_, { decisions }, decision) => {
+  abort: (_, { decisions, status }, decision) => {
+    if (status.phase === 'rolling-back') {
+      delete decisions.rollbackAll;
+      delete decisions.rejected;
+      decisions.aborted = decision;
+      return { done: 'abort requested: the rollback ends, and every node stays on the network that it is on' };
+    }
     if (decisions.rollbackAll !== undefined) return { problem: 'a rollback of all nodes is already requested' };
     decisions.aborted ??= decision;
     return { done: 'abort requested: nodes in progress are restored, and migrated nodes stay migrated' };
@@ -213,52 +177,61 @@ function skipNode(node: string, { decisions, status }: MessageContext, decision:
   return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
 }
 
+/** Addition to the answer to a rollback that waits for a maintenance window. */
+const startsInWindow = '; it starts in a maintenance window: add "outsideWindows": true to start it at once';
+
+function rollBackAll(
+  { decisions, status, isUnread = false, hasWindows = false }: MessageContext,
+  outsideWindows: boolean,
+  decision: Decision
+): Outcome {
+  // A new object: a validator applies the message to a copy of the decisions that shares their objects.
+  decisions.rollbackAll = {
+    ...(decisions.rollbackAll ?? decision),
+    ...(outsideWindows && { outsideWindows }),
+  };
+  if (status.phase === 'rolling-back')
+    return { done: 'the rollback of all nodes continues outside maintenance windows' };
+  const keepsWindows = hasWindows && decisions.rollbackAll.outsideWindows !== true;
+  const condition = isUnread ? ', unless the removal of Canal has begun: then a note of the status says so' : '';
+  return { done: `rollback of all nodes requested${condition}${keepsWindows ? startsInWindow : ''}` };
+}
+
+function rollBackNode(
+  node: string,
+  { decisions, status, hasWindows = false }: MessageContext,
+  outsideWindows: boolean,
+  decision: Decision
+): Outcome {
+  const { phase } = status;
+  if (phase !== 'migrate')
+    return {
+      problem: `a single node can only be rolled back in the phase migrate, and the migration is in the phase ${phase}; send {"all": true} to roll back all nodes`,
+    };
+  const nodeStatus = findNode(status, node);
+  if (nodeStatus === 'unknown' || nodeStatus === undefined) return noSuchNode(node, status);
+  if (!rollBackStates.includes(nodeStatus.state))
+    return { problem: `${node} is ${nodeStatus.state}; only ${rollBackStates.join(', ')} nodes can be rolled back` };
+  nodeStatus.decision = decision;
+  if (!decisions.rollbacks.includes(node)) decisions.rollbacks.push(node);
+  if (outsideWindows) decisions.outsideWindows = [...new Set([...(decisions.outsideWindows ?? []), node])];
+  const waits = hasWindows && rollbackKeepsWindows(nodeStatus, decisions);
+  return { done: `rollback of ${node} requested${waits ? startsInWindow : ''}` };
+}
+
+/**
+ * True when the rollback of a node, in a migration with maintenance windows, waits for one: it disturbs a node that works.
+ * The rollback of any other node restores it.
+ */
+export function rollbackKeepsWindows(
+  { name, state }: Pick<NodeStatus, 'name' | 'state'>,
+  { outsideWindows = [] }: Pick<Decisions, 'outsideWindows'>
+): boolean {
+  return state === 'migrated' && !outsideWindows.includes(name);
+}
+
 /** Phases in which waves of nodes are still ahead. */
 const phasesBeforeCutover: readonly Phase[] = ['preflight', 'plan', 'coexistence', 'migrate'];
-
-/** Returns the reason why a run that is ending does not act on the message; undefined when it does. */
-function endRefusal(name: MessageName, { decisions }: MessageContext): string | undefined {
-  // A node that is restored may still have pods that block its drain.
-  return name === 'forcePod' ? undefined : decisions.refusal;
-}
-
-/** Messages that a rollback of all nodes acts on. */
-const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume'];
-
-/** Messages that have an effect after the point of no return. */
-const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume'];
-
-/** Returns the reason why the current phase does not allow the message; undefined when it does. */
-function phaseRefusal(name: MessageName, { status }: MessageContext): string | undefined {
-  const { phase, pointOfNoReturn, dryRun } = status;
-  if (phase === 'done' || phase === 'rolled-back') return 'the migration has ended';
-  if (dryRun === true && name !== 'abort')
-    return 'a dry run changes nothing and waits for nobody; it only accepts abort';
-  if (phase === 'rolling-back' && !acceptedInRollback.includes(name)) return 'a rollback is in progress';
-  // The removal of Canal is not interrupted: it continues to its end, also in the next run.
-  if (pointOfNoReturn !== undefined && !acceptedAfterNoReturn.includes(name))
-    return `the removal of Canal began at ${pointOfNoReturn}, the point of no return: ${name} is no longer possible`;
-  if (name === 'setMaxConcurrency' && phase === 'cleanup') return 'no wave is left in the phase cleanup';
-  return undefined;
-}
-
-/** Messages that have an effect after an abort or a rollback of all nodes was requested. */
-const acceptedAfterInterruption: readonly MessageName[] = ['abort', 'forcePod'];
-
-/** Returns the reason for the refusal of a message whose effect an abort, or a rollback of all nodes, prevents. */
-function interruptionRefusal(
-  name: MessageName,
-  message: Messages[MessageName],
-  { decisions, status }: MessageContext
-): string | undefined {
-  const isRollbackOfAll = name === 'rollback' && 'all' in message;
-  if (acceptedAfterInterruption.includes(name) || isRollbackOfAll || status.phase === 'rolling-back') return undefined;
-  if (decisions.rollbackAll !== undefined) return 'a rollback of all nodes is already requested';
-  if (decisions.rejected !== undefined) return `the ${status.phase} is already rejected; the migration ends`;
-  return decisions.aborted === undefined
-    ? undefined
-    : 'an abort is already requested; start the migration again after it';
-}
 
 function notAwaitingApproval(subject: string, { phase }: MigrationStatus): string {
   return `${subject} is not awaiting approval; the migration is in the phase ${phase}`;

@@ -181,8 +181,8 @@ const fields = z.strictObject({
   /** Order of the nodes, and how many are migrated in parallel. */
   waves: wavesSchema,
   /**
-   * Windows in which steps may start that disturb the cluster: the installation of Cilium, waves, the cutover and the
-   * removal of Canal.
+   * Windows in which steps may start that disturb the cluster: the installation of Cilium, waves, the cutover, the
+   * removal of Canal, and rollbacks. A step starts when its expected duration fits into the rest of a window.
    * @default at any time
    */
   windows: z.array(windowSchema).max(50).default([]),

@@ -1,12 +1,13 @@
-import type { MessageContext } from './decisions.ts';
+import type { MessageContext } from './message-context.ts';
 
 /**
  * Returns a copy of everything that a message can change. A validator applies its message to the copy: a complete copy of
  * a large cluster's state takes too long for each of thousands of messages.
  */
-export function copyContext({ decisions, status }: MessageContext): MessageContext {
+export function copyContext({ decisions, status, ...facts }: MessageContext): MessageContext {
   const { approvals, rollbacks, forcedPods } = decisions;
   return {
+    ...facts,
     decisions: {
       ...decisions,
       approvals: { nodes: { ...approvals.nodes }, waves: { ...approvals.waves } },

@@ -100,6 +100,12 @@ export const messageSchemas = {
       node: nameSchema.optional(),
       /** All nodes, and Cilium itself. */
       all: z.literal(true).optional(),
+      /**
+       * Starts it at once, also outside the maintenance windows of the input. A node that is not migrated completely is
+       * always rolled back at once.
+       * @default false
+       */
+      outsideWindows: z.boolean().optional(),
       ...senderFields,
     })
     .refine((message) => (message.node === undefined) !== (message.all === undefined), {

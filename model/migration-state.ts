@@ -1,11 +1,13 @@
 import type { ClusterFacts } from './cluster-facts.ts';
-import { noDecisions, type Decisions } from './decisions.ts';
+import type { Decision } from './decision.ts';
+import { noDecisions, type Decisions } from './message-context.ts';
 import type { Ledger } from './ledger.ts';
 import type { Plan } from './plan.ts';
 import type { PolicyReport } from './policies.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ResolvedRequest } from './resolved-request.ts';
 import type { MigrationStatus } from './status.ts';
+import type { MeasuredTimes } from './step-times.ts';
 
 /** Version of {@link MigrationState}. A build continues only states of a version that it knows. */
 export const stateVersion = 1;
@@ -33,6 +35,10 @@ export interface MigrationState {
   doneNodes: Record<NodeStep, string[]>;
   /** End of the soak of the last wave (Unix ms); 0 without one. */
   soakUntilMs: number;
+  /** Request of a rollback of all nodes that an earlier run began and did not complete, until this run makes its first change. */
+  rollbackBegun?: Decision;
+  /** Durations that this run has measured. */
+  measured?: MeasuredTimes;
   /** Start of the time that no gate has evaluated yet (Unix ms). Undefined until the first wave has ended. */
   unjudgedSinceMs?: number;
   /** Outcomes of the checks. Undefined until they have run. */

@@ -1,5 +1,6 @@
 /** Decides what a migration does next in the phase migrate, from the decisions of people and the state of the nodes. */
-import type { Decisions } from './decisions.ts';
+import { rollbackKeepsWindows } from './decisions.ts';
+import type { Decisions } from './message-context.ts';
 import type { MigrationInput } from './input.ts';
 import { mayBeProposed } from './node-transitions.ts';
 import type { NodeFacts } from './nodes.ts';
@@ -9,7 +10,8 @@ import { nextWave, type Wave } from './waves.ts';
 
 /** What happens next. */
 export type NextAction =
-  | { kind: 'rollback'; node: string }
+  /** `keepsWindows`: it waits for a maintenance window; not by default. */
+  | { kind: 'rollback'; node: string; keepsWindows?: true }
   /** The migration is paused. */
   | { kind: 'resume' }
   /** Nodes failed, or only sidelined nodes are left. */
@@ -37,9 +39,9 @@ export interface Situation {
 
 /** Returns what happens next. Requests of operators come first, also while the migration is paused. */
 export function nextAction(situation: Situation): NextAction {
-  const { status, decisions, soakUntilMs, nowMs } = situation;
-  const [rollback] = decisions.rollbacks;
-  if (rollback !== undefined) return { kind: 'rollback', node: rollback };
+  const { status, soakUntilMs, nowMs } = situation;
+  const rollback = findRollback(situation);
+  if (rollback !== undefined) return rollback;
   if (status.paused !== undefined) return { kind: 'resume' };
   const failed = status.nodes.filter(({ failure }) => failure !== undefined);
   if (failed.length > 0) return { kind: 'decide', nodes: failed };
@@ -57,7 +59,7 @@ export function nextAction(situation: Situation): NextAction {
 export function actionKey(action: NextAction): string {
   switch (action.kind) {
     case 'rollback':
-      return `rollback ${action.node}`;
+      return `rollback ${action.node}${action.keepsWindows === true ? ' in a window' : ''}`;
     case 'decide':
       return JSON.stringify([
         'decide',
@@ -69,6 +71,19 @@ export function actionKey(action: NextAction): string {
     default:
       return action.kind;
   }
+}
+
+/** Returns the next rollback of a node: one that does not wait for a maintenance window comes first. */
+function findRollback({ status, decisions, input }: Situation): Extract<NextAction, { kind: 'rollback' }> | undefined {
+  const { rollbacks } = decisions;
+  const [first] = rollbacks;
+  if (first === undefined) return undefined;
+  if (input.windows.length === 0) return { kind: 'rollback', node: first };
+  const waiting = status.nodes.filter((node) => rollbackKeepsWindows(node, decisions)).map(({ name }) => name);
+  const immediate = rollbacks.find((name) => !waiting.includes(name));
+  return immediate === undefined
+    ? { kind: 'rollback', node: first, keepsWindows: true }
+    : { kind: 'rollback', node: immediate };
 }
 
 function findNextWave({ status, input, facts }: Situation): NumberedWave | undefined {

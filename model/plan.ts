@@ -3,6 +3,14 @@ import type { MigrationInput } from './input.ts';
 import { isMigrated, type NodeFacts } from './nodes.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
+import {
+  defaultAgentWaveSeconds,
+  defaultInstallationSeconds,
+  defaultNodeSeconds,
+  defaultRemovalSeconds,
+  gracePeriods,
+  waveSeconds,
+} from './step-times.ts';
 import { allWaves, type Wave } from './waves.ts';
 
 /** Steps of a migration, computed before it starts. */
@@ -28,6 +36,11 @@ export interface Plan {
   drainsLeftOut?: number;
   /** Estimated duration. */
   estimate: Estimate;
+  /**
+   * Steps that are longer than every maintenance window: each starts at the start of a window, and may end after it.
+   * @default none
+   */
+  longerThanWindows?: LongStep[];
   /** Waived checks that block, each with the reason. */
   waived: { check: string; reason: string }[];
   /** Backup named in the input. */
@@ -58,6 +71,16 @@ export interface NodeDrain {
   graceSeconds: number;
 }
 
+/** A step that is expected to be longer than every maintenance window. */
+export interface LongStep {
+  /** Name, such as `wave 3`. */
+  step: string;
+  /** Expected duration, in seconds. */
+  seconds: number;
+  /** Length of the longest window, in seconds. */
+  windowSeconds: number;
+}
+
 /** Estimated duration, without waits for operators. */
 export interface Estimate {
   seconds: number;
@@ -82,13 +105,6 @@ export interface PlanDetails {
 
 /** Numbers of a {@link NodeDrain}. */
 export type DrainCounts = [node: string, evicted: number, recycled: number, refused: number, graceSeconds: number];
-
-/** Seconds per node in addition to its pods' grace periods, used without a measurement: the slower nodes of the lab. */
-const defaultNodeSeconds = 40;
-
-/** Seconds in the lab for coexistence and cleanup together, and per node for the cutover. */
-const defaultClusterSeconds = 120;
-const defaultCutoverSeconds = 15;
 
 /** Computes the plan. */
 export function buildPlan(
@@ -144,24 +160,22 @@ export function estimate(
   done: readonly { seconds?: number }[]
 ): Estimate {
   const durations = done.flatMap(({ seconds }) => seconds ?? []);
-  const meanSeconds = durations.reduce((sum, seconds) => sum + seconds, 0) / durations.length;
-  const graces = new Map(drains.map(({ node, graceSeconds }) => [node, graceSeconds]));
-  const getGraceSeconds = (node: string): number => graces.get(node) ?? 0;
-  // Measured durations already include grace periods.
-  const perNode = durations.length === 0 ? defaultNodeSeconds : meanSeconds;
-  const waveSeconds = (wave: Wave): number =>
-    Math.max(...wave.nodes.map((node) => perNode + (durations.length === 0 ? getGraceSeconds(node) : 0)));
+  const count = durations.length;
+  const meanSeconds = count === 0 ? undefined : durations.reduce((sum, seconds) => sum + seconds, 0) / count;
+  const graces = gracePeriods(drains);
+  const inWaves = waves.reduce((sum, { nodes }) => sum + waveSeconds(nodes, graces, meanSeconds), 0);
   const soaks = Math.max(0, waves.length - 1) * input.waves.soakSeconds;
   const nodeCount = waves.reduce((sum, { nodes }) => sum + nodes.length, 0) + done.length;
-  const overheadSeconds = defaultClusterSeconds + nodeCount * defaultCutoverSeconds + input.ledger.afterSeconds;
+  const clusterSeconds = defaultInstallationSeconds + defaultRemovalSeconds + nodeCount * defaultAgentWaveSeconds;
+  const overheadSeconds = clusterSeconds + input.ledger.afterSeconds;
   const baseline = done.length === 0 ? input.ledger.baselineSeconds : 0;
   return {
-    seconds: Math.round(waves.reduce((sum, wave) => sum + waveSeconds(wave), 0) + soaks + overheadSeconds + baseline),
-    nodeSeconds: Math.round(perNode),
+    seconds: Math.round(inWaves + soaks + overheadSeconds + baseline),
+    nodeSeconds: Math.round(meanSeconds ?? defaultNodeSeconds),
     basis:
-      durations.length === 0
+      count === 0
         ? 'measured in the lab, plus the grace periods of the pods'
-        : `mean of ${durations.length} ${durations.length === 1 ? 'node' : 'nodes'} migrated in this run`,
+        : `mean of ${count} ${count === 1 ? 'node' : 'nodes'} migrated in this run`,
   };
 }
 

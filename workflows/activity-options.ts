@@ -79,6 +79,8 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   resolveRequest: start,
   inspectCluster: start,
   recordPointOfNoReturn: short,
+  recordRollback: short,
+  removeRollbackRecord: short,
   // A cancelled call is waited for, so that the lock that it may have acquired is released.
   acquireLock: short,
   releaseLock: short,
@@ -112,7 +114,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   removeIdentityBridge: long,
   applyTranslatedPolicies: long,
 
-  untilWindow: short,
+  untilFit: short,
   // 150,000 pods are 300 pages, which a busy API server does not return within a minute.
   observeNodes: long,
   nodeNames: short,

@@ -2,6 +2,7 @@ import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { findCanal, readCanalConfig, readCanalFacts } from '../canal/detect.ts';
 import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { readPointOfNoReturn } from './point-of-no-return.ts';
+import { readUnfinishedRollback } from './rollback-record.ts';
 import { failure } from '../support/failures.ts';
 import { ownsNamespace } from '../helpers/namespace.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -31,12 +32,14 @@ export function createInspectionActivities(onCluster: OnCluster) {
         const canal =
           installation === undefined || removing ? undefined : await readCanalFacts(connection, installation);
         const pointOfNoReturn = await readPointOfNoReturn(connection);
+        const rollbackBegun = await readUnfinishedRollback(connection);
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
           leftovers: removing || (canal === undefined && (await ownsNamespace(connection))),
           ...(canal && { canal }),
           ...(pointOfNoReturn && { pointOfNoReturn }),
+          ...(rollbackBegun && { rollbackBegun }),
         };
       }
     ),

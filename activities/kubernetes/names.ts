@@ -55,6 +55,12 @@ export const hostFoldersAnnotation = 'cni-live-migration/host-folders';
 export const noReturnAnnotation = 'cni-live-migration/point-of-no-return';
 
 /**
+ * Annotation of our namespace: the request of a rollback of all nodes, as JSON, written directly before its first change.
+ * The namespace, and the annotation with it, is removed when the rollback is complete.
+ */
+export const rollbackBegunAnnotation = 'cni-live-migration/rollback-begun';
+
+/**
  * Annotation of a node's page of the ledger: when it changes, the node's probers write their page;
  * images/prober/kube.go.
  */

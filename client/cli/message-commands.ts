@@ -83,6 +83,7 @@ interface RollbackOptions extends SenderOptions, StartOptions {
   start: boolean;
   all?: boolean;
   node?: string;
+  outsideWindows?: boolean;
 }
 
 /** Adds the action of `rollback`, which can also start a run whose first message is the rollback. */
@@ -106,10 +107,10 @@ function addRollbackAction(subcommand: Command, command: MessageCommand<MessageN
           const isOpen = await hasOpenRun(context);
           // An open run answers, as it may refuse the message; without a worker, it keeps the message.
           if (isOpen && (await answered(() => message.work(context)))) return;
-          const { by, reason } = context.options;
-          const sender = { by, ...(reason !== undefined && { reason }) };
+          const { by, reason, outsideWindows } = context.options;
+          const details = { by, ...(reason !== undefined && { reason }), ...(outsideWindows && { outsideWindows }) };
           const request = { ...(await context.input()), cluster: context.name };
-          const { workflowId } = await startRollback(context.client, request, sender, startOptions(context));
+          const { workflowId } = await startRollback(context.client, request, details, startOptions(context));
           if (!isOpen) return reportStart(context, workflowId);
           const consequence = 'a worker will apply or refuse it, and the run keeps its own input';
           printAnswer(`sent to the open run ${workflowId}: ${consequence}`, context.options);

@@ -79,7 +79,11 @@ export const messages: readonly MessageCommand<MessageName>[] = [
   {
     message: 'rollback',
     description: 'roll a node, or all nodes, back to Canal',
-    options: [new Option('--node <name>', 'a node, by name'), new Option('--all', 'all nodes; also removes Cilium')],
+    options: [
+      new Option('--node <name>', 'a node, by name'),
+      new Option('--all', 'all nodes; also removes Cilium'),
+      new Option('--outside-windows', 'at once, also outside the maintenance windows'),
+    ],
   },
   { message: 'abort', description: 'end the migration; migrated nodes stay migrated', options: [] },
   {

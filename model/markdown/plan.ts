@@ -1,5 +1,6 @@
 import type { NodeDrain, Plan } from '../plan.ts';
 import { summarizeLines } from '../summarize.ts';
+import { durationText } from '../step-times.ts';
 import { cell, tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of waves, and of items in a list, that are shown one by one. */
@@ -50,6 +51,13 @@ export function planMarkdown(plan: Plan): string {
   section(
     'Waived checks',
     plan.waived.map(({ check, reason }) => `${check}: ${reason}`)
+  );
+  section(
+    'Steps that are longer than every maintenance window, which may end after it',
+    (plan.longerThanWindows ?? []).map(
+      ({ step, seconds, windowSeconds }) =>
+        `${step}: about ${durationText(seconds)}, and the longest window has ${durationText(windowSeconds)}`
+    )
   );
   section('Objects that are created', plan.objects);
   if (plan.changes.length > 0)

@@ -49,6 +49,24 @@ const cases: RepeatableCases<'helpers'> = {
       recordPointOfNoReturn({ ...cluster(), approval: { by: 'ann', reason: '', at: '2026-01-01T00:00:00.000Z' } }),
     read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
   },
+  recordRollback: {
+    prepare: async () => {
+      await remove(ownNamespace);
+      await apply(ownNamespace);
+    },
+    run: ({ recordRollback }) =>
+      recordRollback({ ...cluster(), rollback: { by: 'ann', reason: '', at: '2026-01-01T00:00:00.000Z' } }),
+    read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
+  },
+  removeRollbackRecord: {
+    prepare: async () => {
+      await remove(ownNamespace);
+      const annotations = { 'cni-live-migration/rollback-begun': '{}' };
+      await apply({ ...ownNamespace, metadata: { ...ownNamespace.metadata, annotations } });
+    },
+    run: ({ removeRollbackRecord }) => removeRollbackRecord(cluster()),
+    read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
+  },
   removeIdentityBridge: {
     prepare: async () => {
       const rbac = 'rbac.authorization.k8s.io';

@@ -28,6 +28,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'model/policies': ['lab-policy'],
   'model/waves': [],
   'model/maintenance-windows': [],
+  'model/step-times': [],
   'activities/': labs,
   'client/': ['lab-demo', 'api-stack'],
   'cni-migrate': ['lab-demo'],

@@ -10,7 +10,7 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { RemovalFinding } from '../../model/removal-findings.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
-import { msUntilOpen } from '../../model/maintenance-windows.ts';
+import { findFit } from '../../model/maintenance-windows.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Blocker } from '../../model/status.ts';
 
@@ -82,6 +82,8 @@ export function fakeCluster({
     lock: '',
     /** Approval of Canal's removal, recorded in the cluster. */
     noReturn: undefined as Decision | undefined,
+    /** Request of a rollback of all nodes, recorded in the cluster until it is complete. */
+    rollbackBegun: undefined as Decision | undefined,
   };
   const add = (node: Partial<FakeNode> & { name: string }): void => {
     const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
@@ -135,6 +137,7 @@ export function fakeCluster({
         ...(system.canal && { canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 } }),
         leftovers: !system.canal && system.helpers,
         ...(system.noReturn && { pointOfNoReturn: system.noReturn }),
+        ...(system.rollbackBegun && { rollbackBegun: system.rollbackBegun }),
         ...facts,
         ciliumOwnsCni: system.ciliumOwnsCni,
       };
@@ -159,9 +162,19 @@ export function fakeCluster({
       );
       system.noReturn ??= approval;
     },
-    untilWindow: async ({ windows }) => {
-      await call('untilWindow');
-      return { waitMs: msUntilOpen(windows, new Date()) };
+    recordRollback: async ({ rollback }) => {
+      await call('recordRollback');
+      requireLock('a rollback recorded');
+      requireRule(mayRollBack(), 'a rollback begun after the point of no return');
+      system.rollbackBegun ??= rollback;
+    },
+    removeRollbackRecord: onCluster('removeRollbackRecord', () => {
+      requireLock('the record of a rollback removed');
+      system.rollbackBegun = undefined;
+    }),
+    untilFit: async ({ windows, durationMs }) => {
+      await call('untilFit');
+      return findFit(windows, durationMs, new Date());
     },
     applyCniChain: onCluster('applyCniChain'),
     applyHelmRelease: async ({ values }) => {
@@ -178,6 +191,7 @@ export function fakeCluster({
     },
     uninstallCilium: onCluster('uninstallCilium', () => {
       requireLock('Cilium uninstalled');
+      requireRule(system.rollbackBegun !== undefined, 'Cilium uninstalled without a record of the rollback');
       requireRule(mayRollBack(), 'Cilium uninstalled after the point of no return');
       requireRule(
         [...state.values()].every((node) => node.pods === 'canal' && node.cni === 'canal'),
@@ -269,6 +283,7 @@ export function fakeCluster({
     removeHelpers: onEveryNode('removeHelpers', () => {
       system.helpers = false;
       system.noReturn = undefined;
+      system.rollbackBegun = undefined;
       for (const node of state.values()) node.flipped = false;
     }),
     observeNodes: async ({ known }) => {

@@ -133,7 +133,7 @@ function inWindow(): Activities {
   let asked = 0;
   return {
     ...fakeCluster({ nodes: ['a'] }).activities,
-    untilWindow: () => Promise.resolve({ waitMs: asked++ === 0 ? 1_000 : 0 }),
+    untilFit: () => Promise.resolve({ waitMs: asked++ === 0 ? 1_000 : 0 }),
   };
 }
 

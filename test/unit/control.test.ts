@@ -1,6 +1,7 @@
 import type { RepeatedStep } from '../../model/attempts.ts';
 import { applyFleetMessage, type FleetMessageContext } from '../../model/fleet-decisions.ts';
-import { noDecisions, applyMessage, type Decisions } from '../../model/decisions.ts';
+import { applyMessage } from '../../model/decisions.ts';
+import { forgetRollback, noDecisions, type Decisions } from '../../model/message-context.ts';
 import { malformedPayload } from '../../model/malformed-payload.ts';
 import { messageNames, parseMessage, type MessageName } from '../../model/message-schemas.ts';
 import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
@@ -41,14 +42,15 @@ function send(
   raw: unknown,
   phase: Phase = 'migrate',
   more: Partial<MigrationStatus> = {},
-  control: Decisions = noDecisions()
+  control: Decisions = noDecisions(),
+  hasWindows = false
 ): string {
   const parsed = parseMessage(name, raw);
   if ('problem' in parsed) return `no: ${parsed.problem}`;
   const outcome = applyMessage(
     name,
     parsed.message,
-    { decisions: control, status: status(phase, more) },
+    { decisions: control, status: status(phase, more), hasWindows },
     '2026-01-01T00:00:00Z'
   );
   return 'problem' in outcome ? `no: ${outcome.problem}` : outcome.done;
@@ -140,6 +142,7 @@ it.each<[MessageName, unknown, string]>([
   ['retry', { node: 'a', all: true }, 'must name exactly one of "node", "step" and "all": true'],
   ['rollback', {}, 'either "node" or "all"'],
   ['rollback', { node: 'a', all: true }, 'either "node" or "all"'],
+  ['rollback', { all: true, outsideWindows: 'yes' }, 'outsideWindows: '],
   ['setMaxConcurrency', { maxConcurrency: 0 }, 'maxConcurrency: '],
   ['setMaxConcurrency', { maxConcurrency: '4' }, 'maxConcurrency: '],
   ['setMaxConcurrency', { concurrency: 4 }, 'Unrecognized key: "concurrency"'],
@@ -264,6 +267,76 @@ it.each<[MessageName, unknown]>([
   ['rollback', { node: 'a' }],
 ])('does not claim that a node is missing before the nodes are read: %s', (name, raw) => {
   expect(send(name, raw, 'migrate', { nodes: [] })).toMatch(/^no: the nodes have not been read yet/);
+});
+
+describe('a rollback and maintenance windows', () => {
+  const waiting = (kind: 'window' | 'decision'): Partial<MigrationStatus> => ({
+    waiting: { kind, key: '', since: '', reminders: 0, answers: [] },
+  });
+  const rollingBack = (): Decisions => ({ ...noDecisions(), rollbackAll: decided });
+
+  it.each([
+    [{ all: true }, true, true],
+    [{ all: true, outsideWindows: true }, true, false],
+    [{ all: true }, false, false],
+    [{ node: 'migrated' }, true, true],
+    [{ node: 'migrated', outsideWindows: true }, true, false],
+    [{ node: 'failed' }, true, false],
+    [{ node: 'migrating' }, true, false],
+  ])('%j, with windows: %s, waits for one: %s', (message, hasWindows, waits) => {
+    const answer = send('rollback', message, 'migrate', {}, noDecisions(), hasWindows);
+
+    expect(answer).toContain('requested');
+    expect(answer.includes('it starts in a maintenance window: add "outsideWindows": true')).toBe(waits);
+  });
+
+  it('keeps who requested the rollback when another message makes it start at once', () => {
+    const control = noDecisions();
+    send('rollback', { all: true, by: 'ann' }, 'migrate', {}, control);
+    const first = control.rollbackAll;
+
+    send('rollback', { all: true, by: 'bob', outsideWindows: true }, 'migrate', {}, control);
+
+    expect(control.rollbackAll).toMatchObject({ by: 'ann', outsideWindows: true });
+    expect(first).not.toHaveProperty('outsideWindows');
+  });
+
+  it('remembers which nodes are rolled back at once', () => {
+    const control = noDecisions();
+    send('rollback', { node: 'migrated' }, 'migrate', {}, control);
+    for (let times = 0; times < 2; times++)
+      send('rollback', { node: 'migrated', outsideWindows: true }, 'migrate', {}, control);
+
+    expect(control).toMatchObject({ rollbacks: ['migrated'], outsideWindows: ['migrated'] });
+    forgetRollback(control, 'migrated');
+    expect(control).toEqual(noDecisions());
+  });
+
+  it('accepts an abort, or a start at once, while a rollback of all nodes waits for a window', () => {
+    const control = rollingBack();
+    const now = { all: true, outsideWindows: true };
+
+    expect(send('rollback', now, 'rolling-back', waiting('window'), control)).toBe(
+      'the rollback of all nodes continues outside maintenance windows'
+    );
+    expect(control.rollbackAll).toMatchObject({ ...decided, outsideWindows: true });
+    expect(send('abort', { by: 'bob' }, 'rolling-back', waiting('window'), control)).toMatch(/^abort requested/);
+    expect(control).toMatchObject({ aborted: { by: 'bob' } });
+    expect(control).not.toHaveProperty('rollbackAll');
+    expect(send('rollback', now, 'rolling-back', {}, control)).toMatch(/^no: an abort is already requested/);
+  });
+
+  it('names what can be sent instead of a refused message', () => {
+    const reason = 'no: a rollback is in progress';
+    const pause = send('pause', {}, 'rolling-back', waiting('window'), rollingBack());
+    const abort = send('abort', {}, 'rolling-back', waiting('decision'), rollingBack(), true);
+
+    expect(pause).toBe(
+      `${reason}, and waits for a maintenance window; send rollback {"all": true, "outsideWindows": true} to continue it ` +
+        'at once, or abort to end it'
+    );
+    expect(abort).toBe(`${reason}; it can be aborted while it waits for a maintenance window`);
+  });
 });
 
 it('refuses an abort after a rollback of all nodes was requested', () => {

@@ -1,4 +1,4 @@
-import { noDecisions, type Decisions } from '../../model/decisions.ts';
+import { noDecisions, type Decisions } from '../../model/message-context.ts';
 import { inputSchema } from '../../model/input.ts';
 import { actionKey, approvalOf, nextAction, type Situation } from '../../model/next-action.ts';
 import type { NodeFacts } from '../../model/nodes.ts';
@@ -77,6 +77,17 @@ describe('the most urgent action is the next one', () => {
     ['the end', { nodes: [migrated, { name: 'x', state: 'removed' }], soakUntilMs: 2_000 }, { kind: 'finished' }],
   ])('%s', (_, options, expected) => {
     expect(nextAction(situation(options))).toEqual(expected);
+  });
+
+  const windows = [{ start: '22:00', end: '05:00' }];
+  const mixed: NodeStatus[] = [{ name: 'm', state: 'migrated' }, failed];
+
+  it.each<[string, Partial<Decisions>, unknown]>([
+    ['of a node that works, in a window', { rollbacks: ['m'] }, { kind: 'rollback', node: 'm', keepsWindows: true }],
+    ['of a node that works, at once', { rollbacks: ['m'], outsideWindows: ['m'] }, { kind: 'rollback', node: 'm' }],
+    ['of a failed node first, at once', { rollbacks: ['m', 'a'] }, { kind: 'rollback', node: 'a' }],
+  ])('with maintenance windows: a rollback %s', (_, decisions, expected) => {
+    expect(nextAction(situation({ nodes: mixed, decisions, input: { windows } }))).toEqual(expected);
   });
 
   it.each(['failed', 'skipped', 'not-ready', 'rolled-back'] as const)(

@@ -1,4 +1,4 @@
-import { isTimeZone, msUntilOpen, weekdays, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
+import { findFit, isTimeZone, msUntilOpen, weekdays, type MaintenanceWindow } from '../../model/maintenance-windows.ts';
 
 const minutes = (count: number): number => count * 60_000;
 const window = (more: Partial<MaintenanceWindow>): MaintenanceWindow => ({
@@ -49,6 +49,73 @@ it('finds a window after a week that skips its only one', () => {
   const wait = msUntilOpen([skipped], new Date('2026-03-27T00:00:00Z'));
   expect(wait).toBeGreaterThan(minutes(7 * 24 * 60));
   expect(wait).toBeLessThanOrEqual(minutes(10 * 24 * 60));
+});
+
+describe('a step fits', () => {
+  const night = window({});
+  const saturday = window({ days: ['sat'], start: '20:00', end: '08:00' });
+  const hour = minutes(60);
+
+  // 2026-01-01 is a Thursday.
+  it.each<[string, MaintenanceWindow[], number, string, object]>([
+    ['into the rest of the window', [night], 6 * hour, '2026-01-01T23:00:00Z', { waitMs: 0 }],
+    ['into exactly the rest', [night], 5 * hour, '2026-01-02T00:00:00Z', { waitMs: 0 }],
+    ['without windows', [], 100 * hour, '2026-01-01T12:00:00Z', { waitMs: 0 }],
+    ['into the next window', [night], 7 * hour, '2026-01-01T12:00:00Z', { waitMs: 10 * hour }],
+    [
+      'only into the next window, because the rest of this one is too short',
+      [night],
+      6 * hour,
+      '2026-01-01T23:30:00Z',
+      { waitMs: 22.5 * hour, isRestTooShort: true },
+    ],
+    [
+      'only into a longer window of another day',
+      [night, saturday],
+      10 * hour,
+      '2026-01-01T23:00:00Z',
+      { waitMs: 45 * hour, isRestTooShort: true },
+    ],
+    [
+      'into a window in its first minutes, when it needs all of it',
+      [night],
+      7 * hour,
+      '2026-01-01T22:09:00Z',
+      { waitMs: 0 },
+    ],
+    [
+      'into windows that follow each other',
+      [night, window({ start: '05:00', end: '08:00' })],
+      10 * hour,
+      '2026-01-01T22:00:00Z',
+      { waitMs: 0 },
+    ],
+    [
+      'at any time when a window is always open',
+      [window({ start: '00:00', end: '00:00' })],
+      1_000 * hour,
+      '2026-01-01T12:00:00Z',
+      { waitMs: 0 },
+    ],
+    [
+      'into the night with an hour more, when clocks go back',
+      [window({ timeZone: 'Europe/Berlin', start: '01:00', end: '04:00', days: ['sun'] })],
+      4 * hour,
+      '2026-10-20T00:00:00Z',
+      { waitMs: (5 * 24 - 1) * hour },
+    ],
+  ])('%s', (_, windows, durationMs, now, expected) => {
+    expect(findFit(windows, durationMs, new Date(now))).toEqual(expected);
+  });
+
+  it.each<[string, string, object]>([
+    ['waits for the start of the longest', '2026-01-01T22:30:00Z', { waitMs: 45.5 * hour, isRestTooShort: true }],
+    ['starts at its start', '2026-01-03T20:00:00Z', { waitMs: 0 }],
+    ['starts in its first minutes', '2026-01-03T20:09:30Z', { waitMs: 0 }],
+    ['does not start later', '2026-01-03T20:10:00Z', { waitMs: 7 * 24 * hour - minutes(10), isRestTooShort: true }],
+  ])('into no window, and then %s', (_, now, expected) => {
+    expect(findFit([night, saturday], 13 * hour, new Date(now))).toEqual({ ...expected, longestMs: 12 * hour });
+  });
 });
 
 it.each([

@@ -149,7 +149,7 @@ it('is not over when a maintenance window opens while the migration is paused', 
     if (done('requireAllPodsOnTarget')) return 'cutover';
     return done('deployProbers') ? 'migrate' : 'coexistence';
   };
-  cluster.activities.untilWindow = () => Promise.resolve({ waitMs: openIn.has(phase()) ? 0 : 60 * minuteMs });
+  cluster.activities.untilFit = () => Promise.resolve({ waitMs: openIn.has(phase()) ? 0 : 60 * minuteMs });
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     const windows = [{ start: '22:00', end: '05:00', timeZone: 'Europe/Berlin' }];
     const run = await startRun(client, taskQueue, { ...unattendedRequest, windows });

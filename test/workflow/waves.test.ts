@@ -148,7 +148,7 @@ it('waits for a maintenance window before everything that disturbs the cluster',
   let isOpen = false;
   // The window closes after each of these steps.
   const disturbing = ['deployProbers', 'uncordonNode a', 'uncordonNode b', 'final values'];
-  cluster.activities.untilWindow = () => {
+  cluster.activities.untilFit = () => {
     const waitMs = isOpen ? 0 : 500;
     return Promise.resolve({ waitMs });
   };

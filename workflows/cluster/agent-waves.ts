@@ -9,9 +9,15 @@ const minParallelAgents = 2;
  * Returns the waves in which agents get another configuration, without those that already have it: one agent first,
  * then as many as the size of a node wave, but at least two, because no pod moves and running pods keep their network
  * while an agent starts.
+ * @param doneNodes nodes whose agent already has it.
+ * @default those of the cutover
  */
-export function agentWaves(facts: readonly NodeFacts[], { input, state, status }: Migration): Wave[] {
-  const updated = new Set(state.doneNodes.cutover);
+export function agentWaves(
+  facts: readonly NodeFacts[],
+  { input, state, status }: Migration,
+  doneNodes: readonly string[] = state.doneNodes.cutover
+): Wave[] {
+  const updated = new Set(doneNodes);
   return allWaves(
     facts.filter(({ name }) => !updated.has(name)),
     {

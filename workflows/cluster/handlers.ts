@@ -1,5 +1,6 @@
 import { setHandler, workflowInfo } from '@temporalio/workflow';
-import { applyMessage, type MessageContext } from '../../model/decisions.ts';
+import { applyMessage } from '../../model/decisions.ts';
+import type { MessageContext } from '../../model/message-context.ts';
 import { copyContext } from '../../model/message-copy.ts';
 import { messageNames, parseMessage, type MessageName, type Messages } from '../../model/message-schemas.ts';
 import { showNodeWait } from '../../model/pending-needs.ts';
@@ -22,7 +23,8 @@ export function setHandlers(migration: Migration): void {
     names: messageNames,
     context: () => {
       const isUnread = state.source === undefined && state.status.pointOfNoReturn === undefined;
-      return { decisions: state.decisions, status: state.status, isUnread };
+      const hasWindows = (state.request?.input.windows.length ?? 0) > 0;
+      return { decisions: state.decisions, status: state.status, isUnread, hasWindows };
     },
     copy: copyContext,
     parse: parseMessage,

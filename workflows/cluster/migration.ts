@@ -138,7 +138,7 @@ export class Migration {
   }
 
   /** Pauses the migration. A pause by an operator stays, and the reason is noted. */
-  private pauseOrNote(reason: string): void {
+  pauseOrNote(reason: string): void {
     if (this.status.paused === undefined) this.pauseFor(reason);
     else this.note(reason);
   }
@@ -194,7 +194,7 @@ export class Migration {
     const { phase, pointOfNoReturn } = this.status;
     if (pointOfNoReturn !== undefined || phase === 'rolling-back') return [];
     const abort = { does: 'abort the migration', message: 'abort', input: {} };
-    const isChanged = phase !== 'preflight' && phase !== 'plan';
+    const isChanged = (phase !== 'preflight' && phase !== 'plan') || this.state.rollbackBegun !== undefined;
     return isChanged
       ? [abort, { does: 'roll back all nodes to Canal', message: 'rollback', input: { all: true } }]
       : [abort];
@@ -213,12 +213,14 @@ export class Migration {
 
   /**
    * True when an operator requested an abort, rejected the plan or the cleanup, or requested a rollback of all nodes that
-   * has not begun.
+   * has not begun; in a rollback of all nodes, when an operator requested its abort.
    */
   get isInterrupted(): boolean {
     const { aborted, rejected, rollbackAll } = this.state.decisions;
     const { phase, pointOfNoReturn } = this.status;
-    if (pointOfNoReturn !== undefined || phase === 'rolling-back') return false;
+    if (pointOfNoReturn !== undefined) return false;
+    // An abort of the rollback, while it waits for a maintenance window.
+    if (phase === 'rolling-back') return aborted !== undefined && rollbackAll === undefined;
     return aborted !== undefined || rejected !== undefined || rollbackAll !== undefined;
   }
 

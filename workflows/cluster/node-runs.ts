@@ -10,6 +10,7 @@ import {
 } from '@temporalio/workflow';
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import type { Decision } from '../../model/decision.ts';
+import { forgetRollback } from '../../model/message-context.ts';
 import type { Messages } from '../../model/message-schemas.ts';
 import { showNodeWait } from '../../model/pending-needs.ts';
 import type { NodeStatus } from '../../model/status.ts';
@@ -118,8 +119,7 @@ export class NodeRuns {
   }
 
   private forgetRollback(name: string): void {
-    const { decisions } = this.migration.state;
-    decisions.rollbacks = decisions.rollbacks.filter((rollback) => rollback !== name);
+    forgetRollback(this.migration.state.decisions, name);
   }
 
   /** Runs a node's workflow, migration or rollback. */

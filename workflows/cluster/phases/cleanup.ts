@@ -38,6 +38,8 @@ export async function cleanup(context: ClusterContext): Promise<Phase> {
   return 'done';
 }
 
+const canalRemoval = { name: 'the removal of Canal', step: { kind: 'removal' as const } };
+
 /** Records a stage of the ledger. It is about the report only: an operator may skip it. */
 async function recordStage({ runSkippable, cluster, state }: Migration, stage: LedgerStage, seconds: number) {
   const summary = `record stage ${stage} of the ledger`;
@@ -52,7 +54,7 @@ async function mayRemoveCanal(migration: Migration): Promise<boolean> {
     const reason = 'cleanup is "automatic" in the input';
     status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
   }
-  if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration))) return false;
+  if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration, canalRemoval))) return false;
   return (await checkRecentGates(migration, 'the cleanup')) && verifyBeforeRemoval(migration);
 }
 

@@ -6,13 +6,16 @@ import type { Migration } from '../migration.ts';
 import { bridgeIdentities, translatePolicies } from '../policies.ts';
 import { noteLeftOut } from '../left-out.ts';
 import { applyRelease } from '../release.ts';
+import { forgetUnfinishedRollback } from '../unfinished-rollback.ts';
 import { waitForWindow } from '../windows.ts';
 
 /** Installs Cilium next to Canal, owning no pod. */
 export async function coexistence({ migration }: ClusterContext): Promise<Phase> {
   const { input, state, status, run } = migration;
   const { cluster, podCidr, proberImage, ledger, policyMode } = input;
-  if (!(await waitForWindow(migration))) return 'coexistence';
+  const step = { kind: 'installation' as const, hasBaseline: state.doneSteps.includes('baseline') };
+  if (!(await waitForWindow(migration, { name: 'the installation of Cilium', step }))) return 'coexistence';
+  await forgetUnfinishedRollback(migration);
   // An earlier run may have ended at the start of its cutover.
   await run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster });
   const probers = { cluster, targetPodCidr: podCidr, proberImage, ledger };

@@ -8,13 +8,14 @@ import type { Migration } from '../migration.ts';
 import { removeBridge, translatePolicies } from '../policies.ts';
 import { noteLeftOut } from '../left-out.ts';
 import { applyRelease } from '../release.ts';
-import { waitForWindow } from '../windows.ts';
+import { forgetUnfinishedRollback } from '../unfinished-rollback.ts';
+import { recordDuration, waitForWindow } from '../windows.ts';
 
 /** Makes Cilium the sole owner of CNI and policies: one wave of agents at a time, or the steps before and after them. */
 export async function cutover(context: ClusterContext): Promise<Phase> {
   const { migration, nodes } = context;
   if (await hasNewNodes(context)) return 'migrate';
-  if (!(await prepare(migration))) return 'cutover';
+  if (!(await prepare(context))) return 'cutover';
   await migration.once('cutover: release', () => startCutover(migration));
   if (migration.status.paused !== undefined) return 'cutover';
   const facts = await nodes.refresh();
@@ -23,7 +24,9 @@ export async function cutover(context: ClusterContext): Promise<Phase> {
     migration
   );
   if (wave !== undefined) {
+    const startMs = Date.now();
     const away = await onPresentNodes(wave.nodes, (node) => cutOverNode(migration, node));
+    if (away.length === 0) recordDuration(migration, 'agentWave', startMs);
     migration.state.doneNodes.cutover.push(...wave.nodes.filter((node) => !away.includes(node)));
     return 'cutover';
   }
@@ -65,7 +68,7 @@ const longWaitMs = 60_000;
  * Checks, before anything is changed, that the cutover may start.
  * @returns false when the caller must look again first.
  */
-async function prepare(migration: Migration): Promise<boolean> {
+async function prepare({ migration, nodes }: ClusterContext): Promise<boolean> {
   const { cluster, podCidr } = migration.input;
   await migration.once('cutover: pods', () =>
     migration.run('requireAllPodsOnTarget', 'check that no pod is on Canal', { cluster, targetPodCidr: podCidr })
@@ -76,7 +79,10 @@ async function prepare(migration: Migration): Promise<boolean> {
   const hasBegun = migration.state.ciliumOwnsCni;
   if (!hasBegun && needsApproval(migration) && !(await waitForApproval(migration, 'cutover'))) return false;
   const startMs = Date.now();
-  if (!(await waitForWindow(migration))) return false;
+  const name = hasBegun ? 'the next agents of the cutover' : 'the cutover';
+  // A cutover that has begun continues wave by wave, also in the next window.
+  const waves = hasBegun ? 1 : agentWaves(nodes.facts, migration).length;
+  if (!(await waitForWindow(migration, { name, step: { kind: 'agents', waves } }))) return false;
   if (hasBegun) return true;
   const isOutdated = Date.now() - startMs > longWaitMs;
   return !isOutdated && checkRecentGates(migration, 'the cutover');
@@ -89,6 +95,7 @@ function needsApproval({ input }: Migration): boolean {
 
 async function startCutover(migration: Migration): Promise<void> {
   const { run, cluster } = migration;
+  await forgetUnfinishedRollback(migration);
   migration.state.ciliumOwnsCni = true;
   // From here on, no new pod starts on Canal.
   await run('keepCanalOffNewNodes', 'keep Canal off new nodes', { cluster });

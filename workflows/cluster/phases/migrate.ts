@@ -1,5 +1,6 @@
 import { ApplicationFailure, isCancellation } from '@temporalio/workflow';
 import { actionKey, approvalOf, nextAction, type NextAction, type NumberedWave } from '../../../model/next-action.ts';
+import { forgetRollback } from '../../../model/message-context.ts';
 import { hashText } from '../../../model/node-digest.ts';
 import { transition } from '../../../model/node-transitions.ts';
 import { estimate } from '../../../model/plan.ts';
@@ -12,7 +13,7 @@ import { checkRecentGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
 import { waitForNodes } from '../node-watch.ts';
 import { translatePolicies } from '../policies.ts';
-import { waitForWindow } from '../windows.ts';
+import { waitForWindow, type Disturbance } from '../windows.ts';
 
 /** Maximum age of the ledger in the status of a large cluster, in ms. */
 const ledgerEveryMs = 300_000;
@@ -33,7 +34,7 @@ export async function migrate(context: ClusterContext): Promise<Phase> {
     case 'finished':
       return 'cutover';
     case 'rollback':
-      await rollBackNode(context, action.node);
+      await rollBackNode(context, action);
       break;
     case 'start':
       await startWave(context, action.wave);
@@ -123,7 +124,8 @@ async function startWave(context: ClusterContext, wave: NumberedWave): Promise<v
   const { migration } = context;
   propose(context, wave);
   const key = actionKey({ kind: 'start', wave });
-  if (!(await waitForWindow(migration, () => actionKey(findNextAction(context)) !== key))) return;
+  const disturbance = { name: `wave ${wave.number}`, step: { kind: 'wave' as const, nodes: wave.nodes } };
+  if (!(await waitForWindow(migration, disturbance, () => actionKey(findNextAction(context)) !== key))) return;
   await restoreHelpers(migration);
   if (migration.input.policyMode !== 'off') await translatePolicies(migration);
   if (!(await checkRecentGates(migration, `wave ${wave.number}`))) return;
@@ -198,15 +200,34 @@ function estimateRemaining({ migration, nodes }: ClusterContext): void {
   state.plan.estimate = estimate(allWaves(left, rules), state.plan.drains, input, done);
 }
 
-/** Rolls back a node that an operator named. */
-async function rollBackNode({ migration, nodeRuns }: ClusterContext, name: string): Promise<void> {
-  const node = migration.node(name);
-  if (node !== undefined && node.state !== 'removed' && node.state !== 'rolled-back') {
-    await nodeRuns.rollBack(node);
+type NodeRollback = Extract<NextAction, { kind: 'rollback' }>;
+
+/** Rolls back a node that an operator named: one that works only in a maintenance window. */
+async function rollBackNode(context: ClusterContext, action: NodeRollback): Promise<void> {
+  const { migration, nodeRuns } = context;
+  const node = migration.node(action.node);
+  if (node === undefined || node.state === 'removed' || node.state === 'rolled-back') {
+    forgetRollback(migration.state.decisions, action.node);
     return;
   }
-  const { decisions } = migration.state;
-  decisions.rollbacks = decisions.rollbacks.filter((rollback) => rollback !== name);
+  if (action.keepsWindows === true && !(await waitForRollbackWindow(context, action))) return;
+  await nodeRuns.rollBack(node);
+}
+
+/** @returns false when the caller must look again first. */
+function waitForRollbackWindow(context: ClusterContext, action: NodeRollback): Promise<boolean> {
+  const { migration } = context;
+  const { node } = action;
+  const disturbance: Disturbance = {
+    name: `the rollback of ${node}`,
+    step: { kind: 'rollback', nodes: [node] },
+    answers: [
+      { does: `roll back node ${node} at once`, message: 'rollback', input: { node, outsideWindows: true } },
+      ...migration.interruptions,
+    ],
+  };
+  const key = actionKey(action);
+  return waitForWindow(migration, disturbance, () => actionKey(findNextAction(context)) !== key);
 }
 
 /**

@@ -2,6 +2,7 @@ import { isMigrated } from '../../../model/nodes.ts';
 import { buildPlan, type Plan } from '../../../model/plan.ts';
 import type { Phase } from '../../../model/status.ts';
 import { waitForApproval } from '../approvals.ts';
+import { findLongSteps } from '../windows.ts';
 import type { ClusterContext } from '../context.ts';
 import type { Migration } from '../migration.ts';
 
@@ -27,6 +28,8 @@ export async function makePlan({ migration, nodes }: ClusterContext): Promise<Pl
   const details = await migration.run('planDetails', 'compute plan', { input, nodes: names });
   const previous = state.plan;
   state.plan = buildPlan(state.source, facts, input, releases.coexistence.values, details, state.preflight ?? []);
+  const longSteps = await findLongSteps(migration, facts);
+  if (longSteps.length > 0) state.plan.longerThanWindows = longSteps;
   if (previous !== undefined && subjectOf(previous) !== subjectOf(state.plan)) withdrawApproval(migration);
   migration.publish();
   return state.plan;

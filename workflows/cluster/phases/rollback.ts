@@ -2,7 +2,8 @@ import { ApplicationFailure } from '@temporalio/workflow';
 import { findingsText } from '../../../model/removal-findings.ts';
 import type { Phase } from '../../../model/status.ts';
 import { summarizeList } from '../../../model/summarize.ts';
-import { allWaves } from '../../../model/waves.ts';
+import type { DisturbingStep } from '../../../model/step-times.ts';
+import { allWaves, type Wave } from '../../../model/waves.ts';
 import { allOrCancel } from '../../support/all-or-cancel.ts';
 import { agentWaves } from '../agent-waves.ts';
 import { cleanNodes } from '../clean-nodes.ts';
@@ -11,6 +12,8 @@ import { noteLeftOut } from '../left-out.ts';
 import type { Migration } from '../migration.ts';
 import { bridgeIdentities, removeBridge } from '../policies.ts';
 import { applyRelease } from '../release.ts';
+import { waitForRollbackWindow } from '../rollback-windows.ts';
+import { recordDuration } from '../windows.ts';
 
 /** Maximum number of exported objects that a note names. */
 const maxNamedObjects = 10;
@@ -24,17 +27,19 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   const { migration, nodes } = context;
   const { run, cluster } = migration;
   const facts = await nodes.refresh();
+  const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
+  const { maxConcurrency } = migration.status;
+  const waves = allWaves(remaining, { maxConcurrency, proven: true }).reverse();
+  if (!(await mayStart(context, waves))) return 'rolling-back';
+  await migration.once('rollback: record', () => recordRollback(migration));
   // First of all: a node that joined after the cutover has no Canal yet, to which its pods could return.
   await migration.once('rollback: Canal', () => run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster }));
   if (migration.state.ciliumOwnsCni) await migration.once('rollback: cutover', () => rollBackCutover(context));
-  const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
   if (remaining.length > 0) await migration.once('rollback: identities', () => requireBridge(context));
-  const { maxConcurrency } = migration.status;
-  for (const wave of allWaves(remaining, { maxConcurrency, proven: true }).reverse()) {
-    if (migration.isLong) return 'rolling-back';
-    await rollBackWave(context, wave.nodes);
+  for (const wave of waves) {
+    if (migration.isLong || !(await rollBackWave(context, wave.nodes))) return 'rolling-back';
   }
-  if (!(await rollBackUnlabelled(context))) return 'rolling-back';
+  if (!(await mayRemoveCilium(migration)) || !(await rollBackUnlabelled(context))) return 'rolling-back';
   await migration.once('rollback: bridge', () => removeBridge(migration));
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
   await migration.once('rollback: export', () => exportCilium(migration));
@@ -67,6 +72,34 @@ async function rollBackUnlabelled(context: ClusterContext): Promise<boolean> {
   return false;
 }
 
+/** Waits until the first part of the rollback may start. */
+async function mayStart({ migration, nodes }: ClusterContext, [first]: readonly Wave[]): Promise<boolean> {
+  const { state } = migration;
+  const isCutOver = state.ciliumOwnsCni && !state.doneSteps.includes('rollback: cutover');
+  if (state.doneSteps.includes('rollback: record') && !isCutOver) return true;
+  const name = 'the rollback of all nodes';
+  if (!isCutOver) {
+    const step: DisturbingStep = first === undefined ? { kind: 'removal' } : { kind: 'rollback', nodes: first.nodes };
+    return waitForRollbackWindow(migration, { name, step });
+  }
+  const waves = agentWaves(nodes.facts, migration, []).length;
+  return waitForRollbackWindow(migration, { name, step: { kind: 'agents', waves } });
+}
+
+/** Waits until Cilium may be removed. It has to be before the verification that nothing uses Cilium. */
+async function mayRemoveCilium(migration: Migration): Promise<boolean> {
+  if (migration.state.doneSteps.includes('rollback: Cilium')) return true;
+  return waitForRollbackWindow(migration, { name: 'the removal of Cilium', step: { kind: 'removal' } });
+}
+
+/** Records the rollback in the cluster, until it is complete. */
+async function recordRollback(migration: Migration): Promise<void> {
+  const { run, cluster, state } = migration;
+  const { by, reason, at } = state.decisions.rollbackAll ?? { by: 'unknown', reason: '', at: new Date().toISOString() };
+  const rollback = { by, reason, at };
+  await run('recordRollback', 'record that the rollback of all nodes begins', { cluster, rollback });
+}
+
 /** Exports the users' objects of Cilium: they are removed together with their definitions. */
 async function exportCilium(migration: Migration): Promise<void> {
   const { run, cluster } = migration;
@@ -83,9 +116,11 @@ async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<vo
   await applyRelease(migration, { values: releases.coexistence.values }, 'return to Cilium next to Canal');
   migration.state.doneNodes.cutover.length = 0;
   for (const wave of agentWaves(nodes.facts, migration)) {
+    const startMs = Date.now();
     const restart = (node: string) =>
       run('restartOutdatedAgent', `${node}: restart agent with coexistence configuration`, { cluster, node });
     await allOrCancel(...wave.nodes.map((node) => () => restart(node)));
+    recordDuration(migration, 'agentWave', startMs);
   }
 }
 
@@ -99,12 +134,24 @@ async function requireBridge({ migration }: ClusterContext): Promise<void> {
   if (!isDeployed) await bridgeIdentities(migration);
 }
 
-/** @throws ApplicationFailure of the first node that failed, once all of the wave have ended. */
-async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<void> {
+/**
+ * Rolls back nodes in parallel, in a maintenance window.
+ * @returns false when they were not rolled back, and the caller must look again first.
+ * @throws ApplicationFailure of the first node that failed, once all of the wave have ended.
+ */
+async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<boolean> {
+  const disturbance = {
+    name: `the rollback of ${summarizeList(names)}`,
+    step: { kind: 'rollback' as const, nodes: names },
+  };
+  if (!(await waitForRollbackWindow(migration, disturbance))) return false;
   const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
+  const startMs = Date.now();
   const results = await Promise.all(waveNodes.map((node) => nodeRuns.rollBack(node)));
   // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
   // successfully.
   const failed = waveNodes[results.indexOf(false)]?.failure;
   if (failed !== undefined) throw ApplicationFailure.nonRetryable(failed.message, failed.type);
+  recordDuration(migration, 'rollbackWave', startMs);
+  return true;
 }
