@@ -1,4 +1,5 @@
 import type { Decision } from './decision.ts';
+import type { UnfinishedRecord } from './remaining-nodes.ts';
 
 /** State of a cluster, read before anything is changed. */
 export interface ClusterFacts {
@@ -28,4 +29,6 @@ export interface ClusterFacts {
    * Canal then.
    */
   pointOfNoReturn?: Decision;
+  /** Nodes without which an earlier run has ended. Undefined without a record of them. */
+  unfinished?: UnfinishedRecord;
 }

@@ -3,6 +3,7 @@
  * outcome, so that a signal and an update of the same name follow the same rules.
  */
 import type { MessageName, Messages } from './message-schemas.ts';
+import { maxRemainingNodes, workText } from './remaining-nodes.ts';
 import { summarizeList } from './summarize.ts';
 import { transition, statesFor } from './node-transitions.ts';
 import type { Decision } from './decision.ts';
@@ -114,7 +115,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: 'resumed' };
   },
 
-  skip: ({ node }, context, decision) => skipNode(node, context, decision),
+  skip: ({ node }, context, decision) => endWithoutNode(node, context, decision) ?? skipNode(node, context, decision),
 
   retry: ({ node }, { decisions, status }, decision) => {
     const nodeStatus = findNode(status, node);
@@ -204,6 +205,26 @@ function skipNode(node: string, { decisions, status }: MessageContext, decision:
   return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
 }
 
+/**
+ * Skips a node on which something remains to be done, so that the run may end without it.
+ * @returns undefined for a node that is skipped in another way.
+ */
+function endWithoutNode(node: string, { status }: MessageContext, decision: Decision): Outcome | undefined {
+  const { phase, pointOfNoReturn, remaining = [] } = status;
+  const entry = remaining.find((candidate) => candidate.node === node);
+  if (entry === undefined) {
+    const onlyRemaining = phase === 'rolling-back' || pointOfNoReturn !== undefined;
+    return onlyRemaining ? { problem: `the migration does not wait for ${node}` } : undefined;
+  }
+  const skippedCount = remaining.filter(({ skipped }) => skipped !== undefined).length;
+  if (entry.skipped === undefined && skippedCount >= maxRemainingNodes)
+    return {
+      problem: `at most ${maxRemainingNodes} nodes may be skipped here; remove nodes that do not return from the cluster`,
+    };
+  entry.skipped ??= decision;
+  return { done: `${node} is skipped; when it is back, this remains to be done: ${workText(entry.work)}` };
+}
+
 /** Phases in which waves of nodes are still ahead. */
 const phasesBeforeCutover: readonly Phase[] = ['preflight', 'plan', 'coexistence', 'migrate'];
 
@@ -214,10 +235,10 @@ function endRefusal(name: MessageName, { decisions }: MessageContext): string | 
 }
 
 /** Messages that a rollback of all nodes acts on. */
-const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume'];
+const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume', 'skip'];
 
 /** Messages that have an effect after the point of no return. */
-const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume'];
+const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume', 'skip'];
 
 /** Returns the reason why the current phase does not allow the message; undefined when it does. */
 function phaseRefusal(name: MessageName, { status }: MessageContext): string | undefined {

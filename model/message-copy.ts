@@ -13,6 +13,11 @@ export function copyContext({ decisions, status }: MessageContext): MessageConte
       rollbacks: [...rollbacks],
       forcedPods: [...forcedPods],
     },
-    status: { ...status, approvals: { ...status.approvals }, nodes: status.nodes.map((node) => ({ ...node })) },
+    status: {
+      ...status,
+      approvals: { ...status.approvals },
+      nodes: status.nodes.map((node) => ({ ...node })),
+      ...(status.remaining && { remaining: status.remaining.map((node) => ({ ...node })) }),
+    },
   };
 }

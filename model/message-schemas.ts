@@ -62,7 +62,10 @@ export const messageSchemas = {
   pause: z.strictObject(senderFields),
   /** Continues after a pause. */
   resume: z.strictObject(senderFields),
-  /** Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. */
+  /**
+   * Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. Where the cutover, the cleanup or
+   * a rollback waits for a node that is switched off, the run ends without it, and it is finished when it is back.
+   */
   skip: nodeMessageSchema,
   /** Retries a node that failed, was skipped or rolled back. */
   retry: nodeMessageSchema,

@@ -76,6 +76,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   resolveRequest: start,
   inspectCluster: start,
   recordPointOfNoReturn: short,
+  recordUnfinished: short,
   // A cancelled call is waited for, so that the lock that it may have acquired is released.
   acquireLock: short,
   releaseLock: short,

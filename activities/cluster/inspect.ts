@@ -4,6 +4,7 @@ import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { readPointOfNoReturn } from './point-of-no-return.ts';
 import { failure } from '../support/failures.ts';
 import { ownsNamespace } from '../helpers/namespace.ts';
+import { readUnfinished } from '../helpers/unfinished.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 
 /** Creates the activity that reads the state of a cluster. */
@@ -31,12 +32,14 @@ export function createInspectionActivities(onCluster: OnCluster) {
         const canal =
           installation === undefined || removing ? undefined : await readCanalFacts(connection, installation);
         const pointOfNoReturn = await readPointOfNoReturn(connection);
+        const unfinished = await readUnfinished(connection);
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
           leftovers: removing || (canal === undefined && (await ownsNamespace(connection))),
           ...(canal && { canal }),
           ...(pointOfNoReturn && { pointOfNoReturn }),
+          ...(unfinished && { unfinished }),
         };
       }
     ),

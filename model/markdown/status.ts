@@ -2,6 +2,8 @@ import { isMeasured, type Ledger } from '../ledger.ts';
 import type { Plan } from '../plan.ts';
 import type { CheckOutcome } from '../preflight.ts';
 import { updateCommand, type WorkflowAddress } from '../shell.ts';
+import { remainingText } from '../remaining-nodes.ts';
+import { summarizeLines } from '../summarize.ts';
 import { blockerText, countsText, type MigrationStatus, type NodeStatus, type Phase } from '../status.ts';
 import { ledgerMarkdown } from './ledger.ts';
 import { planMarkdown } from './plan.ts';
@@ -39,6 +41,7 @@ export function statusMarkdown(
     lines.push(`To ${cell(answer.does)}:`, '', '```', updateCommand(workflow, answer), '```', '');
   }
   lines.push(...nodeLines(status.nodes));
+  lines.push(...remainingLines(status));
   lines.push(...detailLines(status.phase, details));
   if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
   return lines.join('\n');
@@ -56,6 +59,13 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
   }
   if (!early && ledger !== undefined && isMeasured(ledger)) lines.push(ledgerMarkdown(ledger), '');
   return lines;
+}
+
+/** Returns what remains to be done on nodes that are switched off. */
+function remainingLines({ remaining = [] }: MigrationStatus): string[] {
+  if (remaining.length === 0) return [];
+  const lines = summarizeLines(remaining.map(remainingText), maxRows, 'nodes');
+  return ['Remaining nodes, which are finished when they are back:', '', ...lines.map((line) => `- ${cell(line)}`), ''];
 }
 
 function nodeLines(nodes: readonly NodeStatus[]): string[] {

@@ -7,6 +7,7 @@ import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
+import type { UnfinishedRecord } from '../../model/remaining-nodes.ts';
 import type { RemovalFinding } from '../../model/removal-findings.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
@@ -45,6 +46,8 @@ interface FakeOptions {
   left?: (node: string, forcedPods: readonly string[]) => Blocker[];
   /** Returns what does not hold before Canal is removed. */
   removalFindings?: () => RemovalFinding[];
+  /** Returns the migrated nodes that are switched off then. */
+  silentNodes?: () => string[];
   /** Lets time pass in a round that leaves pods. */
   pass?: (seconds: number) => Promise<unknown>;
 }
@@ -64,6 +67,7 @@ export function fakeCluster({
   before,
   left,
   removalFindings,
+  silentNodes,
   pass,
 }: FakeOptions = {}) {
   const calls: string[] = [];
@@ -82,6 +86,8 @@ export function fakeCluster({
     lock: '',
     /** Approval of Canal's removal, recorded in the cluster. */
     noReturn: undefined as Decision | undefined,
+    /** Record of the nodes without which a run has ended. */
+    unfinished: undefined as UnfinishedRecord | undefined,
   };
   const add = (node: Partial<FakeNode> & { name: string }): void => {
     const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
@@ -135,6 +141,7 @@ export function fakeCluster({
         ...(system.canal && { canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 } }),
         leftovers: !system.canal && system.helpers,
         ...(system.noReturn && { pointOfNoReturn: system.noReturn }),
+        ...(system.unfinished && { unfinished: system.unfinished }),
         ...facts,
         ciliumOwnsCni: system.ciliumOwnsCni,
       };
@@ -158,6 +165,12 @@ export function fakeCluster({
         'the point of no return without a verification'
       );
       system.noReturn ??= approval;
+    },
+    recordUnfinished: async ({ record }) => {
+      await call('recordUnfinished');
+      requireLock('remaining nodes recorded');
+      const nodes = record.nodes.filter(({ skipped }) => skipped !== undefined);
+      system.unfinished = nodes.length === 0 ? undefined : { ...record, nodes };
     },
     untilWindow: async ({ windows }) => {
       await call('untilWindow');
@@ -267,8 +280,8 @@ export function fakeCluster({
       await call('checkGates', names?.join());
     },
     removeHelpers: onEveryNode('removeHelpers', () => {
-      system.helpers = false;
-      system.noReturn = undefined;
+      system.helpers = system.unfinished !== undefined;
+      if (!system.helpers) system.noReturn = undefined;
       for (const node of state.values()) node.flipped = false;
     }),
     observeNodes: async ({ known }) => {
@@ -350,7 +363,8 @@ export function fakeCluster({
       await call('verifyBeforeRemoval');
       const findings = removalFindings?.() ?? [];
       system.removalVerified = findings.length === 0;
-      return { findings, more: 0 };
+      const silent = silentNodes?.() ?? [];
+      return { findings, more: 0, ...(silent.length > 0 && { silent }) };
     },
     verifyBeforeUninstall: async () => {
       await call('verifyBeforeUninstall');

@@ -16,7 +16,7 @@ export const repeatedActivities = {
     'removeCiliumTraces',
     'uninstallCilium',
   ],
-  helpers: ['removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn'],
+  helpers: ['recordUnfinished', 'removeHelpers', 'removeIdentityBridge', 'removeInspectors', 'recordPointOfNoReturn'],
   deployment: [
     'acquireLock',
     'releaseLock',

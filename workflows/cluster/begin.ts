@@ -13,6 +13,7 @@ import { releaseOnFailure } from './lock.ts';
 import { Migration } from './migration.ts';
 import { NodeRuns } from './node-runs.ts';
 import { Nodes } from './nodes.ts';
+import { restoreRemaining } from './remaining.ts';
 
 /** Default limit of the history: a server's own limits are 10,000 (warning) and 51,200 events. */
 const defaultHistoryLimit = 8_000;
@@ -66,6 +67,7 @@ async function inspect(migration: Migration, isContinued: boolean): Promise<void
     ? await releaseOnFailure(migration, () => runUntilAborted(migration, () => look(untilAvailable)))
     : await runUntilAborted(migration, look);
   applyFacts(migration, facts);
+  if (!isContinued) restoreRemaining(migration, facts.unfinished);
 }
 
 /** Derives from the cluster what may still be done: after the point of no return, nothing is interrupted or rolled back. */

@@ -3,6 +3,7 @@ import { transition } from '../../model/node-transitions.ts';
 import { byName, expandGroups, isMigrated, type NodeFacts } from '../../model/nodes.ts';
 import type { NodeStatus } from '../../model/status.ts';
 import type { Migration } from './migration.ts';
+import { forgetAbsent } from './remaining.ts';
 
 /** Number of nodes above which only changes are read. */
 const largeCluster = 200;
@@ -41,6 +42,7 @@ export class Nodes {
     const { status } = this.migration;
     const isFirst = status.nodes.length === 0;
     const present = new Set(this.facts.map(({ name }) => name));
+    forgetAbsent(this.migration, [...present]);
     for (const node of status.nodes) {
       if (!present.has(node.name) && transition(node, { kind: 'left' }))
         this.migration.record(`${node.name} has left the cluster`);

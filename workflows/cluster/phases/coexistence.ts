@@ -6,6 +6,7 @@ import type { Migration } from '../migration.ts';
 import { bridgeIdentities, translatePolicies } from '../policies.ts';
 import { noteLeftOut } from '../left-out.ts';
 import { applyRelease } from '../release.ts';
+import { dropWork, recordRemaining } from '../remaining.ts';
 import { waitForWindow } from '../windows.ts';
 
 /** Installs Cilium next to Canal, owning no pod. */
@@ -13,6 +14,9 @@ export async function coexistence({ migration }: ClusterContext): Promise<Phase>
   const { input, state, status, run } = migration;
   const { cluster, podCidr, proberImage, ledger, policyMode } = input;
   if (!(await waitForWindow(migration))) return 'coexistence';
+  // What a rollback has left of it belongs to Cilium again.
+  dropWork(migration, ['clean-cilium'], 'Cilium is installed again, so that nothing of it is removed');
+  await recordRemaining(migration);
   // An earlier run may have ended at the start of its cutover.
   await run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster });
   const probers = { cluster, targetPodCidr: podCidr, proberImage, ledger };

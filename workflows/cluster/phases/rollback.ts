@@ -3,14 +3,15 @@ import { findingsText } from '../../../model/removal-findings.ts';
 import type { Phase } from '../../../model/status.ts';
 import { summarizeList } from '../../../model/summarize.ts';
 import { allWaves } from '../../../model/waves.ts';
-import { allOrCancel } from '../../support/all-or-cancel.ts';
 import { agentWaves } from '../agent-waves.ts';
+import { onPresentNodes, waitForAwayNodes } from '../away-nodes.ts';
 import { cleanNodes } from '../clean-nodes.ts';
 import type { ClusterContext } from '../context.ts';
-import { noteLeftOut } from '../left-out.ts';
+import { removeHelpers } from '../finish-nodes.ts';
 import type { Migration } from '../migration.ts';
 import { bridgeIdentities, removeBridge } from '../policies.ts';
 import { applyRelease } from '../release.ts';
+import { dropWork, recordRemaining } from '../remaining.ts';
 
 /** Maximum number of exported objects that a note names. */
 const maxNamedObjects = 10;
@@ -24,16 +25,20 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   const { migration, nodes } = context;
   const { run, cluster } = migration;
   const facts = await nodes.refresh();
+  dropWork(migration, ['restart-agent', 'clean-canal'], 'it returns to Canal');
+  await recordRemaining(migration);
   // First of all: a node that joined after the cutover has no Canal yet, to which its pods could return.
   await migration.once('rollback: Canal', () => run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster }));
   if (migration.state.ciliumOwnsCni) await migration.once('rollback: cutover', () => rollBackCutover(context));
   const remaining = facts.filter(({ flipped, cordonedByUs }) => flipped || cordonedByUs);
   if (remaining.length > 0) await migration.once('rollback: identities', () => requireBridge(context));
   const { maxConcurrency } = migration.status;
+  const away: string[] = [];
   for (const wave of allWaves(remaining, { maxConcurrency, proven: true }).reverse()) {
     if (migration.isLong) return 'rolling-back';
-    await rollBackWave(context, wave.nodes);
+    away.push(...(await rollBackWave(context, wave.nodes)));
   }
+  if (await hasAwayNodes(context, away)) return 'rolling-back';
   if (!(await rollBackUnlabelled(context))) return 'rolling-back';
   await migration.once('rollback: bridge', () => removeBridge(migration));
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
@@ -41,7 +46,7 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   await migration.once('rollback: Cilium', () => run('uninstallCilium', 'uninstall Cilium', { cluster }));
   if (!(await cleanNodes(context, 'cilium'))) return 'rolling-back';
   await run('removeCiliumTraces', "remove Cilium's CRDs", { cluster });
-  noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
+  await removeHelpers(migration);
   return 'rolled-back';
 }
 
@@ -57,14 +62,31 @@ async function rollBackUnlabelled(context: ClusterContext): Promise<boolean> {
   const target = { cluster, targetPodCidr: input.podCidr };
   const verification = await run('verifyBeforeUninstall', 'verify that nothing uses Cilium', target);
   if (verification.findings.length === 0) return true;
-  const left = verification.nodes.filter((name) => migration.node(name)?.state !== 'rolled-back');
+  const left = verification.nodes.filter((name) => {
+    const state = migration.node(name)?.state;
+    return state !== 'rolled-back' && state !== 'removed';
+  });
   if (left.length === 0) {
     const problem = `Cilium cannot be removed yet: ${findingsText(verification)}`;
     throw ApplicationFailure.nonRetryable(problem, 'VerificationFailed');
   }
   await migration.once('rollback: identities', () => requireBridge(context));
-  await rollBackWave(context, left.slice(0, status.maxConcurrency));
+  await hasAwayNodes(context, await rollBackWave(context, left.slice(0, status.maxConcurrency)));
   return false;
+}
+
+/**
+ * Waits for nodes that are not Ready and still have to be rolled back. They cannot be skipped: without Cilium, their pods
+ * would have no network when they are back, and their CNI file would name a plugin without an agent. A node that does not
+ * return has to be removed from the cluster.
+ * @returns true when the caller must look again; false when all of the nodes have left the cluster.
+ */
+async function hasAwayNodes(context: ClusterContext, names: readonly string[]): Promise<boolean> {
+  if (names.length === 0) return false;
+  const present = new Set((await context.nodes.refresh()).map(({ name }) => name));
+  const left = names.filter((name) => present.has(name));
+  if (left.length > 0) await waitForAwayNodes(context, left, 'roll it back to Canal');
+  return left.length > 0;
 }
 
 /** Exports the users' objects of Cilium: they are removed together with their definitions. */
@@ -85,7 +107,8 @@ async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<vo
   for (const wave of agentWaves(nodes.facts, migration)) {
     const restart = (node: string) =>
       run('restartOutdatedAgent', `${node}: restart agent with coexistence configuration`, { cluster, node });
-    await allOrCancel(...wave.nodes.map((node) => () => restart(node)));
+    // An agent on a node that is switched off is restarted when the node itself is rolled back.
+    await onPresentNodes(wave.nodes, restart);
   }
 }
 
@@ -99,12 +122,18 @@ async function requireBridge({ migration }: ClusterContext): Promise<void> {
   if (!isDeployed) await bridgeIdentities(migration);
 }
 
-/** @throws ApplicationFailure of the first node that failed, once all of the wave have ended. */
-async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<void> {
+/**
+ * Rolls back nodes in parallel.
+ * @returns the names of the nodes that are not Ready, or that have left the cluster.
+ * @throws ApplicationFailure of the first node that failed for another reason, once all of the wave have ended.
+ */
+async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<string[]> {
   const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
   const results = await Promise.all(waveNodes.map((node) => nodeRuns.rollBack(node)));
   // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
   // successfully.
-  const failed = waveNodes[results.indexOf(false)]?.failure;
-  if (failed !== undefined) throw ApplicationFailure.nonRetryable(failed.message, failed.type);
+  const failed = waveNodes.filter((_, index) => results[index] === false);
+  const failure = failed.find((node) => node.failure?.type !== 'NodeNotReady')?.failure;
+  if (failure !== undefined) throw ApplicationFailure.nonRetryable(failure.message, failure.type);
+  return failed.map(({ name }) => name);
 }
