@@ -348,6 +348,7 @@ export function fakeCluster({
     }),
     cleanHost: async ({ node, traces }) => {
       await call('cleanHost', node);
+      get(node);
       requireRule(
         !(traces === 'canal' ? system.canal : system.installed),
         `${traces} cleaned from a node that uses it`

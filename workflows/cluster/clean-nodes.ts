@@ -3,7 +3,6 @@ import type { Network } from '../../model/network.ts';
 import { onPresentNodes } from './away-nodes.ts';
 import type { ClusterContext } from './context.ts';
 import { cleanNode, maySkip } from './finish-nodes.ts';
-import { forgetAbsent } from './remaining.ts';
 
 /** Maximum number of nodes cleaned in parallel. */
 const maxParallelNodes = 10;
@@ -19,7 +18,7 @@ export async function cleanNodes(context: ClusterContext, traces: Network): Prom
   const { run, cluster, state } = migration;
   const done = state.doneNodes[`clean ${traces}`];
   const names = await run('nodeNames', 'list nodes', { cluster });
-  forgetAbsent(migration, names);
+  nodes.forgetAbsent(names);
   const cleaned = new Set(done);
   const uncleaned = names.filter((name) => !cleaned.has(name));
   const away: string[] = [];

@@ -80,13 +80,18 @@ async function rollBackUnlabelled(context: ClusterContext): Promise<boolean> {
  * would have no network when they are back, and their CNI file would name a plugin without an agent. A node that does not
  * return has to be removed from the cluster.
  * @returns true when the caller must look again; false when all of the nodes have left the cluster.
+ * @throws ApplicationFailure of a node that failed although it is Ready.
  */
 async function hasAwayNodes(context: ClusterContext, names: readonly string[]): Promise<boolean> {
   if (names.length === 0) return false;
-  const present = new Set((await context.nodes.refresh()).map(({ name }) => name));
-  const left = names.filter((name) => present.has(name));
-  if (left.length > 0) await waitForAwayNodes(context, left, 'roll it back to Canal');
-  return left.length > 0;
+  const { migration, nodes } = context;
+  const left = (await nodes.refresh()).filter(({ name }) => names.includes(name));
+  const ready = left.find((node) => node.ready)?.name;
+  const failure = ready === undefined ? undefined : migration.node(ready)?.failure;
+  if (failure !== undefined) throw ApplicationFailure.nonRetryable(failure.message, failure.type);
+  const awaited = left.map(({ name }) => name);
+  if (awaited.length > 0) await waitForAwayNodes(context, awaited, 'roll it back to Canal');
+  return awaited.length > 0;
 }
 
 /** Exports the users' objects of Cilium: they are removed together with their definitions. */
