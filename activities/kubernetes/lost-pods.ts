@@ -11,6 +11,9 @@ import type { PodFacts } from './pods.ts';
 /** Time in ms after the end of its grace period for which a pod is left to its kubelet. */
 const kubeletTimeMs = 10_000;
 
+/** API group of the kinds of Kubernetes that own pods here. */
+const appsApi = 'apps/';
+
 /** Maximum number of requests in parallel. */
 const maxParallelRequests = 10;
 
@@ -96,23 +99,36 @@ export function isLost(pod: V1Pod, node: V1Node | undefined, nowMs = Date.now())
 }
 
 async function isOfRemoved(
-  { apps }: ClusterConnection,
+  connection: ClusterConnection,
   pod: V1Pod,
   { namespace, daemonSets }: { namespace: string; daemonSets: readonly string[] }
 ): Promise<boolean> {
   const owner = controllerOf(pod);
-  const isOwn = namespace === helperNamespace && isOurs(pod);
-  if (owner === undefined) return isOwn && (pod.metadata?.ownerReferences ?? []).length === 0;
-  const { kind, name, uid } = owner;
-  if (!owner.apiVersion.startsWith('apps/')) return false;
-  if (kind === 'DaemonSet' && daemonSets.includes(name)) {
-    const daemonSet = await ifFound(apps.readNamespacedDaemonSet({ name, namespace }));
-    return isRemoved(uid, daemonSet);
-  }
+  if (owner?.kind === 'DaemonSet')
+    return daemonSets.includes(owner.name) && isDaemonSetRemoved(connection, namespace, owner);
+  return namespace === helperNamespace && isOurs(pod) && isOwnRemoved(connection, pod, owner);
+}
+
+async function isDaemonSetRemoved(
+  { apps }: ClusterConnection,
+  namespace: string,
+  { apiVersion, name, uid }: V1OwnerReference
+): Promise<boolean> {
+  if (!apiVersion.startsWith(appsApi)) return false;
+  return isRemoved(uid, await ifFound(apps.readNamespacedDaemonSet({ name, namespace })));
+}
+
+/** Returns true for a pod of ours without a controller, or whose Deployment does not exist any more. */
+async function isOwnRemoved(
+  { apps }: ClusterConnection,
+  { metadata }: V1Pod,
+  owner: V1OwnerReference | undefined
+): Promise<boolean> {
+  if (owner === undefined) return (metadata?.ownerReferences ?? []).length === 0;
   // The worker may not read ReplicaSets. Our Deployments have the name of their pods' label.
-  const deployment = pod.metadata?.labels?.['app'];
-  if (kind !== 'ReplicaSet' || !isOwn || deployment === undefined) return false;
-  return (await ifFound(apps.readNamespacedDeployment({ name: deployment, namespace }))) === undefined;
+  const name = metadata?.labels?.['app'];
+  if (owner.kind !== 'ReplicaSet' || !owner.apiVersion.startsWith(appsApi) || name === undefined) return false;
+  return (await ifFound(apps.readNamespacedDeployment({ name, namespace: helperNamespace }))) === undefined;
 }
 
 /**

@@ -23,7 +23,7 @@ const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
 function daemonSet(namespace: string, name: string, containers: readonly string[], more: object = {}): NamedObject {
   const labels = { app: name, ...ownedLabels };
   const spec = {
-    ...{ tolerations: [{ operator: 'Exists' }], terminationGracePeriodSeconds: 0 },
+    ...{ tolerations: [{ operator: 'Exists' }], terminationGracePeriodSeconds: 1 },
     containers: containers.map((container) => ({ name: container, image: 'none' })),
     ...more,
   };

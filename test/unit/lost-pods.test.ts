@@ -93,8 +93,8 @@ describe('of the lost pods, those are removed', () => {
   it.each<[string, V1Pod]>([
     ['whose DaemonSet exists', pod('a')],
     ['of a DaemonSet of a user', pod('a', owner('DaemonSet', 'logs'))],
-    ['of another kind with the name of ours', pod('a', owner('StatefulSet', 'canal'))],
-    ['of another API with the name of ours', pod('a', owner('DaemonSet', 'canal', { apiVersion: 'apps.example/v1' }))],
+    ['of another kind with our name', pod('a', owner('StatefulSet', 'canal'))],
+    ['of another API with our name', pod('a', owner('DaemonSet', 'canal', { apiVersion: 'apps.example/v1' }))],
     ['that only refer to our DaemonSet', pod('a', owner('DaemonSet', 'other', { controller: false }))],
     ['without a controller', pod('a', { ownerReferences: [], labels: ownedLabels })],
     ['of a Deployment', pod('a', { ...owner('ReplicaSet', 'web-1'), labels: { ...ownedLabels, app: 'web' } })],

@@ -76,7 +76,7 @@ describe('the record in the cluster', () => {
     expect(parseRecord(JSON.stringify(content))).toEqual(unreadableRecord);
   });
 
-  it('is not used when it is no JSON', () => {
+  it('is not used when it is not valid JSON', () => {
     expect(parseRecord('{')).toEqual(unreadableRecord);
     expect(parseRecord(' '.repeat(300_000))).toEqual(unreadableRecord);
   });

@@ -61,7 +61,7 @@ const momentsOfRollback = [
   { phase: 'in its rollback', at: 'revertNodeFlip b', isRolledBack: false },
   { phase: 'while it is verified', at: 'verify canal b', isRolledBack: false },
   { phase: 'after its rollback', at: 'exportCilium', isRolledBack: true },
-  { phase: 'after the removal of Cilium', at: 'cleanHost a', isRolledBack: true },
+  { phase: 'at the removal of Cilium', at: 'uninstallCilium', isRolledBack: true },
 ] as const;
 
 async function startRollback(run: Run): Promise<void> {

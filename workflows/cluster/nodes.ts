@@ -119,7 +119,7 @@ export class Nodes {
 
   /**
    * Sidelines a node whose migration failed because it was switched off: the others continue, and it is migrated when it is
-   * back. A node that is lost again and again stays failed, so that a person decides.
+   * back. A node that is lost repeatedly stays failed, so that a person decides.
    */
   private sidelineLost(node: NodeStatus, { ready }: NodeFacts): void {
     const { name, state, failure } = node;
