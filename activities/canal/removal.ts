@@ -17,7 +17,12 @@ const controllers = 'calico-kube-controllers';
 const controllerLabels = { 'k8s-app': controllers };
 
 /** Where Canal's manifest has its objects, for a removal that continues without the DaemonSet, which names them. */
-const manifestLocation = { namespace: ciliumNamespace, configMap: 'canal-config', daemonSet: 'canal', podLabels: { 'k8s-app': 'canal' } };
+const manifestLocation = {
+  namespace: ciliumNamespace,
+  configMap: 'canal-config',
+  daemonSet: 'canal',
+  podLabels: { 'k8s-app': 'canal' },
+};
 
 /** Creates the activity that removes Canal. */
 export function createCanalActivities(onCluster: OnCluster) {

@@ -23,10 +23,7 @@ export function createUnfinishedActivities(onCluster: OnCluster) {
         const annotations = { [unfinishedAnnotation]: isEmpty ? null : formatRecord(record) };
         const request = { name, fieldManager, body: { metadata: { annotations } } };
         // A merge patch: the next server-side apply of the namespace would remove the annotation from an apply.
-        await connection.core.patchNamespace(
-          request,
-          setHeaderOptions('Content-Type', PatchStrategy.MergePatch)
-        );
+        await connection.core.patchNamespace(request, setHeaderOptions('Content-Type', PatchStrategy.MergePatch));
       }
     ),
   };

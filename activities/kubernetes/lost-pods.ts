@@ -24,8 +24,8 @@ const maxParallelRequests = 10;
  * not know.
  *
  * Never removes a pod of anything else: its controller has to be one of the DaemonSets, by name and UID, whose deletion is
- * requested or complete. In our own namespace, also our pods without a controller, and those of a Deployment of ours that
- * does not exist any more.
+ * requested or complete. In our own namespace, also our pods without a controller, and those of our Deployments that
+ * do not exist any more.
  * @param workloads namespace, and names of the removed DaemonSets.
  * @returns the names of the removed pods.
  */
@@ -95,7 +95,9 @@ function isPast(deletion: Date | string | undefined, nowMs = Date.now()): boolea
  * @param nowMs in ms since the epoch.
  */
 export function isLost(pod: V1Pod, node: V1Node | undefined, nowMs = Date.now()): boolean {
-  return node !== undefined && node.metadata?.name === pod.spec?.nodeName && isOverdue(pod, nowMs) && isSilent(node, nowMs);
+  return (
+    node !== undefined && node.metadata?.name === pod.spec?.nodeName && isOverdue(pod, nowMs) && isSilent(node, nowMs)
+  );
 }
 
 async function isOfRemoved(
@@ -118,7 +120,7 @@ async function isDaemonSetRemoved(
   return isRemoved(uid, await ifFound(apps.readNamespacedDaemonSet({ name, namespace })));
 }
 
-/** Returns true for a pod of ours without a controller, or whose Deployment does not exist any more. */
+/** Returns true for one of our pods without a controller, or whose Deployment does not exist any more. */
 async function isOwnRemoved(
   { apps }: ClusterConnection,
   { metadata }: V1Pod,

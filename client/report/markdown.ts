@@ -21,7 +21,8 @@ export function markdownReport(data: ReportData): string {
   lines.push(...timeline('nodes, by wave', nodeBars(data)));
   lines.push('## Nodes', '', ...nodeTable(data), '');
   const { remaining = [] } = status;
-  if (remaining.length > 0) lines.push('## Remaining nodes', '', ...remaining.map((node) => `- ${cell(remainingText(node))}`), '');
+  if (remaining.length > 0)
+    lines.push('## Remaining nodes', '', ...remaining.map((node) => `- ${cell(remainingText(node))}`), '');
   const measured = isMeasured(ledger);
   lines.push('## Measurements', '', measured ? ledgerMarkdown(ledger) : 'No measurements yet.', '');
   lines.push('## Checks', '', ...checkLines(data));

@@ -5,7 +5,15 @@ type Before = Hold['before'];
 
 /** Activities that need a kubelet on their node. */
 const needKubelet = [
-  ...['flipNode', 'revertNodeFlip', 'restoreSourceCni', 'restartOutdatedAgent', 'cleanHost', 'verify canal', 'verify cilium'],
+  ...[
+    'flipNode',
+    'revertNodeFlip',
+    'restoreSourceCni',
+    'restartOutdatedAgent',
+    'cleanHost',
+    'verify canal',
+    'verify cilium',
+  ],
 ];
 
 /** What happens to a node. */
@@ -31,7 +39,8 @@ export function clusterWithLostNode(loss?: { kind: Loss; at: string }, before?: 
       if (node === 'b' && needKubelet.includes(activity) && cluster.nodes.get('b')?.ready === false)
         throw permanent('NodeNotReady', 'the kubelet of b has not reported for a minute');
     },
-    silentNodes: () => [...cluster.nodes.values()].filter(({ ready, flipped }) => !ready && flipped).map(({ name }) => name),
+    silentNodes: () =>
+      [...cluster.nodes.values()].filter(({ ready, flipped }) => !ready && flipped).map(({ name }) => name),
   });
   const lose = (kind: Loss): void => {
     if (kind === 'deleted') cluster.nodes.delete('b');

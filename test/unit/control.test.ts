@@ -201,9 +201,7 @@ describe('a node on which something remains to be done', () => {
 
     const answer = send('skip', { node: 'migrated', by: 'ann' }, phase, { ...more, remaining });
 
-    expect(answer).toBe(
-      'migrated is skipped; when it is back, this remains to be done: remove what is left of Canal'
-    );
+    expect(answer).toBe('migrated is skipped; when it is back, this remains to be done: remove what is left of Canal');
     expect(remaining.map(({ skipped }) => skipped?.by)).toEqual(['ann', undefined]);
   });
 

@@ -138,9 +138,18 @@ describe('a remaining node', () => {
   });
 
   it('is not changed by a message that is only validated', () => {
-    const waiting: MigrationStatus = { ...status, phase: 'cleanup', remaining: [{ node: 'a', since, work: ['clean-canal'] }] };
+    const waiting: MigrationStatus = {
+      ...status,
+      phase: 'cleanup',
+      remaining: [{ node: 'a', since, work: ['clean-canal'] }],
+    };
 
-    const outcome = applyMessage('skip', { node: 'a' }, copyContext({ decisions: noDecisions(), status: waiting }), since);
+    const outcome = applyMessage(
+      'skip',
+      { node: 'a' },
+      copyContext({ decisions: noDecisions(), status: waiting }),
+      since
+    );
 
     expect(outcome).toHaveProperty('done');
     expect(waiting.remaining?.[0]).not.toHaveProperty('skipped');
