@@ -32,6 +32,7 @@ import { createLedgerActivities } from './probe/ledger.ts';
 import { createProberActivities } from './helpers/probers.ts';
 import { createRemovalVerificationActivities } from './probe/before-removal.ts';
 import { createRestorationActivities } from './helpers/restoration.ts';
+import { createUnfinishedActivities } from './helpers/unfinished.ts';
 import { createProbeActivities } from './probe/verify.ts';
 import { createWindowActivities } from './cluster/maintenance-windows.ts';
 
@@ -69,6 +70,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createPolicyActivities(onCluster),
     ...createHelperActivities(onCluster),
     ...createRestorationActivities(onCluster),
+    ...createUnfinishedActivities(onCluster),
     ...createHostActivities(onCluster),
     ...createDiagnosticsActivities(onCluster),
     ...createNodeActivities(onCluster, workerNode),

@@ -1,4 +1,5 @@
 import type { Decision } from './decision.ts';
+import type { UnfinishedRecord } from './remaining-nodes.ts';
 
 /** State of a cluster, read before anything is changed. */
 export interface ClusterFacts {
@@ -30,4 +31,6 @@ export interface ClusterFacts {
   pointOfNoReturn?: Decision;
   /** Request of a rollback of all nodes that has begun, in this run or an earlier one, and is not complete. */
   rollbackBegun?: Decision;
+  /** Nodes without which an earlier run has ended. Undefined without a record of them. */
+  unfinished?: UnfinishedRecord;
 }

@@ -5,6 +5,7 @@
 import type { Decisions, MessageContext } from './message-context.ts';
 import { findRefusal } from './message-refusals.ts';
 import type { MessageName, Messages } from './message-schemas.ts';
+import { maxRemainingNodes, workText } from './remaining-nodes.ts';
 import { summarizeList } from './summarize.ts';
 import { answerSteps, stepRefusal } from './step-answers.ts';
 import { transition, statesFor } from './node-transitions.ts';
@@ -89,10 +90,11 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: 'resumed' };
   },
 
-  skip: (message, context, decision) =>
-    message.node === undefined
-      ? { problem: stepRefusal('skip', message, context.status) }
-      : skipNode(message.node, context, decision),
+  skip: (message, context, decision) => {
+    const { node } = message;
+    if (node === undefined) return { problem: stepRefusal('skip', message, context.status) };
+    return endWithoutNode(node, context, decision) ?? skipNode(node, context, decision);
+  },
 
   retry: (message, { decisions, status }, decision) => {
     const { node } = message;
@@ -175,6 +177,26 @@ function skipNode(node: string, { decisions, status }: MessageContext, decision:
   if (decisions.rollbacks.includes(node)) return { problem: `a rollback of ${node} is requested, which sidelines it` };
   if (transition(nodeStatus, { kind: 'skipped', decision })) return { done: `${node} is skipped` };
   return { problem: `${node} is ${nodeStatus.state}; roll it back instead` };
+}
+
+/**
+ * Skips a node on which something remains to be done, so that the run may end without it.
+ * @returns undefined for a node that is skipped in another way.
+ */
+function endWithoutNode(node: string, { status }: MessageContext, decision: Decision): Outcome | undefined {
+  const { phase, pointOfNoReturn, remaining = [] } = status;
+  const entry = remaining.find((candidate) => candidate.node === node);
+  if (entry === undefined) {
+    const onlyRemaining = phase === 'rolling-back' || pointOfNoReturn !== undefined;
+    return onlyRemaining ? { problem: `the migration does not wait for ${node}` } : undefined;
+  }
+  const skippedCount = remaining.filter(({ skipped }) => skipped !== undefined).length;
+  if (entry.skipped === undefined && skippedCount >= maxRemainingNodes)
+    return {
+      problem: `at most ${maxRemainingNodes} nodes may be skipped here; remove nodes that do not return from the cluster`,
+    };
+  entry.skipped ??= decision;
+  return { done: `${node} is skipped; when it is back, this remains to be done: ${workText(entry.work)}` };
 }
 
 /** Addition to the answer to a rollback that waits for a maintenance window. */

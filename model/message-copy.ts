@@ -14,6 +14,11 @@ export function copyContext({ decisions, status, ...facts }: MessageContext): Me
       rollbacks: [...rollbacks],
       forcedPods: [...forcedPods],
     },
-    status: { ...status, approvals: { ...status.approvals }, nodes: status.nodes.map((node) => ({ ...node })) },
+    status: {
+      ...status,
+      approvals: { ...status.approvals },
+      nodes: status.nodes.map((node) => ({ ...node })),
+      ...(status.remaining && { remaining: status.remaining.map((node) => ({ ...node })) }),
+    },
   };
 }

@@ -20,7 +20,7 @@ function endRefusal(name: MessageName, { decisions }: MessageContext): string | 
 }
 
 /** Messages that have an effect after the point of no return. */
-const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume'];
+const acceptedAfterNoReturn: readonly MessageName[] = ['forcePod', 'resume', 'skip'];
 
 /** Returns the reason why the current phase does not allow the message; undefined when it does. */
 function phaseRefusal(name: MessageName, message: Messages[MessageName], context: MessageContext): string | undefined {
@@ -37,7 +37,7 @@ function phaseRefusal(name: MessageName, message: Messages[MessageName], context
 }
 
 /** Messages that a rollback of all nodes acts on at any time. */
-const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume'];
+const acceptedInRollback: readonly MessageName[] = ['forcePod', 'resume', 'skip'];
 
 const abortRequested = 'an abort is already requested; start the migration again after it';
 
@@ -61,7 +61,7 @@ const rollbackWaits =
 
 /** True for the message that a rollback of all nodes does not wait for maintenance windows. */
 function startsAtOnce(name: MessageName, message: Messages[MessageName]): boolean {
-  return name === 'rollback' && 'all' in message && message.outsideWindows === true;
+  return name === 'rollback' && 'all' in message && 'outsideWindows' in message && message.outsideWindows === true;
 }
 
 /** Messages that have an effect after an abort or a rollback of all nodes was requested. */

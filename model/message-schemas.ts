@@ -60,8 +60,9 @@ export const messageSchemas = {
   /** Continues after a pause. */
   resume: z.strictObject(senderFields),
   /**
-   * Skips a node, which the cutover still needs: retry it later, or remove it from the cluster. Or skips a step of the
-   * whole cluster that has no attempt left, where its answers contain that.
+   * Skips a node. The cutover still needs it: retry it later, or remove it from the cluster. Where the cutover, the cleanup or
+   * a rollback waits for a node that is switched off, the run ends without it, and it is finished when it is back. Or skips a
+   * step of the whole cluster that has no attempt left, where its answers contain that.
    */
   skip: z
     .strictObject({

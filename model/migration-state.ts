@@ -6,6 +6,7 @@ import type { Plan } from './plan.ts';
 import type { PolicyReport } from './policies.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ResolvedRequest } from './resolved-request.ts';
+import type { UnfinishedRecord } from './remaining-nodes.ts';
 import type { MigrationStatus } from './status.ts';
 import type { MeasuredTimes } from './step-times.ts';
 
@@ -51,6 +52,8 @@ export interface MigrationState {
   ledger: Ledger;
   /** ConfigMaps with the export of Calico's objects, `namespace/name`. */
   calicoExport: string[];
+  /** The record of the remaining nodes in the cluster, as last read or written. Undefined without one. */
+  unfinished?: UnfinishedRecord;
 }
 
 /** Returns the state of a migration that has not started. */

@@ -18,6 +18,8 @@ export type NodeEvent =
   | { kind: 'found-unmigrated' }
   | { kind: 'found-not-ready' }
   | { kind: 'found-ready' }
+  /** The node's migration failed because the node was switched off. */
+  | { kind: 'lost' }
   /** The node is in the wave that starts next. */
   | { kind: 'proposed'; wave: number }
   /** The node is not in the next wave any more. */
@@ -60,6 +62,7 @@ const table: Table = {
   'found-unmigrated': { migrated: 'pending' },
   'found-not-ready': { pending: 'not-ready', 'awaiting-approval': 'not-ready' },
   'found-ready': { 'not-ready': 'pending' },
+  lost: { failed: 'not-ready' },
   proposed: { pending: 'awaiting-approval', 'awaiting-approval': 'awaiting-approval' },
   withdrawn: { 'awaiting-approval': 'pending' },
   started: { pending: 'migrating', 'awaiting-approval': 'migrating' },

@@ -32,6 +32,11 @@ export interface RemovalVerification {
   findings: RemovalFinding[];
   /** Number of further findings. */
   more: number;
+  /**
+   * Names of migrated nodes that are switched off, sorted: nothing on them is on Canal, and they are cleaned when they are
+   * back. Undefined without one.
+   */
+  silent?: string[];
 }
 
 /** Result of the verification before Cilium is uninstalled. */

@@ -5,6 +5,7 @@ import type { CheckOutcome } from './preflight.ts';
 import type { DryRunStep } from './dry-run.ts';
 import type { RepeatedStep } from './attempts.ts';
 import type { Answer, Decision } from './decision.ts';
+import type { RemainingNode } from './remaining-nodes.ts';
 import type { WaitKind } from './wait.ts';
 
 /** Phases of a cluster's migration, in order; the last two belong to a rollback. */
@@ -140,6 +141,8 @@ export interface MigrationStatus {
   nodeCounts?: Partial<Record<NodeState, number>>;
   /** Of a page: the position at which the next one starts. Undefined on the last page. */
   nextFrom?: number;
+  /** Nodes that are switched off, and on which something remains to be done. Undefined without one. */
+  remaining?: RemainingNode[];
   /** Approvals of the plan, of the cutover and of the cleanup. */
   approvals: { plan?: Decision; cutover?: Decision; cleanup?: Decision };
   /** Start (ISO 8601, UTC) and duration in seconds of each phase; the current one has no duration yet. */

@@ -81,6 +81,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   recordPointOfNoReturn: short,
   recordRollback: short,
   removeRollbackRecord: short,
+  recordUnfinished: short,
   // A cancelled call is waited for, so that the lock that it may have acquired is released.
   acquireLock: short,
   releaseLock: short,

@@ -5,6 +5,7 @@ import { ifFound } from '../kubernetes/errors.ts';
 import { matchesSelector } from '../kubernetes/label-selectors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
+import { removeLostPods, withoutLost } from '../kubernetes/lost-pods.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { poll } from '../support/poll.ts';
@@ -16,7 +17,12 @@ const controllers = 'calico-kube-controllers';
 const controllerLabels = { 'k8s-app': controllers };
 
 /** Where Canal's manifest has its objects, for a removal that continues without the DaemonSet, which names them. */
-const manifestLocation = { namespace: ciliumNamespace, configMap: 'canal-config', podLabels: { 'k8s-app': 'canal' } };
+const manifestLocation = {
+  namespace: ciliumNamespace,
+  configMap: 'canal-config',
+  daemonSet: 'canal',
+  podLabels: { 'k8s-app': 'canal' },
+};
 
 /** Creates the activity that removes Canal. */
 export function createCanalActivities(onCluster: OnCluster) {
@@ -38,22 +44,30 @@ export function createCanalActivities(onCluster: OnCluster) {
       const podLabels = canal?.daemonSet.spec?.selector.matchLabels ?? manifestLocation.podLabels;
       // The pods of a Deployment of that name that is not Calico's stay.
       const controllersAreCalico = controllersDeployment === undefined || isCalicoControllers(controllersDeployment);
-      await waitForEnd(connection, namespace, [podLabels, ...(controllersAreCalico ? [controllerLabels] : [])]);
+      const daemonSet = canal?.name ?? manifestLocation.daemonSet;
+      const selectors = [podLabels, ...(controllersAreCalico ? [controllerLabels] : [])];
+      await waitForEnd(connection, { namespace, daemonSets: [daemonSet] }, selectors);
     }),
   };
 }
 
-/** Waits until Canal's DaemonSet and the pods with one of the sets of labels are gone. */
+/**
+ * Waits until Canal's DaemonSet and the pods with one of the sets of labels are gone. Pods on nodes that are switched off do
+ * not hold it up: those of the DaemonSet are removed from the API, others end when their node is back or has left.
+ */
 async function waitForEnd(
   connection: ClusterConnection,
-  namespace: string,
+  workloads: { namespace: string; daemonSets: readonly string[] },
   selectors: readonly Readonly<Record<string, string>>[]
 ): Promise<void> {
+  const { namespace } = workloads;
   await poll(
     async () => {
-      const remainingPods = (await listPods(connection, { namespace })).filter(({ labels }) =>
+      await removeLostPods(connection, workloads);
+      const pods = (await listPods(connection, { namespace })).filter(({ labels }) =>
         selectors.some((matchLabels) => matchesSelector({ matchLabels }, labels))
       );
+      const remainingPods = await withoutLost(connection, pods);
       if (remainingPods.length > 0) {
         return {
           waitingFor: `the end of ${remainingPods.length} pods of Canal: ${summarizeList(remainingPods.map((pod) => pod.name))}`,

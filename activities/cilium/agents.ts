@@ -14,7 +14,7 @@ import { poll, type PollResult } from '../support/poll.ts';
 import { configName, findConfigDifferences, readCiliumConfig, readConfigChange } from './config.ts';
 
 /** Names in Cilium's chart. */
-const daemonSetName = 'cilium';
+export const agentDaemonSet = 'cilium';
 export const operatorName = 'cilium-operator';
 export const agentLabel = 'k8s-app=cilium';
 
@@ -168,7 +168,7 @@ async function listOutdatedNodes(connection: ClusterConnection): Promise<string[
  * it.
  */
 async function readRevision({ apps }: Pick<ClusterConnection, 'apps'>): Promise<string | undefined> {
-  const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
+  const daemonSet = await apps.readNamespacedDaemonSet({ name: agentDaemonSet, namespace });
   const { metadata, status } = daemonSet;
   if ((status?.observedGeneration ?? 0) < (metadata?.generation ?? 0)) return undefined;
   const { items } = await apps.listNamespacedControllerRevision({ namespace, labelSelector: agentLabel });
@@ -190,7 +190,7 @@ export async function deleteAgent({ core }: ClusterConnection, { metadata }: V1P
 
 /** Returns the advice for an agent that does not become ready. */
 export function agentAdvice(node: string): string {
-  return `check the pod of ${namespace}/${daemonSetName} on ${node}`;
+  return `check the pod of ${namespace}/${agentDaemonSet} on ${node}`;
 }
 
 /** Returns the UDP port of Cilium's overlay, from the agents' configuration. */
@@ -209,7 +209,7 @@ export async function ciliumOwnsCni(connection: ClusterConnection): Promise<bool
  * @returns undefined when there never were any agents.
  */
 export async function agentImage({ apps, core }: ClusterConnection): Promise<string | undefined> {
-  const daemonSet = await ifFound(apps.readNamespacedDaemonSet({ name: daemonSetName, namespace }));
+  const daemonSet = await ifFound(apps.readNamespacedDaemonSet({ name: agentDaemonSet, namespace }));
   if (daemonSet === undefined) {
     const ours = await ifFound(core.readNamespace({ name: helperNamespace }));
     return ours?.metadata?.annotations?.[hostImageAnnotation];
@@ -217,7 +217,7 @@ export async function agentImage({ apps, core }: ClusterConnection): Promise<str
   const containers = daemonSet.spec?.template.spec?.containers;
   const image = containers?.find((container) => container.name === 'cilium-agent')?.image;
   if (image === undefined)
-    throw failure('UnexpectedChart', `DaemonSet ${namespace}/${daemonSetName} has no container cilium-agent`);
+    throw failure('UnexpectedChart', `DaemonSet ${namespace}/${agentDaemonSet} has no container cilium-agent`);
   return image;
 }
 
@@ -231,7 +231,7 @@ async function waitForAgents(connection: ClusterConnection): Promise<string[]> {
 
 async function checkAgents(connection: ClusterConnection): Promise<PollResult<string[]>> {
   const { apps, core } = connection;
-  const daemonSet = await apps.readNamespacedDaemonSet({ name: daemonSetName, namespace });
+  const daemonSet = await apps.readNamespacedDaemonSet({ name: agentDaemonSet, namespace });
   const rollout = await readRollout(connection, daemonSet);
   if (!rollout.complete) {
     const { items } = await core.listNamespacedPod({ namespace, labelSelector: agentLabel, limit: maxListed });

@@ -5,6 +5,7 @@ import { readPointOfNoReturn } from './point-of-no-return.ts';
 import { readUnfinishedRollback } from './rollback-record.ts';
 import { failure } from '../support/failures.ts';
 import { ownsNamespace } from '../helpers/namespace.ts';
+import { readUnfinished } from '../helpers/unfinished.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 
 /** Creates the activity that reads the state of a cluster. */
@@ -33,6 +34,7 @@ export function createInspectionActivities(onCluster: OnCluster) {
           installation === undefined || removing ? undefined : await readCanalFacts(connection, installation);
         const pointOfNoReturn = await readPointOfNoReturn(connection);
         const rollbackBegun = await readUnfinishedRollback(connection);
+        const unfinished = await readUnfinished(connection);
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
@@ -40,6 +42,7 @@ export function createInspectionActivities(onCluster: OnCluster) {
           ...(canal && { canal }),
           ...(pointOfNoReturn && { pointOfNoReturn }),
           ...(rollbackBegun && { rollbackBegun }),
+          ...(unfinished && { unfinished }),
         };
       }
     ),

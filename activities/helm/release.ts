@@ -3,12 +3,13 @@ import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import type { HelmValues } from '../../model/helm-values.ts';
 import { summarizeList } from '../../model/summarize.ts';
-import { agentImage, agentLabel } from '../cilium/agents.ts';
+import { agentDaemonSet, agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
+import { removeLostPods } from '../kubernetes/lost-pods.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { poll } from '../support/poll.ts';
@@ -88,6 +89,7 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
       if ((await readHistory(helm, scope)).length > 0) await runHelm(helm, ['uninstall', ciliumRelease, ...scope]);
       await poll(
         async () => {
+          await removeLostPods(connection, { namespace: ciliumNamespace, daemonSets: [agentDaemonSet] });
           const which = { namespace: ciliumNamespace, labelSelector: agentLabel };
           const agents = await allPages((page) => connection.core.listNamespacedPod({ ...which, ...page }));
           const names = agents.map(({ metadata }) => metadata?.name ?? '');

@@ -6,6 +6,7 @@ import { applyNamespace } from './namespace.ts';
 import { applyObject, deleteObject, listKnown } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
+import { removeLostPods } from '../kubernetes/lost-pods.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
@@ -64,6 +65,7 @@ export function createIdentityBridgeActivities(onCluster: OnCluster) {
         await deleteObject(connection, { ...deployment, metadata: { name: identityBridge, namespace } });
         await poll(
           async () => {
+            await removeLostPods(connection, { namespace, daemonSets: [] });
             const { items } = await connection.core.listNamespacedPod({
               namespace,
               labelSelector: `app=${identityBridge}`,

@@ -123,7 +123,7 @@ export function waitingReason(pod: V1Pod | undefined): string | undefined {
 }
 
 /** @throws NodeNotReady when the node does not exist, or its kubelet has not reported for a minute. */
-async function requireReportingKubelet(connection: ClusterConnection, node: string): Promise<void> {
+export async function requireReportingKubelet(connection: ClusterConnection, node: string): Promise<void> {
   if (isSilent(await readNode(connection, node)))
     throw failure(
       'NodeNotReady',

@@ -3,14 +3,16 @@ import { removeNatExemption } from './nat-exemption.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation, nodeAnnotations, sourceAgentLabel } from '../kubernetes/names.ts';
 import { listNodes, patchNode } from '../kubernetes/nodes.ts';
-import { isNamespaceDeleted, removeNamespace } from './namespace.ts';
+import { emptyNamespace, isNamespaceDeleted, removeNamespace } from './namespace.ts';
+import { readUnfinished } from './unfinished.ts';
 
 /** Creates the activity that removes the objects that exist only during the migration. */
 export function createHelperActivities(onCluster: OnCluster) {
   return {
     /**
      * Removes our labels and annotations from the nodes, and then the helpers with their namespace: as long as it
-     * exists, the removal is not finished.
+     * exists, the removal is not finished. With a record of nodes that remain to be finished, only the helpers are removed:
+     * the namespace stays.
      * @returns the names of the nodes that are not Ready, and may still have the rules of the NAT exemption.
      */
     removeHelpers: onCluster('remove our helpers', async (connection): Promise<string[]> => {
@@ -29,7 +31,8 @@ export function createHelperActivities(onCluster: OnCluster) {
           ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
         });
       }
-      await removeNamespace(connection);
+      const hasRemainingNodes = (await readUnfinished(connection)) !== undefined;
+      await (hasRemainingNodes ? emptyNamespace(connection) : removeNamespace(connection));
       return leftOut;
     }),
   };

@@ -4,6 +4,7 @@ import { findCanal } from '../canal/detect.ts';
 import { recreateCanalPod } from '../canal/restore.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { requireReportingKubelet } from '../helpers/one-shot-pod.ts';
 import { runOnHost } from './run-script.ts';
 
 /** Creates the activities that work on the nodes themselves. */
@@ -31,11 +32,14 @@ export function createHostActivities(onCluster: OnCluster) {
      * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files. Removes
      * nothing while a pod of the node uses that network or its agent still runs; or, of Cilium, while the node would have
      * no other CNI file.
+     * @throws NodeNotReady when the node has left the cluster, or its kubelet has not reported for a minute.
      * @throws CleanupIncomplete naming what is still there, or the pods' links and addresses.
      */
     cleanHost: onCluster(
       'clean the node',
       async (connection, { node, traces }: NodeTarget & { traces: Network }): Promise<void> => {
+        // A pod that cannot start would stay in the API.
+        await requireReportingKubelet(connection, node);
         const leftovers = await runOnHost(connection, node, `clean-${traces}`);
         if (leftovers === undefined || leftovers.length === 0) return;
         const problem = `left over on ${node}: ${leftovers.join('; ')}`;

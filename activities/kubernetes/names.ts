@@ -61,6 +61,12 @@ export const noReturnAnnotation = 'cni-live-migration/point-of-no-return';
 export const rollbackBegunAnnotation = 'cni-live-migration/rollback-begun';
 
 /**
+ * Annotation of our namespace: the nodes without which a run has ended, as JSON (model/remaining-nodes.ts). The namespace
+ * stays as long as it has this annotation.
+ */
+export const unfinishedAnnotation = 'cni-live-migration/unfinished';
+
+/**
  * Annotation of a node's page of the ledger: when it changes, the node's probers write their page;
  * images/prober/kube.go.
  */

@@ -17,6 +17,7 @@ import { ifFound, errorMessage } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { prober } from '../helpers/prober-ports.ts';
+import { readUnfinished } from '../helpers/unfinished.ts';
 import { mapLimit } from '../support/map-limit.ts';
 
 /** Facts about a node's kernel and network; the fields are those of images/prober/inspect.go. */
@@ -132,11 +133,12 @@ export async function readHosts(
   );
 }
 
-/** Removes the inspection pods, and our namespace, unless a migration uses it. */
+/** Removes the inspection pods, and our namespace, unless a migration uses it or it records nodes that remain. */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
   await removeOneShotPods(connection, label);
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
-  if (probers === undefined) await removeNamespace(connection);
+  const isNeeded = probers !== undefined || (await readUnfinished(connection)) !== undefined;
+  if (!isNeeded) await removeNamespace(connection);
 }
 
 /**

@@ -1,5 +1,6 @@
-import type { KubernetesObject } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Node } from '@kubernetes/client-node';
 import { Context } from '@temporalio/activity';
+import { flipLabel } from '../../model/names.ts';
 import { contains } from '../../model/networks.ts';
 import {
   boundFindings,
@@ -7,15 +8,16 @@ import {
   type RemovalVerification,
   type UninstallVerification,
 } from '../../model/removal-findings.ts';
+import { maxRemainingNodes } from '../../model/remaining-nodes.ts';
 import { listAgentStates, operatorName, type AgentState } from '../cilium/agents.ts';
 import { isBridgeEndpoint, podUidOf } from '../cilium/bridge-endpoints.ts';
 import { configName, findConfigDifferences, readCiliumConfig } from '../cilium/config.ts';
 import { listOutdatedOperators } from '../cilium/operator.ts';
 import { listKnown } from '../kubernetes/apply.ts';
-import { isReady } from '../kubernetes/conditions.ts';
+import { isReady, isSilent } from '../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
-import { ciliumNamespace } from '../kubernetes/names.ts';
+import { ciliumNamespace, cordonedAnnotation } from '../kubernetes/names.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
@@ -39,13 +41,21 @@ export function createRemovalVerificationActivities(onCluster: OnCluster) {
     /**
      * Verifies directly before Canal is removed that nothing uses it any more: each pod with a network has an address of
      * the target and a CiliumEndpoint of an agent with this address, each node is Ready with a ready agent, and agents,
-     * operator and ConfigMap have the final configuration. Pods change all the time, so that only what does not hold at
+     * operator and ConfigMap have the final configuration. A migrated node that is switched off, without a pod on Canal, does
+     * not keep Canal from being removed: it is returned, to be cleaned when it is back. Pods change all the time, so that only what does not hold at
      * each of some reads is returned. It changes nothing, and does not fail because of what it finds.
      */
     verifyBeforeRemoval: onCluster(
       'verify that nothing uses Canal',
-      async (connection, target: RemovalTarget): Promise<RemovalVerification> =>
-        boundFindings(await readUntilNothing(() => findBeforeRemoval(connection, target)))
+      async (connection, target: RemovalTarget): Promise<RemovalVerification> => {
+        let silent: string[] = [];
+        const findings = await readUntilNothing(async () => {
+          const seen = await findBeforeRemoval(connection, target);
+          silent = seen.silent;
+          return seen.findings;
+        });
+        return { ...boundFindings(findings), ...(silent.length > 0 && { silent }) };
+      }
     ),
 
     /**
@@ -90,18 +100,20 @@ function isLasting({ kind }: RemovalFinding): boolean {
 async function findBeforeRemoval(
   connection: ClusterConnection,
   { targetPodCidr, expected }: RemovalTarget
-): Promise<RemovalFinding[]> {
+): Promise<{ findings: RemovalFinding[]; silent: string[] }> {
   const pods = await listPods(connection);
   const endpoints = await readAgentEndpoints(connection);
   const withNetwork = pods.filter((pod) => !pod.finished && podAddress(pod) !== undefined);
-  return [
+  const agents = await findAgents(connection, pods, targetPodCidr);
+  const findings = [
     ...withNetwork.filter((pod) => isOnSource(pod, targetPodCidr)).map(onSource),
     ...withNetwork
       .filter((pod) => !isOnSource(pod, targetPodCidr) && endpoints.get(pod.uid) !== podAddress(pod))
       .map((pod) => withoutEndpoint(pod, endpoints.get(pod.uid))),
-    ...(await findAgents(connection)),
+    ...agents.findings,
     ...(await findConfiguration(connection, expected)),
   ];
+  return { findings, silent: agents.silent };
 }
 
 function onSource(pod: PodFacts): RemovalFinding {
@@ -115,15 +127,41 @@ function withoutEndpoint(pod: PodFacts, endpoint: string | undefined): RemovalFi
   return { kind: 'PodWithoutEndpoint', subject: pod.key, node: pod.node, reason };
 }
 
-async function findAgents(connection: ClusterConnection): Promise<RemovalFinding[]> {
+async function findAgents(
+  connection: ClusterConnection,
+  pods: readonly PodFacts[],
+  targetPodCidr: string
+): Promise<{ findings: RemovalFinding[]; silent: string[] }> {
   const states = (await ifFound(listAgentStates(connection))) ?? [];
   const agents = new Map(states.map((agent) => [agent.node, agent]));
   const nodes = await listNodes(connection);
+  const nodesOnSource = new Set(pods.filter((pod) => isOnSource(pod, targetPodCidr)).map(({ node }) => node));
+  const silent = nodes
+    .filter((node) => isMigratedAndSilent(node, nodesOnSource))
+    .map(nameOf)
+    .sort()
+    .slice(0, maxRemainingNodes);
   const ofNodes = nodes.flatMap((node) => {
-    const name = node.metadata?.name ?? '';
+    const name = nameOf(node);
+    if (silent.includes(name)) return [];
     return isReady(node) ? findAgent(name, agents.get(name)) : [notReady(name)];
   });
-  return ofNodes.sort((a, b) => a.subject.localeCompare(b.subject));
+  return { findings: ofNodes.sort((a, b) => a.subject.localeCompare(b.subject)), silent };
+}
+
+const nameOf = ({ metadata }: V1Node): string => metadata?.name ?? '';
+
+/**
+ * Returns true for a node without which Canal can be removed: it was migrated, its kubelet has been silent for a minute, and
+ * none of its pods is on Canal. A pod that it starts when it is back gets its network from Cilium: its CNI file is Cilium's.
+ * Of a kubelet that reports, it would not be certain.
+ * @param nodesOnSource names of the nodes with pods on Canal.
+ * @param nowMs in ms since the epoch.
+ */
+export function isMigratedAndSilent(node: V1Node, nodesOnSource: ReadonlySet<string>, nowMs?: number): boolean {
+  const { labels = {}, annotations = {} } = node.metadata ?? {};
+  const isMigrated = labels[flipLabel] === 'true' && annotations[cordonedAnnotation] === undefined;
+  return isMigrated && isSilent(node, nowMs) && !nodesOnSource.has(nameOf(node));
 }
 
 function notReady(node: string): RemovalFinding {

@@ -5,6 +5,7 @@ import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
 import { withoutControls } from '../../model/printable.ts';
 import type { Ending } from '../workflow-requests.ts';
+import { remainingText } from '../../model/remaining-nodes.ts';
 import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../model/status.ts';
 
 /** Properties of the terminal for text output. */
@@ -97,6 +98,11 @@ export function statusText(
   const counts = Object.entries(status.nodeCounts ?? {}).map(([state, count]) => `${count} ${state}`);
   if (counts.length > 0) lines.push('', ...wrap(`Nodes: ${counts.join(', ')}`, columns));
   if (status.nodes.length > 0) lines.push('', ...nodeLines(status.nodes, columns, paint));
+  const { remaining = [] } = status;
+  if (remaining.length > 0) {
+    lines.push('', 'Remaining nodes, which are finished when they are back:');
+    lines.push(...remaining.flatMap((node) => wrap(`- ${remainingText(node)}`, columns, '  ')));
+  }
   if (status.notes.length > 0) {
     lines.push('', 'Notes:', ...status.notes.slice(-5).flatMap((note) => wrap(`- ${note}`, columns, '  ')));
   }

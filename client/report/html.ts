@@ -1,4 +1,5 @@
 import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
+import { workText } from '../../model/remaining-nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import { decisions, nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
 
@@ -27,6 +28,7 @@ export function htmlReport(data: ReportData): string {
     ...(failure === undefined ? [] : [`<p class="failed">${esc(failure)}</p>`]),
     section('Timeline', gantt('Phases', phaseBars(data)) + gantt('Nodes, by wave', nodeBars(data))),
     section('Measurements', measured(pathLines(ledger))),
+    ...remainingSection(data),
     ...tables(data),
     ...(calicoExport.length > 0 ? [`<p>Calico's objects were exported to ${esc(calicoExport.join(', '))}.</p>`] : []),
     ...(status.notes.length > 0
@@ -46,6 +48,12 @@ ${parts.join('\n')}
 </body>
 </html>
 `;
+}
+
+function remainingSection({ status: { remaining = [] } }: ReportData): string[] {
+  if (remaining.length === 0) return [];
+  const rows = remaining.map(({ node, since, work, skipped }) => [node, workText(work), since, skipped?.by ?? '']);
+  return [section('Remaining nodes', table(['node', 'what remains to be done', 'since', 'skipped by'], rows))];
 }
 
 function tables(data: ReportData): string[] {

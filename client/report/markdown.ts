@@ -2,6 +2,7 @@ import { isMeasured } from '../../model/ledger.ts';
 import { ledgerMarkdown } from '../../model/markdown/ledger.ts';
 import { policyMarkdown } from '../../model/markdown/policies.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
+import { remainingText } from '../../model/remaining-nodes.ts';
 import { cell, tableHeader, tableRow } from '../../model/markdown/table.ts';
 import { decisions, nodeBars, phaseBars, type Bar, type ReportData } from './data.ts';
 
@@ -19,6 +20,9 @@ export function markdownReport(data: ReportData): string {
   lines.push('## Timeline', '', ...timeline('phases', phaseBars(data)));
   lines.push(...timeline('nodes, by wave', nodeBars(data)));
   lines.push('## Nodes', '', ...nodeTable(data), '');
+  const { remaining = [] } = status;
+  if (remaining.length > 0)
+    lines.push('## Remaining nodes', '', ...remaining.map((node) => `- ${cell(remainingText(node))}`), '');
   const measured = isMeasured(ledger);
   lines.push('## Measurements', '', measured ? ledgerMarkdown(ledger) : 'No measurements yet.', '');
   lines.push('## Checks', '', ...checkLines(data));

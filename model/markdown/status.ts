@@ -3,6 +3,8 @@ import { isMeasured, type Ledger } from '../ledger.ts';
 import type { Plan } from '../plan.ts';
 import type { CheckOutcome } from '../preflight.ts';
 import { updateCommand, type WorkflowAddress } from '../shell.ts';
+import { remainingText } from '../remaining-nodes.ts';
+import { summarizeLines } from '../summarize.ts';
 import { blockerText, countsText, type MigrationStatus, type NodeStatus, type Phase } from '../status.ts';
 import { openAnswers } from '../step-answers.ts';
 import { ledgerMarkdown } from './ledger.ts';
@@ -45,6 +47,7 @@ export function statusMarkdown(
   }
   lines.push(...stepLines(status.repeatedSteps));
   lines.push(...nodeLines(status.nodes));
+  lines.push(...remainingLines(status));
   lines.push(...detailLines(status.phase, details));
   if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
   return lines.join('\n');
@@ -69,6 +72,13 @@ function stepLines(steps: MigrationStatus['repeatedSteps'] = []): string[] {
   if (steps.length < 2) return [];
   const shown = steps.slice(0, maxSteps).map((step) => `- ${cell(repeatedStepText(step))}`);
   return ['Steps whose last attempts have failed:', '', ...shown, ''];
+}
+
+/** Returns what remains to be done on nodes that are switched off. */
+function remainingLines({ remaining = [] }: MigrationStatus): string[] {
+  if (remaining.length === 0) return [];
+  const lines = summarizeLines(remaining.map(remainingText), maxRows, 'nodes');
+  return ['Remaining nodes, which are finished when they are back:', '', ...lines.map((line) => `- ${cell(line)}`), ''];
 }
 
 function nodeLines(nodes: readonly NodeStatus[]): string[] {

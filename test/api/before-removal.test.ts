@@ -7,6 +7,7 @@ import { boundFindings, type RemovalFinding } from '../../model/removal-findings
 import { createLabActivities } from '../support/activity.ts';
 import { ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
 import { inNamespace, named } from '../support/repeatable-objects.ts';
+import { flipLabel } from '../../model/names.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 const system = 'kube-system';
@@ -92,6 +93,24 @@ beforeAll(async () => {
 
 it('finds nothing when every pod is on Cilium, and every agent has the final configuration', async () => {
   expect(await verify()).toEqual({ findings: [], more: 0 });
+});
+
+it('returns a migrated node that is switched off, unless a pod of it is on Canal', async () => {
+  const { core } = connection();
+  await core.createNode({ body: { metadata: { name: 'off', labels: { [flipLabel]: 'true' } } } });
+  const before = new Date(Date.now() - 180_000).toISOString();
+  const ready = { type: 'Ready', status: 'Unknown', lastHeartbeatTime: before, lastTransitionTime: before };
+  await core.patchNodeStatus({ name: 'off', body: { status: { conditions: [ready] } } }, merge);
+
+  expect(await verify()).toEqual({ findings: [], more: 0, silent: ['off'] });
+
+  await apply(pod('stuck', 'off'));
+  await setAddress('stuck', '10.244.1.9');
+  const { findings, silent } = await verify();
+  expect(brief(findings)).toEqual(['NodeNotReady off', 'PodOnRemovedNetwork default/stuck']);
+  expect(silent).toBeUndefined();
+  await core.deleteNamespacedPod({ name: 'stuck', namespace: 'default', gracePeriodSeconds: 0 });
+  await core.deleteNode({ name: 'off' });
 });
 
 it('names the pods without an endpoint of an agent, and those of Canal, also before the kubelet reports their address', async () => {

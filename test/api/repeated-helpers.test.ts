@@ -49,6 +49,19 @@ const cases: RepeatableCases<'helpers'> = {
       recordPointOfNoReturn({ ...cluster(), approval: { by: 'ann', reason: '', at: '2026-01-01T00:00:00.000Z' } }),
     read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
   },
+  recordUnfinished: {
+    prepare: async () => {
+      await remove(ownNamespace);
+      await apply(ownNamespace);
+    },
+    run: ({ recordUnfinished }) => {
+      const at = '2026-01-01T00:00:00.000Z';
+      const skipped = { by: 'ann', reason: '', at };
+      const nodes = [{ node: 'n2', since: at, work: ['clean-canal' as const], skipped }];
+      return recordUnfinished({ ...cluster(), record: { onlyNodes: true, nodes } });
+    },
+    read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
+  },
   recordRollback: {
     prepare: async () => {
       await remove(ownNamespace);

@@ -7,6 +7,7 @@ import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
+import type { UnfinishedRecord } from '../../model/remaining-nodes.ts';
 import type { RemovalFinding } from '../../model/removal-findings.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
@@ -45,6 +46,8 @@ interface FakeOptions {
   left?: (node: string, forcedPods: readonly string[]) => Blocker[];
   /** Returns what does not hold before Canal is removed. */
   removalFindings?: () => RemovalFinding[];
+  /** Returns the migrated nodes that are switched off then. */
+  silentNodes?: () => string[];
   /** Lets time pass in a round that leaves pods. */
   pass?: (seconds: number) => Promise<unknown>;
 }
@@ -64,6 +67,7 @@ export function fakeCluster({
   before,
   left,
   removalFindings,
+  silentNodes,
   pass,
 }: FakeOptions = {}) {
   const calls: string[] = [];
@@ -84,6 +88,8 @@ export function fakeCluster({
     noReturn: undefined as Decision | undefined,
     /** Request of a rollback of all nodes, recorded in the cluster until it is complete. */
     rollbackBegun: undefined as Decision | undefined,
+    /** Record of the nodes without which a run has ended. */
+    unfinished: undefined as UnfinishedRecord | undefined,
   };
   const add = (node: Partial<FakeNode> & { name: string }): void => {
     const defaults = { controlPlane: false, hostsWorker: false, ready: true, cordoned: false as const, bootId: 1 };
@@ -138,6 +144,7 @@ export function fakeCluster({
         leftovers: !system.canal && system.helpers,
         ...(system.noReturn && { pointOfNoReturn: system.noReturn }),
         ...(system.rollbackBegun && { rollbackBegun: system.rollbackBegun }),
+        ...(system.unfinished && { unfinished: system.unfinished }),
         ...facts,
         ciliumOwnsCni: system.ciliumOwnsCni,
       };
@@ -172,6 +179,12 @@ export function fakeCluster({
       requireLock('the record of a rollback removed');
       system.rollbackBegun = undefined;
     }),
+    recordUnfinished: async ({ record }) => {
+      await call('recordUnfinished');
+      requireLock('remaining nodes recorded');
+      const nodes = record.nodes.filter(({ skipped }) => skipped !== undefined);
+      system.unfinished = nodes.length === 0 ? undefined : { ...record, nodes };
+    },
     untilFit: async ({ windows, durationMs }) => {
       await call('untilFit');
       return findFit(windows, durationMs, new Date());
@@ -281,9 +294,11 @@ export function fakeCluster({
       await call('checkGates', names?.join());
     },
     removeHelpers: onEveryNode('removeHelpers', () => {
-      system.helpers = false;
-      system.noReturn = undefined;
-      system.rollbackBegun = undefined;
+      system.helpers = system.unfinished !== undefined;
+      if (!system.helpers) {
+        system.noReturn = undefined;
+        system.rollbackBegun = undefined;
+      }
       for (const node of state.values()) node.flipped = false;
     }),
     observeNodes: async ({ known }) => {
@@ -350,6 +365,7 @@ export function fakeCluster({
     }),
     cleanHost: async ({ node, traces }) => {
       await call('cleanHost', node);
+      get(node);
       requireRule(
         !(traces === 'canal' ? system.canal : system.installed),
         `${traces} cleaned from a node that uses it`
@@ -365,7 +381,8 @@ export function fakeCluster({
       await call('verifyBeforeRemoval');
       const findings = removalFindings?.() ?? [];
       system.removalVerified = findings.length === 0;
-      return { findings, more: 0 };
+      const silent = silentNodes?.() ?? [];
+      return { findings, more: 0, ...(silent.length > 0 && { silent }) };
     },
     verifyBeforeUninstall: async () => {
       await call('verifyBeforeUninstall');

@@ -17,6 +17,7 @@ export const repeatedActivities = {
     'uninstallCilium',
   ],
   helpers: [
+    'recordUnfinished',
     'removeHelpers',
     'removeIdentityBridge',
     'removeInspectors',

@@ -4,6 +4,7 @@ import { applyMessage } from '../../model/decisions.ts';
 import { forgetRollback, noDecisions, type Decisions } from '../../model/message-context.ts';
 import { malformedPayload } from '../../model/malformed-payload.ts';
 import { messageNames, parseMessage, type MessageName } from '../../model/message-schemas.ts';
+import type { RemainingNode } from '../../model/remaining-nodes.ts';
 import type { MigrationStatus, NodeState, Phase } from '../../model/status.ts';
 
 function status(phase: Phase, more: Partial<MigrationStatus> = {}): MigrationStatus {
@@ -191,6 +192,45 @@ describe('after the point of no return', () => {
 
     expect(send('rollback', { all: true }, 'cleanup', { approvals })).toBe('rollback of all nodes requested');
     expect(send('reject', { cleanup: true }, 'cleanup', { approvals })).toContain('no: ');
+  });
+});
+
+describe('a node on which something remains to be done', () => {
+  const entry = (node: string): RemainingNode => ({ node, since: decided.at, work: ['clean-canal'] });
+  const passed = { pointOfNoReturn: '2026-01-01T00:00:00Z' };
+
+  it.each<[Phase, Partial<MigrationStatus>]>([
+    ['cutover', {}],
+    ['cleanup', {}],
+    ['cleanup', passed],
+    ['rolling-back', {}],
+  ])('can be skipped in the phase %s', (phase, more) => {
+    const remaining = [entry('migrated'), entry('other')];
+
+    const answer = send('skip', { node: 'migrated', by: 'ann' }, phase, { ...more, remaining });
+
+    expect(answer).toBe('migrated is skipped; when it is back, this remains to be done: remove what is left of Canal');
+    expect(remaining.map(({ skipped }) => skipped?.by)).toEqual(['ann', undefined]);
+  });
+
+  it('is the only one that can be skipped once nodes are not migrated any more', () => {
+    const remaining = [entry('other')];
+
+    for (const [phase, more] of [['rolling-back', {}] as const, ['cleanup', passed] as const])
+      expect(send('skip', { node: 'migrated' }, phase, { ...more, remaining })).toBe(
+        'no: the migration does not wait for migrated'
+      );
+    expect(send('skip', { node: 'migrated' }, 'cleanup', { remaining })).toContain('no: migrated is migrated');
+  });
+
+  it('keeps the first decision, and is not skipped when too many are', () => {
+    const skipped = { by: 'bob', reason: '', at: decided.at };
+    const remaining = Array.from({ length: 100 }, (_, index) => ({ ...entry(`n${index}`), skipped }));
+
+    expect(send('skip', { node: 'n1', by: 'ann' }, 'cleanup', { ...passed, remaining })).toContain('n1 is skipped');
+    const more = { ...passed, remaining: [...remaining, entry('last')] };
+    expect(send('skip', { node: 'last' }, 'cleanup', more)).toContain('no: at most 100 nodes may be skipped here');
+    expect(remaining[1]?.skipped.by).toBe('bob');
   });
 });
 

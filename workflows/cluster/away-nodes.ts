@@ -1,5 +1,6 @@
 import { ApplicationFailure, TemporalFailure } from '@temporalio/workflow';
 import { hashText } from '../../model/node-digest.ts';
+import { isSkipped } from '../../model/remaining-nodes.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
@@ -37,15 +38,31 @@ function isAway(error: unknown): boolean {
 /** Maximum time until the caller looks again, in ms: the step may have failed although the node is Ready. */
 const lookAgainMs = 300_000;
 
+/** Maximum number of nodes for which a wait lists an answer. */
+const maxAnswers = 10;
+
 /**
  * Waits until a node changes, because a step is left to do on nodes that are not Ready. The caller looks again then.
  * @param step what is left to do, such as `remove Canal`.
+ * @param skippable names of the nodes that a person may skip. @default none
  */
-export async function waitForAwayNodes(context: ClusterContext, names: readonly string[], step: string): Promise<void> {
+export async function waitForAwayNodes(
+  context: ClusterContext,
+  names: readonly string[],
+  step: string,
+  skippable: readonly string[] = []
+): Promise<void> {
   const { migration } = context;
   const subject = `${summarizeList(names)}, which is not Ready: repair it, or remove it from the cluster, to ${step}`;
   const key = `away ${hashText(names.join())}`;
   const deadlineMs = Date.now() + lookAgainMs;
-  const wait = { kind: 'decision' as const, key, subject, answers: migration.interruptions, deadlineMs };
-  await waitForNodes(context, wait, () => migration.status.paused !== undefined);
+  const skips = skippable.slice(0, maxAnswers).map((node) => ({
+    does: `end without ${node}, and finish it when it is back`,
+    message: 'skip',
+    input: { node },
+  }));
+  const answers = [...skips, ...migration.interruptions];
+  const wait = { kind: 'decision' as const, key, subject, answers, deadlineMs };
+  const isDecided = (): boolean => skippable.some((node) => isSkipped(migration.status.remaining, node));
+  await waitForNodes(context, wait, () => migration.status.paused !== undefined || isDecided());
 }

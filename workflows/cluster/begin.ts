@@ -13,6 +13,7 @@ import { releaseOnFailure } from './lock.ts';
 import { Migration } from './migration.ts';
 import { NodeRuns } from './node-runs.ts';
 import { Nodes } from './nodes.ts';
+import { restoreRemaining } from './remaining.ts';
 import { askAboutUnfinishedRollback } from './unfinished-rollback.ts';
 
 /** Default limit of the history: a server's own limits are 10,000 (warning) and 51,200 events. */
@@ -67,6 +68,7 @@ async function inspect(migration: Migration, isContinued: boolean): Promise<void
     ? await releaseOnFailure(migration, () => runUntilAborted(migration, () => look(untilAvailable)))
     : await runUntilAborted(migration, look);
   applyFacts(migration, facts);
+  if (!isContinued) restoreRemaining(migration, facts.unfinished);
   if (facts.rollbackBegun === undefined || migration.status.pointOfNoReturn !== undefined) return;
   migration.state.rollbackBegun = facts.rollbackBegun;
   if (!isContinued && !migration.input.dryRun) askAboutUnfinishedRollback(migration, facts.rollbackBegun);

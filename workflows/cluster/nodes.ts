@@ -3,9 +3,13 @@ import { transition } from '../../model/node-transitions.ts';
 import { byName, expandGroups, isMigrated, type NodeFacts } from '../../model/nodes.ts';
 import type { NodeStatus } from '../../model/status.ts';
 import type { Migration } from './migration.ts';
+import { forgetAbsent } from './remaining.ts';
 
 /** Number of nodes above which only changes are read. */
 const largeCluster = 200;
+
+/** Maximum number of times that the migration of a node is repeated without a decision, after the node was switched off. */
+const maxLosses = 3;
 
 /** The nodes of the cluster: their facts as last read, and their status, which follows them. */
 export class Nodes {
@@ -13,6 +17,8 @@ export class Nodes {
   private readonly migration: Migration;
   /** Failed nodes that were read since their failure, and were not migrated then. */
   private readonly failedUnmigrated = new Set<string>();
+  /** Number of times that a node was sidelined because its migration lost it. */
+  private readonly losses = new Map<string, number>();
   /** Nodes that were changed since the last read. */
   private readonly touched = new Set<string>();
 
@@ -40,11 +46,7 @@ export class Nodes {
     await this.observe();
     const { status } = this.migration;
     const isFirst = status.nodes.length === 0;
-    const present = new Set(this.facts.map(({ name }) => name));
-    for (const node of status.nodes) {
-      if (!present.has(node.name) && transition(node, { kind: 'left' }))
-        this.migration.record(`${node.name} has left the cluster`);
-    }
+    this.forgetAbsent(this.facts.map(({ name }) => name));
     const statusByName = new Map(status.nodes.map((node) => [node.name, node]));
     for (const facts of this.facts) {
       const known = statusByName.get(facts.name);
@@ -58,6 +60,16 @@ export class Nodes {
     if (isFirst) this.forgetUnknownApprovals();
     this.migration.publish();
     return this.facts;
+  }
+
+  /** Forgets the nodes that are no longer in the cluster, with a note. */
+  forgetAbsent(present: readonly string[]): void {
+    const names = new Set(present);
+    for (const node of this.migration.status.nodes) {
+      if (!names.has(node.name) && transition(node, { kind: 'left' }))
+        this.migration.record(`${node.name} has left the cluster`);
+    }
+    forgetAbsent(this.migration, present);
   }
 
   /**
@@ -91,6 +103,7 @@ export class Nodes {
   private reconcile(node: NodeStatus, facts: NodeFacts): void {
     const { migration } = this;
     if (transition(node, { kind: 'rejoined' })) this.join(node);
+    this.sidelineLost(node, facts);
     const migrated = isMigrated(facts);
     if (node.state !== 'failed') this.failedUnmigrated.delete(node.name);
     else if (!migrated) this.failedUnmigrated.add(node.name);
@@ -102,6 +115,19 @@ export class Nodes {
     }
     if (transition(node, { kind: 'found-unmigrated' })) migration.record(`${node.name} is no longer migrated`);
     transition(node, { kind: facts.ready ? 'found-ready' : 'found-not-ready' });
+  }
+
+  /**
+   * Sidelines a node whose migration failed because it was switched off: the others continue, and it is migrated when it is
+   * back. A node that is lost repeatedly stays failed, so that a person decides.
+   */
+  private sidelineLost(node: NodeStatus, { ready }: NodeFacts): void {
+    const { name, state, failure } = node;
+    const losses = this.losses.get(name) ?? 0;
+    if (ready || state !== 'failed' || failure?.type !== 'NodeNotReady' || losses >= maxLosses) return;
+    this.losses.set(name, losses + 1);
+    transition(node, { kind: 'lost' });
+    this.migration.record(`${name} is sidelined until it is Ready: ${failure.message}`);
   }
 
   /** Forgets approvals, given before the first read, of nodes that the cluster does not have. */

@@ -6,8 +6,9 @@ import { waitForApproval } from '../approvals.ts';
 import type { ClusterContext } from '../context.ts';
 import { cleanNodes } from '../clean-nodes.ts';
 import { checkRecentGates, checkUnjudgedGates } from '../gates.ts';
-import { noteLeftOut } from '../left-out.ts';
+import { finishRemaining, removeHelpers } from '../finish-nodes.ts';
 import type { Migration } from '../migration.ts';
+import { addRemaining } from '../remaining.ts';
 import { waitForWindow } from '../windows.ts';
 
 /**
@@ -17,6 +18,8 @@ import { waitForWindow } from '../windows.ts';
 export async function cleanup(context: ClusterContext): Promise<Phase> {
   const { migration } = context;
   const { run, cluster, state, status, input } = migration;
+  // An earlier run has removed everything, except on nodes that were switched off.
+  if (state.unfinished?.onlyNodes === true) return endCleanup(migration);
   if (status.pointOfNoReturn === undefined && !(await mayRemoveCanal(migration))) return 'cleanup';
   await migration.once('cleanup: export', async () => {
     state.calicoExport = await run('exportCalico', "export Calico's objects", { cluster });
@@ -32,7 +35,12 @@ export async function cleanup(context: ClusterContext): Promise<Phase> {
   await recordStage(migration, 'after', input.ledger.afterSeconds);
   // A path that is lost now was lost by the removal, and nothing would notice it later.
   if (!(await checkUnjudgedGates(migration, 'the removal of Canal'))) return 'cleanup';
-  noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
+  return endCleanup(migration);
+}
+
+async function endCleanup(migration: Migration): Promise<Phase> {
+  const { state } = migration;
+  await removeHelpers(migration);
   if (state.calicoExport.length > 0)
     migration.note(`Calico's objects were exported to ConfigMaps ${state.calicoExport.join(', ')}`);
   return 'done';
@@ -55,11 +63,14 @@ async function mayRemoveCanal(migration: Migration): Promise<boolean> {
     status.approvals.cleanup ??= { by: 'cni-live-migration', reason, at: new Date().toISOString() };
   }
   if (!(await waitForApproval(migration, 'cleanup')) || !(await waitForWindow(migration, canalRemoval))) return false;
+  // Canal still runs, so that nothing is cleaned yet.
+  await finishRemaining(migration, ['restart-agent']);
   return (await checkRecentGates(migration, 'the cleanup')) && verifyBeforeRemoval(migration);
 }
 
 /**
- * Verifies, directly before the point of no return, that nothing uses Canal. What does not hold pauses the migration.
+ * Verifies, directly before the point of no return, that nothing uses Canal. What does not hold pauses the migration. Migrated
+ * nodes that are switched off remain to be finished.
  * @returns false when it is paused, so that the caller must look again first.
  * @throws ApplicationFailure VerificationFailed, with `onFailure: stop`.
  */
@@ -67,7 +78,10 @@ async function verifyBeforeRemoval(migration: Migration): Promise<boolean> {
   const { run, cluster, input, releases } = migration;
   const target = { cluster, targetPodCidr: input.podCidr, expected: releases.cutover.config };
   const verification = await run('verifyBeforeRemoval', 'verify that nothing uses Canal', target);
-  if (verification.findings.length === 0) return true;
+  if (verification.findings.length === 0) {
+    addRemaining(migration, verification.silent ?? [], ['restart-agent', 'clean-canal']);
+    return true;
+  }
   const problem = `Canal cannot be removed yet: ${findingsText(verification)}`;
   if (input.onFailure === 'stop') throw ApplicationFailure.nonRetryable(problem, 'VerificationFailed');
   migration.pauseFor(`${problem}. Resume to verify again`);

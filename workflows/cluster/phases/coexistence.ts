@@ -6,6 +6,7 @@ import type { Migration } from '../migration.ts';
 import { bridgeIdentities, translatePolicies } from '../policies.ts';
 import { noteLeftOut } from '../left-out.ts';
 import { applyRelease } from '../release.ts';
+import { dropWork, recordRemaining } from '../remaining.ts';
 import { forgetUnfinishedRollback } from '../unfinished-rollback.ts';
 import { waitForWindow } from '../windows.ts';
 
@@ -16,6 +17,9 @@ export async function coexistence({ migration }: ClusterContext): Promise<Phase>
   const step = { kind: 'installation' as const, hasBaseline: state.doneSteps.includes('baseline') };
   if (!(await waitForWindow(migration, { name: 'the installation of Cilium', step }))) return 'coexistence';
   await forgetUnfinishedRollback(migration);
+  // What a rollback has left of it belongs to Cilium again.
+  dropWork(migration, ['clean-cilium'], 'Cilium is installed again, so that nothing of it is removed');
+  await recordRemaining(migration);
   // An earlier run may have ended at the start of its cutover.
   await run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster });
   const probers = { cluster, targetPodCidr: podCidr, proberImage, ledger };

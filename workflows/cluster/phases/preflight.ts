@@ -3,6 +3,7 @@ import { blockingOutcomes, preflightFailure } from '../../../model/preflight.ts'
 import type { Phase } from '../../../model/status.ts';
 import { runChecks } from '../checks.ts';
 import type { ClusterContext } from '../context.ts';
+import { finishRemaining, removeHelpers } from '../finish-nodes.ts';
 import type { Migration } from '../migration.ts';
 
 /**
@@ -13,8 +14,18 @@ export async function preflight({ migration }: ClusterContext): Promise<Phase> {
   const { state, status } = migration;
   if (status.pointOfNoReturn !== undefined) return 'cleanup';
   if (state.ciliumOwnsCni) return 'cutover';
+  await finishRollback(migration);
   await requireChecks(migration);
   return 'plan';
+}
+
+/** Finishes the nodes that are back and without which an earlier rollback of all nodes has ended. */
+async function finishRollback(migration: Migration): Promise<void> {
+  const { state, status } = migration;
+  if (state.unfinished?.onlyNodes !== true) return;
+  await finishRemaining(migration, ['clean-cilium']);
+  // Nothing else of that rollback is left.
+  if (status.remaining === undefined) await removeHelpers(migration);
 }
 
 /**

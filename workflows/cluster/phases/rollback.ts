@@ -4,14 +4,15 @@ import type { Phase } from '../../../model/status.ts';
 import { summarizeList } from '../../../model/summarize.ts';
 import type { DisturbingStep } from '../../../model/step-times.ts';
 import { allWaves, type Wave } from '../../../model/waves.ts';
-import { allOrCancel } from '../../support/all-or-cancel.ts';
 import { agentWaves } from '../agent-waves.ts';
+import { onPresentNodes, waitForAwayNodes } from '../away-nodes.ts';
 import { cleanNodes } from '../clean-nodes.ts';
 import type { ClusterContext } from '../context.ts';
-import { noteLeftOut } from '../left-out.ts';
+import { removeHelpers } from '../finish-nodes.ts';
 import type { Migration } from '../migration.ts';
 import { bridgeIdentities, removeBridge } from '../policies.ts';
 import { applyRelease } from '../release.ts';
+import { dropWork, recordRemaining, remainingOf } from '../remaining.ts';
 import { waitForRollbackWindow } from '../rollback-windows.ts';
 import { recordDuration } from '../windows.ts';
 
@@ -32,13 +33,19 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   const waves = allWaves(remaining, { maxConcurrency, proven: true }).reverse();
   if (!(await mayStart(context, waves))) return 'rolling-back';
   await migration.once('rollback: record', () => recordRollback(migration));
+  dropWork(migration, ['restart-agent', 'clean-canal'], 'it returns to Canal');
+  await recordRemaining(migration);
   // First of all: a node that joined after the cutover has no Canal yet, to which its pods could return.
   await migration.once('rollback: Canal', () => run('letCanalOnAllNodes', 'let Canal run on all nodes', { cluster }));
   if (migration.state.ciliumOwnsCni) await migration.once('rollback: cutover', () => rollBackCutover(context));
   if (remaining.length > 0) await migration.once('rollback: identities', () => requireBridge(context));
+  const away: string[] = [];
   for (const wave of waves) {
-    if (migration.isLong || !(await rollBackWave(context, wave.nodes))) return 'rolling-back';
+    const left = migration.isLong ? undefined : await rollBackWave(context, wave.nodes);
+    if (left === undefined) return 'rolling-back';
+    away.push(...left);
   }
+  if (await hasAwayNodes(context, away)) return 'rolling-back';
   if (!(await mayRemoveCilium(migration)) || !(await rollBackUnlabelled(context))) return 'rolling-back';
   await migration.once('rollback: bridge', () => removeBridge(migration));
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
@@ -46,7 +53,10 @@ export async function rollBackAll(context: ClusterContext): Promise<Phase> {
   await migration.once('rollback: Cilium', () => run('uninstallCilium', 'uninstall Cilium', { cluster }));
   if (!(await cleanNodes(context, 'cilium'))) return 'rolling-back';
   await run('removeCiliumTraces', "remove Cilium's CRDs", { cluster });
-  noteLeftOut(migration, 'removal of helpers', await run('removeHelpers', 'remove helpers and labels', { cluster }));
+  await removeHelpers(migration);
+  // Our namespace, and the record in it, stays with nodes that remain to be cleaned; the rollback itself is complete.
+  if (remainingOf(migration).length > 0)
+    await run('removeRollbackRecord', 'remove the record of the rollback', { cluster });
   return 'rolled-back';
 }
 
@@ -62,14 +72,36 @@ async function rollBackUnlabelled(context: ClusterContext): Promise<boolean> {
   const target = { cluster, targetPodCidr: input.podCidr };
   const verification = await run('verifyBeforeUninstall', 'verify that nothing uses Cilium', target);
   if (verification.findings.length === 0) return true;
-  const left = verification.nodes.filter((name) => migration.node(name)?.state !== 'rolled-back');
+  const left = verification.nodes.filter((name) => {
+    const state = migration.node(name)?.state;
+    return state !== 'rolled-back' && state !== 'removed';
+  });
   if (left.length === 0) {
     const problem = `Cilium cannot be removed yet: ${findingsText(verification)}`;
     throw ApplicationFailure.nonRetryable(problem, 'VerificationFailed');
   }
   await migration.once('rollback: identities', () => requireBridge(context));
-  await rollBackWave(context, left.slice(0, status.maxConcurrency));
+  await hasAwayNodes(context, (await rollBackWave(context, left.slice(0, status.maxConcurrency))) ?? []);
   return false;
+}
+
+/**
+ * Waits for nodes that are not Ready and still have to be rolled back. They cannot be skipped: without Cilium, their pods
+ * would have no network when they are back, and their CNI file would name a plugin without an agent. A node that does not
+ * return has to be removed from the cluster.
+ * @returns true when the caller must look again; false when all of the nodes have left the cluster.
+ * @throws ApplicationFailure of a node that failed although it is Ready.
+ */
+async function hasAwayNodes(context: ClusterContext, names: readonly string[]): Promise<boolean> {
+  if (names.length === 0) return false;
+  const { migration, nodes } = context;
+  const left = (await nodes.refresh()).filter(({ name }) => names.includes(name));
+  const ready = left.find((node) => node.ready)?.name;
+  const failure = ready === undefined ? undefined : migration.node(ready)?.failure;
+  if (failure !== undefined) throw ApplicationFailure.nonRetryable(failure.message, failure.type);
+  const awaited = left.map(({ name }) => name);
+  if (awaited.length > 0) await waitForAwayNodes(context, awaited, 'roll it back to Canal');
+  return awaited.length > 0;
 }
 
 /** Waits until the first part of the rollback may start. */
@@ -119,7 +151,8 @@ async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<vo
     const startMs = Date.now();
     const restart = (node: string) =>
       run('restartOutdatedAgent', `${node}: restart agent with coexistence configuration`, { cluster, node });
-    await allOrCancel(...wave.nodes.map((node) => () => restart(node)));
+    // An agent on a node that is switched off is restarted when the node itself is rolled back.
+    await onPresentNodes(wave.nodes, restart);
     recordDuration(migration, 'agentWave', startMs);
   }
 }
@@ -136,22 +169,27 @@ async function requireBridge({ migration }: ClusterContext): Promise<void> {
 
 /**
  * Rolls back nodes in parallel, in a maintenance window.
- * @returns false when they were not rolled back, and the caller must look again first.
- * @throws ApplicationFailure of the first node that failed, once all of the wave have ended.
+ * @returns the names of the nodes that are not Ready, or that have left the cluster; undefined when the nodes were not rolled
+ *   back, and the caller must look again first.
+ * @throws ApplicationFailure of the first node that failed for another reason, once all of the wave have ended.
  */
-async function rollBackWave({ migration, nodeRuns }: ClusterContext, names: readonly string[]): Promise<boolean> {
+async function rollBackWave(
+  { migration, nodeRuns }: ClusterContext,
+  names: readonly string[]
+): Promise<string[] | undefined> {
   const disturbance = {
     name: `the rollback of ${summarizeList(names)}`,
     step: { kind: 'rollback' as const, nodes: names },
   };
-  if (!(await waitForRollbackWindow(migration, disturbance))) return false;
+  if (!(await waitForRollbackWindow(migration, disturbance))) return undefined;
   const waveNodes = names.flatMap((name) => migration.node(name) ?? []);
   const startMs = Date.now();
   const results = await Promise.all(waveNodes.map((node) => nodeRuns.rollBack(node)));
   // By the result of the rollback, not by the node's status: a node whose migration failed may be rolled back
   // successfully.
-  const failed = waveNodes[results.indexOf(false)]?.failure;
-  if (failed !== undefined) throw ApplicationFailure.nonRetryable(failed.message, failed.type);
+  const failed = waveNodes.filter((_, index) => results[index] === false);
+  const failure = failed.find((node) => node.failure?.type !== 'NodeNotReady')?.failure;
+  if (failure !== undefined) throw ApplicationFailure.nonRetryable(failure.message, failure.type);
   recordDuration(migration, 'rollbackWave', startMs);
-  return true;
+  return failed.map(({ name }) => name);
 }
