@@ -6,7 +6,22 @@ import { readUnfinishedRollback } from './rollback-record.ts';
 import { failure } from '../support/failures.ts';
 import { ownsNamespace } from '../helpers/namespace.ts';
 import { readUnfinished } from '../helpers/unfinished.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
+
+/** Returns what earlier runs have recorded in our namespace. */
+async function readRecords(
+  connection: ClusterConnection
+): Promise<Pick<ClusterFacts, 'pointOfNoReturn' | 'rollbackBegun' | 'unfinished'>> {
+  const pointOfNoReturn = await readPointOfNoReturn(connection);
+  const rollbackBegun = await readUnfinishedRollback(connection);
+  const unfinished = await readUnfinished(connection);
+  return {
+    ...(pointOfNoReturn && { pointOfNoReturn }),
+    ...(rollbackBegun && { rollbackBegun }),
+    ...(unfinished && { unfinished }),
+  };
+}
 
 /** Creates the activity that reads the state of a cluster. */
 export function createInspectionActivities(onCluster: OnCluster) {
@@ -32,17 +47,12 @@ export function createInspectionActivities(onCluster: OnCluster) {
         // A Canal whose removal has started can no longer run: only leftovers of it exist.
         const canal =
           installation === undefined || removing ? undefined : await readCanalFacts(connection, installation);
-        const pointOfNoReturn = await readPointOfNoReturn(connection);
-        const rollbackBegun = await readUnfinishedRollback(connection);
-        const unfinished = await readUnfinished(connection);
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
           leftovers: removing || (canal === undefined && (await ownsNamespace(connection))),
           ...(canal && { canal }),
-          ...(pointOfNoReturn && { pointOfNoReturn }),
-          ...(rollbackBegun && { rollbackBegun }),
-          ...(unfinished && { unfinished }),
+          ...(await readRecords(connection)),
         };
       }
     ),

@@ -135,18 +135,25 @@ export class Steps {
         attempts.record(failureSummary(result.failure), { ...series, startMs }, Date.now());
         if (attempts.state === 'stopped' && this.options.failsAtBound?.() === true) throw result.failure;
         this.options.onChange();
-        if (attempts.state === 'stopped') {
-          if ((await this.ask(step)) === 'skip') return undefined;
-        } else if (series.attempts === 1) {
-          // Temporal pauses between the attempts of a series only.
-          await sleep(series.firstPauseMs, {
-            summary: `pause before the next attempt: ${summary}`.slice(0, maxSummary),
-          });
-        }
+        if (await this.waitForNextSeries(step, series)) return undefined;
       }
     } finally {
       if (this.running.delete(id)) this.options.onChange();
     }
+  }
+
+  /**
+   * Waits until the next attempt may start.
+   * @returns true when the step is skipped instead.
+   */
+  private async waitForNextSeries(step: RunningStep, series: Series): Promise<boolean> {
+    if (step.attempts.state === 'stopped') return (await this.ask(step)) === 'skip';
+    // Temporal pauses between the attempts of a series only.
+    if (series.attempts === 1)
+      await sleep(series.firstPauseMs, {
+        summary: `pause before the next attempt: ${step.summary}`.slice(0, maxSummary),
+      });
+    return false;
   }
 
   /** Runs attempts. A step that has failed once, and is not shown yet, is shown meanwhile when it is time. */
