@@ -12,7 +12,7 @@ const setting = { name: 'net.core.somaxconn', value: '4321' };
 /** A file of the other program, which nothing may rename or remove. */
 export const meshFile = '20-mesh.conflist';
 
-/** Pause between two looks at a node's CNI folder, in ms. */
+/** Pause between two reads of a CNI folder of a node, in ms. */
 const pauseMs = 50;
 
 interface ConfList {

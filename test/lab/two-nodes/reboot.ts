@@ -47,7 +47,7 @@ async function expectKeptPlugin(lab: Lab, plugin: SecondPlugin, { preflight = []
       return address !== undefined && (await plugin.configuredPods(node)).includes(address);
     };
     await waitFor(`the plugin to configure ${name}`, isConfigured, { timeoutMs: timeLimits.clusterChange });
-    // The file is written at the flip, at the restart of the cutover and at reboots; not again and again.
+    // The file is written at the flip, at the restart of the cutover and at reboots, and not repeatedly.
     expect(plugin.additions.get(node)).toBeLessThan(10);
   }
 }
