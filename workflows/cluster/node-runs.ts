@@ -40,7 +40,7 @@ export class NodeRuns {
     this.nodes = nodes;
     migration.listeners.push((name, message) => {
       if (name === 'forcePod' && 'pod' in message) this.forcePod(message.pod);
-      if (name === 'retry') this.retrySteps(message as Messages['retry']);
+      if (name === 'retry') this.retrySteps(message);
       // The rollback of a node in progress begins immediately. An abort, or a rollback of all, cancels the whole phase.
       for (const [node, scope] of this.migrating) if (this.isRollbackRequested(node)) scope.cancel();
     });

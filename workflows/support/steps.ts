@@ -135,14 +135,7 @@ export class Steps {
         attempts.record(failureSummary(result.failure), { ...series, startMs }, Date.now());
         if (attempts.state === 'stopped' && this.options.failsAtBound?.() === true) throw result.failure;
         this.options.onChange();
-        if (attempts.state === 'stopped') {
-          if ((await this.ask(step)) === 'skip') return undefined;
-        } else if (series.attempts === 1) {
-          // Temporal pauses between the attempts of a series only.
-          await sleep(series.firstPauseMs, {
-            summary: `pause before the next attempt: ${summary}`.slice(0, maxSummary),
-          });
-        }
+        if (await this.isSkipped(step, series)) return undefined;
       }
     } finally {
       if (this.running.delete(id)) this.options.onChange();
@@ -167,6 +160,18 @@ export class Steps {
       timer.cancel();
       await ended;
     }
+  }
+
+  /**
+   * Waits until the next series may start: for the answer of an operator, if no attempt is left.
+   * @returns true when the operator has skipped the step.
+   */
+  private async isSkipped(step: RunningStep, { attempts, firstPauseMs }: Series): Promise<boolean> {
+    if (step.attempts.state === 'stopped') return (await this.ask(step)) === 'skip';
+    // Temporal pauses between the attempts of a series only.
+    const summary = `pause before the next attempt: ${step.summary}`.slice(0, maxSummary);
+    if (attempts === 1) await sleep(firstPauseMs, { summary });
+    return false;
   }
 
   /** Waits for the answer to the question about a step. */
