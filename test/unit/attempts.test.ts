@@ -67,7 +67,8 @@ describe('a step whose attempts fail', () => {
     step.fail(leftOver);
 
     expect(step.view).toBeUndefined();
-    expect(step.attempts.msUntilShown(step.nowMs)).toBe(50_000);
+    // Ten seconds have passed, and the pause.
+    expect(step.attempts.msUntilShown(step.nowMs)).toBe(49_000);
     expect(step.attempts.view('x', false, minuteMs)).toMatchObject({ attempts: 1, failure: leftOver });
   });
 

@@ -135,25 +135,11 @@ export class Steps {
         attempts.record(failureSummary(result.failure), { ...series, startMs }, Date.now());
         if (attempts.state === 'stopped' && this.options.failsAtBound?.() === true) throw result.failure;
         this.options.onChange();
-        if (await this.waitForNextSeries(step, series)) return undefined;
+        if (await this.isSkipped(step, series)) return undefined;
       }
     } finally {
       if (this.running.delete(id)) this.options.onChange();
     }
-  }
-
-  /**
-   * Waits until the next attempt may start.
-   * @returns true when the step is skipped instead.
-   */
-  private async waitForNextSeries(step: RunningStep, series: Series): Promise<boolean> {
-    if (step.attempts.state === 'stopped') return (await this.ask(step)) === 'skip';
-    // Temporal pauses between the attempts of a series only.
-    if (series.attempts === 1)
-      await sleep(series.firstPauseMs, {
-        summary: `pause before the next attempt: ${step.summary}`.slice(0, maxSummary),
-      });
-    return false;
   }
 
   /** Runs attempts. A step that has failed once, and is not shown yet, is shown meanwhile when it is time. */
@@ -174,6 +160,18 @@ export class Steps {
       timer.cancel();
       await ended;
     }
+  }
+
+  /**
+   * Waits until the next series may start: for the answer of an operator, if no attempt is left.
+   * @returns true when the operator has skipped the step.
+   */
+  private async isSkipped(step: RunningStep, { attempts, firstPauseMs }: Series): Promise<boolean> {
+    if (step.attempts.state === 'stopped') return (await this.ask(step)) === 'skip';
+    // Temporal pauses between the attempts of a series only.
+    const summary = `pause before the next attempt: ${step.summary}`.slice(0, maxSummary);
+    if (attempts === 1) await sleep(firstPauseMs, { summary });
+    return false;
   }
 
   /** Waits for the answer to the question about a step. */
