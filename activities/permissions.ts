@@ -99,7 +99,9 @@ const ciliumResources = [
  */
 export const permissions: readonly Permission[] = [
   { group: '', resource: 'nodes', verbs: [...read, 'patch'] },
-  { group: '', resource: 'pods', verbs: [...write, 'list'] },
+  // Without patch, which would include the images of all pods.
+  { group: '', resource: 'pods', verbs: [...read, 'create', 'delete'] },
+  { group: '', resource: 'pods/status', verbs: ['patch'] },
   { group: '', resource: 'pods/eviction', verbs: ['create'] },
   { group: '', resource: 'pods/log', verbs: ['get'], namespace: helperNamespace },
   { group: '', resource: 'namespaces', verbs: [...write, 'list'] },

@@ -1,4 +1,4 @@
-import type { KubernetesObject, V1Deployment } from '@kubernetes/client-node';
+import { PatchStrategy, setHeaderOptions, type KubernetesObject, type V1Deployment } from '@kubernetes/client-node';
 import { mapLimit } from '../support/map-limit.ts';
 import { bridgeEndpointName, isBridgeEndpoint } from '../cilium/bridge-endpoints.ts';
 import { readCiliumConfig } from '../cilium/config.ts';
@@ -94,15 +94,17 @@ export function createIdentityBridgeActivities(onCluster: OnCluster) {
   };
 }
 
-/** Removes the address from a pod's annotations. A deleted pod is ignored. */
+/**
+ * Removes the address from a pod's annotations. A deleted pod is ignored. It does so through the status, because
+ * permission to patch pods would include their images.
+ */
 async function removeAddressAnnotation(
-  { objects }: ClusterConnection,
+  { core }: ClusterConnection,
   { name, namespace: podNamespace }: PodFacts
 ): Promise<void> {
-  const annotations = { [calicoAddressAnnotation]: null };
-  const patch = { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: podNamespace, annotations } };
-  // A null removes the key, but the library's type does not allow null.
-  await ifFound(objects.patch(patch as unknown as KubernetesObject));
+  const body = { metadata: { annotations: { [calicoAddressAnnotation]: null } } };
+  const merge = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
+  await ifFound(core.patchNamespacedPodStatus({ name, namespace: podNamespace, body }, merge));
 }
 
 const deployment = { apiVersion: 'apps/v1', kind: 'Deployment' };

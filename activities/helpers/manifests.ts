@@ -12,7 +12,7 @@ export function ownObjects(input: MigrationInput, sourcePodCidr: string): NamedO
   const target = { targetPodCidr: input.podCidr, proberImage: input.proberImage, ledger: input.ledger };
   const coexistence = { targetPodCidr: input.podCidr, coexistenceImage: input.coexistenceImage };
   return [
-    ...proberObjects(target, { clusterIp: '', nodePort: 0 }),
+    ...proberObjects(target, { clusterIp: '', nodePort: 0, key: '' }),
     natExemptionObject({ sourcePodCidr, ...coexistence }),
     ...(input.policyMode === 'off' ? [] : bridgeObjects(coexistence, {})),
   ];

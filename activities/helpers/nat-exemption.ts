@@ -1,13 +1,13 @@
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { waitForOwnDaemonSet } from './daemon-set.ts';
-import { ownDaemonSet } from './daemon-set.ts';
+import { ownDaemonSet, waitForOwnDaemonSet } from './daemon-set.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import { listNodes } from '../kubernetes/nodes.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
+import { limitedMemory, rootWith } from './container-security.ts';
 import { scratchSpace, startup } from './container.ts';
 import { natExemption } from './names.ts';
 
@@ -85,11 +85,8 @@ function buildDaemonSet(
         args,
         env: Object.entries(env).map(([name, value]) => ({ name, value })),
         startupProbe: startup,
-        securityContext: {
-          allowPrivilegeEscalation: false,
-          readOnlyRootFilesystem: true,
-          capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
-        },
+        securityContext: rootWith('NET_ADMIN'),
+        resources: limitedMemory('128Mi'),
         volumeMounts: scratchSpace.mounts,
       },
     ],

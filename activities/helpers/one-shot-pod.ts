@@ -1,5 +1,5 @@
 import type { V1Container, V1ContainerStateTerminated, V1Pod, V1PodSpec } from '@kubernetes/client-node';
-import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
+import { createObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { isSilent } from '../kubernetes/conditions.ts';
 import { ifFound } from '../kubernetes/errors.ts';
@@ -26,6 +26,12 @@ export interface OneShotPod {
 /** Maximum length of a pod's name, in characters. */
 const maxNameLength = 253;
 
+/**
+ * Time in seconds after which the kubelet ends a pod, even when no worker is left to remove it: longer than the worker
+ * waits for any of them.
+ */
+const deadlineSeconds = 900;
+
 /** Returns the name of the pod for a purpose on a node. */
 export function oneShotPodName({ app, node }: Pick<OneShotPod, 'app' | 'node'>): string {
   return `${app}-${node}`.slice(0, maxNameLength);
@@ -50,6 +56,7 @@ export function oneShotPodManifest(pod: OneShotPod): NamedObject {
         restartPolicy: 'Never',
         automountServiceAccountToken: false,
         terminationGracePeriodSeconds: 1,
+        activeDeadlineSeconds: deadlineSeconds,
         tolerations: [{ operator: 'Exists' }],
         containers: [{ imagePullPolicy: 'IfNotPresent', ...container }],
         ...spec,
@@ -58,10 +65,13 @@ export function oneShotPodManifest(pod: OneShotPod): NamedObject {
   };
 }
 
-/** Starts the pod. First removes the one that an earlier attempt left. */
+/**
+ * Starts the pod. First removes the one that an earlier attempt left. It is created and not applied: the worker has no
+ * permission to patch pods, which would include those of others.
+ */
 export async function startOneShotPod(connection: ClusterConnection, pod: OneShotPod): Promise<void> {
   await removeOneShotPod(connection, oneShotPodName(pod));
-  await applyObject(connection, oneShotPodManifest(pod));
+  await createObject(connection, oneShotPodManifest(pod));
 }
 
 /** Interval between two checks of the node of a pod that has not started, in ms. */

@@ -2,8 +2,8 @@ import type { LedgerOptions } from '../../model/ledger-options.ts';
 import { applyNamespace } from './namespace.ts';
 import { applyObject, type NamedObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { waitForOwnDaemonSet } from './daemon-set.ts';
-import { ownDaemonSet } from './daemon-set.ts';
+import { limitedMemory, unprivileged } from './container-security.ts';
+import { ownDaemonSet, waitForOwnDaemonSet } from './daemon-set.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import {
@@ -19,6 +19,7 @@ import {
   proberPort,
   servicePort,
 } from './prober-ports.ts';
+import { buildProbeKey } from './probe-key.ts';
 
 /** Input of `deployProbers`. */
 export interface ProberTarget {
@@ -66,29 +67,31 @@ export async function deployProbers(
   return [...leftOut].sort();
 }
 
-/** Addresses of the probers' services. */
-interface ServiceAddress {
+/** Facts about the probers' services, which the API server chooses. */
+interface ServiceFacts {
   clusterIp: string;
   nodePort: number;
+  /** Key of the probers; {@link buildProbeKey}. */
+  key: string;
 }
 
-async function readService({ core }: ClusterConnection): Promise<ServiceAddress> {
+async function readService({ core }: ClusterConnection): Promise<ServiceFacts> {
   const [cluster, node] = [
     await core.readNamespacedService({ name: prober, namespace }),
     await core.readNamespacedService({ name: nodePortService, namespace }),
   ];
   const nodePort = node.spec?.ports?.[0]?.nodePort;
   const clusterIp = cluster.spec?.clusterIP;
-  return { clusterIp: clusterIp ?? '', nodePort: nodePort ?? 0 };
+  return { clusterIp: clusterIp ?? '', nodePort: nodePort ?? 0, key: buildProbeKey(cluster.metadata?.uid ?? '') };
 }
 
 const meta = (name: string) => ({ name, namespace, labels: ownedLabels });
 
 /**
  * Builds all objects of the probers.
- * @param service addresses of the services; any address is valid for a dry run.
+ * @param service facts about the services; any are valid for a dry run.
  */
-export function proberObjects(target: Omit<ProberTarget, 'cluster'>, service: ServiceAddress): Manifest[] {
+export function proberObjects(target: Omit<ProberTarget, 'cluster'>, service: ServiceFacts): Manifest[] {
   return [...proberServices(), ...proberWorkloads(target, service)];
 }
 
@@ -149,7 +152,7 @@ function proberServices(): Manifest[] {
 
 function proberWorkloads(
   { targetPodCidr, proberImage, ledger }: Omit<ProberTarget, 'cluster'>,
-  service: ServiceAddress
+  service: ServiceFacts
 ): Manifest[] {
   const field = (name: string, fieldPath: string) => ({ name, valueFrom: { fieldRef: { fieldPath } } });
   const container = (role: 'pod' | 'peer' | 'host', port: number, more: object) => ({
@@ -170,14 +173,13 @@ function proberWorkloads(
         TARGET_CIDR: targetPodCidr,
         SAMPLES_PER_SECOND: ledger.samplesPerSecond,
         OUTSIDE: ledger.outside.join(' '),
+        PROBE_KEY: service.key,
       }).map(([name, value]) => ({ name, value: String(value) })),
     ],
-    readinessProbe: { httpGet: { port, path: '/echo' }, periodSeconds: 2 },
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'] },
-    },
+    readinessProbe: { httpGet: { port, path: '/ready' }, periodSeconds: 2 },
+    securityContext: unprivileged,
+    // Enough for the EndpointSlices of 5,000 nodes, and for all connections that a prober accepts.
+    resources: limitedMemory('256Mi'),
     ...more,
   });
   const pod = {

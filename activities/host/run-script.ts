@@ -5,6 +5,7 @@ import { agentImage } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
+import { limitedMemory } from '../helpers/container-security.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
 import {
   oneShotPodName,
@@ -27,8 +28,8 @@ const scriptsWithLog: readonly HostScript[] = ['diagnose'];
 /** Maximum length of such a log, in bytes. */
 const maxLogBytes = 1_000_000;
 
-/** Scripts that only read, and use no functions. */
-const independentScripts: readonly HostScript[] = ['diagnose'];
+/** Scripts that only read, and use no functions. The node's files are mounted read-only for them. */
+const readingScripts: readonly HostScript[] = ['diagnose'];
 
 /** Maximum duration of a script, in ms; the longest one clears thousands of rules. */
 const scriptTimeoutMs = 300_000;
@@ -38,6 +39,7 @@ const scriptTimeoutMs = 300_000;
  * idempotent, so a pod that an earlier attempt left is removed first.
  * @returns the lines of the script's report; undefined when no image for it is on the nodes, because Cilium was never
  * there.
+ * @throws InvalidInput when there is no such script.
  * @throws NodeNotReady when the pod does not run in time.
  * @throws HelperPodFailed, retryable, when the kubelet rejects the pod, for example because the node has no room.
  * @throws CleanupIncomplete when the script fails, or when it refuses to run because a pod would lose its network; the
@@ -48,6 +50,7 @@ export async function runOnHost(
   node: string,
   script: HostScript
 ): Promise<string[] | undefined> {
+  requireHostScript(script);
   const image = await agentImage(connection);
   if (image === undefined) return undefined;
   await applyNamespace(connection, image);
@@ -77,9 +80,22 @@ export async function runOnHost(
   });
 }
 
-/** Returns the text that runs on a node. */
+/** @throws InvalidInput unless one of our scripts has the name, which comes from an input and is part of a path. */
+function requireHostScript(script: string): void {
+  if (!(hostScripts as readonly string[]).includes(script))
+    throw failure(
+      'InvalidInput',
+      `there is no script ${JSON.stringify(script)} for nodes; use one of ${hostScripts.join(', ')}`
+    );
+}
+
+/**
+ * Returns the text that runs on a node.
+ * @throws InvalidInput when there is no such script.
+ */
 export function readHostScript(script: HostScript): string {
-  const files = independentScripts.includes(script) ? [script] : ['functions', script];
+  requireHostScript(script);
+  const files = readingScripts.includes(script) ? [script] : ['functions', script];
   return files.map((file) => readFileSync(path.join(import.meta.dirname, `${file}.sh`), 'utf8')).join('\n');
 }
 
@@ -99,9 +115,13 @@ export function hostPod(node: string, image: string, script: HostScript, folders
       command: ['bash', '-c', readHostScript(script)],
       env: Object.entries(hostScriptVariables(folders)).map(([name, value]) => ({ name, value })),
       securityContext: { privileged: true },
+      resources: limitedMemory('1Gi'),
       terminationMessagePolicy: 'FallbackToLogsOnError',
       volumeMounts: [
-        { name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' },
+        {
+          ...{ name: 'host', mountPath: '/host', mountPropagation: 'HostToContainer' },
+          ...(readingScripts.includes(script) && { readOnly: true }),
+        },
         { name: 'xtables-lock', mountPath: '/run/xtables.lock' },
         { name: 'bpf', mountPath: '/sys/fs/bpf', mountPropagation: 'HostToContainer' },
       ],

@@ -27,6 +27,16 @@ export async function applyDry({ objects }: ClusterConnection, object: NamedObje
   await objects.patch(object, undefined, 'All', fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
+/** Creates the object. An object of its name is an error. */
+export async function createObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+  await objects.create(object, undefined, undefined, fieldManager);
+}
+
+/** Creates the object as a server-side dry run, admission included; nothing is persisted. */
+export async function createDry({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+  await objects.create(object, undefined, 'All', fieldManager);
+}
+
 /** Options of {@link deleteObject}. */
 interface DeleteOptions {
   /**

@@ -21,8 +21,8 @@ type Workload = KubernetesObject & { spec?: { template?: V1PodTemplateSpec } };
 export function buildOneShotPods(input: MigrationInput, node: string, hostImage: string | undefined): NamedObject[] {
   const { proberImage, tunnelPort, nodeInspection } = input;
   const pods: OneShotPod[] = [
-    verificationPod({ node, proberImage }, []),
-    ...(nodeInspection ? [inspectionPod(node, proberImage, tunnelPort, [])] : []),
+    verificationPod({ node, proberImage }, [], ''),
+    ...(nodeInspection ? [inspectionPod(node, proberImage, tunnelPort, [], '')] : []),
     ...(hostImage === undefined
       ? []
       : hostScripts.map((script) => hostPod(node, hostImage, script, defaultHostFolders))),

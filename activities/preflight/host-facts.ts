@@ -1,5 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { summarizeList } from '../../model/summarize.ts';
+import { limitedMemory, rootWith } from '../helpers/container-security.ts';
 import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
 import {
   findPodFailure,
@@ -11,6 +13,7 @@ import {
   waitingReason,
   type OneShotPod,
 } from '../helpers/one-shot-pod.ts';
+import { buildProbeKey } from '../helpers/probe-key.ts';
 import type { CniPaths } from '../canal/installer.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, errorMessage } from '../kubernetes/errors.ts';
@@ -87,6 +90,9 @@ const peerOffsets = [1, 2, 4, 8, 16, 32];
 /** Maximum number of pods that are created in parallel. */
 const maxParallelPods = 10;
 
+/** Maximum size of a report, in bytes: it contains every route and every interface of a node, except those of pods. */
+const maxReportBytes = 4_000_000;
+
 const label = 'inspect';
 
 /** Options of {@link readHosts}. */
@@ -123,9 +129,11 @@ export async function readHosts(
     .map((node) => ({ name: node.metadata?.name ?? '', ip: internalAddress(node) ?? '' }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
   await applyNamespace(connection);
+  // Their own: there are no probers before a migration.
+  const key = buildProbeKey(randomUUID());
   await mapLimit(maxParallelPods, [...targets.entries()], async ([index, { name }]) => {
     const peers = meshPeers(targets, index);
-    await startOneShotPod(connection, inspectionPod(name, image, udpPort, peers, cni));
+    await startOneShotPod(connection, inspectionPod(name, image, udpPort, peers, key, cni));
   });
   return collectFacts(
     connection,
@@ -196,7 +204,8 @@ export function unreadHost(reason: string): HostFacts {
 async function readFacts({ core }: ClusterConnection, pod: V1Pod | undefined): Promise<HostFacts> {
   if (pod?.status?.phase !== 'Running') return unreadHost(unreadReason(pod));
   try {
-    const log = await core.readNamespacedPodLog({ name: pod.metadata?.name ?? '', namespace });
+    const name = pod.metadata?.name ?? '';
+    const log = await core.readNamespacedPodLog({ name, namespace, limitBytes: maxReportBytes });
     const line = log.split('\n').find((text) => text.startsWith('{'));
     return line === undefined ? unreadHost(unreadReason(pod)) : (JSON.parse(line) as HostFacts);
   } catch (error) {
@@ -210,16 +219,21 @@ function unreadReason(pod: V1Pod | undefined): string {
   return failed ?? waitingReason(pod) ?? terminatedContainer(pod)?.message ?? phase;
 }
 
-/** Describes the pod that reads the facts of a node. It has no privileges, and only reads. */
+/**
+ * Describes the pod that reads the facts of a node. It has no privileges, and only reads.
+ * @param key what the pods share, so that they answer each other only; any is valid for a dry run.
+ */
 export function inspectionPod(
   node: string,
   image: string,
   udpPort: number,
   peers: readonly { name: string; ip: string }[],
+  key: string,
   cni: CniPaths = defaultCniPaths
 ): OneShotPod {
   const env = {
     UDP_PORT: String(udpPort),
+    PROBE_KEY: key,
     PEER_SECONDS: String(peerTimeoutSeconds),
     PEERS: JSON.stringify(peers.map(({ name, ip }) => ({ Node: name, IP: ip }))),
     HOST_CNI: podConfigFolder,
@@ -234,11 +248,9 @@ export function inspectionPod(
       image,
       args: ['inspect'],
       env: Object.entries(env).map(([name, value]) => ({ name, value })),
-      securityContext: {
-        allowPrivilegeEscalation: false,
-        readOnlyRootFilesystem: true,
-        capabilities: { drop: ['ALL'] },
-      },
+      // CNI files are often readable for root only.
+      securityContext: rootWith(),
+      resources: limitedMemory('128Mi'),
       volumeMounts: [
         { name: 'cni', mountPath: podConfigFolder, readOnly: true },
         { name: 'cni-bin', mountPath: podBinaryFolder, readOnly: true },
@@ -246,8 +258,6 @@ export function inspectionPod(
     },
     spec: {
       hostNetwork: true,
-      // Ends the pod even when no worker is left to remove it.
-      activeDeadlineSeconds: 900,
       volumes: [
         { name: 'cni', hostPath: { path: cni.configFolder } },
         { name: 'cni-bin', hostPath: { path: cni.binaryFolder } },

@@ -19,6 +19,25 @@ export interface CheckResult {
   error?: string;
 }
 
+/**
+ * Parses the termination message of a pod that ran checks.
+ * @returns undefined when it is not a list of outcomes.
+ */
+export function parseCheckResults(message: string): CheckResult[] | undefined {
+  try {
+    const results: unknown = JSON.parse(message);
+    return Array.isArray(results) && results.every((result) => isCheckResult(result)) ? results : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isCheckResult(result: unknown): result is CheckResult {
+  const { name, ok, ms, error } = (result ?? {}) as Partial<Record<keyof CheckResult, unknown>>;
+  const hasError = error === undefined || typeof error === 'string';
+  return typeof name === 'string' && typeof ok === 'boolean' && typeof ms === 'number' && hasError;
+}
+
 /** Maximum number of peers in each network: the outcome has to fit into a pod's termination message (4 KiB). */
 const peersPerNetwork = 3;
 

@@ -6,6 +6,7 @@ import type { Network } from '../../model/network.ts';
 import { readTunnelPort } from '../cilium/agents.ts';
 import { failure } from '../support/failures.ts';
 import { summarizeList } from '../../model/summarize.ts';
+import { limitedMemory, unprivileged } from '../helpers/container-security.ts';
 import {
   oneShotPodName,
   removeOneShotPod,
@@ -22,8 +23,9 @@ import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { listPods, podFacts, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource } from '../node/source-pods.ts';
 import { poll } from '../support/poll.ts';
-import { checksFor, selectProbers, type Check, type CheckResult } from './checks.ts';
+import { checksFor, parseCheckResults, selectProbers, type Check, type CheckResult } from './checks.ts';
 import { requestFlush, readAllLedgers, flushDelayMs } from './ledger.ts';
+import { readProbeKey } from '../helpers/probe-key.ts';
 import { prober } from '../helpers/prober-ports.ts';
 
 /** Input of `verifyNode`. */
@@ -171,22 +173,18 @@ async function runVerificationChecks(
   outdated: () => Promise<boolean>
 ): Promise<CheckResult[] | undefined> {
   const { node } = target;
-  const pod = verificationPod(target, checks);
+  const pod = verificationPod(target, checks, await readProbeKey(connection));
   await startVerificationPod(connection, pod, target);
   const message = await waitForOutcome(connection, pod, outdated);
   await removeOneShotPod(connection, oneShotPodName(pod));
   if (message === undefined) return undefined;
-  try {
-    return JSON.parse(message) as CheckResult[];
-  } catch {
-    throw failure(
-      'VerificationFailed',
-      `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}; check its image`,
-      {
-        retryable: true,
-      }
-    );
-  }
+  const results = parseCheckResults(message);
+  if (results !== undefined) return results;
+  throw failure(
+    'VerificationFailed',
+    `the prober on ${node} reported no outcome of its checks: ${message.slice(0, 200)}; check its image`,
+    { retryable: true }
+  );
 }
 
 /**
@@ -258,10 +256,14 @@ function describePod(pod: OneShotPod): string {
   return `pod ${namespace}/${oneShotPodName(pod)} on ${pod.node}`;
 }
 
-/** Describes the pod that verifies a node's network. */
+/**
+ * Describes the pod that verifies a node's network.
+ * @param key key of the probers; any is valid for a dry run.
+ */
 export function verificationPod(
   { node, proberImage }: Pick<VerifyTarget, 'node' | 'proberImage'>,
-  checks: readonly Check[]
+  checks: readonly Check[],
+  key: string
 ): OneShotPod {
   return {
     app: 'verify',
@@ -273,8 +275,11 @@ export function verificationPod(
       env: [
         { name: 'CHECKS', value: JSON.stringify(checks) },
         { name: 'DEADLINE_SECONDS', value: String(checkTimeoutSeconds) },
+        { name: 'PROBE_KEY', value: key },
         { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
       ],
+      securityContext: unprivileged,
+      resources: limitedMemory('128Mi'),
     },
   };
 }

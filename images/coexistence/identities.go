@@ -39,7 +39,8 @@ const (
 	// Maximum number of pods that are reconciled in parallel.
 	workers = 16
 
-	byLabels = "labels"
+	byLabels  = "labels"
+	byAddress = "address"
 )
 
 // bridge maintains for pods that are not on Cilium what Cilium maintains for its own pods: an endpoint with an identity.
@@ -52,10 +53,10 @@ type bridge struct {
 	// Pod CIDR of Cilium. Pods with an address in it have an endpoint from their agent.
 	target netip.Prefix
 
-	pods, namespaces, endpoints, identities cache.SharedIndexInformer
-	queue                                   workqueue.TypedRateLimitingInterface[task]
-	leading                                 atomic.Bool
-	allocating                              sync.Mutex
+	pods, namespaces, nodes, endpoints, identities cache.SharedIndexInformer
+	queue                                          workqueue.TypedRateLimitingInterface[task]
+	leading                                        atomic.Bool
+	allocating                                     sync.Mutex
 	// Identities that this replica created, until the informer returns them.
 	created map[string]createdIdentity
 }
@@ -126,11 +127,13 @@ func newBridge(config *rest.Config) (*bridge, error) {
 // watch creates the informers and their event handlers.
 func (b *bridge) watch() error {
 	core := informers.NewSharedInformerFactory(b.kube, resync).Core().V1()
-	b.pods, b.namespaces = core.Pods().Informer(), core.Namespaces().Informer()
+	b.pods, b.namespaces, b.nodes = core.Pods().Informer(), core.Namespaces().Informer(), core.Nodes().Informer()
 	cilium := dynamicinformer.NewDynamicSharedInformerFactory(b.dynamic, resync)
 	b.endpoints, b.identities = cilium.ForResource(endpointsResource).Informer(), cilium.ForResource(identitiesResource).Informer()
 	return errors.Join(
 		b.pods.SetTransform(trimPod),
+		b.pods.AddIndexers(cache.Indexers{byAddress: indexByAddress}),
+		b.nodes.SetTransform(trimNode),
 		b.endpoints.SetTransform(decodeFields[endpoint]),
 		b.identities.SetTransform(decodeFields[identity]),
 		b.identities.AddIndexers(cache.Indexers{byLabels: func(object any) ([]string, error) {
@@ -160,7 +163,7 @@ func handle(informer cache.SharedIndexInformer, changed, removed func(any)) erro
 
 // run reconciles every pod when the pod or an object that it depends on changes, until the context ends.
 func (b *bridge) run(ctx context.Context) error {
-	all := []cache.SharedIndexInformer{b.pods, b.namespaces, b.endpoints, b.identities}
+	all := []cache.SharedIndexInformer{b.pods, b.namespaces, b.nodes, b.endpoints, b.identities}
 	synced := []cache.InformerSynced{}
 	for _, informer := range all {
 		go informer.RunWithContext(ctx)
@@ -215,9 +218,14 @@ func (b *bridge) enqueue(item task) {
 	}
 }
 
+// enqueuePod enqueues a pod, and the pods that claim its address.
 func (b *bridge) enqueuePod(object any) {
 	pod := object.(*corev1.Pod)
 	b.enqueue(task{pod.Namespace, pod.Name, pod.UID})
+	address, _ := podAddress(pod)
+	for _, other := range b.othersWith(address, pod.UID) {
+		b.enqueue(task{other.Namespace, other.Name, other.UID})
+	}
 }
 
 // enqueueEndpoint enqueues the pod of an endpoint: one of the bridge, which may have been removed by others, or one of an
@@ -333,7 +341,7 @@ func (b *bridge) currentPod(item task) *podFacts {
 	if pod.UID != item.uid {
 		return nil
 	}
-	facts := buildPodFacts(pod)
+	facts := b.podFacts(pod)
 	return &facts
 }
 
@@ -381,7 +389,8 @@ func (b *bridge) publishAddress(ctx context.Context, pod podFacts) error {
 			return nil
 		}
 		patch := fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, pod.uid, calicoAddress, address.String()+"/32")
-		_, err = b.kube.CoreV1().Pods(pod.namespace).Patch(ctx, pod.name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+		// Through the status, which the bridge may write: permission to patch pods would include their images.
+		_, err = b.kube.CoreV1().Pods(pod.namespace).Patch(ctx, pod.name, types.MergePatchType, []byte(patch), metav1.PatchOptions{}, "status")
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
 			return nil
 		}

@@ -22,8 +22,10 @@ type podFacts struct {
 	serviceAccount  string
 	// Address on either network; the zero address when the pod has none.
 	address netip.Addr
-	nodeIP  string
-	ports   []namedPort
+	// True while only the pod's annotation contains the address: users who may write pods of the namespace can write it.
+	claimed      bool
+	node, nodeIP string
+	ports        []namedPort
 }
 
 type namedPort struct {
@@ -32,11 +34,11 @@ type namedPort struct {
 	Protocol string `json:"protocol"`
 }
 
-// buildPodFacts extracts the facts of a pod. Pods on the host network and finished pods have no address of their own.
+// buildPodFacts extracts the facts of a pod.
 func buildPodFacts(pod *corev1.Pod) podFacts {
 	facts := podFacts{
 		namespace: pod.Namespace, name: pod.Name, uid: pod.UID, labels: pod.Labels,
-		serviceAccount: pod.Spec.ServiceAccountName, nodeIP: pod.Status.HostIP,
+		serviceAccount: pod.Spec.ServiceAccountName, node: pod.Spec.NodeName, nodeIP: pod.Status.HostIP,
 	}
 	for _, container := range pod.Spec.Containers {
 		for _, port := range container.Ports {
@@ -46,19 +48,17 @@ func buildPodFacts(pod *corev1.Pod) podFacts {
 		}
 	}
 	slices.SortFunc(facts.ports, func(a, b namedPort) int { return strings.Compare(a.Name, b.Name) })
-	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if pod.Spec.HostNetwork || finished {
-		return facts
-	}
-	facts.address = podAddress(pod)
+	facts.address, facts.claimed = podAddress(pod)
 	return facts
 }
 
-// podAddress returns the pod's address, from Calico's annotation until the kubelet reports it.
-func podAddress(pod *corev1.Pod) netip.Addr {
+// podAddress returns the pod's address, from Calico's annotation until the kubelet reports it: the pod only claims it then.
+// Pods on the host network and finished pods have no address of their own.
+func podAddress(pod *corev1.Pod) (address netip.Addr, claimed bool) {
 	annotation, annotated := pod.Annotations[calicoAddress]
-	if annotated && annotation == "" {
-		return netip.Addr{}
+	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	if pod.Spec.HostNetwork || finished || annotated && annotation == "" {
+		return netip.Addr{}, false
 	}
 	text := pod.Status.PodIP
 	if text == "" {
@@ -66,9 +66,9 @@ func podAddress(pod *corev1.Pod) netip.Addr {
 	}
 	address, err := netip.ParseAddr(text)
 	if err != nil {
-		return netip.Addr{}
+		return netip.Addr{}, false
 	}
-	return address
+	return address.Unmap(), pod.Status.PodIP == ""
 }
 
 // trimPod keeps only the fields that are used: the cache may hold ten thousand pods.
@@ -82,7 +82,7 @@ func trimPod(object any) (any, error) {
 			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, Labels: pod.Labels, ResourceVersion: pod.ResourceVersion,
 		},
 		Spec: corev1.PodSpec{
-			HostNetwork: pod.Spec.HostNetwork, ServiceAccountName: pod.Spec.ServiceAccountName,
+			HostNetwork: pod.Spec.HostNetwork, ServiceAccountName: pod.Spec.ServiceAccountName, NodeName: pod.Spec.NodeName,
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase, PodIP: pod.Status.PodIP, HostIP: pod.Status.HostIP},
 	}

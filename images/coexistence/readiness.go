@@ -85,7 +85,7 @@ func (b *bridge) reportReadiness(ctx context.Context) {
 func (b *bridge) differingPods() []types.UID {
 	differing := []types.UID{}
 	for _, object := range b.pods.GetStore().List() {
-		pod := buildPodFacts(object.(*corev1.Pod))
+		pod := b.podFacts(object.(*corev1.Pod))
 		if !pod.address.IsValid() || b.target.Contains(pod.address) {
 			continue
 		}
@@ -125,6 +125,7 @@ func (b *bridge) checkAccess(ctx context.Context) error {
 	failures := []error{}
 	for _, resource := range []schema.GroupVersionResource{
 		corev1.SchemeGroupVersion.WithResource("pods"), corev1.SchemeGroupVersion.WithResource("namespaces"),
+		corev1.SchemeGroupVersion.WithResource("nodes"),
 		endpointsResource, identitiesResource,
 	} {
 		if _, err := b.dynamic.Resource(resource).List(limited, metav1.ListOptions{Limit: 1}); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
@@ -37,7 +38,7 @@ type result struct {
 
 // check runs all checks in parallel and repeats each until it passes or $DEADLINE_SECONDS (20) have passed, because the
 // paths of a new pod may take a moment to work. It returns the exit code.
-func check() int {
+func check(secret probeKey) int {
 	var specs []spec
 	if err := json.Unmarshal([]byte(os.Getenv("CHECKS")), &specs); err != nil {
 		log.Printf("CHECKS: %v", err)
@@ -49,7 +50,7 @@ func check() int {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	results := inParallel(specs, func(s spec) result { return runUntilPassed(ctx, s) })
+	results := inParallel(specs, func(s spec) result { return runUntilPassed(ctx, s, secret) })
 	code := 0
 	for _, r := range results {
 		if !r.OK {
@@ -66,11 +67,11 @@ func check() int {
 }
 
 // runUntilPassed repeats a check until it passes or the context ends.
-func runUntilPassed(ctx context.Context, s spec) result {
+func runUntilPassed(ctx context.Context, s spec, secret probeKey) result {
 	var start time.Time
 	err := retry(ctx, 200*time.Millisecond, func() error {
 		start = time.Now()
-		return run(ctx, s)
+		return run(ctx, s, secret)
 	})
 	r := result{Name: s.Name, OK: err == nil, Ms: time.Since(start).Milliseconds()}
 	if err != nil {
@@ -80,18 +81,13 @@ func runUntilPassed(ctx context.Context, s spec) result {
 }
 
 // run runs a check once, with a timeout of 2 s.
-func run(parent context.Context, s spec) error {
+func run(parent context.Context, s spec, secret probeKey) error {
 	ctx, cancel := context.WithTimeout(parent, 2*time.Second)
 	defer cancel()
 	switch s.Kind {
 	case "http":
-		body, err := get(ctx, s.Target)
+		answer, err := getEcho(ctx, s.Target, secret)
 		if err != nil || !s.OwnSource {
-			return err
-		}
-		var answer echo
-		line, _, _ := strings.Cut(string(body), "\n")
-		if err := json.Unmarshal([]byte(line), &answer); err != nil {
 			return err
 		}
 		if answer.Source != os.Getenv("POD_IP") {
@@ -99,18 +95,18 @@ func run(parent context.Context, s spec) error {
 		}
 		return nil
 	case "reach":
-		_, err := get(ctx, s.Target)
+		// Another server than a prober, which must not get the key.
+		_, err := get(ctx, s.Target, "")
 		var status statusError
 		if errors.As(err, &status) {
 			return nil
 		}
 		return err
 	case "reverse":
-		self := net.JoinHostPort(os.Getenv("POD_IP"), "8080")
-		_, err := get(ctx, "http://"+s.Target+"/dial?to="+self)
+		_, err := getEcho(ctx, "http://"+s.Target+"/dial?to="+os.Getenv("POD_IP"), secret)
 		return err
 	case "udp":
-		return echoUDP(ctx, s.Target, 2*time.Second)
+		return echoUDP(ctx, s.Target, 2*time.Second, secret)
 	case "dns-udp", "dns-tcp":
 		network := strings.TrimPrefix(s.Kind, "dns-")
 		resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, server string) (net.Conn, error) {
@@ -124,7 +120,7 @@ func run(parent context.Context, s spec) error {
 }
 
 // echoUDP sends one packet and waits for its echo.
-func echoUDP(parent context.Context, target string, timeout time.Duration) error {
+func echoUDP(parent context.Context, target string, timeout time.Duration, secret probeKey) error {
 	ctx, cancel := context.WithTimeout(parent, timeout)
 	defer cancel()
 	connection, err := (&net.Dialer{}).DialContext(ctx, "udp", target)
@@ -134,9 +130,14 @@ func echoUDP(parent context.Context, target string, timeout time.Duration) error
 	defer connection.Close()
 	deadline, _ := ctx.Deadline()
 	_ = connection.SetDeadline(deadline)
-	if _, err := connection.Write([]byte("ping")); err != nil {
+	text := rand.Text()
+	if _, err := connection.Write([]byte(string(secret) + text)); err != nil {
 		return err
 	}
-	_, err = connection.Read(make([]byte, 16))
+	answer := make([]byte, 64)
+	n, err := connection.Read(answer)
+	if err == nil && string(answer[:n]) != text {
+		return errors.New("the answer differs from the packet that was sent")
+	}
 	return err
 }

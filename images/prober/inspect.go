@@ -79,18 +79,27 @@ func inspect() {
 	if facts.KubeProxy, err = readKubeProxy(context.Background(), kubeProxyAddress); err != nil {
 		log.Print(err)
 	}
-	var socket net.PacketConn
 	if port := os.Getenv("UDP_PORT"); port != "" {
-		if socket, err = net.ListenPacket("udp4", ":"+port); err != nil {
+		secret := readKey()
+		// On all addresses, as the overlay will: a program that uses the port on one of them would be in its way.
+		if socket, err := listenUDP(port); err != nil {
 			facts.PortTaken = err.Error()
 		} else {
-			go echoPackets(socket)
-			facts.Peers = checkPeers(port)
+			go echoPackets(socket, secret)
+			facts.Peers = checkPeers(port, secret)
 		}
 	}
 	text, _ := json.Marshal(facts)
 	fmt.Println(string(text))
 	select {}
+}
+
+func listenUDP(port string) (*net.UDPConn, error) {
+	address, err := net.ResolveUDPAddr("udp4", ":"+port)
+	if err != nil {
+		return nil, err
+	}
+	return net.ListenUDP("udp4", address)
 }
 
 // rpFilters returns the reverse path filter of the links, and the values "all" and "default". Every pod has an interface on
@@ -135,7 +144,7 @@ func isPodLink(l link) bool {
 }
 
 // checkPeers sends packets to the UDP port of every peer until each has answered or the timeout has passed.
-func checkPeers(port string) []peerResult {
+func checkPeers(port string, secret probeKey) []peerResult {
 	var peers []peerAddress
 	if err := json.Unmarshal([]byte(os.Getenv("PEERS")), &peers); err != nil {
 		log.Fatalf("PEERS: %v", err)
@@ -145,7 +154,7 @@ func checkPeers(port string) []peerResult {
 	return inParallel(peers, func(p peerAddress) peerResult {
 		// A refused packet is repeated: the peer may not have started yet.
 		err := retry(ctx, 300*time.Millisecond, func() error {
-			return echoUDP(ctx, net.JoinHostPort(p.IP, port), time.Second)
+			return echoUDP(ctx, net.JoinHostPort(p.IP, port), time.Second, secret)
 		})
 		if err != nil {
 			return peerResult{p.Node, err.Error()}

@@ -22,8 +22,9 @@ func main() {
 	case "probe":
 		probe()
 	case "check":
-		serve(port, nil)
-		os.Exit(check())
+		secret := readKey()
+		serveHTTP("", port, endpoints{secret: secret, echo: true})
+		os.Exit(check(secret))
 	case "inspect":
 		inspect()
 	default:

@@ -60,9 +60,10 @@ func dial(ctx context.Context, address string) (net.Conn, error) {
 	return connection, nil
 }
 
-// sampleLine opens a connection, sends a line of size bytes and reads it back.
-func sampleLine(address string, size int) func(context.Context) outcome {
-	line := strings.Repeat("x", size-1) + "\n"
+// sampleLine opens a connection, sends a line of size bytes, which starts with the key, and reads the rest back.
+func sampleLine(address string, size int, secret probeKey) func(context.Context) outcome {
+	text := strings.Repeat("x", size-len(secret)-1)
+	line := string(secret) + text + "\n"
 	return func(ctx context.Context) outcome {
 		connection, err := dial(ctx, address)
 		if err != nil {
@@ -72,12 +73,12 @@ func sampleLine(address string, size int) func(context.Context) outcome {
 		if _, err := io.WriteString(connection, line); err != nil {
 			return outcome{err: err}
 		}
-		answer, err := bufio.NewReaderSize(connection, size+64).ReadString('\n')
+		answer, err := bufio.NewReaderSize(connection, size+64).ReadSlice('\n')
 		if err != nil {
 			return outcome{err: err}
 		}
-		source, rest := parseLine(answer)
-		if len(rest) != size-1 {
+		source, rest := parseLine(string(answer))
+		if rest != text {
 			return outcome{err: errors.New("the answer differs from the line that was sent")}
 		}
 		return outcome{source: source}
@@ -99,8 +100,8 @@ func sampleConnect(address string) func(context.Context) outcome {
 // policy enforcement. Only returned data is an answer: on machines without processor time, about one in a thousand first
 // packets of a connection (SYN) from another node passed Cilium 1.20.2 without a verdict, but every later packet of these
 // connections was dropped, so that none of them was ever open at the target.
-func sampleDenied(address string) func(context.Context) outcome {
-	answered := sampleLine(address, 16)
+func sampleDenied(address string, secret probeKey) func(context.Context) outcome {
+	answered := sampleLine(address, 16, secret)
 	return func(ctx context.Context) outcome {
 		// A dropped packet never gets an answer; an allowed one is answered immediately.
 		short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
@@ -162,7 +163,10 @@ func dnsQuery(network, server, name string) func(context.Context) outcome {
 // path is measured and not the server.
 func apiServer() func(context.Context) outcome {
 	url := "https://" + net.JoinHostPort(os.Getenv("KUBERNETES_SERVICE_HOST"), os.Getenv("KUBERNETES_SERVICE_PORT")) + "/version"
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	client := &http.Client{
+		CheckRedirect: noRedirects,
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+	}
 	return func(ctx context.Context) outcome {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {

@@ -50,6 +50,7 @@ type settings struct {
 	hostPort, nodePort int
 	port               int
 	outside            []string
+	secret             probeKey
 }
 
 func readSettings() settings {
@@ -69,6 +70,7 @@ func readSettings() settings {
 		target: target, every: time.Second / time.Duration(number("SAMPLES_PER_SECOND")),
 		service: os.Getenv("SERVICE_IP"), hostPort: number("HOST_PORT"), nodePort: number("NODE_PORT"),
 		port: number("PORT"), outside: strings.Fields(os.Getenv("OUTSIDE")),
+		secret: readKey(),
 	}
 }
 
@@ -96,14 +98,8 @@ func probe() {
 	s := readSettings()
 	runtime.GOMAXPROCS(1)
 	results := newLedger()
-	serve(s.port, results.metrics)
-	if s.role == "host" {
-		serveLines(s.port + 1)
-	} else {
-		for _, port := range []int{linePort, allowedPort, deniedPort, servicePort, nodePortPort, hostPortPort} {
-			serveLines(port)
-		}
-	}
+	var known knownProbers
+	s.serve(results, &known)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if s.role == "peer" {
@@ -144,6 +140,7 @@ func probe() {
 		case ready := <-peers:
 			desired := map[string]path{}
 			nodeCount = len(nodeNames(ready))
+			known.update(ready)
 			for _, p := range s.paths(ready) {
 				desired[p.key.text()+"\x00"+p.target] = p
 			}
@@ -208,7 +205,7 @@ func (s settings) paths(peers []peer) []path {
 		to := s.network(p.role, p.ip)
 		addTo := func(kind string, port int, size int) {
 			address := net.JoinHostPort(p.ip, strconv.Itoa(port))
-			all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, sample: sampleLine(address, size)})
+			all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, sample: sampleLine(address, size, s.secret)})
 		}
 		switch {
 		case s.role == "host" && p.role == "host":
@@ -226,21 +223,21 @@ func (s settings) paths(peers []peer) []path {
 			addTo("pod-pod/allowed", allowedPort, 16)
 			forbidden := net.JoinHostPort(p.ip, strconv.Itoa(deniedPort))
 			all = append(all, path{
-				key: pathKey{"pod-pod/denied", p.node, from, to}, target: forbidden, sample: sampleDenied(forbidden), every: 500 * time.Millisecond,
+				key: pathKey{"pod-pod/denied", p.node, from, to}, target: forbidden, sample: sampleDenied(forbidden, s.secret), every: 500 * time.Millisecond,
 			})
 			for kind, network := range map[string]string{"pod-pod/udp": "udp", "pod-pod/stream": "tcp"} {
 				port := map[string]int{"udp": port, "tcp": linePort}[network]
 				address := net.JoinHostPort(p.ip, strconv.Itoa(port))
-				all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, stream: sampleStream(network, address)})
+				all = append(all, path{key: pathKey{kind, p.node, from, to}, target: address, stream: sampleStream(network, address, s.secret)})
 			}
 		default:
 			// Without a running pod behind it, the host port does not answer.
 			if slices.ContainsFunc(peers, func(other peer) bool { return other.node == p.node && other.role == "pod" }) {
 				hostPort := net.JoinHostPort(p.ip, strconv.Itoa(s.hostPort))
-				all = append(all, path{key: pathKey{"pod-hostport", p.node, from, ""}, target: hostPort, sample: sampleLine(hostPort, 16)})
+				all = append(all, path{key: pathKey{"pod-hostport", p.node, from, ""}, target: hostPort, sample: sampleLine(hostPort, 16, s.secret)})
 			}
 			nodePort := net.JoinHostPort(p.ip, strconv.Itoa(s.nodePort))
-			all = append(all, path{key: pathKey{"pod-nodeport", p.node, from, ""}, target: nodePort, sample: sampleLine(nodePort, 16)})
+			all = append(all, path{key: pathKey{"pod-nodeport", p.node, from, ""}, target: nodePort, sample: sampleLine(nodePort, 16, s.secret)})
 		}
 	}
 	if s.role != "pod" {
@@ -251,7 +248,7 @@ func (s settings) paths(peers []peer) []path {
 		all = append(all, path{key: pathKey{kind, "", from, ""}, target: target, every: every, sample: sample})
 	}
 	service := net.JoinHostPort(s.service, strconv.Itoa(servicePort))
-	addShared("pod-service", service, 0, sampleLine(service, 16))
+	addShared("pod-service", service, 0, sampleLine(service, 16, s.secret))
 	if server, name := clusterDNS(); server != "" {
 		addShared("pod-dns/udp", server, shared, dnsQuery("udp", server, name))
 		addShared("pod-dns/tcp", server, shared, dnsQuery("tcp", server, name))

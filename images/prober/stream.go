@@ -14,7 +14,7 @@ import (
 
 // sampleStream samples over one long-lived TCP or UDP connection, as a database client uses it, and reconnects when it
 // breaks. Each reset is counted, and samples without an answer are lost.
-func sampleStream(network, address string) func(context.Context, time.Duration, *ledger, pathKey) {
+func sampleStream(network, address string, secret probeKey) func(context.Context, time.Duration, *ledger, pathKey) {
 	return func(ctx context.Context, every time.Duration, results *ledger, key pathKey) {
 		opened := false
 		for ctx.Err() == nil {
@@ -33,25 +33,27 @@ func sampleStream(network, address string) func(context.Context, time.Duration, 
 				results.reset(key)
 			}
 			opened = true
-			sampleConnection(ctx, connection, network, every, results, key)
+			sampleConnection(ctx, connection, network, every, results, key, secret)
 			connection.Close()
 		}
 	}
 }
 
-// sampleConnection sends numbered lines and matches the answers, until the connection breaks or the context ends.
-func sampleConnection(ctx context.Context, connection net.Conn, network string, every time.Duration, results *ledger, key pathKey) {
+// sampleConnection sends lines of the key and a number, and matches the answers, until the connection breaks or the context
+// ends.
+func sampleConnection(ctx context.Context, connection net.Conn, network string, every time.Duration, results *ledger, path pathKey, secret probeKey) {
 	own := os.Getenv("POD_IP")
 	answers := make(chan [2]string, 64)
 	broken := make(chan error, 1)
 	go func() {
 		reader := bufio.NewReader(connection)
 		for {
-			line, err := reader.ReadString('\n')
+			slice, err := reader.ReadSlice('\n')
 			if err != nil {
 				broken <- err
 				return
 			}
+			line := string(slice)
 			source, rest := "", strings.TrimSuffix(line, "\n")
 			if network == "tcp" {
 				source, rest = parseLine(line)
@@ -77,7 +79,7 @@ func sampleConnection(ctx context.Context, connection net.Conn, network string, 
 		case err := <-broken:
 			// A UDP socket is reopened after "port unreachable", a TCP connection after a reset.
 			for _, s := range waiting {
-				results.add(key, outcome{at: s.at, err: err}, own)
+				results.add(path, outcome{at: s.at, err: err}, own)
 			}
 			pause(ctx, every)
 			return
@@ -88,21 +90,21 @@ func sampleConnection(ctx context.Context, connection net.Conn, network string, 
 					continue
 				}
 				for _, lost := range waiting[:i] {
-					results.add(key, outcome{at: lost.at, err: errors.New("no answer")}, own)
+					results.add(path, outcome{at: lost.at, err: errors.New("no answer")}, own)
 				}
-				results.add(key, outcome{at: s.at, latency: time.Since(s.at), source: answer[0]}, own)
+				results.add(path, outcome{at: s.at, latency: time.Since(s.at), source: answer[0]}, own)
 				waiting = waiting[i+1:]
 				break
 			}
 		case now := <-ticks.C:
 			for len(waiting) > 0 && now.Sub(waiting[0].at) > sampleTimeout {
-				results.add(key, outcome{at: waiting[0].at, err: errors.New("no answer within 900 ms")}, own)
+				results.add(path, outcome{at: waiting[0].at, err: errors.New("no answer within 900 ms")}, own)
 				waiting = waiting[1:]
 			}
 			number++
 			text := fmt.Sprint(number)
 			_ = connection.SetWriteDeadline(now.Add(sampleTimeout))
-			if _, err := io.WriteString(connection, text+"\n"); err != nil && network == "tcp" {
+			if _, err := io.WriteString(connection, string(secret)+text+"\n"); err != nil && network == "tcp" {
 				continue // the reader reports the error
 			}
 			waiting = append(waiting, sent{text, now})

@@ -34,7 +34,7 @@ beforeAll(async () => {
     lab(),
     ciliumCrd('CiliumEndpoint', 'ciliumendpoints', 'Namespaced'),
     ciliumCrd('CiliumIdentity', 'ciliumidentities', 'Cluster'),
-    bareNode('n1'),
+    { ...bareNode('n1'), spec: { podCIDR: '10.244.1.0/24', podCIDRs: ['10.244.1.0/24'] } },
     ...['shop', 'cni-live-migration'].map((name) => ({
       apiVersion: 'v1',
       kind: 'Namespace',
@@ -222,6 +222,34 @@ it("ignores pods on Cilium and on the host's network, and reports the address of
   for (const pod of [onCilium, onHost, fresh]) expect(await findEndpoint(pod)).toBeUndefined();
 });
 
+/** Creates a pod that the kubelet has not started, with an address in Calico's annotation. */
+async function claimAddress(name: string, address: string): Promise<V1Pod> {
+  await apply(lab(), barePod('shop', name, 'n1', { labels: { app: 'web' } }));
+  await setStatus(name, { hostIP: '192.168.1.1' });
+  await lab().kubectl('-n', 'shop', 'annotate', 'pod', name, `cni.projectcalico.org/podIP=${address}/32`);
+  return get<V1Pod>(lab(), 'pod', '-n', 'shop', name);
+}
+
+it('gives no endpoint to an address that a pod cannot have, or that another pod has', async () => {
+  await runPod('victim', '10.244.1.70');
+  const thieves = [
+    await claimAddress('thief-of-pod', '10.244.1.70'),
+    await claimAddress('thief-elsewhere', '10.244.7.9'),
+    await claimAddress('thief-outside', '8.8.8.8'),
+    await claimAddress('thief-of-service', '10.96.0.1'),
+  ];
+  const early = await claimAddress('early', '10.244.1.71');
+
+  const endpoint = await waitForEndpoint(early, exists);
+
+  expect(endpoint?.status.networking.addressing).toEqual([{ ipv4: '10.244.1.71' }]);
+  for (const thief of thieves) expect(await findEndpoint(thief)).toBeUndefined();
+  // The kubelet reports the address for another pod: the claim was false.
+  const owner = await runPod('owner', '10.244.1.71');
+  await waitForEndpoint(owner, exists);
+  await waitForEndpoint(early, isGone);
+});
+
 it('continues when the leader is killed, before its lease expires', async () => {
   await startBridge('second');
   bridges[0]?.kill('SIGKILL');
@@ -240,18 +268,41 @@ it('continues when the leader is killed, before its lease expires', async () => 
   await waitFor('the endpoint of late', endpoint, { timeoutMs: timeLimits.clusterChange, pollIntervalMs: 500 });
 });
 
-it('is no longer ready when it loses its permissions, and is ready again when it has them', async () => {
-  const context = lab().layout.context;
-  const objects = bridgeObjects({ targetPodCidr: '10.245.0.0/16', coexistenceImage: 'none' }, {});
-  const permissions = objects.filter(({ kind }) => kind !== 'Deployment');
-  const binding = permissions.filter(({ kind }) => kind === 'ClusterRoleBinding');
+/** Objects with the bridge's permissions. */
+const permissions = bridgeObjects({ targetPodCidr: '10.245.0.0/16', coexistenceImage: 'none' }, {}).filter(
+  ({ kind }) => kind !== 'Deployment'
+);
+
+/** Creates the bridge's account. @returns a kubeconfig of it, and a function that runs kubectl with it. */
+async function bridgeAccount(): Promise<{ kubeconfig: string; kubectl: (...args: string[]) => Promise<unknown> }> {
   await apply(lab(), ...permissions);
   const token = (await lab().kubectl('create', 'token', '-n', 'cni-live-migration', 'identity-bridge')).trim();
   const kubeconfig = path.join(lab().layout.dir, 'bridge.kubeconfig');
   await copyFile(lab().layout.kubeconfig, kubeconfig);
   const kubectl = (...args: string[]) => run(lab().catalogue.bin('kubectl'), ['--kubeconfig', kubeconfig, ...args]);
   await kubectl('config', 'set-credentials', 'bridge', `--token=${token}`);
-  await kubectl('config', 'set-context', context, '--user=bridge');
+  await kubectl('config', 'set-context', lab().layout.context, '--user=bridge');
+  return { kubeconfig, kubectl };
+}
+
+it('may annotate a pod, but not change its image', async () => {
+  const { kubectl } = await bridgeAccount();
+  await apply(lab(), barePod('shop', 'target', 'n1'));
+  const annotations = { 'cni.projectcalico.org/podIP': '10.245.1.30/32' };
+  const spec = { activeDeadlineSeconds: 1, containers: [{ name: 'c', image: 'attacker' }] };
+  const patch = ['patch', 'pod', 'target', '-n', 'shop', '-p', JSON.stringify({ metadata: { annotations }, spec })];
+
+  await expect(kubectl(...patch)).rejects.toThrow(/[Ff]orbidden/);
+  await kubectl(...patch, '--subresource=status');
+
+  const { metadata, spec: actual } = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'target');
+  expect(metadata?.annotations).toMatchObject(annotations);
+  expect([actual?.containers[0]?.image, actual?.activeDeadlineSeconds]).toEqual(['none', undefined]);
+});
+
+it('is no longer ready when it loses its permissions, and is ready again when it has them', async () => {
+  const { kubeconfig } = await bridgeAccount();
+  const binding = permissions.filter(({ kind }) => kind === 'ClusterRoleBinding');
   const isReady = (): Promise<boolean> => Promise.resolve(existsSync(path.join(lab().layout.dir, 'account.ready')));
 
   await startBridge('account', kubeconfig);

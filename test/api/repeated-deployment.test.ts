@@ -134,7 +134,7 @@ const cases: RepeatableCases<'deployment'> = {
   deployProbers: {
     prepare: async () => {
       await apply(ownNamespace);
-      await remove(...proberObjects(probers, { clusterIp: '', nodePort: 0 }));
+      await remove(...proberObjects(probers, { clusterIp: '', nodePort: 0, key: '' }));
     },
     run: ({ deployProbers }) => deployProbers({ ...cluster(), ...probers }),
     read: readOwnObjects,
@@ -158,7 +158,7 @@ const cases: RepeatableCases<'deployment'> = {
   restoreHelpers: {
     prepare: async () => {
       const helpers = [
-        ...proberObjects(probers, { clusterIp: '', nodePort: 0 }),
+        ...proberObjects(probers, { clusterIp: '', nodePort: 0, key: '' }),
         natExemptionObject(natExemption),
         ...bridgeObjects(coexistence, {}),
       ];

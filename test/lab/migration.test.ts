@@ -93,8 +93,10 @@ it('migrates only the approved node', async () => {
 
 /** Sends a request from one prober to another, inside the cluster. @returns the answer. */
 async function ask(from: V1Pod, to: V1Pod): Promise<unknown> {
-  const url = `http://${from.status?.podIP}:8080/dial?to=${to.status?.podIP}:8080`;
-  const curl = ['curl', '--silent', '--fail-with-body', '--max-time', '5', '--retry', '3', '--retry-all-errors', url];
+  const url = `http://${from.status?.podIP}:8080/dial?to=${to.status?.podIP}`;
+  const key = from.spec?.containers[0]?.env?.find(({ name }) => name === 'PROBE_KEY')?.value ?? '';
+  const retries = ['--max-time', '5', '--retry', '3', '--retry-all-errors'];
+  const curl = ['curl', '--silent', '--fail-with-body', ...retries, '--header', `Probe-Key: ${key}`, url];
   return JSON.parse(await runInside(lab().layout.machineDir(from.spec?.nodeName ?? ''), curl)) as unknown;
 }
 

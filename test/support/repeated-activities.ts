@@ -188,6 +188,7 @@ function stableText(object: object): string {
       .replaceAll(/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/g, 'UID')
       .replaceAll(/\b10\.96\.\d+\.\d+/g, 'SERVICE-IP')
       .replaceAll(/(nodePort":|"NODE_PORT","value":")\d+/g, '$1NODE-PORT')
+      .replaceAll(/("PROBE_KEY","value":")[\w-]+/g, '$1KEY')
       .replaceAll(/\b\d{13}\b/g, 'MS')
   );
 }
