@@ -1,5 +1,7 @@
 import { Client } from '@temporalio/client';
+import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import path from 'node:path';
 import {
   NativeConnection,
@@ -12,6 +14,7 @@ import {
 import { createFleetActivities } from '../activities/cluster/migration-outcomes.ts';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
+import { computeNodeIdSecret } from '../temporal/keys.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
 import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
@@ -63,7 +66,8 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
   try {
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
     const converter = dataConverter(config.keys);
-    const client = new Client({ connection, namespace: config.namespace, dataConverter: converter });
+    const identity = config.keys === undefined ? {} : { identity: hiddenIdentity() };
+    const client = new Client({ connection, namespace: config.namespace, dataConverter: converter, ...identity });
     await runStartupChecks(client, config, checkOnly, logger);
     if (checkOnly) return;
     const activities = createActivities({
@@ -71,11 +75,13 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       helm: { binary: config.helm, charts: config.charts },
       isOpen: createRunStatusCheck(client),
       workerNode: config.node,
+      nodeIdSecret: config.keys && computeNodeIdSecret(config.keys),
     });
     const worker = await Worker.create({
       connection,
       namespace: config.namespace,
       taskQueue: config.taskQueue,
+      ...identity,
       ...(await workflowCode(config, features)),
       dataConverter: converter,
       activities: { ...(wrap?.(activities) ?? activities), ...createFleetActivities(createOutcomeReader(client)) },
@@ -125,6 +131,11 @@ async function runStartupChecks(
   const permissionChecks = checkClusterPermissions(config).then(warn);
   if (checkOnly) await permissionChecks;
   else permissionChecks.catch(() => undefined);
+}
+
+/** Returns an identity that does not contain the host name, which in a cluster is the name of a node. */
+function hiddenIdentity(): string {
+  return `${process.pid}@${createHash('sha256').update(hostname()).digest('hex').slice(0, 12)}`;
 }
 
 /**

@@ -6,7 +6,8 @@ import { blockerText, countsText, type MigrationStatus, type NodeStatus, type Ph
 import { ledgerMarkdown } from './ledger.ts';
 import { planMarkdown } from './plan.ts';
 import { preflightMarkdown } from './preflight.ts';
-import { cell, tableHeader, tableRow } from './table.ts';
+import { cell, codeBlock, line } from './escape.ts';
+import { tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of nodes shown as a table; more nodes are counted by state. */
 const maxRows = 100;
@@ -36,11 +37,11 @@ export function statusMarkdown(
     lines.push(`Waiting for ${cell(status.waitingFor)}${since}`, '');
   }
   for (const answer of status.waiting?.answers ?? []) {
-    lines.push(`To ${cell(answer.does)}:`, '', '```', updateCommand(workflow, answer), '```', '');
+    lines.push(`To ${cell(answer.does)}:`, '', ...codeBlock([updateCommand(workflow, answer)]), '');
   }
   lines.push(...nodeLines(status.nodes));
   lines.push(...detailLines(status.phase, details));
-  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
+  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${line(note)}`));
   return lines.join('\n');
 }
 
@@ -52,7 +53,10 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
   if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
   if (phase === 'migrate' && plan !== undefined) {
     const { seconds, nodeSeconds, basis } = plan.estimate;
-    lines.push(`Estimated time left: ${Math.ceil(seconds / 60)} minutes (${nodeSeconds} s per node: ${basis}).`, '');
+    lines.push(
+      `Estimated time left: ${Math.ceil(seconds / 60)} minutes (${nodeSeconds} s per node: ${cell(basis)}).`,
+      ''
+    );
   }
   if (!early && ledger !== undefined && isMeasured(ledger)) lines.push(ledgerMarkdown(ledger), '');
   return lines;
