@@ -9,7 +9,7 @@ const defaultAddress = 'localhost:7233';
 
 /**
  * Requires TLS and credentials for a Temporal server on another machine, unless a connection without them is allowed by
- * name. Whoever reads that connection sees every plan and message, and whoever can write to it approves them.
+ * name. A reader of that connection sees every plan and message, and a writer can approve them.
  * @throws Error that names the setting that allows the connection.
  */
 export function requireSafeConnection(options: ConnectionOptions, allow: readonly Allowance[]): void {

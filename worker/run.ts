@@ -1,7 +1,5 @@
 import { Client } from '@temporalio/client';
-import { createHash } from 'node:crypto';
 import { access } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import path from 'node:path';
 import {
   NativeConnection,
@@ -14,8 +12,9 @@ import {
 import { createFleetActivities } from '../activities/cluster/migration-outcomes.ts';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
-import { computeNodeIdSecret } from '../temporal/keys.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
+import { identityOption } from '../temporal/identity.ts';
+import { computeNodeIdSecret } from '../temporal/keys.ts';
 import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
@@ -66,7 +65,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
   try {
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
     const converter = dataConverter(config.keys);
-    const identity = config.keys === undefined ? {} : { identity: hiddenIdentity() };
+    const identity = identityOption(config.keys);
     const client = new Client({ connection, namespace: config.namespace, dataConverter: converter, ...identity });
     await runStartupChecks(client, config, checkOnly, logger);
     if (checkOnly) return;
@@ -131,11 +130,6 @@ async function runStartupChecks(
   const permissionChecks = checkClusterPermissions(config).then(warn);
   if (checkOnly) await permissionChecks;
   else permissionChecks.catch(() => undefined);
-}
-
-/** Returns an identity that does not contain the host name, which in a cluster is the name of a node. */
-function hiddenIdentity(): string {
-  return `${process.pid}@${createHash('sha256').update(hostname()).digest('hex').slice(0, 12)}`;
 }
 
 /**

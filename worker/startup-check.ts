@@ -43,7 +43,7 @@ export function checkEncryption(
   keys: WorkerConfig['keys']
 ): StartupProblem[] {
   if (keys !== undefined || isThisMachine(address)) return [];
-  const text = `payloads are not encrypted: whoever reads Temporal's database at ${address} reads them; set CNI_MIGRATION_KEYS`;
+  const text = `payloads are not encrypted: readers of Temporal's database at ${address} can read them; set CNI_MIGRATION_KEYS`;
   return [{ kind: 'warning', text }];
 }
 

@@ -35,19 +35,19 @@ const maxCauses = 10;
  */
 export function isConnectionProblem(error: unknown): boolean {
   let current = error;
-  for (let depth = 0; depth < maxCauses && current instanceof Error; depth++) {
+  for (let depth = 0; depth < maxCauses && typeof current === 'object' && current !== null; depth++) {
     if (isConnectionError(current)) return true;
-    current = current.cause;
+    current = (current as Error).cause;
   }
   return false;
 }
 
-function isConnectionError(error: Error): boolean {
+function isConnectionError(error: Partial<Record<'name' | 'message' | 'code', unknown>>): boolean {
   // An AbortSignal's error has a number as its code.
-  const { code } = error as { code?: unknown };
+  const { name, message, code } = error;
   if (typeof code === 'string') {
     if (connectionCodes.includes(code) || connectionPrefixes.some((prefix) => code.startsWith(prefix))) return true;
   }
-  if (abortNames.includes(error.name)) return true;
-  return error instanceof TypeError && fetchMessages.includes(error.message);
+  if (abortNames.includes(String(name))) return true;
+  return name === 'TypeError' && fetchMessages.includes(String(message));
 }

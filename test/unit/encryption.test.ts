@@ -1,9 +1,10 @@
 import { createCipheriv } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import path from 'node:path';
 import { defaultPayloadConverter, type Payload, type SerializationContext } from '@temporalio/common';
 import proto from '@temporalio/proto';
+import { identityOption } from '../../temporal/identity.ts';
 import { EncryptionCodec, type CodecOptions } from '../../temporal/encryption.ts';
 import { computeNodeIdSecret, loadConfiguredKeys, type EncryptionKeys } from '../../temporal/keys.ts';
 import { payloadConverter } from '../../temporal/payload-converter.ts';
@@ -156,6 +157,12 @@ describe('the requirement', () => {
       /must be encrypted or bound, not yes/
     );
   });
+});
+
+it('hides the name of the host, which in a cluster is a node, from Temporal', () => {
+  expect(identityOption(undefined)).toEqual({});
+  expect(identityOption(keys).identity).toMatch(/^\d+@[\da-f]{12}$/);
+  expect(identityOption(keys).identity).not.toContain(hostname());
 });
 
 describe('IDs of nodes with encryption', () => {
