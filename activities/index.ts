@@ -44,10 +44,15 @@ export interface ActivityDependencies {
   isOpen: IsOpen;
   /** Node that the worker runs on, when it runs in the cluster that it migrates. */
   workerNode?: string | undefined;
+  /**
+   * Secret of the workers with encryption, that keeps the names of nodes out of IDs.
+   * @default none: payloads are not encrypted
+   */
+  nodeIdSecret?: string | undefined;
 }
 
 /** Creates all activities, keyed by the name that workflows call. */
-export function createActivities({ clusters, helm, isOpen, workerNode }: ActivityDependencies) {
+export function createActivities({ clusters, helm, isOpen, workerNode, nodeIdSecret }: ActivityDependencies) {
   const onCluster = createOnCluster(clusters);
   return {
     ...createInspectionActivities(onCluster),
@@ -57,7 +62,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode }: Activit
     ...createLockActivities(onCluster, isOpen),
     ...createNoReturnActivities(onCluster),
     ...createRollbackRecordActivities(onCluster),
-    ...createRequestActivities(),
+    ...createRequestActivities(nodeIdSecret),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),

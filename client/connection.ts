@@ -1,5 +1,6 @@
 import { Client, Connection } from '@temporalio/client';
 import { dataConverter } from '../temporal/data-converter.ts';
+import { identityOption } from '../temporal/identity.ts';
 import { loadConfiguredKeys } from '../temporal/keys.ts';
 import { requestInterceptors } from './request-interceptors.ts';
 import { temporalConfig, type TemporalOptions, TemporalUnreachable } from '../temporal/connection-config.ts';
@@ -32,5 +33,5 @@ export async function connect(env: NodeJS.ProcessEnv, options: ConnectOptions = 
     await connection.close();
     throw new TemporalUnreachable(connectionOptions.address, error);
   }
-  return new Client({ connection, namespace, dataConverter: dataConverter(keys) });
+  return new Client({ connection, namespace, dataConverter: dataConverter(keys), ...identityOption(keys) });
 }

@@ -19,6 +19,11 @@ export const failureTypes = [
    */
   'CredentialsUnreadable',
   /**
+   * The worker's kubeconfig turns off the verification of certificates or runs a program, and its configuration does not
+   * allow that; retried, because the file is read again.
+   */
+  'CredentialsRefused',
+  /**
    * The worker lacks a permission that the step needs, which the message names, or the API server's admission refused
    * the request; retried.
    */
@@ -27,6 +32,10 @@ export const failureTypes = [
   'KubernetesInvalid',
   /** The API server returned any other error; retried. */
   'KubernetesError',
+  /**
+   * An error that this service does not expect, most likely a bug; the message has the error. Retried up to four times.
+   */
+  'UnexpectedError',
   /** Another migration works on the cluster. Nothing was changed. */
   'MigrationRunning',
   /**

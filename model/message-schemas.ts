@@ -7,6 +7,12 @@ import { untrustedProblems } from './input-limits.ts';
 
 const nameSchema = z.string().min(1).max(253);
 
+/** A line of text: no control characters, no line ends, nothing that changes the direction of text. */
+const lineOfText = /^(?:[\u200c\u200d]|[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029])*$/u;
+
+/** The same, with line ends and tabs. */
+const linesOfText = /^(?:[\n\t\u200c\u200d]|[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029])*$/u;
+
 /** Fields that every message has: its version, and its sender and the reason, for the record. */
 export const senderFields = {
   ...messageVersion,
@@ -14,12 +20,12 @@ export const senderFields = {
    * Name of the sender.
    * @default unnamed
    */
-  by: nameSchema.optional(),
+  by: nameSchema.regex(lineOfText, 'must be one line of text without control characters').optional(),
   /**
    * Reason for the message.
    * @default none
    */
-  reason: z.string().max(500).optional(),
+  reason: z.string().max(500).regex(linesOfText, 'must be text without control characters').optional(),
 };
 
 /** Subjects of a message; exactly one must be given. */

@@ -26,6 +26,12 @@ export interface Releases {
 export interface ResolvedRequest {
   input: MigrationInput;
   releases: Releases;
+  /**
+   * Secret of the workers with encryption, of which the IDs of nodes' workflows are computed: Temporal stores IDs as they
+   * are, and an ID with a name would show the name.
+   * @default none: the IDs contain the names of nodes, and so does the search attribute of what is awaited
+   */
+  nodeIdSecret?: string;
 }
 
 /**

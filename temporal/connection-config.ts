@@ -1,4 +1,6 @@
 import { type ClientConnectConfig, loadClientConnectConfig } from '@temporalio/envconfig';
+import { allowVariable, parseAllowances } from '../model/allowances.ts';
+import { requireSafeConnection } from './safe-connection.ts';
 
 /** Command-line options for the connection to Temporal; each takes precedence over the environment. */
 export interface TemporalOptions {
@@ -22,7 +24,7 @@ export class TemporalUnreachable extends Error {
 /**
  * Reads the configuration of the connection to Temporal: from the same variables (`TEMPORAL_ADDRESS`,
  * `TEMPORAL_PROFILE`, `TEMPORAL_TLS_…`) and the same file as the Temporal CLI.
- * @throws Error when these are not valid.
+ * @throws Error when these are not valid, or when the connection is unsafe and not allowed by name.
  */
 export function temporalConfig(
   env: NodeJS.ProcessEnv,
@@ -36,9 +38,14 @@ export function temporalConfig(
   const environment = Object.fromEntries(
     Object.entries(merged).filter((entry): entry is [string, string] => !!entry[1])
   );
+  const config = load(environment, profile);
+  requireSafeConnection(config.connectionOptions, parseAllowances(environment[allowVariable]));
+  return { ...config, namespace: config.namespace ?? 'default' };
+}
+
+function load(environment: Record<string, string>, profile: string | undefined): ClientConnectConfig {
   try {
-    const config = loadClientConnectConfig({ overrideEnvVars: environment, ...(profile !== undefined && { profile }) });
-    return { ...config, namespace: config.namespace ?? 'default' };
+    return loadClientConnectConfig({ overrideEnvVars: environment, ...(profile !== undefined && { profile }) });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`invalid configuration of the connection to Temporal: ${reason}`, { cause: error });

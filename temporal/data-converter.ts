@@ -12,10 +12,14 @@ export const failureConverterPath = path.join(import.meta.dirname, 'failure-conv
 /**
  * Returns the data converter of workers and clients.
  * @param keys encryption keys; when undefined, payloads are not encrypted.
+ * @param options `checksBinding`: false to decrypt payloads of any workflow. @default true
  */
-export function dataConverter(keys: EncryptionKeys | undefined): DataConverter {
+export function dataConverter(keys: EncryptionKeys | undefined, { checksBinding = true } = {}): DataConverter {
   return {
     payloadConverterPath,
-    ...(keys && { payloadCodecs: [new EncryptionCodec(keys)], failureConverterPath }),
+    ...(keys && {
+      payloadCodecs: [new EncryptionCodec(keys, { require: keys.require, checksBinding })],
+      failureConverterPath,
+    }),
   };
 }

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { parse } from 'yaml';
@@ -7,7 +8,18 @@ import { formatProblems } from '../model/problems.ts';
 export interface EncryptionKeys {
   current: string;
   keys: ReadonlyMap<string, Buffer>;
+  /**
+   * What received payloads must be. Set by `CNI_MIGRATION_REQUIRE_ENCRYPTION`.
+   * @default payloads may be plain
+   */
+  require?: EncryptionRequirement | undefined;
 }
+
+/** What received payloads must be: encrypted; or encrypted for the workflow that receives them. */
+export const encryptionRequirements = ['encrypted', 'bound'] as const;
+
+/** One of {@link encryptionRequirements}. */
+export type EncryptionRequirement = (typeof encryptionRequirements)[number];
 
 const keysSchema = z
   .strictObject({
@@ -19,13 +31,38 @@ const keysSchema = z
 /** Length of an AES-256 key, in bytes. */
 const keyBytes = 32;
 
+/** Name of the variable with the requirement. */
+const requireVariable = 'CNI_MIGRATION_REQUIRE_ENCRYPTION';
+
 /**
- * Reads the keys from the file in the variable `CNI_MIGRATION_KEYS`; undefined when it is not set.
- * @throws Error that quotes no key.
+ * Reads the keys from the file in the variable `CNI_MIGRATION_KEYS`, and the requirement from
+ * `CNI_MIGRATION_REQUIRE_ENCRYPTION`; undefined when neither is set.
+ * @throws Error that quotes no key; also for a requirement without keys.
  */
 export async function loadConfiguredKeys(env: NodeJS.ProcessEnv): Promise<EncryptionKeys | undefined> {
   const file = env['CNI_MIGRATION_KEYS'];
-  return file === undefined ? undefined : readKeyFile(file);
+  const required = parseRequirement(env[requireVariable]);
+  if (file !== undefined) return { ...(await readKeyFile(file)), require: required };
+  if (required !== undefined) throw new Error(`${requireVariable} needs keys: set CNI_MIGRATION_KEYS, too`);
+  return undefined;
+}
+
+function parseRequirement(text: string | undefined): EncryptionRequirement | undefined {
+  if (text === undefined || text === '') return undefined;
+  const requirement = encryptionRequirements.find((known) => known === text);
+  if (requirement !== undefined) return requirement;
+  throw new Error(`${requireVariable} must be ${encryptionRequirements.join(' or ')}, not ${text}`);
+}
+
+/**
+ * Returns the secret of which IDs are computed that would otherwise contain the name of a node. It is derived from the
+ * oldest key by name, so that it stays when a key is added.
+ */
+export function computeNodeIdSecret({ keys }: EncryptionKeys): string {
+  const [[, key] = []] = [...keys].sort(([a], [b]) => (a < b ? -1 : 1));
+  return createHmac('sha256', key ?? '')
+    .update('IDs of nodes')
+    .digest('hex');
 }
 
 /**

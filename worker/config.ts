@@ -4,6 +4,7 @@ import type { WorkerDeploymentVersion } from '@temporalio/common';
 import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
+import { allowVariable, kubeconfigAllowances, parseAllowances } from '../model/allowances.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
 import { temporalConfig } from '../temporal/connection-config.ts';
 import { loadConfiguredKeys, type EncryptionKeys } from '../temporal/keys.ts';
@@ -108,7 +109,11 @@ export async function readWorkerConfig(env: NodeJS.ProcessEnv): Promise<WorkerCo
 
 async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
   const file = env['CNI_MIGRATION_CONFIG'];
-  const options = { requestsPerSecond: parseRequestsPerSecond(env['CNI_MIGRATION_REQUESTS_PER_SECOND']) };
+  const allowed: readonly string[] = parseAllowances(env[allowVariable]);
+  const options = {
+    requestsPerSecond: parseRequestsPerSecond(env['CNI_MIGRATION_REQUESTS_PER_SECOND']),
+    allow: kubeconfigAllowances.filter((name) => allowed.includes(name)),
+  };
   if (file !== undefined) return readSettingsFile(file, options);
   const kubeconfig = env['KUBECONFIG'] ?? path.join(homedir(), '.kube', 'config');
   if (kubeconfig.includes(path.delimiter)) {

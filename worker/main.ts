@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { withoutControls } from '../model/printable.ts';
 import { readWorkerConfig } from './config.ts';
 import { runWorker } from './run.ts';
 import { installTelemetry } from './telemetry.ts';
@@ -14,7 +15,7 @@ async function main(): Promise<void> {
 
 main()
   .catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
+    console.error(withoutControls(error instanceof Error ? error.message : String(error)));
     process.exitCode = 1;
   })
   // Checks of clusters that do not answer take long, and must not delay the exit.

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { withoutControls } from '../model/printable.ts';
 import { loadConfiguredKeys } from '../temporal/keys.ts';
 import { replayHistory, replayOptions } from './replay.ts';
 
@@ -25,7 +26,7 @@ async function main(files: readonly string[]): Promise<number> {
       (error: unknown) => (error instanceof Error ? error.message : String(error))
     );
     if (problem !== undefined) failed++;
-    console.log(problem === undefined ? `${file}: compatible` : `${file}: NOT COMPATIBLE: ${problem}`);
+    console.log(withoutControls(`${file}: ${problem === undefined ? 'compatible' : `NOT COMPATIBLE: ${problem}`}`));
   }
   return failed === 0 ? 0 : 1;
 }
@@ -37,7 +38,7 @@ async function replayFile(file: string, options: Awaited<ReturnType<typeof repla
 main(process.argv.slice(2))
   .then((code) => (process.exitCode = code))
   .catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
+    console.error(withoutControls(error instanceof Error ? error.message : String(error)));
     process.exitCode = 1;
   })
   .finally(() => process.exit());

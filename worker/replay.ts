@@ -32,7 +32,8 @@ export async function replayOptions(keys?: EncryptionKeys, bundles?: string): Pr
     bundles === undefined
       ? { workflowBundle: await bundleWorkflowCode({ ...bundleOptions(features), logger: new DefaultLogger('WARN') }) }
       : await workflowCode({ bundles }, features);
-  const { failureConverterPath, ...converter } = dataConverter(keys);
+  // A history may be of another namespace than the one in which it is replayed.
+  const { failureConverterPath, ...converter } = dataConverter(keys, { checksBinding: false });
   return { ...code, dataConverter: converter };
 }
 

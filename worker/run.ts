@@ -13,6 +13,8 @@ import { createFleetActivities } from '../activities/cluster/migration-outcomes.
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
+import { identityOption } from '../temporal/identity.ts';
+import { computeNodeIdSecret } from '../temporal/keys.ts';
 import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
@@ -63,7 +65,8 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
   try {
     const features = { encrypted: config.keys !== undefined, traced: tracing !== undefined };
     const converter = dataConverter(config.keys);
-    const client = new Client({ connection, namespace: config.namespace, dataConverter: converter });
+    const identity = identityOption(config.keys);
+    const client = new Client({ connection, namespace: config.namespace, dataConverter: converter, ...identity });
     await runStartupChecks(client, config, checkOnly, logger);
     if (checkOnly) return;
     const activities = createActivities({
@@ -71,11 +74,13 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       helm: { binary: config.helm, charts: config.charts },
       isOpen: createRunStatusCheck(client),
       workerNode: config.node,
+      nodeIdSecret: config.keys && computeNodeIdSecret(config.keys),
     });
     const worker = await Worker.create({
       connection,
       namespace: config.namespace,
       taskQueue: config.taskQueue,
+      ...identity,
       ...(await workflowCode(config, features)),
       dataConverter: converter,
       activities: { ...(wrap?.(activities) ?? activities), ...createFleetActivities(createOutcomeReader(client)) },

@@ -9,6 +9,7 @@ import {
   type ConnectionOptions,
   type KubeconfigContext,
 } from '../activities/kubernetes/connection.ts';
+import { kubeconfigAllowances } from '../model/allowances.ts';
 import { formatProblems } from '../model/problems.ts';
 
 const clusterSchema = z.union([
@@ -20,6 +21,11 @@ const clusterSchema = z.union([
      * @default its current context
      */
     context: z.string().min(1).optional(),
+    /**
+     * What the kubeconfig may do although it is unsafe.
+     * @default nothing
+     */
+    allow: z.array(z.enum(kubeconfigAllowances)).optional(),
   }),
   /** The cluster in which the worker itself runs, with the identity of its pod. */
   z.strictObject({ inCluster: z.literal(true) }),
@@ -75,6 +81,7 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
         : {
             file: path.resolve(path.dirname(file), cluster.kubeconfig),
             ...(cluster.context !== undefined && { context: cluster.context }),
+            ...(cluster.allow !== undefined && { allow: cluster.allow }),
           }
     );
   }

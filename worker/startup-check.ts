@@ -3,6 +3,7 @@ import { promisify } from 'node:util';
 import { isGrpcServiceError, type Client, type ServiceError } from '@temporalio/client';
 import { ApplicationFailure, type WorkerDeploymentVersion } from '@temporalio/common';
 import { missingPermissions } from '../activities/permissions.ts';
+import { isThisMachine } from '../temporal/safe-connection.ts';
 import { searchAttributes } from '../workflows/search-attributes.ts';
 import type { WorkerConfig } from './config.ts';
 
@@ -25,7 +26,7 @@ const unimplemented = 12;
  */
 export async function checkStartup(
   client: Client,
-  { namespace, helm, clusters, deployment }: WorkerConfig
+  { namespace, helm, clusters, deployment, connection, keys }: WorkerConfig
 ): Promise<StartupProblem[]> {
   const clusterProblems = clusters.names().then(
     (): StartupProblem[] => [],
@@ -33,7 +34,17 @@ export async function checkStartup(
   );
   const checks = [checkNamespace(client, namespace), checkHelm(helm), clusterProblems];
   if (deployment !== undefined) checks.push(checkCurrentVersion(client, namespace, deployment));
-  return (await Promise.all(checks)).flat();
+  return [...checkEncryption(connection, keys), ...(await Promise.all(checks)).flat()];
+}
+
+/** Warns of plain payloads on another machine: everyone with access to its database reads them. */
+export function checkEncryption(
+  { address = 'localhost' }: WorkerConfig['connection'],
+  keys: WorkerConfig['keys']
+): StartupProblem[] {
+  if (keys !== undefined || isThisMachine(address)) return [];
+  const text = `payloads are not encrypted: readers of Temporal's database at ${address} can read them; set CNI_MIGRATION_KEYS`;
+  return [{ kind: 'warning', text }];
 }
 
 /**

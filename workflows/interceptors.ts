@@ -13,6 +13,7 @@ import {
 } from '@temporalio/workflow';
 import { isUsableSignal } from '../model/internal-signals.ts';
 import { isMalformed, malformedPayload, type MalformedPayload } from '../model/malformed-payload.ts';
+import { isEncryptionRequired } from './payload-converter.ts';
 
 /** Workflows that only a cluster's migration starts. */
 const nodeWorkflows: readonly string[] = ['nodeMigration', 'nodeRollback'];
@@ -23,6 +24,12 @@ const reservedPrefix = '__temporal_';
 /** Used instead of a payload that was not readable when it arrived, but is now. */
 const unreadableAtFirst = malformedPayload(
   'was encrypted with a key that the worker lacked when it arrived; send it again'
+);
+
+/** Used instead of a message without payload, where messages must be encrypted. */
+const unencryptedMessage = malformedPayload(
+  'has no payload, so it is not encrypted, and the worker requires that; send {} or the fields of the message encrypted',
+  { dependsOnKeys: true }
 );
 
 /** @see WorkflowInterceptorsFactory of the SDK */
@@ -38,12 +45,17 @@ export function interceptors(): WorkflowInterceptors {
         },
         handleSignal: async (input, next) => {
           signals++;
-          const args = argumentsAtFirst(`unreadable-signal-${signals}`, input.args);
+          const args = argumentsAtFirst(`unreadable-signal-${signals}`, requirePayload(input.args));
           if (!isAcceptedSignal(input.signalName, args)) {
             log.warn('ignored a signal between workflows that is not valid', { signal: input.signalName });
             return;
           }
           await next({ ...input, args });
+        },
+        validateUpdate: (input, next) => {
+          const unreadable = findUndecrypted(requirePayload(input.args));
+          if (unreadable !== undefined) throw invalidInput(`the message: ${unreadable.problem}`);
+          next(input);
         },
         handleUpdate: async (input, next) => {
           // Its validator refuses an unreadable update, so that it is not in the history: this is a replay.
@@ -88,6 +100,11 @@ function requireReadableStart(args: readonly unknown[]): void {
   }
 }
 
+/** Returns arguments for a message that has none, although it must be encrypted: anyone could have sent it. */
+function requirePayload(args: readonly unknown[]): readonly unknown[] {
+  return args.length === 0 && isEncryptionRequired() ? [unencryptedMessage] : args;
+}
+
 /**
  * Returns the arguments as they were read when they first arrived. What could not be decrypted then stays unreadable in
  * every replay, also by a worker that has the key now; a marker in the history records it.
@@ -129,7 +146,7 @@ function renameReservedSignals({ jobs }: ActivateInput['activation']): void {
 
 function lostKey(subject: string, { problem }: MalformedPayload): Error {
   return new Error(
-    `this worker cannot read ${subject} that an earlier worker has read or written: it ${problem}. Start a worker with that key`
+    `this worker cannot read ${subject} that an earlier worker has read or written: it ${problem}. Start a worker with the keys and the requirements of that worker`
   );
 }
 

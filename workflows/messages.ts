@@ -14,6 +14,7 @@ import type { Plan } from '../model/plan.ts';
 import type { PolicyReport } from '../model/policies.ts';
 import type { CheckOutcome } from '../model/preflight.ts';
 import type { NodePage } from '../model/status-view.ts';
+import { sha256 } from '../model/sha256.ts';
 import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from '../model/status.ts';
 
 /** Default task queue of this service's workers. */
@@ -22,6 +23,19 @@ export const defaultTaskQueue = 'cni-migration';
 /** Returns the workflow ID of a cluster's migration. At most one run of an ID is open, which makes it the lock. */
 export function migrationWorkflowId(cluster: string): string {
   return `cni-migration/${cluster}`;
+}
+
+/** Number of hexadecimal digits of a node's digest in an ID: more than enough for the nodes of one cluster. */
+const nodeDigestDigits = 20;
+
+/**
+ * Returns the workflow ID of a node's migration or rollback.
+ * @param migrationId workflow ID of the cluster's migration.
+ * @param secret secret of the workers with encryption; the ID then contains a digest instead of the name. @default none
+ */
+export function nodeWorkflowId(migrationId: string, node: string, secret?: string): string {
+  const name = secret === undefined ? node : sha256(`${secret}/${migrationId}/${node}`).slice(0, nodeDigestDigits);
+  return `${migrationId}/node/${name}`;
 }
 
 /** Returns the workflow ID of a fleet's migration. */

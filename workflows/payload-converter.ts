@@ -5,7 +5,20 @@
 import type { ConverterHint, Payload, PayloadConverter, SerializationContext } from '@temporalio/common';
 import { workflowInfo } from '@temporalio/workflow';
 import { malformedPayload } from '../model/malformed-payload.ts';
-import { payloadConverter as strict, readMetadata, UnreadablePayload } from '../temporal/payload-converter.ts';
+import {
+  encryptionMetadata,
+  payloadConverter as strict,
+  readMetadata,
+  UnreadablePayload,
+} from '../temporal/payload-converter.ts';
+
+/** True once this worker's codec has marked a payload: it refuses those that are not encrypted. */
+let encryptionRequired = false;
+
+/** Returns true when a message without any payload, which no codec sees, is refused as one that is not encrypted. */
+export function isEncryptionRequired(): boolean {
+  return encryptionRequired;
+}
 
 /**
  * Returns a replacement for a payload that this workflow received and that cannot be read: its input, a signal, an
@@ -19,6 +32,7 @@ class MessageConverter implements PayloadConverter {
   }
 
   fromPayload<T>(payload: Payload, context?: SerializationContext, hint?: ConverterHint<T>): T {
+    encryptionRequired ||= payload.metadata?.[encryptionMetadata.required] != null;
     if (!isReceived(context)) return strict.fromPayload<T>(payload, context, hint);
     // No message contains bytes. Even their number of entries would keep the workflow from answering.
     if (readMetadata(payload, 'encoding') === 'binary/plain') return malformedPayload('is binary; send JSON') as T;

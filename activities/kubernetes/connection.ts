@@ -1,5 +1,3 @@
-import { stat } from 'node:fs/promises';
-import type { AgentOptions } from 'node:https';
 import { Agent, type buildConnector } from 'undici';
 import {
   AppsV1Api,
@@ -15,8 +13,16 @@ import {
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
-import type { ApplicationFailure } from '@temporalio/common';
+import type { KubeconfigAllowance } from '../../model/allowances.ts';
 import { failure } from '../support/failures.ts';
+import {
+  createAuthentication,
+  loadKubeconfig,
+  loadTlsOptions,
+  readFileVersion,
+  unreadable,
+} from './kubeconfig-file.ts';
+import { requireSafeKubeconfig } from './safe-kubeconfig.ts';
 import { RequestRate, countRequest, defaultRequestsPerSecond, maxPendingRequests } from './request-rate.ts';
 
 /** The APIs of one cluster, over one pool of connections. */
@@ -43,6 +49,11 @@ export interface KubeconfigContext {
   context?: string;
   /** True when the worker uses its own pod's identity, which is renewed in place; `file` is then for other programs. */
   inCluster?: boolean;
+  /**
+   * What this kubeconfig may do although it is unsafe.
+   * @default nothing
+   */
+  allow?: readonly KubeconfigAllowance[];
 }
 
 /** Opens connections by cluster name. */
@@ -50,11 +61,12 @@ export interface Clusters {
   /**
    * @throws UnknownCluster when the worker does not know the cluster.
    * @throws CredentialsUnreadable when its credentials cannot be read at the moment; retryable.
+   * @throws CredentialsRefused when they are unsafe, and not allowed; retryable.
    */
   connect: (cluster: string) => Promise<ClusterConnection>;
   /**
    * Returns file and context for programs that read a kubeconfig themselves, such as Helm.
-   * @throws UnknownCluster, CredentialsUnreadable
+   * @throws UnknownCluster, CredentialsUnreadable, CredentialsRefused
    */
   kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>;
   /** Returns the names of the clusters that the worker knows. */
@@ -68,6 +80,11 @@ export interface ConnectionOptions {
    * @default 100
    */
   requestsPerSecond?: number;
+  /**
+   * What every kubeconfig may do although it is unsafe.
+   * @default nothing
+   */
+  allow?: readonly KubeconfigAllowance[];
 }
 
 /** Creates clusters from the contexts of one kubeconfig file. */
@@ -119,7 +136,7 @@ interface ClusterSource {
  * s.
  */
 function createClusters(
-  { requestsPerSecond = defaultRequestsPerSecond }: ConnectionOptions,
+  { requestsPerSecond = defaultRequestsPerSecond, allow = [] }: ConnectionOptions,
   { names, locate, unknownContext }: ClusterSource
 ): Clusters {
   // Keyed by cluster, so that a limit outlives the cluster's connections.
@@ -135,7 +152,8 @@ function createClusters(
     const changed = await readFileVersion(credentials.file);
     const existing = cache.get(cluster);
     if (existing?.changed === changed) return existing.connection;
-    const opened = await openConnection(credentials, cluster, getRequestRate(cluster), (config) => {
+    const permitted = { ...credentials, allow: [...allow, ...(credentials.allow ?? [])] };
+    const opened = await openConnection(permitted, cluster, getRequestRate(cluster), (config) => {
       const message = unknownContext(cluster, listContexts(config));
       // The file is incomplete when it had the context before, or when its last section, the users, is missing.
       const incomplete = existing !== undefined || config.getUsers().length === 0;
@@ -157,45 +175,13 @@ function createClusters(
   };
 }
 
-/** Creates the failure for credentials that cannot be used at the moment. */
-function unreadable(file: string, problem: string): ApplicationFailure {
-  const advice = `check that ${file} is a complete kubeconfig that the worker can read`;
-  return failure('CredentialsUnreadable', `${problem}; ${advice}`, { retryable: true });
-}
-
-/** Returns a text that changes when the file does. */
-async function readFileVersion(file: string): Promise<string> {
-  try {
-    const { mtimeMs, size } = await stat(file);
-    return `${mtimeMs} ${size}`;
-  } catch (error) {
-    const { code = 'unknown' } = error as NodeJS.ErrnoException;
-    throw unreadable(file, `the worker cannot read its kubeconfig: ${code}`);
-  }
-}
-
-async function loadKubeconfig(file: string): Promise<KubeConfig> {
-  await readFileVersion(file);
-  const config = new KubeConfig();
-  try {
-    config.loadFromFile(file);
-  } catch {
-    // The parser's message may quote the file, which contains keys.
-    throw unreadable(file, "the worker's kubeconfig is not a valid kubeconfig file");
-  }
-  // The start of a file that is being written may be valid YAML.
-  if (config.getContexts().length === 0 || config.getClusters().length === 0)
-    throw unreadable(file, "the worker's kubeconfig has no contexts or no clusters");
-  return config;
-}
-
 function listContexts(config: KubeConfig): string[] {
   return config.getContexts().map((context) => context.name);
 }
 
 /** @param onUnknownContext throws the failure for a context that the file does not have. */
 async function openConnection(
-  { file, context, inCluster = false }: KubeconfigContext,
+  { file, context, inCluster = false, allow = [] }: KubeconfigContext,
   cluster: string,
   rate: RequestRate,
   onUnknownContext: (config: KubeConfig) => never
@@ -207,6 +193,8 @@ async function openConnection(
   const server = config.getCurrentCluster();
   if (server === null)
     throw unreadable(file, `the kubeconfig of the cluster "${cluster}" has no server for its context`);
+  // Before the credentials are loaded, which runs the program that they name.
+  if (!inCluster) requireSafeKubeconfig(config, cluster, allow);
   const tls = await loadTlsOptions(config, file, cluster);
   const dispatcher = config.createDispatcherOptions(server, tls);
   // A cluster behind a proxy keeps the library's own agent.
@@ -220,7 +208,7 @@ async function openConnection(
       : undefined;
   const configuration = createConfiguration({
     baseServer: new ServerConfiguration(server.server, {}),
-    authMethods: { default: config },
+    authMethods: { default: createAuthentication(config, file, cluster) },
     httpApi: createLimitedLibrary(cluster, rate, agent),
   });
   return {
@@ -235,20 +223,6 @@ async function openConnection(
       version: new VersionApi(configuration),
     },
   };
-}
-
-/** Loads the keys and certificates that the kubeconfig contains or names, or runs the program that it names. */
-async function loadTlsOptions(config: KubeConfig, file: string, cluster: string): Promise<AgentOptions> {
-  const tls: AgentOptions = {};
-  try {
-    await config.applyToHTTPSOptions(tls);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // Another message may quote credentials.
-    const reason = code === undefined ? '' : `: ${code}`;
-    throw unreadable(file, `the credentials of the cluster "${cluster}" cannot be loaded${reason}`);
-  }
-  return tls;
 }
 
 function selectContext(config: KubeConfig, context: string, onUnknownContext: (config: KubeConfig) => never): void {

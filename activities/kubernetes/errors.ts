@@ -3,6 +3,10 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { failure } from '../support/failures.ts';
 import { startHeartbeat } from '../support/heartbeat.ts';
+import { isConnectionProblem } from './connection-problems.ts';
+
+/** Number of attempts of an activity after which an unexpected error is permanent, so that a person is asked. */
+const maxUnexpectedAttempts = 5;
 
 /** Returns the status code of an API error; undefined for any other error, such as a failed connection. */
 export function httpStatus(error: unknown): number | undefined {
@@ -55,9 +59,11 @@ export function asFailure(error: unknown, operation: string): Error {
   const status = httpStatus(error);
   switch (status) {
     case undefined:
-      return failure('ClusterUnreachable', `${message}; check that the worker can reach the API server`, {
-        retryable: true,
-      });
+      return isConnectionProblem(error)
+        ? failure('ClusterUnreachable', `${message}; check that the worker can reach the API server`, {
+            retryable: true,
+          })
+        : unexpectedFailure(error, message);
     case 401:
       return failure('CredentialsRejected', `${message}; renew the credentials in the worker's kubeconfig`, {
         retryable: true,
@@ -85,6 +91,26 @@ function adviceFor(status: number): string {
   if (status === 404) return 'the object was deleted meanwhile: check who deletes it';
   if (status === 409) return 'another program changes the same object: check which one';
   return "check the API server's log, and the webhooks that it calls";
+}
+
+/**
+ * Creates the failure of an error that no code expects. It is retried a few times, as an answer that was cut off can
+ * cause one too, and then ends the step: a bug does not disappear by waiting.
+ */
+function unexpectedFailure(error: unknown, message: string): ApplicationFailure {
+  // Outside an activity, as in a startup check, nothing is retried.
+  const attempt = asyncLocalStorage.getStore()?.info.attempt ?? maxUnexpectedAttempts;
+  const kind = error instanceof Error ? error.name : typeof error;
+  const text = `${message} (${kind}); this is an unexpected error of the worker, not of the network: report it with its log`;
+  return failure('UnexpectedError', text, { retryable: attempt < maxUnexpectedAttempts, cause: place(error) });
+}
+
+/** Returns an error with the place of another one, and with a message of limited length. */
+function place(error: unknown): Error {
+  const cause = new Error(errorMessage(error));
+  const frames = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : [];
+  cause.stack = frames.slice(0, 10).join('\n');
+  return cause;
 }
 
 /** Message of the API server when its authorizer refuses a request (k8s.io/apiserver endpoints/handlers/responsewriters). */

@@ -1,8 +1,11 @@
 import { resolveRequest, type ResolvedRequest } from '../../model/resolved-request.ts';
 import { failure } from '../support/failures.ts';
 
-/** Creates the activity that resolves a request. */
-export function createRequestActivities() {
+/**
+ * Creates the activity that resolves a request.
+ * @param nodeIdSecret secret of the workers with encryption. @default none: IDs contain the names of nodes
+ */
+export function createRequestActivities(nodeIdSecret?: string) {
   return {
     /**
      * Resolves a request: applies the defaults and computes the Helm values of this build. The recorded result is valid
@@ -11,7 +14,8 @@ export function createRequestActivities() {
      */
     resolveRequest: ({ request }: { request: unknown }): Promise<ResolvedRequest> => {
       const resolved = resolveRequest(request);
-      if (!('problems' in resolved)) return Promise.resolve(resolved);
+      if (!('problems' in resolved))
+        return Promise.resolve({ ...resolved, ...(nodeIdSecret !== undefined && { nodeIdSecret }) });
       const problems = resolved.problems.join('\n');
       return Promise.reject(failure('InvalidInput', `the input is not a valid migration:\n${problems}`));
     },

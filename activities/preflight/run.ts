@@ -25,6 +25,7 @@ const accessFailures: readonly string[] = [
   'ClusterUnreachable',
   'CredentialsRejected',
   'CredentialsUnreadable',
+  'CredentialsRefused',
 ] satisfies FailureType[];
 
 /** Input of `runPreflight`. */
@@ -45,7 +46,7 @@ export function createCheckActivities(onCluster: OnCluster, helm: HelmSettings) 
      * seconds unless `nodeInspection` is off; `removeInspectors` removes these pods. A check that fails to run blocks and
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
-     * @throws CredentialsRejected, CredentialsUnreadable
+     * @throws CredentialsRejected, CredentialsUnreadable, CredentialsRefused
      */
     runPreflight: onCluster(
       'check the cluster',

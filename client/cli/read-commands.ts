@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { ledgerMarkdown } from '../../model/markdown/ledger.ts';
 import { planMarkdown } from '../../model/markdown/plan.ts';
+import { printableJson } from '../../model/printable.ts';
 import { blockerText } from '../../model/status.ts';
 import { migrationWorkflowId } from '../../workflows/messages.ts';
 import { Migration } from '../migration.ts';
@@ -9,7 +10,7 @@ import { collectReport } from '../report/collect.ts';
 import { htmlReport } from '../report/html.ts';
 import { markdownReport } from '../report/markdown.ts';
 import { addCommand } from './options.ts';
-import { print, printJson, run, targetWords, type CommonOptions, type ConnectedContext } from './run.ts';
+import { print, printJson, printStyled, run, targetWords, type CommonOptions, type ConnectedContext } from './run.ts';
 import { statusText } from './text.ts';
 import { answerCommands, follow } from './watch.ts';
 
@@ -53,7 +54,7 @@ function addStatus(program: Command): void {
           if (watch) return follow(migration, { print, asJson, target });
           if (asJson) return printJson(status);
           const ending = await migration.ending();
-          print(statusText(status, context.screen, { commands: answerCommands(status, target), ending }));
+          printStyled(statusText(status, context.screen, { commands: answerCommands(status, target), ending }));
         },
       })
     );
@@ -98,7 +99,7 @@ export function addReport(program: Command): void {
           const renderers = {
             md: markdownReport,
             html: htmlReport,
-            json: (all: object) => JSON.stringify(all, null, 2),
+            json: (all: object) => printableJson(all, 2),
           };
           const text = renderers[asJson ? 'json' : format](data);
           if (output === undefined) return print(text);

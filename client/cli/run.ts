@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import { printableJson, withoutControls } from '../../model/printable.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { TemporalUnreachable, type TemporalOptions } from '../../temporal/connection-config.ts';
 import { connect } from '../connection.ts';
@@ -65,9 +66,12 @@ export function targetWords({ name, options }: Context<CommonOptions>): string[]
 /** Time in ms after which the process ends although requests that nobody waits for are being repeated. */
 const lingerMs = 100;
 
-export const print = (text: string): void => console.log(forTerminal(text));
+export const print = (text: string): void => console.log(withoutControls(text));
 
-export const printJson = (value: unknown): void => print(JSON.stringify(value ?? null, null, 2));
+/** Prints a text that can have the styles of `text.ts`. */
+export const printStyled = (text: string): void => console.log(forTerminal(text));
+
+export const printJson = (value: unknown): void => console.log(printableJson(value, 2));
 
 /** Returns the action of a command: connects, prints, and converts errors into messages and exit codes. */
 export function run<Options extends CommonOptions>(
@@ -89,11 +93,11 @@ export function run<Options extends CommonOptions>(
       const line = shellCommand(await command.equivalent(context));
       if (options.print) return print(line);
       exitOnInterruption(command, context);
-      if (!options.quiet) console.error(`# ${line}`);
+      if (!options.quiet) console.error(withoutControls(`# ${line}`));
       await connectAndWork(command, context);
     } catch (error) {
       const { message, code } = describeError(error, { name, workflowId });
-      console.error(forTerminal(message));
+      console.error(withoutControls(message));
       process.exitCode = code;
       setTimeout(() => process.exit(), lingerMs).unref();
     }
@@ -123,7 +127,7 @@ async function connectAndWork<Options extends CommonOptions>(
 function exitOnInterruption<Options>(command: CliCommand<Options>, context: Context<Options>): void {
   process.once('SIGINT', () => {
     const consequence = command.afterInterruption?.(context);
-    console.error(forTerminal(consequence === undefined ? 'interrupted' : `interrupted: ${consequence}`));
+    console.error(withoutControls(consequence === undefined ? 'interrupted' : `interrupted: ${consequence}`));
     process.exit(exitCodes.interrupted);
   });
 }

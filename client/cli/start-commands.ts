@@ -13,7 +13,7 @@ import { hasWorker } from '../workers.ts';
 import { exitCodes } from './exit-codes.ts';
 import { parseFleetRequest, readInput } from './input.ts';
 import { addCommand, withConnection, withInput, withTaskQueue, type StartOptions } from './options.ts';
-import { print, printJson, run, targetWords, type ConnectedContext, type Context } from './run.ts';
+import { print, printJson, printStyled, run, targetWords, type ConnectedContext, type Context } from './run.ts';
 import type { StartCommand } from './temporal-command.ts';
 import { policyText, preflightText } from './text.ts';
 
@@ -33,7 +33,7 @@ function addPreflight(program: Command): void {
       work: async (context) => {
         const report = await runPreflight(context.client, await clusterRequest(context), startOptions(context));
         if (context.options.json) printJson(report);
-        else print(preflightText(report.outcomes, context.screen));
+        else printStyled(preflightText(report.outcomes, context.screen));
         if (!report.mayStart) process.exitCode = exitCodes.refused;
       },
       afterInterruption: ({ workflowId }) => `the checks may continue as workflow ${workflowId}, and change nothing`,

@@ -3,7 +3,7 @@ import { repeatedStepText } from '../../model/attempts.ts';
 import type { FleetStatus } from '../../model/fleet-status.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome, Verdict } from '../../model/preflight.ts';
-import { withoutControls } from '../../model/printable.ts';
+import { oneLine, withoutControls, withPrintableTexts } from '../../model/printable.ts';
 import type { Ending } from '../workflow-requests.ts';
 import { remainingText } from '../../model/remaining-nodes.ts';
 import { blockerText, type MigrationStatus, type NodeState, type NodeStatus } from '../../model/status.ts';
@@ -21,7 +21,10 @@ type Style = Parameters<typeof styleText>[0];
 // eslint-disable-next-line no-control-regex -- these are control sequences
 const styleSequence = /(\u001b\[(?:1|22|3[1-9])m)/;
 
-/** Replaces the control characters of a text, except those of the styles of this file. */
+/**
+ * Replaces the control characters of a text, except those of the styles of this file: only for a text of this file that
+ * can have styles. Its data has no control characters, as they are removed first.
+ */
 export function forTerminal(text: string): string {
   return text
     .split(styleSequence)
@@ -87,10 +90,11 @@ interface StatusContext {
 
 /** Formats the status for a terminal: the most important parts first. */
 export function statusText(
-  status: MigrationStatus,
+  received: MigrationStatus,
   { columns, color }: Screen,
   { commands = [], ending }: StatusContext = {}
 ): string {
+  const status = withPrintableTexts(received);
   const paint = painter(color);
   const lines = [`${paint('bold', status.cluster)}: ${paint('bold', status.phase)}`];
   if (ending === undefined) lines.push(...waitLines(status, columns, paint, commands));
@@ -113,7 +117,9 @@ export function statusText(
 function endingLines({ status, failure }: Ending, columns: number): string[] {
   if (status === 'COMPLETED') return [];
   const outcome = status.toLowerCase().replaceAll('_', ' ');
-  return wrap(`The run has ended: ${outcome}${failure === undefined ? '' : `: ${failure}`}`, columns);
+  const [first = '', ...more] = withoutControls(failure === undefined ? outcome : `${outcome}: ${failure}`).split('\n');
+  // Indented, so that no line of a failure passes for one of this program.
+  return [...wrap(`The run has ended: ${first}`, columns), ...more.flatMap((text) => wrap(text, columns, '    '))];
 }
 
 /** Maximum number of repeated steps shown. */
@@ -139,7 +145,8 @@ function waitLines(
   for (const step of (status.repeatedSteps ?? []).slice(1, maxSteps))
     lines.push(...wrap(`Also ${repeatedStepText(step)}`, columns, '  '));
   // Not wrapped, so that they can be copied.
-  for (const { does, command } of commands) lines.push(...wrap(`To ${does}:`, columns, '  '), `    ${command}`);
+  for (const { does, command } of commands)
+    lines.push(...wrap(`To ${oneLine(does)}:`, columns, '  '), `    ${command}`);
   return lines;
 }
 
@@ -156,7 +163,8 @@ function nodeLines(nodes: readonly NodeStatus[], columns: number, paint: Painter
 }
 
 /** Formats the outcomes of checks for a terminal: those that block or warn, then the number that pass. */
-export function preflightText(outcomes: readonly CheckOutcome[], { columns, color }: Screen): string {
+export function preflightText(received: readonly CheckOutcome[], { columns, color }: Screen): string {
+  const outcomes = withPrintableTexts(received);
   const paint = painter(color);
   const lines: string[] = [];
   for (const verdict of ['block', 'warn'] as const) {
@@ -173,7 +181,8 @@ export function preflightText(outcomes: readonly CheckOutcome[], { columns, colo
 }
 
 /** Returns the changes between two reads of a status, one per line. */
-export function changes(before: MigrationStatus | undefined, now: MigrationStatus): string[] {
+export function changes(before: MigrationStatus | undefined, current: MigrationStatus): string[] {
+  const now = withPrintableTexts(current);
   const lines: string[] = [];
   if (before?.phase !== now.phase) lines.push(now.phase);
   const states = new Map(before?.nodes.map(({ name, state }) => [name, state]));
@@ -181,7 +190,7 @@ export function changes(before: MigrationStatus | undefined, now: MigrationStatu
     if (states.get(name) === state || (state === 'pending' && !states.has(name))) continue;
     lines.push(`  ${name}: ${state}${seconds === undefined ? '' : ` in ${seconds} s`}`);
   }
-  if (before?.waitingFor !== now.waitingFor && now.waitingFor !== undefined) {
+  if (before?.waitingFor !== current.waitingFor && now.waitingFor !== undefined) {
     lines.push(`  waiting for ${now.waitingFor}`);
   }
   return lines;
@@ -191,7 +200,8 @@ export function changes(before: MigrationStatus | undefined, now: MigrationStatu
  * Formats the status of a fleet as lines.
  * @param ending how its run has ended; undefined while it is open.
  */
-export function fleetText(status: FleetStatus, ending?: Ending): string {
+export function fleetText(received: FleetStatus, ending?: Ending): string {
+  const status = withPrintableTexts(received);
   const { fleet, clusters, notes } = status;
   const lines = [fleet];
   lines.push(...(ending === undefined ? fleetWaitLines(status) : endingLines(ending, Number.POSITIVE_INFINITY)));
@@ -219,7 +229,8 @@ function painter(color: boolean): Painter {
 }
 
 /** Formats the result of a policy comparison as lines. */
-export function policyText({ counts, flows, equal, policies, more }: PolicyReport): string {
+export function policyText(report: PolicyReport): string {
+  const { counts, flows, equal, policies, more } = withPrintableTexts(report);
   const kinds = Object.entries(counts).map(([kind, count]) => `${count} ${kind}`);
   const lines = [
     kinds.join(', ') || 'no policies',

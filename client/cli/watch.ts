@@ -3,6 +3,7 @@ import type { MigrationStatus } from '../../model/status.ts';
 import { openAnswers } from '../../model/step-answers.ts';
 import type { Migration } from '../migration.ts';
 import { commandName } from './messages.ts';
+import { oneLine, printableJson } from '../../model/printable.ts';
 import { shellCommand } from '../../model/shell.ts';
 import { changes } from './text.ts';
 
@@ -86,12 +87,12 @@ export async function follow(migration: Migration, { print, asJson, target }: Fo
   const result = migration.result();
   await watchStatus(migration, result, ({ now, lines, answers }) => {
     if (asJson) {
-      if (lines.length > 0) print(JSON.stringify(now));
+      if (lines.length > 0) print(printableJson(now));
       return;
     }
     for (const line of lines) print(line);
-    for (const answer of answers) print(`    to ${answer.does}: ${answerCommand(answer, target)}`);
+    for (const answer of answers) print(`    to ${oneLine(answer.does)}: ${answerCommand(answer, target)}`);
   });
   const report = await result;
-  print(asJson ? JSON.stringify(report) : report.phase);
+  print(asJson ? printableJson(report) : report.phase);
 }

@@ -1,6 +1,7 @@
 import { ledgerStages, type LedgerStage } from '../../model/ledger.ts';
 import { workText } from '../../model/remaining-nodes.ts';
 import type { PolicyReport } from '../../model/policies.ts';
+import { withoutControls } from '../../model/printable.ts';
 import { decisions, nodeBars, pathLines, phaseBars, type Bar, type PathLine, type ReportData } from './data.ts';
 
 /** Colours that are also distinguishable with colour blindness. */
@@ -24,7 +25,7 @@ export function htmlReport(data: ReportData): string {
   const title = `Migration of ${status.cluster} from Canal to Cilium`;
   const parts = [
     `<h1>${esc(title)}</h1>`,
-    `<p>Workflow <code>${esc(workflowId)}</code>: <b>${esc(outcome.toLowerCase())}</b>, phase <b>${status.phase}</b>. Report created at ${esc(createdAt)}.</p>`,
+    `<p>Workflow <code>${esc(workflowId)}</code>: <b>${esc(outcome.toLowerCase())}</b>, phase <b>${esc(status.phase)}</b>. Report created at ${esc(createdAt)}.</p>`,
     ...(failure === undefined ? [] : [`<p class="failed">${esc(failure)}</p>`]),
     section('Timeline', gantt('Phases', phaseBars(data)) + gantt('Nodes, by wave', nodeBars(data))),
     section('Measurements', measured(pathLines(ledger))),
@@ -150,7 +151,9 @@ function plot(title: string, lines: readonly PathLine[], field: 'lostMs' | 'long
       const top = y + stageIndex * barHeight;
       return (
         `<rect x="${labelWidth}" y="${top}" width="${fixed(Math.max(1, length))}" height="${barHeight - 1}" fill="${stageColours[stage]}"><title>${esc(`${kind}, ${stage}: ${value}`)}</title></rect>` +
-        (value > 0 ? `<text x="${fixed(labelWidth + length + 5)}" y="${top + 6}" font-size="8">${value}</text>` : '')
+        (value > 0
+          ? `<text x="${fixed(labelWidth + length + 5)}" y="${top + 6}" font-size="8">${esc(String(value))}</text>`
+          : '')
       );
     });
     const label = `<text x="${labelWidth - 8}" y="${y + 14}" text-anchor="end">${esc(kind)}<title>${esc(meaning)}</title></text>`;
@@ -187,7 +190,7 @@ function fixed(value: number): string {
 }
 
 function esc(raw: string): string {
-  return raw
+  return withoutControls(raw)
     .replaceAll('&', '&amp;')
     .replaceAll('<', '&lt;')
     .replaceAll('>', '&gt;')

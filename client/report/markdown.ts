@@ -2,8 +2,10 @@ import { isMeasured } from '../../model/ledger.ts';
 import { ledgerMarkdown } from '../../model/markdown/ledger.ts';
 import { policyMarkdown } from '../../model/markdown/policies.ts';
 import { preflightMarkdown } from '../../model/markdown/preflight.ts';
+import { cell, code, line } from '../../model/markdown/escape.ts';
+import { tableHeader, tableRow } from '../../model/markdown/table.ts';
+import { oneLine } from '../../model/printable.ts';
 import { remainingText } from '../../model/remaining-nodes.ts';
-import { cell, tableHeader, tableRow } from '../../model/markdown/table.ts';
 import { decisions, nodeBars, phaseBars, type Bar, type ReportData } from './data.ts';
 
 /** Renders the report of a migration as Markdown. */
@@ -12,7 +14,7 @@ export function markdownReport(data: ReportData): string {
   const lines = [
     `# Migration of ${cell(status.cluster)} from Canal to Cilium`,
     '',
-    `Workflow \`${workflowId}\`: ${outcome.toLowerCase()}, phase ${status.phase}. Report created at ${createdAt}.`,
+    `Workflow ${code(workflowId)}: ${cell(outcome.toLowerCase())}, phase ${cell(status.phase)}. Report created at ${createdAt}.`,
     '',
   ];
   if (failure !== undefined) lines.push(`Failed: ${cell(failure)}`, '');
@@ -22,12 +24,12 @@ export function markdownReport(data: ReportData): string {
   lines.push('## Nodes', '', ...nodeTable(data), '');
   const { remaining = [] } = status;
   if (remaining.length > 0)
-    lines.push('## Remaining nodes', '', ...remaining.map((node) => `- ${cell(remainingText(node))}`), '');
+    lines.push('## Remaining nodes', '', ...remaining.map((node) => `- ${line(remainingText(node))}`), '');
   const measured = isMeasured(ledger);
   lines.push('## Measurements', '', measured ? ledgerMarkdown(ledger) : 'No measurements yet.', '');
   lines.push('## Checks', '', ...checkLines(data));
-  if (calicoExport.length > 0) lines.push('', `Calico's objects were exported to ${calicoExport.join(', ')}.`);
-  if (status.notes.length > 0) lines.push('', '## Notes', '', ...status.notes.map((note) => `- ${cell(note)}`));
+  if (calicoExport.length > 0) lines.push('', `Calico's objects were exported to ${cell(calicoExport.join(', '))}.`);
+  if (status.notes.length > 0) lines.push('', '## Notes', '', ...status.notes.map((note) => `- ${line(note)}`));
   return `${lines.join('\n')}\n`;
 }
 
@@ -50,7 +52,7 @@ function checkLines({ preflight, policies }: ReportData): string[] {
 
 function timeline(title: string, bars: readonly Bar[]): string[] {
   if (bars.length === 0) return [];
-  const name = (label: string): string => label.replaceAll(/[:;#,]/g, ' ').replaceAll(/\s+/g, ' ');
+  const name = (label: string): string => oneLine(label.replaceAll(/[:;#,`%]/g, ' '));
   const rows = bars.map(({ label, fromMs, toMs }) => `    ${name(label)} : ${fromMs}, ${Math.max(toMs, fromMs + 1)}`);
   const head = ['gantt', `    title ${title}`, '    dateFormat x', '    axisFormat %H:%M:%S'];
   return ['```mermaid', ...head, ...rows, '```', ''];

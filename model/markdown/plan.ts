@@ -1,7 +1,8 @@
 import type { NodeDrain, Plan } from '../plan.ts';
 import { summarizeLines } from '../summarize.ts';
 import { durationText } from '../step-times.ts';
-import { cell, tableHeader, tableRow } from './table.ts';
+import { cell, codeBlock, line } from './escape.ts';
+import { tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of waves, and of items in a list, that are shown one by one. */
 const maxWaves = 50;
@@ -11,11 +12,13 @@ const maxItems = 100;
 export function planMarkdown(plan: Plan): string {
   const { source, target, estimate: time } = plan;
   const lines = [
-    `Canal ${source.version} (${source.podCidr}, VXLAN on UDP ${source.port}) → Cilium ${target.version} ` +
-      `(${target.podCidr}, VXLAN on UDP ${target.tunnelPort}), from ${target.chart}`,
+    cell(
+      `Canal ${source.version} (${source.podCidr}, VXLAN on UDP ${source.port}) → Cilium ${target.version} ` +
+        `(${target.podCidr}, VXLAN on UDP ${target.tunnelPort}), from ${target.chart}`
+    ),
     '',
-    `Estimated duration: ${Math.ceil(time.seconds / 60)} minutes, without waits for operators (${time.nodeSeconds} s per node: ${time.basis}).`,
-    `Point of no return: ${plan.pointOfNoReturn}.`,
+    `Estimated duration: ${Math.ceil(time.seconds / 60)} minutes, without waits for operators (${time.nodeSeconds} s per node: ${cell(time.basis)}).`,
+    `Point of no return: ${cell(plan.pointOfNoReturn)}.`,
     `Backup: ${cell(plan.backup ?? 'none in the input')}.`,
     '',
     ...tableHeader('wave', 'nodes', 'reason', 'pods evicted', 'pods recycled', 'need consent'),
@@ -32,7 +35,7 @@ export function planMarkdown(plan: Plan): string {
   if (plan.waves.length > maxWaves) lines.push('', `and ${plan.waves.length - maxWaves} more waves`);
   const section = (title: string, items: readonly string[]): void => {
     if (items.length === 0) return;
-    lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${cell(item)}`));
+    lines.push('', `${title}:`, '', ...summarizeLines(items, maxItems).map((item) => `- ${line(item)}`));
   };
   section('Already migrated', plan.migrated);
   section('Not Ready, sidelined', plan.notReady);
@@ -61,6 +64,6 @@ export function planMarkdown(plan: Plan): string {
   );
   section('Objects that are created', plan.objects);
   if (plan.changes.length > 0)
-    lines.push('', 'Helm values, compared with the deployed ones:', '', '```diff', ...plan.changes, '```');
+    lines.push('', 'Helm values, compared with the deployed ones:', '', ...codeBlock(plan.changes, 'diff'));
   return lines.join('\n');
 }

@@ -1,5 +1,6 @@
 import type { PolicyReport } from '../policies.ts';
-import { cell, tableHeader } from './table.ts';
+import { cell } from './escape.ts';
+import { tableHeader } from './table.ts';
 
 const verdictTexts = { equal: 'the same', 'equal-if': 'the same under conditions', different: '**different**' };
 

@@ -10,7 +10,8 @@ import { openAnswers } from '../step-answers.ts';
 import { ledgerMarkdown } from './ledger.ts';
 import { planMarkdown } from './plan.ts';
 import { preflightMarkdown } from './preflight.ts';
-import { cell, tableHeader, tableRow } from './table.ts';
+import { cell, codeBlock, line } from './escape.ts';
+import { tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of nodes shown as a table; more nodes are counted by state. */
 const maxRows = 100;
@@ -43,13 +44,13 @@ export function statusMarkdown(
     lines.push(`Waiting for ${cell(status.waitingFor)}${since}`, '');
   }
   for (const answer of openAnswers(status)) {
-    lines.push(`To ${cell(answer.does)}:`, '', '```', updateCommand(workflow, answer), '```', '');
+    lines.push(`To ${cell(answer.does)}:`, '', ...codeBlock([updateCommand(workflow, answer)]), '');
   }
   lines.push(...stepLines(status.repeatedSteps));
   lines.push(...nodeLines(status.nodes));
   lines.push(...remainingLines(status));
   lines.push(...detailLines(status.phase, details));
-  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${cell(note)}`));
+  if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${line(note)}`));
   return lines.join('\n');
 }
 
@@ -61,7 +62,10 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
   if (phase === 'plan' && plan !== undefined) lines.push('Plan:', '', planMarkdown(plan), '');
   if (phase === 'migrate' && plan !== undefined) {
     const { seconds, nodeSeconds, basis } = plan.estimate;
-    lines.push(`Estimated time left: ${Math.ceil(seconds / 60)} minutes (${nodeSeconds} s per node: ${basis}).`, '');
+    lines.push(
+      `Estimated time left: ${Math.ceil(seconds / 60)} minutes (${nodeSeconds} s per node: ${cell(basis)}).`,
+      ''
+    );
   }
   if (!early && ledger !== undefined && isMeasured(ledger)) lines.push(ledgerMarkdown(ledger), '');
   return lines;
@@ -70,7 +74,7 @@ function detailLines(phase: Phase, { preflight, plan, ledger }: StatusDetails): 
 /** Returns the other steps that are repeated: the wait names the first one. */
 function stepLines(steps: MigrationStatus['repeatedSteps'] = []): string[] {
   if (steps.length < 2) return [];
-  const shown = steps.slice(0, maxSteps).map((step) => `- ${cell(repeatedStepText(step))}`);
+  const shown = steps.slice(0, maxSteps).map((step) => `- ${line(repeatedStepText(step))}`);
   return ['Steps whose last attempts have failed:', '', ...shown, ''];
 }
 
@@ -78,7 +82,7 @@ function stepLines(steps: MigrationStatus['repeatedSteps'] = []): string[] {
 function remainingLines({ remaining = [] }: MigrationStatus): string[] {
   if (remaining.length === 0) return [];
   const lines = summarizeLines(remaining.map(remainingText), maxRows, 'nodes');
-  return ['Remaining nodes, which are finished when they are back:', '', ...lines.map((line) => `- ${cell(line)}`), ''];
+  return ['Remaining nodes, which are finished when they are back:', '', ...lines.map((text) => `- ${line(text)}`), ''];
 }
 
 function nodeLines(nodes: readonly NodeStatus[]): string[] {

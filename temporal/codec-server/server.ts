@@ -1,7 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import type { Payload } from '@temporalio/common';
+import type { Binding } from '../binding.ts';
 import { EncryptionCodec } from '../encryption.ts';
 import type { EncryptionKeys } from '../keys.ts';
 
@@ -16,7 +18,7 @@ export interface CodecServerOptions {
   /**
    * Token that clients must send as `Authorization: Bearer …`, or in the path, as in `/TOKEN/decode`: a Web UI without
    * users of its own sends no header.
-   * @default no authentication
+   * @default no authentication, for requests to `localhost` or an IP address only
    */
   token?: string | undefined;
 }
@@ -24,9 +26,20 @@ export interface CodecServerOptions {
 /** Maximum size of a request body in bytes; Temporal's own limit for one payload is 2 MB. */
 const maxBody = 16 * 1024 * 1024;
 
+/** Maximum number of payloads in a request: an encrypted payload is much larger than an empty one. */
+const maxPayloads = 5_000;
+
+/** Maximum number of entries of a payload's metadata; Temporal's own have about three. */
+const maxMetadata = 20;
+
+const metadataSchema = z
+  .record(z.string(), z.string())
+  .refine((metadata) => Object.keys(metadata).length <= maxMetadata, `at most ${maxMetadata} entries`);
+
 const bodySchema = z.object({
   payloads: z
-    .array(z.object({ metadata: z.record(z.string(), z.string()).optional(), data: z.string().optional() }))
+    .array(z.object({ metadata: metadataSchema.optional(), data: z.string().optional() }))
+    .max(maxPayloads)
     .default([]),
 });
 
@@ -70,6 +83,8 @@ async function handleRequest(
   codec: EncryptionCodec,
   token: string | undefined
 ): Promise<void> {
+  if (token === undefined && !isAddressed(request.headers.host))
+    throw new HttpError(403, 'without a token, the codec server answers only requests to localhost or an IP address');
   if (request.method === 'OPTIONS') return send(response, 204, '');
   const { pathname } = new URL(request.url ?? '/', 'http://codec');
   if (pathname === '/livez' && request.method === 'GET') return send(response, 200, 'ok');
@@ -79,9 +94,29 @@ async function handleRequest(
   if (token !== undefined && !hasToken(request, pathToken, token))
     throw new HttpError(401, 'unauthorized; send the token as "Authorization: Bearer …"');
   const payloads = parseBody(await readBody(request));
-  const result = await (operation === 'encode' ? codec.encode(payloads) : codec.decode(payloads));
+  const result =
+    operation === 'encode' ? codec.encodeFor(payloads, readBinding(request)) : await codec.decode(payloads);
   response.setHeader('Content-Type', 'application/json');
   send(response, 200, JSON.stringify({ payloads: result.map(toJson) }));
+}
+
+/**
+ * Returns true for a request to `localhost` or an IP address. A page in a browser that makes its own host name resolve to
+ * this server (DNS rebinding) sends that name.
+ */
+function isAddressed(host = ''): boolean {
+  const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1');
+  return name.toLowerCase() === 'localhost' || isIP(name) !== 0;
+}
+
+/** Header with the workflow of the payloads: `temporal … --codec-header X-Workflow-Id=ID`. */
+const workflowHeader = 'x-workflow-id';
+
+/** Returns for what a client's payloads are encrypted: the Temporal CLI and the Web UI send the namespace only. */
+function readBinding({ headers }: IncomingMessage): Binding | undefined {
+  const [namespace, workflowId] = [headers['x-namespace'], headers[workflowHeader]];
+  if (typeof namespace !== 'string' || namespace === '') return undefined;
+  return { namespace, ...(typeof workflowId === 'string' && { workflowId }) };
 }
 
 function hasToken({ headers }: IncomingMessage, pathToken: string, token: string): boolean {
@@ -110,7 +145,10 @@ function parseBody(text: string): Payload[] {
     throw new HttpError(400, 'the request body is not valid JSON');
   }
   const result = bodySchema.safeParse(raw);
-  if (!result.success) throw new HttpError(400, 'the request body is not a list of payloads, {"payloads": […]}');
+  if (!result.success) {
+    const limits = `at most ${maxPayloads}, each with at most ${maxMetadata} entries of metadata`;
+    throw new HttpError(400, `the request body is not a list of payloads, {"payloads": […]}: ${limits}`);
+  }
   return result.data.payloads.map(({ metadata = {}, data = '' }) => ({
     metadata: Object.fromEntries(Object.entries(metadata).map(([key, value]) => [key, Buffer.from(value, 'base64')])),
     data: Buffer.from(data, 'base64'),

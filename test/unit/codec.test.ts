@@ -2,7 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect, type AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
@@ -136,6 +137,66 @@ describe('the codec server', () => {
     expect((await post('/guess/decode', body, {})).status).toBe(401);
     expect((await post('/open-sesame/decode', body, { authorization: 'Bearer guess-guess' })).status).toBe(401);
     expect((await fetch(`${url}/livez`)).status).toBe(200);
+  });
+
+  it('encrypts for the namespace that a client sends, and for the workflow that it names', async () => {
+    const metadataOf = async (headers: Record<string, string>): Promise<Record<string, string>> => {
+      const answer = await post('/encode', body, { authorization, ...headers });
+      const { payloads } = (await answer.json()) as { payloads: { metadata: Record<string, string> }[] };
+      return payloads[0]!.metadata;
+    };
+    const binding = (metadata: Record<string, string>): unknown =>
+      JSON.parse(atob(metadata['encryption-binding'] ?? ''));
+
+    expect(await metadataOf({})).not.toHaveProperty('encryption-binding');
+    expect(binding(await metadataOf({ 'X-Namespace': 'ops' }))).toEqual({ namespace: 'ops' });
+    expect(binding(await metadataOf({ 'X-Namespace': 'ops', 'X-Workflow-Id': 'w' }))).toEqual({
+      ...{ namespace: 'ops', workflowId: 'w' },
+    });
+  });
+
+  it('refuses more payloads than it can answer quickly', async () => {
+    const many = (count: number, payloadText: string): string =>
+      `{"payloads":[${Array(count).fill(payloadText).join()}]}`;
+    const metadata = JSON.stringify(Object.fromEntries(Array.from({ length: 21 }, (_, index) => [`k${index}`, ''])));
+
+    expect((await post('/encode', many(5_001, '{}'))).status).toBe(400);
+    expect((await post('/encode', many(1, `{"metadata":${metadata}}`))).status).toBe(400);
+    expect((await post('/encode', many(5_000, '{}'))).status).toBe(200);
+  });
+
+  it('without a token answers no page that makes its own name resolve to the server', async () => {
+    const open = createCodecServer({ keys: keys('k1', 'k1'), origins: [] });
+    await new Promise<void>((resolve) => open.listen(0, '127.0.0.1', resolve));
+    const { port } = open.address() as AddressInfo;
+    const status = async (host: string): Promise<number> => {
+      const socket = connect(port, '127.0.0.1');
+      const length = Buffer.byteLength(body);
+      socket.end(
+        `POST /encode HTTP/1.1\r\nHost: ${host}\r\nContent-Length: ${length}\r\nConnection: close\r\n\r\n${body}`
+      );
+      return Number(/^HTTP\/1.1 (\d+)/.exec(await text(socket))?.[1]);
+    };
+
+    expect(await Promise.all(['localhost', '127.0.0.1:8091', '[::1]:8091'].map(status))).toEqual([200, 200, 200]);
+    expect(
+      await Promise.all(['evil.example', 'localhost.evil.example:8091', '127.0.0.1.evil.example', ''].map(status))
+    ).toEqual([403, 403, 403, 403]);
+    await new Promise((resolve) => open.close(resolve));
+  });
+
+  it('does not start without a token, unless that is allowed by name', async () => {
+    const keyFile = path.join(dir, 'codec-keys-2.yaml');
+    await writeFile(keyFile, `{current: k1, keys: {k1: ${randomBytes(32).toString('base64')}}}`);
+    const main = path.join(projectDir, 'temporal', 'codec-server', 'main.ts');
+    // An address on which it cannot listen, so that it ends.
+    const env = { ...process.env, CNI_MIGRATION_KEYS: keyFile, CNI_MIGRATION_CODEC_ADDRESS: '192.0.2.1:1' };
+    const start = (more: NodeJS.ProcessEnv): string =>
+      spawnSync(process.execPath, [main], { env: { ...env, ...more }, encoding: 'utf8', timeout: 20_000 }).stderr;
+
+    expect(start({})).toContain('set CNI_MIGRATION_CODEC_TOKEN_FILE');
+    expect(start({ CNI_MIGRATION_ALLOW: 'plaintext-temporal' })).toContain('CNI_MIGRATION_ALLOW=codec-without-token');
+    expect(start({ CNI_MIGRATION_ALLOW: 'codec-without-token' })).toContain('EADDRNOTAVAIL');
   });
 
   it('does not start with an empty token, which every request would have', async () => {

@@ -1,9 +1,32 @@
 import { ApiException } from '@kubernetes/client-node';
 import { asFailure, errorMessage } from '../../activities/kubernetes/errors.ts';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { failure } from '../../activities/support/failures.ts';
 
 function apiError(code: number, message = 'said so'): ApiException<string> {
   return new ApiException(code, 'noise', JSON.stringify({ message }), { authorization: 'secret' });
+}
+
+function withCode(code: string): Error {
+  return Object.assign(new Error(`${code}: failed`), { code });
+}
+
+/** Returns the error of a recursion without a limit. */
+function overflow(): unknown {
+  const recurse = (): number => 1 + recurse();
+  try {
+    return recurse();
+  } catch (error) {
+    return error;
+  }
+}
+
+function syntaxError(): unknown {
+  try {
+    return JSON.parse('<html>');
+  } catch (error) {
+    return error;
+  }
 }
 
 describe('asFailure', () => {
@@ -58,6 +81,41 @@ describe('asFailure', () => {
     const error = asFailure(new TypeError('fetch failed', { cause }), 'read');
     expect(error).toMatchObject({ type: 'ClusterUnreachable', nonRetryable: false });
     expect(error.message).toContain('fetch failed: connect failed (ECONNREFUSED)');
+  });
+
+  it.each([
+    ['an answer that was cut off', new TypeError('terminated', { cause: withCode('UND_ERR_SOCKET') })],
+    ['a request that exceeded its timeout', new DOMException('The operation timed out', 'TimeoutError')],
+    ['a cancelled request', new DOMException('This operation was aborted', 'AbortError')],
+    ['a certificate that has expired', withCode('CERT_HAS_EXPIRED')],
+    ['an address that cannot be resolved', new Error('lookup', { cause: withCode('EAI_AGAIN') })],
+  ])('reports %s as an unreachable cluster', (_title, error) => {
+    expect(asFailure(error, 'read')).toMatchObject({ type: 'ClusterUnreachable', nonRetryable: false });
+  });
+
+  it.each([
+    ['a RangeError, such as that of a selector with 20,000 parentheses', overflow()],
+    ['a TypeError', new TypeError("Cannot read properties of undefined (reading 'a')")],
+    ['a file that is missing', withCode('ENOENT')],
+    ['an answer that is not JSON', syntaxError()],
+    ['something that is not an Error', 'a text'],
+  ])('never reports %s as an unreachable cluster, and retries it a few times only', async (_title, error) => {
+    const inAttempt = (attempt: number): Promise<Error> =>
+      new MockActivityEnvironment({ attempt }).run(() => Promise.resolve(asFailure(error, 'compare policies')));
+
+    const [first, last] = [await inAttempt(1), await inAttempt(5)];
+
+    expect(first).toMatchObject({ type: 'UnexpectedError', nonRetryable: false });
+    expect(last).toMatchObject({ type: 'UnexpectedError', nonRetryable: true });
+    expect(last.message).toMatch(/^failed to compare policies: .* unexpected error of the worker, not of the network/);
+    expect(asFailure(error, 'read')).toMatchObject({ nonRetryable: true });
+  });
+
+  it('keeps the place of an unexpected error, and not a long text of it', () => {
+    const { cause } = asFailure(new TypeError('x'.repeat(100_000)), 'read') as { cause: Error };
+
+    expect(cause.message).toHaveLength(500);
+    expect(cause.stack).toMatch(/^\s+at .*errors\.test\.ts/);
   });
 
   it('returns a failure unchanged', () => {

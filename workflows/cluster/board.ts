@@ -57,7 +57,7 @@ export class Board {
     const attributes: Attributes = {
       cluster: status.cluster,
       phase: status.phase,
-      waitingFor: status.waitingFor?.slice(0, maxKeyword),
+      waitingFor: this.waitingForAttribute,
       needs: pendingNeeds(status)[0]?.need,
     };
     const key = JSON.stringify(attributes);
@@ -69,6 +69,14 @@ export class Board {
       { key: searchAttributes.waitingFor, value: attributes.waitingFor ?? null },
       { key: searchAttributes.needs, value: attributes.needs ?? null },
     ]);
+  }
+
+  /** Returns what is awaited; where payloads are encrypted, only its kind, without the names of nodes. */
+  private get waitingForAttribute(): string | undefined {
+    const { request, status } = this.state;
+    const { waiting, waitingFor } = status;
+    const isPrivate = request?.nodeIdSecret !== undefined;
+    return isPrivate && waitingFor !== undefined ? (waiting?.kind ?? 'step') : waitingFor?.slice(0, maxKeyword);
   }
 
   /** Reports progress to the fleet of this cluster, if any: phases, kinds of wait, and every tenth of the nodes. */

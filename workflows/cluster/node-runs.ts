@@ -14,7 +14,7 @@ import { forgetRollback } from '../../model/message-context.ts';
 import type { Messages } from '../../model/message-schemas.ts';
 import { showNodeWait } from '../../model/pending-needs.ts';
 import type { NodeStatus } from '../../model/status.ts';
-import { forcePodSignal, retryStepSignal } from '../messages.ts';
+import { forcePodSignal, nodeWorkflowId, retryStepSignal } from '../messages.ts';
 import { nodeMigration } from '../node/node-migration.ts';
 import { nodeRollback } from '../node/node-rollback.ts';
 import { searchAttributes } from '../search-attributes.ts';
@@ -128,7 +128,7 @@ export class NodeRuns {
     const [type, summary] =
       kind === 'migration' ? [nodeMigration, 'Canal to Cilium'] : [nodeRollback, 'Cilium to Canal'];
     const options = {
-      workflowId: childId(node),
+      workflowId: this.childId(node),
       // When the parent ends early, the child still restores the node.
       parentClosePolicy: ParentClosePolicy.REQUEST_CANCEL,
       staticSummary: `${node}: ${summary}`,
@@ -165,13 +165,17 @@ export class NodeRuns {
         return await start();
       } catch (error) {
         if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
-        this.showWait(name, `the end of the workflow ${childId(name)} of an earlier run`);
+        this.showWait(name, `the end of the workflow ${this.childId(name)} of an earlier run`);
         const seconds = startRetrySeconds[Math.min(tries, startRetrySeconds.length - 1)] ?? 300;
         await sleep(seconds * 1_000, { summary: 'wait until an earlier run has restored the node' }).finally(() =>
           this.showWait(name, undefined)
         );
       }
     }
+  }
+
+  private childId(node: string): string {
+    return nodeWorkflowId(workflowInfo().workflowId, node, this.migration.state.request?.nodeIdSecret);
   }
 
   private showWait(name: string, waitingFor: string | undefined): void {
@@ -200,7 +204,7 @@ export class NodeRuns {
 
   private sendForcedPod(node: string, pod: string): void {
     // A child that has ended does not need it; a later child gets it in its input.
-    void getExternalWorkflowHandle(childId(node))
+    void getExternalWorkflowHandle(this.childId(node))
       .signal(forcePodSignal, pod)
       .catch(() => undefined);
   }
@@ -208,8 +212,4 @@ export class NodeRuns {
 
 function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
-}
-
-function childId(node: string): string {
-  return `${workflowInfo().workflowId}/node/${node}`;
 }
