@@ -12,7 +12,8 @@ const maxParallelNodes = 10;
  */
 export async function cleanNodes(context: ClusterContext, traces: Network): Promise<boolean> {
   const { migration, nodes } = context;
-  const { run, cluster, state } = migration;
+  const { run, cluster, state, input } = migration;
+  const { coexistenceImage } = input;
   const done = state.doneNodes[`clean ${traces}`];
   const names = await run('nodeNames', 'list nodes', { cluster });
   const cleaned = new Set(done);
@@ -22,7 +23,7 @@ export async function cleanNodes(context: ClusterContext, traces: Network): Prom
     if (migration.isLong) return false;
     const batch = remaining.slice(from, from + maxParallelNodes);
     const clean = (node: string) =>
-      run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces });
+      run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces, coexistenceImage });
     const left = await onPresentNodes(batch, clean);
     done.push(...batch.filter((node) => !left.includes(node)));
     away.push(...left);
