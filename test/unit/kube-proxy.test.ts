@@ -58,7 +58,11 @@ describe('the configuration of kube-proxy', () => {
     ],
     [
       'the flags of a static pod',
-      proxyPod({ command: ['kube-proxy'], args: ['--cluster-cidr=10.42.0.0/16', '--proxy-mode=nftables'] }),
+      proxyPod({
+        command: ['kube-proxy', '--proxy-mode=nftables'],
+        // That bit is not for nftables.
+        args: ['--cluster-cidr=10.42.0.0/16', '--iptables-masquerade-bit=13'],
+      }),
       {},
       { ...defaults, mode: 'nftables', clusterCidrs: ['10.42.0.0/16'] },
       'flags',
