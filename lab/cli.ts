@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import path from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { buildMachineCommand, rebootMachine } from './machine/machine.ts';
 import { findLab, labDown, labUp, ready } from './cluster/lab.ts';
+import { packetFilters, type PacketFilter } from './cluster/layout.ts';
 import { listLabs } from './cluster/records.ts';
 import { labMigrationRequest } from './migration-request.ts';
 import type { Artefact } from './tools/artefact.ts';
@@ -55,9 +56,18 @@ withNameOption(program.command('up'))
   .description('create a lab, or complete an existing one')
   .option('--nodes <count>', 'number of nodes in addition to the control plane', parseWholeNumber, 3)
   .option('--no-app', 'do not install the sample application')
-  .action(async (options: { name: string; nodes: number; app: boolean }) => {
-    const { name, nodes } = options;
-    const lab = await labUp({ name, nodes, ...(options.app ? {} : { app: false }), log });
+  .addOption(
+    new Option('--packet-filter <name>', 'back end of kube-proxy and Flannel (default: iptables)').choices(
+      packetFilters
+    )
+  )
+  .action(async (options: { name: string; nodes: number; app: boolean; packetFilter?: PacketFilter }) => {
+    const { name, nodes, packetFilter } = options;
+    const lab = await labUp({
+      ...{ name, nodes, log },
+      ...(options.app ? {} : { app: false }),
+      ...(packetFilter && { packetFilter }),
+    });
     log(
       `lab ${name} is up. To use it:\n  export KUBECONFIG=${lab.layout.kubeconfig}\n  ${lab.catalogue.bin('kubectl')} get pods -A -o wide`
     );

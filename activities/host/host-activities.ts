@@ -5,7 +5,16 @@ import { recreateCanalPod } from '../canal/restore.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { requireReportingKubelet } from '../helpers/one-shot-pod.ts';
+import { removeCanalTables } from './packet-tables.ts';
 import { runOnHost } from './run-script.ts';
+
+/** Input of `cleanHost`. */
+export interface CleanHostInput extends NodeTarget {
+  /** The network whose leftovers are removed. */
+  traces: Network;
+  /** Image of the program that removes Canal's tables of nftables. */
+  coexistenceImage: string;
+}
 
 /** Creates the activities that work on the nodes themselves. */
 export function createHostActivities(onCluster: OnCluster) {
@@ -29,19 +38,21 @@ export function createHostActivities(onCluster: OnCluster) {
     }),
 
     /**
-     * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, files. Removes
-     * nothing while a pod of the node uses that network or its agent still runs; or, of Cilium, while the node would have
-     * no other CNI file.
+     * Removes a network's leftovers from a node, and verifies their removal: links, routes, rules, sets, tables of
+     * nftables, files. Removes nothing while a pod of the node uses that network or its agent still runs; or, of Cilium,
+     * while the node would have no other CNI file.
      * @throws NodeNotReady when the node has left the cluster, or its kubelet has not reported for a minute.
      * @throws CleanupIncomplete naming what is still there, or the pods' links and addresses.
      */
     cleanHost: onCluster(
       'clean the node',
-      async (connection, { node, traces }: NodeTarget & { traces: Network }): Promise<void> => {
+      async (connection, { node, traces, coexistenceImage }: CleanHostInput): Promise<void> => {
         // A pod that cannot start would stay in the API.
         await requireReportingKubelet(connection, node);
         const leftovers = await runOnHost(connection, node, `clean-${traces}`);
-        if (leftovers === undefined || leftovers.length === 0) return;
+        if (leftovers === undefined) return;
+        if (traces === 'canal') leftovers.push(...(await removeCanalTables(connection, node, coexistenceImage)));
+        if (leftovers.length === 0) return;
         const problem = `left over on ${node}: ${leftovers.join('; ')}`;
         throw failure('CleanupIncomplete', `${problem}; check what uses them, or remove them on the node`, {
           retryable: true,

@@ -2,19 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { readHostFolders, type HostFolders } from '../canal/host-folders.ts';
 import { agentImage } from '../cilium/agents.ts';
-import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { helperNamespace as namespace } from '../kubernetes/names.ts';
+import { failure } from '../support/failures.ts';
 import { limitedMemory } from '../helpers/container-security.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
-import {
-  oneShotPodName,
-  removeOneShotPod,
-  startOneShotPod,
-  terminatedContainer,
-  waitForOneShotPod,
-  type OneShotPod,
-} from '../helpers/one-shot-pod.ts';
+import type { OneShotPod } from '../helpers/one-shot-pod.ts';
+import { runToEnd } from './run-to-end.ts';
 
 /** Scripts in this folder. Those that change the node use the functions of functions.sh. */
 export const hostScripts = ['restore-source-cni', 'clean-canal', 'clean-cilium', 'diagnose'] as const;
@@ -25,14 +18,8 @@ export type HostScript = (typeof hostScripts)[number];
 /** Scripts whose output is the pod's log. For other scripts it is the pod's termination message, which holds 4 KiB. */
 const scriptsWithLog: readonly HostScript[] = ['diagnose'];
 
-/** Maximum length of such a log, in bytes. */
-const maxLogBytes = 1_000_000;
-
 /** Scripts that only read, and use no functions. The node's files are mounted read-only for them. */
 const readingScripts: readonly HostScript[] = ['diagnose'];
-
-/** Maximum duration of a script, in ms; the longest one clears thousands of rules. */
-const scriptTimeoutMs = 300_000;
 
 /**
  * Runs one of our scripts on a node, in a privileged pod on its network with the node's root at /host. The scripts are
@@ -55,29 +42,7 @@ export async function runOnHost(
   if (image === undefined) return undefined;
   await applyNamespace(connection, image);
   const pod = hostPod(node, image, script, await readHostFolders(connection));
-  const name = oneShotPodName(pod);
-  await startOneShotPod(connection, pod);
-  const { exitCode, message = '' } = await waitForOneShotPod(
-    connection,
-    pod,
-    (current) => {
-      const terminated = terminatedContainer(current);
-      return terminated === undefined
-        ? { waitingFor: `${script} on ${node} (pod ${namespace}/${name})` }
-        : { done: terminated };
-    },
-    { timeoutMs: scriptTimeoutMs, intervalMs: 500, onTimeout: 'NodeNotReady', advice: "check this pod's events" }
-  );
-  const text = scriptsWithLog.includes(script)
-    ? await connection.core.readNamespacedPodLog({ name, namespace, limitBytes: maxLogBytes })
-    : message;
-  await removeOneShotPod(connection, name);
-  const lines = text.split('\n').filter(Boolean);
-  if (exitCode === 0) return lines;
-  const problem = `${script} on ${node} ended with code ${exitCode}: ${lines.join('; ')}`;
-  throw failure('CleanupIncomplete', `${problem}; remove the cause on the node, and the step succeeds`, {
-    retryable: true,
-  });
+  return runToEnd(connection, pod, { log: scriptsWithLog.includes(script) });
 }
 
 /** @throws InvalidInput unless one of our scripts has the name, which comes from an input and is part of a path. */

@@ -2,6 +2,7 @@ import type { KubernetesObject, V1PodTemplateSpec } from '@kubernetes/client-nod
 import type { MigrationInput } from '../../model/input.ts';
 import { defaultHostFolders } from '../canal/host-folders.ts';
 import { oneShotPodManifest, type OneShotPod } from '../helpers/one-shot-pod.ts';
+import { tablesPod } from '../host/packet-tables.ts';
 import { hostPod, hostScripts } from '../host/run-script.ts';
 import type { NamedObject } from '../kubernetes/apply.ts';
 import { verificationPod } from '../probe/verify.ts';
@@ -14,14 +15,16 @@ const namePrefix = 'dry-run-';
 type Workload = KubernetesObject & { spec?: { template?: V1PodTemplateSpec } };
 
 /**
- * Builds one pod of every kind that a migration starts once on a node: verification, inspection, and each script.
+ * Builds one pod of every kind that a migration starts once on a node: verification, inspection, each script, and the
+ * removal of tables.
  * @param node an existing node.
  * @param hostImage image of the scripts; undefined when it is not known, which leaves them out.
  */
 export function buildOneShotPods(input: MigrationInput, node: string, hostImage: string | undefined): NamedObject[] {
-  const { proberImage, tunnelPort, nodeInspection } = input;
+  const { proberImage, coexistenceImage, tunnelPort, nodeInspection } = input;
   const pods: OneShotPod[] = [
     verificationPod({ node, proberImage }, [], ''),
+    tablesPod(node, coexistenceImage),
     ...(nodeInspection ? [inspectionPod(node, proberImage, tunnelPort, [], '')] : []),
     ...(hostImage === undefined
       ? []

@@ -110,9 +110,11 @@ async function declaredConfiguration(
     const { text, source } = await reader.readFile(spec, file);
     return { configuration: parseKubeProxyConfig(text), source };
   }
-  const bit = flags.get('iptables-masquerade-bit');
+  const mode = flags.get('proxy-mode') ?? '';
+  // There is no such flag for nftables.
+  const bit = mode === 'nftables' ? undefined : flags.get('iptables-masquerade-bit');
   const configuration = withDefaults({
-    mode: flags.get('proxy-mode') ?? '',
+    mode,
     detectLocalMode: flags.get('detect-local-mode') ?? '',
     clusterCidrs: splitCidrs(flags.get('cluster-cidr')),
     ...(bit !== undefined && { masqueradeBit: Number(bit) }),

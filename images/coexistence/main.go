@@ -4,6 +4,7 @@
 //	                            that Cilium evaluates policies on its packets by its labels; a cluster runs two replicas
 //	coexistence nat             exempts traffic between the two pod networks of its node from address translation
 //	coexistence nat --remove    removes that exemption, and keeps running
+//	coexistence clean-tables    removes the tables of nftables that Canal leaves on its node, and reports what is left over
 //	coexistence ready           exits with code 0 when the process of the same container is ready, and, with READY_MAX_AGE,
 //	                            has confirmed that within this time
 package main
@@ -32,10 +33,12 @@ func main() {
 		err = maintainExemption(ctx)
 	case "nat --remove":
 		err = removeExemption(ctx)
+	case "clean-tables":
+		err = cleanTables(ctx)
 	case "ready":
 		err = checkReady(time.Now())
 	default:
-		slog.Error("usage: coexistence identities | nat [--remove] | ready")
+		slog.Error("usage: coexistence identities | nat [--remove] | clean-tables | ready")
 		os.Exit(2)
 	}
 	if err != nil {

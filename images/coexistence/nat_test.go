@@ -15,15 +15,7 @@ import (
 
 // The exemption stays in the kernel when its process ends, is restored by the next one, and is removed by `nat --remove` only.
 func TestExemptionStaysWhenItsProcessEnds(t *testing.T) {
-	// The goroutine keeps its thread, which ends with it: no other test runs in this network namespace.
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		if os.Geteuid() == 0 {
-			t.Fatal(err)
-		}
-		t.Skip("needs root: ", err)
-	}
+	isolateNetwork(t)
 	file := filepath.Join(t.TempDir(), "ready")
 	t.Setenv("READY_FILE", file)
 	t.Setenv("SOURCE_CIDR", "10.244.0.0/16")
@@ -52,6 +44,20 @@ func TestExemptionStaysWhenItsProcessEnds(t *testing.T) {
 	runUntilReady(removeExemption)
 	if count := countTables(t); count != 0 {
 		t.Fatalf("%d tables after the removal", count)
+	}
+}
+
+// isolateNetwork moves the test into a network namespace of its own. The goroutine keeps its thread, which ends with it: no
+// other test runs in the namespace.
+func isolateNetwork(t *testing.T) {
+	t.Helper()
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		if os.Geteuid() == 0 {
+			t.Fatal(err)
+		}
+		t.Skip("needs root: ", err)
 	}
 }
 

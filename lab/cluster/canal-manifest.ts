@@ -1,5 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { flannelImage } from '../tools/node-images.ts';
+import type { PacketFilter } from './layout.ts';
 
 const flannelReference = /docker\.io\/flannel\/flannel:\S+/g;
 
@@ -14,7 +15,21 @@ export function withLabFlannel(manifest: string): string {
   return changed;
 }
 
-/** Writes the result of {@link withLabFlannel} for one file to another file. */
-export async function writeCanalManifest(from: string, to: string): Promise<void> {
-  await writeFile(to, withLabFlannel(await readFile(from, 'utf8')));
+/** Start of Flannel's configuration in the manifest. */
+const netConf = /^( +)net-conf\.json: \|\n( +)\{\n/m;
+
+/**
+ * Returns a manifest of Canal whose Flannel programs packets with this back end. Calico has no setting for nftables in
+ * the lab's version.
+ * @throws {Error} when the manifest has no configuration of Flannel.
+ */
+export function withPacketFilter(manifest: string, packetFilter: PacketFilter): string {
+  if (packetFilter === 'iptables') return manifest;
+  if (!netConf.test(manifest)) throw new Error("Canal's manifest has no net-conf.json");
+  return manifest.replace(netConf, (start, _, indent: string) => `${start}${indent}  "EnableNFTables": true,\n`);
+}
+
+/** Writes Calico's manifest for the lab to another file: see {@link withLabFlannel} and {@link withPacketFilter}. */
+export async function writeCanalManifest(from: string, to: string, packetFilter: PacketFilter): Promise<void> {
+  await writeFile(to, withPacketFilter(withLabFlannel(await readFile(from, 'utf8')), packetFilter));
 }

@@ -10,7 +10,7 @@ import { loadCatalogue, type Catalogue } from '../tools/catalogue.ts';
 import { copyByLinks } from '../tools/node-images.ts';
 import { writeCanalManifest } from './canal-manifest.ts';
 import { controlPlaneServices, type ControlPlaneFlags } from './control-plane.ts';
-import { LabLayout, controlPlane, labDir } from './layout.ts';
+import { LabLayout, controlPlane, labDir, type PacketFilter } from './layout.ts';
 import { compiledFolder, nodeServices, nodeVolumes } from './node.ts';
 import { stopProcesses } from './processes.ts';
 import { createAuthority, createCertificate, writeKubeconfig } from './pki.ts';
@@ -38,6 +38,11 @@ export interface UpOptions {
    */
   app?: boolean;
   /**
+   * Back end with which kube-proxy and Flannel program packets.
+   * @default that of the existing lab; iptables for a new one
+   */
+  packetFilter?: PacketFilter;
+  /**
    * Remove the lab after the end of this process: the next `up` of any lab does it.
    * @default false
    */
@@ -62,8 +67,8 @@ export interface Lab {
 /**
  * Creates a lab, or completes an existing one: every step first checks what exists, so that `up` resumes after a crash
  * of `up`.
- * @throws Error for an invalid name or count, a missing prerequisite of the machine, or the name of a step that timed
- * out.
+ * @throws Error for an invalid name or count, another packet filter than that of the existing lab, a missing
+ * prerequisite of the machine, or the name of a step that timed out.
  */
 export async function labUp(options: UpOptions): Promise<Lab> {
   const { name, nodes = 3, network = nodes > 0, app = network, ephemeral = false, log = () => undefined } = options;
@@ -77,7 +82,7 @@ export async function labUp(options: UpOptions): Promise<Lab> {
   if (nodes === 0) await buildMissing(catalogue.controlPlaneArtefacts, log);
   else await buildMissing(catalogue.artefacts, log, { removeGoCache: true });
   await removeAbandonedLabs(log);
-  const layout = new LabLayout(await claimRecord(name, nodes, ephemeral));
+  const layout = new LabLayout(await claimRecord(name, { nodes, ephemeral, packetFilter: options.packetFilter }));
   const lab = openLab(layout, catalogue);
   const interrupted = interruptionSignal();
   const step = async (what: string, work: () => Promise<unknown>): Promise<void> => {
@@ -205,7 +210,7 @@ async function createNetwork({ switchNetns, hostLink, hostAddress }: LabLayout):
 function machine(
   lab: Lab,
   name: string,
-  rest: Pick<MachineSpec, 'address' | 'shared' | 'volumes' | 'services'>
+  rest: Pick<MachineSpec, 'address' | 'layers' | 'shared' | 'volumes' | 'services'>
 ): MachineSpec {
   const { layout, catalogue } = lab;
   return {
@@ -214,7 +219,6 @@ function machine(
     dir: layout.machineDir(name),
     gateway: layout.hostAddress,
     switchNetns: layout.switchNetns,
-    layers: catalogue.machineLayers,
     readOnly: [toolsDir, layout.pki],
     binDirs: catalogue.binDirs,
     ...rest,
@@ -224,6 +228,7 @@ function machine(
 function controlPlaneMachine(lab: Lab, flags: ControlPlaneFlags | undefined): MachineSpec {
   return machine(lab, controlPlane, {
     address: `${lab.layout.controlPlaneAddress}/24`,
+    layers: lab.catalogue.machineLayers,
     volumes: ['/var/lib/etcd'],
     services: controlPlaneServices(lab.layout, flags),
   });
@@ -243,6 +248,7 @@ async function startNode(lab: Lab, name: string): Promise<void> {
   await startMachine(
     machine(lab, name, {
       address: `${layout.nodeAddress(name)}/24`,
+      layers: catalogue.nodeLayers,
       shared: { [compiledFolder]: compiledDir },
       volumes: nodeVolumes,
       services: nodeServices(layout, name),
@@ -261,7 +267,7 @@ export async function ready({ kubectl }: Lab): Promise<boolean> {
 async function installNetwork(lab: Lab): Promise<void> {
   const { layout, kubectl, catalogue } = lab;
   const canal = path.join(layout.dir, 'canal.yaml');
-  await writeCanalManifest(catalogue.canalManifest, canal);
+  await writeCanalManifest(catalogue.canalManifest, canal, layout.packetFilter);
   const files = [path.join(manifests, 'kubeadm-config.yaml'), canal, path.join(manifests, 'coredns.yaml')];
   await kubectl('apply', '--server-side', '--force-conflicts', ...files.flatMap((file) => ['-f', file]));
   await waitFor(

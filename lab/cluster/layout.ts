@@ -1,6 +1,12 @@
 import path from 'node:path';
 import { labsDir } from '../paths.ts';
 
+/** Ways in which kube-proxy and Flannel of a lab program packets. */
+export const packetFilters = ['iptables', 'nftables'] as const;
+
+/** One of {@link packetFilters}. */
+export type PacketFilter = (typeof packetFilters)[number];
+
 /** Decisions of `lab up` about a lab, stored in its folder as `lab.json`. */
 export interface LabRecord {
   name: string;
@@ -8,6 +14,8 @@ export interface LabRecord {
   index: number;
   /** Number of nodes in addition to the control plane. */
   nodes: number;
+  /** Back end of kube-proxy and Flannel. @default iptables */
+  packetFilter?: PacketFilter;
   /** Process that created the lab; set for labs that are removed after that process (tests, demo). */
   owner?: { pid: number; startTicks: string };
 }
@@ -28,6 +36,10 @@ export class LabLayout {
     this.dir = labDir(record.name);
   }
 
+  /** Back end of kube-proxy and Flannel. */
+  get packetFilter(): PacketFilter {
+    return this.record.packetFilter ?? 'iptables';
+  }
   get pki(): string {
     return path.join(this.dir, 'pki');
   }

@@ -35,7 +35,7 @@ export function nodeServices(layout: LabLayout, name: string): MachineSpec['serv
       kubeconfig: pki('proxy.kubeconfig'),
       'hostname-override': name,
       'cluster-cidr': podCidr,
-      'proxy-mode': 'iptables',
+      'proxy-mode': layout.packetFilter,
       // 0 keeps the host's connection tracking limits unchanged: they do not belong to the namespace.
       'conntrack-max-per-core': '0',
       'conntrack-tcp-timeout-established': '0',

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { labsDir } from '../paths.ts';
 import { identifyProcess, run } from '../process.ts';
 import { acquireFileLock } from '../tools/artefact.ts';
-import { labDir, type LabRecord } from './layout.ts';
+import { labDir, type LabRecord, type PacketFilter } from './layout.ts';
 
 /** File of a lab that identifies the lab and its owner. */
 export const recordFile = 'lab.json';
@@ -29,21 +29,45 @@ export async function writeRecord(record: LabRecord): Promise<void> {
   await rename(partial, file);
 }
 
-/** Creates the record of a lab, with a number that no other lab on this machine has, or updates the existing record. */
-export async function claimRecord(name: string, nodes: number, ephemeral: boolean): Promise<LabRecord> {
+/** Properties of a lab that its creator chooses. */
+export interface RecordOptions {
+  nodes: number;
+  ephemeral: boolean;
+  /** @default that of the existing lab */
+  packetFilter?: PacketFilter | undefined;
+}
+
+/**
+ * Creates the record of a lab, with a number that no other lab on this machine has, or updates the existing record.
+ * @throws {Error} when the lab exists with another packet filter.
+ */
+export async function claimRecord(name: string, options: RecordOptions): Promise<LabRecord> {
+  const { nodes, ephemeral } = options;
   await mkdir(labsDir, { recursive: true });
   const release = await acquireFileLock(path.join(labsDir, '.lock'), () => undefined);
   try {
     const existing = await readRecord(name);
+    const packetFilter = choosePacketFilter(existing, options.packetFilter);
     const owner = ephemeral ? await identifyProcess(process.pid) : undefined;
     const index = existing?.index ?? (await freeIndex());
-    const record: LabRecord = { name, index, nodes, ...(owner && { owner }) };
+    const record: LabRecord = { name, index, nodes, packetFilter, ...(owner && { owner }) };
     await mkdir(labDir(name), { recursive: true, mode: 0o700 });
     await writeRecord(record);
     return record;
   } finally {
     await release();
   }
+}
+
+/**
+ * Returns the packet filter of a lab that may exist already.
+ * @throws {Error} when it exists with another one than the chosen one.
+ */
+export function choosePacketFilter(existing: LabRecord | undefined, chosen: PacketFilter | undefined): PacketFilter {
+  if (existing === undefined) return chosen ?? 'iptables';
+  const { name, packetFilter = 'iptables' } = existing;
+  if (chosen === undefined || chosen === packetFilter) return packetFilter;
+  throw new Error(`lab ${name} uses ${packetFilter}: remove it first, or choose another name for one with ${chosen}`);
 }
 
 async function freeIndex(): Promise<number> {

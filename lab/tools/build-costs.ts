@@ -24,6 +24,7 @@ const cost = (seconds: number, result: number, modules = 0, cache = 0): BuildCos
 const costs: Readonly<Record<string, BuildCost>> = {
   'debian-base': cost(60, 106),
   'debian-machine': cost(10, 18),
+  'debian-nftables': cost(10, 8),
   'debian-clang': cost(20, 427),
   'debian-postgresql': cost(20, 200),
   'debian-chromium': cost(40, 600),

@@ -1,6 +1,13 @@
 import path from 'node:path';
 import { artefactDir, type Artefact } from './artefact.ts';
-import { chromiumLayer, clangLayer, debianBase, machineLayer, postgresqlLayer } from './debian-layers.ts';
+import {
+  chromiumLayer,
+  clangLayer,
+  debianBase,
+  machineLayer,
+  nftablesLayer,
+  postgresqlLayer,
+} from './debian-layers.ts';
 import { goArtefact } from './go-artefact.ts';
 import { goSets, listPrograms } from './go-sets.ts';
 import { nodeImages, systemImages } from './node-images.ts';
@@ -28,6 +35,11 @@ export interface Catalogue {
   bin: (name: string) => string;
   /** Root file system layers of a machine, uppermost first (the order of overlayfs' `lowerdir`). */
   machineLayers: readonly string[];
+  /** The same for a node, whose kube-proxy may need the command nft. */
+  nodeLayers: readonly string[];
+  /** Artefacts of the root file system in which the scripts for nodes are tested, and its layers. */
+  scriptArtefacts: readonly Artefact[];
+  scriptLayers: readonly string[];
   /** Containerd folder from which a node starts. */
   containerdTemplate: string;
   /** Cilium's Helm chart. */
@@ -78,7 +90,7 @@ export async function loadCatalogue(): Promise<Catalogue> {
   return {
     // Artefacts that wait for the network come first.
     artefacts: [
-      ...[debianBase, machineLayer, clangLayer],
+      ...[debianBase, machineLayer, nftablesLayer, clangLayer],
       ...labSets.map(set),
       ...Object.values(programs),
       ...[system, node],
@@ -99,6 +111,9 @@ export async function loadCatalogue(): Promise<Catalogue> {
       return path.join(artefactDir(owner), 'bin', name);
     },
     machineLayers: rootfs(machineLayer, debianBase),
+    nodeLayers: rootfs(nftablesLayer, machineLayer, debianBase),
+    scriptArtefacts: [debianBase, nftablesLayer],
+    scriptLayers: rootfs(nftablesLayer, debianBase),
     containerdTemplate: path.join(artefactDir(node), 'containerd'),
     ciliumChart: path.join(artefactDir(set('cilium')), 'chart'),
     canalManifest: path.join(artefactDir(set('calico')), 'canal.yaml'),

@@ -46,6 +46,12 @@ export const debianBase: Artefact = {
 /** Additional packages of the lab's machines, in `rootfs/`, as an overlay layer. */
 export const machineLayer = packageLayer('debian-machine', machinePackages);
 
+/**
+ * The command nft, in `rootfs/`, as an overlay layer: of nodes, whose kube-proxy may use it, and of Flannel's image.
+ * Cilium's own image has none, and neither has the lab's.
+ */
+export const nftablesLayer = packageLayer('debian-nftables', ['nftables']);
+
 /** Additional packages of Cilium's image, in `rootfs/`, as an overlay layer. */
 export const clangLayer = packageLayer('debian-clang', clangPackages);
 

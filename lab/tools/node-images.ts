@@ -5,7 +5,7 @@ import path from 'node:path';
 import { computeKey } from '../paths.ts';
 import { run, succeeds, waitFor } from '../process.ts';
 import { artefactDir, type Artefact } from './artefact.ts';
-import { clangLayer, debianBase } from './debian-layers.ts';
+import { clangLayer, debianBase, nftablesLayer } from './debian-layers.ts';
 import { packImages, type ImageSpec } from './image-archive.ts';
 import type { ProgramName } from './programs.ts';
 
@@ -36,7 +36,7 @@ export async function systemImages(
       readFile(path.join(imageSources, file), 'utf8')
     )
   );
-  const needs = [debianBase, clangLayer, ...Object.values(sets)];
+  const needs = [debianBase, nftablesLayer, clangLayer, ...Object.values(sets)];
   return {
     name: 'system-images',
     key: computeKey(...needs.map((need) => need.key), ...scripts, JSON.stringify(builtVersions)),
@@ -52,6 +52,7 @@ export async function systemImages(
       };
       const base = path.join(artefactDir(debianBase), 'rootfs');
       const clang = path.join(artefactDir(clangLayer), 'rootfs');
+      const nftables = path.join(artefactDir(nftablesLayer), 'rootfs');
       // usr/bin, never bin: bin is a link in the base layer, and a folder would replace it.
       const cniPlugins = ['portmap', 'bandwidth', 'host-local', 'loopback', 'tuning'];
       const images: ImageSpec[] = [
@@ -93,7 +94,7 @@ export async function systemImages(
         {
           name: flannelImage,
           entrypoint: ['/opt/bin/flanneld'],
-          layers: [base, await layer('flannel', { 'opt/bin/flanneld': bin('flannel', 'flanneld') })],
+          layers: [base, nftables, await layer('flannel', { 'opt/bin/flanneld': bin('flannel', 'flanneld') })],
         },
         {
           name: `quay.io/cilium/cilium:v${builtVersions.cilium}`,

@@ -1,3 +1,5 @@
+import { buildMissing } from '../../lab/tools/build.ts';
+import { loadCatalogue } from '../../lab/tools/catalogue.ts';
 import { runInHostSandbox, sandboxFolders } from '../support/host-sandbox.ts';
 
 const link = 'cali0123456789a';
@@ -73,6 +75,57 @@ describe('clean-canal.sh', () => {
     });
 
     expect(lines).toEqual(['exit: 0', ...Object.keys(files).map((file) => `file: ${file}`)].sort());
+  });
+});
+
+describe('clean-canal.sh next to tables of nftables', () => {
+  let layers: readonly string[] = [];
+  beforeAll(async () => {
+    const { scriptArtefacts, scriptLayers } = await loadCatalogue();
+    await buildMissing(scriptArtefacts, () => undefined);
+    layers = scriptLayers;
+  });
+
+  const tables = `
+    table ip kube-proxy {
+      chain nat-postrouting {
+        type nat hook postrouting priority srcnat
+        ip daddr != 224.0.0.0/4 masquerade
+      }
+    }
+    table ip flannel-ipv4 {
+      chain postrtg { type nat hook postrouting priority srcnat; }
+    }`;
+  const prepare = `
+    in_root nft -f - <<'END'
+      ${tables}
+END
+    for iptables in iptables-nft ip6tables-nft iptables-legacy; do
+      in_root $iptables -N cali-FORWARD
+      in_root $iptables -A FORWARD -j cali-FORWARD -m comment --comment cali:wUHhoiAYhphO9Mso
+      in_root $iptables -N KUBE-FORWARD
+      in_root $iptables -A FORWARD -j KUBE-FORWARD
+    done
+    in_root ipset create cali40all-ipam-pools hash:net`;
+  const print = `
+    for iptables in iptables-nft ip6tables-nft iptables-legacy; do
+      in_root $iptables -S FORWARD | sed "s/^/$iptables /"
+      in_root $iptables -S | grep cali | sed "s/^/left: /" || true
+    done
+    in_root ipset list -name
+    in_root nft list tables`;
+
+  it('removes the chains of iptables in both variants, and leaves every table', async () => {
+    const lines = await runInHostSandbox(`${prepare}\n run_script clean-canal\n ${print}`, { layers });
+
+    expect(lines).toEqual([
+      'exit: 0',
+      ...['iptables-nft', 'ip6tables-nft', 'iptables-legacy'].flatMap((iptables) => [
+        `${iptables} -P FORWARD ACCEPT`,
+        `${iptables} -A FORWARD -j KUBE-FORWARD`,
+      ]),
+      ...['table ip kube-proxy', 'table ip flannel-ipv4', 'table ip filter', 'table ip6 filter'],
+    ]);
   });
 });
 

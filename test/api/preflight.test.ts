@@ -396,24 +396,6 @@ const cases: Case[] = [
     words: 'kube-proxy: mode ipvs on n1 (ConfigMap kube-system/kube-proxy)',
   },
   {
-    check: 'packet-filter',
-    what: 'nftables of Calico',
-    make: canalEnv('FELIX_NFTABLESMODE=Enabled'),
-    undo: canalEnv('FELIX_NFTABLESMODE-'),
-    words: 'FELIX_NFTABLESMODE is Enabled',
-  },
-  {
-    check: 'packet-filter',
-    what: 'nftables of Flannel',
-    make: canalConfig(({ 'net-conf.json': conf = '' }) => ({
-      'net-conf.json': conf.replace('{', '{"EnableNFTables": true,'),
-    })),
-    undo: canalConfig(({ 'net-conf.json': conf = '' }) => ({
-      'net-conf.json': conf.replace('"EnableNFTables": true,', ''),
-    })),
-    words: 'EnableNFTables is true in ConfigMap kube-system/canal-config',
-  },
-  {
     check: 'cni-folder',
     what: 'another folder than that of Cilium',
     make: cniFolder('/var/lib/runtime/cni/net.d'),

@@ -248,7 +248,7 @@ const cases: RepeatableCases<'nodes'> = {
   },
   cleanHost: {
     prepare: prepareOwnPods,
-    run: ({ cleanHost }) => cleanHost({ ...target(), traces: 'canal' }),
+    run: ({ cleanHost }) => cleanHost({ ...target(), traces: 'canal', coexistenceImage: 'coexistence:1' }),
     read: readOwnPods,
   },
   verifyNode: {

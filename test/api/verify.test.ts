@@ -103,6 +103,7 @@ it('runs scripts in a pod without a critical priority, and reports its rejection
     cluster: lab().layout.context,
     node: 'one',
     traces: 'canal',
+    coexistenceImage: 'coexistence:1',
   });
   const failed = expect(cleaned).rejects.toMatchObject({ type: 'HelperPodFailed', nonRetryable: false });
   let pod: V1Pod | undefined;

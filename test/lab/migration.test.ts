@@ -3,7 +3,6 @@ import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { labDown } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
-import { runInside } from '../../lab/machine/machine.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { waitFor } from '../../lab/process.ts';
 import {
@@ -17,6 +16,7 @@ import {
 import { checkNames } from '../../model/preflight.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { readCompilations } from '../support/compilations.ts';
+import { dial } from '../support/dial.ts';
 import { readEdgeServer, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
 import { answeredForbiddenFlows } from '../support/forbidden-flows.ts';
 import { Holds } from '../support/holds.ts';
@@ -91,15 +91,6 @@ it('migrates only the approved node', async () => {
   expect(misplaced.map((pod) => pod.metadata?.name)).toEqual([]);
 });
 
-/** Sends a request from one prober to another, inside the cluster. @returns the answer. */
-async function ask(from: V1Pod, to: V1Pod): Promise<unknown> {
-  const url = `http://${from.status?.podIP}:8080/dial?to=${to.status?.podIP}`;
-  const key = from.spec?.containers[0]?.env?.find(({ name }) => name === 'PROBE_KEY')?.value ?? '';
-  const retries = ['--max-time', '5', '--retry', '3', '--retry-all-errors'];
-  const curl = ['curl', '--silent', '--fail-with-body', ...retries, '--header', `Probe-Key: ${key}`, url];
-  return JSON.parse(await runInside(lab().layout.machineDir(from.spec?.nodeName ?? ''), curl)) as unknown;
-}
-
 it("carries packets on both overlays, in both directions, with the pods' own addresses", async () => {
   const { layout } = lab();
   const probers = await pods('-n', 'cni-live-migration', '-l', 'app=prober');
@@ -129,7 +120,7 @@ it("carries packets on both overlays, in both directions, with the pods' own add
     [canal, cilium],
     [canal, otherCanal],
   ] as const) {
-    expect(await ask(from, to)).toEqual({ pod: to.metadata?.name, source: from.status?.podIP });
+    expect(await dial(lab(), from, to)).toEqual({ pod: to.metadata?.name, source: from.status?.podIP });
   }
   const seen = (): boolean =>
     [fromNode1, fromNode2].every((expected, index) =>

@@ -21,8 +21,8 @@ async function main(): Promise<void> {
 
 /** The tools of a group, in the order in which they are best built. */
 async function selectArtefacts(group: ToolGroup): Promise<readonly Artefact[]> {
-  const { artefacts, controlPlaneArtefacts, hostArtefacts, testArtefacts } = await loadCatalogue();
-  const controlPlane = [...new Set([...controlPlaneArtefacts, ...hostArtefacts])];
+  const { artefacts, controlPlaneArtefacts, hostArtefacts, scriptArtefacts, testArtefacts } = await loadCatalogue();
+  const controlPlane = [...new Set([...controlPlaneArtefacts, ...scriptArtefacts, ...hostArtefacts])];
   switch (group) {
     case 'control plane':
       return controlPlane;

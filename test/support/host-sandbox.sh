@@ -1,6 +1,7 @@
 #!/bin/bash
 # Runs commands in a node of its own: network, processes and files. Usage: host-sandbox.sh FOLDER, with the commands on stdin,
-# and the folder's "host" as the root of the node. The commands may use these functions.
+# and the folder's "host" as the root of the node. Scripts run with the programs of this machine, or with those of the root
+# file system whose layers are in $LAYERS. The commands may use these functions.
 set -eu
 folder=$1
 host=$folder/host
@@ -9,15 +10,22 @@ export PATH=$PATH:/usr/sbin:/sbin
 ip link set lo up
 root=$folder/root
 mkdir -p "$root" "$host/proc"
-mount -t tmpfs tmpfs "$root"
-mkdir -p "$root"/{usr,etc,proc,dev,host,tmp}
-for name in bin sbin lib lib64; do [ -e "/$name" ] && ln -s "usr/$name" "$root/$name"; done
-mount --rbind /usr "$root/usr"
-mount --rbind /etc "$root/etc"
+if [ -n "${LAYERS:-}" ]; then
+  mkdir -p "$folder"/{upper,work}
+  mount -t overlay overlay -o "lowerdir=$LAYERS,upperdir=$folder/upper,workdir=$folder/work" "$root"
+  mkdir -p "$root"/{proc,dev,host,tmp}
+  rm -rf "$root/dev/fd"
+else
+  mount -t tmpfs tmpfs "$root"
+  mkdir -p "$root"/{usr,etc,proc,dev,host,tmp}
+  for name in bin sbin lib lib64; do [ -e "/$name" ] && ln -s "usr/$name" "$root/$name"; done
+  mount --rbind /usr "$root/usr"
+  mount --rbind /etc "$root/etc"
+fi
 mount --rbind /proc "$root/proc"
 mount --rbind "$host" "$root/host"
 mount --rbind /proc "$root/host/proc"
-touch "$root/dev/null"
+[ -e "$root/dev/null" ] || touch "$root/dev/null"
 mount --bind /dev/null "$root/dev/null"
 ln -s /proc/self/fd "$root/dev/fd"
 
@@ -28,6 +36,11 @@ run_script() { # usage: run_script NAME
   chroot "$root" /bin/bash -c "$(cat "$folder/$1.sh")" >"$folder/output" 2>&1 || code=$?
   echo "exit: $code"
   sed 's/^/report: /' "$root/dev/termination-log"
+}
+
+# Runs a command with the programs with which the scripts run.
+in_root() { # usage: in_root COMMAND…
+  chroot "$root" "$@"
 }
 
 # Starts a process in a network namespace of its own, as of a pod, which is connected by a link of the node.

@@ -20,6 +20,8 @@ interface SandboxOptions {
   files?: Readonly<Record<string, string>>;
   /** Folders that the scripts get. @default those of Calico's manifest */
   folders?: HostFolders;
+  /** Layers of the root file system with whose programs the scripts run, uppermost first. @default this machine's */
+  layers?: readonly string[];
 }
 
 /**
@@ -30,7 +32,7 @@ interface SandboxOptions {
  */
 export async function runInHostSandbox(
   commands: string,
-  { files = {}, folders = sandboxFolders }: SandboxOptions = {}
+  { files = {}, folders = sandboxFolders, layers = [] }: SandboxOptions = {}
 ): Promise<string[]> {
   const folder = await mkdtemp(path.join(tmpdir(), 'host-sandbox-'));
   try {
@@ -43,7 +45,8 @@ export async function runInHostSandbox(
       await writeFile(path.join(folder, `${name}.sh`), readHostScript(name));
     const namespaces = ['--net', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
     // The scripts wait for processes that end; in a test, these do not.
-    const env = { ...process.env, ...hostScriptVariables(folders), POLL_SECONDS: '0.01' };
+    const settings = { ...hostScriptVariables(folders), POLL_SECONDS: '0.01', LAYERS: layers.join(':') };
+    const env = { ...process.env, ...settings };
     const output = await run('unshare', [...namespaces, 'bash', script, folder], { input: commands, env });
     return output.split('\n').filter(Boolean);
   } finally {

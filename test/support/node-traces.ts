@@ -1,8 +1,8 @@
 import { runInside } from '../../lab/machine/machine.ts';
 
 /**
- * Returns the state of a network on a node, as lines: chains and the rules that lead to them, sets, links, routes,
- * routing rules, files and eBPF pins. State of single pods is left out, because pods are created and deleted meanwhile.
+ * Returns the state of a network on a node, as lines: chains and the rules that lead to them, sets, tables of nftables,
+ * links, routes, routing rules, files and eBPF pins. State of single pods is left out, because pods are created and deleted meanwhile.
  */
 export async function nodeTraces(machineDir: string): Promise<string[]> {
   const text = await runInside(machineDir, ['bash', '-c', script]);
@@ -20,6 +20,8 @@ for save in iptables-nft-save iptables-legacy-save ip6tables-nft-save ip6tables-
   $save 2>/dev/null | grep -E '^:|^-A (PREROUTING|INPUT|FORWARD|OUTPUT|POSTROUTING) ' | sed -E "s/ \\[[0-9:]+\\]$//; s/^/$save /"
 done | grep -vE 'KUBE-(SVC|SEP|FW|EXT|SVL)-|CNI-(DN|SN|HOSTPORT)|:cali-(fw|tw)-|:cali-(from|to)-wl-dispatch-'
 ipset list -name 2>/dev/null | sed 's/^/ipset /'
+# Those of iptables are above.
+nft list tables | grep -vE ' ip6? (filter|nat|mangle|raw|security)$' | sed 's/^/nft /'
 ip -o link | awk -F'[:@ ]+' '{ print "link " $2 }' | grep -vE 'link (cali|lxc)[0-9a-f]{6,}$'
 ip -o link | awk -F'[:@ ]+' '{ print "link " $2 }' | grep -oE 'link (cali|lxc)[0-9a-f]{6,}$' | sed -E 's/[0-9a-f]{6,}$/of a pod/'
 ip route show table all | grep -oE 'dev (flannel|cilium_|cali|lxc)[a-z_.0-9]*' | sed -E 's/^/route /; s/(cali|lxc)[0-9a-f]+/\\1/'

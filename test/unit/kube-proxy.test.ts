@@ -58,7 +58,11 @@ describe('the configuration of kube-proxy', () => {
     ],
     [
       'the flags of a static pod',
-      proxyPod({ command: ['kube-proxy'], args: ['--cluster-cidr=10.42.0.0/16', '--proxy-mode=nftables'] }),
+      proxyPod({
+        command: ['kube-proxy', '--proxy-mode=nftables'],
+        // That bit is not for nftables.
+        args: ['--cluster-cidr=10.42.0.0/16', '--iptables-masquerade-bit=13'],
+      }),
       {},
       { ...defaults, mode: 'nftables', clusterCidrs: ['10.42.0.0/16'] },
       'flags',
@@ -244,36 +248,71 @@ describe('packet-filter', () => {
   });
   const netConf = (conf: object) => ({ 'canal-config': { 'net-conf.json': JSON.stringify(conf) } });
 
+  const nftables = { n1: { kubeProxy: { ...kubeProxy, mode: 'nftables' } } };
+  const calicoVersion = (version: string) => ({
+    canalFacts: () => Promise.resolve({ version, podCidr: '10.244.0.0/16', vni: 1, port: 8472 }),
+  });
+  const evaluate = (given: PreflightCluster) =>
+    run(preflightCluster({ canal: canalInstallation(), configMaps: netConf({}), ...given }));
+
   it.each<[string, PreflightCluster, string]>([
-    [
-      'kube-proxy with nftables',
-      { hosts: { n1: { kubeProxy: { ...kubeProxy, mode: 'nftables' } } } },
-      'mode nftables on n1',
-    ],
     ['kube-proxy with IPVS', { hosts: { n1: { kubeProxy: { ...kubeProxy, mode: 'ipvs' } } } }, 'mode ipvs on n1'],
     [
       'the interface of IPVS',
       { hosts: { n2: { links: [{ name: 'kube-ipvs0', mtu: 1500, up: false }] } } },
       'kube-ipvs0 on n2',
     ],
-    ['Calico in its configuration', { more: felix('Enabled') }, 'FelixConfiguration default'],
-    [
-      'Calico in its environment',
-      { canal: canalInstallation({ calicoEnv: [{ name: 'FELIX_NFTABLESMODE', value: 'Enabled' }] }) },
-      'FELIX_NFTABLESMODE is Enabled',
-    ],
-    ['Flannel', { configMaps: netConf({ EnableNFTables: true }) }, 'EnableNFTables is true'],
+    ['a mode that is not known', { hosts: { n1: { kubeProxy: { ...kubeProxy, mode: 'next' } } } }, 'mode next on n1'],
   ])('blocks for %s', async (_, given, words) => {
-    const finding = await run(preflightCluster({ canal: canalInstallation(), configMaps: netConf({}), ...given }));
+    const finding = await evaluate(given);
 
     expect(finding.verdict).toBe('block');
     expect(finding.evidence.join()).toContain(words);
   });
 
-  it.each(['Disabled', 'Auto'])('passes with iptables, and %s in the FelixConfiguration', async (mode) => {
-    const configMaps = netConf({ EnableNFTables: false });
-    const given = { canal: canalInstallation(), configMaps, hosts: { n1: { kubeProxy } }, more: felix(mode) };
+  it.each<[string, PreflightCluster, string]>([
+    ['in its configuration', { more: felix('Enabled') }, 'nftablesMode is Enabled in FelixConfiguration default'],
+    [
+      'in its environment, against its configuration',
+      {
+        canal: canalInstallation({ calicoEnv: [{ name: 'FELIX_NFTABLESMODE', value: 'Enabled' }] }),
+        more: felix('Disabled'),
+      },
+      'FELIX_NFTABLESMODE is Enabled',
+    ],
+    ['as it follows kube-proxy', { hosts: nftables, more: felix('Auto') }, 'nftablesMode is Auto'],
+    [
+      'perhaps, by the default of its version',
+      { hosts: nftables, more: calicoVersion('v3.32.1') },
+      'v3.32.1 may follow kube-proxy',
+    ],
+    ['perhaps, with an unknown version', { hosts: nftables, more: calicoVersion('latest') }, 'may follow kube-proxy'],
+  ])('warns where Calico uses nftables %s', async (_, given, words) => {
+    const finding = await evaluate(given);
 
-    expect(await run(preflightCluster(given))).toMatchObject({ verdict: 'pass' });
+    expect(finding.verdict).toBe('warn');
+    expect(finding.evidence.join()).toContain(words);
+  });
+
+  it.each<[string, PreflightCluster, string]>([
+    ['iptables', { hosts: { n1: { kubeProxy } } }, 'kube-proxy: mode iptables on n1'],
+    ['a Calico that follows kube-proxy with iptables', { hosts: { n1: { kubeProxy } }, more: felix('Auto') }, 'Calico'],
+    [
+      'nftables of kube-proxy, next to a Calico without it',
+      { hosts: nftables, more: calicoVersion('v3.28.5') },
+      'kube-proxy: mode nftables on n1',
+    ],
+    [
+      'nftables of kube-proxy, next to a Calico for which it is disabled',
+      { hosts: nftables, more: { ...felix('Disabled'), ...calicoVersion('v3.32.1') } },
+      'Calico: iptables',
+    ],
+    ['nftables of Flannel', { configMaps: netConf({ EnableNFTables: true }) }, 'Flannel: nftables'],
+    ['no readable configuration of kube-proxy', {}, 'kube-proxy: mode unknown'],
+  ])('passes with %s', async (_, given, words) => {
+    const finding = await evaluate(given);
+
+    expect(finding.verdict).toBe('pass');
+    expect(finding.evidence.join()).toContain(words);
   });
 });

@@ -72,7 +72,7 @@ describe('the map of paths to suites', () => {
 
   it.each([
     [['docs/testing.md', 'README.md', 'test/unit/plan.test.ts'], []],
-    [['images/coexistence/main.go'], ['lab-crash', 'lab-policy']],
+    [['images/coexistence/main.go'], ['lab-crash', 'lab-nftables', 'lab-policy']],
     [
       ['test/lab/two-nodes/reboot.ts', 'test/lab/rollbacks.test.ts'],
       ['lab-rollbacks', 'lab-two-nodes'],

@@ -64,8 +64,9 @@ export async function cleanNode(migration: Migration, name: string, traces: Netw
   await finishNode(migration, name);
 }
 
-function cleanHost({ run, cluster }: Migration, node: string, traces: Network): Promise<void> {
-  return run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces });
+function cleanHost({ run, cluster, input }: Migration, node: string, traces: Network): Promise<void> {
+  const { coexistenceImage } = input;
+  return run('cleanHost', `${node}: remove leftovers of ${traces}`, { cluster, node, traces, coexistenceImage });
 }
 
 /**
