@@ -1,6 +1,6 @@
 # The worker: Node.js, Helm, and this project. On a C library of GNU's, which the Temporal SDK's native part needs.
 ARG NODE_IMAGE=node:24.21.0-bookworm-slim
-ARG HELM_IMAGE=alpine/helm:4.0.0
+ARG HELM_IMAGE=alpine/helm:4.2.4
 
 FROM ${HELM_IMAGE} AS helm
 

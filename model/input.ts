@@ -216,9 +216,9 @@ const fields = z.strictObject({
   /** Conditions that must hold before the next node and before the cleanup. */
   gates: gatesSchema,
   /** Image of the prober, which measures paths, verifies nodes and inspects them. */
-  proberImage: image.default('cni-live-migration/prober:1'),
+  proberImage: image.default('localhost/cni-live-migration/prober:1'),
   /** Image of the coexistence helpers: the identity bridge and the NAT exemption. */
-  coexistenceImage: image.default('cni-live-migration/coexistence:1'),
+  coexistenceImage: image.default('localhost/cni-live-migration/coexistence:1'),
   /**
    * NetworkPolicies on migrated nodes until the cutover: `enforce` them; `audit`: only record what would be denied; or
    * `off`, as in Cilium's own guide. After the cutover they are always enforced.

@@ -43,6 +43,22 @@ const settingsSchema = z.strictObject({
   charts: z
     .array(z.string().regex(/^(oci:\/\/|\/)[\w./@:-]+[^/]$/, 'must be an oci:// reference or an absolute path'))
     .optional(),
+  /**
+   * Permitted images of the pods that the worker starts: registries and repositories, each with everything below it,
+   * and whole references with a tag or a digest. Pods of Cilium's chart are not concerned.
+   * @default every image
+   */
+  images: z
+    .array(
+      z
+        .string()
+        .max(512)
+        .regex(
+          /^[a-zA-Z0-9]([\w.:/-]*[a-zA-Z0-9])?(@sha256:[0-9a-f]{64})?$/,
+          'must be a registry, a repository, or an image with a tag or a digest'
+        )
+    )
+    .optional(),
 });
 
 /** Settings in a worker's own file: its clusters, and the permitted sources of charts. */
@@ -85,7 +101,7 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
           }
     );
   }
-  return { clusters: namedClusters(clusters, options), charts: result.data.charts };
+  return { clusters: namedClusters(clusters, { ...options, images: result.data.images }), charts: result.data.charts };
 }
 
 const serviceAccountDir = '/var/run/secrets/kubernetes.io/serviceaccount';

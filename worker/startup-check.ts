@@ -112,12 +112,32 @@ async function checkSearchAttributes(client: Client, namespace: string): Promise
   }
 }
 
+/**
+ * Oldest accepted release of each major version of Helm. Helm before 3.17.3 unpacks a chart of any size into memory
+ * (CVE-2025-32386); 4.1.4 fixes CVE-2026-35204, CVE-2026-35205 and CVE-2026-35206.
+ */
+const oldestHelm: Readonly<Record<number, readonly [number, number, number]>> = { 3: [3, 17, 3], 4: [4, 1, 4] };
+
+/** Returns why this version of Helm is not accepted; undefined when it is. */
+export function helmVersionProblem(text: string): string | undefined {
+  const advice = 'install Helm 4.1.4 or newer, or Helm 3.17.3 or newer: older versions have known vulnerabilities';
+  const match = /^v?(\d+)\.(\d+)\.(\d+)(-)?/.exec(text);
+  if (match === null) return `cannot read the version of Helm, "${text.slice(0, 80)}"; ${advice}`;
+  const [major = 0, minor = 0, patch = 0] = match.slice(1, 4).map(Number);
+  const oldest = oldestHelm[major];
+  if (oldest === undefined) return major > 4 ? undefined : `Helm ${text} is too old; ${advice}`;
+  const difference = minor - oldest[1] || patch - oldest[2];
+  // A pre-release comes before the release of its number.
+  return difference > 0 || (difference === 0 && match[4] === undefined)
+    ? undefined
+    : `Helm ${text} is too old; ${advice}`;
+}
+
 async function checkHelm(helm: string): Promise<StartupProblem[]> {
   try {
     const { stdout } = await promisify(execFile)(helm, ['version', '--template', '{{.Version}}'], { timeout: 20_000 });
-    const [major = 0, minor = 0] = /^v?(\d+)\.(\d+)/.exec(stdout)?.slice(1).map(Number) ?? [];
-    if (major > 3 || (major === 3 && minor >= 14)) return [];
-    return [{ kind: 'fatal', text: `Helm ${stdout.trim()} is too old; install 3.14 or newer` }];
+    const problem = helmVersionProblem(stdout.trim());
+    return problem === undefined ? [] : [{ kind: 'fatal', text: problem }];
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code ?? 'it exited with an error';
     return [{ kind: 'fatal', text: `cannot run Helm as "${helm}" (${reason}); install it, or set HELM to its path` }];

@@ -7,7 +7,7 @@ import { heartbeat } from '../support/heartbeat.ts';
 
 /** Settings for running Helm. */
 export interface HelmSettings {
-  /** Path of the Helm binary, version 3.14 or newer, or 4. */
+  /** Path of the Helm binary, version 3.17.3 or newer, or 4.1.4 or newer. */
   binary: string;
   /**
    * Allowed sources of charts: `oci://` references or folders, including everything below them.

@@ -1,4 +1,5 @@
 import type { ClusterConnection } from '../kubernetes/connection.ts';
+import { limitedMemory, rootWith } from '../helpers/container-security.ts';
 import type { OneShotPod } from '../helpers/one-shot-pod.ts';
 import { runToEnd } from './run-to-end.ts';
 
@@ -23,11 +24,8 @@ export function tablesPod(node: string, image: string): OneShotPod {
       image,
       args: ['clean-tables'],
       terminationMessagePolicy: 'FallbackToLogsOnError',
-      securityContext: {
-        allowPrivilegeEscalation: false,
-        readOnlyRootFilesystem: true,
-        capabilities: { drop: ['ALL'], add: ['NET_ADMIN'] },
-      },
+      securityContext: rootWith('NET_ADMIN'),
+      resources: limitedMemory('64Mi'),
     },
     spec: { hostNetwork: true },
   };

@@ -1,4 +1,5 @@
 import { PatchStrategy, type KubernetesObject, type V1OwnerReference } from '@kubernetes/client-node';
+import { requireAllowedImages } from './allowed-images.ts';
 import type { ClusterConnection } from './connection.ts';
 import { ifKnown, ifFound } from './errors.ts';
 import { fieldManager } from './names.ts';
@@ -17,13 +18,21 @@ export interface NamedObject extends KubernetesObject {
   };
 }
 
-/** Applies the object by server-side apply; takes over fields of other managers where they differ. */
-export async function applyObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+/**
+ * Applies the object by server-side apply; takes over fields of other managers where they differ.
+ * @throws InvalidInput when it starts pods with an image that the worker's file does not allow.
+ */
+export async function applyObject({ objects, images }: ClusterConnection, object: NamedObject): Promise<void> {
+  requireAllowedImages(images, object);
   await objects.patch(object, undefined, undefined, fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
-/** Applies the object as a server-side dry run, admission included; nothing is persisted. */
-export async function applyDry({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+/**
+ * Applies the object as a server-side dry run, admission included; nothing is persisted.
+ * @throws InvalidInput when it starts pods with an image that the worker's file does not allow.
+ */
+export async function applyDry({ objects, images }: ClusterConnection, object: NamedObject): Promise<void> {
+  requireAllowedImages(images, object);
   await objects.patch(object, undefined, 'All', fieldManager, true, PatchStrategy.ServerSideApply);
 }
 

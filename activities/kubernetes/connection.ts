@@ -34,6 +34,11 @@ export interface ClusterConnection {
   authorization: AuthorizationV1Api;
   objects: KubernetesObjectApi;
   version: VersionApi;
+  /**
+   * Images that the worker may start: see {@link requireAllowedImages}.
+   * @default every image
+   */
+  images?: readonly string[] | undefined;
 }
 
 /**
@@ -85,6 +90,11 @@ export interface ConnectionOptions {
    * @default nothing
    */
   allow?: readonly KubeconfigAllowance[];
+  /**
+   * Images that the worker may start in the clusters: registries, repositories, tags and digests.
+   * @default every image
+   */
+  images?: readonly string[] | undefined;
 }
 
 /** Creates clusters from the contexts of one kubeconfig file. */
@@ -136,7 +146,7 @@ interface ClusterSource {
  * s.
  */
 function createClusters(
-  { requestsPerSecond = defaultRequestsPerSecond, allow = [] }: ConnectionOptions,
+  { requestsPerSecond = defaultRequestsPerSecond, allow = [], images }: ConnectionOptions,
   { names, locate, unknownContext }: ClusterSource
 ): Clusters {
   // Keyed by cluster, so that a limit outlives the cluster's connections.
@@ -159,10 +169,11 @@ function createClusters(
       const incomplete = existing !== undefined || config.getUsers().length === 0;
       throw incomplete ? unreadable(credentials.file, message) : failure('UnknownCluster', message);
     });
-    cache.set(cluster, { changed, ...opened });
+    const connection = { ...opened.connection, images };
+    cache.set(cluster, { changed, connection, agent: opened.agent });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();
-    return opened.connection;
+    return connection;
   };
   return {
     names,

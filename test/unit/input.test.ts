@@ -27,12 +27,12 @@ it('fills in every default', () => {
       drain: { mode: 'evict', timeoutSeconds: 900, deleteEmptyDirData: false, evictUnmanagedPods: false },
       waivers: [],
       nodeInspection: true,
-      coexistenceImage: 'cni-live-migration/coexistence:1',
+      coexistenceImage: 'localhost/cni-live-migration/coexistence:1',
       policyMode: 'enforce',
       dryRun: false,
       ledger: { samplesPerSecond: 20, baselineSeconds: 30, afterSeconds: 30, outside: [] },
       gates: { toleranceMs: 5_000, paths: {}, prometheus: [], http: [] },
-      proberImage: 'cni-live-migration/prober:1',
+      proberImage: 'localhost/cni-live-migration/prober:1',
     },
   });
 });

@@ -1,0 +1,57 @@
+/**
+ * Writes the software bills of materials of what the images contain, in CycloneDX's JSON format: the npm packages of the
+ * worker, and the Go modules of each Go program.
+ *
+ *   npm run sbom -- FOLDER
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { imageTarget, moduleDir, projectDir, runCommand, shippedModules } from './go-modules.ts';
+
+const generator = 'github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0';
+
+/** Writes `worker.cdx.json`, from the lock file. */
+async function writeNpmSbom(folder: string): Promise<string> {
+  const args = ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--package-lock-only'];
+  const { code, stdout, stderr } = await runCommand('npm', args, { cwd: projectDir });
+  if (code !== 0) throw new Error(`npm sbom failed: ${stderr.trim()}`);
+  const file = path.join(folder, 'worker.cdx.json');
+  await writeFile(file, stdout);
+  return file;
+}
+
+/** Writes `<module>.cdx.json`. "app" lists the modules that the program contains, without those of its tests. */
+async function writeGoSbom(folder: string, name: (typeof shippedModules)[number]): Promise<string> {
+  const file = path.join(folder, `${name}.cdx.json`);
+  const args = ['run', generator, 'app', '-json', '-std', '-output', file, moduleDir(name)];
+  const { code, stderr } = await runCommand('go', args, { cwd: projectDir, env: { ...process.env, ...imageTarget } });
+  if (code !== 0) throw new Error(`cyclonedx-gomod failed for images/${name}: ${stderr.trim()}`);
+  return file;
+}
+
+/** @throws Error when the file is not a bill of materials in CycloneDX's format with at least one component. */
+async function verify(file: string): Promise<number> {
+  const { bomFormat, components = [] } = JSON.parse(await readFile(file, 'utf8')) as {
+    bomFormat?: string;
+    components?: unknown[];
+  };
+  if (bomFormat !== 'CycloneDX' || components.length === 0) throw new Error(`${file} is not a CycloneDX file`);
+  return components.length;
+}
+
+const [argument] = process.argv.slice(2);
+if (argument === undefined) {
+  console.error('usage: npm run sbom -- FOLDER');
+  process.exitCode = 2;
+} else {
+  const folder = path.resolve(argument);
+  try {
+    await mkdir(folder, { recursive: true });
+    const files = [await writeNpmSbom(folder)];
+    for (const name of shippedModules) files.push(await writeGoSbom(folder, name));
+    for (const file of files) console.log(`${file}: ${await verify(file)} components`);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  }
+}
