@@ -1,6 +1,7 @@
 /** Packages in node_modules that are ES modules only: Jest has to compile them. */
 const esModules = [
   '@kubernetes/client-node',
+  '@noble/hashes',
   'openid-client',
   'oauth4webapi',
   'jose',

@@ -13,12 +13,9 @@ const defaultAddress = 'localhost:7233';
  * @throws Error that names the setting that allows the connection.
  */
 export function requireSafeConnection(options: ConnectionOptions, allow: readonly Allowance[]): void {
-  const { address = defaultAddress, tls, apiKey } = options;
+  const { address = defaultAddress } = options;
   if (isThisMachine(address)) return;
-  const hasTls = tls !== undefined && tls !== null && tls !== false;
-  // The SDK turns TLS on for a connection with an API key, unless it is turned off explicitly.
-  const isEncrypted = hasTls || (apiKey !== undefined && tls !== false && tls !== null);
-  const hasCertificate = typeof tls === 'object' && tls !== null && tls.clientCertPair != null;
+  const { isEncrypted, isAuthenticated } = describeSecurity(options);
   const refuse = (problem: string, remedy: string, allowance: Allowance): void => {
     if (allow.includes(allowance)) return;
     throw new Error(
@@ -26,10 +23,18 @@ export function requireSafeConnection(options: ConnectionOptions, allow: readonl
     );
   };
   if (!isEncrypted) refuse('has no TLS', 'set TEMPORAL_TLS=true or TEMPORAL_TLS_…', 'plaintext-temporal');
-  if (apiKey === undefined && !hasCertificate) {
+  if (!isAuthenticated) {
     const remedy = 'set TEMPORAL_API_KEY, or TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH';
     refuse('has no API key and no client certificate', remedy, 'unauthenticated-temporal');
   }
+}
+
+function describeSecurity({ tls, apiKey }: ConnectionOptions): { isEncrypted: boolean; isAuthenticated: boolean } {
+  const isOff = tls === false || tls === null;
+  // The SDK turns TLS on for a connection with an API key, unless it is turned off explicitly.
+  const isEncrypted = !isOff && (tls !== undefined || apiKey !== undefined);
+  const hasCertificate = typeof tls === 'object' && tls?.clientCertPair != null;
+  return { isEncrypted, isAuthenticated: apiKey !== undefined || hasCertificate };
 }
 
 /** Returns true for an address of the loopback interface, with or without a scheme and a port. */

@@ -14,7 +14,7 @@ import type { Plan } from '../model/plan.ts';
 import type { PolicyReport } from '../model/policies.ts';
 import type { CheckOutcome } from '../model/preflight.ts';
 import type { NodePage } from '../model/status-view.ts';
-import { sha256 } from '../model/sha256.ts';
+import { keyedDigest } from '../model/keyed-digest.ts';
 import type { Blocker, MigrationStatus, NodeProgress, NodeStatus } from '../model/status.ts';
 
 /** Default task queue of this service's workers. */
@@ -34,7 +34,7 @@ const nodeDigestDigits = 20;
  * @param secret secret of the workers with encryption; the ID then contains a digest instead of the name. @default none
  */
 export function nodeWorkflowId(migrationId: string, node: string, secret?: string): string {
-  const name = secret === undefined ? node : sha256(`${secret}/${migrationId}/${node}`).slice(0, nodeDigestDigits);
+  const name = secret === undefined ? node : keyedDigest(secret, `${migrationId}/${node}`).slice(0, nodeDigestDigits);
   return `${migrationId}/node/${name}`;
 }
 

@@ -28,17 +28,20 @@ export function requireSafeKubeconfig(
 }
 
 function findUnsafe(config: KubeConfig): { problem: string; allowance: KubeconfigAllowance }[] {
-  const user = config.getCurrentUser();
   const isUnverified = config.getCurrentCluster()?.skipTLSVerify === true;
-  const provider = user?.authProvider as { name?: string; config?: { exec?: unknown } } | null | undefined;
-  const isSafeProvider = safeProviders.includes(provider?.name ?? '') && provider?.config?.exec == null;
-  const runsProgram = user?.exec != null || (provider != null && !isSafeProvider);
   return [
     ...(isUnverified
       ? [{ problem: 'has insecure-skip-tls-verify', allowance: 'insecure-skip-tls-verify' as const }]
       : []),
-    ...(runsProgram
+    ...(runsProgram(config)
       ? [{ problem: 'runs a program (exec or auth-provider)', allowance: 'exec-credentials' as const }]
       : []),
   ];
+}
+
+function runsProgram(config: KubeConfig): boolean {
+  const user = config.getCurrentUser();
+  const provider = user?.authProvider as { name?: string; config?: { exec?: unknown } } | null | undefined;
+  const isSafeProvider = safeProviders.includes(provider?.name ?? '') && provider?.config?.exec == null;
+  return user?.exec != null || (provider != null && !isSafeProvider);
 }

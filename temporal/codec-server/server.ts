@@ -88,16 +88,25 @@ async function handleRequest(
   if (request.method === 'OPTIONS') return send(response, 204, '');
   const { pathname } = new URL(request.url ?? '/', 'http://codec');
   if (pathname === '/livez' && request.method === 'GET') return send(response, 200, 'ok');
-  const [, pathToken = '', operation] = /^(?:\/([^/]+))?\/(encode|decode)$/.exec(pathname) ?? [];
-  if (operation === undefined) throw new HttpError(404, 'not found; use /encode or /decode');
-  if (request.method !== 'POST') throw new HttpError(405, 'method not allowed; use POST');
-  if (token !== undefined && !hasToken(request, pathToken, token))
-    throw new HttpError(401, 'unauthorized; send the token as "Authorization: Bearer …"');
+  const operation = findOperation(request, pathname, token);
   const payloads = parseBody(await readBody(request));
   const result =
     operation === 'encode' ? codec.encodeFor(payloads, readBinding(request)) : await codec.decode(payloads);
   response.setHeader('Content-Type', 'application/json');
   send(response, 200, JSON.stringify({ payloads: result.map(toJson) }));
+}
+
+/**
+ * Returns what a request is for.
+ * @throws HttpError of a request to another path, with another method, or without the token.
+ */
+function findOperation(request: IncomingMessage, pathname: string, token: string | undefined): string {
+  const [, pathToken = '', operation] = /^(?:\/([^/]+))?\/(encode|decode)$/.exec(pathname) ?? [];
+  if (operation === undefined) throw new HttpError(404, 'not found; use /encode or /decode');
+  if (request.method !== 'POST') throw new HttpError(405, 'method not allowed; use POST');
+  if (token !== undefined && !hasToken(request, pathToken, token))
+    throw new HttpError(401, 'unauthorized; send the token as "Authorization: Bearer …"');
+  return operation;
 }
 
 /**

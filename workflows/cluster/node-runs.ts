@@ -192,7 +192,7 @@ export class NodeRuns {
   private retrySteps({ node, all }: Messages['retry']): void {
     const nodes = all === true ? [...this.active] : [...this.active].filter((name) => name === node);
     for (const name of nodes) {
-      void getExternalWorkflowHandle(childId(name))
+      void getExternalWorkflowHandle(this.childId(name))
         .signal(retryStepSignal)
         .catch(() => undefined);
     }
