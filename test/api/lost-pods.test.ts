@@ -99,7 +99,7 @@ describe('our namespace', () => {
     for (let time = 0; time < 2; time++) await activities().removeHelpers(cluster());
 
     expect(await readUnfinished(connection())).toEqual({ onlyNodes: true, nodes: [remaining] });
-    expect((await readNamespace())?.metadata).not.toHaveProperty('deletionTimestamp');
+    expect((await readNamespace())?.metadata?.deletionTimestamp).toBeUndefined();
     const { core, apps } = connection();
     const namespace = helperNamespace;
     const lists = [
@@ -123,7 +123,7 @@ describe('our namespace', () => {
     const spec = { nodeName: gone, tolerations: [{ operator: 'Exists' }], containers: [{ name: 'c', image: 'none' }] };
     await apply(inNamespace(helperNamespace, named('v1', 'Pod', 'script', { spec })));
     await activities().recordUnfinished({ ...cluster(), record: { onlyNodes: true, nodes: [] } });
-    expect((await readNamespace())?.metadata?.annotations).not.toHaveProperty([unfinishedAnnotation]);
+    expect((await readNamespace())?.metadata?.annotations?.[unfinishedAnnotation]).toBeUndefined();
 
     await activities().removeHelpers(cluster());
 
