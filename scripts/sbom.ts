@@ -12,11 +12,14 @@ const generator = 'github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.1
 
 /** Writes `worker.cdx.json`, from the lock file. */
 async function writeNpmSbom(folder: string): Promise<string> {
-  const args = ['sbom', '--sbom-format', 'cyclonedx', '--omit', 'dev', '--package-lock-only'];
-  const { code, stdout, stderr } = await runCommand('npm', args, { cwd: projectDir });
+  const args = ['sbom', '--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--omit', 'dev'];
+  const { code, stdout, stderr } = await runCommand('npm', [...args, '--package-lock-only'], { cwd: projectDir });
   if (code !== 0) throw new Error(`npm sbom failed: ${stderr.trim()}`);
   const file = path.join(folder, 'worker.cdx.json');
-  await writeFile(file, stdout);
+  const sbom = JSON.parse(stdout) as { metadata: { component: { name: string } } };
+  // npm gives the project the name of its folder on this machine.
+  sbom.metadata.component.name = 'cni-live-migration';
+  await writeFile(file, `${JSON.stringify(sbom, null, 2)}\n`);
   return file;
 }
 

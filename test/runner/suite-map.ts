@@ -90,6 +90,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'scripts/': ['lab-demo'],
   'docs/': [],
   'README.md': [],
+  'SECURITY.md': [],
   'CONTRIBUTING.md': [],
   'CHANGELOG.md': [],
   '.ci/': [],
