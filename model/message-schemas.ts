@@ -16,16 +16,23 @@ const linesOfText = /^(?:[\n\t\u200c\u200d]|[^\p{Cc}\p{Cf}\p{Cs}\u2028\u2029])*$
 /** Fields that every message has: its version, and its sender and the reason, for the record. */
 export const senderFields = {
   ...messageVersion,
+  // Not as patterns of the JSON schema: many validators do not know these classes of characters.
   /**
    * Name of the sender.
    * @default unnamed
    */
-  by: nameSchema.regex(lineOfText, 'must be one line of text without control characters').optional(),
+  by: nameSchema
+    .refine((text) => lineOfText.test(text), 'must be one line of text without control characters')
+    .optional(),
   /**
    * Reason for the message.
    * @default none
    */
-  reason: z.string().max(500).regex(linesOfText, 'must be text without control characters').optional(),
+  reason: z
+    .string()
+    .max(500)
+    .refine((text) => linesOfText.test(text), 'must be text without control characters')
+    .optional(),
 };
 
 /** Subjects of a message; exactly one must be given. */

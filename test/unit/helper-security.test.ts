@@ -38,14 +38,14 @@ const isScript = ({ purpose }: OwnPod): boolean => scripts.includes(purpose);
 it('knows every kind of pod', () => {
   expect(ofPurpose(() => true).sort()).toEqual(
     [
-      ...['prober', 'prober-peer', 'prober-host', 'nat-exemption', 'identity-bridge', 'verify', 'inspect'],
+      ...['prober', 'prober-peer', 'prober-host', 'nat-exemption', 'identity-bridge', 'verify', 'inspect', 'clean-tables'],
       ...hostScripts,
     ].sort()
   );
 });
 
 it.each(pods.filter((pod) => !isScript(pod)))('$purpose has no privileges', ({ purpose, container }) => {
-  const added = purpose === 'nat-exemption' ? { add: ['NET_ADMIN'] } : {};
+  const added = ['nat-exemption', 'clean-tables'].includes(purpose) ? { add: ['NET_ADMIN'] } : {};
 
   expect(container.securityContext).toMatchObject({
     allowPrivilegeEscalation: false,
@@ -58,13 +58,13 @@ it.each(pods.filter((pod) => !isScript(pod)))('$purpose has no privileges', ({ p
 
 it('runs as root only what needs it: a capability, files of root, the scripts', () => {
   expect(ofPurpose(({ container }) => container.securityContext?.runAsNonRoot !== true).sort()).toEqual(
-    ['inspect', 'nat-exemption', ...hostScripts].sort()
+    ['clean-tables', 'inspect', 'nat-exemption', ...hostScripts].sort()
   );
 });
 
 it('uses the network of nodes only where it is the subject, or must not change', () => {
   expect(ofPurpose(({ spec }) => spec.hostNetwork === true).sort()).toEqual(
-    ['prober-host', 'nat-exemption', 'identity-bridge', 'inspect', ...hostScripts].sort()
+    ['prober-host', 'nat-exemption', 'identity-bridge', 'inspect', 'clean-tables', ...hostScripts].sort()
   );
 });
 
