@@ -1,8 +1,8 @@
-import { rm, writeFile, mkdir } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import type { V1Node } from '@kubernetes/client-node';
 import { labUp, type Lab } from '../../../lab/cluster/lab.ts';
-import { runInside, stopMachine } from '../../../lab/machine/machine.ts';
-import { waitFor } from '../../../lab/process.ts';
+import { initPid, runInside, stopMachine } from '../../../lab/machine/machine.ts';
+import { run, waitFor } from '../../../lab/process.ts';
 import { apply } from '../../support/objects.ts';
 import { nodeTraces, canalOrProjectLines } from '../../support/node-traces.ts';
 import { listPods, onCilium } from '../../support/pod-networks.ts';
@@ -41,6 +41,18 @@ async function renameImage(lab: Lab, node: string, from: string, to: string): Pr
   await runInside(lab.layout.machineDir(node), [...ctr, 'rm', from]);
 }
 
+/**
+ * Copies the plugins that Canal chains to a node, as packages of Kubernetes do: Canal's installer, which has written them to
+ * the other nodes, does not run on this one.
+ */
+async function installPlugins({ layout }: Lab, from: string, to: string): Promise<void> {
+  const folder = async (node: string): Promise<string> =>
+    `/proc/${await initPid(layout.machineDir(node))}/root/opt/cni/bin`;
+  const [source, target] = [await folder(from), await folder(to)];
+  await mkdir(target, { recursive: true });
+  for (const plugin of ['portmap', 'bandwidth']) await run('cp', [`${source}/${plugin}`, `${target}/`]);
+}
+
 /** Adds a node whose image of Cilium is not there yet. @returns the lab with the node. */
 async function joinWithoutImage({ layout }: Lab): Promise<Lab> {
   const hold = layout.kubeletHoldFile(late);
@@ -54,6 +66,7 @@ async function joinWithoutImage({ layout }: Lab): Promise<Lab> {
     );
   await waitFor(`containerd of ${late}`, hasContainerd, { timeoutMs: timeLimits.serviceStart });
   await renameImage(larger, late, image, hiddenImage);
+  await installPlugins(larger, 'node1', late);
   await rm(hold);
   return larger;
 }
