@@ -7,13 +7,7 @@
  * used, so the result is incomplete; nothing is known from the others.
  */
 import { imageTarget, moduleDir, projectDir, runCommand, shippedModules } from './go-modules.ts';
-import {
-  describe,
-  evaluateAudit,
-  evaluateGovulncheck,
-  exitCode,
-  type CheckResult,
-} from './vulnerability-reports.ts';
+import { describe, evaluateAudit, evaluateGovulncheck, exitCode, type CheckResult } from './vulnerability-reports.ts';
 
 const scanner = 'golang.org/x/vuln/cmd/govulncheck@v1.9.0';
 

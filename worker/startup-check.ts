@@ -117,7 +117,9 @@ export function helmVersionProblem(text: string): string | undefined {
   if (oldest === undefined) return major > 4 ? undefined : `Helm ${text} is too old; ${advice}`;
   const difference = minor - oldest[1] || patch - oldest[2];
   // A pre-release comes before the release of its number.
-  return difference > 0 || (difference === 0 && match[4] === undefined) ? undefined : `Helm ${text} is too old; ${advice}`;
+  return difference > 0 || (difference === 0 && match[4] === undefined)
+    ? undefined
+    : `Helm ${text} is too old; ${advice}`;
 }
 
 async function checkHelm(helm: string): Promise<StartupProblem[]> {
