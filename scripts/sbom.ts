@@ -4,7 +4,8 @@
  *
  *   npm run sbom -- FOLDER
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { imageTarget, moduleDir, projectDir, runCommand, shippedModules } from './go-modules.ts';
 
@@ -23,12 +24,25 @@ async function writeNpmSbom(folder: string): Promise<string> {
   return file;
 }
 
-/** Writes `<module>.cdx.json`. "app" lists the modules that the program contains, without those of its tests. */
+/**
+ * Builds the program as its image does, and writes `<module>.cdx.json` from the modules that the binary contains. Reading
+ * the sources instead would require that the generator understands the Git repository around them.
+ */
 async function writeGoSbom(folder: string, name: (typeof shippedModules)[number]): Promise<string> {
   const file = path.join(folder, `${name}.cdx.json`);
-  const args = ['run', generator, 'app', '-json', '-std', '-output', file, moduleDir(name)];
-  const { code, stderr } = await runCommand('go', args, { cwd: projectDir, env: { ...process.env, ...imageTarget } });
-  if (code !== 0) throw new Error(`cyclonedx-gomod failed for images/${name}: ${stderr.trim()}`);
+  const env = { ...process.env, ...imageTarget };
+  const temporary = await mkdtemp(path.join(tmpdir(), 'cni-sbom-'));
+  try {
+    const binary = path.join(temporary, name);
+    const build = ['build', '-trimpath', '-buildvcs=false', '-o', binary, '.'];
+    const inspect = ['run', generator, 'bin', '-json', '-std', '-version', 'v0.1.0', '-output', file, binary];
+    for (const [args, cwd] of [[build, moduleDir(name)] as const, [inspect, projectDir] as const]) {
+      const { code, stderr } = await runCommand('go', args, { cwd, env });
+      if (code !== 0) throw new Error(`go ${args[0] ?? ''} failed for images/${name}: ${stderr.trim()}`);
+    }
+  } finally {
+    await rm(temporary, { recursive: true });
+  }
   return file;
 }
 

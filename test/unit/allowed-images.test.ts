@@ -74,7 +74,9 @@ describe('what the worker applies', () => {
       await expect(apply(connection, object)).rejects.toMatchObject({
         type: 'InvalidInput',
         nonRetryable: true,
-        message: expect.stringMatching(/may not start evil\.example\/.*its file allows registry\.example\.com/) as string,
+        message: expect.stringMatching(
+          /may not start evil\.example\/.*its file allows registry\.example\.com/
+        ) as string,
       });
     }
 

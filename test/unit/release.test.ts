@@ -98,7 +98,7 @@ it('states that no licence has been chosen', async () => {
   expect(await read('README.md')).toContain('No licence has been chosen yet');
 });
 
-it('has a security policy with the actors of the threat model, and states that reports have no address yet', async () => {
+it('has a security policy with the actors of the threat model, and says that no address for reports exists', async () => {
   const policy = await read('SECURITY.md');
 
   expect(policy.match(/^### /gm)).toHaveLength(6);
