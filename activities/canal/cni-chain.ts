@@ -1,14 +1,15 @@
 import { failure } from '../support/failures.ts';
+import { parseChainedPlugin, readType, type CniPlugin } from './chained-plugins.ts';
 
 /** A CNI network configuration list (conflist), with the fields that this service uses. */
 export interface ConfList {
   cniVersion: string;
   name: string;
-  plugins: { type: string; [key: string]: unknown }[];
+  plugins: CniPlugin[];
 }
 
 /** Plugins that create a pod's interface; other plugins are chained after one of them. */
-const interfacePlugins = ['calico', 'flannel'];
+const interfacePlugins: readonly (string | undefined)[] = ['calico', 'flannel'];
 
 /**
  * Builds the conflist for nodes that Cilium owns: Cilium, followed by the plugins that Canal's own file chains (portmap
@@ -22,11 +23,14 @@ const interfacePlugins = ['calico', 'flannel'];
  *
  * @param template Canal's `cni_network_config`, in which its installer replaces placeholders such as `__CNI_MTU__`.
  * @param location location of the template, for messages.
- * @throws SourceNotFound when the template is not a valid CNI configuration.
+ * @throws SourceNotFound when the template is not a valid CNI configuration, or when it chains a plugin, or a key of one,
+ * that is not permitted.
  */
 export function buildCniChain(template: string | undefined, location: string): ConfList {
   const { name, plugins } = parseTemplate(template, location);
-  const chained = plugins.filter(({ type }) => !interfacePlugins.includes(type));
+  const chained = plugins
+    .filter((plugin) => !interfacePlugins.includes(readType(plugin)))
+    .map((plugin) => parseChainedPlugin(plugin, location));
   return { cniVersion: '1.0.0', name, plugins: [{ type: 'cilium-cni' }, ...chained] };
 }
 
@@ -34,7 +38,10 @@ export function buildCniChain(template: string | undefined, location: string): C
 const defaultAddressStore = '/var/lib/cni/networks';
 
 /** Names of networks that CNI accepts (containernetworking/cni pkg/utils). */
-const networkName = /^[a-zA-Z0-9][\w.-]*$/;
+const networkName = /^[a-zA-Z0-9][\w.-]{0,252}$/;
+
+/** Absolute paths without `..`: scripts on the nodes delete files in this folder. */
+const folderPath = /^(\/(?!\.\.?(\/|$))[\w.-]+)+\/*$/;
 
 /**
  * Returns the folder of a node in which the source's IPAM keeps one file for each address of a pod; undefined when its
@@ -45,26 +52,30 @@ const networkName = /^[a-zA-Z0-9][\w.-]*$/;
  */
 export function findAddressStore(template: string | undefined, location: string): string | undefined {
   const { name, plugins } = parseTemplate(template, location);
-  const ipam = plugins.find(({ type }) => interfacePlugins.includes(type))?.['ipam'] as
-    { type?: unknown; dataDir?: unknown } | undefined;
+  const source = plugins.find((plugin) => interfacePlugins.includes(readType(plugin))) as CniPlugin | undefined;
+  const ipam = source?.['ipam'] as { type?: unknown; dataDir?: unknown } | null | undefined;
   if (ipam?.type !== 'host-local') return undefined;
   const folder = ipam.dataDir ?? defaultAddressStore;
-  if (!networkName.test(name) || typeof folder !== 'string' || !folder.startsWith('/'))
-    throw failure('SourceNotFound', `${location}: cni_network_config has no valid name or dataDir`);
+  if (typeof folder !== 'string' || !folderPath.test(folder)) {
+    const advice = 'it must be an absolute path without ".."';
+    throw failure('SourceNotFound', `${location}: the ipam of cni_network_config has no valid dataDir; ${advice}`);
+  }
   return `${folder.replace(/\/+$/, '')}/${name}`;
 }
 
-function parseTemplate(template: string | undefined, location: string): Pick<ConfList, 'name' | 'plugins'> {
-  let parsed: Partial<ConfList> | null;
+function parseTemplate(template: string | undefined, location: string): { name: string; plugins: unknown[] } {
+  let parsed: { name?: unknown; plugins?: unknown } | null;
   try {
     // Some placeholders stand for numbers, outside quotes.
     const text = (template ?? '').replaceAll(/(:\s*)__[A-Z_]+__/g, '$10');
-    parsed = JSON.parse(text) as Partial<ConfList> | null;
+    parsed = JSON.parse(text) as typeof parsed;
   } catch {
     throw failure('SourceNotFound', `${location} has no readable cni_network_config`);
   }
   const plugins = parsed?.plugins;
   if (typeof parsed?.name !== 'string' || !Array.isArray(plugins))
     throw failure('SourceNotFound', `${location}: cni_network_config has no name or no plugins`);
+  if (!networkName.test(parsed.name))
+    throw failure('SourceNotFound', `${location}: cni_network_config has no valid name`);
   return { name: parsed.name, plugins };
 }
