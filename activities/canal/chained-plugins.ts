@@ -16,7 +16,10 @@ const count = z.int().nonnegative();
 /** Parameter of the network in /proc/sys, with dots. Slashes and empty parts could lead out of the network's parameters. */
 const networkParameter = z
   .string()
-  .regex(/^net\.(core|ipv4|ipv6|netfilter)(\.[A-Za-z0-9_-]+)+$/, 'must be a parameter below net, such as net.core.somaxconn');
+  .regex(
+    /^net\.(core|ipv4|ipv6|netfilter)(\.[A-Za-z0-9_-]+)+$/,
+    'must be a parameter below net, such as net.core.somaxconn'
+  );
 
 /**
  * Plugins that may follow the one that creates a pod's interface, with the keys that they may have. Every container
@@ -46,9 +49,7 @@ const chainedPlugins: Readonly<Record<string, z.ZodType<CniPlugin>>> = {
   }),
   tuning: z.strictObject({
     type: z.literal('tuning'),
-    sysctl: z
-      .record(networkParameter, z.string().regex(/^[\w. \t-]{1,64}$/, 'must be a short value'))
-      .optional(),
+    sysctl: z.record(networkParameter, z.string().regex(/^[\w. \t-]{1,64}$/, 'must be a short value')).optional(),
     mtu: count.max(65_535).optional(),
     txQLen: count.optional(),
     promisc: z.boolean().optional(),

@@ -36,13 +36,21 @@ export async function applyDry({ objects, images }: ClusterConnection, object: N
   await objects.patch(object, undefined, 'All', fieldManager, true, PatchStrategy.ServerSideApply);
 }
 
-/** Creates the object. An object of its name is an error. */
-export async function createObject({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+/**
+ * Creates the object. An object of its name is an error.
+ * @throws InvalidInput when it starts pods with an image that the worker's file does not allow.
+ */
+export async function createObject({ objects, images }: ClusterConnection, object: NamedObject): Promise<void> {
+  requireAllowedImages(images, object);
   await objects.create(object, undefined, undefined, fieldManager);
 }
 
-/** Creates the object as a server-side dry run, admission included; nothing is persisted. */
-export async function createDry({ objects }: ClusterConnection, object: NamedObject): Promise<void> {
+/**
+ * Creates the object as a server-side dry run, admission included; nothing is persisted.
+ * @throws InvalidInput when it starts pods with an image that the worker's file does not allow.
+ */
+export async function createDry({ objects, images }: ClusterConnection, object: NamedObject): Promise<void> {
+  requireAllowedImages(images, object);
   await objects.create(object, undefined, 'All', fieldManager);
 }
 

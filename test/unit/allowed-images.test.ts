@@ -1,6 +1,6 @@
 import type { KubernetesObjectApi } from '@kubernetes/client-node';
 import { isImageAllowed } from '../../activities/kubernetes/allowed-images.ts';
-import { applyDry, applyObject, type NamedObject } from '../../activities/kubernetes/apply.ts';
+import { applyDry, applyObject, createDry, createObject, type NamedObject } from '../../activities/kubernetes/apply.ts';
 import type { ClusterConnection } from '../../activities/kubernetes/connection.ts';
 import { natExemptionObject } from '../../activities/helpers/nat-exemption.ts';
 import { hostPod } from '../../activities/host/run-script.ts';
@@ -59,6 +59,7 @@ describe('what the worker applies', () => {
     const applied: string[] = [];
     const objects = {
       patch: ({ kind = '' }: { kind?: string }) => Promise.resolve(void applied.push(kind)),
+      create: ({ kind = '' }: { kind?: string }) => Promise.resolve(void applied.push(kind)),
     } as unknown as KubernetesObjectApi;
     return { applied, connection: { objects, images } as unknown as ClusterConnection };
   };
@@ -70,7 +71,7 @@ describe('what the worker applies', () => {
   ])('is not %s with an image that its file does not allow', async (_what, object) => {
     const { applied, connection } = connect(['registry.example.com']);
 
-    for (const apply of [applyObject, applyDry]) {
+    for (const apply of [applyObject, applyDry, createObject, createDry]) {
       await expect(apply(connection, object)).rejects.toMatchObject({
         type: 'InvalidInput',
         nonRetryable: true,

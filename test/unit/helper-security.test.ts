@@ -38,7 +38,16 @@ const isScript = ({ purpose }: OwnPod): boolean => scripts.includes(purpose);
 it('knows every kind of pod', () => {
   expect(ofPurpose(() => true).sort()).toEqual(
     [
-      ...['prober', 'prober-peer', 'prober-host', 'nat-exemption', 'identity-bridge', 'verify', 'inspect', 'clean-tables'],
+      ...[
+        'prober',
+        'prober-peer',
+        'prober-host',
+        'nat-exemption',
+        'identity-bridge',
+        'verify',
+        'inspect',
+        'clean-tables',
+      ],
       ...hostScripts,
     ].sort()
   );
