@@ -2,10 +2,10 @@ import type { Duration, RetryPolicy } from '@temporalio/common';
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 
 /** Time without a heartbeat after which an activity's worker counts as dead: several heartbeats of the crashing worker. */
-const heartbeatTimeout: Duration = '3 seconds';
+const heartbeatTimeout: Duration = '2 seconds';
 
 /** Time limit of a workflow task. */
-const workflowTaskTimeout: Duration = '3 seconds';
+const workflowTaskTimeout: Duration = '2 seconds';
 
 /**
  * Returns pauses between two attempts that are shorter than the product's. A limited number of attempts still covers
