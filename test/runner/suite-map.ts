@@ -3,12 +3,12 @@ import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { suites, suitesOfTier } from './suites.ts';
 
-/**
- * Suites that are only in the tier "all", without the long one of random scenarios: the suite "workflow" plays some of
- * these, and `npm run test:all` plays all.
- */
+/** Suites that only `npm run test:all` runs: `workflow` plays some of the scenarios, other labs migrate with iptables. */
+const onlyInAll = ['workflow-any-order', 'lab-nftables'];
+
+/** Suites that are only in the tier "all", and run when their sources have changed. */
 const beyondCore = suites
-  .filter((suite) => !suitesOfTier('core').includes(suite) && suite.name !== 'workflow-any-order')
+  .filter((suite) => !suitesOfTier('core').includes(suite) && !onlyInAll.includes(suite.name))
   .map(({ name }) => name);
 /** All except the one that only tests the use of tools from a bundle. */
 const labs = beyondCore.filter((name) => name.startsWith('lab-') && name !== 'lab-prebuilt');
@@ -36,7 +36,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'temporal/codec-server/': ['api-stack'],
   'worker/': ['lab-crash', 'lab-demo', ...servers],
   'images/prober/': ['lab-two-nodes', 'lab-crash', 'lab-policy'],
-  'images/coexistence/': ['lab-policy', 'lab-crash', 'lab-nftables'],
+  'images/coexistence/': ['lab-policy', 'lab-crash'],
   'deploy/': ['lab-crash', 'lab-two-nodes', ...servers],
   Dockerfile: ['api-stack'],
   'docker-compose.yml': servers,
@@ -55,6 +55,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(labs.map((name) => [`test/lab/${name.replace('lab-', '')}`, [name]])),
   'test/lab/prebuilt': ['lab-prebuilt'],
   'test/lab/migration.test.ts': [],
+  'test/lab/nftables': [],
   'test/policy-matrix/': ['lab-policy'],
   'test/runner/': [],
   'test/setup/': [],
@@ -69,7 +70,7 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/support/event-loop': [],
   'test/support/fake-': [],
   'test/support/many-policies': [],
-  'test/support/nft-tables': ['lab-nftables'],
+  'test/support/nft-tables': [],
   'test/support/short-heartbeats': ['lab-crash'],
   'test/support/pack-tools': [],
   'test/support/prepared-bundles': [],
