@@ -121,9 +121,10 @@ const oldestHelm: Readonly<Record<number, readonly [number, number, number]>> = 
 /** Returns why this version of Helm is not accepted; undefined when it is. */
 export function helmVersionProblem(text: string): string | undefined {
   const advice = 'install Helm 4.1.4 or newer, or Helm 3.17.3 or newer: older versions have known vulnerabilities';
-  const match = /^v?(\d+)\.(\d+)\.(\d+)(-)?/.exec(text);
+  // A Helm that was built from its module reports two numbers only.
+  const match = /^v?(\d+)\.(\d+)(?:\.(\d+))?(-)?/.exec(text);
   if (match === null) return `cannot read the version of Helm, "${text.slice(0, 80)}"; ${advice}`;
-  const [major = 0, minor = 0, patch = 0] = match.slice(1, 4).map(Number);
+  const [major = 0, minor = 0, patch = 0] = match.slice(1, 4).map((number = '0') => Number(number));
   const oldest = oldestHelm[major];
   if (oldest === undefined) return major > 4 ? undefined : `Helm ${text} is too old; ${advice}`;
   const difference = minor - oldest[1] || patch - oldest[2];

@@ -77,11 +77,11 @@ describe('versions', () => {
     }
   });
 
-  it.each(['v3.17.3', 'v3.18.0', 'v3.20.1+g1', 'v4.1.4', 'v4.2.4', 'v5.0.0'])('accepts Helm %s', (version) => {
+  it.each(['v3.17.3', 'v3.18.0', 'v3.20.1+g1', 'v4.1.4', 'v4.2.4', 'v4.2', 'v5.0.0'])('accepts Helm %s', (version) => {
     expect(helmVersionProblem(version)).toBeUndefined();
   });
 
-  it.each(['v2.17.0', 'v3.14.0', 'v3.17.2', 'v3.17.3-rc.1', 'v4.0.0', 'v4.1.3', 'v4.1.4-rc.1'])(
+  it.each(['v2.17.0', 'v3.14.0', 'v3.17.2', 'v3.17.3-rc.1', 'v4.0.0', 'v4.1.3', 'v4.1.4-rc.1', 'v4.1', 'v3.17'])(
     'refuses Helm %s, which has known vulnerabilities',
     (version) => {
       expect(helmVersionProblem(version)).toMatch(/is too old; install Helm 4\.1\.4 or newer/);
