@@ -2,7 +2,15 @@ import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { KubernetesListObject, KubernetesObject, V1Pod } from '@kubernetes/client-node';
+import {
+  CoreV1Api,
+  KubeConfig,
+  PatchStrategy,
+  setHeaderOptions,
+  type KubernetesListObject,
+  type KubernetesObject,
+  type V1Pod,
+} from '@kubernetes/client-node';
 import { startProcess } from '../../lab/cluster/processes.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { bridgeObjects } from '../../activities/helpers/identity-bridge-objects.ts';
@@ -286,14 +294,22 @@ async function bridgeAccount(): Promise<{ kubeconfig: string; kubectl: (...args:
 }
 
 it('may annotate a pod, but not change its image', async () => {
-  const { kubectl } = await bridgeAccount();
+  const { kubectl, kubeconfig } = await bridgeAccount();
   await apply(lab(), barePod('shop', 'target', 'n1'));
+  const config = new KubeConfig();
+  config.loadFromFile(kubeconfig);
   const annotations = { 'cni.projectcalico.org/podIP': '10.245.1.30/32' };
   const spec = { activeDeadlineSeconds: 1, containers: [{ name: 'c', image: 'attacker' }] };
   const patch = ['patch', 'pod', 'target', '-n', 'shop', '-p', JSON.stringify({ metadata: { annotations }, spec })];
 
   await expect(kubectl(...patch)).rejects.toThrow(/[Ff]orbidden/);
-  await kubectl(...patch, '--subresource=status');
+  // Without kubectl, which reads the object before it changes it.
+  await config
+    .makeApiClient(CoreV1Api)
+    .patchNamespacedPodStatus(
+      { name: 'target', namespace: 'shop', body: { metadata: { annotations }, spec } },
+      setHeaderOptions('Content-Type', PatchStrategy.StrategicMergePatch)
+    );
 
   const { metadata, spec: actual } = await get<V1Pod>(lab(), 'pod', '-n', 'shop', 'target');
   expect(metadata?.annotations).toMatchObject(annotations);

@@ -496,7 +496,7 @@ const cases: Case[] = [
     ],
     make: canalConfig(({ cni_network_config: conf = '' }) => {
       template = conf;
-      return { cni_network_config: conf.replace('"portmap"', '"tuning"') };
+      return { cni_network_config: conf.replace(/\{[^{}]*"portmap"[^{}]*(\{[^{}]*\}[^{}]*)*\}/, '{"type": "tuning"}') };
     }),
     undo: canalConfig(() => ({ cni_network_config: template })),
     words: 'portmap is not chained, but pods have host ports: shop/edge (80)',
