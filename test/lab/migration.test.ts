@@ -193,7 +193,8 @@ it(
     const { waitingFor } = await cli.waitForCleanup();
     expect(waitingFor).toContain('point of no return');
     const drains = (await cli.nodeHistory('node2')).activities.filter(({ name }) => name === 'drainNode');
-    expect(drains[0]?.attempt).toBeGreaterThan(1);
+    // Temporal repeats the activity, or the workflow schedules it again.
+    expect(drains.reduce((sum, { attempt }) => sum + attempt, 0)).toBeGreaterThan(1);
     expect(await readText(lab(), 'get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
     answered = await answeredForbiddenFlows(lab(), cli);
     await cli.send('approve', { cleanup: true });
