@@ -1,8 +1,9 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import type { V1Node } from '@kubernetes/client-node';
+import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { labUp, type Lab } from '../../../lab/cluster/lab.ts';
 import { initPid, runInside, stopMachine } from '../../../lab/machine/machine.ts';
 import { run, waitFor } from '../../../lab/process.ts';
+import type { MigrationStatus } from '../../../model/status.ts';
 import { apply } from '../../support/objects.ts';
 import { nodeTraces, canalOrProjectLines } from '../../support/node-traces.ts';
 import { listPods, onCilium } from '../../support/pod-networks.ts';
@@ -112,12 +113,18 @@ export function describeLateNodes(shared: SharedLab): void {
       await moveDeploymentsOff(lab, off);
       await stopMachine(lab.layout.machineDir(off));
       await waitForSilentNode(lab, off);
-      await cli.send('resume', {});
-      const isListed = ({ remaining = [] }: { remaining?: { node: string }[] }): boolean =>
-        remaining.some(({ node }) => node === off);
-      await cli.waitForStatus(`${off} to remain`, isListed);
-      // Canal is gone everywhere else meanwhile.
-      expect(await listPods(lab, '-n', 'kube-system', '-l', 'k8s-app=canal', ...onNode('node1'))).toEqual([]);
+      // The gates also pause the cleanup: the paths to both nodes were lost for a while.
+      for (;;) {
+        await cli.send('resume', {});
+        const { paused } = await cli.waitForStatus('the removal', isPausedOrRemaining);
+        if (paused === undefined) break;
+      }
+      // Canal is removed everywhere else meanwhile.
+      const left = async (): Promise<V1Pod[]> =>
+        listPods(lab, '-n', 'kube-system', '-l', 'k8s-app=canal', ...onNode('node1'));
+      await waitFor('the end of Canal on node1', async () => (await left()).length === 0, {
+        timeoutMs: timeLimits.clusterChange,
+      });
 
       await labUp({ name: lab.layout.record.name, nodes: 3, network: false, ephemeral: true });
       const { status, result } = await cli.waitForEnd();
@@ -132,6 +139,10 @@ export function describeLateNodes(shared: SharedLab): void {
     },
     timeLimits.wholeMigration
   );
+}
+
+function isPausedOrRemaining({ paused, remaining = [] }: MigrationStatus): boolean {
+  return paused !== undefined || remaining.some(({ node }) => node === off);
 }
 
 function onNode(node: string): string[] {
