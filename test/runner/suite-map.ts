@@ -3,8 +3,11 @@ import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { suites, suitesOfTier } from './suites.ts';
 
-/** Suites that only `npm run test:all` runs: `workflow` plays some of the scenarios, other labs migrate with iptables. */
-const onlyInAll = ['workflow-any-order', 'lab-nftables'];
+/**
+ * Suites that only `npm run test:all` runs: `workflow` plays some of the scenarios, other labs migrate with iptables, and
+ * bills of materials are needed for a release.
+ */
+const onlyInAll = ['workflow-any-order', 'lab-nftables', 'api-release'];
 
 /** Suites that are only in the tier "all", and run when their sources have changed. */
 const beyondCore = suites
@@ -89,6 +92,9 @@ export const suitesByPath: Readonly<Record<string, readonly string[]>> = {
   'test/workflow/production-server': ['workflow-server'],
   'test/bench/': [],
   'scripts/': ['lab-demo'],
+  'scripts/sbom': [],
+  'scripts/check-vulnerabilities': [],
+  'scripts/vulnerability-reports': [],
   'docs/': [],
   'README.md': [],
   'SECURITY.md': [],

@@ -40,6 +40,7 @@ const lab = (name: string, usualMinutes: number, tier: Tier = 'all'): Suite => (
 const productionServer = 'test/workflow/production-server\\.test\\.ts$';
 const longProperty = 'test/workflow/any-order-long\\.test\\.ts$';
 const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
+const releaseFiles = 'test/api/sbom\\.test\\.ts$';
 
 /** All suites in the order in which they run: within a tier, the shortest and most informative first. */
 export const suites: readonly Suite[] = [
@@ -52,7 +53,7 @@ export const suites: readonly Suite[] = [
   // These wait for Kubernetes' controllers.
   {
     ...{ name: 'api', tier: 'fast', project: 'api', workers: 2 },
-    ...{ without: stackFiles, tools: 'control plane', usualMinutes: 8 },
+    ...{ without: `(${stackFiles}|${releaseFiles})`, tools: 'control plane', usualMinutes: 8 },
   },
   lab('migration', 6, 'core'),
   {
@@ -71,6 +72,7 @@ export const suites: readonly Suite[] = [
     ...{ only: productionServer, tools: 'stack', usualMinutes: 1 },
   },
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 2 },
+  { name: 'api-release', tier: 'all', project: 'api', only: releaseFiles, usualMinutes: 4 },
   lab('lifecycle', 2),
   lab('demo', 2),
   lab('prebuilt', 5),
