@@ -11,15 +11,32 @@ import { imageTarget, moduleDir, projectDir, runCommand, shippedModules } from '
 
 const generator = 'github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0';
 
-/** Writes `worker.cdx.json`, from the lock file. */
+/** The part of npm's output that is changed here. */
+interface NpmSbom {
+  metadata: { component: { name: string } };
+  components: { 'bom-ref': string; properties?: { name: string; value: string }[] }[];
+  dependencies: { ref: string; dependsOn?: string[] }[];
+}
+
+/**
+ * Writes `worker.cdx.json`, from the lock file. Packages for development are removed here: with `--omit dev`, npm also leaves
+ * out packages of the worker that such a package needs, too (npm 11).
+ */
 async function writeNpmSbom(folder: string): Promise<string> {
-  const args = ['sbom', '--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--omit', 'dev'];
-  const { code, stdout, stderr } = await runCommand('npm', [...args, '--package-lock-only'], { cwd: projectDir });
+  const args = ['sbom', '--sbom-format', 'cyclonedx', '--sbom-type', 'application', '--package-lock-only'];
+  const { code, stdout, stderr } = await runCommand('npm', args, { cwd: projectDir });
   if (code !== 0) throw new Error(`npm sbom failed: ${stderr.trim()}`);
   const file = path.join(folder, 'worker.cdx.json');
-  const sbom = JSON.parse(stdout) as { metadata: { component: { name: string } } };
+  const sbom = JSON.parse(stdout) as NpmSbom;
   // npm gives the project the name of its folder on this machine.
   sbom.metadata.component.name = 'cni-live-migration';
+  const isForDevelopment = ({ properties = [] }: NpmSbom['components'][number]): boolean =>
+    properties.some(({ name, value }) => name === 'cdx:npm:package:development' && value === 'true');
+  const removed = new Set(sbom.components.filter(isForDevelopment).map((component) => component['bom-ref']));
+  sbom.components = sbom.components.filter((component) => !removed.has(component['bom-ref']));
+  sbom.dependencies = sbom.dependencies
+    .filter(({ ref }) => !removed.has(ref))
+    .map(({ ref, dependsOn = [] }) => ({ ref, dependsOn: dependsOn.filter((one) => !removed.has(one)) }));
   await writeFile(file, `${JSON.stringify(sbom, null, 2)}\n`);
   return file;
 }
