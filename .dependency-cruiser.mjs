@@ -34,7 +34,7 @@ export const levels = [
   { 'client/report': '^client/report/' },
   { 'client/cli': '^client/cli/' },
   { deploy: '^deploy/', docs: '^docs/' },
-  { lab: '^lab/' },
+  { lab: '^lab/', scripts: '^scripts/' },
   { test: '^test/' },
 ];
 const layers = levels.flatMap((level) => Object.values(level));
@@ -98,7 +98,7 @@ export default {
     onlyPackages(
       'model',
       '^model/',
-      ['zod', 'ipaddr[.]js', '@temporalio/common'],
+      ['zod', 'ipaddr[.]js', '@noble/hashes', '@temporalio/common'],
       'The model is pure: no client, no Node.js module. Workflows run it, and replay it.'
     ),
     onlyPackages(
