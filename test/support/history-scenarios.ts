@@ -128,12 +128,12 @@ async function playContinued(client: Client, taskQueue: string): Promise<Run> {
   return run;
 }
 
-/** Activities of a cluster whose maintenance window opens after a second. */
+/** Activities of a cluster whose maintenance window opens after a second. The plan asks first. */
 function inWindow(): Activities {
   let asked = 0;
   return {
     ...fakeCluster({ nodes: ['a'] }).activities,
-    untilFit: () => Promise.resolve({ waitMs: asked++ === 0 ? 1_000 : 0 }),
+    untilFit: () => Promise.resolve({ waitMs: asked++ === 1 ? 1_000 : 0 }),
   };
 }
 
