@@ -25,31 +25,40 @@ export interface RunOptions {
 export type Results = Map<string, StepResult>;
 
 /**
- * Runs the steps of a plan: checks in parallel, then the others one after another. A step that fails never ends the run.
- * When the run has to stop, the running step is killed, and the steps after it get no result.
+ * Runs the steps of a plan: checks in parallel, then the others one after another, and those that are `beside` in a second
+ * lane. A step that fails never ends the run. When the run has to stop, the running steps are killed, and the steps after
+ * them get no result.
  * @param results is filled during the run, so that it is complete up to an interruption.
- * @returns processes that a stopped step left: the caller removes them with {@link runCleanup}.
+ * @returns processes that stopped steps left: the caller removes them with {@link runCleanup}.
  */
 export async function executePlan(plan: Plan, options: RunOptions, results: Results): Promise<readonly ProcessId[]> {
   const isCheck = ({ kind }: Step): boolean => kind === 'check';
   await runInParallel(plan.steps.filter(isCheck), async (step) => {
     if (!options.signal.aborted) results.set(step.name, await runCheck(step, options));
   });
-  for (const step of plan.steps.filter((one) => !isCheck(one))) {
-    if (options.signal.aborted) return [];
+  const left: ProcessId[] = [];
+  const runOne = async (step: Step, run: typeof runStep): Promise<void> => {
+    if (options.signal.aborted) return;
     const failedNeed = step.needs?.find((name) => (results.get(name)?.failed ?? 1) > 0);
     if (failedNeed !== undefined) {
       const failure = `${step.name}: not run, because "${failedNeed}" failed`;
       console.log(`FAILED  ${failure}`);
       results.set(step.name, { passed: 0, failed: 1, failures: [failure], machine: '' });
-      continue;
+      return;
     }
-    const { result, strays } = await runStep(step, options);
+    const { result, strays } = await run(step, options);
     results.set(step.name, result);
-    if (options.signal.aborted) return strays;
-    if (result.failed > 0) await runCleanup(plan, strays, options);
+    if (options.signal.aborted) left.push(...strays);
+    else if (result.failed > 0) await runCleanup(plan, strays, options);
+  };
+  let beside: Promise<void> = Promise.resolve();
+  for (const step of plan.steps.filter((one) => !isCheck(one))) {
+    if (step.beside === true || step.alone === true) await beside;
+    if (step.beside === true) beside = runOne(step, runAndPrint);
+    else await runOne(step, runStep);
   }
-  return [];
+  await beside;
+  return left;
 }
 
 /**
@@ -82,14 +91,18 @@ async function runInParallel(steps: readonly Step[], job: (step: Step) => Promis
   await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, lane));
 }
 
-/** Runs a check and prints its output when it ends, so that outputs are not mixed. */
 async function runCheck(step: Step, options: RunOptions): Promise<StepResult> {
+  return (await runAndPrint(step, options)).result;
+}
+
+/** Runs a step and prints its output when it ends, so that outputs are not mixed. */
+async function runAndPrint(step: Step, options: RunOptions): ReturnType<typeof runStep> {
   const file = scratchFile(step, options, 'log');
   const output = openSync(file, 'w');
   try {
-    const { result } = await runStep(step, options, output);
+    const ended = await runStep(step, options, output);
     process.stdout.write(readFileSync(file));
-    return result;
+    return ended;
   } finally {
     closeSync(output);
   }

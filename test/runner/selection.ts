@@ -70,6 +70,7 @@ export function buildTestPlan({ withChecks, suites: selected }: Selected, timeFa
           kind: 'suite',
           command: jestCommand(suite),
           reports: true,
+          ...(suite.lane !== undefined && { [suite.lane]: true }),
           ...(suite.tools !== undefined && { needs: [toolsName(suite.tools)] }),
           deadlineMs: deadlineMs(suite.usualMinutes),
         },

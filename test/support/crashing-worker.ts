@@ -1,4 +1,5 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import path from 'node:path';
 import { Context } from '@temporalio/activity';
 import type { Activities } from '../../activities/index.ts';
@@ -12,7 +13,7 @@ import { runWorker } from '../../worker/run.ts';
 const deaths = process.env['DEATHS'] ?? '';
 
 /** Interval between two heartbeats, in ms: several of them fit into the heartbeat timeout of short-heartbeats.ts. */
-const heartbeatIntervalMs = 400;
+const heartbeatIntervalMs = 300;
 
 function crashAround(activities: Activities): Activities {
   const wrapped = Object.entries(activities).map(([name, activity]) => {
@@ -49,12 +50,14 @@ function crashOnce(where: string): void {
   process.kill(process.pid, 'SIGKILL');
 }
 
+// Node.js writes its cache at an orderly end, which this process never has.
+flushCompileCache();
 mkdirSync(deaths, { recursive: true });
 await runWorker(await readWorkerConfig(process.env), {
   wrap: crashAround,
   timing: {
     maxHeartbeatThrottleInterval: `${heartbeatIntervalMs} ms`,
     // Workflow tasks of a dead worker are given to the other one.
-    stickyQueueScheduleToStartTimeout: '1 second',
+    stickyQueueScheduleToStartTimeout: '500 ms',
   },
 });

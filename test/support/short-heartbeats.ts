@@ -2,7 +2,7 @@ import type { Duration, RetryPolicy } from '@temporalio/common';
 import type { WorkflowInterceptors } from '@temporalio/workflow';
 
 /** Time without a heartbeat after which an activity's worker counts as dead: several heartbeats of the crashing worker. */
-const heartbeatTimeout: Duration = '2 seconds';
+const heartbeatTimeout: Duration = '1500 ms';
 
 /** Time limit of a workflow task. */
 const workflowTaskTimeout: Duration = '2 seconds';

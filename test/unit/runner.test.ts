@@ -180,3 +180,30 @@ it('prints the output of each check in one piece', async () => {
     expect(lines.slice(first, first + 3)).toEqual([`${name} 1`, `${name} 2`, `${name} 3`]);
   }
 });
+
+it('runs a suite beside those after it, up to the next one that runs alone, and prints its output in one piece', async () => {
+  const waitFor = (file: string): string => `until [ -e ${file} ]; do sleep 0.05; done`;
+  const { lines, code } = await run({
+    steps: [
+      step('long', `echo long 1; touch long; ${waitFor('second')}; echo long 2; sleep 0.5; touch long-ended`, {
+        beside: true,
+      }),
+      step('first', `${waitFor('long')}; echo first`),
+      step('second', 'touch second'),
+      step('alone', 'test -e long-ended', { alone: true }),
+    ],
+  });
+  expect({ code, last: lines.at(-1) }).toEqual({ code: 0, last: '4 passed, 0 failed' });
+  const start = lines.indexOf('long 1');
+  expect(lines.slice(start, start + 2)).toEqual(['long 1', 'long 2']);
+});
+
+it('stops a suite that runs beside another', async () => {
+  const { runner, ended } = await start({
+    steps: [hangingStep({ beside: true }), step('b', 'touch b; sleep 1000'), step('c', 'true')],
+  });
+  await waitForStart();
+  runner.kill('SIGTERM');
+  expect((await ended).lines.at(-1)).toBe('0 passed, 3 failed');
+  await expectNoProcessRuns(4);
+});
