@@ -38,17 +38,18 @@ const clusterProgressSchema = z.looseObject({
   waitingFor: z.string().exactOptional(),
 }) satisfies z.ZodType<Omit<ClusterProgress, 'phase'>>;
 
-const schemas: Readonly<Record<string, z.ZodType>> = {
-  nodeProgress: nodeProgressSchema,
-  clusterProgress: clusterProgressSchema,
-};
+/** A map, because any client chooses the names of its signals: an object also has those of its prototype. */
+const schemas: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+  ['nodeProgress', nodeProgressSchema],
+  ['clusterProgress', clusterProgressSchema],
+]);
 
 /**
  * True for an argument that the receiver of an internal signal can use; always true for signals of operators. A larger
  * argument than any that a workflow sends would not fit into the status or into the input of the next run.
  */
 export function isUsableSignal(name: string, argument: unknown): boolean {
-  const schema = schemas[name];
+  const schema = schemas.get(name);
   if (schema === undefined) return true;
   return exceededLimit(argument) === undefined && schema.safeParse(argument).success;
 }

@@ -1,11 +1,17 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import * as fc from 'fast-check';
+import { Worker } from '@temporalio/worker';
+import { projectDir } from '../../lab/paths.ts';
+import { payloadConverterPath } from '../../temporal/data-converter.ts';
 import { EncryptionCodec } from '../../temporal/encryption.ts';
 import { parseRequest } from '../../model/parse-request.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import { hostileMessage, runIdPlaceholder, unknownNames, type HostileMessage } from '../support/hostile-messages.ts';
-import { testKeys } from '../support/payloads.ts';
+import { rawPayload, testKeys } from '../support/payloads.ts';
 import { Sandbox, type SandboxActivities, type SandboxedWorkflow, type StartOptions } from '../support/sandbox.ts';
+import { plainBundle } from '../support/workflow-server.ts';
 
 /**
  * Random messages to every workflow, in the SDK's own sandbox. They are the same each time unless PROPERTY_SEED is set;
@@ -19,6 +25,9 @@ const batchSize = 50;
 
 /** Temporal's limit of a message, a result or an answer, in bytes. */
 const serverLimit = 2 * 1024 * 1024;
+
+/** What a workflow task delivers. */
+type Job = Parameters<SandboxedWorkflow['activate']>[0][number];
 
 /** Longest keyword that every store of Temporal accepts, in characters. */
 const maxKeyword = 255;
@@ -116,13 +125,15 @@ async function send(workflow: SandboxedWorkflow, messages: readonly HostileMessa
   );
 
   const updates = prepared.filter(({ kind }) => kind === 'update');
-  const jobs = prepared.flatMap(({ kind, name, payloads, headers }, index) => {
+  const jobs = prepared.flatMap(({ kind, name, payloads, headers }, index): Job[] => {
     const common = { input: payloads, headers };
     if (kind === 'signal') return [{ signalWorkflow: { signalName: name, ...common } }];
     const ids = { id: `u${index}`, protocolInstanceId: `u${index}`, runValidator: true };
     return kind === 'update' ? [{ doUpdate: { name, ...ids, ...common } }] : [];
   });
-  const commands = await workflow.activate(jobs);
+  const commands = await workflow.activate(jobs).catch((error: unknown) => {
+    throw new Error(`one of these messages: ${formatMessages(prepared)}`, { cause: error });
+  });
   const answered = commands.flatMap(({ updateResponse }) =>
     updateResponse?.rejected != null || updateResponse?.completed != null ? [updateResponse.protocolInstanceId] : []
   );
@@ -139,15 +150,62 @@ async function send(workflow: SandboxedWorkflow, messages: readonly HostileMessa
   await workflow.query(queries);
 }
 
+interface HistoryEvent {
+  eventId: string;
+  eventType: string;
+  workflowExecutionStartedEventAttributes?: { workflowId: string };
+}
+
+async function readHistory(name: string): Promise<{ history: HistoryEvent[]; workflowId: string }> {
+  const file = path.join(projectDir, 'test', 'histories', 'next', `${name}.json`);
+  const { events } = JSON.parse(await readFile(file, 'utf8')) as { events: HistoryEvent[] };
+  return { history: events, workflowId: events[0]?.workflowExecutionStartedEventAttributes?.workflowId ?? '' };
+}
+
+/** Returns the first half of a history, followed by signals and by the workflow task that receives them. */
+function withSignals(history: readonly HistoryEvent[], signals: readonly { name: string; payloads: Payload[] }[]) {
+  const isTask = ({ eventType }: HistoryEvent): boolean => eventType === 'EVENT_TYPE_WORKFLOW_TASK_SCHEDULED';
+  const cut = history.findIndex((event, index) => index > history.length / 2 && isTask(event));
+  const [scheduled, started] = history.slice(cut, cut + 2);
+  const toBase64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+  const received = signals.map(({ name, payloads }) => ({
+    ...{ eventTime: '2026-11-29T08:07:53.391007375Z', eventType: 'EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED' },
+    workflowExecutionSignaledEventAttributes: {
+      signalName: name,
+      input: {
+        payloads: payloads.map(({ metadata, data }) => ({
+          metadata: Object.fromEntries(Object.entries(metadata ?? {}).map(([key, bytes]) => [key, toBase64(bytes)])),
+          ...(data != null && { data: toBase64(data) }),
+        })),
+      },
+    },
+  }));
+  const scheduledEventId = String(cut + received.length + 1);
+  const task = { ...started, workflowTaskStartedEventAttributes: { scheduledEventId, requestId: 'r' } };
+  const events = [...history.slice(0, cut), ...received, scheduled, task];
+  return { events: events.map((event, index) => ({ ...event, eventId: String(index + 1) })) };
+}
+
+/** Returns messages as text, one per line, the beginning of each. */
+function formatMessages(messages: readonly { kind: string; name: string; payloads: readonly Payload[] }[]): string {
+  const lines = messages.map(({ kind, name, payloads }) => {
+    const texts = payloads.map(({ metadata, data }) =>
+      [...Object.values(metadata ?? {}), data ?? []]
+        .map((bytes) => Buffer.from(bytes).toString().slice(0, 150))
+        .join(' ')
+    );
+    return [kind, JSON.stringify(name), ...texts].join(' ');
+  });
+  return ['', ...lines].join('\n');
+}
+
 it.each(Object.entries(receivers))('no message stops %s', async (_title, { share, options, status }) => {
   let workflow = await start(options);
-  let restarts = 0;
   const property = fc.asyncProperty(
     fc.array(hostileMessage, { minLength: batchSize, maxLength: batchSize }),
     fc.boolean(),
     async (messages, hasKeys) => {
       if (workflow.ended !== undefined) {
-        restarts++;
         await workflow.dispose();
         workflow = await start(options);
       }
@@ -161,7 +219,52 @@ it.each(Object.entries(receivers))('no message stops %s', async (_title, { share
 
   const numRuns = Math.ceil((messageCount * share) / batchSize);
   // Each batch depends on the earlier ones, so that a smaller one proves nothing.
-  await fc.assert(property, { seed, numRuns, endOnFailure: true });
-  console.log(_title, restarts);
+  const { failed, errorInstance } = await fc.check(property, { seed, numRuns, endOnFailure: true });
+  if (failed) throw errorInstance;
   await workflow.dispose();
+});
+
+describe('a replay of a recorded history', () => {
+  const longText = JSON.stringify({ reason: `client-key-data${' '.repeat(1_900_000)}` });
+  const kinds: [title: string, payloads: Payload[]][] = [
+    ['no payload', []],
+    ['an unknown encoding', [rawPayload('x/y', '{}')]],
+    ['no metadata', [{ data: Buffer.from('{}') }]],
+    ['invalid JSON', [rawPayload('json/plain', '{')]],
+    [
+      'a key that the worker lacks',
+      [new EncryptionCodec(testKeys('k9')).encodeFor([rawPayload('x')], undefined)[0] ?? {}],
+    ],
+    ['2 MB of text', [rawPayload('json/plain', longText)]],
+    ['100,000 levels', [rawPayload('json/plain', '['.repeat(100_000))]],
+    ...[null, 7, 'x', [], {}, { node: null }, { node: 'a', blockers: 5 }].map((value): [string, Payload[]] => [
+      JSON.stringify(value),
+      [defaultPayloadConverter.toPayload(value)],
+    ]),
+  ];
+  const names = [
+    'approve',
+    'abort',
+    'forcePod',
+    'retryStep',
+    'nodeProgress',
+    'clusterProgress',
+    'constructor',
+    '__temporal_x',
+  ];
+  const signals = kinds.flatMap(([, payloads]) => names.map((name) => ({ name, payloads })));
+
+  it.each([
+    'undisturbed/01-clusterMigration',
+    'undisturbed/02-nodeMigration',
+    'rolled-back/03-nodeRollback',
+    'fleet/02-fleetMigration',
+  ])('receives each kind of message in %s', async (file) => {
+    const { history, workflowId } = await readHistory(file);
+    const options = { workflowBundle: await plainBundle(), dataConverter: { payloadConverterPath } };
+
+    const replayed = Worker.runReplayHistory(options, withSignals(history, signals), workflowId);
+
+    await expect(replayed).resolves.toBeUndefined();
+  });
 });
