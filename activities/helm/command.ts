@@ -63,7 +63,11 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
   context.cancellationSignal.addEventListener('abort', stop);
   const command = args.slice(0, 2).join(' ');
   heartbeat({ waitingFor: `helm ${command}` });
-  const stdout = collectOutput(child.stdout, () => child.kill('SIGKILL'));
+  const stdout = collectOutput(child.stdout, () => {
+    child.kill('SIGKILL');
+    // Ends what the program has started, too.
+    child.stdout.destroy();
+  });
   const stderr = collectOutput(child.stderr);
   child.stdin.on('error', () => {
     // Helm closes its input when it exits early; its exit code gives the reason.
