@@ -156,8 +156,13 @@ function approveNode(node: string, { decisions, status }: MessageContext, decisi
   const nodeStatus = findNode(status, node);
   if (nodeStatus === 'unknown') return noSuchNode(node, status);
   if (nodeStatus?.state === 'migrated') return { problem: `${node} is already migrated` };
-  decisions.approvals.nodes[node] ??= decision;
+  addApproval(decisions, node, decision);
   return { done: `${node} is approved` };
+}
+
+/** Approves a node. Its name may be that of a property that all objects have. */
+function addApproval({ approvals }: Decisions, node: string, decision: Decision): void {
+  if (!Object.hasOwn(approvals.nodes, node)) approvals.nodes = { ...approvals.nodes, [node]: decision };
 }
 
 function approveWave(wave: number, { decisions, status }: MessageContext, decision: Decision): Outcome {
@@ -165,7 +170,7 @@ function approveWave(wave: number, { decisions, status }: MessageContext, decisi
   const { approvals } = decisions;
   const shown = status.nodes.filter((node) => node.state === 'awaiting-approval' && node.wave === wave);
   // The approval covers the nodes that the wave shows now, even if the wave changes later.
-  for (const { name } of shown) approvals.nodes[name] ??= decision;
+  for (const { name } of shown) addApproval(decisions, name, decision);
   if (shown.length === 0) approvals.waves[String(wave)] ??= decision;
   const names = summarizeList(shown.map(({ name }) => name));
   return { done: `wave ${wave} is approved${names === '' ? '' : `: ${names}`}` };

@@ -5,48 +5,83 @@ const maxDepth = 30;
 const maxEntries = 20_000;
 const maxCharacters = 250_000;
 
-/** Maximum number of reported problems, and of characters of the path in each. */
+const tooManyEntries = `has more than ${maxEntries} entries`;
+
+/** Maximum number of reported problems, and of characters of the path of each. */
 const maxProblems = 20;
 const maxPath = 200;
+
+/** Length of the end of a name that is compared with names of secrets, in characters. */
+const maxName = 100;
 
 /** Names with a special meaning in JavaScript. */
 const reservedKeys: readonly string[] = ['__proto__', 'constructor', 'prototype'];
 
+/** A part of untrusted data. */
+interface Part {
+  value: unknown;
+  /** Path within the data; of limited length. */
+  path: string;
+  /** Name of its field; for an item of a list, that of the list. */
+  name: string;
+  isReserved: boolean;
+  depth: number;
+}
+
 /**
  * Returns the problems of untrusted data, before it is parsed: exceeded limits, reserved names, and secrets. Problems
- * contain paths and never values. The walk is iterative, so that no depth can overflow the stack.
+ * contain paths and never values. Texts are only searched when the data is within the limits.
  */
 export function untrustedProblems(value: unknown): string[] {
   const problems: string[] = [];
-  const pending: { value: unknown; path: string; depth: number }[] = [{ value, path: '', depth: 0 }];
-  let entries = 0;
-  let characters = 0;
   const addProblem = (path: string, problem: string): void => {
-    if (problems.length < maxProblems) problems.push(`${path.slice(0, maxPath) || 'the input'}: ${problem}`);
+    if (problems.length < maxProblems) problems.push(`${path || 'the input'}: ${problem}`);
   };
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { path, depth } = next;
-    if (typeof next.value === 'string') {
-      characters += next.value.length;
-      if (isSecret(path, next.value)) addProblem(path, secretAdvice);
-    }
-    const children = listEntries(next.value);
-    if (children === undefined) continue;
-    if (depth === maxDepth) return [`the input: is nested deeper than ${maxDepth} levels`];
-    for (const [key, child] of children) {
-      entries++;
-      characters += key.length;
-      const childPath = path === '' ? key : `${path}.${key}`;
-      if (reservedKeys.includes(key)) addProblem(childPath, 'is a reserved name');
-      if (entries <= maxEntries) pending.push({ value: child, path: childPath, depth: depth + 1 });
-    }
-    if (entries > maxEntries) return [`the input: has more than ${maxEntries} entries`];
+  const listed = listParts(value);
+  if ('problem' in listed) return [`the input: ${listed.problem}`];
+  for (const { value: part, path, name, isReserved } of listed.parts) {
+    if (isReserved) addProblem(path, 'is a reserved name');
+    if (typeof part === 'string' && isSecret(name, part)) addProblem(path, secretAdvice);
   }
-  return characters > maxCharacters ? [`the input: has more than ${maxCharacters} characters`] : problems;
+  return problems;
 }
 
-function listEntries(value: unknown): [string, unknown][] | undefined {
-  return typeof value === 'object' && value !== null ? Object.entries(value) : undefined;
+/** Returns why data is larger than any valid input or message; undefined when it is not. */
+export function exceededLimit(value: unknown): string | undefined {
+  const listed = listParts(value);
+  return 'problem' in listed ? listed.problem : undefined;
+}
+
+/**
+ * Lists all parts of untrusted data, or returns the limit that it exceeds. The walk is iterative, so that no depth can
+ * overflow the stack, and its work is in proportion to the limits, not to the data.
+ */
+function listParts(value: unknown): { parts: Part[] } | { problem: string } {
+  const parts: Part[] = [];
+  const pending: Part[] = [{ value, path: '', name: '', isReserved: false, depth: 0 }];
+  let entries = 0;
+  let characters = 0;
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    parts.push(next);
+    const { value: part, path, name, depth } = next;
+    if (typeof part === 'string') characters += part.length;
+    if (Array.isArray(part) && part.length > maxEntries) return { problem: tooManyEntries };
+    for (const [key, child] of listEntries(part)) {
+      if (depth === maxDepth) return { problem: `is nested deeper than ${maxDepth} levels` };
+      if (++entries > maxEntries) return { problem: tooManyEntries };
+      characters += key.length;
+      const isReserved = reservedKeys.includes(key);
+      const childName = Array.isArray(part) ? name : key.slice(-maxName);
+      const childPath = (path === '' ? key : `${path}.${key}`).slice(0, maxPath);
+      pending.push({ value: child, path: childPath, name: childName, isReserved, depth: depth + 1 });
+    }
+    if (characters > maxCharacters) return { problem: `has more than ${maxCharacters} characters` };
+  }
+  return { parts };
+}
+
+function listEntries(value: unknown): [string, unknown][] {
+  return typeof value === 'object' && value !== null ? Object.entries(value) : [];
 }
 
 const secretAdvice =

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { RepeatedStep } from './attempts.ts';
 import type { ClusterProgress } from './fleet-status.ts';
+import { exceededLimit } from './input-limits.ts';
+import { podNameSchema } from './message-schemas.ts';
 import type { NodeProgress } from './status.ts';
 
 const repeatedStepSchema = z.looseObject({
@@ -36,12 +38,23 @@ const clusterProgressSchema = z.looseObject({
   waitingFor: z.string().exactOptional(),
 }) satisfies z.ZodType<Omit<ClusterProgress, 'phase'>>;
 
-const schemas: Readonly<Record<string, z.ZodType>> = {
-  nodeProgress: nodeProgressSchema,
-  clusterProgress: clusterProgressSchema,
-};
+/** A map, because any client chooses the names of its signals: an object also has those of its prototype. */
+const schemas: ReadonlyMap<string, z.ZodType> = new Map<string, z.ZodType>([
+  ['nodeProgress', nodeProgressSchema],
+  ['clusterProgress', clusterProgressSchema],
+]);
 
-/** True for an argument that the receiver of an internal signal can use; always true for signals of operators. */
+/**
+ * True for an argument that the receiver of an internal signal can use; always true for signals of operators. A larger
+ * argument than any that a workflow sends would not fit into the status or into the input of the next run.
+ */
 export function isUsableSignal(name: string, argument: unknown): boolean {
-  return schemas[name]?.safeParse(argument).success ?? true;
+  const schema = schemas.get(name);
+  if (schema === undefined) return true;
+  return exceededLimit(argument) === undefined && schema.safeParse(argument).success;
+}
+
+/** True for a pod that a cluster's workflow names to the workflow of a node. */
+export function isPodName(argument: unknown): argument is string {
+  return podNameSchema.safeParse(argument).success;
 }

@@ -56,6 +56,9 @@ const subjectMessageSchema = z
   })
   .meta({ oneOf: Object.keys(subjectFields).map((field) => ({ required: [field] })) });
 
+/** A pod, `namespace/name`. */
+export const podNameSchema = z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name');
+
 /** Verb and object of a step; it may contain the name of a node. */
 const stepSchema = z.string().min(1).max(500);
 
@@ -141,7 +144,7 @@ export const messageSchemas = {
    */
   forcePod: z.strictObject({
     /** The pod, `namespace/name`. */
-    pod: z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name'),
+    pod: podNameSchema,
     ...senderFields,
   }),
 } as const;

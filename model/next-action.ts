@@ -117,6 +117,8 @@ export function approvalOf(
   { status, decisions: { approvals } }: Pick<Situation, 'status' | 'decisions'>
 ): Decision | undefined {
   const joinedAt = status.nodes.find((node) => node.name === name)?.joinedAt ?? '';
-  const given = [approvals.nodes[name], approvals.waves[String(waveNumber)]];
+  // A node may be called "constructor".
+  const own = Object.hasOwn(approvals.nodes, name) ? approvals.nodes[name] : undefined;
+  const given = [own, approvals.waves[String(waveNumber)]];
   return given.find((approval) => approval !== undefined && joinedAt <= approval.at);
 }

@@ -1,5 +1,6 @@
 import { isObject, type HelmValues } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
+import { untrustedProblems } from './input-limits.ts';
 import { isMigrated, type NodeFacts } from './nodes.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
@@ -189,9 +190,21 @@ export function valueChanges(from: HelmValues, to: HelmValues): string[] {
   return paths.flatMap((path) => {
     const [old, now] = [before.get(path), after.get(path)];
     if (old === now) return [];
-    if (old === undefined) return [`+ ${path}: ${now}`];
-    return now === undefined ? [`- ${path}: ${old}`] : [`~ ${path}: ${old} → ${now}`];
+    const show = (text: string): string => (mayBeSecret(path, text) ? notShown : text);
+    if (old === undefined) return [`+ ${path}: ${show(now ?? '')}`];
+    return now === undefined ? [`- ${path}: ${show(old)}`] : [`~ ${path}: ${show(old)} → ${show(now)}`];
   });
+}
+
+/** Shown instead of a value that may be a secret: a plan is part of a workflow's history. */
+const notShown = '(not shown: it may be a secret)';
+
+/** True for a value that an input must not have; and for keys and certificates, which other installations may have there. */
+function mayBeSecret(path: string, json: string): boolean {
+  const name = path.slice(path.lastIndexOf('.') + 1);
+  const isText = json.startsWith('"') && json !== '""';
+  if (isText && /(^|[a-z])(key|cert|crt|pem)$/i.test(name)) return true;
+  return untrustedProblems({ [name]: JSON.parse(json) as unknown }).length > 0;
 }
 
 /** Returns the values by path; a list is a single value. */

@@ -3,6 +3,7 @@
  * they record what could not be read, so that a replay by a worker with other keys comes to the same result
  * (docs/decisions/0018-unreadable-payloads.md).
  */
+import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import {
   ApplicationFailure,
   log,
@@ -11,7 +12,7 @@ import {
   type ActivateInput,
   type WorkflowInterceptors,
 } from '@temporalio/workflow';
-import { isUsableSignal } from '../model/internal-signals.ts';
+import { isPodName, isUsableSignal } from '../model/internal-signals.ts';
 import { isMalformed, malformedPayload, type MalformedPayload } from '../model/malformed-payload.ts';
 import { isEncryptionRequired } from './payload-converter.ts';
 
@@ -69,6 +70,7 @@ export function interceptors(): WorkflowInterceptors {
       {
         activate: (input, next) => {
           renameReservedSignals(input.activation);
+          removeUnreadableHeaders(input.activation);
           next(input);
         },
       },
@@ -131,7 +133,7 @@ function findUndecrypted(args: readonly unknown[]): MalformedPayload | undefined
 /** True for signals of operators, which their handlers check, and for valid signals of other workflows. */
 function isAcceptedSignal(name: string, [argument]: readonly unknown[]): boolean {
   // A node's workflow receives the name of a pod, after the cluster's workflow has checked the operator's message.
-  if (name === 'forcePod' && nodeWorkflows.includes(workflowInfo().workflowType)) return typeof argument === 'string';
+  if (name === 'forcePod' && nodeWorkflows.includes(workflowInfo().workflowType)) return isPodName(argument);
   return isUsableSignal(name, argument);
 }
 
@@ -141,6 +143,31 @@ function renameReservedSignals({ jobs }: ActivateInput['activation']): void {
     if (signalWorkflow?.signalName?.startsWith(reservedPrefix) === true) {
       signalWorkflow.signalName = `reserved name ${signalWorkflow.signalName}`;
     }
+  }
+}
+
+/**
+ * Removes headers that cannot be read. The only ones that are used contain the sender's trace: the interceptors of traces
+ * would fail the workflow task for such a header, repeatedly, while the message itself is valid.
+ */
+function removeUnreadableHeaders({ jobs }: ActivateInput['activation']): void {
+  for (const { signalWorkflow, doUpdate, queryWorkflow, initializeWorkflow } of jobs ?? []) {
+    for (const job of [signalWorkflow, doUpdate, queryWorkflow, initializeWorkflow]) {
+      if (job?.headers != null) job.headers = readableHeaders(job.headers);
+    }
+  }
+}
+
+function readableHeaders(headers: Readonly<Record<string, Payload>>): Record<string, Payload> {
+  return Object.fromEntries(Object.entries(headers).filter(([, payload]) => isReadable(payload)));
+}
+
+function isReadable(payload: Payload): boolean {
+  try {
+    defaultPayloadConverter.fromPayload(payload);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
 import { CancelledFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
 import type { FailureType } from '../../model/failure-types.ts';
@@ -38,6 +39,22 @@ export function helmFailureType(errorOutput: string): FailureType {
   return 'HelmFailed';
 }
 
+/** Maximum length of Helm's output in bytes: many times that of Cilium's chart. More would exhaust the worker's memory. */
+const maxOutputBytes = 20_000_000;
+
+/** Collects the output of a program, up to a limit. The rest is read, so that the program can end, and dropped. */
+function collectOutput(stream: Readable, onTooLong: () => void = () => undefined) {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  stream.on('data', (chunk: Buffer) => {
+    const isOver = bytes > maxOutputBytes;
+    bytes += chunk.length;
+    if (bytes <= maxOutputBytes) chunks.push(chunk);
+    else if (!isOver) onTooLong();
+  });
+  return { text: () => Buffer.concat(chunks).toString(), isTooLong: () => bytes > maxOutputBytes };
+}
+
 /** Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending. */
 export async function runHelm({ binary }: HelmSettings, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();
@@ -46,10 +63,12 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
   context.cancellationSignal.addEventListener('abort', stop);
   const command = args.slice(0, 2).join(' ');
   heartbeat({ waitingFor: `helm ${command}` });
-  let stdout = '';
-  let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const stdout = collectOutput(child.stdout, () => {
+    child.kill('SIGKILL');
+    // Ends what the program has started, too.
+    child.stdout.destroy();
+  });
+  const stderr = collectOutput(child.stderr);
   child.stdin.on('error', () => {
     // Helm closes its input when it exits early; its exit code gives the reason.
   });
@@ -60,12 +79,16 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
       child.once('close', resolve);
     });
     if (context.cancellationSignal.aborted) throw new CancelledFailure(`helm ${command} was cancelled`);
+    if (stdout.isTooLong()) {
+      const problem = `helm ${command} printed more than ${maxOutputBytes} bytes, which no chart of Cilium does`;
+      throw failure('HelmFailed', `${problem}; check the chart and its values`);
+    }
     if (code !== 0) {
-      const errorOutput = stderr.trim().split('\n').slice(-5).join('\n').slice(-1_000);
+      const errorOutput = stderr.text().trim().split('\n').slice(-5).join('\n').slice(-1_000);
       const problem = `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`;
       throw failure(helmFailureType(errorOutput), `${problem}\nremove the cause that Helm names`, { retryable: true });
     }
-    return stdout;
+    return stdout.text();
   } finally {
     context.cancellationSignal.removeEventListener('abort', stop);
   }

@@ -4,6 +4,7 @@ import { applyObject } from '../kubernetes/apply.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
+import { withoutSecrets } from './redaction.ts';
 import { runOnHost } from './run-script.ts';
 
 /**
@@ -14,9 +15,6 @@ const maxBytes = 600_000;
 
 /** Key in the ConfigMap. */
 const diagnosticsKey = 'node.txt.gz';
-
-/** Names of keys whose value may be a secret. */
-const secretKeys = /("?(?:[\w-]*(?:token|password|secret|credential)|[\w-]*-data)"?\s*[:=]\s*)("[^"]*"|\S+)/gi;
 
 /** Creates the activity that collects diagnostics about a failed node. */
 export function createDiagnosticsActivities(onCluster: OnCluster) {
@@ -44,9 +42,4 @@ export function createDiagnosticsActivities(onCluster: OnCluster) {
       }
     ),
   };
-}
-
-/** Removes the values of keys such as "token". */
-export function withoutSecrets(text: string): string {
-  return text.replaceAll(secretKeys, '$1<removed>');
 }

@@ -1,4 +1,4 @@
-import { CancelledFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { asyncLocalStorage } from '@temporalio/activity';
 import { totalmem } from 'node:os';
 import path from 'node:path';
@@ -7,6 +7,7 @@ import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import type { ThreadAnswer, ThreadError } from './comparison-thread.ts';
 import type { ComparisonInput, PolicyComparison } from './evaluation/compare.ts';
+import { largestObjects } from './evaluation/limits.ts';
 
 /** Module that the thread runs. Node.js strips its types, also when its parent was compiled, as in Jest. */
 const threadPath = path.join(import.meta.dirname, 'comparison-thread.ts');
@@ -21,7 +22,15 @@ export interface ThreadOptions {
    * @default half of the memory that the process may use, at least 256 and at most 4,096
    */
   heapMiB?: number;
+  /**
+   * Maximum duration of the comparison in ms.
+   * @default 10 minutes
+   */
+  deadlineMs?: number;
 }
+
+/** Default of {@link ThreadOptions.deadlineMs}: less than the timeout of the activities that compare policies. */
+const defaultDeadlineMs = 600_000;
 
 /** End of the last comparison of this process that was started or waits for its turn. It never rejects. */
 let lastComparison = Promise.resolve();
@@ -33,8 +42,8 @@ let openComparisons = 0;
  * Compares policies in a thread, so that the event loop of the worker stays free: it takes seconds or minutes on large clusters.
  * One comparison runs at a time per process, because each may need much memory; others wait for their turn. In an
  * activity, heartbeats show the wait and the comparison, and a cancellation ends the thread.
- * @throws ApplicationFailure of type PolicyComparisonFailed when the heap of the thread is exhausted or the comparison
- * throws; the cause then has the name and the message of the error.
+ * @throws ApplicationFailure of type PolicyComparisonFailed when the heap of the thread is exhausted, when the comparison
+ * exceeds its deadline or throws; the cause then has the name and the message of the error.
  * @throws CancelledFailure when the activity is cancelled.
  */
 export async function compareInThread(input: ComparisonInput, options: ThreadOptions = {}): Promise<PolicyComparison> {
@@ -64,21 +73,27 @@ export async function compareInThread(input: ComparisonInput, options: ThreadOpt
 async function runThread(
   input: ComparisonInput,
   cancelled: Promise<never>,
-  { heapMiB = defaultHeapMiB() }: ThreadOptions
+  { heapMiB = defaultHeapMiB(), deadlineMs = defaultDeadlineMs }: ThreadOptions
 ): Promise<PolicyComparison> {
   let thread: Worker | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const overdue = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(overdueFailure(input, deadlineMs)), deadlineMs);
+  });
   try {
     thread = new Worker(threadPath, {
       name: 'policy comparison',
       workerData: input,
       resourceLimits: { maxOldGenerationSizeMb: heapMiB },
     });
-    const answer = await Promise.race([cancelled, waitForAnswer(thread)]);
+    const answer = await Promise.race([cancelled, overdue, waitForAnswer(thread)]);
     if ('error' in answer) throw restoreError(answer.error);
     return answer.comparison;
   } catch (error) {
-    throw error instanceof CancelledFailure ? error : comparisonFailure(error, heapMiB);
+    const isFinal = error instanceof CancelledFailure || error instanceof ApplicationFailure;
+    throw isFinal ? error : comparisonFailure(error, heapMiB);
   } finally {
+    clearTimeout(timer);
     await thread?.terminate();
   }
 }
@@ -95,6 +110,14 @@ function waitForAnswer(thread: Worker): Promise<ThreadAnswer> {
 /** Creates an error with the name, message and stack that it had in the thread. */
 function restoreError({ name, message, stack }: ThreadError): Error {
   return Object.assign(new Error(message), { name, ...(stack !== undefined && { stack }) });
+}
+
+/** Creates the failure of a comparison that takes too long. It names the largest objects, which are the likely cause. */
+function overdueFailure({ policies: { calico, kubernetes, sets } }: ComparisonInput, deadlineMs: number): Error {
+  return failure(
+    'PolicyComparisonFailed',
+    `the comparison of the policies takes more than ${deadlineMs / 1_000} s; reduce the number of policies, of different CIDRs and ports in them, or of different sets of pod labels that they select. The largest are ${largestObjects([...calico, ...kubernetes, ...sets])}`
+  );
 }
 
 function comparisonFailure(error: unknown, heapMiB: number): Error {

@@ -9,6 +9,7 @@ import {
   type LedgerStage,
   type Snapshot,
 } from '../../model/ledger.ts';
+import { failure } from '../support/failures.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { heartbeat } from '../support/heartbeat.ts';
 import { applyObject } from '../kubernetes/apply.ts';
@@ -17,6 +18,7 @@ import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { flushRequestedAnnotation, helperNamespace as namespace, ownedLabels } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
+import { parseNodeLedger, parseSnapshots, type StageSnapshot, type StageSnapshots } from './ledger-records.ts';
 
 /** ConfigMap with the snapshots at the end of each stage. */
 const snapshotsName = 'ledger-snapshots';
@@ -30,16 +32,6 @@ const settleMs = 6_000;
 
 /** Maximum number of ledgers that are read in parallel. */
 const maxParallelLedgers = 10;
-
-/** Snapshot at the end of a stage: the totals until then, and the stage's final rows. */
-export interface StageSnapshot extends Snapshot {
-  /** Start of the stage (Unix, ms). */
-  fromMs: number;
-  rows: LedgerRow[];
-}
-
-/** Snapshots by stage. */
-export type StageSnapshots = Partial<Record<LedgerStage, StageSnapshot>>;
 
 /** Creates the activities on the ledger. */
 export function createLedgerActivities(onCluster: OnCluster) {
@@ -147,28 +139,23 @@ function parseNodeLedgers({ metadata, data = {} }: V1ConfigMap): NodeLedger[] {
   const node = (metadata?.name ?? '').slice(pagePrefix.length);
   return (['pod', 'host'] as const).flatMap((role) => {
     const text = data[role];
-    return text === undefined ? [] : [parseNodeLedger(node, role, text)];
+    return text === undefined ? [] : (parseNodeLedger(node, role, text) ?? []);
   });
 }
 
-function parseNodeLedger(node: string, role: NodeLedger['role'], text: string): NodeLedger {
-  // Go encodes empty lists as null.
-  const { atMs, records, latency } = JSON.parse(text) as {
-    atMs: number;
-    records: NodeLedger['records'] | null;
-    latency: NodeLedger['latency'] | null;
-  };
-  return { node, role, atMs, records: records ?? [], latency: latency ?? [] };
-}
-
-/** Reads the snapshots of all stages that have ended. */
+/**
+ * Reads the snapshots of all stages that have ended.
+ * @throws GateBreached, retryable, when one is not valid: another program has written it.
+ */
 export async function readSnapshots({ core }: ClusterConnection): Promise<StageSnapshots> {
   const configMap = await ifFound(core.readNamespacedConfigMap({ name: snapshotsName, namespace }));
-  const entries = Object.entries(configMap?.data ?? {}).map(([stage, text]) => [
-    stage,
-    JSON.parse(text) as StageSnapshot,
-  ]);
-  return Object.fromEntries(entries) as StageSnapshots;
+  const parsed = parseSnapshots(configMap?.data ?? {});
+  if ('snapshots' in parsed) return parsed.snapshots;
+  throw failure(
+    'GateBreached',
+    `the snapshot "${parsed.invalid}" in the ConfigMap ${namespace}/${snapshotsName} is not valid; check who has changed it, and delete this entry: the stage is then measured again`,
+    { retryable: true }
+  );
 }
 
 async function writeSnapshot(

@@ -10,7 +10,7 @@ import type { Plan } from './plan.ts';
 import { buildTestPlan, selectSuites, type Selection } from './selection.ts';
 import { summarize } from './summary.ts';
 
-const usage = `usage: node test/runner/main.ts [fast | core | all | SUITE …]   (default: core)
+const usage = `usage: node test/runner/main.ts [fast | core | all | security | SUITE …]   (default: core)
        node test/runner/main.ts --ci           core, and the suites whose sources changed in the last 12 hours
        node test/runner/main.ts --plan FILE    the steps in a JSON file (test/runner/plan.ts)`;
 

@@ -1,5 +1,6 @@
-import { checks } from './checks.ts';
+import { checks, type Check } from './checks.ts';
 import type { Plan, Step } from './plan.ts';
+import { securityChecks, securitySuites } from './security.ts';
 import { suitesForChanges } from './suite-map.ts';
 import { suites, suitesOfTier, tiers, usualBuildMinutes, type Suite, type Tier, type ToolGroup } from './suites.ts';
 
@@ -9,6 +10,8 @@ export type Selection = { names: readonly string[] } | { changed: readonly strin
 /** Selected tests of a run. */
 export interface Selected {
   withChecks: boolean;
+  /** Some of the checks, where not all of them are part of it. @default none */
+  checks?: readonly Check[];
   suites: readonly Suite[];
 }
 
@@ -23,6 +26,8 @@ export function selectSuites(selection: Selection): Selected {
     return { withChecks: true, suites: suites.filter((suite) => core.includes(suite) || changed.has(suite.name)) };
   }
   const names = selection.names.length === 0 ? ['core'] : selection.names;
+  if (names.length === 1 && names[0] === 'security')
+    return { withChecks: false, checks: securityChecks, suites: securitySuites };
   const chosen = names.flatMap((name) => {
     if (isTier(name)) return suitesOfTier(name);
     const suite = suites.find((one) => one.name === name);
@@ -41,7 +46,10 @@ function isTier(name: string): name is Tier {
  * Turns a selection into steps: checks, then each suite, after the tools that it is the first to need.
  * @param timeFactor how much slower than the reference machine this one is.
  */
-export function buildTestPlan({ withChecks, suites: selected }: Selected, timeFactor: number): Plan {
+export function buildTestPlan(
+  { withChecks, checks: some = [], suites: selected }: Selected,
+  timeFactor: number
+): Plan {
   const deadlineMs = (usualMinutes: number): number => usualMinutes * 60_000 * deadlineFactor * timeFactor;
   const built = new Set<ToolGroup>();
   const toolsBefore = ({ tools }: Suite): Step[] => {
@@ -58,7 +66,7 @@ export function buildTestPlan({ withChecks, suites: selected }: Selected, timeFa
   };
   return {
     steps: [
-      ...(withChecks ? checks : []).map(({ usualMinutes, ...check }): Step => ({
+      ...(withChecks ? checks : some).map(({ usualMinutes, ...check }): Step => ({
         ...check,
         kind: 'check',
         deadlineMs: deadlineMs(usualMinutes),

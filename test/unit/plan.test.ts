@@ -2,7 +2,6 @@ import { parseInput, type MigrationInput } from '../../model/input.ts';
 import { estimate, buildPlan, valueChanges, type NodeDrain } from '../../model/plan.ts';
 import { planMarkdown } from '../../model/markdown/plan.ts';
 import { unknownValues } from '../../activities/helm/render.ts';
-import { withoutSecrets } from '../../activities/host/diagnostics.ts';
 import { meshPeers } from '../../activities/preflight/host-facts.ts';
 
 function input(request: object = {}): MigrationInput {
@@ -84,11 +83,18 @@ it('finds values that the chart does not know', () => {
   expect(unknownValues(given, chart)).toEqual(['operator.replica', 'vxlanPort']);
 });
 
-it('removes secrets from collected values', () => {
-  const text = 'token: abc\n"client-key-data": "LS0t"\npassword=x y\nnamespace: kept\n"type": "calico"';
-  expect(withoutSecrets(text)).toBe(
-    'token: <removed>\n"client-key-data": <removed>\npassword=<removed> y\nnamespace: kept\n"type": "calico"'
+it('shows no old or new value that may be a secret', () => {
+  const changes = valueChanges(
+    { hubble: { tls: { server: { key: 'LS0tLS1CRUdJTi' } } }, ipam: { password: 'hunter2' }, mtu: 1_400 },
+    { hubble: { tls: { server: { key: 'other' } } }, proxy: ['http://ann:hunter2@proxy'], mtu: 1_450 }
   );
+
+  expect(changes).toEqual([
+    '~ hubble.tls.server.key: (not shown: it may be a secret) → (not shown: it may be a secret)',
+    '- ipam.password: (not shown: it may be a secret)',
+    '~ mtu: 1400 → 1450',
+    '+ proxy: (not shown: it may be a secret)',
+  ]);
 });
 
 it('sends packets between all nodes of a small cluster, and between a connected sample of a large one', () => {

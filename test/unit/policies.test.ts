@@ -301,3 +301,78 @@ it('quotes a long selector only in part, because a report is kept in the history
   expect(report).toContain('cannot parse the selector a');
   expect(report.length).toBeLessThan(1_000);
 });
+
+describe('policies that a tenant makes large', () => {
+  const ipBlocks = (count: number): NetworkPolicy['spec'] => ({
+    podSelector: {},
+    ingress: [
+      { from: Array.from({ length: count }, (_, i) => ({ ipBlock: { cidr: `100.${i >> 8}.${i & 255}.0/24` } })) },
+    ],
+  });
+
+  it('are compared with 2,000 ipBlocks', () => {
+    const { verdicts } = compare([], [plain(ipBlocks(2_000))]);
+
+    expect(verdicts).toMatchObject([{ verdict: 'equal' }]);
+  });
+
+  it('are not compared above the limit, which is reported for each; the others are', () => {
+    const rules = Array.from({ length: 9_000 }, (_, i) =>
+      allow({ source: { nets: [`10.${i >> 8}.${i & 255}.0/24`] } })
+    );
+    const { verdicts } = compare(
+      [calico({ selector: web, ingress: rules }), calico({ selector: web, ingress: [allow(fromClient)] }, 'small')],
+      [plain(ipBlocks(20_000)), plain({ podSelector: {} }, 'small')]
+    );
+
+    const limit = expect.stringMatching(/^it is not compared: its specification has \d{6} characters/) as string;
+    expect(verdicts).toMatchObject([
+      { verdict: 'different', reasons: [limit], objects: [] },
+      { verdict: 'equal' },
+      { verdict: 'different', reasons: [limit], objects: [] },
+      { verdict: 'equal' },
+    ]);
+  });
+
+  it('end after the maximum number of flows, also for one pod', () => {
+    const rules = ipBlocks(100).ingress?.[0]?.from?.map((block, index) => ({
+      from: [block],
+      ports: [{ port: index + 1 }],
+    }));
+    const policies = { calico: [], sets: [], kubernetes: [plain({ podSelector: {}, ingress: rules ?? [] })] };
+
+    const { verdicts, flows } = evaluatePolicies(policies, cluster, 1_000);
+
+    expect(flows).toBeGreaterThan(1_000);
+    expect(flows).toBeLessThan(1_300);
+    expect(verdicts[0]?.conditions).toEqual([
+      'flows that were not evaluated have the same verdicts as similar flows that were',
+    ]);
+  });
+
+  it.each([
+    ['parentheses', '('.repeat(5_000)],
+    ['parentheses that are closed', `${'('.repeat(4_000)}all()${')'.repeat(4_000)}`],
+    ['negations', `${'!'.repeat(9_000)}all()`],
+  ])('are reported with a selector of too many %s', (_title, selector) => {
+    const { verdicts } = compare([calico({ selector })]);
+
+    expect(verdicts).toMatchObject([
+      { verdict: 'different', reasons: [expect.stringContaining('is nested deeper than 100 levels')] },
+    ]);
+  });
+
+  it('are reported with a selector that is too long', () => {
+    const { verdicts } = compare([calico({ selector: Array(12_000).fill('has(a)').join(' && ') })]);
+
+    expect(verdicts[0]?.reasons).toEqual([expect.stringContaining('characters, and the limit is 10000')]);
+  });
+
+  it('are compared with a selector of 100 levels', () => {
+    const { verdicts } = compare([
+      calico({ selector: `${'('.repeat(100)}${web}${')'.repeat(100)}`, ingress: [allow()] }),
+    ]);
+
+    expect(verdicts).toMatchObject([{ verdict: 'equal' }]);
+  });
+});

@@ -134,6 +134,26 @@ it('reports a heap that is too small as a failure, and the worker continues', as
   await expect(startComparison(small).result).resolves.toBeDefined();
 });
 
+it('ends a comparison that exceeds its deadline, names the largest policies, and the worker continues', async () => {
+  const ipBlocks = Array.from({ length: 100 }, (_, index) => ({ ipBlock: { cidr: `100.64.${index}.0/24` } }));
+  const large: NetworkPolicy = {
+    kind: 'NetworkPolicy',
+    metadata: { name: 'large', namespace: 'tenant-1' },
+    spec: { podSelector: {}, ingress: [{ from: ipBlocks }] },
+  };
+  const policies = { ...medium.policies, kubernetes: [...medium.policies.kubernetes, large] };
+
+  const { result } = startComparison({ ...medium, policies }, { deadlineMs: 1 });
+
+  const failed = await result.catch((error: unknown) => error as ApplicationFailure);
+  expect(failed).toMatchObject({ type: 'PolicyComparisonFailed', nonRetryable: true });
+  expect((failed as ApplicationFailure).message).toMatch(
+    /takes more than 0.001 s; .* The largest are NetworkPolicy tenant-1\/large \(\d{4} characters\), /
+  );
+  expect(await countThreads()).toBe(0);
+  await expect(startComparison(small).result).resolves.toBeDefined();
+});
+
 it('keeps the type and the message of an error', async () => {
   const malformed = { kind: 'NetworkPolicy', metadata: { name: 'x', namespace: 'y' }, spec: null };
   const policies = { ...small.policies, kubernetes: [malformed as unknown as NetworkPolicy] };

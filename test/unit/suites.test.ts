@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, globSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { changedFiles } from '../runner/changes.ts';
 import { goFolders } from '../runner/checks.ts';
 import { computeFactor } from '../runner/machine-factor.ts';
+import { securityFiles } from '../runner/security.ts';
 import { buildTestPlan, selectSuites } from '../runner/selection.ts';
 import { suitesByPath, suitesForChanges } from '../runner/suite-map.ts';
 import { includesFile, suites, suitesOfTier } from '../runner/suites.ts';
@@ -35,6 +37,24 @@ it('selects tiers and suites by name, and rejects other names', () => {
   const some = selectSuites({ names: ['lab-policy', 'unit'] });
   expect({ ...some, suites: names(some.suites) }).toEqual({ withChecks: false, suites: ['unit', 'lab-policy'] });
   expect(() => selectSuites({ names: ['labs'] })).toThrow('no tier or suite is called "labs"');
+});
+
+it('runs the test of each attack that docs/security.md lists, and no other one, as "security"', async () => {
+  const page = await readFile(path.join(projectDir, 'docs', 'security.md'), 'utf8');
+  const [, table = ''] = page.split('## Attacks');
+  const listed = new Set([...table.matchAll(/\.\.\/((?:test|images)\/[\w./-]+)\)/g)].map(([, file = '']) => file));
+  const { go, ...projects } = securityFiles;
+  const { suites: selected, checks = [] } = selectSuites({ names: ['security'] });
+
+  const files = Object.entries(projects).flatMap(([project, list]) => list.map((name) => `test/${project}/${name}.test.ts`));
+  const inGo = [...listed].filter((file) => file.startsWith('images/'));
+  expect([...listed].filter((file) => !file.startsWith('images/')).sort()).toEqual([...files].sort());
+  expect(new Set(inGo.map((file) => path.dirname(file)))).toEqual(new Set(go));
+  expect([...listed].filter((file) => !existsSync(path.join(projectDir, file)))).toEqual([]);
+  expect(files.filter((file) => !selected.some((suite) => includesFile(suite, file)))).toEqual([]);
+  expect(names(checks)).toEqual(['go test images/prober', 'go test images/coexistence']);
+  expect(names(selected)).toContain('workflow-server');
+  expect(names(buildTestPlan(selectSuites({ names: ['security'] }), 1).steps)).toContain('security-api');
 });
 
 it('builds tools once, before the first suite that needs them, and scales deadlines', () => {

@@ -11,11 +11,18 @@ it.each([
   ['a token', { a: { b: `Bearer ${token}` } }],
   ['a password, by its name', { a: { adminPassword: 'x' } }],
   ['a key, by its name', { a: { 'secret-key': 'x' } }],
+  ['a client secret, by its name', { a: { clientSecret: 'x' } }],
+  ['a list of tokens, by its name', { a: { token: ['x'] } }],
+  ['a short name', { a: { pwd: 'x' } }],
+  ['a token of GitHub', { a: { b: `ghp_${'a1'.repeat(18)}` } }],
+  ['a token of Slack', { a: { b: 'xoxb-1234567890-x' } }],
+  ["Docker's configuration", { a: { b: '{"auths": {"registry.example": {}}}' } }],
+  ['a URL with a password', { a: { b: 'see http://ann:hunter2@registry.example/v2' } }],
   ['a kubeconfig', { a: { b: 'users:\n- user:\n    client-key-data: x' } }],
 ])('finds %s without quoting it', (_what, value) => {
   const [problem = '', ...more] = untrustedProblems(value);
   expect(more).toEqual([]);
-  expect(problem).toMatch(/^a\.(b|adminPassword|secret-key): looks like a secret/);
+  expect(problem).toMatch(/^a\.(b|adminPassword|secret-key|clientSecret|token\.0|pwd): looks like a secret/);
   expect(problem).not.toContain(token);
 });
 
@@ -23,6 +30,7 @@ it.each([
   ['names of Secrets', { tls: { secretName: 'cilium-ca', secretsNamespace: { name: 'cilium-secrets' } } }],
   ['no password', { password: '' }],
   ['a certificate', { ca: '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----' }],
+  ['a URL with a port', { url: 'http://registry.example:8080/a@b', proxy: 'http://[::1]:3128/' }],
   ['words', { reason: 'the token was replaced' }],
   ['nothing', undefined],
 ])('accepts %s', (_what, value) => {
@@ -37,4 +45,28 @@ it('shortens long texts', () => {
   let deep: unknown = 1;
   for (let depth = 0; depth < 100_000; depth++) deep = { a: deep };
   expect(untrustedProblems(deep)).toEqual(['the input: is nested deeper than 30 levels']);
+});
+
+// A search that starts again at each of many places takes a minute for each of these texts, instead of milliseconds.
+it.each([
+  ['starts of web tokens', 'eyJ-'],
+  ['starts of web tokens, each after a full stop', '.eyJabc'],
+  ['names of keys of a kubeconfig', 'client-key-data '],
+  ['starts of private keys', '-----BEGIN A '],
+  ['starts of URLs', '://a:'],
+  ['spaces after the name of a key', ' '],
+])('searches texts of many %s once', (_title, part) => {
+  const text = `${part === ' ' ? 'client-key-data' : 'x'}${part.repeat(240_000 / part.length)}`;
+
+  const found = Array.from({ length: 20 }, () => untrustedProblems({ a: text }));
+
+  expect(found.flat()).toEqual([]);
+});
+
+it('does not search a text that is longer than the limit, or the paths of its parts', () => {
+  expect(untrustedProblems({ a: `client-key-data${' '.repeat(2_000_000)}` })).toEqual([
+    'the input: has more than 250000 characters',
+  ]);
+  expect(untrustedProblems(Array(1_000_000).fill(0))).toEqual(['the input: has more than 20000 entries']);
+  expect(untrustedProblems({ ['k'.repeat(100_000)]: Array(19_000).fill('x') })).toEqual([]);
 });

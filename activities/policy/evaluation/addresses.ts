@@ -23,13 +23,13 @@ export function addressText(address: number): string {
 
 /** Returns true when a CIDR contains the whole of another. */
 export function covers(cidr: string, other: string): boolean {
-  const [outer, inner] = [parseRange(cidr), parseRange(other)];
+  const [outer, inner] = [cachedRange(cidr), cachedRange(other)];
   return outer !== undefined && inner !== undefined && outer[0] <= inner[0] && inner[1] <= outer[1];
 }
 
 /** Returns true when two CIDRs share an address. */
 export function overlap(cidr: string, other: string): boolean {
-  const [a, b] = [parseRange(cidr), parseRange(other)];
+  const [a, b] = [cachedRange(cidr), cachedRange(other)];
   return a !== undefined && b !== undefined && a[0] <= b[1] && b[0] <= a[1];
 }
 

@@ -4,6 +4,8 @@ import { createCalicoEvaluator, type CalicoPolicies } from './calico.ts';
 import { createCiliumEvaluator, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
 import { buildDomain, type Domain, type PolicyCluster } from './domain.ts';
 import { directions, flowText, policyKey, type Flow, type PolicyEvaluator, type Verdict } from './flows.ts';
+import type { NetworkPolicy } from './kubernetes.ts';
+import { findOversize } from './limits.ts';
 import { PeerClasses, portsKey } from './peer-classes.ts';
 import { BadSelector } from './selectors.ts';
 import { buildSupplement } from './supplement.ts';
@@ -35,20 +37,26 @@ export interface PolicyComparison {
 /** Maximum number of differences that are collected; each names the policies involved in it. */
 const maxDifferences = 2_000;
 
-/** Number of flows after which no further pods are evaluated; the verdicts then say so. */
-const maxFlows = 3_000_000;
+/** Default of the maximum number of flows: some seconds to some minutes. */
+const defaultMaxFlows = 3_000_000;
 
 /**
  * Translates Calico's policies and compares the verdicts of both networks, for every kind of flow that policies can
  * distinguish. A policy that is involved in a difference is not equal, and is not translated.
  */
-export function evaluatePolicies(all: CalicoPolicies, cluster: PolicyCluster): PolicyComparison {
-  const unreadable = new Map(all.calico.flatMap((policy) => findUnreadable(policy, all.sets)));
-  const policies = { ...all, calico: all.calico.filter((policy) => !unreadable.has(policyKey(policy))) };
-  const comparison = new Comparison(policies, cluster, unreadable);
+export function evaluatePolicies(
+  all: CalicoPolicies,
+  cluster: PolicyCluster,
+  maxFlows = defaultMaxFlows
+): PolicyComparison {
+  const leftOut = findLeftOut(all);
+  const isIncluded = (policy: CalicoPolicy | NetworkPolicy): boolean => !leftOut.has(policy);
+  const policies = { ...all, calico: all.calico.filter(isIncluded), kubernetes: all.kubernetes.filter(isIncluded) };
+  const reasons = new Map([...leftOut].map(([policy, reason]) => [policyKey(policy), [reason]]));
+  const comparison = new Comparison(policies, cluster, reasons, maxFlows);
   const differences = comparison.chooseDenyForms();
   comparison.excludeDiffering(differences);
-  return comparison.result(all.calico, differences);
+  return comparison.result(all, differences);
 }
 
 /** The flows with different verdicts, for the current translations. */
@@ -63,6 +71,7 @@ interface Differences {
  */
 class Comparison {
   private readonly policies: CalicoPolicies;
+  private readonly maxFlows: number;
   private readonly context: TranslationContext;
   private readonly domain: Domain;
   private readonly peerClasses: PeerClasses;
@@ -76,8 +85,15 @@ class Comparison {
   /** The first differing flows of each policy that is involved in a difference. */
   private readonly flowReasons = new Map<string, string[]>();
 
-  constructor(policies: CalicoPolicies, cluster: PolicyCluster, unreadable: ReadonlyMap<string, string[]>) {
+  /** @param leftOut policies that are not compared, each with the reason. */
+  constructor(
+    policies: CalicoPolicies,
+    cluster: PolicyCluster,
+    leftOut: ReadonlyMap<string, string[]>,
+    maxFlows: number
+  ) {
     this.policies = policies;
+    this.maxFlows = maxFlows;
     this.context = { sets: policies.sets, podCidrs: cluster.podCidrs, nodeAddresses: cluster.nodeAddresses };
     this.domain = buildDomain(policies, cluster);
     this.peerClasses = new PeerClasses([...this.domain.pods, ...this.domain.outside]);
@@ -88,7 +104,7 @@ class Comparison {
       })
     );
     this.forms = new Map(policies.calico.map((policy) => [policyKey(policy), 'all']));
-    this.excluded = new Map(unreadable);
+    this.excluded = new Map(leftOut);
     for (const { original: of, problems } of this.translate()) if (problems.length > 0) this.excluded.set(of, problems);
     this.calico = createCalicoEvaluator(policies);
   }
@@ -132,9 +148,9 @@ class Comparison {
 
   /**
    * Builds the result.
-   * @param calicoPolicies all of Calico's policies, including those that cannot be parsed.
+   * @param all all policies, including those that are not compared.
    */
-  result(calicoPolicies: readonly CalicoPolicy[], { flows, complete }: Differences): PolicyComparison {
+  result(all: CalicoPolicies, { flows, complete }: Differences): PolicyComparison {
     const translations = this.translate();
     const byPolicy = new Map(translations.map((translation) => [translation.original, translation]));
     const shared = [
@@ -145,11 +161,11 @@ class Comparison {
       flows,
       objects: this.listObjects(translations),
       verdicts: [
-        ...calicoPolicies.map((policy) => {
+        ...all.calico.map((policy) => {
           const { conditions = [], objects = [] } = byPolicy.get(policyKey(policy)) ?? {};
           return this.buildVerdict(policyKey(policy), [...conditions, ...shared], objects);
         }),
-        ...this.policies.kubernetes.map((policy) => {
+        ...all.kubernetes.map((policy) => {
           const added = this.supplements.get(policyKey(policy));
           return this.buildVerdict(policyKey(policy), shared, added === undefined ? [] : [added]);
         }),
@@ -182,7 +198,7 @@ class Comparison {
       cilium: this.listObjects(translations),
       kubernetes: this.policies.kubernetes,
     } satisfies CiliumPolicies);
-    const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain, this.peerClasses);
+    const { differences, ...rest } = findDifferences(this.calico, cilium, this.domain, this.peerClasses, this.maxFlows);
     const originals = new Map(
       translations.flatMap(({ original: of, objects }) => objects.map((object) => [policyKey(object), of] as const))
     );
@@ -200,14 +216,23 @@ function hasDenyRule({ spec: { ingress = [], egress = [] } = {} }: CalicoPolicy)
   return [...ingress, ...egress].some(({ action }) => action === 'Deny');
 }
 
-/** Returns the policy with its error when Calico could not parse its selector either; such a policy is not enforced. */
-function findUnreadable(policy: CalicoPolicy, sets: CalicoPolicies['sets']): [string, string[]][] {
+/** Returns the policies that are not compared, each with the reason. */
+function findLeftOut({ calico, kubernetes, sets }: CalicoPolicies): Map<CalicoPolicy | NetworkPolicy, string> {
+  const reasons = [
+    ...calico.map((policy) => [policy, findOversize(policy) ?? findSelectorError(policy, sets)] as const),
+    ...kubernetes.map((policy) => [policy, findOversize(policy)] as const),
+  ];
+  return new Map(reasons.flatMap(([policy, reason]) => (reason === undefined ? [] : [[policy, reason] as const])));
+}
+
+/** Returns the error of a policy whose selector cannot be parsed. */
+function findSelectorError(policy: CalicoPolicy, sets: CalicoPolicies['sets']): string | undefined {
   try {
     createCalicoEvaluator({ calico: [policy], kubernetes: [], sets });
-    return [];
+    return undefined;
   } catch (error) {
     if (!(error instanceof BadSelector)) throw error;
-    return [[policyKey(policy), [error.message]]];
+    return error.message;
   }
 }
 
@@ -239,7 +264,8 @@ function findDifferences(
   calico: PolicyEvaluator,
   cilium: PolicyEvaluator,
   { pods, traffic }: Domain,
-  peerClasses: PeerClasses
+  peerClasses: PeerClasses,
+  maxFlows: number
 ): { differences: Difference[]; flows: number; complete: boolean } {
   const differences: Difference[] = [];
   let flows = 0;
@@ -257,9 +283,10 @@ function findDifferences(
     for (const direction of directions) {
       const tests = [...calico.peerTests(subject, direction), ...cilium.peerTests(subject, direction)];
       const peers = peerClasses.listFirst(direction, tests);
-      if (flows > maxFlows) return { differences, flows, complete: false };
-      for (const peer of peers)
+      for (const peer of peers) {
+        if (flows > maxFlows) return { differences, flows, complete: false };
         traffic.forEach((trafficKind) => compareFlow({ direction, subject, peer, traffic: trafficKind }));
+      }
     }
   }
   return { differences, flows, complete: true };

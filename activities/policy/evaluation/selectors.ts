@@ -9,7 +9,20 @@ export type Expression =
   | { is: 'and' | 'or'; of: readonly Expression[] };
 
 /** Error for a selector that cannot be parsed. */
-export class BadSelector extends Error {}
+export class BadSelector extends Error {
+  /** @param problem what is wrong, in words that follow "it". @param selector the selector, of which the beginning is quoted. */
+  constructor(selector: string, problem: string) {
+    const quoted = selector.length > maxQuotedLength ? `${selector.slice(0, maxQuotedLength)}…` : selector;
+    super(`cannot parse the selector ${quoted}: it ${problem}`);
+  }
+}
+
+/** Limits of a selector that is parsed: a deeper or longer one takes more memory or time than a tenant may use. */
+const maxDepth = 100;
+const maxSelectorLength = 10_000;
+
+/** Maximum length of a selector in an error, in characters. */
+const maxQuotedLength = 200;
 
 const tokens =
   /\s*(?:(&&|\|\||==|!=|[!(){},])|"([^"]*)"|'([^']*)'|(has)\(\s*([\w./-]+)\s*\)|(all|global)\(\s*\)|([\w./-]+))/y;
@@ -22,12 +35,18 @@ interface Token {
   word?: string;
 }
 
+/** The problem of a selector that does not follow the grammar. */
+const notValid = "does not follow Calico's grammar";
+
 function tokenize(selector: string): Token[] {
+  if (selector.length > maxSelectorLength)
+    throw new BadSelector(selector, `has ${selector.length} characters, and the limit is ${maxSelectorLength}`);
   const tokenList: Token[] = [];
+  const { length } = selector.trimEnd();
   tokens.lastIndex = 0;
-  while (tokens.lastIndex < selector.trimEnd().length) {
+  while (tokens.lastIndex < length) {
     const match = tokens.exec(selector);
-    if (match === null) throw new BadSelector(`cannot parse the selector ${selector}`);
+    if (match === null) throw new BadSelector(selector, notValid);
     const [, symbol, double, single, , has, call, word] = match;
     const text = double ?? single;
     tokenList.push({
@@ -54,6 +73,7 @@ export function parseSelector(selector: string): Expression {
 class SelectorParser {
   private readonly selector: string;
   private readonly rest: Token[];
+  private depth = 0;
 
   constructor(selector: string) {
     this.selector = selector;
@@ -82,9 +102,9 @@ class SelectorParser {
   }
 
   private parseOperation(): Expression {
-    if (this.consume('!')) return { is: 'not', of: this.parseOperation() };
+    if (this.consume('!')) return { is: 'not', of: this.parseInner(() => this.parseOperation()) };
     if (this.consume('(')) {
-      const inner = this.parseOr();
+      const inner = this.parseInner(() => this.parseOr());
       if (!this.consume(')')) this.fail();
       return inner;
     }
@@ -93,6 +113,14 @@ class SelectorParser {
     if (token?.call === 'all') return { is: 'all' };
     if (token?.call === 'global') return { is: 'global' };
     return token?.word === undefined ? this.fail() : this.parseComparison(token.word);
+  }
+
+  private parseInner(parse: () => Expression): Expression {
+    if (++this.depth > maxDepth)
+      throw new BadSelector(this.selector, `is nested deeper than ${maxDepth} levels, which is the limit`);
+    const inner = parse();
+    this.depth--;
+    return inner;
   }
 
   private parseComparison(key: string): Expression {
@@ -143,7 +171,7 @@ class SelectorParser {
   }
 
   private fail(): never {
-    throw new BadSelector(`cannot parse the selector ${this.selector}`);
+    throw new BadSelector(this.selector, notValid);
   }
 }
 

@@ -28,6 +28,25 @@ export function externalGate(name: string, ask: () => Promise<string | undefined
   };
 }
 
+/** Maximum length of an answer in bytes: a longer one would exhaust the worker's memory. */
+const maxAnswerBytes = 10_000_000;
+
+/**
+ * Reads an answer.
+ * @throws Error when it is too long; the rest is not read.
+ */
+export async function readAnswer(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  // The end of the loop, also by an error, ends the connection.
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > maxAnswerBytes) throw new Error(`the answer is longer than ${maxAnswerBytes} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
 /** Sends a GET request. */
 export function sendRequest(address: URL) {
   return request(address, { headersTimeout: requestTimeoutMs, bodyTimeout: requestTimeoutMs });

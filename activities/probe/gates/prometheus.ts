@@ -1,14 +1,18 @@
+import { z } from 'zod';
 import type { Gates } from '../../../model/gates.ts';
-import { externalGate, sendRequest } from './external.ts';
+import { externalGate, readAnswer, sendRequest } from './external.ts';
 import type { Gate } from './gate.ts';
 
 /** A sample in Prometheus' HTTP API. */
-type Sample = [time: number, value: string];
+const sampleSchema = z.tuple([z.number(), z.string()]);
 
 /** Response of Prometheus' HTTP API to an instant query. */
-interface QueryResponse {
-  data?: { resultType?: string; result?: Sample | { metric: object; value: Sample }[] };
-}
+const responseSchema = z.looseObject({
+  data: z.discriminatedUnion('resultType', [
+    z.looseObject({ resultType: z.literal('scalar'), result: sampleSchema }),
+    z.looseObject({ resultType: z.literal('vector'), result: z.array(z.looseObject({ value: sampleSchema })) }),
+  ]),
+});
 
 /** Creates a gate that holds when no current value of a query exceeds its limit. */
 export function prometheusGate({ url, query, max }: Gates['prometheus'][number]): Gate {
@@ -16,14 +20,26 @@ export function prometheusGate({ url, query, max }: Gates['prometheus'][number])
   address.searchParams.set('query', query);
   return externalGate(`Prometheus ${address.host}`, async () => {
     const { statusCode, body } = await sendRequest(address);
-    const text = await body.text();
+    const text = await readAnswer(body);
     if (statusCode !== 200) return `answers the query ${query} with status ${statusCode}`;
-    const exceeding = parseValues(JSON.parse(text) as QueryResponse).find((value) => !(value <= max));
+    const exceeding = parseValues(text).find((value) => !(value <= max));
     return exceeding === undefined ? undefined : `reports that ${query} is ${exceeding}; its limit is ${max}`;
   });
 }
 
-function parseValues({ data }: QueryResponse): number[] {
-  const samples = data?.resultType === 'scalar' ? [data.result as Sample] : (data?.result ?? []);
-  return samples.map((sample) => Number((Array.isArray(sample) ? sample : (sample as { value: Sample }).value)[1]));
+/** @throws Error, which does not quote the answer, for one that is not that of an instant query. */
+function parseValues(text: string): number[] {
+  const parsed = responseSchema.safeParse(parseJson(text));
+  if (!parsed.success) throw new Error('the answer is not that of an instant query with a scalar or a vector');
+  const { data } = parsed.data;
+  const samples = data.resultType === 'scalar' ? [data.result] : data.result.map(({ value }) => value);
+  return samples.map(([, value]) => Number(value));
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
