@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { messageVersion } from './api-version.ts';
 import { isMalformed } from './malformed-payload.ts';
 import { maxWaveSize } from './input.ts';
+import { podKeySchema } from './object-names.ts';
 import { formatProblems } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
@@ -141,7 +142,7 @@ export const messageSchemas = {
    */
   forcePod: z.strictObject({
     /** The pod, `namespace/name`. */
-    pod: z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name'),
+    pod: podKeySchema,
     ...senderFields,
   }),
 } as const;

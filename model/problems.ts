@@ -13,3 +13,14 @@ export function formatProblems(error: z.ZodError, rootName: string): string[] {
   });
   return summarizeLines(lines, maxProblems, 'problems');
 }
+
+/**
+ * Returns one line per problem of data that another build of this service may have written. Fields that this build does not
+ * know are no problem: none of its code reads them.
+ */
+export function knownFieldProblems(schema: z.ZodType | undefined, data: unknown, rootName: string): string[] {
+  const error = schema?.safeParse(data).error;
+  if (error === undefined) return [];
+  error.issues = error.issues.filter(({ code }) => code !== 'unrecognized_keys');
+  return formatProblems(error, rootName);
+}
