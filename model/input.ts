@@ -113,9 +113,7 @@ export const chartSchema = z
   .refine((chart) => !chart.split('/').includes('..'), 'must not contain ".."');
 
 /** Version of a chart. */
-export const chartVersionSchema = z
-  .string()
-  .regex(/^\d+\.\d+\.\d+[\w.+-]*$/, 'must be a version such as 1.20.2');
+export const chartVersionSchema = z.string().regex(/^\d+\.\d+\.\d+[\w.+-]*$/, 'must be a version such as 1.20.2');
 
 const waiverSchema = z.strictObject({
   /** Name of the check. */

@@ -213,8 +213,8 @@ it('tolerates every invalid message, and never shows possible secrets', async ()
   await temporal.cli('workflow', 'terminate', '--workflow-id', id);
 });
 
-describe('workflows that somebody executes on a task queue of their own', () => {
-  const taskQueue = 'somebody';
+describe('workflows that an attacker executes on another task queue', () => {
+  const taskQueue = 'foreign';
   let connection: NativeConnection;
   let client: Client;
   let worker: Worker;
@@ -253,7 +253,8 @@ describe('workflows that somebody executes on a task queue of their own', () => 
     await lab().kubectl('create', '-f', await writeNode('victim'));
     const resolved = parseInput({ cluster: lab().layout.context });
     const input = { node: 'victim', forcedPods: [], migration: 'input' in resolved ? resolved.input : {} };
-    const readSpec = (): Promise<string> => lab().kubectl('get', 'node', 'victim', '-o', 'jsonpath={.spec.unschedulable}');
+    const readSpec = (): Promise<string> =>
+      lab().kubectl('get', 'node', 'victim', '-o', 'jsonpath={.spec.unschedulable}');
 
     expect(await execute({ child: 'nodeMigration', input })).toBe('CallerRefused');
     expect(await execute({ child: 'nodeRollback', input: { ...input, node: '../x' } })).toBe('InvalidInput');
@@ -266,7 +267,9 @@ describe('workflows that somebody executes on a task queue of their own', () => 
     const approved = { ...initialState().status, phase: 'cleanup', approvals: { plan: forged, cleanup: forged } };
     const state = { ...initialState(), preflight: [], status: approved };
 
-    await expect(execute({ continueWith: [good(), state] })).rejects.toMatchObject({ cause: { type: 'CallerRefused' } });
+    await expect(execute({ continueWith: [good(), state] })).rejects.toMatchObject({
+      cause: { type: 'CallerRefused' },
+    });
   });
 });
 

@@ -1,15 +1,13 @@
 /**
- * Workflows of somebody who reaches Temporal's frontend, and executes them on a task queue of their own. They have the names
- * of ours.
+ * Workflows of an attacker who reaches Temporal's frontend, and executes them on another task queue than the worker's. One
+ * has the name of our workflow.
  */
 import { ActivityFailure, executeChild, makeContinueAsNewFunc, scheduleActivity } from '@temporalio/workflow';
 import type { ApplicationFailure } from '@temporalio/common';
 
 /** What such a workflow requests from the worker of the service. */
 export type ForeignRequest =
-  | { activity: string; argument: object }
-  | { child: string; input: object }
-  | { continueWith: readonly unknown[] };
+  { activity: string; argument: object } | { child: string; input: object } | { continueWith: readonly unknown[] };
 
 const taskQueue = 'cni-migration';
 

@@ -82,13 +82,8 @@ it.each<[name: string, argument: unknown, problem: string]>([
   ['checkGates', { cluster: 'prod', gates: { http: [{ url: 'file:///etc/passwd' }] }, sinceMs: 0 }, 'gates.http.0.url'],
   ['toString', { cluster: 'prod' }, 'this build does not know it'],
 ])('refuse for %s what is not valid: case %#', (name, argument, problem) => {
-  expect(() => requireArgument(name, [argument])).toThrow(
-    expect.objectContaining({
-      type: 'CallerRefused',
-      nonRetryable: true,
-      message: expect.stringContaining(problem) as string,
-    })
-  );
+  const refusal = { type: 'CallerRefused', nonRetryable: true, message: expect.stringContaining(problem) as string };
+  expect(() => requireArgument(name, [argument])).toThrow(expect.objectContaining(refusal) as Error);
 });
 
 it.each([[[]], [[node, node]], [[null]], [['prod']]])('refuse anything but one object: case %#', (args) => {
@@ -96,7 +91,13 @@ it.each([[[]], [[node, node]], [[null]], [['prod']]])('refuse anything but one o
 });
 
 it('accept what the cases above change, and fields that a newer build adds', () => {
-  const accepted = { cleanHost: clean, applyHelmRelease: release, drainNode: drain, acquireLock: lock, cordonNode: node };
+  const accepted = {
+    cleanHost: clean,
+    applyHelmRelease: release,
+    drainNode: drain,
+    acquireLock: lock,
+    cordonNode: node,
+  };
   for (const [name, argument] of Object.entries(accepted))
     expect(requireArgument(name, [{ ...argument, added: true }])).toMatchObject({ name, argument });
 });

@@ -63,7 +63,7 @@ export class Authority {
     await this.requireOwn({ workflowId: run.workflowId, runId: run.firstRunId }, caller);
   }
 
-  /** Returns a run that executes the code of this service: its type is one of ours, and its task queue the worker's. */
+  /** Returns a run that executes the code of this service: it has one of our types, and the task queue of the worker. */
   private async requireOwn(id: RunId, { taskQueue }: Caller): Promise<Run> {
     const run = await this.dependencies.readRun(id);
     const name = `the run ${quote(id.runId)} of the workflow ${quote(id.workflowId)}`;

@@ -44,7 +44,10 @@ function requireWorkflow({ inWorkflow, workflowExecution, workflowType = '' }: I
  * them, and no code of this one reads them.
  * @throws CallerRefused with one line per problem.
  */
-export function requireArgument(activityType: string, args: readonly unknown[]): { name: ActivityName; argument: object } {
+export function requireArgument(
+  activityType: string,
+  args: readonly unknown[]
+): { name: ActivityName; argument: object } {
   if (!isActivityName(activityType)) throw refused('this build does not know it');
   const [argument] = args;
   if (args.length !== 1 || typeof argument !== 'object' || argument === null)

@@ -1,4 +1,5 @@
 import { WorkflowNotFoundError, isGrpcServiceError, type Client } from '@temporalio/client';
+import type { temporal } from '@temporalio/proto';
 import { failure } from '../../activities/support/failures.ts';
 
 /** A run of a workflow, as Temporal knows it. None of this changes while the run exists. */
@@ -53,19 +54,23 @@ async function readRun(client: Client, execution: RunId): Promise<Run | undefine
   const request = { namespace: client.options.namespace, execution };
   try {
     const describe = () => client.workflowService.describeWorkflowExecution(request);
-    const { workflowExecutionInfo: info } = await client.withDeadline(Date.now() + answerTimeoutMs, describe);
-    const { workflowId, runId } = info?.parentExecution ?? {};
-    return {
-      ...execution,
-      workflowType: info?.type?.name ?? '',
-      taskQueue: info?.taskQueue ?? '',
-      firstRunId: info?.firstRunId ?? '',
-      parent: workflowId && runId ? { workflowId, runId } : undefined,
-    };
+    const { workflowExecutionInfo } = await client.withDeadline(Date.now() + answerTimeoutMs, describe);
+    return parseRun(execution, workflowExecutionInfo ?? {});
   } catch (error) {
     if (isUnknownRun(error)) return undefined;
     throw unanswered(error);
   }
+}
+
+function parseRun(id: RunId, info: temporal.api.workflow.v1.IWorkflowExecutionInfo): Run {
+  const { workflowId, runId } = info.parentExecution ?? {};
+  return {
+    ...id,
+    workflowType: info.type?.name ?? '',
+    taskQueue: info.taskQueue ?? '',
+    firstRunId: info.firstRunId ?? '',
+    parent: workflowId && runId ? { workflowId, runId } : undefined,
+  };
 }
 
 function isUnknownRun(error: unknown): boolean {
