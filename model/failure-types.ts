@@ -7,6 +7,15 @@ export const failureTypes = [
   'InvalidInput',
   /** No workflow type has that name. Nothing was changed. */
   'UnknownWorkflow',
+  /**
+   * Something that is not a migration of this service requested an activity, or an activity got an argument that is not
+   * valid. Nothing was changed.
+   */
+  'CallerRefused',
+  /** The worker cannot ask Temporal which run requests a step; retried. Nothing was changed. */
+  'CallerUnknown',
+  /** The run does not hold the lock of the cluster any more; the message names the holder; retried. */
+  'LockLost',
   /** The worker does not know a cluster of that name. Nothing was changed. */
   'UnknownCluster',
   /** The API server does not answer, or is overloaded; retried without end. */

@@ -106,7 +106,7 @@ export function isFleetState(raw: unknown): boolean {
 }
 
 /**
- * Parses the state that a run was started with. An operator can start a run with any argument, so it is validated.
+ * Parses the state that a run has received from the previous one, which another build may have written.
  * @returns the state, or one line per problem.
  */
 export function parseFleetState(raw: unknown): { state: FleetState } | { problems: string[] } {

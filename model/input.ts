@@ -9,13 +9,14 @@ import { windowSchema } from './maintenance-windows.ts';
 import { formatProblems } from './problems.ts';
 
 /** A name that Kubernetes and kubeconfig files allow, without anything that could be read as a path or an option. */
-const contextName = z
+export const clusterNameSchema = z
   .string()
   .min(1)
   .max(253)
   .regex(/^[A-Za-z0-9][A-Za-z0-9._@:/-]*$/, 'must be the name of a kubeconfig context');
 
-const cidr = z.cidrv4({ error: 'must be an IPv4 CIDR such as 10.245.0.0/16' });
+/** An IPv4 CIDR. */
+export const cidrSchema = z.cidrv4({ error: 'must be an IPv4 CIDR such as 10.245.0.0/16' });
 
 /** Consent for all pods, for none, or for the listed ones: `namespace/name`, `namespace/prefix*` or `namespace/*`. */
 const consent = z.union([
@@ -23,7 +24,8 @@ const consent = z.union([
   z.array(z.string().regex(/^[a-z0-9-]+\/[a-z0-9.-]*\*?$/, 'must be namespace/name, namespace/prefix* or namespace/*')),
 ]);
 
-const drainSchema = z
+/** Options of a drain. */
+export const drainSchema = z
   .strictObject({
     /**
      * `evict`: pods leave the node before it is flipped. `recycle`: the node is flipped first and stays schedulable
@@ -97,10 +99,21 @@ const rebootSchema = z
   .meta({ if: { properties: { mode: { const: 'hook' } }, required: ['mode'] }, then: { required: ['taskQueue'] } })
   .prefault({});
 
-const image = z
+/** Reference of an image. */
+export const imageSchema = z
   .string()
   .max(512)
   .regex(/^[\w][\w.:/@-]*$/, 'must be an image reference');
+
+/** A chart in Helm's syntax, which cannot be read as an option and leads nowhere upwards. */
+export const chartSchema = z
+  .string()
+  .max(500)
+  .regex(/^(oci:\/\/[\w.:/-]+|\/[\w./@-]+)$/, 'must be an oci:// reference or an absolute path')
+  .refine((chart) => !chart.split('/').includes('..'), 'must not contain ".."');
+
+/** Version of a chart. */
+export const chartVersionSchema = z.string().regex(/^\d+\.\d+\.\d+[\w.+-]*$/, 'must be a version such as 1.20.2');
 
 const waiverSchema = z.strictObject({
   /** Name of the check. */
@@ -112,25 +125,17 @@ const waiverSchema = z.strictObject({
 const fields = z.strictObject({
   ...inputVersion,
   /** Cluster that the worker knows: a name in its file of clusters, or a context of its kubeconfig. */
-  cluster: contextName,
+  cluster: clusterNameSchema,
   /**
    * Cilium's Helm chart in Helm's syntax: an `oci://` reference, or a path on the worker's machine.
    * @default oci://quay.io/cilium/charts/cilium
    */
-  chart: z
-    .string()
-    .max(500)
-    .regex(/^(oci:\/\/[\w.:/-]+|\/[\w./@-]+)$/, 'must be an oci:// reference or an absolute path')
-    .refine((chart) => !chart.split('/').includes('..'), 'must not contain ".."')
-    .default('oci://quay.io/cilium/charts/cilium'),
+  chart: chartSchema.default('oci://quay.io/cilium/charts/cilium'),
   /**
    * Version of the chart; ignored for a path.
    * @default 1.20.2
    */
-  chartVersion: z
-    .string()
-    .regex(/^\d+\.\d+\.\d+[\w.+-]*$/, 'must be a version such as 1.20.2')
-    .default('1.20.2'),
+  chartVersion: chartVersionSchema.default('1.20.2'),
   /**
    * Helm values in addition to those that the migration sets.
    * @default {}
@@ -140,7 +145,7 @@ const fields = z.strictObject({
    * IPv4 CIDR of pods on Cilium; must not overlap with any network in use.
    * @default 10.245.0.0/16
    */
-  podCidr: cidr.default('10.245.0.0/16'),
+  podCidr: cidrSchema.default('10.245.0.0/16'),
   /**
    * Prefix length of each node's part of `podCidr`.
    * @default 24
@@ -216,9 +221,9 @@ const fields = z.strictObject({
   /** Conditions that must hold before the next node and before the cleanup. */
   gates: gatesSchema,
   /** Image of the prober, which measures paths, verifies nodes and inspects them. */
-  proberImage: image.default('localhost/cni-live-migration/prober:1'),
+  proberImage: imageSchema.default('localhost/cni-live-migration/prober:1'),
   /** Image of the coexistence helpers: the identity bridge and the NAT exemption. */
-  coexistenceImage: image.default('localhost/cni-live-migration/coexistence:1'),
+  coexistenceImage: imageSchema.default('localhost/cni-live-migration/coexistence:1'),
   /**
    * NetworkPolicies on migrated nodes until the cutover: `enforce` them; `audit`: only record what would be denied; or
    * `off`, as in Cilium's own guide. After the cutover they are always enforced.

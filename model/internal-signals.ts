@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { RepeatedStep } from './attempts.ts';
 import type { ClusterProgress } from './fleet-status.ts';
 import { exceededLimit } from './input-limits.ts';
-import { podNameSchema } from './message-schemas.ts';
+import { podKeySchema } from './object-names.ts';
 import type { NodeProgress } from './status.ts';
 
 const repeatedStepSchema = z.looseObject({
@@ -56,5 +56,5 @@ export function isUsableSignal(name: string, argument: unknown): boolean {
 
 /** True for a pod that a cluster's workflow names to the workflow of a node. */
 export function isPodName(argument: unknown): argument is string {
-  return podNameSchema.safeParse(argument).success;
+  return podKeySchema.safeParse(argument).success;
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { messageVersion } from './api-version.ts';
 import { isMalformed } from './malformed-payload.ts';
 import { maxWaveSize } from './input.ts';
+import { podKeySchema } from './object-names.ts';
 import { formatProblems } from './problems.ts';
 import { untrustedProblems } from './input-limits.ts';
 
@@ -57,8 +58,6 @@ const subjectMessageSchema = z
   .meta({ oneOf: Object.keys(subjectFields).map((field) => ({ required: [field] })) });
 
 /** A pod, `namespace/name`. */
-export const podNameSchema = z.string().regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, 'must be namespace/name');
-
 /** Verb and object of a step; it may contain the name of a node. */
 const stepSchema = z.string().min(1).max(500);
 
@@ -144,7 +143,7 @@ export const messageSchemas = {
    */
   forcePod: z.strictObject({
     /** The pod, `namespace/name`. */
-    pod: podNameSchema,
+    pod: podKeySchema,
     ...senderFields,
   }),
 } as const;

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import type { Decision } from './decision.ts';
 import type { Network } from './network.ts';
+import { nodeNameSchema } from './object-names.ts';
 
 /** What can remain to be done on a node, in the order in which it is done. */
 export const remainingWork = ['restart-agent', 'clean-canal', 'clean-cilium'] as const;
@@ -114,8 +115,7 @@ const recordSchema = z.object({
   nodes: z
     .array(
       z.object({
-        // The name of an object of Kubernetes (RFC 1123).
-        node: z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/),
+        node: nodeNameSchema,
         since: z.iso.datetime(),
         work: z.array(z.enum(remainingWork)).min(1).max(remainingWork.length),
         skipped: decisionSchema,

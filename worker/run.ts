@@ -6,15 +6,19 @@ import {
   Runtime,
   Worker,
   bundleWorkflowCode,
+  type ActivityInterceptorsFactory,
   type Logger,
   type WorkerOptions,
 } from '@temporalio/worker';
+import { readLockHolder, type IsOpen } from '../activities/cluster/lock.ts';
 import { createFleetActivities } from '../activities/cluster/migration-outcomes.ts';
 import { createActivities, type Activities } from '../activities/index.ts';
 import { TemporalUnreachable } from '../temporal/connection-config.ts';
 import { dataConverter } from '../temporal/data-converter.ts';
 import { identityOption } from '../temporal/identity.ts';
 import { computeNodeIdSecret } from '../temporal/keys.ts';
+import { createAuthorityInterceptor } from './authority/interceptor.ts';
+import { createRunReader } from './authority/runs.ts';
 import { checkStartup, checkClusterPermissions, type StartupProblem } from './startup-check.ts';
 import { bundleFile, bundleOptions, type BundleFeatures } from './bundle.ts';
 import type { WorkerConfig } from './config.ts';
@@ -69,10 +73,11 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
     const client = new Client({ connection, namespace: config.namespace, dataConverter: converter, ...identity });
     await runStartupChecks(client, config, checkOnly, logger);
     if (checkOnly) return;
+    const isOpen = createRunStatusCheck(client);
     const activities = createActivities({
       clusters: config.clusters,
       helm: { binary: config.helm, charts: config.charts },
-      isOpen: createRunStatusCheck(client),
+      isOpen,
       workerNode: config.node,
       nodeIdSecret: config.keys && computeNodeIdSecret(config.keys),
     });
@@ -84,6 +89,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       ...(await workflowCode(config, features)),
       dataConverter: converter,
       activities: { ...(wrap?.(activities) ?? activities), ...createFleetActivities(createOutcomeReader(client)) },
+      interceptors: { activity: [createAuthority(config, client, isOpen)] },
       ...slotOptions(config.maxConcurrentActivities),
       ...versioningOptions(config.deployment),
       ...(tracing && { plugins: [tracing.plugin] }),
@@ -105,6 +111,12 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
     });
     await connection.close();
   }
+}
+
+/** Creates the interceptor that refuses activities which the worker's own migrations have not requested. */
+function createAuthority({ clusters }: WorkerConfig, client: Client, isOpen: IsOpen): ActivityInterceptorsFactory {
+  const readHolder = async (cluster: string): Promise<string> => readLockHolder(await clusters.connect(cluster));
+  return createAuthorityInterceptor({ readRun: createRunReader(client), isOpen, readHolder });
 }
 
 /**

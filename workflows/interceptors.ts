@@ -14,10 +14,8 @@ import {
 } from '@temporalio/workflow';
 import { isPodName, isUsableSignal } from '../model/internal-signals.ts';
 import { isMalformed, malformedPayload, type MalformedPayload } from '../model/malformed-payload.ts';
+import { isNodeType } from '../model/workflow-types.ts';
 import { isEncryptionRequired } from './payload-converter.ts';
-
-/** Workflows that only a cluster's migration starts. */
-const nodeWorkflows: readonly string[] = ['nodeMigration', 'nodeRollback'];
 
 /** Prefix of names that the SDK reserves. */
 const reservedPrefix = '__temporal_';
@@ -88,14 +86,15 @@ function requireReadableStart(args: readonly unknown[]): void {
   const isFromOperator = parent === undefined && continuedFromExecutionRunId === undefined;
   const [input, ...more] = isFromOperator ? argumentsAtFirst('unreadable-input', args) : args;
   const malformed = [input, ...more].find(isMalformed);
+  // A migration starts them as its children, and they never continue as new. The worker checks what the parent is.
+  if (isNodeType(workflowType) && (parent === undefined || continuedFromExecutionRunId !== undefined)) {
+    throw invalidInput(`${workflowType} is started by a cluster's migration only; start clusterMigration instead`);
+  }
   if (!isFromOperator) {
     if (malformed !== undefined) throw lostKey('the input', malformed);
     return;
   }
   if (malformed !== undefined) throw invalidInput(`the input: ${malformed.problem}`);
-  if (nodeWorkflows.includes(workflowType)) {
-    throw invalidInput(`${workflowType} is started by a cluster's migration only; start clusterMigration instead`);
-  }
   // Only the state of a previous run may follow the input.
   if (more.length > 1 || (more.length === 1 && !isObject(more[0]))) {
     throw invalidInput(`${workflowType} has one input, but it was started with ${args.length}`);
@@ -133,7 +132,7 @@ function findUndecrypted(args: readonly unknown[]): MalformedPayload | undefined
 /** True for signals of operators, which their handlers check, and for valid signals of other workflows. */
 function isAcceptedSignal(name: string, [argument]: readonly unknown[]): boolean {
   // A node's workflow receives the name of a pod, after the cluster's workflow has checked the operator's message.
-  if (name === 'forcePod' && nodeWorkflows.includes(workflowInfo().workflowType)) return isPodName(argument);
+  if (name === 'forcePod' && isNodeType(workflowInfo().workflowType)) return isPodName(argument);
   return isUsableSignal(name, argument);
 }
 

@@ -1,9 +1,7 @@
 import { ApplicationFailure, workflowInfo } from '@temporalio/workflow';
 import { closestNames } from '../model/closest-names.ts';
 import { withoutControls } from '../model/printable.ts';
-
-/** Types of workflows that operators start. */
-export const startedTypes = ['clusterMigration', 'clusterPreflight', 'clusterPolicyReport', 'fleetMigration'] as const;
+import { startedTypes } from '../model/workflow-types.ts';
 
 /** Maximum length of a mistyped name in the failure, in characters. */
 const maxQuotedLength = 100;

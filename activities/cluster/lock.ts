@@ -1,5 +1,6 @@
 import { failure } from '../support/failures.ts';
 import { ifFound, httpStatus } from '../kubernetes/errors.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { ciliumNamespace as namespace, lockName, ownedLabels } from '../kubernetes/names.ts';
 
@@ -9,6 +10,23 @@ export interface LockHolder {
   workflowId: string;
   /** Run ID of the first run, which stays the same across continue-as-new. */
   runId: string;
+}
+
+/** Returns the text that names a run in the Lease. */
+export function formatHolder({ workflowId, runId }: Omit<LockHolder, 'cluster'>): string {
+  return `${workflowId} ${runId}`;
+}
+
+/** Returns the run that the text of a Lease names; undefined when it names none. */
+export function parseHolder(text: string): Omit<LockHolder, 'cluster'> | undefined {
+  const [workflowId = '', runId = ''] = text.split(' ');
+  return runId === '' ? undefined : { workflowId, runId };
+}
+
+/** Returns what the Lease of the cluster names as its holder; an empty text when it names nothing, or does not exist. */
+export async function readLockHolder({ coordination }: ClusterConnection): Promise<string> {
+  const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
+  return lease?.spec?.holderIdentity ?? '';
 }
 
 /** Returns true when that run is open; undefined when this Temporal namespace does not know it. */
@@ -27,7 +45,7 @@ export function createLockActivities(onCluster: OnCluster, isOpen: IsOpen) {
     acquireLock: onCluster(
       'lock the cluster',
       async ({ coordination }, { cluster, ...holder }: LockHolder): Promise<void> => {
-        const holderIdentity = `${holder.workflowId} ${holder.runId}`;
+        const holderIdentity = formatHolder(holder);
         const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
         if (lease?.spec?.holderIdentity === holderIdentity) return;
         await requireEnded(lease?.spec?.holderIdentity ?? '', isOpen);
@@ -50,7 +68,7 @@ export function createLockActivities(onCluster: OnCluster, isOpen: IsOpen) {
       'unlock the cluster',
       async ({ coordination }, { cluster, ...holder }: LockHolder): Promise<void> => {
         const lease = await ifFound(coordination.readNamespacedLease({ name: lockName, namespace }));
-        if (lease?.spec?.holderIdentity !== `${holder.workflowId} ${holder.runId}`) return;
+        if (lease?.spec?.holderIdentity !== formatHolder(holder)) return;
         const preconditions = lease.metadata?.uid === undefined ? {} : { uid: lease.metadata.uid };
         await ifFound(coordination.deleteNamespacedLease({ name: lockName, namespace, body: { preconditions } }));
       }
@@ -63,8 +81,9 @@ export function createLockActivities(onCluster: OnCluster, isOpen: IsOpen) {
  * @throws MigrationRunning when it has not ended.
  */
 async function requireEnded(holderIdentity: string, isOpen: IsOpen): Promise<void> {
-  const [workflowId = '', runId = ''] = holderIdentity.split(' ');
-  if (runId === '') return;
+  const holder = parseHolder(holderIdentity);
+  if (holder === undefined) return;
+  const { workflowId, runId } = holder;
   const open = await isOpen(workflowId, runId);
   if (open === false) return;
   const advice = open

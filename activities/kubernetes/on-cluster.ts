@@ -20,6 +20,7 @@ export function createOnCluster(clusters: Clusters): OnCluster {
     withFailures(operation, async (input) => activity(await clusters.connect(clusterName(input)), input));
 }
 
-function clusterName(input: ClusterInput): string {
+/** Returns the name of the cluster of an input. */
+export function clusterName(input: ClusterInput): string {
   return 'cluster' in input ? input.cluster : input.input.cluster;
 }

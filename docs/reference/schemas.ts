@@ -5,8 +5,8 @@ import { fleetSchema } from '../../model/fleet-input.ts';
 import { fleetMessageSchemas } from '../../model/fleet-messages.ts';
 import { inputSchema } from '../../model/input.ts';
 import { messageSchemas } from '../../model/message-schemas.ts';
+import { startedTypes } from '../../model/workflow-types.ts';
 import * as messages from '../../workflows/messages.ts';
-import { startedTypes } from '../../workflows/unknown-workflow.ts';
 import { maxKeyword, searchAttributes } from '../../workflows/search-attributes.ts';
 import { TypeSchemas, type JsonSchema } from './type-schemas.ts';
 

@@ -1,8 +1,16 @@
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { Client } from '@temporalio/client';
+import { DefaultLogger, NativeConnection, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
+import { projectDir } from '../../lab/paths.ts';
 import { waitFor } from '../../lab/process.ts';
+import { parseInput } from '../../model/input.ts';
 import { messageNames } from '../../model/message-schemas.ts';
+import { initialState } from '../../model/migration-state.ts';
+import { bundleOptions, plain } from '../../worker/bundle.ts';
+import type { ForeignRequest } from '../support/foreign-workflows.ts';
 import { useLab } from '../support/lab.ts';
 import { waitForStableState } from '../support/wait-until-stable.ts';
 import { TemporalCli, withPayloads } from '../support/temporal-cli.ts';
@@ -204,6 +212,73 @@ it('tolerates every invalid message, and never shows possible secrets', async ()
   await temporal.cli('workflow', 'signal', '--workflow-id', id, '--name', 'noSuchMessage', '--input', '{}');
   await temporal.cli('workflow', 'terminate', '--workflow-id', id);
 });
+
+describe('workflows that an attacker executes on another task queue', () => {
+  const taskQueue = 'foreign';
+  let connection: NativeConnection;
+  let client: Client;
+  let worker: Worker;
+  let stopped: Promise<void>;
+  beforeAll(async () => {
+    connection = await NativeConnection.connect({ address: temporal.address });
+    client = new Client({ connection });
+    const workflowsPath = path.join(projectDir, 'test', 'support', 'foreign-workflows.ts');
+    const logger = new DefaultLogger('ERROR');
+    const workflowBundle = await bundleWorkflowCode({ ...bundleOptions(plain), workflowsPath, logger });
+    worker = await Worker.create({ connection, taskQueue, workflowBundle });
+    stopped = worker.run();
+  });
+  afterAll(async () => {
+    worker.shutdown();
+    await stopped;
+    await connection.close();
+  });
+
+  /** Executes such a workflow. Returns the types of the failure that it got. */
+  const execute = (request: ForeignRequest, type = 'clusterMigration'): Promise<unknown> =>
+    client.workflow.execute(type, { taskQueue, workflowId: `hostile/${randomUUID()}`, args: [request] });
+
+  it.each([
+    ['removeCanal', {}, 'clusterMigration'],
+    ['acquireLock', { workflowId: 'nobody', runId: 'x' }, 'clusterMigration'],
+    ['inspectCluster', {}, 'stranger'],
+    ['cordonNode', { node: '--all' }, 'clusterMigration'],
+  ])('get no activity %s', async (activity, fields, type) => {
+    const argument = { cluster: lab().layout.context, ...fields };
+
+    expect(await execute({ activity, argument }, type)).toBe('CallerRefused');
+  });
+
+  it("do not change a node with our node's workflow as their child", async () => {
+    await lab().kubectl('create', '-f', await writeNode('victim'));
+    const resolved = parseInput({ cluster: lab().layout.context });
+    const input = { node: 'victim', forcedPods: [], migration: 'input' in resolved ? resolved.input : {} };
+    const readSpec = (): Promise<string> =>
+      lab().kubectl('get', 'node', 'victim', '-o', 'jsonpath={.spec.unschedulable}');
+
+    expect(await execute({ child: 'nodeMigration', input })).toBe('CallerRefused');
+    expect(await execute({ child: 'nodeRollback', input: { ...input, node: '../x' } })).toBe('InvalidInput');
+    expect(await readSpec()).toBe('');
+    await lab().kubectl('delete', 'node', 'victim');
+  });
+
+  it('pass no state to our migration by continuing as it', async () => {
+    const forged = { by: 'ann', reason: 'CHG-4711', at: '2026-01-01T00:00:00.000Z' };
+    const approved = { ...initialState().status, phase: 'cleanup', approvals: { plan: forged, cleanup: forged } };
+    const state = { ...initialState(), preflight: [], status: approved };
+
+    await expect(execute({ continueWith: [good(), state] })).rejects.toMatchObject({
+      cause: { type: 'CallerRefused' },
+    });
+  });
+});
+
+/** Writes the manifest of a node that nothing runs on, and returns its path. */
+async function writeNode(name: string): Promise<string> {
+  const file = path.join(lab().layout.processesDir, `${name}.json`);
+  await writeFile(file, JSON.stringify({ apiVersion: 'v1', kind: 'Node', metadata: { name } }));
+  return file;
+}
 
 it('has changed nothing', async () => {
   expect(await everything()).toBe(before);

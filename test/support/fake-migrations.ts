@@ -8,15 +8,23 @@ import {
   continueAsNew,
   defineQuery,
   defineSignal,
+  makeContinueAsNewFunc,
   setHandler,
 } from '@temporalio/workflow';
+import type { FleetState } from '../../model/fleet-state.ts';
 import { fleetReportIntervalMs, type ClusterProgress } from '../../model/fleet-status.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { Phase } from '../../model/status.ts';
 import { ParentProgress } from '../../workflows/support/parent-progress.ts';
 import { clusterProgressSignal } from '../../workflows/messages.ts';
+import type { fleetMigration } from '../../workflows/fleet/fleet-migration.ts';
 
 export { fleetMigration } from '../../workflows/fleet/fleet-migration.ts';
+
+/** Continues as new as a fleet with this state: a fleet accepts a state from a previous run only. */
+export async function continuedFleet(state: FleetState): Promise<never> {
+  return makeContinueAsNewFunc<typeof fleetMigration>({ workflowType: 'fleetMigration' })(state);
+}
 
 /** End of a fake migration. */
 export interface FakeEnd {

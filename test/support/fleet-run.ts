@@ -40,10 +40,11 @@ export function buildFleetRequest(clusters: string[], more: Partial<FleetRequest
 }
 
 /**
- * Starts a fleet that continues as new at this number of events.
+ * Starts a fleet that continues as new at this number of events. It is the second run of its workflow: the bundle has to
+ * contain `continuedFleet` of fake-migrations.ts.
  * @param change changes the state with which it starts.
  */
-export function startShortRuns(
+export async function startShortRuns(
   client: Client,
   taskQueue: string,
   request: FleetRequest,
@@ -52,7 +53,16 @@ export function startShortRuns(
 ): Promise<FleetRun> {
   const state = createState(request);
   change(state);
-  return startFleet(client, taskQueue, { ...state, historyLimit });
+  const run = await client.workflow.start<typeof fleetMigration>('continuedFleet', {
+    taskQueue,
+    workflowId: fleetWorkflowId(randomUUID()),
+    args: [{ ...state, historyLimit }],
+  });
+  await waitForQueryResult(
+    () => run.describe(),
+    ({ type }) => type === 'fleetMigration'
+  );
+  return run;
 }
 
 /** Returns the state of a fleet that has not started. */

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { parse } from 'yaml';
 import { dynamicConfig, freePort } from '../../lab/cluster/temporal.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { run, succeeds, waitFor } from '../../lab/process.ts';
@@ -21,10 +22,12 @@ const features = { 'frontend.WorkflowPauseEnabled': true };
 /** A task queue in one part learns of a change of versions at once. */
 const partitions = { 'matching.numTaskqueueReadPartitions': 1, 'matching.numTaskqueueWritePartitions': 1 };
 
-/** Settings as the server reads them: each may have several values. */
-const serverConfig = Object.fromEntries(
-  Object.entries({ ...dynamicConfig, ...features, ...partitions }).map(([name, value]) => [name, [{ value }]])
-);
+/** Returns the settings as the server reads them, each of which may have several values: also those of the Compose file. */
+async function readServerConfig(): Promise<object> {
+  const deployed = await readFile(path.join(projectDir, 'deploy', 'temporal', 'dynamic-config.yaml'), 'utf8');
+  const others = Object.entries({ ...dynamicConfig, ...features, ...partitions });
+  return { ...(parse(deployed) as object), ...Object.fromEntries(others.map(([name, value]) => [name, [{ value }]])) };
+}
 
 /**
  * Starts the server of docker-compose.yml, Temporal 1.32, with its data in memory, and creates the namespace `default`
@@ -37,7 +40,7 @@ export async function startProductionServer(): Promise<DevServer> {
   const { config, address } = await buildConfig(dir);
   const file = path.join(dir, 'config.json');
   await writeFile(file, JSON.stringify(config));
-  await writeFile(path.join(dir, 'dynamic.json'), JSON.stringify(serverConfig));
+  await writeFile(path.join(dir, 'dynamic.json'), JSON.stringify(await readServerConfig()));
   const child = spawn(bin('temporal-server'), ['--config-file', file, '--allow-no-auth', 'start'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { projectDir } from '../../lab/paths.ts';
 import { closestNames } from '../../model/closest-names.ts';
 import { messageNames } from '../../model/message-schemas.ts';
-import { startedTypes } from '../../workflows/unknown-workflow.ts';
+import { startedTypes } from '../../model/workflow-types.ts';
 
 it.each([
   ['aprove', messageNames, 'approve'],

@@ -373,16 +373,15 @@ it('resolves its input once: later runs and clusters get every value as it was t
   });
 });
 
-it.each([
-  ['of another version', { version: 2 }],
-  ['without clusters', { status: { fleet: 'eu', clusters: [], notes: [] } }],
-  ['with a number in place of the status', { status: 7 }],
-  ['with other clusters than inputs', { inputs: { shared: {}, own: [{ cluster: 'x' }] } }],
-])('refuses a state %s that an operator starts it with', async (_, fields) => {
+it('refuses a state that an operator starts it with, although it is valid', async () => {
   const { a } = clusterNames('a');
   await server.withWorker(fleetActivities(), async (client, taskQueue) => {
-    const run = await startFleet(client, taskQueue, { ...createState(buildFleetRequest([a])), ...fields });
-    expect(await waitForFailure(run)).toMatchObject({ type: 'InvalidInput' });
+    const run = await startFleet(client, taskQueue, createState(buildFleetRequest([a])));
+
+    expect(await waitForFailure(run)).toMatchObject({
+      type: 'InvalidInput',
+      message: expect.stringContaining('the state of a previous run') as string,
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import { initialState, type MigrationState } from '../../model/migration-state.ts';
 import { statusQuery, signal } from '../../workflows/messages.ts';
 import { fakeCluster } from '../support/fake-cluster.ts';
 import {
@@ -18,6 +19,12 @@ beforeAll(() => server.start());
 afterAll(() => server.stop());
 
 const json = (value: unknown): Payload => defaultPayloadConverter.toPayload(value);
+const forged = { by: 'ann', reason: 'CHG-4711', at: '2026-01-01T00:00:00.000Z' };
+const approvedState: MigrationState = {
+  ...initialState(),
+  preflight: [],
+  status: { ...initialState().status, approvals: { plan: forged, cleanup: forged } },
+};
 const nested = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth);
 
 /** Payloads with the problem that the worker, which has no keys, reports for each. */
@@ -86,6 +93,8 @@ it('refuse a second input, and the start of a workflow that only migrations star
   await server.withWorker(cluster.activities, async (client, taskQueue) => {
     for (const [type, inputs, message] of [
       ['clusterMigration', [json({ cluster: 'prod' }), json(7)], 'has one input, but it was started with 2'],
+      // A state of a previous run, which approves everything.
+      ['clusterMigration', [json({ cluster: 'prod' }), json(approvedState)], 'has one argument, the request'],
       ['clusterMigration', [json({ cluster: 'prod' }), rawPayload('x/y')], 'the input: has the encoding "x/y"'],
       ['nodeMigration', [json(7)], 'start clusterMigration instead'],
       ['nodeRollback', [], 'start clusterMigration instead'],

@@ -1,3 +1,4 @@
+import { msToTs } from '@temporalio/common/lib/time.js';
 import { waitFor } from '../../lab/process.ts';
 import { createRunStatusCheck } from '../../worker/run-status.ts';
 import { signal } from '../../workflows/messages.ts';
@@ -16,6 +17,13 @@ afterAll(() => server.stop());
 it('is Temporal 1.32', async () => {
   const { serverVersion } = await server.env.client.workflowService.getSystemInfo({});
   expect(serverVersion).toMatch(/^1\.32\./);
+});
+
+it('accepts no activity without a workflow', async () => {
+  const activity = { namespace: 'default', activityId: 'a', activityType: { name: 'removeCanal' } };
+  const request = { ...activity, taskQueue: { name: 'cni-migration' }, startToCloseTimeout: msToTs('1 minute') };
+
+  await expect(server.env.client.workflowService.startActivityExecution(request)).rejects.toThrow(/disabled/);
 });
 
 it('runs a migration, which Temporal itself may pause', async () => {

@@ -1,7 +1,9 @@
 import { CancellationScope, CancelledFailure, TemporalFailure, condition, proxyActivities } from '@temporalio/workflow';
-import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
+import type { NodeWorkflowInput } from '../../model/node-input.ts';
+import { NodeSteps } from './node-steps.ts';
 import { rollBackNode } from './node-rollback.ts';
 import { allOrCancel } from '../support/all-or-cancel.ts';
+import { parseNodeInput } from '../support/parse-input.ts';
 
 /** Progress of a node's migration, which decides how a failure is handled. */
 interface Progress {
@@ -20,11 +22,12 @@ interface Progress {
  * fails, the node is restored; after any later failure it stays cordoned, until an operator retries it or rolls it
  * back. A cancellation restores the node at any stage, with a rollback where it was flipped.
  *
- * @throws ApplicationFailure of type DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady,
+ * @param input checked before anything else.
+ * @throws ApplicationFailure of type InvalidInput, DrainBlocked, AgentNotReady, WrongNetwork, VerificationFailed, NodeNotReady,
  * RebootMissing, GateBreached.
  */
 export async function nodeMigration(input: NodeWorkflowInput): Promise<void> {
-  const steps = new NodeSteps(input);
+  const steps = new NodeSteps(parseNodeInput(input));
   const progress: Progress = { flipped: undefined, drainFailed: false };
   try {
     await migrate(steps, progress);

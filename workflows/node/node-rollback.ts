@@ -1,15 +1,18 @@
-import { NodeSteps, type NodeWorkflowInput } from './node-steps.ts';
+import type { NodeWorkflowInput } from '../../model/node-input.ts';
+import { NodeSteps } from './node-steps.ts';
 import { CancellationScope } from '@temporalio/workflow';
 import { operatorFailure } from '../support/operator-failure.ts';
+import { parseNodeInput } from '../support/parse-input.ts';
 
 /**
  * Rolls back one node from Cilium to Canal, from any stage of its migration: cordon → remove the flip label and restore
  * Canal's CNI file → drain → recycle the remaining pods → verify → uncordon. Each step reads the node first.
  *
+ * @param input checked before anything else.
  * @throws ApplicationFailure of the types of a node's migration; the node stays cordoned then.
  */
 export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
-  const steps = new NodeSteps(input);
+  const steps = new NodeSteps(parseNodeInput(input));
   steps.beginRestoration();
   try {
     // Not interrupted: half a rollback would leave the node cordoned.

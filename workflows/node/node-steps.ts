@@ -4,6 +4,7 @@ import { isQuestion, repeatedStepText, type RepeatedStep } from '../../model/att
 import { withPolicies } from '../../model/gates.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { Network } from '../../model/network.ts';
+import type { NodeWorkflowInput } from '../../model/node-input.ts';
 import { updateCommand } from '../../model/shell.ts';
 import { blockerText, type Blocker, type NodeProgress } from '../../model/status.ts';
 import { Changes } from '../support/changes.ts';
@@ -13,14 +14,6 @@ import { Steps } from '../support/steps.ts';
 import type { Activities } from '../../activities/index.ts';
 import { drainInRounds } from './drain-rounds.ts';
 import { operatorFailure } from '../support/operator-failure.ts';
-
-/** Input of {@link nodeMigration} and {@link nodeRollback}. */
-export interface NodeWorkflowInput {
-  node: string;
-  migration: MigrationInput;
-  /** Pods that may be deleted when an eviction does not move them, `namespace/name`. */
-  forcedPods: string[];
-}
 
 /** Steps that the migration and the rollback of a node share. */
 export class NodeSteps {

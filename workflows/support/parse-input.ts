@@ -1,5 +1,6 @@
 import { ApplicationFailure } from '@temporalio/workflow';
 import type { MigrationInput } from '../../model/input.ts';
+import { checkNodeInput, type NodeWorkflowInput } from '../../model/node-input.ts';
 import { parseRequest } from '../../model/parse-request.ts';
 
 /**
@@ -10,6 +11,17 @@ export function parseMigration(raw: unknown): MigrationInput {
   const parsed = parseRequest(raw);
   if ('input' in parsed) return parsed.input;
   throw invalidRequest(parsed.problems);
+}
+
+/**
+ * Parses the input of a node's workflow. It is returned as it is: the migration has resolved it, perhaps with another build.
+ * @throws ApplicationFailure InvalidInput, with one line per problem.
+ */
+export function parseNodeInput(raw: unknown): NodeWorkflowInput {
+  const parsed = checkNodeInput(raw);
+  if ('input' in parsed) return parsed.input;
+  const problems = parsed.problems.join('\n');
+  throw ApplicationFailure.nonRetryable(`the input is not that of a node's workflow:\n${problems}`, 'InvalidInput');
 }
 
 /** Returns the failure for a request with problems. */
