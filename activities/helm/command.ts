@@ -14,7 +14,18 @@ export interface HelmSettings {
    * @default any source that an input can name
    */
   charts?: readonly string[] | undefined;
+  /**
+   * Returns the digests that charts of a cluster may have: `chartDigests` in the policy of the worker's file.
+   * @default every digest
+   */
+  chartDigests?: (cluster: string) => readonly string[] | undefined;
 }
+
+/** Maximum size of Helm's output in bytes: the rendered chart has less than one MB. */
+const maxOutputBytes = 32_000_000;
+
+/** Number of characters that are kept of the end of Helm's error output. */
+const keptErrorLength = 10_000;
 
 /**
  * Returns the arguments that name a chart: a path alone, any other chart with its version.
@@ -38,7 +49,10 @@ export function helmFailureType(errorOutput: string): FailureType {
   return 'HelmFailed';
 }
 
-/** Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending. */
+/**
+ * Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending.
+ * @throws HelmFailed with the end of Helm's output; not retryable when the output is too large.
+ */
 export async function runHelm({ binary }: HelmSettings, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();
   const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] });
@@ -46,10 +60,15 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
   context.cancellationSignal.addEventListener('abort', stop);
   const command = args.slice(0, 2).join(' ');
   heartbeat({ waitingFor: `helm ${command}` });
-  let stdout = '';
+  const output: Buffer[] = [];
+  let outputBytes = 0;
   let stderr = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdout.on('data', (chunk: Buffer) => {
+    outputBytes += chunk.length;
+    // What is not kept is still read, so that Helm ends in its own way.
+    if (outputBytes <= maxOutputBytes) output.push(chunk);
+  });
+  child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-keptErrorLength)));
   child.stdin.on('error', () => {
     // Helm closes its input when it exits early; its exit code gives the reason.
   });
@@ -65,7 +84,9 @@ export async function runHelm({ binary }: HelmSettings, args: readonly string[],
       const problem = `helm ${command} ended with code ${code ?? 'none'}: ${errorOutput}`;
       throw failure(helmFailureType(errorOutput), `${problem}\nremove the cause that Helm names`, { retryable: true });
     }
-    return stdout;
+    if (outputBytes > maxOutputBytes)
+      throw failure('HelmFailed', `helm ${command} printed ${outputBytes} bytes; at most ${maxOutputBytes} are read`);
+    return Buffer.concat(output).toString();
   } finally {
     context.cancellationSignal.removeEventListener('abort', stop);
   }

@@ -83,8 +83,13 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
     const status = await cli('status', 'prod');
     expect(status.out).toContain('cni-migrate approve prod --plan');
     expect(status.out).not.toContain('\u001b');
+    const [, digest = ''] = /^Plan ([0-9a-f]{64})$/m.exec(status.out) ?? [];
+    expect(status.out).toContain(`cni-migrate approve prod --plan-digest ${digest}`);
+    expect(await cli('approve', 'prod', '--plan-digest', 'f'.repeat(12))).toMatchObject({ code: 3 });
+    expect(await cli('approve', 'prod', '--plan', '--plan-digest', digest)).toMatchObject({ code: 2 });
     // A shell can run the printed command.
-    const printed = await cli('approve', 'prod', '--plan', '--by', "Ann O'Hara", '--reason', 'tested; go', '--print');
+    const byDigest = ['--plan-digest', digest, '--by', "Ann O'Hara", '--reason', 'tested; go'];
+    const printed = await cli('approve', 'prod', ...byDigest, '--print');
     expect((await shell(printed.out)).out).toContain('approved');
     await waitForOutput('approval of node a', 'status', 'prod');
 
