@@ -1,4 +1,4 @@
-/** What the worker's own file demands of every migration of a cluster, whoever starts it. Pure. */
+/** What the worker's own file demands of every migration of a cluster. No input overrides it. Pure. */
 import { z } from 'zod';
 import { chartDigestPattern, type MigrationInput } from './input.ts';
 import { checkNames } from './preflight.ts';

@@ -80,7 +80,7 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     const phase = phaseOf(message);
     if (status.phase !== phase || status.approvals[phase] !== undefined)
       return { problem: notAwaitingApproval(`the ${phase}`, status) };
-    // A rejection of whichever plan is pending is safe.
+    // A rejection of the pending plan is safe, also without its digest.
     const problem = message.plan === true ? undefined : planRefusal(message.plan, context);
     if (problem !== undefined) return { problem };
     decisions.rejected = withPlan(decision, message.plan, status.planDigest);

@@ -43,7 +43,7 @@ const subjectFields = {
   node: nameSchema.optional(),
   /** Number of the wave, from 1. */
   wave: z.int().min(1).optional(),
-  /** The plan: by its digest, or at least the first 12 digits of it; `true` for the pending one, whichever it is. */
+  /** The plan: by its digest, or at least the first 12 digits of it; `true` for the pending one. */
   plan: z
     .union([z.literal(true), z.string().regex(/^[0-9a-f]{12,64}$/, planProblem)], { error: planProblem })
     .optional(),

@@ -3,7 +3,7 @@ import type { Decision } from './decision.ts';
 import type { MessageContext } from './message-context.ts';
 import { shortDigest } from './plan-digest.ts';
 
-/** How a message names the plan: the pending one, whichever it is, or by the first digits of its digest. */
+/** How a message names the plan: as the pending one, or by the first digits of its digest. */
 type PlanName = true | string | undefined;
 
 /** Returns the reason why a message is not about the pending plan; undefined when it is, or is about no plan. */

@@ -62,7 +62,7 @@ function messageCommand<Options extends SenderOptions>(command: MessageCommand<M
       const migration = new Migration(client, name, { workflowId, timeoutMs });
       const message = await namePlan(migration, buildMessage(command, options));
       const named = 'plan' in message && typeof message.plan === 'string' ? { plan: message.plan } : {};
-      // Before the answer: whoever interrupts the command knows what was sent.
+      // Before the answer, so that it is also visible after an interruption.
       if (named.plan !== undefined && !options.json) print(`plan ${named.plan}`);
       printAnswer(await migration.send(command.message, message), options, named);
     },
@@ -155,9 +155,12 @@ async function readRollbackInput(cluster: string, options: RollbackOptions): Pro
 /** Names the pending plan by its digest, so that an approval of it is about no other plan. */
 async function namePlan(migration: Migration, message: Messages[MessageName]): Promise<Messages[MessageName]> {
   if (!('plan' in message) || message.plan !== true) return message;
+  const status = await migration.status().catch(async (error: unknown) => {
+    // Nothing may be left that answers for a run that has ended. The message is then refused with that reason.
+    if ((await migration.ending()) === undefined) throw error;
+  });
   // A plan of an earlier build has no digest.
-  const { planDigest } = await migration.status();
-  return planDigest === undefined ? message : { ...message, plan: planDigest };
+  return status?.planDigest === undefined ? message : { ...message, plan: status.planDigest };
 }
 
 /**

@@ -90,7 +90,9 @@ describe('addresses of gates', () => {
   const lookUp = (policy: ClusterPolicy, host: string): Promise<string> =>
     new Promise((resolve) => {
       const { lookup } = gateHostsOf(() => policy, 'prod');
-      lookup(host, {}, (error, address) => resolve(typeof address === 'string' && error === null ? address : (error?.message ?? '')));
+      lookup(host, {}, (error, address) =>
+        resolve(typeof address === 'string' && error === null ? address : (error?.message ?? ''))
+      );
     });
 
   it('a name with a local address is refused when it is resolved, unless it is listed', async () => {
