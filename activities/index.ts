@@ -1,3 +1,4 @@
+import { noPolicy, type PolicyOf } from '../model/cluster-policy.ts';
 import { createExportActivities } from './canal/export.ts';
 import { createCanalActivities } from './canal/removal.ts';
 import { createNodeRestrictionActivities } from './canal/node-restriction.ts';
@@ -49,20 +50,30 @@ export interface ActivityDependencies {
    * @default none: payloads are not encrypted
    */
   nodeIdSecret?: string | undefined;
+  /**
+   * Policies of the clusters, from the worker's file.
+   * @default none
+   */
+  policyOf?: PolicyOf | undefined;
 }
 
 /** Creates all activities, keyed by the name that workflows call. */
-export function createActivities({ clusters, helm, isOpen, workerNode, nodeIdSecret }: ActivityDependencies) {
+export function createActivities(dependencies: ActivityDependencies) {
+  const { clusters, isOpen, workerNode, nodeIdSecret, policyOf = noPolicy } = dependencies;
+  const helm: HelmSettings = {
+    chartDigests: (cluster) => policyOf(cluster).chartDigests,
+    ...dependencies.helm,
+  };
   const onCluster = createOnCluster(clusters);
   return {
     ...createInspectionActivities(onCluster),
-    ...createCheckActivities(onCluster, helm),
+    ...createCheckActivities(onCluster, helm, policyOf),
     ...createPlanActivities(onCluster, clusters, helm),
     ...createDryRunActivities(onCluster, clusters, helm),
     ...createLockActivities(onCluster, isOpen),
     ...createNoReturnActivities(onCluster),
     ...createRollbackRecordActivities(onCluster),
-    ...createRequestActivities(nodeIdSecret),
+    ...createRequestActivities(nodeIdSecret, policyOf),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),
@@ -84,7 +95,7 @@ export function createActivities({ clusters, helm, isOpen, workerNode, nodeIdSec
     ...createRemovalVerificationActivities(onCluster),
     ...createProberActivities(onCluster),
     ...createLedgerActivities(onCluster),
-    ...createGateActivities(onCluster),
+    ...createGateActivities(onCluster, policyOf),
     ...createExportActivities(onCluster),
     ...createCanalActivities(onCluster),
     ...createNodeRestrictionActivities(onCluster),

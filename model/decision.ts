@@ -3,6 +3,13 @@ export interface Decision {
   by: string;
   reason: string;
   at: string;
+  /** Of an approval of the plan: digest of the plan that was pending. Undefined where the plan had none. */
+  planDigest?: string;
+  /**
+   * True when the message named that digest.
+   * @default false
+   */
+  namesPlan?: true;
 }
 
 /** A message that ends a wait. */

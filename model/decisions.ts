@@ -6,6 +6,8 @@ import type { Decisions, MessageContext } from './message-context.ts';
 import { findRefusal } from './message-refusals.ts';
 import type { MessageName, Messages } from './message-schemas.ts';
 import { maxRemainingNodes, workText } from './remaining-nodes.ts';
+import { planRefusal, withPlan } from './plan-approval.ts';
+import { shortDigest } from './plan-digest.ts';
 import { summarizeList } from './summarize.ts';
 import { answerSteps, stepRefusal } from './step-answers.ts';
 import { transition, statesFor } from './node-transitions.ts';
@@ -56,8 +58,11 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     if (wave !== undefined) return approveWave(wave, context, decision);
     const phase = phaseOf(message);
     if (status.phase !== phase) return { problem: notAwaitingApproval(`the ${phase}`, status) };
-    status.approvals[phase] ??= decision;
-    return { done: `the ${phase} is approved` };
+    const { plan } = message;
+    const problem = planRefusal(plan, context);
+    if (problem !== undefined) return { problem };
+    status.approvals[phase] ??= withPlan(decision, plan, status.planDigest);
+    return { done: `the ${phase}${typeof plan === 'string' ? ` ${shortDigest(plan)}` : ''} is approved` };
   },
 
   reject: (message, context, decision) => {
@@ -75,7 +80,10 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     const phase = phaseOf(message);
     if (status.phase !== phase || status.approvals[phase] !== undefined)
       return { problem: notAwaitingApproval(`the ${phase}`, status) };
-    decisions.rejected = decision;
+    // A rejection of the pending plan is safe, also without its digest.
+    const problem = message.plan === true ? undefined : planRefusal(message.plan, context);
+    if (problem !== undefined) return { problem };
+    decisions.rejected = withPlan(decision, message.plan, status.planDigest);
     return { done: `the ${phase} is rejected; the migration will end` };
   },
 
@@ -145,7 +153,7 @@ type ApprovedPhase = keyof MigrationStatus['approvals'];
 
 /** Returns the phase that a message is about, which names neither a node nor a wave. */
 function phaseOf({ plan, cutover }: Messages['approve']): ApprovedPhase {
-  if (plan === true) return 'plan';
+  if (plan !== undefined) return 'plan';
   return cutover === true ? 'cutover' : 'cleanup';
 }
 

@@ -65,8 +65,16 @@ export const failureTypes = [
   'PolicyComparisonFailed',
   /** Helm failed; retried. */
   'HelmFailed',
-  /** Helm rendered something other than the migration needs: the chart ignored one of our values. */
+  /**
+   * Helm rendered something other than the migration needs: the chart ignored one of our values. Or the chart has another
+   * digest than the input or the worker's file requires.
+   */
   'UnexpectedChart',
+  /**
+   * The chart, or the manifests that it renders now, differ from the plan as approved; the message has both digests. The
+   * step applied nothing.
+   */
+  'PlanChanged',
   /** The agents of Cilium or of this service did not become ready in time. */
   'AgentNotReady',
   /** A drain did not finish in time; the message names the pods and what blocks each. */

@@ -18,6 +18,9 @@ export const clusterNameSchema = z
 /** An IPv4 CIDR. */
 export const cidrSchema = z.cidrv4({ error: 'must be an IPv4 CIDR such as 10.245.0.0/16' });
 
+/** Digest of a chart. */
+export const chartDigestPattern = /^sha256:[0-9a-f]{64}$/;
+
 /** Consent for all pods, for none, or for the listed ones: `namespace/name`, `namespace/prefix*` or `namespace/*`. */
 const consent = z.union([
   z.boolean(),
@@ -136,6 +139,15 @@ const fields = z.strictObject({
    * @default 1.20.2
    */
   chartVersion: chartVersionSchema.default('1.20.2'),
+  /**
+   * Digest that the chart must have, `sha256:` and 64 hexadecimal digits: of its archive, as `sha256sum` computes it; for
+   * a folder, the digest that the plan shows.
+   * @default any digest; the plan records it
+   */
+  chartDigest: z
+    .string()
+    .regex(chartDigestPattern, 'must be sha256: and 64 hexadecimal digits in lower case')
+    .optional(),
   /**
    * Helm values in addition to those that the migration sets.
    * @default {}

@@ -57,4 +57,9 @@ export interface MessageContext {
    * @default false
    */
   hasWindows?: boolean;
+  /**
+   * True when an approval of the plan must name its digest.
+   * @default false
+   */
+  requiresPlanDigest?: boolean;
 }

@@ -36,14 +36,18 @@ export const senderFields = {
     .optional(),
 };
 
+const planProblem = 'must be true, or the digest of the plan: 12 to 64 hexadecimal digits in lower case';
+
 /** Subjects of a message; exactly one must be given. */
 const subjectFields = {
   /** Name of a node. */
   node: nameSchema.optional(),
   /** Number of the wave, from 1. */
   wave: z.int().min(1).optional(),
-  /** The whole plan. */
-  plan: z.literal(true).optional(),
+  /** The plan: by its digest, or at least the first 12 digits of it; `true` for the pending one. */
+  plan: z
+    .union([z.literal(true), z.string().regex(/^[0-9a-f]{12,64}$/, planProblem)], { error: planProblem })
+    .optional(),
   /** The cutover: Cilium becomes the owner of CNI and policies on every node. */
   cutover: z.literal(true).optional(),
   /** The removal of Canal: the point of no return. */
@@ -53,11 +57,10 @@ const subjectFields = {
 const subjectMessageSchema = z
   .strictObject({ ...subjectFields, ...senderFields })
   .refine((message) => Object.keys(subjectFields).filter((key) => key in message).length === 1, {
-    message: 'must name exactly one of "node", "wave", "plan": true, "cutover": true and "cleanup": true',
+    message: 'must name exactly one of "node", "wave", "plan", "cutover": true and "cleanup": true',
   })
   .meta({ oneOf: Object.keys(subjectFields).map((field) => ({ required: [field] })) });
 
-/** A pod, `namespace/name`. */
 /** Verb and object of a step; it may contain the name of a node. */
 const stepSchema = z.string().min(1).max(500);
 

@@ -2,6 +2,7 @@ import { isObject, type HelmValues } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
 import { untrustedProblems } from './input-limits.ts';
 import { isMigrated, type NodeFacts } from './nodes.ts';
+import type { PlannedRelease } from './plan-digest.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import {
@@ -16,6 +17,8 @@ import { allWaves, type Wave } from './waves.ts';
 
 /** Steps of a migration, computed before it starts. */
 export interface Plan {
+  /** SHA-256 of all that is approved: see `computePlanDigest`. Undefined in a plan of an earlier build. */
+  digest?: string;
   /** Waves in order, each with the reason for its position. */
   waves: Wave[];
   /** Nodes that are already migrated. */
@@ -31,6 +34,13 @@ export interface Plan {
   changes: string[];
   /** Objects that the migration creates, `Kind namespace/name`. */
   objects: string[];
+  /** Digests of the chart and of the rendered manifests. Undefined in a plan of an earlier build. */
+  release?: PlannedRelease;
+  /**
+   * Images of the pods that are created, sorted.
+   * @default unknown, in a plan of an earlier build
+   */
+  images?: string[];
   /** Effect on the pods of each remaining node. */
   drains: NodeDrain[];
   /** Number of nodes whose effects the query leaves out, in a large cluster: those of the last waves. */
@@ -95,6 +105,10 @@ export interface Estimate {
 export interface PlanDetails {
   changes: string[];
   objects: string[];
+  /** Digests of the chart and of the rendered manifests. Undefined in the result of an earlier build. */
+  release?: PlannedRelease;
+  /** Images of the pods that are created, sorted. Undefined in the result of an earlier build. */
+  images?: string[];
   /** Effects on the pods of the first nodes, which name pods. */
   drains: NodeDrain[];
   /**
@@ -113,7 +127,7 @@ export function buildPlan(
   nodes: readonly NodeFacts[],
   input: MigrationInput,
   values: HelmValues,
-  { changes, objects, drains: firstDrains, otherDrains = [] }: PlanDetails,
+  { changes, objects, release, images, drains: firstDrains, otherDrains = [] }: PlanDetails,
   preflight: readonly CheckOutcome[]
 ): Plan {
   const drains = [...firstDrains, ...otherDrains.map(expandDrain)];
@@ -141,6 +155,8 @@ export function buildPlan(
     },
     values,
     ...{ changes, objects, drains },
+    ...(release && { release }),
+    ...(images && { images }),
     estimate: estimate(waves, drains, input, []),
     waived: preflight.flatMap(({ check, waived }) => (waived === undefined ? [] : [{ check, reason: waived }])),
     ...(input.backup !== undefined && { backup: input.backup }),

@@ -32,6 +32,11 @@ export interface ResolvedRequest {
    * @default none: the IDs contain the names of nodes, and so does the search attribute of what is awaited
    */
   nodeIdSecret?: string;
+  /**
+   * True when an approval of the plan must name its digest: `requirePlanDigest` in the policy of the worker's file.
+   * @default false
+   */
+  requiresPlanDigest?: true;
 }
 
 /**

@@ -143,6 +143,8 @@ export interface MigrationStatus {
   nextFrom?: number;
   /** Nodes that are switched off, and on which something remains to be done. Undefined without one. */
   remaining?: RemainingNode[];
+  /** Digest of the plan as last computed (SHA-256). Undefined until then, and in runs that an earlier build began. */
+  planDigest?: string;
   /** Approvals of the plan, of the cutover and of the cleanup. */
   approvals: { plan?: Decision; cutover?: Decision; cleanup?: Decision };
   /** Start (ISO 8601, UTC) and duration in seconds of each phase; the current one has no duration yet. */

@@ -5,6 +5,7 @@ import type { ClientConnectConfig } from '@temporalio/envconfig';
 import { kubeconfigClusters } from '../activities/kubernetes/connection.ts';
 import { defaultRequestsPerSecond } from '../activities/kubernetes/request-rate.ts';
 import { allowVariable, kubeconfigAllowances, parseAllowances } from '../model/allowances.ts';
+import { noPolicy } from '../model/cluster-policy.ts';
 import { defaultTaskQueue } from '../workflows/messages.ts';
 import { temporalConfig } from '../temporal/connection-config.ts';
 import { loadConfiguredKeys, type EncryptionKeys } from '../temporal/keys.ts';
@@ -121,7 +122,7 @@ async function readSettings(env: NodeJS.ProcessEnv): Promise<WorkerSettings> {
       'KUBECONFIG contains several paths; use one path, or list the clusters in the file named by CNI_MIGRATION_CONFIG'
     );
   }
-  return { clusters: kubeconfigClusters(path.resolve(kubeconfig), options), charts: undefined };
+  return { clusters: kubeconfigClusters(path.resolve(kubeconfig), options), charts: undefined, policyOf: noPolicy };
 }
 
 /**

@@ -79,6 +79,7 @@ export async function runWorker(config: WorkerConfig, options: RunOptions = {}):
       helm: { binary: config.helm, charts: config.charts },
       isOpen,
       workerNode: config.node,
+      policyOf: config.policyOf,
       nodeIdSecret: config.keys && computeNodeIdSecret(config.keys),
     });
     const worker = await Worker.create({

@@ -10,7 +10,14 @@ import {
   type KubeconfigContext,
 } from '../activities/kubernetes/connection.ts';
 import { kubeconfigAllowances } from '../model/allowances.ts';
+import { clusterPolicySchema, type PolicyOf } from '../model/cluster-policy.ts';
 import { formatProblems } from '../model/problems.ts';
+
+/**
+ * What every migration of the cluster has to comply with.
+ * @default nothing
+ */
+const policy = clusterPolicySchema.optional();
 
 const clusterSchema = z.union([
   z.strictObject({
@@ -26,9 +33,13 @@ const clusterSchema = z.union([
      * @default nothing
      */
     allow: z.array(z.enum(kubeconfigAllowances)).optional(),
+    policy,
   }),
-  /** The cluster in which the worker itself runs, with the identity of its pod. */
-  z.strictObject({ inCluster: z.literal(true) }),
+  z.strictObject({
+    /** The cluster in which the worker itself runs, with the identity of its pod. */
+    inCluster: z.literal(true),
+    policy,
+  }),
 ]);
 
 const settingsSchema = z.strictObject({
@@ -61,10 +72,11 @@ const settingsSchema = z.strictObject({
     .optional(),
 });
 
-/** Settings in a worker's own file: its clusters, and the permitted sources of charts. */
+/** Settings in a worker's own file: its clusters with their policies, and the permitted sources of charts. */
 export interface WorkerSettings {
   clusters: Clusters;
   charts: readonly string[] | undefined;
+  policyOf: PolicyOf;
 }
 
 /**
@@ -101,7 +113,13 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
           }
     );
   }
-  return { clusters: namedClusters(clusters, { ...options, images: result.data.images }), charts: result.data.charts };
+  const { charts, images } = result.data;
+  const policies = new Map(Object.entries(result.data.clusters).map(([name, cluster]) => [name, cluster.policy]));
+  return {
+    clusters: namedClusters(clusters, { ...options, images }),
+    charts,
+    policyOf: (cluster) => policies.get(cluster) ?? {},
+  };
 }
 
 const serviceAccountDir = '/var/run/secrets/kubernetes.io/serviceaccount';

@@ -15,6 +15,11 @@ export interface HelmSettings {
    * @default any source that an input can name
    */
   charts?: readonly string[] | undefined;
+  /**
+   * Returns the digests that charts of a cluster may have: `chartDigests` in the policy of the worker's file.
+   * @default every digest
+   */
+  chartDigests?: (cluster: string) => readonly string[] | undefined;
 }
 
 /**
@@ -55,7 +60,10 @@ function collectOutput(stream: Readable, onTooLong: () => void = () => undefined
   return { text: () => Buffer.concat(chunks).toString(), isTooLong: () => bytes > maxOutputBytes };
 }
 
-/** Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending. */
+/**
+ * Runs Helm without a shell. Cancellation lets Helm terminate gracefully, so that the release is not left pending.
+ * @throws HelmFailed with the end of Helm's output; not retryable when the output is too long.
+ */
 export async function runHelm({ binary }: HelmSettings, args: readonly string[], input = ''): Promise<string> {
   const context = Context.current();
   const child = spawn(binary, args, { stdio: ['pipe', 'pipe', 'pipe'] });

@@ -4,6 +4,8 @@ export interface Revision {
   /** RFC 3339 */
   updated: string;
   status: string;
+  /** Text of the one who created it. */
+  description?: string;
 }
 
 /** Required action before a release can be upgraded. */

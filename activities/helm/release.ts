@@ -13,8 +13,10 @@ import { removeLostPods } from '../kubernetes/lost-pods.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { poll } from '../support/poll.ts';
-import { chartArguments, runHelm, type HelmSettings } from './command.ts';
+import { withChart, type ChartSource, type LocalChart } from './chart-source.ts';
+import { runHelm, type HelmSettings } from './command.ts';
 import { planRelease, type ReleasePlan, type Revision } from './plan-release.ts';
+import { requirePlanned, type PlannedStep } from './planned-step.ts';
 
 /** Release name of Cilium, as in its documentation. */
 const ciliumRelease = 'cilium';
@@ -22,15 +24,15 @@ const ciliumRelease = 'cilium';
 /** Helm's own timeout for one command, in seconds; shorter than the activity's, so that Helm terminates gracefully. */
 const helmTimeoutSeconds = 600;
 
-/** Input of `applyHelmRelease`. */
-export interface ReleaseTarget {
-  cluster: string;
-  /** An `oci://` reference, or a path on the worker's machine. */
-  chart: string;
-  /** Version; ignored for a path. */
-  version: string;
+/** A release to be applied. */
+export interface ReleaseTarget extends ChartSource {
   /** All values that differ from the chart's defaults. */
   values: HelmValues;
+  /**
+   * What the approved plan recorded for this step.
+   * @default not compared: the plan is of an earlier build, or an earlier run has begun the cutover
+   */
+  planned?: PlannedStep;
 }
 
 /** Helm's metadata of a release; `version` is the chart's. */
@@ -42,37 +44,38 @@ interface ReleaseMetadata {
 export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
     /**
-     * Reconciles the release: installs or upgrades it, or does nothing when it is already as desired. First repairs a
-     * release that a dead Helm process left pending. Uses neither `--atomic` nor `--wait`: uninstalling a half-working
-     * CNI is worse than keeping it for inspection, and another activity waits for the agents.
+     * Reconciles the release: installs or upgrades it, or does nothing when it is already as desired. First compares the
+     * chart, and the manifests that it renders now, with the plan. Repairs a release that a dead Helm process left pending.
+     * Uses neither `--atomic` nor `--wait`: uninstalling a half-working CNI is worse than keeping it for inspection, and
+     * another activity waits for the agents.
+     * @throws PlanChanged when they differ from the plan; nothing was changed.
+     * @throws UnexpectedChart when the chart has another digest than required; nothing was changed.
      * @throws HelmFailed with the end of Helm's output.
      */
-    applyHelmRelease: onCluster(
-      'apply the Helm release',
-      async (connection, { cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
+    applyHelmRelease: onCluster('apply the Helm release', (connection, target: ReleaseTarget): Promise<void> => {
+      return withChart(helm, target, async (chart) => {
+        const { cluster, values, planned } = target;
+        if (planned !== undefined) {
+          const { gitVersion } = await connection.version.getCode({});
+          await requirePlanned(helm, { ...target, planned }, chart, gitVersion);
+        }
         const scope = await buildScope(clusters, cluster);
         let plan = await waitForOtherHelm(helm, scope);
         for (; plan.action === 'forget'; plan = await waitForOtherHelm(helm, scope))
           await forgetRevision(connection, plan.revision);
-        if (plan.action === 'compare') {
-          const readSection = async (section: string): Promise<unknown> =>
-            JSON.parse(await runHelm(helm, ['get', section, ciliumRelease, '-o', 'json', ...scope]));
-          const release = (await readSection('metadata')) as ReleaseMetadata;
-          const sameChart = chart.startsWith('/') || release.version === version;
-          if (sameChart && isDeepStrictEqual(await readSection('values'), values)) return;
-        }
-        const source = chartArguments(helm, chart, version);
+        if (plan.action === 'compare' && (await isApplied(helm, scope, target, chart))) return;
         const { workflowId } = Context.current().info.workflowExecution ?? { workflowId: 'unknown' };
+        const description = `${workflowId}, chart ${chart.digest}`;
         await runHelm(
           helm,
           [
-            ...['upgrade', '--install', ciliumRelease, ...source, ...scope, '--values', '-', '--reset-values'],
-            ...['--timeout', `${helmTimeoutSeconds}s`, '--history-max', '10', '--description', workflowId],
+            ...['upgrade', '--install', ciliumRelease, chart.path, ...scope, '--values', '-', '--reset-values'],
+            ...['--timeout', `${helmTimeoutSeconds}s`, '--history-max', '10', '--description', description],
           ],
           JSON.stringify(values)
         );
-      }
-    ),
+      });
+    }),
 
     /**
      * Uninstalls Cilium's release. First records the image of its agents, with which the nodes are cleaned.
@@ -103,6 +106,27 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
   };
 }
 
+/** True when the deployed release has this chart and these values. */
+async function isApplied(
+  helm: HelmSettings,
+  scope: readonly string[],
+  { chart, version, values, planned }: ReleaseTarget,
+  { digest }: LocalChart
+): Promise<boolean> {
+  const readSection = async (section: string): Promise<unknown> =>
+    JSON.parse(await runHelm(helm, ['get', section, ciliumRelease, '-o', 'json', ...scope]));
+  const release = (await readSection('metadata')) as ReleaseMetadata;
+  if (!chart.startsWith('/') && release.version !== version) return false;
+  const [latest] = (await readHistory(helm, scope)).sort((a, b) => b.revision - a.revision);
+  const applied = chartDigestInText.exec(latest?.description ?? '')?.[0];
+  // Earlier builds recorded no digest: without a plan to compare with, the version decides.
+  const isSameChart = applied === undefined ? planned === undefined : applied === digest;
+  return isSameChart && isDeepStrictEqual(await readSection('values'), values);
+}
+
+/** Digest of the chart at the end of a revision's description. */
+const chartDigestInText = /sha256:[0-9a-f]{64}$/;
+
 /** Returns the values of Cilium's release; none when there is no release. */
 export async function releaseValues(clusters: Clusters, helm: HelmSettings, cluster: string): Promise<HelmValues> {
   const scope = await buildScope(clusters, cluster);
@@ -114,16 +138,14 @@ export async function releaseValues(clusters: Clusters, helm: HelmSettings, clus
 /**
  * Runs a server-side dry run of the release; nothing is changed.
  * @throws HelmFailed when the API server refuses it.
+ * @throws UnexpectedChart when the chart has another digest than required.
  */
-export async function dryRunRelease(
-  clusters: Clusters,
-  helm: HelmSettings,
-  { cluster, chart, version, values }: ReleaseTarget
-): Promise<void> {
-  const source = chartArguments(helm, chart, version);
-  const scope = await buildScope(clusters, cluster);
-  const args = ['upgrade', '--install', ciliumRelease, ...source, ...scope, '--values', '-'];
-  await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(values));
+export async function dryRunRelease(clusters: Clusters, helm: HelmSettings, target: ReleaseTarget): Promise<void> {
+  const scope = await buildScope(clusters, target.cluster);
+  await withChart(helm, target, async ({ path }) => {
+    const args = ['upgrade', '--install', ciliumRelease, path, ...scope, '--values', '-'];
+    await runHelm(helm, [...args, '--reset-values', '--dry-run=server'], JSON.stringify(target.values));
+  });
 }
 
 async function buildScope(clusters: Clusters, cluster: string): Promise<string[]> {

@@ -2,8 +2,13 @@ import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { coexistenceValues, cutoverValues, isObject, type HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
+import type { PlannedRelease, ReleaseStep } from '../../model/plan-digest.ts';
+import { summarizeList } from '../../model/summarize.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
-import { chartArguments, runHelm, type HelmSettings } from './command.ts';
+import { failure } from '../support/failures.ts';
+import { withChart, type ChartSource } from './chart-source.ts';
+import { runHelm, type HelmSettings } from './command.ts';
+import { differingObjects, manifestsDigest } from './manifest-digest.ts';
 
 /** Objects of a chart that is rendered with values. */
 export interface RenderedValues {
@@ -31,35 +36,85 @@ type ConfigMap = KubernetesObject & { data?: Record<string, string> };
  * applied in the cutover. Helm itself checks the values against the chart's schema.
  * @param kubernetesVersion Kubernetes version that the chart renders for.
  * @throws HelmFailed with Helm's output, when the chart cannot be fetched or rendered.
+ * @throws UnexpectedChart when the chart has another digest than required.
  */
-export async function renderChart(
+export function renderChart(
   helm: HelmSettings,
   input: MigrationInput,
   kubernetesVersion: string
 ): Promise<RenderedChart> {
-  const source = chartArguments(helm, input.chart, input.chartVersion);
-  const render = (values: HelmValues): Promise<RenderedValues> => renderValues(helm, source, values, kubernetesVersion);
-  const coexistence = await render(coexistenceValues(input));
-  const cutover = await render(cutoverValues(input));
-  const defaultValues = await showChart(helm, 'values', source);
-  const version = await readVersion(helm, input, source);
-  return { ...coexistence, cutover, version, unknownValues: unknownValues(input.values, defaultValues) };
+  return withChart(helm, chartSource(input), async ({ path }) => {
+    const render = (values: HelmValues) => renderValues(helm, path, values, kubernetesVersion);
+    const coexistence = await render(coexistenceValues(input));
+    const cutover = await render(cutoverValues(input));
+    const defaultValues = await showChart(helm, 'values', path);
+    const version = await readVersion(helm, input, path);
+    return { ...coexistence, cutover, version, unknownValues: unknownValues(input.values, defaultValues) };
+  });
+}
+
+/** Returns where an input takes its chart from. */
+export function chartSource({ cluster, chart, chartVersion, chartDigest }: MigrationInput): ChartSource {
+  return { cluster, chart, version: chartVersion, chartDigest };
+}
+
+/** Cilium's chart as a plan records it. */
+export interface PlannedChart {
+  release: PlannedRelease;
+  /** The chart as each step applies it. */
+  steps: Record<ReleaseStep, RenderedValues>;
+}
+
+/**
+ * Renders Cilium's chart for each step that applies it, from one copy of the chart.
+ * @throws HelmFailed, UnexpectedChart as {@link renderChart}
+ * @throws UnexpectedChart when the chart renders other objects each time, so that no step could be compared with the plan.
+ */
+export function renderPlan(
+  helm: HelmSettings,
+  source: ChartSource,
+  values: Record<ReleaseStep, HelmValues>,
+  kubernetesVersion: string
+): Promise<PlannedChart> {
+  return withChart(helm, source, async ({ path, digest: chartDigest }) => {
+    const render = (step: ReleaseStep) => renderValues(helm, path, values[step], kubernetesVersion);
+    const [coexistence, cutover, final] = [await render('coexistence'), await render('cutover'), await render('final')];
+    const random = differingObjects(coexistence.objects, (await render('coexistence')).objects);
+    if (random.length > 0)
+      throw failure(
+        'UnexpectedChart',
+        `the chart renders other content each time in ${summarizeList(random)}: what is approved would not be what is ` +
+          'applied. Set the values that it generates'
+      );
+    const digestOf = ({ objects }: RenderedValues): string => manifestsDigest(objects);
+    const manifests = {
+      coexistence: digestOf(coexistence),
+      cutover: digestOf(cutover),
+      final: digestOf(final),
+    };
+    return { release: { chartDigest, manifests }, steps: { coexistence, cutover, final } };
+  });
 }
 
 /** Returns the chart's version. A chart that is named by a path has it in its own file only. */
-async function readVersion(helm: HelmSettings, input: MigrationInput, source: readonly string[]): Promise<string> {
+async function readVersion(helm: HelmSettings, input: MigrationInput, path: string): Promise<string> {
   if (!input.chart.startsWith('/')) return input.chartVersion;
-  const { version } = await showChart(helm, 'chart', source);
+  const { version } = await showChart(helm, 'chart', path);
   return typeof version === 'string' ? version : '';
 }
 
-async function renderValues(
+/**
+ * Renders a chart with values.
+ * @param chart path of its archive or folder.
+ * @throws HelmFailed with Helm's output.
+ */
+export async function renderValues(
   helm: HelmSettings,
-  source: readonly string[],
+  chart: string,
   values: HelmValues,
   kubernetesVersion: string
 ): Promise<RenderedValues> {
-  const args = ['template', 'cilium', ...source, '--namespace', ciliumNamespace, '--kube-version', kubernetesVersion];
+  const args = ['template', 'cilium', chart, '--namespace', ciliumNamespace, '--kube-version', kubernetesVersion];
   const text = await runHelm(helm, [...args, '--values', '-'], JSON.stringify(values));
   // A duplicate key is an error in YAML; which of the two applies depends on the parser.
   const documents = [...parseAllDocuments(text)];
@@ -74,12 +129,8 @@ async function renderValues(
 }
 
 /** Returns the chart's default values, or its own description. */
-async function showChart(
-  helm: HelmSettings,
-  section: 'values' | 'chart',
-  source: readonly string[]
-): Promise<HelmValues> {
-  const text = await runHelm(helm, ['show', section, ...source]);
+async function showChart(helm: HelmSettings, section: 'values' | 'chart', chart: string): Promise<HelmValues> {
+  const text = await runHelm(helm, ['show', section, chart]);
   return (parseAllDocuments(text)[0]?.toJS() ?? {}) as HelmValues;
 }
 

@@ -49,9 +49,14 @@ export function requireAllowedImages(allowed: readonly string[] | undefined, obj
   );
 }
 
-function podImages(object: KubernetesObject): string[] {
-  const { spec } = object as { spec?: V1PodSpec & { template?: { spec?: V1PodSpec } } };
-  return [spec, spec?.template?.spec].flatMap((pod) =>
+/** Returns the images of an object's pods, also of jobs and of the template of a DaemonSet or a Deployment. */
+export function podImages(object: KubernetesObject): string[] {
+  const { spec } = object as { spec?: V1PodSpec & PodTemplateOwner & { jobTemplate?: { spec?: PodTemplateOwner } } };
+  return [spec, spec?.template?.spec, spec?.jobTemplate?.spec?.template?.spec].flatMap((pod) =>
     [...(pod?.containers ?? []), ...(pod?.initContainers ?? [])].flatMap(({ image }) => image ?? [])
   );
+}
+
+interface PodTemplateOwner {
+  template?: { spec?: V1PodSpec };
 }

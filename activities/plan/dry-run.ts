@@ -8,6 +8,7 @@ import { findCanal } from '../canal/detect.ts';
 import { canalObjects } from '../canal/removal.ts';
 import type { HelmSettings } from '../helm/command.ts';
 import { dryRunRelease } from '../helm/release.ts';
+import { chartSource } from '../helm/render.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { listDefinitions } from '../kubernetes/crds.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
@@ -34,8 +35,7 @@ export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters,
     dryRunRelease: withFailures(
       'dry-run the release',
       async ({ input, values }: { input: MigrationInput; values: HelmValues }): Promise<void> => {
-        const { cluster, chart, chartVersion: version } = input;
-        await dryRunRelease(clusters, helm, { cluster, chart, version, values });
+        await dryRunRelease(clusters, helm, { ...chartSource(input), values });
       }
     ),
 

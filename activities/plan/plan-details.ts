@@ -1,4 +1,4 @@
-import { coexistenceValues } from '../../model/helm-values.ts';
+import { coexistenceValues, cutoverValues, finalValues, type HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import { setImmediate } from 'node:timers/promises';
 import { refusedConfig } from '../../model/refused-values.ts';
@@ -6,11 +6,13 @@ import { failure } from '../support/failures.ts';
 import { valueChanges, type DrainCounts, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import type { HelmSettings } from '../helm/command.ts';
-import { renderChart } from '../helm/render.ts';
+import type { ReleaseStep } from '../../model/plan-digest.ts';
+import { chartSource, renderPlan } from '../helm/render.ts';
 import { releaseValues } from '../helm/release.ts';
 import { drainVerdict } from '../node/drain-rules.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
+import { podImages } from '../kubernetes/allowed-images.ts';
 import { objectKey } from '../kubernetes/object-key.ts';
 import { ownObjects } from '../helpers/manifests.ts';
 
@@ -24,31 +26,53 @@ const maxDetailed = 30;
 /** Number of nodes after which the prediction lets other work of the process run. */
 const nodesAtOnce = 50;
 
+/** Input of `planDetails`. */
+interface PlanTarget {
+  input: MigrationInput;
+  /** Nodes whose drains are predicted. */
+  nodes: string[];
+  /**
+   * Helm values of each step, as the request was resolved.
+   * @default those that this build computes from the input
+   */
+  values?: Record<ReleaseStep, HelmValues>;
+}
+
 /** Creates the activity that reads the details of a plan. */
 export function createPlanActivities(onCluster: OnCluster, clusters: Clusters, helm: HelmSettings) {
   return {
     /**
-     * Reads which objects a migration would create, and the outcome for the pods of some nodes. Changes nothing.
+     * Reads which objects a migration would create, the digests of what each step applies, and the outcome for the pods of
+     * some nodes. Changes nothing.
      * @throws HelmFailed when the chart cannot be rendered.
+     * @throws UnexpectedChart when it has another digest than required, or renders other content each time.
      * @throws InvalidInput when the rendered configuration contradicts the migration; no waiver allows that.
      */
     planDetails: onCluster(
       'compute the plan',
-      async (connection, { input, nodes }: { input: MigrationInput; nodes: string[] }): Promise<PlanDetails> => {
+      async (connection, { input, nodes, values = computeValues(input) }: PlanTarget): Promise<PlanDetails> => {
         const { gitVersion } = await connection.version.getCode({});
-        const values = coexistenceValues(input);
-        const { objects, config, cutover } = await renderChart(helm, input, gitVersion);
-        requireCompatibleConfig(config, cutover.config);
+        const { release, steps } = await renderPlan(helm, chartSource(input), values, gitVersion);
+        const { coexistence, cutover, final } = steps;
+        requireCompatibleConfig(coexistence.config, cutover.config);
         const drains = await predictDrains(nodes, await listPods(connection), input);
+        const objects = [...ownObjects(input, ''), ...coexistence.objects];
+        const images = [...objects, ...cutover.objects, ...final.objects].flatMap(podImages);
         return {
-          changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values),
-          objects: [...ownObjects(input, ''), ...objects].map((object) => `${object.kind ?? ''} ${objectKey(object)}`),
+          changes: valueChanges(await releaseValues(clusters, helm, input.cluster), values.coexistence),
+          objects: objects.map((object) => `${object.kind ?? ''} ${objectKey(object)}`),
+          release,
+          images: [...new Set([...images, input.proberImage, input.coexistenceImage])].sort(),
           drains: drains.slice(0, maxDetailed),
           otherDrains: drains.slice(maxDetailed).map(countDrain),
         };
       }
     ),
   };
+}
+
+function computeValues(input: MigrationInput): Record<ReleaseStep, HelmValues> {
+  return { coexistence: coexistenceValues(input), cutover: cutoverValues(input), final: finalValues(input) };
 }
 
 /** @throws InvalidInput with one line per key that contradicts the migration. */

@@ -1,4 +1,5 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
+import { noPolicy, type PolicyOf } from '../../model/cluster-policy.ts';
 import type { MigrationInput } from '../../model/input.ts';
 import type { FailureType } from '../../model/failure-types.ts';
 import { checkNames, type CheckName, type CheckOutcome } from '../../model/preflight.ts';
@@ -8,6 +9,7 @@ import { heartbeat } from '../support/heartbeat.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { asFailure, errorMessage } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
+import { requirePolicy } from '../plan/resolve-request.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { checks } from './checks/index.ts';
 import { clusterReader, type ClusterReader } from './cluster-reader.ts';
@@ -38,8 +40,11 @@ export interface PreflightTarget {
   only?: readonly CheckName[];
 }
 
-/** Creates the activities that run the checks. */
-export function createCheckActivities(onCluster: OnCluster, helm: HelmSettings) {
+/**
+ * Creates the activities that run the checks.
+ * @param policyOf policies of the worker's file. @default none
+ */
+export function createCheckActivities(onCluster: OnCluster, helm: HelmSettings, policyOf: PolicyOf = noPolicy) {
   return {
     /**
      * Runs all checks, several in parallel. Changes nothing, except that one of our pods runs on every node for some
@@ -47,11 +52,13 @@ export function createCheckActivities(onCluster: OnCluster, helm: HelmSettings) 
      * reports the reason.
      * @throws ClusterUnreachable when the API server does not respond.
      * @throws CredentialsRejected, CredentialsUnreadable, CredentialsRefused
+     * @throws InvalidInput when the policy of the cluster does not allow the input.
      */
     runPreflight: onCluster(
       'check the cluster',
       async (connection, target: PreflightTarget): Promise<CheckOutcome[]> => {
         const { input, only = checkNames } = target;
+        requirePolicy(policyOf, input);
         // An unreachable API server fails the whole activity, not a single check.
         const { gitVersion } = await connection.version.getCode({});
         const reader = createReader(connection, input, helm, gitVersion);

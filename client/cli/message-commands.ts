@@ -59,8 +59,12 @@ function messageCommand<Options extends SenderOptions>(command: MessageCommand<M
     equivalent: ({ workflowId, temporal, options }: Context<Options>) =>
       temporal.update(workflowId, command.message, buildMessage(command, options)),
     work: async ({ client, name, workflowId, timeoutMs, options }) => {
-      const message = buildMessage(command, options) as Messages[MessageName];
-      printAnswer(await new Migration(client, name, { workflowId, timeoutMs }).send(command.message, message), options);
+      const migration = new Migration(client, name, { workflowId, timeoutMs });
+      const message = await namePlan(migration, buildMessage(command, options));
+      const named = 'plan' in message && typeof message.plan === 'string' ? { plan: message.plan } : {};
+      // Before the answer, so that it is also visible after an interruption.
+      if (named.plan !== undefined && !options.json) print(`plan ${named.plan}`);
+      printAnswer(await migration.send(command.message, message), options, named);
     },
     afterInterruption: (context: Context<Options>) => mayApply('status', context),
   } satisfies Parameters<typeof run<Options>>[0];
@@ -148,6 +152,17 @@ async function readRollbackInput(cluster: string, options: RollbackOptions): Pro
   return options.start ? readClusterInput(cluster, options) : {};
 }
 
+/** Names the pending plan by its digest, so that an approval of it is about no other plan. */
+async function namePlan(migration: Migration, message: Messages[MessageName]): Promise<Messages[MessageName]> {
+  if (!('plan' in message) || message.plan !== true) return message;
+  const status = await migration.status().catch(async (error: unknown) => {
+    // Nothing may be left that answers for a run that has ended. The message is then refused with that reason.
+    if ((await migration.ending()) === undefined) throw error;
+  });
+  // A plan of an earlier build has no digest.
+  return status?.planDigest === undefined ? message : { ...message, plan: status.planDigest };
+}
+
 /**
  * Returns the message that the options of a command describe.
  * @throws CliError for a command that needs exactly one of its options.
@@ -158,11 +173,16 @@ function buildMessage({ options: fields, needsOne }: MessageCommand<string>, opt
   if (needsOne === true && values.length !== 1)
     throw new CliError('usage', `give exactly one of ${fields.map(({ long }) => long ?? '').join(', ')}`);
   const { by, reason } = options;
-  return { ...Object.fromEntries(values), by, ...(reason !== undefined && { reason }) };
+  // The plan has two options for one field. Two values for it are two subjects.
+  const entries = values.map(([key, value]) => [key === 'planDigest' ? 'plan' : key, value] as const);
+  if (new Set(entries.map(([key]) => key)).size < entries.length)
+    throw new CliError('usage', 'give either --plan or --plan-digest');
+  return { ...Object.fromEntries(entries), by, ...(reason !== undefined && { reason }) };
 }
 
-function printAnswer(answer: string, { json }: CommonOptions): void {
-  if (json) printJson({ answer });
+/** @param more fields of the JSON output. */
+function printAnswer(answer: string, { json }: CommonOptions, more: object = {}): void {
+  if (json) printJson({ answer, ...more });
   else print(answer);
 }
 

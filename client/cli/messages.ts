@@ -12,8 +12,13 @@ function positive(text: string): number {
   return Number(text);
 }
 
+/** Options about the plan. The first one stands for the plan that is pending, the second one for that of a digest. */
+const planOption = new Option('--plan', 'the pending plan, by the digest that the status shows now');
+const planDigestOption = new Option('--plan-digest <digest>', 'the plan, by its digest or the first 12 digits of it');
+
 const subjectOptions = [
-  new Option('--plan', 'the plan'),
+  planOption,
+  planDigestOption,
   new Option('--node <name>', 'a node, by name'),
   new Option('--wave <number>', 'a wave, by number').argParser(positive),
   new Option('--cutover', 'the cutover: Cilium becomes the owner of CNI and policies'),

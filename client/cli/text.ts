@@ -97,6 +97,7 @@ export function statusText(
   const status = withPrintableTexts(received);
   const paint = painter(color);
   const lines = [`${paint('bold', status.cluster)}: ${paint('bold', status.phase)}`];
+  if (status.planDigest !== undefined) lines.push(`Plan ${status.planDigest}`);
   if (ending === undefined) lines.push(...waitLines(status, columns, paint, commands));
   else lines.push(...endingLines(ending, columns).map((line) => paint('yellow', line)));
   const counts = Object.entries(status.nodeCounts ?? {}).map(([state, count]) => `${count} ${state}`);

@@ -23,7 +23,7 @@ export function answerCommands(
 
 function answerCommand({ message, input }: Answer, target: readonly string[]): string {
   const flags = Object.entries(input).flatMap(([name, value]) =>
-    value === true ? [`--${name}`] : [`--${name}`, String(value)]
+    value === true ? [`--${name}`] : [name === 'plan' ? '--plan-digest' : `--${name}`, String(value)]
   );
   return shellCommand(['cni-migrate', commandName(message), ...target, ...flags]);
 }

@@ -8,6 +8,7 @@ import {
   type LedgerStage,
   type PathKind,
 } from '../../model/ledger.ts';
+import { approvedPlanText } from '../../model/plan-approval.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { Decision } from '../../model/decision.ts';
@@ -92,7 +93,7 @@ export function pathLines(ledger: Ledger): PathLine[] {
 /** Returns the decisions with their subjects, in chronological order. */
 export function decisions({ status }: Pick<ReportData, 'status'>): [subject: string, decision: Decision][] {
   const entries: [string, Decision | undefined][] = [
-    ['plan', status.approvals.plan],
+    [planSubject(status.approvals.plan), status.approvals.plan],
     ...status.nodes.flatMap((node): [string, Decision | undefined][] => [
       [`node ${node.name}`, node.approval],
       [`${node.name}: ${node.state}`, node.decision],
@@ -103,4 +104,10 @@ export function decisions({ status }: Pick<ReportData, 'status'>): [subject: str
   return entries
     .filter((entry): entry is [string, Decision] => entry[1] !== undefined)
     .sort(([, a], [, b]) => (a.at < b.at ? -1 : 1));
+}
+
+/** Returns the subject of an approval of the plan: which one was approved, and whether the approval named it. */
+function planSubject(approval: Decision | undefined): string {
+  const plan = approval && approvedPlanText(approval);
+  return plan === undefined ? 'plan' : `plan ${plan}`;
 }

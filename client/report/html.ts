@@ -26,6 +26,7 @@ export function htmlReport(data: ReportData): string {
   const parts = [
     `<h1>${esc(title)}</h1>`,
     `<p>Workflow <code>${esc(workflowId)}</code>: <b>${esc(outcome.toLowerCase())}</b>, phase <b>${esc(status.phase)}</b>. Report created at ${esc(createdAt)}.</p>`,
+    ...(status.planDigest === undefined ? [] : [`<p>Plan <code>${esc(status.planDigest)}</code></p>`]),
     ...(failure === undefined ? [] : [`<p class="failed">${esc(failure)}</p>`]),
     section('Timeline', gantt('Phases', phaseBars(data)) + gantt('Nodes, by wave', nodeBars(data))),
     section('Measurements', measured(pathLines(ledger))),

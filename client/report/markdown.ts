@@ -17,6 +17,7 @@ export function markdownReport(data: ReportData): string {
     `Workflow ${code(workflowId)}: ${cell(outcome.toLowerCase())}, phase ${cell(status.phase)}. Report created at ${createdAt}.`,
     '',
   ];
+  if (status.planDigest !== undefined) lines.push(`Plan: ${code(status.planDigest)}`, '');
   if (failure !== undefined) lines.push(`Failed: ${cell(failure)}`, '');
   lines.push('## Decisions', '', ...decisionTable(data), '');
   lines.push('## Timeline', '', ...timeline('phases', phaseBars(data)));

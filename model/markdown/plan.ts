@@ -1,7 +1,7 @@
 import type { NodeDrain, Plan } from '../plan.ts';
 import { summarizeLines } from '../summarize.ts';
 import { durationText } from '../step-times.ts';
-import { cell, codeBlock, line } from './escape.ts';
+import { cell, code, codeBlock, line } from './escape.ts';
 import { tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of waves, and of items in a list, that are shown one by one. */
@@ -17,6 +17,8 @@ export function planMarkdown(plan: Plan): string {
         `(${target.podCidr}, VXLAN on UDP ${target.tunnelPort}), from ${target.chart}`
     ),
     '',
+    ...(plan.digest === undefined ? [] : [`Digest: ${code(plan.digest)}, which an approval names.`]),
+    ...(plan.release === undefined ? [] : [`Chart: ${code(plan.release.chartDigest)}.`]),
     `Estimated duration: ${Math.ceil(time.seconds / 60)} minutes, without waits for operators (${time.nodeSeconds} s per node: ${cell(time.basis)}).`,
     `Point of no return: ${cell(plan.pointOfNoReturn)}.`,
     `Backup: ${cell(plan.backup ?? 'none in the input')}.`,
@@ -62,6 +64,7 @@ export function planMarkdown(plan: Plan): string {
         `${step}: about ${durationText(seconds)}, and the longest window has ${durationText(windowSeconds)}`
     )
   );
+  section('Images', plan.images ?? []);
   section('Objects that are created', plan.objects);
   if (plan.changes.length > 0)
     lines.push('', 'Helm values, compared with the deployed ones:', '', ...codeBlock(plan.changes, 'diff'));

@@ -10,7 +10,7 @@ import { openAnswers } from '../step-answers.ts';
 import { ledgerMarkdown } from './ledger.ts';
 import { planMarkdown } from './plan.ts';
 import { preflightMarkdown } from './preflight.ts';
-import { cell, codeBlock, line } from './escape.ts';
+import { cell, code, codeBlock, line } from './escape.ts';
 import { tableHeader, tableRow } from './table.ts';
 
 /** Maximum number of nodes shown as a table; more nodes are counted by state. */
@@ -36,6 +36,8 @@ export function statusMarkdown(
   details: StatusDetails = {}
 ): string {
   const lines = [`**${cell(status.cluster)}**: ${status.phase}`, ''];
+  // In the phase plan, the plan itself shows it.
+  if (status.planDigest !== undefined && status.phase !== 'plan') lines.push(`Plan: ${code(status.planDigest)}`, '');
   if (status.paused !== undefined) {
     lines.push(`Paused by ${cell(status.paused.by)}: ${cell(status.paused.reason) || 'no reason given'}`, '');
   }

@@ -5,7 +5,8 @@ import type { Activities } from '../../activities/index.ts';
 import type { GateTarget } from '../../activities/probe/gates/gate.ts';
 import type { Gates } from '../../model/gates.ts';
 import type { PathRecord } from '../../model/ledger.ts';
-import { createLabActivities } from '../support/activity.ts';
+import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
+import { createLabActivities, createTestActivities } from '../support/activity.ts';
 import { apply, bareNode, get } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 
@@ -92,7 +93,16 @@ function withoutSleeps(...during: (() => Promise<void>)[]): { activities: Activi
   const sleep = async (ms: number): Promise<void> => {
     await during[sleptMs.push(ms) - 1]?.();
   };
-  return { activities: createLabActivities(lab(), undefined, undefined, sleep), sleptMs };
+  return { activities: createListedActivities(sleep), sleptMs };
+}
+
+/** Returns activities of a worker whose file allows gates at this machine. */
+function createListedActivities(sleep: (ms: number) => Promise<void>): Activities {
+  const { layout, catalogue } = lab();
+  const helm = { binary: catalogue.bin('helm') };
+  const policyOf = () => ({ gateHosts: ['127.0.0.1'] });
+  const clusters = kubeconfigClusters(layout.kubeconfig);
+  return createTestActivities({ clusters, helm, policyOf, isOpen: () => Promise.resolve(undefined) }, sleep);
 }
 
 function gateTarget(gates: Partial<Gates> = {}, more: Partial<GateTarget> = {}): GateTarget {
@@ -248,6 +258,28 @@ describe('external gates', () => {
     });
     const gone = evaluateGates([record()], { http: [{ url: 'http://127.0.0.1:1/' }] });
     await expect(gone).rejects.toMatchObject({ message: expect.stringContaining('ECONNREFUSED') as string });
+  });
+
+  it('are not asked at an address of this machine, unless it is listed', async () => {
+    const url = await serve(() => vector('0'));
+    const { checkGates } = createLabActivities(lab());
+    for (const gate of [{ http: [{ url }] }, { prometheus: [{ url, query: 'errors', max: 1 }] }])
+      await expect(checkGates(gateTarget(gate))).rejects.toMatchObject({
+        type: 'InvalidInput',
+        message: expect.stringContaining('needs an entry in policy.gateHosts') as string,
+      });
+    const named = url.replace('127.0.0.1', 'localhost');
+    const listed = evaluateGates([record()], { http: [{ url: named }] });
+    await expect(listed).rejects.toMatchObject({ message: expect.stringContaining('not localhost') as string });
+  });
+
+  it('with an answer that is too large', async () => {
+    const url = await serve(() => ({ status: 200, body: { filling: 'x'.repeat(2_000_000) } }));
+    const evaluation = evaluateGates([record()], { http: [{ url }] });
+    await expect(evaluation).rejects.toMatchObject({
+      type: 'GateBreached',
+      message: expect.stringContaining('the answer has more than 1000000 bytes') as string,
+    });
   });
 
   it('retries after a bad answer', async () => {

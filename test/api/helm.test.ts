@@ -1,9 +1,12 @@
+import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync, gzipSync } from 'node:zlib';
 import type { V1Secret } from '@kubernetes/client-node';
 import { run } from '../../lab/process.ts';
 import { cniChainName } from '../../model/names.ts';
-import { createLabActivities } from '../support/activity.ts';
+import { kubeconfigClusters } from '../../activities/kubernetes/connection.ts';
+import { parseInput } from '../../model/input.ts';
+import { createLabActivities, createTestActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
 import { apply, get } from '../support/objects.ts';
 
@@ -59,6 +62,87 @@ it("reports Helm's error", async () => {
   await expect(failing).rejects.toMatchObject({
     type: 'HelmFailed',
     message: expect.stringContaining('/no/such/chart') as string,
+  });
+});
+
+describe('a step of an approved plan', () => {
+  const copy = (): string => path.join(lab().layout.dir, 'planned-chart');
+  const template = (): string => path.join(copy(), 'templates', 'cilium-config.yaml');
+  const values = { coexistence: { tunnelPort: 20 }, cutover: { tunnelPort: 21 }, final: { tunnelPort: 22 } };
+  beforeAll(() => cp(chart, copy(), { recursive: true }));
+  afterAll(() => rm(copy(), { recursive: true }));
+
+  /** Plans the copy of the chart, as the workflow does. */
+  async function planChart() {
+    const parsed = parseInput({ cluster: lab().layout.context, chart: copy() });
+    if ('problems' in parsed) throw new Error(parsed.problems.join());
+    const details = await createLabActivities(lab()).planDetails({ input: parsed.input, nodes: [], values });
+    if (details.release === undefined) throw new Error('the plan has no release');
+    return { ...details, release: details.release };
+  }
+
+  it('applies the planned chart and manifests, and nothing else', async () => {
+    const { applyHelmRelease } = createLabActivities(lab());
+    const { release: planned, images } = await planChart();
+    const { chartDigest, manifests } = planned;
+    expect(new Set(Object.values(manifests)).size).toBe(3);
+    expect(images).toContain('localhost/cni-live-migration/prober:1');
+    const target = (step: 'coexistence' | 'cutover', ofStep = step) => ({
+      ...{ ...release(0), chart: copy(), values: values[ofStep] },
+      planned: { step, chartDigest, manifests: manifests[step] },
+    });
+    const refuses = async (apply: Promise<unknown>, type: string, ...words: string[]): Promise<void> => {
+      const before = await latestRevision();
+      const error = (await apply.catch((thrown: unknown) => thrown)) as Error;
+      expect(error).toMatchObject({ type, nonRetryable: true });
+      for (const word of words) expect(error.message).toContain(word);
+      expect(await latestRevision()).toBe(before);
+    };
+
+    await applyHelmRelease(target('coexistence'));
+    const applied = await latestRevision();
+    await applyHelmRelease(target('coexistence'));
+    expect(await latestRevision()).toBe(applied);
+
+    // The values of another step.
+    await refuses(applyHelmRelease(target('cutover', 'coexistence')), 'PlanChanged', 'manifests', manifests.cutover);
+    // Another chart with the same version.
+    const original = await readFile(template(), 'utf8');
+    await writeFile(template(), `${original}  added: 'true'\n`);
+    const { chartDigest: changed } = (await planChart()).release;
+    expect(changed).not.toBe(chartDigest);
+    await refuses(applyHelmRelease(target('cutover')), 'PlanChanged', chartDigest, changed);
+    // Also one that renders the same: a comment.
+    await writeFile(template(), `{{/* comment */}}${original}`);
+    await refuses(applyHelmRelease(target('cutover')), 'PlanChanged', chartDigest);
+    await refuses(applyHelmRelease({ ...release(0), chart: copy(), chartDigest }), 'UnexpectedChart', 'chartDigest');
+    await writeFile(template(), original);
+    await applyHelmRelease(target('cutover'));
+    expect(await latestRevision()).toBe(applied + 1);
+  });
+
+  it('is refused when the policy of the cluster has other digests, also without a plan', async () => {
+    const { layout, catalogue } = lab();
+    const { applyHelmRelease } = createTestActivities({
+      clusters: kubeconfigClusters(layout.kubeconfig),
+      helm: { binary: catalogue.bin('helm') },
+      isOpen: () => Promise.resolve(undefined),
+      policyOf: () => ({ chartDigests: [`sha256:${'0'.repeat(64)}`] }),
+    });
+    await expect(applyHelmRelease({ ...release(0), chart: copy() })).rejects.toMatchObject({
+      type: 'UnexpectedChart',
+      message: expect.stringContaining('policy.chartDigests of the cluster') as string,
+    });
+  });
+
+  it('is not planned when the chart renders other content each time', async () => {
+    const original = await readFile(template(), 'utf8');
+    await writeFile(template(), `${original}  random: {{ randAlphaNum 20 | quote }}\n`);
+    await expect(planChart()).rejects.toMatchObject({
+      type: 'UnexpectedChart',
+      message: expect.stringContaining('ConfigMap kube-system/cilium-config') as string,
+    });
+    await writeFile(template(), original);
   });
 });
 

@@ -610,7 +610,7 @@ const cases: Case[] = [
     input: () => ({ chart: otherChart() }),
     words: 'the chart has version 1.19.4; tested are versions of 1.20',
   },
-  { check: 'chart', what: 'no chart', input: { chart: '/no/such/chart' }, words: 'helm template' },
+  { check: 'chart', what: 'no chart', input: { chart: '/no/such/chart' }, words: 'cannot read /no/such/chart' },
   {
     check: 'server-dry-run',
     what: 'an object that admission refuses',

@@ -6,6 +6,7 @@ import { createRequestActivities } from '../../activities/plan/resolve-request.t
 import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
+import type { PlannedRelease } from '../../model/plan-digest.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { UnfinishedRecord } from '../../model/remaining-nodes.ts';
 import type { RemovalFinding } from '../../model/removal-findings.ts';
@@ -48,9 +49,17 @@ interface FakeOptions {
   removalFindings?: () => RemovalFinding[];
   /** Returns the migrated nodes that are switched off then. */
   silentNodes?: () => string[];
+  /** Returns what the chart is and renders at the moment. */
+  release?: () => PlannedRelease;
   /** Lets time pass in a round that leaves pods. */
   pass?: (seconds: number) => Promise<unknown>;
 }
+
+/** What the chart of a fake is and renders. */
+export const plannedRelease: PlannedRelease = {
+  chartDigest: `sha256:${'a'.repeat(64)}`,
+  manifests: { coexistence: 'b'.repeat(64), cutover: 'c'.repeat(64), final: 'd'.repeat(64) },
+};
 
 const noPolicies: PolicyReport = { counts: {}, flows: 0, equal: 0, policies: [], more: 0 };
 
@@ -68,6 +77,7 @@ export function fakeCluster({
   left,
   removalFindings,
   silentNodes,
+  release,
   pass,
 }: FakeOptions = {}) {
   const calls: string[] = [];
@@ -190,8 +200,11 @@ export function fakeCluster({
       return findFit(windows, durationMs, new Date());
     },
     applyCniChain: onCluster('applyCniChain'),
-    applyHelmRelease: async ({ values }) => {
+    applyHelmRelease: async ({ values, planned }) => {
       await call('applyHelmRelease');
+      const { chartDigest } = release?.() ?? plannedRelease;
+      if (planned !== undefined && planned.chartDigest !== chartDigest)
+        throw permanent('PlanChanged', `the chart has the digest ${chartDigest}`);
       const owns = (values['cni'] as { customConf: boolean }).customConf === false;
       const final = (values['updateStrategy'] as { type: string }).type === 'RollingUpdate';
       calls.push(final ? 'final values' : owns ? 'cutover values' : 'coexistence values');
@@ -239,7 +252,13 @@ export function fakeCluster({
         dataLost: [],
         graceSeconds: 15,
       }));
-      return { changes: ['+ routingMode: "tunnel"'], objects: ['ConfigMap kube-system/cilium-config'], drains };
+      return {
+        changes: ['+ routingMode: "tunnel"'],
+        objects: ['ConfigMap kube-system/cilium-config'],
+        release: release?.() ?? plannedRelease,
+        images: ['quay.io/cilium/cilium:v1.20.2'],
+        drains,
+      };
     },
     dryRunRelease: onCluster('dryRunRelease'),
     dryRunNode: async ({ node }) => {

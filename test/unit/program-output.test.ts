@@ -4,7 +4,7 @@ import path from 'node:path';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { runHelm } from '../../activities/helm/command.ts';
-import { readAnswer } from '../../activities/probe/gates/external.ts';
+import { readBody } from '../../activities/probe/gates/external.ts';
 
 let dir: string;
 beforeAll(async () => {
@@ -47,7 +47,7 @@ it('stops to read an answer of a gate that is too long', async () => {
     }
   }
 
-  await expect(readAnswer(endless())).rejects.toThrow('the answer is longer than 10000000 bytes');
+  await expect(readBody(endless())).rejects.toThrow('the answer has more than 1000000 bytes');
 
   expect({ sent, isClosed }).toEqual({ sent: 10, isClosed: true });
 });

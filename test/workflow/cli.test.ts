@@ -67,6 +67,7 @@ const waitForOutput = (text: string, ...args: string[]): Promise<void> =>
 
 it('migrates a cluster from the checks to the end, and prints the equivalent Temporal commands', async () => {
   const cluster = fakeCluster({ nodes: ['a', 'b'] });
+  let digest = '';
   await server.withWorker(cluster.activities, async (_client, taskQueue) => {
     expect(await cli('preflight', 'prod', '--task-queue', taskQueue)).toMatchObject({
       code: 0,
@@ -83,8 +84,13 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
     const status = await cli('status', 'prod');
     expect(status.out).toContain('cni-migrate approve prod --plan');
     expect(status.out).not.toContain('\u001b');
+    [, digest = ''] = /^Plan ([0-9a-f]{64})$/m.exec(status.out) ?? [];
+    expect(status.out).toContain(`cni-migrate approve prod --plan-digest ${digest}`);
+    expect(await cli('approve', 'prod', '--plan-digest', 'f'.repeat(12))).toMatchObject({ code: 3 });
+    expect(await cli('approve', 'prod', '--plan', '--plan-digest', digest)).toMatchObject({ code: 2 });
     // A shell can run the printed command.
-    const printed = await cli('approve', 'prod', '--plan', '--by', "Ann O'Hara", '--reason', 'tested; go', '--print');
+    const byDigest = ['--plan-digest', digest, '--by', "Ann O'Hara", '--reason', 'tested; go'];
+    const printed = await cli('approve', 'prod', ...byDigest, '--print');
     expect((await shell(printed.out)).out).toContain('approved');
     await waitForOutput('approval of node a', 'status', 'prod');
 
@@ -119,7 +125,7 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
   });
   // The end of the run requires no worker.
   const report = await cli('report', 'prod');
-  expect(report.out).toContain("| plan | Ann O'Hara | tested; go |");
+  expect(report.out).toContain(`| plan ${digest.slice(0, 12)} | Ann O'Hara | tested; go |`);
   const file = path.join(dir, 'report.html');
   expect(await cli('report', 'prod', '--format', 'html', '--output', file)).toMatchObject({ code: 0 });
   expect(await readFile(file, 'utf8')).toContain('wave 1: a: migrated');

@@ -31,8 +31,11 @@ export async function waitForApproval(migration: Migration, subject: Subject): P
 }
 
 function findAnswers(migration: Migration, subject: Subject): Wait['answers'] {
+  const { planDigest } = migration.status;
+  // Who copies the command approves the plan that was shown next to it.
+  const named = subject === 'plan' ? (planDigest ?? true) : true;
   const answers = [
-    { does: `approve the ${subject}`, message: 'approve', input: { [subject]: true } },
+    { does: `approve the ${subject}`, message: 'approve', input: { [subject]: named } },
     { does: `reject the ${subject} and end the migration`, message: 'reject', input: { [subject]: true } },
   ];
   const rollback = migration.interruptions.filter(({ message }) => message === 'rollback');

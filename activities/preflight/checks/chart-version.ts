@@ -1,5 +1,5 @@
-import { ApplicationFailure } from '@temporalio/common';
 import { minorVersion, testedMinors } from '../../../model/cilium-versions.ts';
+import { isChartFailure } from '../../helm/chart-source.ts';
 import { block, pass, type PreflightCheck } from '../check.ts';
 
 /** Checks that this version of Cilium was tested. */
@@ -14,7 +14,7 @@ export const chartVersion: PreflightCheck = {
       (rendered) => rendered.version,
       (error: unknown) => {
         // A chart that cannot be rendered is reported by its own check.
-        if (error instanceof ApplicationFailure && error.type === 'HelmFailed') return undefined;
+        if (isChartFailure(error)) return undefined;
         throw error;
       }
     );

@@ -1,9 +1,9 @@
-import { ApplicationFailure } from '@temporalio/common';
 import { summarizeList } from '../../../model/summarize.ts';
 import { expectedConfig, expectedCutoverConfig } from '../../../model/helm-values.ts';
 import { refusedConfig } from '../../../model/refused-values.ts';
 import type { ExpectedConfig } from '../../../model/resolved-request.ts';
 import type { RenderedChart, RenderedValues } from '../../helm/render.ts';
+import { isChartFailure } from '../../helm/chart-source.ts';
 import { block, pass, warn, worst, type Finding, type PreflightCheck } from '../check.ts';
 
 /** Checks that the chart renders the values to the configuration that the migration needs. */
@@ -11,13 +11,13 @@ export const chart: PreflightCheck = {
   ensures:
     'The Cilium chart can be fetched and rendered for this version of Kubernetes, and renders the configuration that the migration needs, until the cutover and after it.',
   verdicts:
-    'Blocks when it cannot; when a key of the rendered ConfigMap cilium-config has another value than needed, contradicts the migration, or occurs twice; and when agents or operator are missing. Warns about values that the chart does not know.',
+    'Blocks when it cannot; when it has another digest than the input or the file of the worker requires; when a key of the rendered ConfigMap cilium-config has another value than needed, contradicts the migration, or occurs twice; and when agents or operator are missing. Warns about values that the chart does not know.',
   fix: 'Remove the value, or correct its name: "helm show values" lists all values.',
   rationale:
     'Helm ignores values with unknown names, such as vxlanPort instead of tunnelPort, or restart under a second operator key.',
   run: async (cluster) => {
     const rendered = await cluster.chart().catch((error: unknown) => {
-      if (error instanceof ApplicationFailure && error.type === 'HelmFailed') return error.message;
+      if (isChartFailure(error)) return error.message;
       throw error;
     });
     if (typeof rendered === 'string') return block(rendered);

@@ -1,6 +1,7 @@
 import { Context } from '@temporalio/activity';
-import { request } from 'undici';
+import { Agent, request } from 'undici';
 import type { Gate } from './gate.ts';
+import type { GateHosts } from './gate-address.ts';
 
 /** Number of attempts before an external objection counts, the timeout of each, and the pause between them, in ms. */
 const maxAttempts = 3;
@@ -28,26 +29,48 @@ export function externalGate(name: string, ask: () => Promise<string | undefined
   };
 }
 
-/** Maximum length of an answer in bytes: a longer one would exhaust the worker's memory. */
-const maxAnswerBytes = 10_000_000;
+/** Maximum size of an answer that is read, in bytes. */
+const maxBodyBytes = 1_000_000;
+
+/** Answer of a service. */
+interface GateAnswer {
+  statusCode: number;
+  body: string;
+}
+
+/** Sends a GET request, and returns the answer. */
+export type SendRequest = (address: URL) => Promise<GateAnswer>;
+
+/**
+ * Calls back with a function that sends requests, over connections that are closed at the end. It follows no redirection.
+ * A request has an error when its host is not allowed, or when its answer is too large.
+ */
+export async function withRequests<T>(hosts: GateHosts, work: (send: SendRequest) => Promise<T>): Promise<T> {
+  const agent = new Agent({ connect: { lookup: hosts.lookup } });
+  try {
+    return await work(async (address) => {
+      hosts.requireHost(address.hostname);
+      const timeouts = { headersTimeout: requestTimeoutMs, bodyTimeout: requestTimeoutMs };
+      const { statusCode, body } = await request(address, { ...timeouts, dispatcher: agent });
+      return { statusCode, body: await readBody(body) };
+    });
+  } finally {
+    await agent.destroy();
+  }
+}
 
 /**
  * Reads an answer.
  * @throws Error when it is too long; the rest is not read.
  */
-export async function readAnswer(body: AsyncIterable<Uint8Array>): Promise<string> {
+export async function readBody(body: AsyncIterable<Uint8Array>): Promise<string> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  // The end of the loop, also by an error, ends the connection.
+  // Leaving the loop early closes the connection.
   for await (const chunk of body) {
     bytes += chunk.length;
-    if (bytes > maxAnswerBytes) throw new Error(`the answer is longer than ${maxAnswerBytes} bytes`);
+    if (bytes > maxBodyBytes) throw new Error(`the answer has more than ${maxBodyBytes} bytes`);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString();
-}
-
-/** Sends a GET request. */
-export function sendRequest(address: URL) {
-  return request(address, { headersTimeout: requestTimeoutMs, bodyTimeout: requestTimeoutMs });
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Gates } from '../../../model/gates.ts';
-import { externalGate, readAnswer, sendRequest } from './external.ts';
+import { externalGate, type SendRequest } from './external.ts';
 import type { Gate } from './gate.ts';
 
 /** A sample in Prometheus' HTTP API. */
@@ -15,14 +15,13 @@ const responseSchema = z.looseObject({
 });
 
 /** Creates a gate that holds when no current value of a query exceeds its limit. */
-export function prometheusGate({ url, query, max }: Gates['prometheus'][number]): Gate {
+export function prometheusGate({ url, query, max }: Gates['prometheus'][number], send: SendRequest): Gate {
   const address = new URL('api/v1/query', url.endsWith('/') ? url : `${url}/`);
   address.searchParams.set('query', query);
   return externalGate(`Prometheus ${address.host}`, async () => {
-    const { statusCode, body } = await sendRequest(address);
-    const text = await readAnswer(body);
+    const { statusCode, body } = await send(address);
     if (statusCode !== 200) return `answers the query ${query} with status ${statusCode}`;
-    const exceeding = parseValues(text).find((value) => !(value <= max));
+    const exceeding = parseValues(body).find((value) => !(value <= max));
     return exceeding === undefined ? undefined : `reports that ${query} is ${exceeding}; its limit is ${max}`;
   });
 }

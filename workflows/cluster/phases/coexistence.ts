@@ -42,8 +42,8 @@ export async function coexistence({ migration }: ClusterContext): Promise<Phase>
 }
 
 async function installCilium(migration: Migration): Promise<void> {
-  const { cluster, run, releases } = migration;
-  await applyRelease(migration, releases.coexistence, 'install Cilium next to Canal');
+  const { cluster, run } = migration;
+  await applyRelease(migration, 'coexistence', 'install Cilium next to Canal');
   noteLeftOut(migration, 'agents', await run('waitForAgents', 'wait for agents', { cluster }));
   await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
 }

@@ -104,7 +104,7 @@ async function startCutover(migration: Migration): Promise<void> {
   // From here on, no new pod starts on Canal.
   await run('keepCanalOffNewNodes', 'keep Canal off new nodes', { cluster });
   await removeBridge(migration);
-  await applyRelease(migration, migration.releases.cutover, 'make Cilium the owner of CNI and policies');
+  await applyRelease(migration, 'cutover', 'make Cilium the owner of CNI and policies');
 }
 
 async function cutOverNode({ run, input }: Migration, node: string): Promise<void> {
@@ -118,9 +118,9 @@ async function cutOverNode({ run, input }: Migration, node: string): Promise<voi
  * Only after the agents' restart: an agent with neither the node's configuration nor the final one writes no CNI file.
  */
 async function finishCutover(migration: Migration): Promise<void> {
-  const { run, cluster, releases } = migration;
+  const { run, cluster } = migration;
   await run('removeNodeConfig', 'remove CiliumNodeConfig', { cluster });
-  await applyRelease(migration, releases.final, 'restore update strategy of agents');
+  await applyRelease(migration, 'final', 'restore update strategy of agents');
   noteLeftOut(migration, 'agents', await run('waitForAgents', 'wait for agents', { cluster }));
   await run('restartOutdatedOperator', "restart Cilium's operator with its final configuration", { cluster });
 }

@@ -11,7 +11,7 @@ import type { ClusterContext } from '../context.ts';
 import { removeHelpers } from '../finish-nodes.ts';
 import type { Migration } from '../migration.ts';
 import { bridgeIdentities, removeBridge } from '../policies.ts';
-import { applyRelease } from '../release.ts';
+import { returnToRelease } from '../release.ts';
 import { dropWork, recordRemaining, remainingOf } from '../remaining.ts';
 import { waitForRollbackWindow } from '../rollback-windows.ts';
 import { recordDuration } from '../windows.ts';
@@ -142,10 +142,10 @@ async function exportCilium(migration: Migration): Promise<void> {
 }
 
 async function rollBackCutover({ migration, nodes }: ClusterContext): Promise<void> {
-  const { run, cluster, releases } = migration;
+  const { run, cluster } = migration;
   // The nodes' own configuration comes first: without it, a restarted agent writes no CNI file for its pods.
   await run('applyNodeConfig', 'apply CiliumNodeConfig', { cluster });
-  await applyRelease(migration, { values: releases.coexistence.values }, 'return to Cilium next to Canal');
+  await returnToRelease(migration, 'coexistence', 'return to Cilium next to Canal');
   migration.state.doneNodes.cutover.length = 0;
   for (const wave of agentWaves(nodes.facts, migration)) {
     const startMs = Date.now();
