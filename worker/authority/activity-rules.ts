@@ -8,6 +8,7 @@ import type { Activities } from '../../activities/index.ts';
 import { maxClusters } from '../../model/fleet-input.ts';
 import { gatesSchema } from '../../model/gates.ts';
 import {
+  chartDigestPattern,
   chartSchema,
   chartVersionSchema,
   cidrSchema,
@@ -20,6 +21,7 @@ import { ledgerSchema } from '../../model/ledger-options.ts';
 import { ledgerStages } from '../../model/ledger.ts';
 import { windowSchema } from '../../model/maintenance-windows.ts';
 import { nodeNameSchema, podKeySchema } from '../../model/object-names.ts';
+import { releaseSteps } from '../../model/plan-digest.ts';
 import { checkNames } from '../../model/preflight.ts';
 import { remainingWork } from '../../model/remaining-nodes.ts';
 
@@ -49,6 +51,7 @@ const milliseconds = z.number().min(0);
 const nodes = z.array(nodeNameSchema).max(maxNames);
 const expected = z.record(z.string().max(300), z.string().nullable());
 const values = z.record(z.string(), z.json());
+const chartDigest = z.string().regex(chartDigestPattern);
 const run = { workflowId: z.string().min(1).max(1_000), runId: z.string().min(1).max(100) };
 const decision = z.strictObject({ by: shortText, reason: z.string().max(10_000), at: z.iso.datetime() });
 const remainingNode = z.strictObject({
@@ -86,7 +89,10 @@ export const activityRules: { readonly [Name in ActivityName]: ActivityRule<Argu
   // It runs pods on the nodes.
   runPreflight: { changes: true, fields: { ...input, only: z.array(z.enum(checkNames)).exactOptional() } },
   removeInspectors: { changes: true, fields: cluster },
-  planDetails: { changes: false, fields: { ...input, nodes } },
+  planDetails: {
+    changes: false,
+    fields: { ...input, nodes, values: z.record(z.enum(releaseSteps), values).exactOptional() },
+  },
   dryRunRelease: { changes: false, fields: { ...input, values } },
   dryRunNode: { changes: false, fields: { ...input, node: nodeNameSchema } },
   dryRunCleanup: { changes: false, fields: cluster },
@@ -106,7 +112,16 @@ export const activityRules: { readonly [Name in ActivityName]: ActivityRule<Argu
   applyCniChain: { changes: true, fields: cluster },
   applyHelmRelease: {
     changes: true,
-    fields: { ...cluster, chart: chartSchema, version: chartVersionSchema, values },
+    fields: {
+      ...cluster,
+      chart: chartSchema,
+      version: chartVersionSchema,
+      chartDigest: chartDigest.optional(),
+      values,
+      planned: z
+        .strictObject({ step: z.enum(releaseSteps), chartDigest, manifests: shortText.exactOptional() })
+        .exactOptional(),
+    },
   },
   checkCiliumConfig: { changes: false, fields: { ...cluster, expected } },
   // It replaces outdated agents.
