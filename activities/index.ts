@@ -1,3 +1,4 @@
+import { createApprovalActivities } from './cluster/approvals.ts';
 import { createExportActivities } from './canal/export.ts';
 import { createCanalActivities } from './canal/removal.ts';
 import { createNodeRestrictionActivities } from './canal/node-restriction.ts';
@@ -62,7 +63,8 @@ export function createActivities({ clusters, helm, isOpen, workerNode, nodeIdSec
     ...createLockActivities(onCluster, isOpen),
     ...createNoReturnActivities(onCluster),
     ...createRollbackRecordActivities(onCluster),
-    ...createRequestActivities(nodeIdSecret),
+    ...createRequestActivities(nodeIdSecret, clusters.approvalMode),
+    ...createApprovalActivities(onCluster),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),

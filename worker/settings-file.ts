@@ -10,7 +10,18 @@ import {
   type KubeconfigContext,
 } from '../activities/kubernetes/connection.ts';
 import { kubeconfigAllowances } from '../model/allowances.ts';
+import { approvalModes } from '../model/migration-approval.ts';
 import { formatProblems } from '../model/problems.ts';
+
+/** Fields of every cluster. */
+const policyFields = {
+  /**
+   * What proves an approval: `signal`, the message of whoever may send one to Temporal; or `authenticated`, a
+   * MigrationApproval in the cluster, whose user the API server has authenticated.
+   * @default signal
+   */
+  approvals: z.enum(approvalModes).optional(),
+};
 
 const clusterSchema = z.union([
   z.strictObject({
@@ -26,9 +37,10 @@ const clusterSchema = z.union([
      * @default nothing
      */
     allow: z.array(z.enum(kubeconfigAllowances)).optional(),
+    ...policyFields,
   }),
   /** The cluster in which the worker itself runs, with the identity of its pod. */
-  z.strictObject({ inCluster: z.literal(true) }),
+  z.strictObject({ inCluster: z.literal(true), ...policyFields }),
 ]);
 
 const settingsSchema = z.strictObject({
@@ -90,14 +102,16 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
   if (!result.success) throw new Error(`${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
   const clusters = new Map<string, KubeconfigContext>();
   for (const [name, cluster] of Object.entries(result.data.clusters)) {
+    const policy = cluster.approvals !== undefined && { approvals: cluster.approvals };
     clusters.set(
       name,
       'inCluster' in cluster
-        ? { file: await inClusterKubeconfig(process.env), inCluster: true }
+        ? { file: await inClusterKubeconfig(process.env), inCluster: true, ...policy }
         : {
             file: path.resolve(path.dirname(file), cluster.kubeconfig),
             ...(cluster.context !== undefined && { context: cluster.context }),
             ...(cluster.allow !== undefined && { allow: cluster.allow }),
+            ...policy,
           }
     );
   }

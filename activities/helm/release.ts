@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import type { HelmValues } from '../../model/helm-values.ts';
+import { ownsCni, type HelmValues } from '../../model/helm-values.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { agentDaemonSet, agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
+import { isRollingBack, requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -45,11 +46,13 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
      * Reconciles the release: installs or upgrades it, or does nothing when it is already as desired. First repairs a
      * release that a dead Helm process left pending. Uses neither `--atomic` nor `--wait`: uninstalling a half-working
      * CNI is worse than keeping it for inspection, and another activity waits for the agents.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the plan, or the cutover, is not approved as configured.
      * @throws HelmFailed with the end of Helm's output.
      */
     applyHelmRelease: onCluster(
       'apply the Helm release',
       async (connection, { cluster, chart, version, values }: ReleaseTarget): Promise<void> => {
+        await requireApprovedValues(connection, values);
         const scope = await buildScope(clusters, cluster);
         let plan = await waitForOtherHelm(helm, scope);
         for (; plan.action === 'forget'; plan = await waitForOtherHelm(helm, scope))
@@ -101,6 +104,17 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
       );
     }),
   };
+}
+
+/**
+ * Checks the approval of a release: of the cutover, for values with which Cilium owns the CNI of every node, otherwise of
+ * the plan. A rollback of all nodes returns to the values of the coexistence without one.
+ * @throws ApprovalMissing, ApprovalsUnverifiable
+ */
+async function requireApprovedValues(connection: ClusterConnection, values: HelmValues): Promise<void> {
+  if (connection.approvals !== 'authenticated') return;
+  if (ownsCni(values)) return requireApproval(connection, 'cutover');
+  if (!(await isRollingBack(connection))) await requireApproval(connection, 'plan');
 }
 
 /** Returns the values of Cilium's release; none when there is no release. */

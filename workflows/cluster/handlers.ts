@@ -24,7 +24,8 @@ export function setHandlers(migration: Migration): void {
     context: () => {
       const isUnread = state.source === undefined && state.status.pointOfNoReturn === undefined;
       const hasWindows = (state.request?.input.windows.length ?? 0) > 0;
-      return { decisions: state.decisions, status: state.status, isUnread, hasWindows };
+      const isAuthenticated = state.request?.approvals === 'authenticated';
+      return { decisions: state.decisions, status: state.status, isUnread, hasWindows, isAuthenticated };
     },
     copy: copyContext,
     parse: parseMessage,
