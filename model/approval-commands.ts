@@ -35,7 +35,9 @@ export function buildApprovalSpec(
   const waiting = status.nodes.filter((node) => node.wave === wave && node.state === 'awaiting-approval');
   const nodes = waiting.map(({ name }) => name).slice(0, maxApprovedNodes);
   if (nodes.length > 0) return { ...spec, nodes };
-  return { problem: `wave ${wave} does not wait for an approval, so that its nodes are not known; approve nodes by name` };
+  return {
+    problem: `wave ${wave} does not wait for an approval, so that its nodes are not known; approve nodes by name`,
+  };
 }
 
 /** Returns the commands of kubectl that create the approvals for which a migration waits. */

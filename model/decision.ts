@@ -5,7 +5,7 @@ export interface Decision {
   reason: string;
   at: string;
   /**
-   * User whom the API server of the cluster has authenticated, as the creator of the MigrationApproval.
+   * User that the API server of the cluster has authenticated, as the creator of the MigrationApproval.
    * @default none: the decision is only as certain as the claim
    */
   principal?: string | undefined;

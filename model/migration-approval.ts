@@ -1,11 +1,11 @@
 /**
  * Approvals as objects of the migrated cluster: a `MigrationApproval` names the run, the step and the plan that it
- * approves, and the user who created it, whom the API server has authenticated.
+ * approves, and the user who created it, as verified by the API server.
  */
 import { z } from 'zod';
 
 /**
- * What proves an approval. `signal`: the message that says it, whoever has sent it. `authenticated`: a MigrationApproval
+ * What proves an approval. `signal`: the message that says it, from any sender. `authenticated`: a MigrationApproval
  * in the cluster; the message only wakes the migration.
  */
 export const approvalModes = ['signal', 'authenticated'] as const;
@@ -116,7 +116,7 @@ export interface ApprovalRules {
   verifiedSinceMs: number;
 }
 
-/** Returns true when the approval is about the step, whatever run and plan it names. */
+/** Returns true when the approval is about the step, of any run and plan. */
 function isAbout({ subject, nodes = [] }: ApprovalSpec, step: ApprovedStep): boolean {
   if (subject === step) return true;
   return subject.startsWith('wave/') && step.startsWith('node/') && nodes.includes(step.slice('node/'.length));

@@ -16,7 +16,7 @@ import { formatProblems } from '../model/problems.ts';
 /** Fields of every cluster. */
 const policyFields = {
   /**
-   * What proves an approval: `signal`, the message of whoever may send one to Temporal; or `authenticated`, a
+   * What proves an approval: `signal`, the message of any sender that reaches Temporal; or `authenticated`, a
    * MigrationApproval in the cluster, whose user the API server has authenticated.
    * @default signal
    */

@@ -1,6 +1,6 @@
 /**
  * The admission policy by which the API server verifies the user of every MigrationApproval. Without it, an approval
- * proves nothing: its creator could name anybody.
+ * proves nothing: its creator could name any user.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { KubernetesObject } from '@kubernetes/client-node';

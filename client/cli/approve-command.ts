@@ -23,7 +23,11 @@ export function withClusterOptions(command: Command): Command {
   return command
     .option('--kubeconfig <file>', 'your own kubeconfig, where approvals are objects of the cluster')
     .option('--context <name>', 'context of that kubeconfig')
-    .option('--not-after <time>', 'time after which the approval no longer counts, such as 2026-05-01T12:00:00Z', parseTime);
+    .option(
+      '--not-after <time>',
+      'time after which the approval no longer counts, such as 2026-05-01T12:00:00Z',
+      parseTime
+    );
 }
 
 /**

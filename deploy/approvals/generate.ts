@@ -86,7 +86,12 @@ const definition = {
   spec: {
     group: approvalGroup,
     scope: 'Cluster',
-    names: { kind: approvalKind, listKind: `${approvalKind}List`, plural: approvalResource, singular: 'migrationapproval' },
+    names: {
+      kind: approvalKind,
+      listKind: `${approvalKind}List`,
+      plural: approvalResource,
+      singular: 'migrationapproval',
+    },
     versions: [
       {
         name: 'v1',

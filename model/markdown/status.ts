@@ -110,7 +110,15 @@ function nodeLines(nodes: readonly NodeStatus[]): string[] {
   lines.push(...tableHeader('node', 'state', 'approved by', 'seconds', ''));
   for (const node of shown.slice(0, maxRows)) {
     const { name, state, approval, seconds = '' } = node;
-    lines.push(tableRow([name, state, approval === undefined ? '' : decidedBy(approval), seconds, nodeRemark(node).slice(0, 500)]));
+    lines.push(
+      tableRow([
+        name,
+        state,
+        approval === undefined ? '' : decidedBy(approval),
+        seconds,
+        nodeRemark(node).slice(0, 500),
+      ])
+    );
   }
   return [...lines, ''];
 }

@@ -30,12 +30,18 @@ export async function waitForApproval(migration: Migration, subject: Subject): P
     accept: (approval) => (status.approvals[subject] = approval),
   };
   const isOver = (): boolean => isApproved() || status.paused !== undefined;
-  let end = await migration.until(() => wait, () => isOver() || hasClaim(migration, [claimable]));
+  let end = await migration.until(
+    () => wait,
+    () => isOver() || hasClaim(migration, [claimable])
+  );
   // A claim without an approval in the cluster does not end the wait.
   while (end === 'happened' && !isOver()) {
     await takeApprovals(migration, [claimable]);
     migration.waits.continueLast();
-    end = await migration.until(() => wait, () => isOver() || hasClaim(migration, [claimable]));
+    end = await migration.until(
+      () => wait,
+      () => isOver() || hasClaim(migration, [claimable])
+    );
   }
   if (end === 'deadline')
     migration.pauseFor(`no approval of ${wait.subject} within ${input.approvalDeadlineSeconds} s`);

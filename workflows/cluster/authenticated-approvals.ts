@@ -28,7 +28,9 @@ export interface ClaimableStep {
 /** Returns true when a message has claimed the approval of a step, and it was not searched for since. */
 export function hasClaim({ state }: Migration, steps: readonly Pick<ClaimableStep, 'subjects'>[]): boolean {
   const { claims } = state.decisions;
-  return claims !== undefined && steps.some(({ subjects }) => subjects.some((subject) => claims[subject] !== undefined));
+  return (
+    claims !== undefined && steps.some(({ subjects }) => subjects.some((subject) => claims[subject] !== undefined))
+  );
 }
 
 /**

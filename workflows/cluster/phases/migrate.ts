@@ -101,7 +101,7 @@ async function waitForApproval(context: ClusterContext, wave: NumberedWave, isOv
     migration.pauseFor(`no approval of ${describe().subject} within ${approvalDeadlineSeconds} s`);
 }
 
-/** Returns the nodes of a wave whose approvals may be claimed, each by itself or with the wave. */
+/** Returns the nodes of a wave whose approvals may be claimed, each on its own or with the wave. */
 function claimableNodes({ state, status }: Migration, wave: NumberedWave): ClaimableStep[] {
   const { decisions } = state;
   const { nodes } = decisions.approvals;
