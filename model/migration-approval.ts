@@ -188,6 +188,6 @@ export function buildApproval(spec: ApprovalSpec): ApprovalObject {
 
 /** Returns the digest of the plan that a status shows; empty for a plan without one. */
 export function readPlanDigest(status: object): string {
-  const { plan } = status as { plan?: { digest?: string } };
-  return plan?.digest ?? '';
+  const { planDigest } = status as { planDigest?: string };
+  return planDigest ?? '';
 }

@@ -77,7 +77,7 @@ export async function requireApprovalPolicy(connection: ClusterConnection): Prom
 
 async function requireUnchanged({ objects }: ClusterConnection, expected: PolicyObject): Promise<number> {
   const { kind, metadata, spec } = expected;
-  const read = objects.read({ apiVersion, kind, metadata }) as Promise<KubernetesObject & { spec?: object }>;
+  const read = objects.read<KubernetesObject & { spec?: object }>({ apiVersion, kind, metadata });
   const found = await ifKnown(ifFound(read));
   const problem = (text: string) =>
     failure(
