@@ -1,4 +1,5 @@
 import { noPolicy, type PolicyOf } from '../model/cluster-policy.ts';
+import { createApprovalActivities } from './cluster/approvals.ts';
 import { createExportActivities } from './canal/export.ts';
 import { createCanalActivities } from './canal/removal.ts';
 import { createNodeRestrictionActivities } from './canal/node-restriction.ts';
@@ -73,7 +74,8 @@ export function createActivities(dependencies: ActivityDependencies) {
     ...createLockActivities(onCluster, isOpen),
     ...createNoReturnActivities(onCluster),
     ...createRollbackRecordActivities(onCluster),
-    ...createRequestActivities(nodeIdSecret, policyOf),
+    ...createRequestActivities(nodeIdSecret, policyOf, clusters.approvalMode),
+    ...createApprovalActivities(onCluster),
     ...createWindowActivities(),
     ...createHelmActivities(onCluster, clusters, helm),
     ...createAgentActivities(onCluster),

@@ -1,4 +1,6 @@
+import { approvalGroup, approvalResource } from '../model/migration-approval.ts';
 import { bridgeRole, identityBridge } from './helpers/names.ts';
+import { approvalPolicy } from './kubernetes/approval-policy.ts';
 import type { ClusterConnection } from './kubernetes/connection.ts';
 import { helperNamespace } from './kubernetes/names.ts';
 
@@ -133,6 +135,20 @@ export const permissions: readonly Permission[] = [
   { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['get', 'list', 'delete'] },
   { group: 'admissionregistration.k8s.io', resource: 'validatingwebhookconfigurations', verbs: ['list'] },
   { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations', verbs: ['list'] },
+  // What an approval in the cluster proves: the worker reads approvals, and cannot create one.
+  { group: approvalGroup, resource: approvalResource, verbs: ['list'] },
+  {
+    group: 'admissionregistration.k8s.io',
+    resource: 'validatingadmissionpolicies',
+    verbs: ['get'],
+    names: [approvalPolicy],
+  },
+  {
+    group: 'admissionregistration.k8s.io',
+    resource: 'validatingadmissionpolicybindings',
+    verbs: ['get'],
+    names: [approvalPolicy],
+  },
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind', 'escalate'], names: ciliumRoles },
   // The probers' own role: a dry run binds it before it exists, so the API server cannot compare the permissions in it.
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: ['bind'], names: ['prober'] },

@@ -1,5 +1,6 @@
 /** Author, reason and time (ISO 8601, UTC) of a decision. */
 export interface Decision {
+  /** Name that the sender of the message claims. */
   by: string;
   reason: string;
   at: string;
@@ -10,6 +11,18 @@ export interface Decision {
    * @default false
    */
   namesPlan?: true;
+  /**
+   * User that the API server of the cluster has authenticated, as the creator of the MigrationApproval.
+   * @default none: the decision is only as certain as the claim
+   */
+  principal?: string | undefined;
+  /** Name of that MigrationApproval. */
+  object?: string | undefined;
+}
+
+/** Returns who decided: the authenticated user, and apart from that the name that the sender of the message claims. */
+export function decidedBy({ by, principal }: Pick<Decision, 'by' | 'principal'>): string {
+  return principal === undefined ? by : `${principal} (claimed by ${by})`;
 }
 
 /** A message that ends a wait. */

@@ -2,6 +2,7 @@
  * How each message of an operator changes the decisions. Pure: the workflow only passes messages in and reads the outcome,
  * so that a signal and an update of the same name follow the same rules.
  */
+import { claimApproval } from './approval-claims.ts';
 import type { Decisions, MessageContext } from './message-context.ts';
 import { findRefusal } from './message-refusals.ts';
 import type { MessageName, Messages } from './message-schemas.ts';
@@ -48,22 +49,10 @@ export function applyMessage<Name extends MessageName>(
 }
 
 const handlers: { [Name in MessageName]: Handler<Name> } = {
-  approve: (message, context, decision) => {
-    const { node, wave } = message;
-    const { status } = context;
-    const nodesAreMigrated = !phasesBeforeCutover.includes(status.phase);
-    if ((node !== undefined || wave !== undefined) && nodesAreMigrated)
-      return { problem: `every node is migrated; the migration is in the phase ${status.phase}` };
-    if (node !== undefined) return approveNode(node, context, decision);
-    if (wave !== undefined) return approveWave(wave, context, decision);
-    const phase = phaseOf(message);
-    if (status.phase !== phase) return { problem: notAwaitingApproval(`the ${phase}`, status) };
-    const { plan } = message;
-    const problem = planRefusal(plan, context);
-    if (problem !== undefined) return { problem };
-    status.approvals[phase] ??= withPlan(decision, plan, status.planDigest);
-    return { done: `the ${phase}${typeof plan === 'string' ? ` ${shortDigest(plan)}` : ''} is approved` };
-  },
+  approve: (message, context, decision) =>
+    context.isAuthenticated === true
+      ? claimApproval(message, context, decision, approve)
+      : approve(message, context, decision),
 
   reject: (message, context, decision) => {
     const { node, wave } = message;
@@ -147,6 +136,24 @@ const handlers: { [Name in MessageName]: Handler<Name> } = {
     return { done: `pod ${pod} may be deleted` };
   },
 };
+
+/** Records an approval. */
+function approve(message: Messages['approve'], context: MessageContext, decision: Decision): Outcome {
+  const { node, wave } = message;
+  const { status } = context;
+  const nodesAreMigrated = !phasesBeforeCutover.includes(status.phase);
+  if ((node !== undefined || wave !== undefined) && nodesAreMigrated)
+    return { problem: `every node is migrated; the migration is in the phase ${status.phase}` };
+  if (node !== undefined) return approveNode(node, context, decision);
+  if (wave !== undefined) return approveWave(wave, context, decision);
+  const phase = phaseOf(message);
+  if (status.phase !== phase) return { problem: notAwaitingApproval(`the ${phase}`, status) };
+  const { plan } = message;
+  const problem = planRefusal(plan, context);
+  if (problem !== undefined) return { problem };
+  status.approvals[phase] ??= withPlan(decision, plan, status.planDigest);
+  return { done: `the ${phase}${typeof plan === 'string' ? ` ${shortDigest(plan)}` : ''} is approved` };
+}
 
 /** Phases that wait for an approval of their own. */
 type ApprovedPhase = keyof MigrationStatus['approvals'];

@@ -45,6 +45,16 @@ export const failureTypes = [
    * An error that this service does not expect, most likely a bug; the message has the error. Retried up to four times.
    */
   'UnexpectedError',
+  /**
+   * No authenticated user has approved the step, for this run and this plan, in the cluster; the message says how to.
+   * Nothing of the step was done.
+   */
+  'ApprovalMissing',
+  /**
+   * The admission policy by which the API server verifies who creates an approval is missing or was changed; the message
+   * names it. Nothing of the step was done.
+   */
+  'ApprovalsUnverifiable',
   /** Another migration works on the cluster. Nothing was changed. */
   'MigrationRunning',
   /**

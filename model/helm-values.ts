@@ -115,6 +115,12 @@ export function cutoverValues(input: MigrationInput): HelmValues {
   );
 }
 
+/** Returns true for values with which Cilium owns the CNI of every node: all but those of the coexistence. */
+export function ownsCni(values: HelmValues): boolean {
+  const cni = values['cni'] as { customConf?: unknown } | undefined;
+  return cni?.customConf !== true;
+}
+
 /** Returns the final values: those of the cutover, and the DaemonSet replaces its pods automatically again. */
 export function finalValues(input: MigrationInput): HelmValues {
   return merge(cutoverValues(input), {

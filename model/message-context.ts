@@ -14,6 +14,12 @@ export interface RollbackRequest extends Decision {
 /** Decisions that the workflow still has to act on or to remember. JSON, so that they survive continue-as-new. */
 export interface Decisions {
   approvals: { nodes: Record<string, Decision>; waves: Record<string, Decision> };
+  /**
+   * Where approvals are objects of the cluster: those that a message has claimed, by their subject, and that are not
+   * verified yet. They approve nothing.
+   * @default none
+   */
+  claims?: Record<string, Decision>;
   /** Nodes to roll back to Canal. */
   rollbacks: string[];
   /**
@@ -62,4 +68,9 @@ export interface MessageContext {
    * @default false
    */
   requiresPlanDigest?: boolean;
+  /**
+   * True when approvals are objects of the cluster.
+   * @default false
+   */
+  isAuthenticated?: boolean;
 }

@@ -5,7 +5,7 @@ import type { MessageContext } from './message-context.ts';
  * a large cluster's state takes too long for each of thousands of messages.
  */
 export function copyContext({ decisions, status, ...facts }: MessageContext): MessageContext {
-  const { approvals, rollbacks, forcedPods } = decisions;
+  const { approvals, rollbacks, forcedPods, claims } = decisions;
   return {
     ...facts,
     decisions: {
@@ -13,6 +13,7 @@ export function copyContext({ decisions, status, ...facts }: MessageContext): Me
       approvals: { nodes: { ...approvals.nodes }, waves: { ...approvals.waves } },
       rollbacks: [...rollbacks],
       forcedPods: [...forcedPods],
+      ...(claims && { claims: { ...claims } }),
     },
     status: {
       ...status,

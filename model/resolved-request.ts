@@ -7,6 +7,7 @@ import {
   type HelmValues,
 } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
+import type { ApprovalMode } from './migration-approval.ts';
 import { parseRequest } from './parse-request.ts';
 
 /** Keys of `cilium-config` that the chart must render; null for a key that must be absent. */
@@ -37,6 +38,11 @@ export interface ResolvedRequest {
    * @default false
    */
   requiresPlanDigest?: true;
+  /**
+   * `authenticated`: an approval is an object of the cluster.
+   * @default signal
+   */
+  approvals?: ApprovalMode;
 }
 
 /**

@@ -5,6 +5,7 @@ import type { CheckOutcome } from './preflight.ts';
 import type { DryRunStep } from './dry-run.ts';
 import type { RepeatedStep } from './attempts.ts';
 import type { Answer, Decision } from './decision.ts';
+import type { ApprovalTarget } from './migration-approval.ts';
 import type { RemainingNode } from './remaining-nodes.ts';
 import type { WaitKind } from './wait.ts';
 
@@ -147,6 +148,11 @@ export interface MigrationStatus {
   planDigest?: string;
   /** Approvals of the plan, of the cutover and of the cleanup. */
   approvals: { plan?: Decision; cutover?: Decision; cleanup?: Decision };
+  /**
+   * Run that approvals have to name, where they are objects of the cluster: MigrationApprovals. Undefined where the message
+   * suffices.
+   */
+  approvalTarget?: Pick<ApprovalTarget, 'workflowId' | 'firstRunId'>;
   /** Start (ISO 8601, UTC) and duration in seconds of each phase; the current one has no duration yet. */
   timeline: { phase: Phase; startedAt: string; seconds?: number }[];
   /** Refused messages and other notable events, newest last; at most 50 are kept. */

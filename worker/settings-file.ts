@@ -11,13 +11,23 @@ import {
 } from '../activities/kubernetes/connection.ts';
 import { kubeconfigAllowances } from '../model/allowances.ts';
 import { clusterPolicySchema, type PolicyOf } from '../model/cluster-policy.ts';
+import { approvalModes } from '../model/migration-approval.ts';
 import { formatProblems } from '../model/problems.ts';
 
-/**
- * What every migration of the cluster has to comply with.
- * @default nothing
- */
-const policy = clusterPolicySchema.optional();
+/** Fields of every cluster. */
+const policyFields = {
+  /**
+   * What every migration of the cluster has to comply with.
+   * @default nothing
+   */
+  policy: clusterPolicySchema.optional(),
+  /**
+   * What proves an approval: `signal`, the message of any sender that reaches Temporal; or `authenticated`, a
+   * MigrationApproval in the cluster, whose user the API server has authenticated.
+   * @default signal
+   */
+  approvals: z.enum(approvalModes).optional(),
+};
 
 const clusterSchema = z.union([
   z.strictObject({
@@ -33,12 +43,12 @@ const clusterSchema = z.union([
      * @default nothing
      */
     allow: z.array(z.enum(kubeconfigAllowances)).optional(),
-    policy,
+    ...policyFields,
   }),
   z.strictObject({
     /** The cluster in which the worker itself runs, with the identity of its pod. */
     inCluster: z.literal(true),
-    policy,
+    ...policyFields,
   }),
 ]);
 
@@ -102,14 +112,16 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
   if (!result.success) throw new Error(`${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
   const clusters = new Map<string, KubeconfigContext>();
   for (const [name, cluster] of Object.entries(result.data.clusters)) {
+    const policy = cluster.approvals !== undefined && { approvals: cluster.approvals };
     clusters.set(
       name,
       'inCluster' in cluster
-        ? { file: await inClusterKubeconfig(process.env), inCluster: true }
+        ? { file: await inClusterKubeconfig(process.env), inCluster: true, ...policy }
         : {
             file: path.resolve(path.dirname(file), cluster.kubeconfig),
             ...(cluster.context !== undefined && { context: cluster.context }),
             ...(cluster.allow !== undefined && { allow: cluster.allow }),
+            ...policy,
           }
     );
   }

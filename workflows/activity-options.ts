@@ -78,6 +78,7 @@ export const activityOptions: Record<keyof Activities, ActivityOptions> = {
   // Called as a local activity, with options of its own.
   resolveRequest: start,
   inspectCluster: start,
+  findApprovals: short,
   recordPointOfNoReturn: short,
   recordRollback: short,
   removeRollbackRecord: short,

@@ -1,4 +1,5 @@
 import { failure } from '../support/failures.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listDefinitions, removeDefinitions } from '../kubernetes/crds.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -19,10 +20,12 @@ export function createTraceActivities(onCluster: OnCluster) {
     /**
      * Removes Calico's CRDs, and with them all its objects, the unused CRDs of the network policy API that its manifest
      * defines, and Canal's annotations and labels of nodes. Then verifies that nothing of Canal is left.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the cleanup is not approved as configured.
      * @throws ExportFailed when the objects were not exported.
      * @throws CleanupIncomplete naming what is still there.
      */
     removeCanalTraces: onCluster("remove Canal's leftovers", async (connection): Promise<void> => {
+      await requireApproval(connection, 'cleanup');
       await removeCalicoDefinitions(connection);
       await removeDefinitions(connection, () => listUnusedPolicyDefinitions(connection));
       await removeNodeKeys(connection, nodeKeyPrefixes);

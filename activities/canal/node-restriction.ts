@@ -1,5 +1,6 @@
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { mapLimit } from '../support/map-limit.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { httpStatus } from '../kubernetes/errors.ts';
 import { sourceAgentLabel, sourceUpdatesAnnotation } from '../kubernetes/names.ts';
@@ -22,10 +23,12 @@ export function createNodeRestrictionActivities(onCluster: OnCluster) {
      * start on Canal: labels the nodes with a pod of Canal, and adds the label to the node selector of Canal's DaemonSet.
      * Running pods of Canal stay as they are: until the restriction is lifted, the DaemonSet replaces a pod only after it
      * was deleted. Does nothing where Canal is gone or already restricted.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the cutover is not approved as configured.
      */
-    keepCanalOffNewNodes: onCluster('keep Canal off new nodes', (connection) =>
-      repeatOnConflict(() => keepOffNewNodes(connection))
-    ),
+    keepCanalOffNewNodes: onCluster('keep Canal off new nodes', async (connection) => {
+      await requireApproval(connection, 'cutover');
+      await repeatOnConflict(() => keepOffNewNodes(connection));
+    }),
 
     /**
      * Lifts the restriction of {@link keepCanalOffNewNodes}: Canal runs on all its nodes again, and its DaemonSet is as it

@@ -1,4 +1,5 @@
 import type { V1Deployment } from '@kubernetes/client-node';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import { ifFound } from '../kubernetes/errors.ts';
@@ -31,8 +32,10 @@ export function createCanalActivities(onCluster: OnCluster) {
      * Removes Canal's workloads and permissions, and waits until its pods are gone. It can be repeated after an
      * interruption between any two deletions, and also continues where Canal's DaemonSet is already gone. Calico's
      * custom resources stay for now: they hold the operator's policies.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the cleanup is not approved as configured.
      */
     removeCanal: onCluster('remove Canal', async (connection): Promise<void> => {
+      await requireApproval(connection, 'cleanup');
       const canal = await findCanal(connection);
       const namespace = canal?.namespace ?? manifestLocation.namespace;
       const controllersDeployment = await readControllers(connection, namespace);

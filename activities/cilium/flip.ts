@@ -7,6 +7,7 @@ import { findCanal, readCanalConfig } from '../canal/detect.ts';
 import { detectHostFolders } from '../canal/host-folders.ts';
 import { failure } from '../support/failures.ts';
 import { applyObject, deleteObject, type NamedObject } from '../kubernetes/apply.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, isUnknownKind, httpStatus } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -88,8 +89,10 @@ export function createFlipActivities(onCluster: OnCluster) {
      * Flips a node: labels it, recreates its agent pod, and waits until the new agent is ready. Records the node's
      * current boot ID, for inputs that require a reboot.
      * @throws AgentNotReady when no new agent becomes ready.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the node is not approved as configured.
      */
     flipNode: onCluster('flip the node', async (connection, { node }: NodeTarget): Promise<void> => {
+      await requireApproval(connection, `node/${node}`);
       const { metadata, status } = await readNode(connection, node);
       const bootId = metadata?.annotations?.[bootAnnotation] ?? status?.nodeInfo?.bootID ?? '';
       await restartAgentOnce(connection, node, 'flip', {

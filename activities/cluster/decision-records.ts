@@ -1,6 +1,7 @@
 import { PatchStrategy } from '@kubernetes/client-node';
 import { z } from 'zod';
 import type { Decision } from '../../model/decision.ts';
+import { maxUserLength } from '../../model/migration-approval.ts';
 import { withoutControls } from '../../model/printable.ts';
 import { applyNamespace, ownsNamespace } from '../helpers/namespace.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
@@ -8,7 +9,13 @@ import { ifFound } from '../kubernetes/errors.ts';
 import { fieldManager, helperNamespace as name, isOurs } from '../kubernetes/names.ts';
 
 const text = (length: number) => z.string().max(length).transform(withoutControls);
-const decisionSchema = z.object({ by: text(253), reason: text(1_000), at: z.iso.datetime() });
+const decisionSchema = z.object({
+  by: text(253),
+  reason: text(1_000),
+  at: z.iso.datetime(),
+  principal: text(maxUserLength).optional(),
+  object: text(253).optional(),
+});
 
 /**
  * Returns the decision that an annotation of our namespace records; undefined without one. A record that cannot be read

@@ -1,4 +1,5 @@
 import type { Decision } from '../../model/decision.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { noReturnAnnotation } from '../kubernetes/names.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -10,11 +11,14 @@ export function createNoReturnActivities(onCluster: OnCluster) {
     /**
      * Records that the removal of Canal begins. Runs after this one, also under another workflow ID or on another
      * Temporal server, read it and roll nothing back. The first record stays.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the cleanup is not approved as configured.
      */
     recordPointOfNoReturn: onCluster(
       'record the point of no return',
-      (connection, { approval }: { cluster: string; approval: Decision }): Promise<void> =>
-        recordDecision(connection, noReturnAnnotation, approval)
+      async (connection, { approval }: { cluster: string; approval: Decision }): Promise<void> => {
+        await requireApproval(connection, 'cleanup');
+        await recordDecision(connection, noReturnAnnotation, approval);
+      }
     ),
   };
 }

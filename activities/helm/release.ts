@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from 'node:util';
 import { ApplicationFailure } from '@temporalio/common';
 import { Context } from '@temporalio/activity';
-import type { HelmValues } from '../../model/helm-values.ts';
+import { ownsCni, type HelmValues } from '../../model/helm-values.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { agentDaemonSet, agentImage, agentLabel } from '../cilium/agents.ts';
 import { ciliumIsOurs } from '../cilium/flip.ts';
 import { applyNamespace } from '../helpers/namespace.ts';
+import { isRollingBack, requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection, Clusters } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
@@ -48,11 +49,13 @@ export function createHelmActivities(onCluster: OnCluster, clusters: Clusters, h
      * chart, and the manifests that it renders now, with the plan. Repairs a release that a dead Helm process left pending.
      * Uses neither `--atomic` nor `--wait`: uninstalling a half-working CNI is worse than keeping it for inspection, and
      * another activity waits for the agents.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the plan, or the cutover, is not approved as configured.
      * @throws PlanChanged when they differ from the plan; nothing was changed.
      * @throws UnexpectedChart when the chart has another digest than required; nothing was changed.
      * @throws HelmFailed with the end of Helm's output.
      */
-    applyHelmRelease: onCluster('apply the Helm release', (connection, target: ReleaseTarget): Promise<void> => {
+    applyHelmRelease: onCluster('apply the Helm release', async (connection, target: ReleaseTarget): Promise<void> => {
+      await requireApprovedValues(connection, target.values);
       return withChart(helm, target, async (chart) => {
         const { cluster, values, planned } = target;
         if (planned !== undefined) {
@@ -126,6 +129,17 @@ async function isApplied(
 
 /** Digest of the chart at the end of a revision's description. */
 const chartDigestInText = /sha256:[0-9a-f]{64}$/;
+
+/**
+ * Checks the approval of a release: of the cutover, for values with which Cilium owns the CNI of every node, otherwise of
+ * the plan. A rollback of all nodes returns to the values of the coexistence without one.
+ * @throws ApprovalMissing, ApprovalsUnverifiable
+ */
+async function requireApprovedValues(connection: ClusterConnection, values: HelmValues): Promise<void> {
+  if (connection.approvals !== 'authenticated') return;
+  if (ownsCni(values)) return requireApproval(connection, 'cutover');
+  if (!(await isRollingBack(connection))) await requireApproval(connection, 'plan');
+}
 
 /** Returns the values of Cilium's release; none when there is no release. */
 export async function releaseValues(clusters: Clusters, helm: HelmSettings, cluster: string): Promise<HelmValues> {

@@ -2,6 +2,7 @@ import type { Network } from '../../model/network.ts';
 import { failure } from '../support/failures.ts';
 import { findCanal } from '../canal/detect.ts';
 import { recreateCanalPod } from '../canal/restore.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import type { NodeTarget } from '../kubernetes/nodes.ts';
 import { requireReportingKubelet } from '../helpers/one-shot-pod.ts';
@@ -43,10 +44,12 @@ export function createHostActivities(onCluster: OnCluster) {
      * while the node would have no other CNI file.
      * @throws NodeNotReady when the node has left the cluster, or its kubelet has not reported for a minute.
      * @throws CleanupIncomplete naming what is still there, or the pods' links and addresses.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the removal of Canal is not approved as configured.
      */
     cleanHost: onCluster(
       'clean the node',
       async (connection, { node, traces, coexistenceImage }: CleanHostInput): Promise<void> => {
+        if (traces === 'canal') await requireApproval(connection, 'cleanup');
         // A pod that cannot start would stay in the API.
         await requireReportingKubelet(connection, node);
         const leftovers = await runOnHost(connection, node, `clean-${traces}`);

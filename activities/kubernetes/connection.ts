@@ -14,6 +14,7 @@ import {
 } from '@kubernetes/client-node';
 import { asyncLocalStorage } from '@temporalio/activity';
 import type { KubeconfigAllowance } from '../../model/allowances.ts';
+import type { ApprovalMode } from '../../model/migration-approval.ts';
 import { failure } from '../support/failures.ts';
 import {
   createAuthentication,
@@ -39,6 +40,11 @@ export interface ClusterConnection {
    * @default every image
    */
   images?: readonly string[] | undefined;
+  /**
+   * What proves an approval in this cluster: see {@link requireApproval}.
+   * @default signal
+   */
+  approvals?: ApprovalMode | undefined;
 }
 
 /**
@@ -59,6 +65,11 @@ export interface KubeconfigContext {
    * @default nothing
    */
   allow?: readonly KubeconfigAllowance[];
+  /**
+   * What proves an approval in this cluster.
+   * @default signal
+   */
+  approvals?: ApprovalMode;
 }
 
 /** Opens connections by cluster name. */
@@ -74,6 +85,8 @@ export interface Clusters {
    * @throws UnknownCluster, CredentialsUnreadable, CredentialsRefused
    */
   kubeconfigOf: (cluster: string) => Promise<KubeconfigContext>;
+  /** Returns what proves an approval in a cluster; `signal` for a cluster that the worker does not know. */
+  approvalMode: (cluster: string) => ApprovalMode;
   /** Returns the names of the clusters that the worker knows. */
   names: () => Promise<string[]>;
 }
@@ -169,7 +182,7 @@ function createClusters(
       const incomplete = existing !== undefined || config.getUsers().length === 0;
       throw incomplete ? unreadable(credentials.file, message) : failure('UnknownCluster', message);
     });
-    const connection = { ...opened.connection, images };
+    const connection = { ...opened.connection, images, approvals: credentials.approvals };
     cache.set(cluster, { changed, connection, agent: opened.agent });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();
@@ -178,6 +191,14 @@ function createClusters(
   return {
     names,
     connect,
+    approvalMode: (cluster) => {
+      try {
+        return locate(cluster).approvals ?? 'signal';
+      } catch {
+        // Every activity on the cluster reports it.
+        return 'signal';
+      }
+    },
     async kubeconfigOf(cluster) {
       // Reports a missing file or context here, instead of in the program that would read it.
       await connect(cluster);

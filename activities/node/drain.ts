@@ -4,6 +4,7 @@ import type { Blocker } from '../../model/status.ts';
 import { mapLimit } from '../support/map-limit.ts';
 import { failure } from '../support/failures.ts';
 import { heartbeat } from '../support/heartbeat.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { budgetText, findBudgets } from '../kubernetes/disruption-budgets.ts';
 import { drainVerdict, describeTermination, isOverdue, type DrainRules } from './drain-rules.ts';
@@ -50,8 +51,10 @@ export function createDrainActivities(onCluster: OnCluster) {
      * Runs one round of moving a node's pods to the right network: evicts the pods that may be evicted, waits for the
      * terminating ones, and returns when none is left or the round is over.
      * @throws DrainBlocked, before any eviction, when a pod requires a consent that was not given.
+     * @throws ApprovalMissing, ApprovalsUnverifiable when the migration of the node is not approved as configured.
      */
     drainNode: onCluster('drain the node', async (connection, target: DrainTarget): Promise<DrainRound> => {
+      if (target.to === 'cilium') await requireApproval(connection, `node/${target.node}`);
       const end = Date.now() + target.roundSeconds * 1_000;
       const refusals = new Map<string, Refusal>();
       // The first poll, and the result that nothing is left, must be up to date; polls between them may be slightly

@@ -1,6 +1,8 @@
 import { flipLabel } from '../../model/names.ts';
+import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { byName, groupNodes, type NodeFacts, type NodesSeen } from '../../model/nodes.ts';
+import { requireApproval } from '../kubernetes/approvals.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
@@ -28,6 +30,15 @@ export interface NodesTarget {
    * @default all
    */
   pods?: string[];
+}
+
+/** Input of `cordonNode`. */
+export interface CordonTarget extends NodeTarget {
+  /**
+   * Network to which the node is migrated or rolled back.
+   * @default canal
+   */
+  to?: Network;
 }
 
 /** Input of `waitForReboot`. */
@@ -93,8 +104,10 @@ export function createNodeActivities(onCluster: OnCluster, workerNode?: string) 
     /**
      * Cordons a node and records that this service did. A node that is already cordoned stays unchanged, and stays
      * cordoned after its migration.
+     * @throws ApprovalMissing, ApprovalsUnverifiable for a migration to Cilium that is not approved as configured.
      */
-    cordonNode: onCluster('cordon the node', async (connection, { node }: NodeTarget): Promise<void> => {
+    cordonNode: onCluster('cordon the node', async (connection, { node, to }: CordonTarget): Promise<void> => {
+      if (to === 'cilium') await requireApproval(connection, `node/${node}`);
       const nodeObject = await readNode(connection, node);
       if (nodeObject.spec?.unschedulable === true) return;
       await patchNode(connection, node, {

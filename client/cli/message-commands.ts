@@ -9,6 +9,7 @@ import { NoWorkerError } from '../errors.ts';
 import { Fleet } from '../fleet.ts';
 import { Migration } from '../migration.ts';
 import { startRollback } from '../start.ts';
+import { approveCommand, withClusterOptions, type ApproveOptions } from './approve-command.ts';
 import { CliError } from './exit-codes.ts';
 import { readClusterInput } from './input.ts';
 import { commandName, fleetMessages, messages, type MessageCommand } from './messages.ts';
@@ -23,6 +24,7 @@ export function addMessageCommands(program: Command): void {
     const subcommand = withSender(addCommand(program, commandName(command.message), command.description));
     for (const option of command.options) subcommand.addOption(option);
     if (command.message === 'rollback') addRollbackAction(subcommand, command);
+    else if (command.message === 'approve') addApproveAction(subcommand, command);
     else subcommand.action(run(messageCommand(command)));
   }
 }
@@ -81,6 +83,12 @@ function fleetMessageCommand(command: MessageCommand<FleetMessageName>) {
     },
     afterInterruption: (context) => mayApply('fleet status', context),
   } satisfies Parameters<typeof run<SenderOptions>>[0];
+}
+
+/** Adds the action of `approve`, which also creates the approval in the cluster where that is needed. */
+function addApproveAction(subcommand: Command, command: MessageCommand<MessageName>): void {
+  const action = approveCommand(messageCommand<ApproveOptions>(command), (options) => buildMessage(command, options));
+  withClusterOptions(subcommand).action(run(action));
 }
 
 interface RollbackOptions extends SenderOptions, StartOptions {

@@ -98,6 +98,7 @@ export function decisions({ status }: Pick<ReportData, 'status'>): [subject: str
       [`node ${node.name}`, node.approval],
       [`${node.name}: ${node.state}`, node.decision],
     ]),
+    ['cutover', status.approvals.cutover],
     ['cleanup', status.approvals.cleanup],
     ['pause', status.paused],
   ];

@@ -64,7 +64,10 @@ function tables(data: ReportData): string[] {
     ...[name, wave, state, seconds],
     failure?.message ?? '',
   ]);
-  const decisionRows = decisions(data).map(([subject, { by, reason, at }]) => [subject, by, reason, at]);
+  const decisionRows = decisions(data).map(([subject, { by, principal = '', reason, at }]) => [
+    ...[subject, by, principal],
+    ...[reason, at],
+  ]);
   const checks = preflight.map(({ check, verdict, evidence, waived }) => [
     check,
     waived === undefined ? verdict : `${verdict}, waived: ${waived}`,
@@ -72,7 +75,7 @@ function tables(data: ReportData): string[] {
   ]);
   return [
     section('Nodes', table(['node', 'wave', 'state', 'seconds', ''], nodes)),
-    section('Decisions', table(['subject', 'decided by', 'reason', 'time'], decisionRows)),
+    section('Decisions', table(['subject', 'claimed by', 'authenticated user', 'reason', 'time'], decisionRows)),
     section('Checks', table(['check', 'verdict', 'evidence'], checks)),
     ...(policies === undefined ? [] : [section('Policies', policyTable(policies))]),
   ];

@@ -35,8 +35,10 @@ export function markdownReport(data: ReportData): string {
 }
 
 function decisionTable(data: ReportData): string[] {
-  const rows = decisions(data).map(([subject, { by, reason, at }]) => tableRow([subject, by, reason, at]));
-  return [...tableHeader('subject', 'decided by', 'reason', 'time'), ...rows];
+  const rows = decisions(data).map(([subject, { by, principal = '', reason, at }]) =>
+    tableRow([subject, by, principal, reason, at])
+  );
+  return [...tableHeader('subject', 'claimed by', 'authenticated user', 'reason', 'time'), ...rows];
 }
 
 function nodeTable({ status }: ReportData): string[] {

@@ -1,4 +1,6 @@
+import { approvalCommands } from '../approval-commands.ts';
 import { repeatedStepText } from '../attempts.ts';
+import { decidedBy } from '../decision.ts';
 import { isMeasured, type Ledger } from '../ledger.ts';
 import type { Plan } from '../plan.ts';
 import type { CheckOutcome } from '../preflight.ts';
@@ -18,6 +20,9 @@ const maxRows = 100;
 
 /** Maximum number of repeated steps shown. */
 const maxSteps = 20;
+
+/** Maximum number of shown commands that create an approval. */
+const maxApprovals = 20;
 
 /** Details shown next to the status, once they exist. */
 export interface StatusDetails {
@@ -48,12 +53,23 @@ export function statusMarkdown(
   for (const answer of openAnswers(status)) {
     lines.push(`To ${cell(answer.does)}:`, '', ...codeBlock([updateCommand(workflow, answer)]), '');
   }
+  lines.push(...approvalLines(status));
   lines.push(...stepLines(status.repeatedSteps));
   lines.push(...nodeLines(status.nodes));
   lines.push(...remainingLines(status));
   lines.push(...detailLines(status.phase, details));
   if (status.notes.length > 0) lines.push('Notes:', '', ...status.notes.map((note) => `- ${line(note)}`));
   return lines.join('\n');
+}
+
+/** Returns how to create the approvals that are awaited, where they are objects of the cluster. */
+function approvalLines(status: MigrationStatus): string[] {
+  const commands = approvalCommands(status).slice(0, maxApprovals);
+  if (commands.length === 0) return [];
+  const intro =
+    'An approval counts once its object is in the cluster: "cni-migrate approve" creates it with your kubeconfig. With ' +
+    'kubectl, before the message, with your user as "kubectl auth whoami" shows it:';
+  return [intro, '', ...codeBlock(commands), ''];
 }
 
 /** Returns the details that matter in the phase: first the checks and the plan, later the measurements. */
@@ -96,7 +112,15 @@ function nodeLines(nodes: readonly NodeStatus[]): string[] {
   lines.push(...tableHeader('node', 'state', 'approved by', 'seconds', ''));
   for (const node of shown.slice(0, maxRows)) {
     const { name, state, approval, seconds = '' } = node;
-    lines.push(tableRow([name, state, approval?.by ?? '', seconds, nodeRemark(node).slice(0, 500)]));
+    lines.push(
+      tableRow([
+        name,
+        state,
+        approval === undefined ? '' : decidedBy(approval),
+        seconds,
+        nodeRemark(node).slice(0, 500),
+      ])
+    );
   }
   return [...lines, ''];
 }

@@ -222,6 +222,7 @@ it(
       'comparePolicies',
       'removeRollbackRecord',
       'recordUnfinished',
+      'findApprovals',
     ];
     expect(await placesWithoutDeath(...except)).toEqual([]);
     expect(killed).toEqual({ temporal: 4, apiserver: 5 });

@@ -13,6 +13,7 @@ import type { RemovalFinding } from '../../model/removal-findings.ts';
 import type { CheckOutcome } from '../../model/preflight.ts';
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { findFit } from '../../model/maintenance-windows.ts';
+import type { ApprovalMode } from '../../model/migration-approval.ts';
 import type { Decision } from '../../model/decision.ts';
 import type { Blocker } from '../../model/status.ts';
 
@@ -53,6 +54,11 @@ interface FakeOptions {
   release?: () => PlannedRelease;
   /** Lets time pass in a round that leaves pods. */
   pass?: (seconds: number) => Promise<unknown>;
+  /**
+   * What proves an approval.
+   * @default signal
+   */
+  approvals?: ApprovalMode;
 }
 
 /** What the chart of a fake is and renders. */
@@ -79,6 +85,7 @@ export function fakeCluster({
   silentNodes,
   release,
   pass,
+  approvals,
 }: FakeOptions = {}) {
   const calls: string[] = [];
   const broken: string[] = [];
@@ -94,6 +101,8 @@ export function fakeCluster({
     /** True when nothing that uses the network to be removed was found. */
     removalVerified: false,
     lock: '',
+    /** Users of the cluster who have approved a step, by step. */
+    approvals: new Map<string, string>(),
     /** Approval of Canal's removal, recorded in the cluster. */
     noReturn: undefined as Decision | undefined,
     /** Request of a rollback of all nodes, recorded in the cluster until it is complete. */
@@ -159,6 +168,15 @@ export function fakeCluster({
         ciliumOwnsCni: system.ciliumOwnsCni,
       };
     },
+    findApprovals: async ({ steps }) => {
+      await call('findApprovals', steps.join());
+      const approvals = steps.flatMap((step) => {
+        const principal = system.approvals.get(step);
+        return principal === undefined ? [] : [{ step, principal, object: `approval-of-${step}` }];
+      });
+      const problem = approvals.length < steps.length ? 'no MigrationApproval in the cluster' : undefined;
+      return { approvals, ...(problem !== undefined && { problem }) };
+    },
     acquireLock: async ({ workflowId }) => {
       await call('acquireLock');
       requireRule(system.lock === '' || system.lock === workflowId, 'two migrations at once');
@@ -168,7 +186,7 @@ export function fakeCluster({
       await call('releaseLock');
       if (system.lock === workflowId) system.lock = '';
     },
-    resolveRequest: createRequestActivities().resolveRequest,
+    resolveRequest: createRequestActivities(undefined, undefined, () => approvals ?? 'signal').resolveRequest,
     recordPointOfNoReturn: async ({ approval }) => {
       await call('recordPointOfNoReturn');
       requireLock('the point of no return recorded');

@@ -66,6 +66,7 @@ export const notRepeated: Readonly<
 > = {
   resolveRequest: 'it computes, and reads nothing',
   inspectCluster: readsOnly,
+  findApprovals: readsOnly,
   comparePolicies: readsOnly,
   planDetails: readsOnly,
   readLedger: readsOnly,

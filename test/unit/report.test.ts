@@ -47,7 +47,7 @@ const data: ReportData = {
         approval: { by: hostile, reason: 'window', at: '2026-01-01T00:00:59.000Z' },
       },
     ],
-    approvals: { plan: { by: 'ann', reason: '', at: '2026-01-01T00:00:10.000Z' } },
+    approvals: { plan: { by: 'ann', principal: 'alice', reason: '', at: '2026-01-01T00:00:10.000Z' } },
     timeline: [
       { phase: 'preflight', startedAt: '2026-01-01T00:00:00.000Z', seconds: 10 },
       { phase: 'migrate', startedAt: '2026-01-01T00:00:10.000Z' },
@@ -90,7 +90,7 @@ it('draws each wave at its time, and each kind of path with its losses', () => {
 
 it('contains the same as Markdown', () => {
   const text = markdownReport(data);
-  expect(text).toContain('| plan | ann |  | 2026-01-01T00:00:10.000Z |');
+  expect(text).toContain('| plan | ann | alice |  | 2026-01-01T00:00:10.000Z |');
   expect(text).toContain('wave 1 a');
   expect(text).toContain('| pod-pod/small | 0 of 1000 |');
   expect(text).toContain('kube-system/calico-export-0');

@@ -53,7 +53,16 @@ const expected = z.record(z.string().max(300), z.string().nullable());
 const values = z.record(z.string(), z.json());
 const chartDigest = z.string().regex(chartDigestPattern);
 const run = { workflowId: z.string().min(1).max(1_000), runId: z.string().min(1).max(100) };
-const decision = z.strictObject({ by: shortText, reason: z.string().max(10_000), at: z.iso.datetime() });
+const decision = z.strictObject({
+  by: shortText,
+  reason: z.string().max(10_000),
+  at: z.iso.datetime(),
+  planDigest: shortText.exactOptional(),
+  namesPlan: z.literal(true).exactOptional(),
+  principal: shortText.optional(),
+  object: shortText.optional(),
+});
+const approvedStep = z.union([z.enum(['plan', 'cutover', 'cleanup']), z.templateLiteral(['node/', z.string()])]);
 const remainingNode = z.strictObject({
   node: nodeNameSchema,
   since: z.iso.datetime(),
@@ -71,6 +80,10 @@ export const activityRules: { readonly [Name in ActivityName]: ActivityRule<Argu
   // The request is checked by the activity itself, which returns every problem of it.
   resolveRequest: { changes: false, fields: { request: z.unknown().optional() } },
   inspectCluster: { changes: false, fields: cluster },
+  findApprovals: {
+    changes: false,
+    fields: { ...cluster, steps: z.array(approvedStep).max(maxNames), planDigest: shortText },
+  },
   recordPointOfNoReturn: { changes: true, fields: { ...cluster, approval: decision } },
   recordRollback: { changes: true, fields: { ...cluster, rollback: decision } },
   removeRollbackRecord: { changes: true, fields: cluster },
@@ -154,7 +167,7 @@ export const activityRules: { readonly [Name in ActivityName]: ActivityRule<Argu
   },
 
   observeNode: { changes: false, fields: node },
-  cordonNode: { changes: true, fields: node },
+  cordonNode: { changes: true, fields: { ...node, to: network.exactOptional() } },
   uncordonNode: { changes: true, fields: node },
   drainNode: {
     changes: true,

@@ -1,6 +1,7 @@
-import type { Decision } from '../../model/decision.ts';
+import { decidedBy, type Decision } from '../../model/decision.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 import type { Wait } from '../../model/wait.ts';
+import { hasClaim, takeApprovals, type ClaimableStep } from './authenticated-approvals.ts';
 import type { Migration } from './migration.ts';
 
 /** Steps that a single approval covers. */
@@ -23,8 +24,25 @@ export async function waitForApproval(migration: Migration, subject: Subject): P
   const id = { kind: 'approval' as const, key: subject };
   const deadlineMs = migration.waits.deadlineMs(id, input.approvalDeadlineSeconds);
   const wait: Wait = { ...id, subject: subjects[subject], answers: findAnswers(migration, subject), deadlineMs };
+  const claimable: ClaimableStep = {
+    step: subject,
+    subjects: [subject],
+    accept: (approval) => (status.approvals[subject] = approval),
+  };
   const isOver = (): boolean => isApproved() || status.paused !== undefined;
-  const end = await migration.until(() => wait, isOver);
+  let end = await migration.until(
+    () => wait,
+    () => isOver() || hasClaim(migration, [claimable])
+  );
+  // A claim without an approval in the cluster does not end the wait.
+  while (end === 'happened' && !isOver()) {
+    await takeApprovals(migration, [claimable]);
+    migration.waits.continueLast();
+    end = await migration.until(
+      () => wait,
+      () => isOver() || hasClaim(migration, [claimable])
+    );
+  }
   if (end === 'deadline')
     migration.pauseFor(`no approval of ${wait.subject} within ${input.approvalDeadlineSeconds} s`);
   return false;
@@ -43,6 +61,7 @@ function findAnswers(migration: Migration, subject: Subject): Wait['answers'] {
 }
 
 /** Returns who decided, and why. */
-export function attribution({ by, reason }: Decision): string {
-  return reason === '' ? by : `${by} (${reason})`;
+export function attribution(decision: Decision): string {
+  const { reason } = decision;
+  return reason === '' ? decidedBy(decision) : `${decidedBy(decision)} (${reason})`;
 }

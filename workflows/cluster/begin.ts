@@ -7,6 +7,7 @@ import type { ResolvedRequest } from '../../model/resolved-request.ts';
 import { untilAvailable } from '../activity-options.ts';
 import { invalidRequest } from '../support/parse-input.ts';
 import type { ClusterContext } from './context.ts';
+import { beginAuthenticated } from './authenticated-approvals.ts';
 import { setHandlers } from './handlers.ts';
 import { runUntilAborted } from './interruption.ts';
 import { releaseOnFailure } from './lock.ts';
@@ -35,6 +36,7 @@ export async function begin(request: unknown, carried: unknown): Promise<Cluster
   migration.state.request ??= await resolve(request);
   const { status, input } = migration;
   status.cluster = input.cluster;
+  beginAuthenticated(migration);
   if (input.dryRun) {
     status.dryRun = true;
     forgetInterruptions(migration, 'a dry run changes nothing', ['rollbackAll']);

@@ -25,7 +25,9 @@ export function setHandlers(migration: Migration): void {
       const isUnread = state.source === undefined && state.status.pointOfNoReturn === undefined;
       const hasWindows = (state.request?.input.windows.length ?? 0) > 0;
       const requiresPlanDigest = state.request?.requiresPlanDigest === true;
-      return { decisions: state.decisions, status: state.status, isUnread, hasWindows, requiresPlanDigest };
+      const isAuthenticated = state.request?.approvals === 'authenticated';
+      const { decisions, status } = state;
+      return { decisions, status, isUnread, hasWindows, requiresPlanDigest, isAuthenticated };
     },
     copy: copyContext,
     parse: parseMessage,

@@ -63,7 +63,7 @@ async function migrate(steps: NodeSteps, progress: Progress): Promise<void> {
   let sinceMs = Date.now();
   const recycling = migration.drain.mode === 'recycle';
   progress.flipped = await isFlipped(steps);
-  await steps.cordon();
+  await steps.cordon('cilium');
   if (recycling) await flip(steps, progress);
   else await drainAndFlip(steps, progress);
   if (migration.reboot.mode !== 'none') {

@@ -24,7 +24,7 @@ export async function nodeRollback(input: NodeWorkflowInput): Promise<void> {
 
 /** Runs the steps of {@link nodeRollback}. Also used by a migration that is cancelled. */
 export async function rollBackNode(steps: NodeSteps): Promise<void> {
-  await steps.cordon();
+  await steps.cordon('canal');
   // Before the drain, so that pods started meanwhile, such as those of DaemonSets, get the right network at once.
   steps.begin('revert flip');
   await steps.run('revertNodeFlip', 'remove flip label and restart agent', steps.target);

@@ -88,9 +88,10 @@ export class NodeSteps {
     this.report(this.blockers);
   }
 
-  async cordon(): Promise<void> {
+  /** @param to network to which the pods of the node are to move. */
+  async cordon(to: Network): Promise<void> {
     this.begin('cordon');
-    await this.run('cordonNode', 'cordon', this.target);
+    await this.run('cordonNode', 'cordon', { ...this.target, to });
   }
 
   async uncordon(): Promise<void> {

@@ -8,6 +8,7 @@ import type { Answer } from '../../../model/decision.ts';
 import type { NodeStatus, Phase } from '../../../model/status.ts';
 import { summarizeList } from '../../../model/summarize.ts';
 import { allWaves } from '../../../model/waves.ts';
+import { hasClaim, takeApprovals, type ClaimableStep } from '../authenticated-approvals.ts';
 import type { ClusterContext } from '../context.ts';
 import { checkRecentGates } from '../gates.ts';
 import type { Migration } from '../migration.ts';
@@ -90,9 +91,26 @@ async function waitForApproval(context: ClusterContext, wave: NumberedWave, isOv
     const missing = next.kind === 'approve' ? next.missing : [];
     return { ...id, ...approvalSubject(wave, missing, migration.input.approval === 'every-node'), deadlineMs };
   };
-  const end = await migration.until(describe, isOver);
+  const claimable = claimableNodes(migration, wave);
+  const end = await migration.until(describe, () => isOver() || hasClaim(migration, claimable));
+  if (hasClaim(migration, claimable)) {
+    await takeApprovals(migration, claimable);
+    migration.waits.continueLast();
+  }
   if (end === 'deadline')
     migration.pauseFor(`no approval of ${describe().subject} within ${approvalDeadlineSeconds} s`);
+}
+
+/** Returns the nodes of a wave whose approvals may be claimed, each on its own or with the wave. */
+function claimableNodes({ state, status }: Migration, wave: NumberedWave): ClaimableStep[] {
+  const { decisions } = state;
+  const { nodes } = decisions.approvals;
+  const missing = wave.nodes.filter((node) => approvalOf(node, wave.number, { status, decisions }) === undefined);
+  return missing.map((node) => ({
+    step: `node/${node}` as const,
+    subjects: [`node/${node}`, `wave/${wave.number}`],
+    accept: (approval) => (nodes[node] = approval),
+  }));
 }
 
 function approvalSubject(
