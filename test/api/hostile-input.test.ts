@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Client } from '@temporalio/client';
-import { DefaultLogger, NativeConnection, Worker, bundleWorkflowCode } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, Worker, bundleWorkflowCode } from '@temporalio/worker';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { projectDir } from '../../lab/paths.ts';
 import { waitFor } from '../../lab/process.ts';
@@ -220,6 +220,7 @@ describe('workflows that an attacker executes on another task queue', () => {
   let worker: Worker;
   let stopped: Promise<void>;
   beforeAll(async () => {
+    Runtime.install({ logger: new DefaultLogger('ERROR'), telemetryOptions: { logging: { filter: 'ERROR' } } });
     connection = await NativeConnection.connect({ address: temporal.address });
     client = new Client({ connection });
     const workflowsPath = path.join(projectDir, 'test', 'support', 'foreign-workflows.ts');
