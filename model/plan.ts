@@ -2,7 +2,7 @@ import { isObject, type HelmValues } from './helm-values.ts';
 import type { MigrationInput } from './input.ts';
 import { untrustedProblems } from './input-limits.ts';
 import { isMigrated, type NodeFacts } from './nodes.ts';
-import type { PlannedRelease } from './plan-digest.ts';
+import type { PlannedRelease } from './planned-release.ts';
 import type { CheckOutcome } from './preflight.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import {

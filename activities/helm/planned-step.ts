@@ -1,5 +1,5 @@
 import type { HelmValues } from '../../model/helm-values.ts';
-import type { ReleaseStep } from '../../model/plan-digest.ts';
+import type { ReleaseStep } from '../../model/planned-release.ts';
 import { failure } from '../support/failures.ts';
 import type { ChartSource, LocalChart } from './chart-source.ts';
 import type { HelmSettings } from './command.ts';

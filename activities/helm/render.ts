@@ -2,7 +2,7 @@ import { parseAllDocuments } from 'yaml';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { coexistenceValues, cutoverValues, isObject, type HelmValues } from '../../model/helm-values.ts';
 import type { MigrationInput } from '../../model/input.ts';
-import type { PlannedRelease, ReleaseStep } from '../../model/plan-digest.ts';
+import type { PlannedRelease, ReleaseStep } from '../../model/planned-release.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { ciliumNamespace } from '../kubernetes/names.ts';
 import { failure } from '../support/failures.ts';

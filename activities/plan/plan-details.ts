@@ -6,7 +6,7 @@ import { failure } from '../support/failures.ts';
 import { valueChanges, type DrainCounts, type NodeDrain, type PlanDetails } from '../../model/plan.ts';
 import type { Clusters } from '../kubernetes/connection.ts';
 import type { HelmSettings } from '../helm/command.ts';
-import type { ReleaseStep } from '../../model/plan-digest.ts';
+import type { ReleaseStep } from '../../model/planned-release.ts';
 import { chartSource, renderPlan } from '../helm/render.ts';
 import { releaseValues } from '../helm/release.ts';
 import { drainVerdict } from '../node/drain-rules.ts';

@@ -6,7 +6,7 @@ import { createRequestActivities } from '../../activities/plan/resolve-request.t
 import type { Network } from '../../model/network.ts';
 import { computeBucket, differingBuckets, computeDigest } from '../../model/node-digest.ts';
 import { groupNodes, type NodeFacts } from '../../model/nodes.ts';
-import type { PlannedRelease } from '../../model/plan-digest.ts';
+import type { PlannedRelease } from '../../model/planned-release.ts';
 import type { PolicyReport } from '../../model/policies.ts';
 import type { UnfinishedRecord } from '../../model/remaining-nodes.ts';
 import type { RemovalFinding } from '../../model/removal-findings.ts';

@@ -2,7 +2,8 @@ import type { KubernetesObject } from '@kubernetes/client-node';
 import { differingObjects, manifestsDigest } from '../../activities/helm/manifest-digest.ts';
 import { contentDigest } from '../../model/content-digest.ts';
 import { parseInput, type MigrationInput } from '../../model/input.ts';
-import { computePlanDigest, releaseSteps } from '../../model/plan-digest.ts';
+import { computePlanDigest } from '../../model/plan-digest.ts';
+import { releaseSteps } from '../../model/planned-release.ts';
 import { resolveRequest, type Releases } from '../../model/resolved-request.ts';
 import { plannedRelease } from '../support/fake-cluster.ts';
 

@@ -1,6 +1,6 @@
 import type { HelmValues } from '../../model/helm-values.ts';
 import type { ExpectedConfig } from '../../model/resolved-request.ts';
-import type { ReleaseStep } from '../../model/plan-digest.ts';
+import type { ReleaseStep } from '../../model/planned-release.ts';
 import type { Migration } from './migration.ts';
 
 /**
