@@ -69,8 +69,8 @@ export const failureTypes = [
    */
   'PreflightBlocked',
   /**
-   * The comparison of the policies needs more memory or time than it may use, or it has a bug; the message says which.
-   * No policy was changed.
+   * The comparison of the policies needs more memory than it may use, or it has a bug; the message says which. No
+   * policy was changed.
    */
   'PolicyComparisonFailed',
   /** Helm failed; retried. */

@@ -1,7 +1,7 @@
 /**
  * Detection of secrets in an input. Temporal keeps inputs in a history for months, readable for more people than may
  * know the secret. Secrets are detected by the name of their field, or by their format. Each pattern takes time in
- * proportion to the length of the text, whatever the text is: any client can send one.
+ * proportion to the length of the text, also of a text that is made to delay it: any client can send one.
  */
 
 /** Names of fields that contain a secret itself, not the name of a Secret. */

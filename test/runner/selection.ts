@@ -46,10 +46,7 @@ function isTier(name: string): name is Tier {
  * Turns a selection into steps: checks, then each suite, after the tools that it is the first to need.
  * @param timeFactor how much slower than the reference machine this one is.
  */
-export function buildTestPlan(
-  { withChecks, checks: some = [], suites: selected }: Selected,
-  timeFactor: number
-): Plan {
+export function buildTestPlan({ withChecks, checks: some = [], suites: selected }: Selected, timeFactor: number): Plan {
   const deadlineMs = (usualMinutes: number): number => usualMinutes * 60_000 * deadlineFactor * timeFactor;
   const built = new Set<ToolGroup>();
   const toolsBefore = ({ tools }: Suite): Step[] => {

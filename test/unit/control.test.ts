@@ -501,3 +501,12 @@ describe('an answer to the question about a step', () => {
     expect(send('retry', { node: 'a' }, 'migrate', { nodes })).toMatch(/^no: a is migrating/);
   });
 });
+
+it('approves a node whose name is that of a property of every object', () => {
+  const control = noDecisions();
+  const nodes = [{ name: 'constructor', state: 'awaiting-approval' as const, wave: 2 }];
+
+  expect(send('approve', { node: 'constructor' }, 'migrate', { nodes }, control)).toBe('constructor is approved');
+
+  expect(Object.keys(control.approvals.nodes)).toEqual(['constructor']);
+});

@@ -18,7 +18,7 @@ it('leaves out paths of a kind that this build does not know', () => {
 });
 
 it.each([
-  ['no JSON', '{'],
+  ['text that is not valid JSON', '{'],
   ['null', 'null'],
   ['no time', page({ atMs: 'now' })],
   ['records that are no list', page({ records: { length: 1 } })],

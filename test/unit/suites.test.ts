@@ -46,7 +46,9 @@ it('runs the test of each attack that docs/security.md lists, and no other one, 
   const { go, ...projects } = securityFiles;
   const { suites: selected, checks = [] } = selectSuites({ names: ['security'] });
 
-  const files = Object.entries(projects).flatMap(([project, list]) => list.map((name) => `test/${project}/${name}.test.ts`));
+  const files = Object.entries(projects).flatMap(([project, list]) =>
+    list.map((name) => `test/${project}/${name}.test.ts`)
+  );
   const inGo = [...listed].filter((file) => file.startsWith('images/'));
   expect([...listed].filter((file) => !file.startsWith('images/')).sort()).toEqual([...files].sort());
   expect(new Set(inGo.map((file) => path.dirname(file)))).toEqual(new Set(go));
