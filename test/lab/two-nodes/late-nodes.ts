@@ -42,10 +42,7 @@ async function renameImage(lab: Lab, node: string, from: string, to: string): Pr
   await runInside(lab.layout.machineDir(node), [...ctr, 'rm', from]);
 }
 
-/**
- * Copies the plugins that Canal chains to a node, as packages of Kubernetes do: Canal's installer, which has written them to
- * the other nodes, does not run on this one.
- */
+/** Copies the plugins that Canal chains from a node, to which Canal's installer has written them, as a package would do. */
 async function installPlugins({ layout }: Lab, from: string, to: string): Promise<void> {
   const folder = async (node: string): Promise<string> =>
     `/proc/${await initPid(layout.machineDir(node))}/root/opt/cni/bin`;
@@ -67,19 +64,54 @@ async function joinWithoutImage({ layout }: Lab): Promise<Lab> {
     );
   await waitFor(`containerd of ${late}`, hasContainerd, { timeoutMs: timeLimits.serviceStart });
   await renameImage(larger, late, image, hiddenImage);
-  await installPlugins(larger, 'node1', late);
   await rm(hold);
   return larger;
 }
 
-/** Moves the pods of Deployments off a node, as before planned work on it. */
-async function moveDeploymentsOff(lab: Lab, node: string): Promise<void> {
+/** Moves the pods of Deployments off a node, as before planned work on it, and switches the node off. */
+async function switchOff(lab: Lab, node: string): Promise<void> {
   await lab.kubectl('cordon', node);
   await lab.kubectl('drain', node, '--ignore-daemonsets', '--delete-emptydir-data', '--timeout=120s');
   await lab.kubectl('uncordon', node);
   for (const deployment of ['coredns', 'cilium-operator'])
     await lab.kubectl('-n', 'kube-system', 'rollout', 'status', `deployment/${deployment}`, '--timeout=180s');
+  await stopMachine(lab.layout.machineDir(node));
 }
+
+/** Waits until the agent of the node that joined cannot start for want of its image. */
+async function waitForMissingImage(lab: Lab): Promise<void> {
+  const isMissing = async (): Promise<boolean> => {
+    const [agent] = await listPods(lab, '-n', 'kube-system', '-l', 'k8s-app=cilium', ...onNode(late));
+    const states = [...(agent?.status?.initContainerStatuses ?? []), ...(agent?.status?.containerStatuses ?? [])];
+    return states.some(({ state }) => /ErrImagePull|ImagePullBackOff/.test(state?.waiting?.reason ?? ''));
+  };
+  await waitFor(`the agent of ${late} to wait for its image`, isMissing, { timeoutMs: timeLimits.podsReady });
+}
+
+/** Returns the addresses of our pod on the node that joined; none while it has no network. */
+async function addressesOfLatePod(lab: Lab): Promise<string[]> {
+  const pods = await listPods(lab, '-l', 'app=everywhere', ...onNode(late));
+  return pods.flatMap(({ status }) => status?.podIP ?? []);
+}
+
+/** Maximum number of times that a test resumes a migration, whose gates also pause it for paths that were lost. */
+const maxResumes = 10;
+
+/** Resumes the migration each time that it pauses, until a status is reached. */
+async function resumeUntil(cli: TemporalCli, what: string, isReached: (status: MigrationStatus) => boolean) {
+  for (let resumes = 0; resumes < maxResumes; resumes++) {
+    const status = await cli.waitForStatus(what, (now) => now.paused !== undefined || isReached(now));
+    if (isReached(status)) return;
+    await cli.update('resume', {});
+  }
+  throw new Error(`the migration was resumed ${maxResumes} times without reaching ${what}`);
+}
+
+/** True while the migration is paused for this reason. */
+const isPausedFor =
+  (reason: RegExp) =>
+  ({ paused }: MigrationStatus): boolean =>
+    reason.test(paused?.reason ?? '');
 
 /** Tests nodes that join, or are switched off, while the cleanup waits. It continues with the lab of the test before it. */
 export function describeLateNodes(shared: SharedLab): void {
@@ -90,37 +122,35 @@ export function describeLateNodes(shared: SharedLab): void {
       const cli = new TemporalCli(temporal, smaller.layout.context);
       await cli.waitForCleanup();
       await apply(smaller, everywhere);
+      await smaller.kubectl('rollout', 'status', 'daemonset/everywhere', '--timeout=300s');
 
       const lab = await joinWithoutImage(smaller);
-      const agentWaits = async (): Promise<boolean> => {
-        const [agent] = await listPods(lab, '-n', 'kube-system', '-l', 'k8s-app=cilium', ...onNode(late));
-        const states = [...(agent?.status?.initContainerStatuses ?? []), ...(agent?.status?.containerStatuses ?? [])];
-        return states.some(({ state }) => /ErrImagePull|ImagePullBackOff/.test(state?.waiting?.reason ?? ''));
-      };
-      await waitFor(`the agent of ${late} to wait for its image`, agentWaits, { timeoutMs: timeLimits.podsReady });
+      await switchOff(lab, off);
+      await waitForMissingImage(lab);
       expect(await listPods(lab, '-n', 'kube-system', '-l', 'k8s-app=canal', ...onNode(late))).toEqual([]);
-      const [waiting] = await listPods(lab, '-l', 'app=everywhere', ...onNode(late));
-      expect({ ip: waiting?.status?.podIP }).toEqual({ ip: undefined });
+      expect(await addressesOfLatePod(lab)).toEqual([]);
 
       // With that node as it is, Canal is not removed.
       await cli.send('approve', { cleanup: true });
-      const { paused } = await cli.waitForStatus('a pause', (status) => status.paused !== undefined);
-      expect(JSON.stringify(paused)).toContain(late);
+      const notReady = new RegExp(`Canal cannot be removed yet: .*${late}: it is not Ready`);
+      await resumeUntil(cli, `a pause because of ${late}`, isPausedFor(notReady));
+
+      // Nor is it while the agent runs, and the plugins that Canal's installer wrote to the other nodes are missing.
+      await renameImage(lab, late, hiddenImage, image);
+      await lab.kubectl('wait', '--for=condition=Ready', `node/${late}`, '--timeout=300s');
+      const missing = new RegExp(`${late}: its agent is ready, .* CNI plugins portmap, bandwidth .* /opt/cni/bin`);
+      await resumeUntil(cli, `a pause because of the plugins of ${late}`, isPausedFor(missing));
+      expect(await addressesOfLatePod(lab)).toEqual([]);
       expect(await read(lab, 'daemonset', '-n', 'kube-system', 'canal')).toBeDefined();
 
-      await renameImage(lab, late, hiddenImage, image);
-      await lab.kubectl('rollout', 'status', 'daemonset/everywhere', '--timeout=300s');
-      await moveDeploymentsOff(lab, off);
-      await stopMachine(lab.layout.machineDir(off));
+      await installPlugins(lab, 'node1', late);
+      await waitFor(`a pod of ${late}`, async () => (await addressesOfLatePod(lab)).length > 0, {
+        timeoutMs: timeLimits.podsReady,
+      });
       await waitForSilentNode(lab, off);
-      // The gates also pause the cleanup: the paths to both nodes were lost for a while.
-      for (;;) {
-        await cli.send('resume', {});
-        const { paused } = await cli.waitForStatus('the removal', isPausedOrRemaining);
-        if (paused === undefined) break;
-      }
+      await resumeUntil(cli, 'the removal', ({ remaining = [] }) => remaining.some(({ node }) => node === off));
       // Canal is removed everywhere else meanwhile.
-      const left = async (): Promise<V1Pod[]> =>
+      const left = (): Promise<V1Pod[]> =>
         listPods(lab, '-n', 'kube-system', '-l', 'k8s-app=canal', ...onNode('node1'));
       await waitFor('the end of Canal on node1', async () => (await left()).length === 0, {
         timeoutMs: timeLimits.clusterChange,
@@ -133,16 +163,12 @@ export function describeLateNodes(shared: SharedLab): void {
       const pods = (await listPods(lab, '-A')).filter(({ spec }) => spec?.hostNetwork !== true);
       expect(pods.filter((pod) => !onCilium(pod)).map(({ metadata }) => metadata?.name)).toEqual([]);
       for (const node of lab.layout.nodeNames) {
-        const left = canalOrProjectLines(await nodeTraces(lab.layout.machineDir(node)));
-        expect({ node, left }).toEqual({ node, left: [] });
+        const traces = canalOrProjectLines(await nodeTraces(lab.layout.machineDir(node)));
+        expect({ node, traces }).toEqual({ node, traces: [] });
       }
     },
     timeLimits.wholeMigration
   );
-}
-
-function isPausedOrRemaining({ paused, remaining = [] }: MigrationStatus): boolean {
-  return paused !== undefined || remaining.some(({ node }) => node === off);
 }
 
 function onNode(node: string): string[] {
