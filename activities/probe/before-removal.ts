@@ -113,7 +113,7 @@ async function findBeforeRemoval(
       .filter((pod) => !isOnSource(pod, targetPodCidr) && endpoints.get(pod.uid) !== podAddress(pod))
       .map((pod) => withoutEndpoint(pod, endpoints.get(pod.uid))),
     ...agents.findings,
-    ...(await findNodesWithoutNetwork(connection, agents.working, pods)),
+    ...(await findNodesWithoutNetwork(connection, { ...agents, pods })),
     ...(await findConfiguration(connection, expected)),
   ];
   return { findings, silent: agents.silent };
@@ -134,7 +134,7 @@ async function findAgents(
   connection: ClusterConnection,
   pods: readonly PodFacts[],
   targetPodCidr: string
-): Promise<{ findings: RemovalFinding[]; silent: string[]; working: V1Node[] }> {
+): Promise<{ findings: RemovalFinding[]; silent: string[]; nodes: V1Node[]; agents: AgentState[] }> {
   const states = (await ifFound(listAgentStates(connection))) ?? [];
   const agents = new Map(states.map((agent) => [agent.node, agent]));
   const nodes = await listNodes(connection);
@@ -149,8 +149,7 @@ async function findAgents(
     if (silent.includes(name)) return [];
     return isReady(node) ? findAgent(name, agents.get(name)) : [notReady(name)];
   });
-  const working = nodes.filter((node) => isReady(node) && agents.get(nameOf(node))?.ready === true);
-  return { findings: ofNodes.sort((a, b) => a.subject.localeCompare(b.subject)), silent, working };
+  return { findings: ofNodes.sort((a, b) => a.subject.localeCompare(b.subject)), silent, nodes, agents: states };
 }
 
 const nameOf = ({ metadata }: V1Node): string => metadata?.name ?? '';

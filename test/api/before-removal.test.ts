@@ -257,6 +257,18 @@ describe('Canal between the cutover and its removal', () => {
     expect(await uids()).toEqual(before);
   });
 
+  /** Evaluates the gates for a node whose probers do not write. The clock advances when the activity sleeps. */
+  const checkGatesOf = async (node: string): Promise<void> => {
+    let sleptMs = 0;
+    const realNow = Date.now.bind(Date);
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => realNow() + sleptMs);
+    const { checkGates } = createLabActivities(lab(), undefined, undefined, (ms) =>
+      Promise.resolve(void (sleptMs += ms))
+    );
+    const gates = { toleranceMs: 5_000, paths: {}, prometheus: [], http: [] };
+    await checkGates({ ...cluster(), gates, sinceMs: realNow(), nodes: [node] }).finally(() => clock.mockRestore());
+  };
+
   it('is not removed while a node that joined gives no pod a network, as without the plugins of its installer', async () => {
     const { core } = connection();
     const inHelpers = { namespace: helperNamespace };
@@ -282,6 +294,10 @@ describe('Canal between the cutover and its removal', () => {
     const findNodes = async (): Promise<RemovalFinding[]> =>
       (await verify(null)).findings.filter(({ kind }) => kind === 'NodeWithoutNetwork');
     const before = await findNodes();
+    const gate = await checkGatesOf('n3').then(
+      () => '',
+      (error: unknown) => String(error)
+    );
     const status = { podIP: '10.245.3.1', podIPs: [{ ip: '10.245.3.1' }] };
     await core.patchNamespacedPodStatus({ name: 'prober-1', ...inHelpers, body: { status } }, merge);
     const after = await findNodes();
@@ -291,6 +307,7 @@ describe('Canal between the cutover and its removal', () => {
       "Canal's installer, which wrote the CNI plugins portmap, bandwidth to the other nodes, does not run on it; " +
       'install those that are missing in /opt/plugins (the events of the pod name them)';
     expect(before).toEqual([{ kind: 'NodeWithoutNetwork', subject: 'n3', node: 'n3', reason }]);
+    expect(gate).toContain(`the probers on n3 write no ledger: ${reason}`);
     expect(after).toEqual([]);
   });
 

@@ -18,7 +18,7 @@ const [late, off] = ['node3', 'node2'];
 const image = 'quay.io/cilium/cilium:v1.20.2';
 const hiddenImage = 'hidden.local/cilium:1';
 
-/** A pod on the pod network of every node. */
+/** A pod on the pod network of every node, as early as possible. */
 const everywhere = {
   apiVersion: 'apps/v1',
   kind: 'DaemonSet',
@@ -29,6 +29,8 @@ const everywhere = {
       metadata: { labels: { app: 'everywhere' } },
       spec: {
         terminationGracePeriodSeconds: 1,
+        // Also on a node whose agent has not started, which Cilium's operator taints.
+        tolerations: [{ operator: 'Exists' }],
         containers: [{ name: 'server', image: 'cni-live-migration/lab-app:1', args: ['server'] }],
       },
     },
@@ -99,12 +101,14 @@ const maxResumes = 10;
 
 /** Resumes the migration each time that it pauses, until a status is reached. */
 async function resumeUntil(cli: TemporalCli, what: string, isReached: (status: MigrationStatus) => boolean) {
-  for (let resumes = 0; resumes < maxResumes; resumes++) {
+  const reasons: string[] = [];
+  while (reasons.length < maxResumes) {
     const status = await cli.waitForStatus(what, (now) => now.paused !== undefined || isReached(now));
     if (isReached(status)) return;
+    reasons.push(status.paused?.reason ?? '');
     await cli.update('resume', {});
   }
-  throw new Error(`the migration was resumed ${maxResumes} times without reaching ${what}`);
+  throw new Error(`the migration was resumed ${maxResumes} times without reaching ${what}:\n${reasons.join('\n')}`);
 }
 
 /** True while the migration is paused for this reason. */
@@ -138,7 +142,7 @@ export function describeLateNodes(shared: SharedLab): void {
       // Nor is it while the agent runs, and the plugins that Canal's installer wrote to the other nodes are missing.
       await renameImage(lab, late, hiddenImage, image);
       await lab.kubectl('wait', '--for=condition=Ready', `node/${late}`, '--timeout=300s');
-      const missing = new RegExp(`${late}: its agent is ready, .* CNI plugins portmap, bandwidth .* /opt/cni/bin`);
+      const missing = new RegExp(`${late}.*: its agent is ready, .* CNI plugins portmap, bandwidth .* /opt/cni/bin`);
       await resumeUntil(cli, `a pause because of the plugins of ${late}`, isPausedFor(missing));
       expect(await addressesOfLatePod(lab)).toEqual([]);
       expect(await read(lab, 'daemonset', '-n', 'kube-system', 'canal')).toBeDefined();
