@@ -66,7 +66,7 @@ export const suites: readonly Suite[] = [
   },
   lab('rollbacks', 5),
   lab('nftables', 7),
-  lab('two-nodes', 10),
+  lab('two-nodes', 13),
   {
     ...{ name: 'workflow-server', tier: 'all', project: 'workflow' },
     ...{ only: productionServer, tools: 'stack', usualMinutes: 1 },

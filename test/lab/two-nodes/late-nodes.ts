@@ -160,6 +160,9 @@ export function describeLateNodes(shared: SharedLab): void {
         timeoutMs: timeLimits.clusterChange,
       });
 
+      const waitsForNode = ({ waitingFor = '' }: MigrationStatus): boolean =>
+        waitingFor.includes(`about ${off}, which`);
+      await cli.waitForStatus(`the cleanup to wait for ${off}`, waitsForNode);
       await labUp({ name: lab.layout.record.name, nodes: 3, network: false, ephemeral: true });
       const { status, result } = await cli.waitForEnd();
       expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { phase: 'done' } });
