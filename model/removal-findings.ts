@@ -12,6 +12,8 @@ export type RemovalFindingKind =
   | 'AgentNotReady'
   /** An agent or the operator runs with an older configuration. */
   | 'AgentOutdated'
+  /** A node that joined after the cutover gives no pod a network, although its agent is ready. */
+  | 'NodeWithoutNetwork'
   /** The configuration is not the final one. */
   | 'Configuration';
 

@@ -22,6 +22,7 @@ import { listNodes } from '../kubernetes/nodes.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { listPods, type PodFacts } from '../kubernetes/pods.ts';
 import { isOnSource, podAddress } from '../node/source-pods.ts';
+import { findNodesWithoutNetwork } from './joined-nodes.ts';
 
 /** Input of `verifyBeforeRemoval`. */
 export interface RemovalTarget {
@@ -40,10 +41,11 @@ export function createRemovalVerificationActivities(onCluster: OnCluster) {
   return {
     /**
      * Verifies directly before Canal is removed that nothing uses it any more: each pod with a network has an address of
-     * the target and a CiliumEndpoint of an agent with this address, each node is Ready with a ready agent, and agents,
-     * operator and ConfigMap have the final configuration. A migrated node that is switched off, without a pod on Canal, does
-     * not keep Canal from being removed: it is returned, to be cleaned when it is back. Pods change all the time, so that only what does not hold at
-     * each of some reads is returned. It changes nothing, and does not fail because of what it finds.
+     * the target and a CiliumEndpoint of an agent with this address, each node is Ready with a ready agent, each node that
+     * joined after the cutover gives our pod a network, and agents, operator and ConfigMap have the final configuration. A
+     * migrated node that is switched off, without a pod on Canal, does not keep Canal from being removed: it is returned, to
+     * be cleaned when it is back. Pods change all the time, so that only what does not hold at each of some reads is
+     * returned. It changes nothing, and does not fail because of what it finds.
      */
     verifyBeforeRemoval: onCluster(
       'verify that nothing uses Canal',
@@ -111,6 +113,7 @@ async function findBeforeRemoval(
       .filter((pod) => !isOnSource(pod, targetPodCidr) && endpoints.get(pod.uid) !== podAddress(pod))
       .map((pod) => withoutEndpoint(pod, endpoints.get(pod.uid))),
     ...agents.findings,
+    ...(await findNodesWithoutNetwork(connection, { ...agents, pods })),
     ...(await findConfiguration(connection, expected)),
   ];
   return { findings, silent: agents.silent };
@@ -131,7 +134,7 @@ async function findAgents(
   connection: ClusterConnection,
   pods: readonly PodFacts[],
   targetPodCidr: string
-): Promise<{ findings: RemovalFinding[]; silent: string[] }> {
+): Promise<{ findings: RemovalFinding[]; silent: string[]; nodes: V1Node[]; agents: AgentState[] }> {
   const states = (await ifFound(listAgentStates(connection))) ?? [];
   const agents = new Map(states.map((agent) => [agent.node, agent]));
   const nodes = await listNodes(connection);
@@ -146,7 +149,7 @@ async function findAgents(
     if (silent.includes(name)) return [];
     return isReady(node) ? findAgent(name, agents.get(name)) : [notReady(name)];
   });
-  return { findings: ofNodes.sort((a, b) => a.subject.localeCompare(b.subject)), silent };
+  return { findings: ofNodes.sort((a, b) => a.subject.localeCompare(b.subject)), silent, nodes, agents: states };
 }
 
 const nameOf = ({ metadata }: V1Node): string => metadata?.name ?? '';

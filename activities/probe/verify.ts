@@ -212,6 +212,9 @@ async function startVerificationPod(
   }
 }
 
+const addressAdvice =
+  "check this pod's events; a node that joined after the cutover may lack CNI plugins that Canal's installer wrote to the others";
+
 async function waitForAddress(connection: ClusterConnection, pod: OneShotPod): Promise<string> {
   return waitForOneShotPod(
     connection,
@@ -220,7 +223,7 @@ async function waitForAddress(connection: ClusterConnection, pod: OneShotPod): P
       const { ip } = podFacts(current);
       return ip === undefined ? { waitingFor: `the address of ${describePod(pod)}` } : { done: ip };
     },
-    { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: "check this pod's events" }
+    { timeoutMs: 120_000, intervalMs: 300, onTimeout: 'NodeNotReady', advice: addressAdvice }
   );
 }
 

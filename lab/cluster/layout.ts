@@ -87,6 +87,10 @@ export class LabLayout {
   machineDir(name: string): string {
     return path.join(this.dir, 'machines', name);
   }
+  /** File that holds a node's kubelet back: it starts when the file is gone. */
+  kubeletHoldFile(name: string): string {
+    return path.join(this.machineDir(name), 'hold-kubelet');
+  }
   nodeAddress(name: string): string {
     return this.address(10 + Number(name.replace('node', '')));
   }

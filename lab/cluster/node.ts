@@ -23,6 +23,7 @@ export function nodeServices(layout: LabLayout, name: string): MachineSpec['serv
     kubelet: [
       heredoc('/run/kubelet.yaml', JSON.stringify(kubeletConfig(pki, name))),
       `until ctr -a ${socket} version > /dev/null 2>&1; do sleep 0.1; done`,
+      `while [ -e ${layout.kubeletHoldFile(name)} ]; do sleep 0.1; done`,
       command('kubelet', {
         config: '/run/kubelet.yaml',
         kubeconfig: pki(`${name}.kubeconfig`),

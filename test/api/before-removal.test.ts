@@ -1,13 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PatchStrategy, setHeaderOptions, type V1Pod } from '@kubernetes/client-node';
 import type { NamedObject } from '../../activities/kubernetes/apply.ts';
-import { ownedLabels, sourceAgentLabel } from '../../activities/kubernetes/names.ts';
+import {
+  helperNamespace,
+  hostFoldersAnnotation,
+  ownedLabels,
+  sourceAgentLabel,
+} from '../../activities/kubernetes/names.ts';
 import { waitFor } from '../../lab/process.ts';
 import { boundFindings, type RemovalFinding } from '../../model/removal-findings.ts';
 import { createLabActivities } from '../support/activity.ts';
 import { ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
 import { inNamespace, named } from '../support/repeatable-objects.ts';
-import { flipLabel } from '../../model/names.ts';
+import { cniChainKey, cniChainName, flipLabel } from '../../model/names.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
 const system = 'kube-system';
@@ -250,6 +255,60 @@ describe('Canal between the cutover and its removal', () => {
 
     expect(await nodesOf('canal')).toEqual(['n1', 'n2']);
     expect(await uids()).toEqual(before);
+  });
+
+  /** Evaluates the gates for a node whose probers do not write. The clock advances when the activity sleeps. */
+  const checkGatesOf = async (node: string): Promise<void> => {
+    let sleptMs = 0;
+    const realNow = Date.now.bind(Date);
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => realNow() + sleptMs);
+    const { checkGates } = createLabActivities(lab(), undefined, undefined, (ms) =>
+      Promise.resolve(void (sleptMs += ms))
+    );
+    const gates = { toleranceMs: 5_000, paths: {}, prometheus: [], http: [] };
+    await checkGates({ ...cluster(), gates, sinceMs: realNow(), nodes: [node] }).finally(() => clock.mockRestore());
+  };
+
+  it('is not removed while a node that joined gives no pod a network, as without the plugins of its installer', async () => {
+    const { core } = connection();
+    const inHelpers = { namespace: helperNamespace };
+    const chain = { plugins: [{ type: 'cilium-cni' }, { type: 'portmap' }, { type: 'bandwidth' }] };
+    const folders = { config: '/etc/cni/net.d', plugins: '/opt/plugins', addresses: null };
+    const metadata = { annotations: { [hostFoldersAnnotation]: JSON.stringify(folders) } };
+    const chainMap = named('v1', 'ConfigMap', cniChainName, { data: { [cniChainKey]: JSON.stringify(chain) } });
+    await core.patchNode({ name: 'n3', body: { metadata: { labels: onN1.nodeSelector } } }, merge);
+    await apply(
+      config({}),
+      inNamespace(system, { ...chainMap, metadata: { ...chainMap.metadata, ...metadata } }),
+      workload('DaemonSet', 'cilium', ['cilium-agent'], onN1),
+      named('v1', 'Namespace', helperNamespace)
+    );
+    await apply({ ...pod('prober-1', 'n3'), metadata: { name: 'prober-1', ...inHelpers, labels: { app: 'prober' } } });
+    const ready = { conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: new Date().toISOString() }] };
+    await core.patchNodeStatus({ name: 'n3', body: { status: ready } }, merge);
+    const hasAgents = async (): Promise<boolean> => (await nodesOf('cilium')).join() === 'n1,n3';
+    await waitFor('an agent for both nodes', hasAgents, { timeoutMs: timeLimits.clusterChange });
+    for (const { metadata: { name = '' } = {} } of await listPods('cilium'))
+      await core.patchNamespacedPodStatus({ name, namespace: system, body: { status: ready } }, merge);
+
+    const findNodes = async (): Promise<RemovalFinding[]> =>
+      (await verify(null)).findings.filter(({ kind }) => kind === 'NodeWithoutNetwork');
+    const before = await findNodes();
+    const gate = await checkGatesOf('n3').then(
+      () => '',
+      (error: unknown) => String(error)
+    );
+    const status = { podIP: '10.245.3.1', podIPs: [{ ip: '10.245.3.1' }] };
+    await core.patchNamespacedPodStatus({ name: 'prober-1', ...inHelpers, body: { status } }, merge);
+    const after = await findNodes();
+
+    const reason =
+      'its agent is ready, but pod cni-live-migration/prober-1 has no network yet; it joined after the cutover, and ' +
+      "Canal's installer, which wrote the CNI plugins portmap, bandwidth to the other nodes, does not run on it; " +
+      'install those that are missing in /opt/plugins (the events of the pod name them)';
+    expect(before).toEqual([{ kind: 'NodeWithoutNetwork', subject: 'n3', node: 'n3', reason }]);
+    expect(gate).toContain(`the probers on n3 write no ledger: ${reason}`);
+    expect(after).toEqual([]);
   });
 
   it('runs on all nodes again when the restriction is lifted, and no pod is replaced', async () => {

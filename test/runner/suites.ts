@@ -80,7 +80,7 @@ export const suites: readonly Suite[] = [
   lab('lifecycle', 2),
   lab('demo', 2),
   lab('prebuilt', 5),
-  lab('two-nodes', 12),
+  lab('two-nodes', 13),
   lab('nftables', 7),
   lab('policy', 14),
 ];

@@ -35,6 +35,12 @@ export class SharedLab {
     return this.running;
   }
 
+  /** Returns the lab as the previous group of tests left it. @throws Error when there is none. */
+  current(): RunningLab {
+    if (this.running === undefined) throw new Error('no lab is left of the previous group of tests');
+    return this.running;
+  }
+
   /** Removes the lab, if it exists, complete or not. */
   async remove(): Promise<void> {
     this.running = undefined;

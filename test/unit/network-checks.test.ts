@@ -186,4 +186,10 @@ describe('host-ports', () => {
     expect(finding).toMatchObject({ verdict });
     expect(finding.evidence.join()).toContain(words);
   });
+
+  it('names the plugins that nodes need when they join after the cutover, and their folder', async () => {
+    const { evidence } = await run({ versions: ['1.0.0'] });
+
+    expect(evidence[0]).toMatch(/chains portmap\. .* to \/opt\/cni\/bin, but not on nodes that join after the cutover/);
+  });
 });

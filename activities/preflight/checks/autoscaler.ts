@@ -9,7 +9,7 @@ const nameParts = ['cluster-autoscaler', 'karpenter'];
 export const autoscaler: PreflightCheck = {
   ensures: 'No node autoscaler runs: neither cluster-autoscaler nor Karpenter.',
   verdicts: 'Blocks when one runs in the cluster. An autoscaler outside the cluster is not detected.',
-  fix: 'Scale it to 0 for the duration of the migration, or waive this check: nodes that join are migrated, and nodes that leave are dropped.',
+  fix: "Scale it to 0 for the duration of the migration, or waive this check: nodes that join are migrated, and nodes that leave are dropped. Nodes that join after the cutover need the CNI plugins that Canal's file chains in their image.",
   rationale: 'An autoscaler considers a drained node unneeded and removes it.',
   run: async ({ deployments }) => {
     const autoscalers = (await deployments()).filter(({ metadata, spec }) => {

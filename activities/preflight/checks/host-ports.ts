@@ -16,7 +16,7 @@ export const hostPorts: PreflightCheck = {
   fix: 'Chain the plugin in cni_network_config of the ConfigMap of Canal, as its manifest does, and restart the pods of Canal, which write the file.',
   rationale:
     'Without kube-proxy replacement, Cilium implements no host ports: ingress controllers on ports 80 and 443 would be unreachable (rancher/rke2#2325).',
-  run: async ({ connection, canal, pods, hosts }) => {
+  run: async ({ connection, canal, cniPaths, pods, hosts }) => {
     const source = await canal();
     if (source === undefined) return block('Canal is not installed');
     const { configMap, namespace } = source;
@@ -33,7 +33,7 @@ export const hostPorts: PreflightCheck = {
     );
     const ports = summarizeList(withPorts.map(({ key, hostPorts: numbers }) => `${key} (${numbers.join(', ')})`));
     return worst(
-      pass(`Canal's CNI file chains ${chained.slice(1).join(', ') || 'nothing'}`),
+      pass(describeChain(chained.slice(1), (await cniPaths())?.binaryFolder)),
       withPorts.length > 0 && !chained.includes('portmap')
         ? block(`portmap is not chained, but pods have host ports: ${ports}`)
         : pass(),
@@ -46,6 +46,15 @@ export const hostPorts: PreflightCheck = {
     );
   },
 };
+
+/** Describes the chained plugins, and where nodes need them that Canal's installer does not reach. */
+function describeChain(chained: readonly string[], folder = 'the folder of CNI plugins'): string {
+  const names = chained.join(', ');
+  return names === ''
+    ? "Canal's CNI file chains nothing"
+    : `Canal's CNI file chains ${names}. Canal's installer writes these plugins to ${folder}, but not on nodes that join ` +
+        'after the cutover: without them, no pod of such a node gets a network';
+}
 
 /** Evaluates whether the plugins on the nodes support the version of the CNI file that Cilium writes. */
 function evaluateVersions(

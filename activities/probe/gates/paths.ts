@@ -7,6 +7,7 @@ import type { ClusterConnection } from '../../kubernetes/connection.ts';
 import { listNodes } from '../../kubernetes/nodes.ts';
 import { poll } from '../../support/poll.ts';
 import { requestFlush, readSnapshots, readAllLedgers, readLedgersAround, readLedgersOfNodes } from '../ledger.ts';
+import { explainMissingNetwork } from '../joined-nodes.ts';
 import type { Gate, GateTarget } from './gate.ts';
 
 /**
@@ -45,10 +46,22 @@ export function pathsGate(connection: ClusterConnection, { gates, nodes, sinceMs
       const found = findBreaches(ledgers, { gates, sinceMs, untilMs, baseline, ...(nodes && { nodes }) });
       const breaches = await withoutLostNodes(connection, found, nodes ?? []);
       const objections = summarizeLines(breaches.map(breachText), maxListed, 'paths');
-      objections.push(...silent.map((node) => `the probers on ${node} no longer write their ledger`));
+      objections.push(...(await describeSilentNodes(connection, silent)));
       return { objections, explain: async () => tunnelSuspicion(ledgers, await readTunnelPort(connection), untilMs) };
     },
   };
+}
+
+/** Describes nodes whose probers have not written, with the reason where it is known. */
+async function describeSilentNodes(connection: ClusterConnection, silent: readonly string[]): Promise<string[]> {
+  if (silent.length === 0) return [];
+  const reasons = await explainMissingNetwork(connection);
+  return silent.map((node) => {
+    const reason = reasons.get(node);
+    return reason === undefined
+      ? `the probers on ${node} no longer write their ledger`
+      : `the probers on ${node} write no ledger: ${reason}`;
+  });
 }
 
 /** Returns the breaches without those from or to nodes that are lost. The given nodes are never lost. */
