@@ -12,6 +12,15 @@ export async function readNftTables({ layout }: Lab, node: string): Promise<stri
 }
 
 /**
+ * Returns the tables of kube-proxy on a node with their handles, such as `ip kube-proxy # handle 7`. A table that is
+ * deleted and created again has another handle.
+ */
+export async function readKubeProxyTables({ layout }: Lab, node: string): Promise<string[]> {
+  const text = await runInside(layout.machineDir(node), ['nft', '--handle', 'list', 'tables']);
+  return text.match(/(?<=^table )ip6? kube-proxy # handle \d+$/gm) ?? [];
+}
+
+/**
  * Tables as Calico creates them in its mode for nftables, with the rule that translates the addresses of pods for all
  * destinations outside their network (felix/nftables). Calico has the mode since v3.29, and the lab has v3.28.
  */
