@@ -49,7 +49,9 @@ beforeAll(async () => {
 it('starts with kube-proxy and Flannel on nftables', async () => {
   for (const node of lab().layout.nodeNames) {
     expect(await readNftTables(lab(), node)).toEqual(expect.arrayContaining(['ip kube-proxy', ...canalTables]));
-    kubeProxyTables.set(node, await readKubeProxyTables(lab(), node));
+    const handles = await readKubeProxyTables(lab(), node);
+    expect(handles).toContainEqual(expect.stringContaining('ip kube-proxy # handle '));
+    kubeProxyTables.set(node, handles);
     const save = 'iptables-nft-save; iptables-legacy-save';
     const rules = await runInside(lab().layout.machineDir(node), ['sh', '-c', save]);
     expect(rules).toContain('cali-FORWARD');
