@@ -65,7 +65,7 @@ export const suites: readonly Suite[] = [
     usualMinutes: 10,
   },
   lab('rollbacks', 5),
-  lab('nftables', 7),
+  lab('nftables', 5),
   lab('two-nodes', 10),
   {
     ...{ name: 'workflow-server', tier: 'all', project: 'workflow' },
