@@ -6,7 +6,7 @@ import { builtVersions } from '../../lab/tools/node-images.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { readEdgeServer, servingEdge, startEdgeServers } from '../support/edge-server.ts';
 import { useLab } from '../support/lab.ts';
-import { readKubeProxyTables, readNftTables, writeFelixTables } from '../support/nft-tables.ts';
+import { readKubeProxyTables, readNftTables, writeFelixTables, type NftTable } from '../support/nft-tables.ts';
 import { onCilium } from '../support/pod-networks.ts';
 import {
   connectFromPod,
@@ -31,7 +31,7 @@ let cli: TemporalCli;
 let answered: string[] = [];
 let report: MigrationReport | undefined;
 /** Tables of kube-proxy before the migration, by node. */
-const kubeProxyTables = new Map<string, string[]>();
+const kubeProxyTables = new Map<string, NftTable[]>();
 /** A connection between two pods of a node that is not migrated yet, and what it answered first. */
 let onCanal: { connection: ServiceConnection; first: string } | undefined;
 
@@ -49,9 +49,9 @@ beforeAll(async () => {
 it('starts with kube-proxy and Flannel on nftables', async () => {
   for (const node of lab().layout.nodeNames) {
     expect(await readNftTables(lab(), node)).toEqual(expect.arrayContaining(['ip kube-proxy', ...canalTables]));
-    const handles = await readKubeProxyTables(lab(), node);
-    expect(handles).toContainEqual(expect.stringContaining('ip kube-proxy # handle '));
-    kubeProxyTables.set(node, handles);
+    const tables = await readKubeProxyTables(lab(), node);
+    expect(tables).toContainEqual({ family: 'ip', name: 'kube-proxy', handle: expect.any(Number) as number });
+    kubeProxyTables.set(node, tables);
     const save = 'iptables-nft-save; iptables-legacy-save';
     const rules = await runInside(lab().layout.machineDir(node), ['sh', '-c', save]);
     expect(rules).toContain('cali-FORWARD');

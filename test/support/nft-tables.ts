@@ -11,13 +11,19 @@ export async function readNftTables({ layout }: Lab, node: string): Promise<stri
     .sort();
 }
 
-/**
- * Returns the tables of kube-proxy on a node with their handles, such as `ip kube-proxy # handle 7`. A table that is
- * deleted and created again has another handle.
- */
-export async function readKubeProxyTables({ layout }: Lab, node: string): Promise<string[]> {
-  const text = await runInside(layout.machineDir(node), ['nft', '--handle', 'list', 'tables']);
-  return text.match(/(?<=^table )ip6? kube-proxy # handle \d+$/gm) ?? [];
+/** A table of nftables. One that is deleted and created again has another handle. */
+export interface NftTable {
+  family: string;
+  name: string;
+  handle: number;
+}
+
+/** Returns the tables of kube-proxy on a node. */
+export async function readKubeProxyTables({ layout }: Lab, node: string): Promise<NftTable[]> {
+  // Without JSON, nft lists tables without their handles.
+  const text = await runInside(layout.machineDir(node), ['nft', '--json', 'list', 'tables']);
+  const { nftables } = JSON.parse(text) as { nftables: { table?: NftTable }[] };
+  return nftables.flatMap(({ table }) => (table?.name === 'kube-proxy' ? [table] : []));
 }
 
 /**
