@@ -5,20 +5,11 @@ import { labDown } from '../../lab/cluster/lab.ts';
 import { startTemporal, startWorker, type TemporalServer } from '../../lab/cluster/temporal.ts';
 import { labMigrationRequest } from '../../lab/migration-request.ts';
 import { waitFor } from '../../lab/process.ts';
-import {
-  byKind,
-  ledgerStages,
-  pathKinds,
-  type LedgerRow,
-  type LedgerStage,
-  type PathRecord,
-} from '../../model/ledger.ts';
+import type { PathRecord } from '../../model/ledger.ts';
 import { checkNames } from '../../model/preflight.ts';
 import type { MigrationReport } from '../../model/status.ts';
 import { readCompilations } from '../support/compilations.ts';
-import { dial } from '../support/dial.ts';
-import { readEdgeServer, servingEdge, startEdgeServers, waitForEdgeServers } from '../support/edge-server.ts';
-import { answeredForbiddenFlows } from '../support/forbidden-flows.ts';
+import { readEdgeServer, servingEdge, startEdgeServers } from '../support/edge-server.ts';
 import { Holds } from '../support/holds.ts';
 import { readHostState } from '../support/host-state.ts';
 import { useLab } from '../support/lab.ts';
@@ -26,10 +17,18 @@ import { listHelperPods, listNamespaces, canalOrProjectObjects } from '../suppor
 import { nodeTraces, canalOrProjectLines } from '../support/node-traces.ts';
 import { read, readText } from '../support/reads.ts';
 import { captureOverlays, hasPacket, type OverlayPacket } from '../support/overlay-capture.ts';
-import { canalNode, flippedFiles, readNodeNetwork, onCilium, listPods } from '../support/pod-networks.ts';
+import { flippedFiles, readNodeNetwork, onCilium, listPods } from '../support/pod-networks.ts';
 import { PathStreaks, waitForClientStreaks, wrongLines } from '../support/streaks.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
+import {
+  approveCleanup,
+  expectAllPathsMeasured,
+  expectOnCanal,
+  expectOwnAddress,
+  expectWithoutCanal,
+  findProbers,
+} from '../support/whole-migration.ts';
 import { workerAccount } from '../support/worker-account.ts';
 import { activitiesRunningAt } from '../support/workflow-history.ts';
 
@@ -93,13 +92,7 @@ it('migrates only the approved node', async () => {
 
 it("carries packets on both overlays, in both directions, with the pods' own addresses", async () => {
   const { layout } = lab();
-  const probers = await pods('-n', 'cni-live-migration', '-l', 'app=prober');
-  const on = (node: string): V1Pod => {
-    const found = probers.find((pod) => pod.spec?.nodeName === node);
-    if (found === undefined) throw new Error(`no prober on ${node}`);
-    return found;
-  };
-  const [cilium, canal, otherCanal] = [on('node1'), on('node2'), on('node3')];
+  const [cilium, canal, otherCanal] = (await findProbers(lab(), 'node1', 'node2', 'node3')) as [V1Pod, V1Pod, V1Pod];
   expect([cilium, canal, otherCanal].map(onCilium)).toEqual([true, false, false]);
   const packet = (overlay: OverlayPacket['overlay'], from: V1Pod, to: V1Pod): OverlayPacket => ({
     toNodeAddress: layout.nodeAddress(to.spec?.nodeName ?? ''),
@@ -120,7 +113,7 @@ it("carries packets on both overlays, in both directions, with the pods' own add
     [canal, cilium],
     [canal, otherCanal],
   ] as const) {
-    expect(await dial(lab(), from, to)).toEqual({ pod: to.metadata?.name, source: from.status?.podIP });
+    await expectOwnAddress(lab(), from, to);
   }
   const seen = (): boolean =>
     [fromNode1, fromNode2].every((expected, index) =>
@@ -171,9 +164,7 @@ it('rolls back a node during its flip', async () => {
   expect(activitiesRunningAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
     expect.objectContaining({ name: 'flipNode', outcome: 'canceled' })
   );
-  expect(await readNodeNetwork(lab(), 'node2')).toEqual(canalNode);
-  await waitForEdgeServers(lab());
-  expect(await readEdgeServer(lab(), 'node2')).toEqual(servingEdge);
+  await expectOnCanal(lab(), 'node2');
 });
 
 it(
@@ -196,39 +187,17 @@ it(
     // Temporal repeats the activity, or the workflow schedules it again.
     expect(drains.reduce((sum, { attempt = 1 }) => sum + attempt, 0)).toBeGreaterThan(1);
     expect(await readText(lab(), 'get', 'daemonsets', '-n', 'kube-system', '-o', 'name')).toContain('canal');
-    answered = await answeredForbiddenFlows(lab(), cli);
-    await cli.send('approve', { cleanup: true });
-
-    const { status, result } = await cli.waitForEnd();
-    expect({ status, result }).toMatchObject({ status: 'COMPLETED', result: { changed: true, phase: 'done' } });
-    report = result as MigrationReport;
+    ({ report, answered } = await approveCleanup(lab(), cli));
   },
   timeLimits.wholeMigration
 );
 
 it('has measured every kind of path before, during and after the migration, in all networks', () => {
-  const { ledger = {}, preflight = [] } = report ?? {};
+  const { preflight = [] } = report ?? {};
   expect(preflight.map(({ check }) => check)).toEqual(checkNames);
-  const kinds = Object.keys(pathKinds);
-  for (const stage of ledgerStages) {
-    expect({ stage, kinds: byKind(ledger[stage] ?? []).map(({ kind }) => kind) }).toEqual({ stage, kinds });
-    // Of what is forbidden, answers count as lost, and meanwhile every sample may be answered.
-    for (const { kind, from, to, sent, lost } of (ledger[stage] ?? []).filter((row) => row.kind !== 'pod-pod/denied')) {
-      expect({ stage, kind, from, to, reached: lost < sent }).toEqual({ stage, kind, from, to, reached: true });
-    }
-  }
-  const networks = (rows: readonly LedgerRow[] = []): string[] =>
-    rows.filter(({ kind }) => kind === 'pod-pod/udp').map(({ from, to }) => `${from} to ${to}`);
-  expect(networks(ledger.before)).toEqual(['canal to canal']);
-  expect(networks(ledger.during).sort()).toEqual([
-    ...['canal to canal', 'canal to cilium', 'cilium to canal', 'cilium to cilium'],
-  ]);
-  expect(networks(ledger.after)).toEqual(['cilium to cilium']);
+  expectAllPathsMeasured(report ?? {});
   // What a policy forbids was never answered, in any networks of both ends.
   expect(answered).toEqual([]);
-  const answers = (stage: LedgerStage): number =>
-    byKind(ledger[stage] ?? []).find(({ kind }) => kind === 'pod-pod/denied')?.lost ?? -1;
-  expect(ledgerStages.map(answers)).toEqual(ledgerStages.map(() => 0));
 });
 
 it('leaves every pod on Cilium, no Canal, and otherwise unchanged nodes', async () => {
@@ -245,15 +214,13 @@ it('leaves every pod on Cilium, no Canal, and otherwise unchanged nodes', async 
     expect(ours.filter((key) => /cni-live-migration|io\.cilium\.migration|flannel|calico/.test(key))).toEqual([]);
   }
   for (const node of lab().layout.nodeNames) {
-    const traces = await nodeTraces(lab().layout.machineDir(node));
-    expect({ node, left: canalOrProjectLines(traces) }).toEqual({ node, left: [] });
+    const traces = await expectWithoutCanal(lab(), node);
     // The search does find what it looks for.
     expect({ node, cilium: traces.filter((line) => line.includes('CILIUM_POST_nat')).length }).toEqual({
       node,
       cilium: 2,
     });
     expect(canalOrProjectLines(tracesBefore.get(node) ?? []).length).toBeGreaterThan(20);
-    expect(await readEdgeServer(lab(), node)).toEqual(servingEdge);
   }
 });
 

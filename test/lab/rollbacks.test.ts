@@ -5,9 +5,10 @@ import { readEdgeServer, servingEdge, startEdgeServers, waitForEdgeServers } fro
 import { Holds, type HeldStep } from '../support/holds.ts';
 import { useLab } from '../support/lab.ts';
 import { apply } from '../support/objects.ts';
-import { canalNode, readNodeNetwork } from '../support/pod-networks.ts';
+import { readNodeNetwork } from '../support/pod-networks.ts';
 import { TemporalCli } from '../support/temporal-cli.ts';
 import { timeLimits } from '../support/time-limits.ts';
+import { expectOnCanal } from '../support/whole-migration.ts';
 import { activitiesRunningAt } from '../support/workflow-history.ts';
 
 const lab = useLab({ nodes: 2, app: false });
@@ -55,13 +56,6 @@ beforeAll(async () => {
   await cli.approve('node1');
 });
 
-/** Expects a node to be served by Canal only, with its host port and bandwidth limit. */
-async function expectOnCanal(node: string): Promise<void> {
-  expect(await readNodeNetwork(lab(), node)).toEqual(canalNode);
-  await waitForEdgeServers(lab());
-  expect(await readEdgeServer(lab(), node)).toEqual(servingEdge);
-}
-
 it('rolls back a migrated node', async () => {
   await cli.waitForNode('node1', 'migrated');
   expect((await readNodeNetwork(lab(), 'node1')).networks).toEqual(['Cilium']);
@@ -69,7 +63,7 @@ it('rolls back a migrated node', async () => {
     'rollback of node1 requested'
   );
   await cli.waitForNode('node1', 'rolled-back');
-  await expectOnCanal('node1');
+  await expectOnCanal(lab(), 'node1');
 });
 
 /** Steps that the test holds, the activity that the history shows then, and the earlier steps that the test releases. */
@@ -101,7 +95,7 @@ it.each(moments)(
     expect(activitiesRunningAt(history, history.cancelRequestedMs ?? 0)).toContainEqual(
       expect.objectContaining({ name: activity, outcome: 'canceled' })
     );
-    await expectOnCanal('node1');
+    await expectOnCanal(lab(), 'node1');
   },
   timeLimits.wholeNode
 );

@@ -81,7 +81,7 @@ export const suites: readonly Suite[] = [
   lab('demo', 2),
   lab('prebuilt', 5),
   lab('two-nodes', 13),
-  lab('nftables', 7),
+  lab('nftables', 5),
   lab('policy', 14),
 ];
 

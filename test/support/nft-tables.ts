@@ -11,6 +11,21 @@ export async function readNftTables({ layout }: Lab, node: string): Promise<stri
     .sort();
 }
 
+/** A table of nftables. One that is deleted and created again has another handle. */
+export interface NftTable {
+  family: string;
+  name: string;
+  handle: number;
+}
+
+/** Returns the tables of kube-proxy on a node. */
+export async function readKubeProxyTables({ layout }: Lab, node: string): Promise<NftTable[]> {
+  // Without JSON, nft lists tables without their handles.
+  const text = await runInside(layout.machineDir(node), ['nft', '--json', 'list', 'tables']);
+  const { nftables } = JSON.parse(text) as { nftables: { table?: NftTable }[] };
+  return nftables.flatMap(({ table }) => (table?.name === 'kube-proxy' ? [table] : []));
+}
+
 /**
  * Tables as Calico creates them in its mode for nftables, with the rule that translates the addresses of pods for all
  * destinations outside their network (felix/nftables). Calico has the mode since v3.29, and the lab has v3.28.

@@ -295,6 +295,8 @@ describe('packet-filter', () => {
   });
 
   it.each<[string, PreflightCluster, string]>([
+    ['iptables', { hosts: { n1: { kubeProxy } } }, 'kube-proxy: mode iptables on n1'],
+    ['a Calico that follows kube-proxy with iptables', { hosts: { n1: { kubeProxy } }, more: felix('Auto') }, 'Calico'],
     [
       'nftables of kube-proxy, next to a Calico without it',
       { hosts: nftables, more: calicoVersion('v3.28.5') },
@@ -303,19 +305,9 @@ describe('packet-filter', () => {
     [
       'nftables of kube-proxy, next to a Calico for which it is disabled',
       { hosts: nftables, more: { ...felix('Disabled'), ...calicoVersion('v3.32.1') } },
-      'kube-proxy: mode nftables on n1',
+      'Calico: iptables',
     ],
     ['nftables of Flannel', { configMaps: netConf({ EnableNFTables: true }) }, 'Flannel: nftables'],
-  ])('warns of %s', async (_, given, words) => {
-    const finding = await evaluate(given);
-
-    expect(finding.verdict).toBe('warn');
-    expect(finding.evidence.join()).toContain(words);
-  });
-
-  it.each<[string, PreflightCluster, string]>([
-    ['iptables', { hosts: { n1: { kubeProxy } } }, 'kube-proxy: mode iptables on n1'],
-    ['a Calico that follows kube-proxy with iptables', { hosts: { n1: { kubeProxy } }, more: felix('Auto') }, 'Calico'],
     ['no readable configuration of kube-proxy', {}, 'kube-proxy: mode unknown'],
   ])('passes with %s', async (_, given, words) => {
     const finding = await evaluate(given);

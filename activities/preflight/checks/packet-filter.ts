@@ -14,10 +14,10 @@ const supportedModes = ['iptables', 'nftables'];
 export const packetFilter: PreflightCheck = {
   ensures: 'kube-proxy, Calico and Flannel program packets with iptables or nftables, and not with IPVS.',
   verdicts:
-    'Blocks when kube-proxy runs in another mode than iptables or nftables. Warns when kube-proxy, Flannel or Calico uses nftables, or when Calico may do so because it follows kube-proxy (nftablesMode Auto).',
-  fix: 'IPVS: configure mode iptables or nftables of kube-proxy, restart it on every node, and remove the interface kube-ipvs0. With nftables: approve the canary node alone, and check its pods, services and policies before you approve others; or configure iptables, for Calico with nftablesMode Disabled in the FelixConfiguration and in FELIX_NFTABLESMODE, and restart Canal.',
+    'Blocks when kube-proxy runs in another mode than iptables or nftables. Warns when Calico uses nftables, or may do so because it follows kube-proxy (nftablesMode Auto).',
+  fix: 'IPVS: configure mode iptables or nftables of kube-proxy, restart it on every node, and remove the interface kube-ipvs0. Calico with nftables: approve the canary node alone, and check its pods, services and policies before you approve others; or set nftablesMode Disabled in the FelixConfiguration and in FELIX_NFTABLESMODE, and restart Canal.',
   rationale:
-    'With IPVS, every service address is on an interface of the node, where Cilium takes it for an address of the node. The NAT exemption precedes the tables of kube-proxy and Flannel, and the cleanup removes those of Canal; tests send packets through such tables, but no whole cluster with nftables has been migrated yet.',
+    'With IPVS, every service address is on an interface of the node, where Cilium takes it for an address of the node. The NAT exemption precedes the tables of kube-proxy, Flannel and Calico, and the cleanup removes those of Canal. Whole clusters with nftables of kube-proxy and Flannel are migrated in tests, but none with nftables of Calico: its rules there have not been tested with packets.',
   run: async (cluster) =>
     worst(await kubeProxyModes(cluster), await calicoBackends(cluster), await flannelBackend(cluster)),
 };
@@ -33,8 +33,6 @@ async function kubeProxyModes({ kubeProxies, hosts }: ClusterReader): Promise<Fi
     .map(([node]) => node);
   const problems = [...others, ...(withIpvs.length > 0 ? [`interface kube-ipvs0 on ${summarizeList(withIpvs)}`] : [])];
   if (problems.length > 0) return block(...problems);
-  if (configurations.some(({ configuration: { mode } }) => mode === 'nftables'))
-    return warn(...configurations.map(describe));
   return pass(...(configurations.length > 0 ? configurations.map(describe) : ['kube-proxy: mode unknown']));
 }
 
@@ -90,6 +88,6 @@ async function flannelBackend({ canal, connection }: ClusterReader): Promise<Fin
   const text = source && (await readCanalConfig(connection, source))?.['net-conf.json'];
   if (source === undefined || text === undefined) return pass('Flannel: no configuration');
   const { EnableNFTables } = JSON.parse(text) as { EnableNFTables?: boolean };
-  const location = `ConfigMap ${source.namespace}/${source.configMap}`;
-  return EnableNFTables === true ? warn(`Flannel: nftables (${location})`) : pass(`Flannel: iptables (${location})`);
+  const backEnd = EnableNFTables === true ? 'nftables' : 'iptables';
+  return pass(`Flannel: ${backEnd} (ConfigMap ${source.namespace}/${source.configMap})`);
 }
