@@ -128,7 +128,13 @@ export const permissions: readonly Permission[] = [
   { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: [...read, 'watch'] },
   { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['list', 'get', 'create', 'patch'] },
   // Of the probers, in a namespace that stays.
-  { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['delete'], namespace: helperNamespace, names: [prober] },
+  {
+    group: 'networking.k8s.io',
+    resource: 'networkpolicies',
+    verbs: ['delete'],
+    namespace: helperNamespace,
+    names: [prober],
+  },
   { group: 'networking.k8s.io', resource: 'servicecidrs', verbs: ['list'] },
   {
     group: 'coordination.k8s.io',

@@ -38,5 +38,6 @@ export async function recordDecision(
 
 /** Removes the record of a decision. */
 export async function removeDecision(connection: ClusterConnection, annotation: string): Promise<void> {
-  if ((await readDecision(connection, annotation)) !== undefined) await patchNamespaceAnnotations(connection, { [annotation]: null });
+  if ((await readDecision(connection, annotation)) !== undefined)
+    await patchNamespaceAnnotations(connection, { [annotation]: null });
 }

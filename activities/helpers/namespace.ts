@@ -3,12 +3,7 @@ import type { V1Namespace } from '@kubernetes/client-node';
 import { agentImage } from '../cilium/agents.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { httpStatus, ifFound } from '../kubernetes/errors.ts';
-import {
-  fieldManager,
-  helperNamespace as name,
-  namespaceTokenAnnotation,
-  ownedLabels,
-} from '../kubernetes/names.ts';
+import { fieldManager, helperNamespace as name, namespaceTokenAnnotation, ownedLabels } from '../kubernetes/names.ts';
 import {
   createNamespaceRecord,
   readNamespaceRecord,
@@ -54,7 +49,9 @@ export async function requireOwnNamespace(connection: ClusterConnection): Promis
   const current = await readNamespaceState(connection);
   const problem =
     findForeign(current) ??
-    (current.state === 'ours' ? describeForeignContents(await listForeignContents(connection, current.record)) : undefined);
+    (current.state === 'ours'
+      ? describeForeignContents(await listForeignContents(connection, current.record))
+      : undefined);
   if (problem !== undefined) throw failure('ForeignNamespace', problem);
 }
 
@@ -134,7 +131,7 @@ async function hasChanged(connection: ClusterConnection, { object }: NamespaceRe
   return current?.object.resourceVersion !== object.resourceVersion;
 }
 
-/** Records what an existing namespace of ours lacks in its record. @returns false when the record has changed. */
+/** Adds to the record what it lacks about our namespace, which exists. @returns false when the record has changed. */
 async function completeRecord(
   connection: ClusterConnection,
   record: NamespaceRecord,

@@ -1,5 +1,6 @@
 import { flipLabel } from '../../model/names.ts';
 import { removeNatExemption } from './nat-exemption.ts';
+import type { ClusterConnection } from '../kubernetes/connection.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { cordonedAnnotation, nodeAnnotations, sourceAgentLabel } from '../kubernetes/names.ts';
 import { listNodes, patchNode } from '../kubernetes/nodes.ts';
@@ -21,22 +22,26 @@ export function createHelperActivities(onCluster: OnCluster) {
       const namespace = await readOwnNamespace(connection);
       const exists = namespace !== undefined && namespace.metadata?.deletionTimestamp === undefined;
       const leftOut = exists ? await removeNatExemption(connection) : [];
-      const nodes = await listNodes(connection);
-      for (const { metadata } of nodes) {
-        const { name = '', labels = {}, annotations = {} } = metadata ?? {};
-        const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
-        const ownLabels = [flipLabel, sourceAgentLabel].filter((key) => labels[key] !== undefined);
-        if (ours.length === 0 && ownLabels.length === 0) continue;
-        const noLabels = Object.fromEntries(ownLabels.map((key) => [key, null]));
-        await patchNode(connection, name, {
-          metadata: { labels: noLabels, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
-          // Without its annotation, nothing would show that the cordon is ours.
-          ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
-        });
-      }
+      await restoreNodes(connection);
       const hasRemainingNodes = (await readUnfinished(connection)) !== undefined;
       await (hasRemainingNodes ? emptyNamespace(connection) : removeNamespace(connection));
       return leftOut;
     }),
   };
+}
+
+/** Removes our labels and annotations from the nodes, and the cordons that are ours. */
+async function restoreNodes(connection: ClusterConnection): Promise<void> {
+  for (const { metadata } of await listNodes(connection)) {
+    const { name = '', labels = {}, annotations = {} } = metadata ?? {};
+    const ours = nodeAnnotations.filter((key) => annotations[key] !== undefined);
+    const ownLabels = [flipLabel, sourceAgentLabel].filter((key) => labels[key] !== undefined);
+    if (ours.length === 0 && ownLabels.length === 0) continue;
+    const noLabels = Object.fromEntries(ownLabels.map((key) => [key, null]));
+    await patchNode(connection, name, {
+      metadata: { labels: noLabels, annotations: Object.fromEntries(ours.map((key) => [key, null])) },
+      // Without its annotation, nothing would show that the cordon is ours.
+      ...(ours.includes(cordonedAnnotation) && { spec: { unschedulable: null } }),
+    });
+  }
 }

@@ -52,22 +52,21 @@ export async function readNamespaceRecord({ core }: ClusterConnection): Promise<
 
 function parseRecord({ data = {}, metadata = {} }: V1ConfigMap): NamespaceRecord {
   const parsed = dataSchema.safeParse(data);
-  const { createdBy, uid } = parsed.data ?? {};
-  if (createdBy === undefined || (createdBy === 'administrator' && uid === undefined)) {
-    const [issue] = parsed.error?.issues ?? [];
-    const problem = issue === undefined ? 'it has no uid' : `${issue.path.join('.')}: ${issue.message}`;
-    throw failure(
-      'ForeignNamespace',
-      `${recordText} is not valid: ${oneLine(problem)}; write it again as docs/install.md describes, or delete it`
-    );
-  }
-  const { inUse, roleBindings = '', ...fields } = parsed.data as z.infer<typeof dataSchema>;
+  if (!parsed.success)
+    throw invalidRecord(parsed.error.issues.map(({ path, message }) => `${path.join()}: ${message}`));
+  const { inUse, roleBindings = '', ...fields } = parsed.data;
+  if (fields.createdBy === 'administrator' && fields.uid === undefined) throw invalidRecord(['it has no uid']);
   return {
     ...fields,
-    inUse: createdBy === 'worker' || inUse === used,
+    inUse: fields.createdBy === 'worker' || inUse === used,
     roleBindings: roleBindings.split(/[\s,]+/).filter(Boolean),
     object: { uid: metadata.uid ?? '', resourceVersion: metadata.resourceVersion ?? '' },
   };
+}
+
+function invalidRecord(problems: readonly string[]): Error {
+  const advice = 'write it again as docs/install.md describes, or delete it';
+  return failure('ForeignNamespace', `${recordText} is not valid: ${oneLine(problems.join('; '))}; ${advice}`);
 }
 
 /** Creates the record of a namespace that this worker creates. @returns false when there is a record already. */
@@ -75,7 +74,10 @@ export async function createNamespaceRecord(
   { core }: ClusterConnection,
   data: Omit<RecordData, 'createdBy'>
 ): Promise<boolean> {
-  const body = { metadata: { name, labels: ownedLabels }, data: { createdBy: 'worker', ...data } as V1ConfigMap['data'] };
+  const body = {
+    metadata: { name, labels: ownedLabels },
+    data: { createdBy: 'worker', ...data } as V1ConfigMap['data'],
+  };
   return isDone(core.createNamespacedConfigMap({ namespace, fieldManager, body } as never));
 }
 
@@ -95,7 +97,10 @@ export async function updateNamespaceRecord(
 }
 
 /** Removes the record. @returns false when it has changed since it was read. */
-export async function deleteNamespaceRecord({ core }: ClusterConnection, { object }: NamespaceRecord): Promise<boolean> {
+export async function deleteNamespaceRecord(
+  { core }: ClusterConnection,
+  { object }: NamespaceRecord
+): Promise<boolean> {
   return isDone(ifFound(core.deleteNamespacedConfigMap({ name, namespace, body: { preconditions: object } })));
 }
 

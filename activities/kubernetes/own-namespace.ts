@@ -70,7 +70,7 @@ export function findForeign({ state, record }: NamespaceState): string | undefin
 
 /**
  * Changes annotations of our namespace; null removes one. A merge patch: a server-side apply would remove the others.
- * @throws KubernetesError, retryable, when there is no namespace of ours to write a value to.
+ * @throws KubernetesError, retryable, when a value has no namespace to be written to.
  */
 export async function patchNamespaceAnnotations(
   connection: ClusterConnection,

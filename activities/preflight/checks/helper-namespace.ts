@@ -11,7 +11,7 @@ export const helperNamespaceOwner: PreflightCheck = {
     'Blocks when someone else created the namespace, and for each role binding and pod in it that is not of this service. A waiver does not let anything run in such a namespace.',
   fix: 'Delete the namespace or the named objects, or create the namespace as docs/install.md describes.',
   rationale:
-    'Privileged pods run in this namespace. A tenant who may create namespaces is often its administrator: with permissions in this one, he controls every node.',
+    'Privileged pods run in this namespace. A tenant who may create namespaces is often its administrator: with permissions in this one, the tenant controls every node.',
   run: async ({ connection }) => {
     const current = await readNamespaceState(connection);
     const problem = findForeign(current);
