@@ -19,7 +19,7 @@ import type { CniPaths } from '../canal/installer.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, errorMessage } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
-import { readOwnNamespace } from '../kubernetes/own-namespace.ts';
+import { readNamespaceState } from '../kubernetes/own-namespace.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { prober } from '../helpers/prober-ports.ts';
 import { readUnfinished } from '../helpers/unfinished.ts';
@@ -148,7 +148,7 @@ export async function readHosts(
  * nothing in a namespace that is not ours.
  */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
-  if ((await readOwnNamespace(connection)) === undefined) return removeNamespace(connection);
+  if ((await readNamespaceState(connection)).state === 'foreign') return;
   await removeOneShotPods(connection, label);
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
   const isNeeded = probers !== undefined || (await readUnfinished(connection)) !== undefined;

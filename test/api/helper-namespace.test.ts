@@ -64,7 +64,12 @@ async function removeAll(): Promise<void> {
   await remove(...bindings.map((name) => binding(name, mallory)));
   await core.deleteCollectionNamespacedPod({ namespace, gracePeriodSeconds: 0 });
   await core.deleteNamespace({ name: namespace });
-  await ifFound(core.replaceNamespaceFinalize({ name: namespace, body: { metadata: { name: namespace }, spec: { finalizers: [] } } }));
+  await ifFound(
+    core.replaceNamespaceFinalize({
+      name: namespace,
+      body: { metadata: { name: namespace }, spec: { finalizers: [] } },
+    })
+  );
   await waitFor('the end of the namespace', async () => (await readNamespace()) === undefined, {
     timeoutMs: timeLimits.clusterChange,
     pollIntervalMs: 100,

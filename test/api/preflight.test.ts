@@ -777,7 +777,12 @@ it('has a case that blocks for every check, here or on the nodes of a lab', () =
   const onNodes: CheckName[] = ['tunnel-path', 'rp-filter', 'mtu'];
   // helper-namespace.test.ts
   const elsewhere: CheckName[] = ['helper-namespace'];
-  const blocked = new Set<CheckName>(['permissions', ...onNodes, ...elsewhere, ...cases.map(({ check: name }) => name)]);
+  const blocked = new Set<CheckName>([
+    'permissions',
+    ...onNodes,
+    ...elsewhere,
+    ...cases.map(({ check: name }) => name),
+  ]);
   expect(checkNames.filter((name) => !blocked.has(name))).toEqual([]);
 });
 
