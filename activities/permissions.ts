@@ -1,6 +1,7 @@
 import { approvalGroup, approvalResource } from '../model/migration-approval.ts';
 import { bridgeRole, identityBridge } from './helpers/names.ts';
 import { approvalPolicy } from './kubernetes/approval-policy.ts';
+import { prober } from './helpers/prober-ports.ts';
 import type { ClusterConnection } from './kubernetes/connection.ts';
 import { helperNamespace } from './kubernetes/names.ts';
 
@@ -106,7 +107,14 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'pods/status', verbs: ['patch'] },
   { group: '', resource: 'pods/eviction', verbs: ['create'] },
   { group: '', resource: 'pods/log', verbs: ['get'], namespace: helperNamespace },
-  { group: '', resource: 'namespaces', verbs: [...write, 'list'] },
+  { group: '', resource: 'namespaces', verbs: ['list', 'create'] },
+  // Our own, and the one that the chart creates.
+  {
+    group: '',
+    resource: 'namespaces',
+    verbs: ['get', 'patch', 'delete'],
+    names: [helperNamespace, 'cilium-secrets'],
+  },
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
   // The probers' permission: granting it requires holding it.
@@ -121,12 +129,27 @@ export const permissions: readonly Permission[] = [
   { group: 'policy', resource: 'poddisruptionbudgets', verbs: [...read, 'delete'] },
   { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: [...read, 'watch'] },
   { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['list', 'get', 'create', 'patch'] },
+  // Of the probers, in a namespace that stays.
+  {
+    group: 'networking.k8s.io',
+    resource: 'networkpolicies',
+    verbs: ['delete'],
+    namespace: helperNamespace,
+    names: [prober],
+  },
   { group: 'networking.k8s.io', resource: 'servicecidrs', verbs: ['list'] },
   {
     group: 'coordination.k8s.io',
     resource: 'leases',
     verbs: ['get', 'create', 'update', 'delete'],
     namespace: 'kube-system',
+  },
+  {
+    group: 'coordination.k8s.io',
+    resource: 'leases',
+    verbs: ['delete'],
+    namespace: helperNamespace,
+    names: [identityBridge],
   },
   { group: 'rbac.authorization.k8s.io', resource: 'roles', verbs: write },
   { group: 'rbac.authorization.k8s.io', resource: 'rolebindings', verbs: [...write, 'list'] },

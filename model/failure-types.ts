@@ -62,6 +62,11 @@ export const failureTypes = [
    * result.
    */
   'MigrationTerminated',
+  /**
+   * The namespace of the helpers was created by someone else, or contains role bindings or pods of others, which the
+   * message names. Nothing runs in it.
+   */
+  'ForeignNamespace',
   /** The cluster's network is not Canal (Flannel with VXLAN, and Calico for policy). Nothing was changed. */
   'SourceNotFound',
   /**

@@ -35,6 +35,7 @@ export const checkNames = [
   'old-pod-cidr',
   'backup',
   'permissions',
+  'helper-namespace',
   'chart',
   'chart-version',
   'server-dry-run',

@@ -6,7 +6,8 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { currentRevision, describeRollout, readRollout, rolloutPollMs } from '../kubernetes/daemon-sets.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import { ciliumNamespace as namespace, hostImageAnnotation, helperNamespace } from '../kubernetes/names.ts';
+import { ciliumNamespace as namespace } from '../kubernetes/names.ts';
+import { readNamespaceRecord } from '../kubernetes/namespace-record.ts';
 import { requirePresent, type NodeTarget } from '../kubernetes/nodes.ts';
 import { allPages } from '../kubernetes/pagination.ts';
 import { isReady } from '../kubernetes/conditions.ts';
@@ -205,15 +206,12 @@ export async function ciliumOwnsCni(connection: ClusterConnection): Promise<bool
 
 /**
  * Returns the agents' image: it is present on every node, and contains a shell and the tools for links and rules. Once
- * the agents are gone, returns the image that was recorded before.
+ * the agents are gone, returns the image that was recorded before in kube-system, where tenants cannot write.
  * @returns undefined when there never were any agents.
  */
-export async function agentImage({ apps, core }: ClusterConnection): Promise<string | undefined> {
-  const daemonSet = await ifFound(apps.readNamespacedDaemonSet({ name: agentDaemonSet, namespace }));
-  if (daemonSet === undefined) {
-    const ours = await ifFound(core.readNamespace({ name: helperNamespace }));
-    return ours?.metadata?.annotations?.[hostImageAnnotation];
-  }
+export async function agentImage(connection: ClusterConnection): Promise<string | undefined> {
+  const daemonSet = await ifFound(connection.apps.readNamespacedDaemonSet({ name: agentDaemonSet, namespace }));
+  if (daemonSet === undefined) return (await readNamespaceRecord(connection))?.hostImage;
   const containers = daemonSet.spec?.template.spec?.containers;
   const image = containers?.find((container) => container.name === 'cilium-agent')?.image;
   if (image === undefined)

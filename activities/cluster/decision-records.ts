@@ -1,12 +1,10 @@
-import { PatchStrategy } from '@kubernetes/client-node';
 import { z } from 'zod';
 import type { Decision } from '../../model/decision.ts';
 import { maxUserLength } from '../../model/migration-approval.ts';
 import { withoutControls } from '../../model/printable.ts';
-import { applyNamespace, ownsNamespace } from '../helpers/namespace.ts';
+import { applyNamespace } from '../helpers/namespace.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { ifFound } from '../kubernetes/errors.ts';
-import { fieldManager, helperNamespace as name, isOurs } from '../kubernetes/names.ts';
+import { patchNamespaceAnnotations, readOwnNamespace } from '../kubernetes/own-namespace.ts';
 
 const text = (length: number) => z.string().max(length).transform(withoutControls);
 const decisionSchema = z.object({
@@ -21,9 +19,8 @@ const decisionSchema = z.object({
  * Returns the decision that an annotation of our namespace records; undefined without one. A record that cannot be read
  * still counts, as a decision of an unknown person.
  */
-export async function readDecision({ core }: ClusterConnection, annotation: string): Promise<Decision | undefined> {
-  const namespace = await ifFound(core.readNamespace({ name }));
-  const record = isOurs(namespace) ? namespace?.metadata?.annotations?.[annotation] : undefined;
+export async function readDecision(connection: ClusterConnection, annotation: string): Promise<Decision | undefined> {
+  const record = (await readOwnNamespace(connection))?.metadata?.annotations?.[annotation];
   if (record === undefined) return undefined;
   const reason = 'the record in the cluster is not readable';
   const unknown: Decision = { by: 'unknown', reason, at: new Date().toISOString() };
@@ -42,23 +39,12 @@ export async function recordDecision(
   decision: Decision
 ): Promise<void> {
   if ((await readDecision(connection, annotation)) !== undefined) return;
-  // An apply without a running agent would remove the image for work on the nodes from a namespace that exists.
-  if (!(await ownsNamespace(connection))) await applyNamespace(connection);
-  await patchAnnotation(connection, annotation, JSON.stringify(decision));
+  await applyNamespace(connection);
+  await patchNamespaceAnnotations(connection, { [annotation]: JSON.stringify(decision) });
 }
 
 /** Removes the record of a decision. */
 export async function removeDecision(connection: ClusterConnection, annotation: string): Promise<void> {
-  if ((await readDecision(connection, annotation)) !== undefined) await patchAnnotation(connection, annotation, null);
-}
-
-async function patchAnnotation(
-  { objects }: ClusterConnection,
-  annotation: string,
-  value: string | null
-): Promise<void> {
-  const annotations = { [annotation]: value } as Record<string, string>;
-  const patch = { apiVersion: 'v1', kind: 'Namespace', metadata: { name, annotations } };
-  // A merge patch: the next server-side apply of the namespace would remove the annotation from an apply.
-  await objects.patch(patch, undefined, undefined, fieldManager, undefined, PatchStrategy.MergePatch);
+  if ((await readDecision(connection, annotation)) !== undefined)
+    await patchNamespaceAnnotations(connection, { [annotation]: null });
 }

@@ -4,10 +4,10 @@ import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { readPointOfNoReturn } from './point-of-no-return.ts';
 import { readUnfinishedRollback } from './rollback-record.ts';
 import { failure } from '../support/failures.ts';
-import { ownsNamespace } from '../helpers/namespace.ts';
 import { readUnfinished } from '../helpers/unfinished.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
+import { isNamespaceInUse, requireNoForeignNamespace } from '../kubernetes/own-namespace.ts';
 
 /** Returns what earlier runs have recorded in our namespace. */
 async function readRecords(
@@ -30,6 +30,8 @@ export function createInspectionActivities(onCluster: OnCluster) {
      * Reads the facts that decide in which phase a migration has to start. Changes nothing.
      * @throws UnknownCluster
      * @throws ClusterUnreachable
+     * @throws ForeignNamespace after the cutover, when what earlier runs recorded is in a namespace that is not ours. Before it,
+     * the check `helper-namespace` reports that.
      * @throws SourceNotFound when the network is neither Canal nor Cilium, or when Canal's configuration cannot be read.
      */
     inspectCluster: onCluster(
@@ -42,6 +44,7 @@ export function createInspectionActivities(onCluster: OnCluster) {
           const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
           throw failure('SourceNotFound', message);
         }
+        if (installation === undefined || ownsCni) await requireNoForeignNamespace(connection);
         const removing =
           ownsCni && installation !== undefined && (await readCanalConfig(connection, installation)) === undefined;
         // A Canal whose removal has started can no longer run: only leftovers of it exist.
@@ -50,7 +53,7 @@ export function createInspectionActivities(onCluster: OnCluster) {
         return {
           kubernetesVersion: gitVersion,
           ciliumOwnsCni: ownsCni,
-          leftovers: removing || (canal === undefined && (await ownsNamespace(connection))),
+          leftovers: removing || (canal === undefined && (await isNamespaceInUse(connection))),
           ...(canal && { canal }),
           ...(await readRecords(connection)),
         };

@@ -1,134 +1,156 @@
-import type { KubernetesObject } from '@kubernetes/client-node';
-import { summarizeList } from '../../model/summarize.ts';
-import { mapLimit } from '../support/map-limit.ts';
+import { randomUUID } from 'node:crypto';
+import type { V1Namespace } from '@kubernetes/client-node';
 import { agentImage } from '../cilium/agents.ts';
-import { applyObject, deleteObject } from '../kubernetes/apply.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
-import { ifFound } from '../kubernetes/errors.ts';
-import { helperNamespace as namespace, hostImageAnnotation, isOurs, ownedLabels } from '../kubernetes/names.ts';
-import { removeLostPods } from '../kubernetes/lost-pods.ts';
-import { allPages } from '../kubernetes/pagination.ts';
+import { httpStatus, ifFound } from '../kubernetes/errors.ts';
+import { fieldManager, helperNamespace as name, namespaceTokenAnnotation, ownedLabels } from '../kubernetes/names.ts';
+import {
+  createNamespaceRecord,
+  readNamespaceRecord,
+  recordText,
+  updateNamespaceRecord,
+  type NamespaceRecord,
+} from '../kubernetes/namespace-record.ts';
+import { findForeign, patchNamespace, readNamespaceState } from '../kubernetes/own-namespace.ts';
+import { failure } from '../support/failures.ts';
 import { poll } from '../support/poll.ts';
-import { natExemption } from './names.ts';
-import { hostProber, prober, proberPeer } from './prober-ports.ts';
+import { describeForeignContents, listForeignContents } from './namespace-contents.ts';
+
+/** Labels of our namespace. */
+const labels = { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' };
+
+/** Maximum number of attempts, each of which begins with reading the state that a parallel activity has changed. */
+const maxAttempts = 10;
 
 /**
- * Creates our namespace if it does not exist. As long as it exists, a migration or its cleanup is not finished.
+ * Creates our namespace if it does not exist, and prepares it for use. As long as it exists, or is recorded as in use, a
+ * migration or its cleanup is not finished.
+ *
+ * The record is written first, with a random token; the namespace is then created, never applied, with the token as an
+ * annotation; then its UID is recorded. An existing namespace is only used if the record proves that it is ours.
  * @param hostImage image for work on the nodes, for use when no agent runs any more; the known one by default.
+ * @throws ForeignNamespace when someone else created it, or when it contains role bindings or pods of others.
  */
 export async function applyNamespace(connection: ClusterConnection, hostImage?: string): Promise<void> {
   const image = hostImage ?? (await agentImage(connection));
-  await applyObject(connection, {
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: {
-      name: namespace,
-      labels: { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' },
-      ...(image !== undefined && { annotations: { [hostImageAnnotation]: image } }),
-    },
+  for (let attempt = 1; attempt <= maxAttempts; attempt++) {
+    if (await tryApply(connection, image)) return;
+  }
+  throw failure('KubernetesError', `${recordText} changes during every attempt; check which program changes it`, {
+    retryable: true,
   });
 }
 
-/** Returns true when our namespace exists and is ours. */
-export async function ownsNamespace({ core }: ClusterConnection): Promise<boolean> {
-  return isOurs(await ifFound(core.readNamespace({ name: namespace })));
-}
-
-/** Returns true when our namespace is gone, or its deletion has begun. */
-export async function isNamespaceDeleted({ core }: ClusterConnection): Promise<boolean> {
-  const object = await ifFound(core.readNamespace({ name: namespace }));
-  return object?.metadata?.deletionTimestamp !== undefined || object === undefined;
-}
-
-/** Maximum number of objects that are deleted in parallel. */
-const maxParallelObjects = 10;
-
-/** Maximum number of pods that we delete ourselves when the namespace is deleted; Kubernetes deletes the others. */
-const maxDeletedPods = 100;
-
-/** Names of our DaemonSets. */
-const daemonSets = [prober, proberPeer, hostProber, natExemption];
-
 /**
- * Removes our namespace with everything in it, and waits until it is gone. Deletes its pods at once: Kubernetes
- * processes a namespace only 5 s after its deletion, and then again only after half of the pods' grace period
- * (k8s.io/kubernetes pkg/controller/namespace).
+ * Checks that the namespace of our helpers is not one of others.
+ * @throws ForeignNamespace when someone else created it, or when it contains role bindings or pods of others.
  */
-export async function removeNamespace(connection: ClusterConnection): Promise<void> {
-  const { core } = connection;
-  if (!(await ownsNamespace(connection))) return;
-  await deleteObject(connection, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  await deletePods(connection);
+export async function requireOwnNamespace(connection: ClusterConnection): Promise<void> {
+  const current = await readNamespaceState(connection);
+  const problem =
+    findForeign(current) ??
+    (current.state === 'ours'
+      ? describeForeignContents(await listForeignContents(connection, current.record))
+      : undefined);
+  if (problem !== undefined) throw failure('ForeignNamespace', problem);
+}
+
+/** @returns false when the state has to be read again. */
+async function tryApply(connection: ClusterConnection, image: string | undefined): Promise<boolean> {
+  const current = await readNamespaceState(connection);
+  const problem = findForeign(current);
+  if (problem !== undefined) throw failure('ForeignNamespace', problem);
+  if (current.state !== 'ours') {
+    await createNamespace(connection, current.record, image);
+    return false;
+  }
+  const { namespace, record } = current;
+  if (namespace.metadata?.deletionTimestamp !== undefined) {
+    await waitUntilDeleted(connection, namespace.metadata.uid);
+    return false;
+  }
+  const contents = describeForeignContents(await listForeignContents(connection, record));
+  if (contents !== undefined) {
+    if (await hasChanged(connection, record)) return false;
+    throw failure('ForeignNamespace', contents);
+  }
+  if (!(await completeRecord(connection, record, namespace, image))) return false;
+  await repairMetadata(connection, namespace);
+  return true;
+}
+
+/** Creates the namespace between two writes of its record. The caller reads the result. */
+async function createNamespace(
+  connection: ClusterConnection,
+  record: NamespaceRecord | undefined,
+  image: string | undefined
+): Promise<void> {
+  const requested = record?.uid === undefined ? record?.token : undefined;
+  const token = requested ?? randomUUID();
+  const hostImage = image === undefined ? {} : { hostImage: image };
+  if (record === undefined) {
+    if (!(await createNamespaceRecord(connection, { token, ...hostImage }))) return;
+  } else if (requested === undefined) {
+    if (!(await updateNamespaceRecord(connection, record, { token, uid: null, ...hostImage }))) return;
+  }
+  const uid = await postNamespace(connection, token);
+  if (uid !== undefined) await recordCreated(connection, token, uid);
+}
+
+/** Creates the namespace. @returns its UID; undefined when there is one already. */
+async function postNamespace({ core }: ClusterConnection, token: string): Promise<string | undefined> {
+  const body = { metadata: { name, labels, annotations: { [namespaceTokenAnnotation]: token } } };
+  try {
+    return (await core.createNamespace({ fieldManager, body })).metadata?.uid;
+  } catch (error) {
+    if (httpStatus(error) === 409) return undefined;
+    throw error;
+  }
+}
+
+/** Records the UID of a namespace that this activity has just created. */
+async function recordCreated(connection: ClusterConnection, token: string, uid: string): Promise<void> {
+  const record = await readNamespaceRecord(connection);
+  // Undefined: another activity has removed an earlier namespace with its record meanwhile.
+  if (record === undefined) await createNamespaceRecord(connection, { uid });
+  else if (record.token === token) await updateNamespaceRecord(connection, record, { uid, token: null });
+}
+
+async function waitUntilDeleted({ core }: ClusterConnection, uid: string | undefined): Promise<void> {
   await poll(
-    async () => {
-      if ((await ifFound(core.readNamespace({ name: namespace }))) === undefined) return { done: undefined };
-      await removeLostPods(connection, { namespace, daemonSets });
-      return { waitingFor: `the deletion of namespace ${namespace}` };
-    },
+    async () =>
+      (await ifFound(core.readNamespace({ name })))?.metadata?.uid === uid
+        ? { waitingFor: `the deletion of namespace ${name}` }
+        : { done: undefined },
     { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: 'its status names what is left in it' }
   );
 }
 
-/** Kinds of the objects of our helpers, in the order of their removal. The namespace's other objects do nothing. */
-const helperKinds = [
-  ['apps/v1', 'DaemonSet'],
-  ['apps/v1', 'Deployment'],
-  ['v1', 'Service'],
-  ['rbac.authorization.k8s.io/v1', 'RoleBinding'],
-  ['v1', 'ServiceAccount'],
-  ['v1', 'ConfigMap'],
-] as const;
-
-/** Objects that Kubernetes creates in every namespace. */
-const kubernetesObjects = ['ServiceAccount default', 'ConfigMap kube-root-ca.crt'];
-
-/**
- * Removes our helpers and their objects, and waits until their pods are gone. The namespace itself stays, with its
- * annotations.
- */
-export async function emptyNamespace(connection: ClusterConnection): Promise<void> {
-  const { core } = connection;
-  if (!(await ownsNamespace(connection))) return;
-  for (const [apiVersion, kind] of helperKinds) {
-    const items = await listInNamespace(connection, apiVersion, kind);
-    const names = items.map(({ metadata }) => metadata?.name ?? '');
-    const removed = names.filter((name) => !kubernetesObjects.includes(`${kind} ${name}`));
-    await mapLimit(maxParallelObjects, removed, async (name) => {
-      const metadata = { name, namespace };
-      await deleteObject(connection, { apiVersion, kind, metadata });
-      // A role has the name of its binding.
-      if (kind === 'RoleBinding') await deleteObject(connection, { apiVersion, kind: 'Role', metadata });
-    });
-  }
-  await deletePods(connection);
-  await poll(
-    async () => {
-      await removeLostPods(connection, { namespace, daemonSets });
-      const { items } = await core.listNamespacedPod({ namespace, limit: maxDeletedPods });
-      const names = items.map(({ metadata }) => metadata?.name ?? '');
-      return names.length === 0
-        ? { done: undefined }
-        : { waitingFor: `the end of our pods in ${namespace}: ${summarizeList(names)}` };
-    },
-    { timeoutMs: 180_000, onTimeout: 'CleanupIncomplete', advice: `check these pods in ${namespace}` }
-  );
+async function hasChanged(connection: ClusterConnection, { object }: NamespaceRecord): Promise<boolean> {
+  const current = await readNamespaceRecord(connection);
+  return current?.object.resourceVersion !== object.resourceVersion;
 }
 
-function listInNamespace(
-  { objects }: ClusterConnection,
-  apiVersion: string,
-  kind: string
-): Promise<KubernetesObject[]> {
-  return allPages(({ limit, _continue }) => {
-    const unused = [undefined, undefined, undefined, undefined, undefined] as const;
-    return objects.list(apiVersion, kind, namespace, ...unused, limit, _continue);
-  });
+/** Adds to the record what it lacks about our namespace, which exists. @returns false when the record has changed. */
+async function completeRecord(
+  connection: ClusterConnection,
+  record: NamespaceRecord,
+  { metadata }: V1Namespace,
+  image: string | undefined
+): Promise<boolean> {
+  const changes = {
+    ...(record.uid === undefined && { uid: metadata?.uid ?? '', token: null }),
+    ...(image !== undefined && image !== record.hostImage && { hostImage: image }),
+    ...(!record.inUse && { inUse: true }),
+  };
+  return Object.keys(changes).length === 0 || updateNamespaceRecord(connection, record, changes);
 }
 
-/** Deletes the first pods of our namespace, with a grace period of one second. */
-async function deletePods({ core }: ClusterConnection): Promise<void> {
-  const { items } = await core.listNamespacedPod({ namespace, limit: maxDeletedPods });
-  await mapLimit(maxParallelObjects, items, ({ metadata }) =>
-    ifFound(core.deleteNamespacedPod({ name: metadata?.name ?? '', namespace, gracePeriodSeconds: 1 }))
-  );
+/** Restores our labels, and removes the token, which has done its work. */
+async function repairMetadata(connection: ClusterConnection, { metadata }: V1Namespace): Promise<void> {
+  const hasLabels = Object.entries(labels).every(([key, value]) => metadata?.labels?.[key] === value);
+  const hasToken = metadata?.annotations?.[namespaceTokenAnnotation] !== undefined;
+  if (hasLabels && !hasToken) return;
+  const annotations = { [namespaceTokenAnnotation]: null };
+  await patchNamespace(connection, { uid: metadata?.uid ?? '', labels, annotations });
 }

@@ -8,7 +8,7 @@ import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { waitForOwnDaemonSet } from './daemon-set.ts';
 import { bridgeObjects } from './identity-bridge-objects.ts';
 import { identityBridge, natExemption } from './names.ts';
-import { applyNamespace } from './namespace.ts';
+import { applyNamespace, requireOwnNamespace } from './namespace.ts';
 import { natExemptionObject } from './nat-exemption.ts';
 import { hostProber, prober, proberPeer } from './prober-ports.ts';
 import { deployProbers } from './probers.ts';
@@ -40,6 +40,7 @@ async function restoreHelpers(
   { input, sourcePodCidr }: HelpersTarget
 ): Promise<string[]> {
   const coexistence = { targetPodCidr: input.podCidr, coexistenceImage: input.coexistenceImage };
+  await requireOwnNamespace(connection);
   const missing = await listMissing(connection, input.policyMode !== 'off');
   if (missing.length > 0) await applyNamespace(connection);
   if (missing.includes(natExemption))

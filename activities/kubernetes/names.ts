@@ -37,10 +37,16 @@ export const sourceUpdatesAnnotation = 'cni-live-migration/update-strategy-befor
 export const nodeAnnotations = [cordonedAnnotation, replacedAgentAnnotation, bootAnnotation];
 
 /**
- * Annotation of our namespace: an image that is present on every node and has a shell, for use when no agent runs any
- * more.
+ * Name of the ConfigMap, in Cilium's namespace, that records which namespace is ours (namespace-record.ts). Only
+ * administrators write there, while other users may be able to create namespaces.
  */
-export const hostImageAnnotation = 'cni-live-migration/host-image';
+export const namespaceRecordName = 'cni-live-migration-namespace';
+
+/**
+ * Annotation of our namespace from its creation until its UID is recorded: the token of the record. With it, an attempt
+ * that follows a lost connection recognizes the namespace.
+ */
+export const namespaceTokenAnnotation = 'cni-live-migration/namespace-token';
 
 /**
  * Annotation of the ConfigMap with Cilium's CNI file: the folders of nodes that scripts work in, as JSON

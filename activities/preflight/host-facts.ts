@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { V1Node, V1Pod } from '@kubernetes/client-node';
 import { summarizeList } from '../../model/summarize.ts';
 import { limitedMemory, rootWith } from '../helpers/container-security.ts';
-import { removeNamespace, applyNamespace } from '../helpers/namespace.ts';
+import { applyNamespace } from '../helpers/namespace.ts';
+import { removeNamespace } from '../helpers/namespace-removal.ts';
 import {
   findPodFailure,
   oneShotPodName,
@@ -18,6 +19,7 @@ import type { CniPaths } from '../canal/installer.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound, errorMessage } from '../kubernetes/errors.ts';
 import { helperNamespace as namespace } from '../kubernetes/names.ts';
+import { readNamespaceState } from '../kubernetes/own-namespace.ts';
 import { isReady } from '../kubernetes/conditions.ts';
 import { prober } from '../helpers/prober-ports.ts';
 import { readUnfinished } from '../helpers/unfinished.ts';
@@ -141,8 +143,12 @@ export async function readHosts(
   );
 }
 
-/** Removes the inspection pods, and our namespace, unless a migration uses it or it records nodes that remain. */
+/**
+ * Removes the inspection pods, and our namespace, unless a migration uses it or it records nodes that remain. Changes
+ * nothing in a namespace that is not ours.
+ */
 export async function removeInspectors(connection: ClusterConnection): Promise<void> {
+  if ((await readNamespaceState(connection)).state === 'foreign') return;
   await removeOneShotPods(connection, label);
   const probers = await ifFound(connection.apps.readNamespacedDaemonSet({ name: prober, namespace }));
   const isNeeded = probers !== undefined || (await readUnfinished(connection)) !== undefined;

@@ -25,6 +25,7 @@ import { isOnSource } from '../node/source-pods.ts';
 import { poll } from '../support/poll.ts';
 import { checksFor, parseCheckResults, selectProbers, type Check, type CheckResult } from './checks.ts';
 import { requestFlush, readAllLedgers, flushDelayMs } from './ledger.ts';
+import { requireOwnNamespace } from '../helpers/namespace.ts';
 import { readProbeKey } from '../helpers/probe-key.ts';
 import { prober } from '../helpers/prober-ports.ts';
 
@@ -67,10 +68,12 @@ export function createProbeActivities(onCluster: OnCluster) {
      * and pods of both networks in both directions.
      * @returns the outcome of each check. After a rollback, failed checks are returned and not thrown when Cilium's
      * overlay is blocked, because the node does not cause them.
+     * @throws ForeignNamespace when the namespace of our helpers is not ours.
      * @throws WrongNetwork when the pod gets an address of the other network.
      * @throws VerificationFailed naming each check that failed.
      */
     verifyNode: onCluster('verify the node', async (connection, target: VerifyTarget): Promise<CheckResult[]> => {
+      await requireOwnNamespace(connection);
       const replaceChecksUntilMs = Date.now() + replaceChecksForMs;
       for (let attempt = 1; ;) {
         const peers = await listPeers(connection);

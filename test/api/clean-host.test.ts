@@ -1,8 +1,8 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { helperNamespace as namespace, hostImageAnnotation } from '../../activities/kubernetes/names.ts';
+import { helperNamespace as namespace } from '../../activities/kubernetes/names.ts';
 import type { Network } from '../../model/network.ts';
 import { createLabActivities } from '../support/activity.ts';
-import { waitForServiceAccount } from '../support/objects.ts';
+import { recordNamespace, waitForServiceAccount } from '../support/objects.ts';
 import { useRepeatedActivities } from '../support/repeatable-cluster.ts';
 
 const node = 'n1';
@@ -19,9 +19,9 @@ const { lab, apply } = useRepeatedActivities([node], (pod) => {
 });
 
 beforeAll(async () => {
+  await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
   // The image that the scripts use when Cilium's agents are gone.
-  const annotations = { [hostImageAnnotation]: 'cilium:1' };
-  await apply({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, annotations } });
+  await recordNamespace(lab(), { hostImage: 'cilium:1' });
   await waitForServiceAccount(lab(), namespace);
 });
 beforeEach(() => {

@@ -82,8 +82,7 @@ describe('our namespace', () => {
   const readNamespace = () => ifFound(connection().core.readNamespace({ name: helperNamespace }));
 
   it('stays with the record of a node that remains, without the helpers', async () => {
-    const { metadata: meta } = ownNamespace;
-    await apply({ ...ownNamespace, metadata: { ...meta, annotations: { 'cni-live-migration/host-image': 'none' } } });
+    await apply(ownNamespace);
     await apply(daemonSet(helperNamespace, 'prober', ['prober']));
     await apply(
       ...['Service', 'ConfigMap', 'ServiceAccount'].map((kind) =>

@@ -1,11 +1,19 @@
-import { helperNamespace } from '../../activities/kubernetes/names.ts';
+import {
+  helperNamespace,
+  namespaceRecordName,
+  noReturnAnnotation,
+  ownedLabels,
+  rollbackBegunAnnotation,
+  unfinishedAnnotation,
+} from '../../activities/kubernetes/names.ts';
+import { patchNamespaceAnnotations } from '../../activities/kubernetes/own-namespace.ts';
 import { ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
 import { inNamespace, named, nodeWith, ownNamespace, workloads } from '../support/repeatable-objects.ts';
 import type { RepeatableCases } from '../support/repeated-activities.ts';
 import type { NamedObject } from '../../activities/kubernetes/apply.ts';
 
 const nodes = ['n1', 'n2'];
-const { cluster, apply, remove, state, waitForPod, expectEachRepeatable } = useRepeatedActivities(nodes);
+const { cluster, connection, apply, state, waitForPod, expectEachRepeatable } = useRepeatedActivities(nodes);
 
 const ownDaemonSet = (name: string): NamedObject =>
   inNamespace(
@@ -14,13 +22,23 @@ const ownDaemonSet = (name: string): NamedObject =>
       spec: {
         selector: { matchLabels: { app: name } },
         updateStrategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '100%' } },
-        template: { metadata: { labels: { app: name } }, spec: { containers: [{ name, image: 'none' }] } },
+        template: {
+          metadata: { labels: { app: name, ...ownedLabels } },
+          spec: { containers: [{ name, image: 'none' }] },
+        },
       },
     })
   );
 
 const isNode = (_: string | undefined, name: string): boolean => nodes.includes(name);
 const target = { targetPodCidr: '10.245.0.0/16' };
+
+/** Gives our namespace these records, and no others. */
+async function prepareRecords(records: Readonly<Record<string, string>>): Promise<void> {
+  await apply(ownNamespace);
+  const none = { [noReturnAnnotation]: null, [rollbackBegunAnnotation]: null, [unfinishedAnnotation]: null };
+  await patchNamespaceAnnotations(connection(), { ...none, ...records });
+}
 
 const cases: RepeatableCases<'helpers'> = {
   removeHelpers: {
@@ -35,25 +53,20 @@ const cases: RepeatableCases<'helpers'> = {
       state(
         [
           ['v1', 'Namespace'],
+          ['v1', 'ConfigMap'],
           ['v1', 'Node'],
         ],
-        (_, name) => name === helperNamespace || isNode(_, name)
+        (_, name) => [helperNamespace, namespaceRecordName].includes(name) || isNode(_, name)
       ),
   },
   recordPointOfNoReturn: {
-    prepare: async () => {
-      await remove(ownNamespace);
-      await apply(ownNamespace);
-    },
+    prepare: () => prepareRecords({}),
     run: ({ recordPointOfNoReturn }) =>
       recordPointOfNoReturn({ ...cluster(), approval: { by: 'ann', reason: '', at: '2026-01-01T00:00:00.000Z' } }),
     read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
   },
   recordUnfinished: {
-    prepare: async () => {
-      await remove(ownNamespace);
-      await apply(ownNamespace);
-    },
+    prepare: () => prepareRecords({}),
     run: ({ recordUnfinished }) => {
       const at = '2026-01-01T00:00:00.000Z';
       const skipped = { by: 'ann', reason: '', at };
@@ -63,20 +76,13 @@ const cases: RepeatableCases<'helpers'> = {
     read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
   },
   recordRollback: {
-    prepare: async () => {
-      await remove(ownNamespace);
-      await apply(ownNamespace);
-    },
+    prepare: () => prepareRecords({}),
     run: ({ recordRollback }) =>
       recordRollback({ ...cluster(), rollback: { by: 'ann', reason: '', at: '2026-01-01T00:00:00.000Z' } }),
     read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
   },
   removeRollbackRecord: {
-    prepare: async () => {
-      await remove(ownNamespace);
-      const annotations = { 'cni-live-migration/rollback-begun': '{}' };
-      await apply({ ...ownNamespace, metadata: { ...ownNamespace.metadata, annotations } });
-    },
+    prepare: () => prepareRecords({ [rollbackBegunAnnotation]: '{}' }),
     run: ({ removeRollbackRecord }) => removeRollbackRecord(cluster()),
     read: () => state([['v1', 'Namespace']], (_, name) => name === helperNamespace),
   },
@@ -86,7 +92,7 @@ const cases: RepeatableCases<'helpers'> = {
       const role = 'cni-live-migration-identity-bridge';
       await apply(customResource(ciliumApi, 'CiliumEndpoint', 'Namespaced'), ownNamespace);
       const spec = { containers: [{ name: 'c', image: 'none' }], tolerations: [{ operator: 'Exists' }] };
-      const labels = { app: 'identity-bridge' };
+      const labels = { app: 'identity-bridge', ...ownedLabels };
       await apply(
         inNamespace(
           helperNamespace,
@@ -137,9 +143,10 @@ const cases: RepeatableCases<'helpers'> = {
       state(
         [
           ['v1', 'Namespace'],
+          ['v1', 'ConfigMap'],
           ['v1', 'Pod'],
         ],
-        (where, name) => [where, name].includes(helperNamespace)
+        (where, name) => [where, name].includes(helperNamespace) || name === namespaceRecordName
       ),
   },
 };

@@ -4,9 +4,9 @@ import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { parseAllDocuments } from 'yaml';
-import { listKnown, type NamedObject } from '../../activities/kubernetes/apply.ts';
+import type { NamedObject } from '../../activities/kubernetes/apply.ts';
 import { objectKey } from '../../activities/kubernetes/object-key.ts';
-import { helperNamespace } from '../../activities/kubernetes/names.ts';
+import { readNamespaceRecord } from '../../activities/kubernetes/namespace-record.ts';
 import { cniChainName } from '../../model/names.ts';
 import { run as runProgram } from '../../lab/process.ts';
 import { calicoApi, ciliumApi, customResource, useRepeatedActivities } from '../support/repeatable-cluster.ts';
@@ -167,8 +167,7 @@ const cases: RepeatableCases<'removal'> = {
     run: ({ uninstallCilium }) => uninstallCilium(cluster()),
     read: async () => [
       ...(await state([['v1', 'ConfigMap']], (_, name) => name === 'cilium-config')),
-      (await listKnown(connection(), 'v1', 'Namespace')).find(({ metadata }) => metadata?.name === helperNamespace)
-        ?.metadata?.annotations,
+      (await readNamespaceRecord(connection()))?.hostImage,
     ],
   },
 };

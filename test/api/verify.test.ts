@@ -1,9 +1,9 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { helperNamespace as namespace } from '../../activities/kubernetes/names.ts';
+import { helperNamespace as namespace, ownedLabels } from '../../activities/kubernetes/names.ts';
 import { prober } from '../../activities/helpers/prober-ports.ts';
 import { waitFor } from '../../lab/process.ts';
 import { createLabActivities } from '../support/activity.ts';
-import { apply, bareNode, barePod, get, waitForServiceAccount } from '../support/objects.ts';
+import { apply, bareNode, barePod, get, recordNamespace, waitForServiceAccount } from '../support/objects.ts';
 import { useSharedControlPlane } from '../support/shared-control-plane.ts';
 import { timeLimits } from '../support/time-limits.ts';
 
@@ -34,7 +34,7 @@ async function setNodeReady(): Promise<void> {
 }
 
 async function startProber(pod: string, ip: string): Promise<void> {
-  await apply(lab(), barePod(namespace, pod, 'one', { labels: { app: prober } }));
+  await apply(lab(), barePod(namespace, pod, 'one', { labels: { app: prober, ...ownedLabels } }));
   await setPodStatus(pod, { phase: 'Running', ...at(ip) });
 }
 
@@ -55,6 +55,7 @@ async function waitForCheckPod(not?: string): Promise<{ uid: string | undefined;
 
 it('does not wait for a removed prober, and uses its successor', async () => {
   await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } }, bareNode('one'));
+  await recordNamespace(lab());
   await setNodeReady();
   await waitForServiceAccount(lab(), namespace);
   await startProber('first', '10.244.0.1');
@@ -97,8 +98,7 @@ it('reports a pod immediately that the kubelet rejects, with its reason', async 
 
 it('runs scripts in a pod without a critical priority, and reports its rejection immediately', async () => {
   await setNodeReady();
-  const image = 'cni-live-migration/host-image=cilium:1';
-  await lab().kubectl('annotate', 'namespace', namespace, image, '--overwrite');
+  await recordNamespace(lab(), { hostImage: 'cilium:1' });
   const cleaned = createLabActivities(lab()).cleanHost({
     cluster: lab().layout.context,
     node: 'one',

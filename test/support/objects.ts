@@ -1,3 +1,5 @@
+import type { V1Namespace } from '@kubernetes/client-node';
+import { ciliumNamespace, helperNamespace, namespaceRecordName } from '../../activities/kubernetes/names.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { run, succeeds, waitFor } from '../../lab/process.ts';
 import { timeLimits } from './time-limits.ts';
@@ -12,6 +14,20 @@ export async function apply(lab: Lab, ...objects: object[]): Promise<void> {
 /** Reads one object or list as JSON. */
 export async function get<T>(lab: Lab, ...what: string[]): Promise<T> {
   return JSON.parse(await lab.kubectl('get', ...what, '-o', 'json')) as T;
+}
+
+/**
+ * Records our namespace, which exists, as the one of this service.
+ * @param more further fields of the record, such as `hostImage`.
+ */
+export async function recordNamespace(lab: Lab, more: Readonly<Record<string, string>> = {}): Promise<void> {
+  const { metadata } = await get<V1Namespace>(lab, 'namespace', helperNamespace);
+  await apply(lab, {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: { name: namespaceRecordName, namespace: ciliumNamespace },
+    data: { createdBy: 'worker', uid: metadata?.uid, ...more },
+  });
 }
 
 /** Waits until a namespace has its default service account, without which it accepts no pods. */

@@ -1,11 +1,13 @@
 import { applyObject, deleteObject, type NamedObject } from '../../activities/kubernetes/apply.ts';
 import { kubeconfigClusters, type ClusterConnection } from '../../activities/kubernetes/connection.ts';
+import { helperNamespace } from '../../activities/kubernetes/names.ts';
 import { isReady } from '../../activities/kubernetes/conditions.ts';
 import { httpStatus, isUnknownKind } from '../../activities/kubernetes/errors.ts';
 import type { Lab } from '../../lab/cluster/lab.ts';
 import { waitFor } from '../../lab/process.ts';
 import { startFakeKubelets } from './fake-kubelet.ts';
 import { useLab } from './lab.ts';
+import { recordNamespace } from './objects.ts';
 import { expectRepeatable, readState, type RepeatableCase } from './repeated-activities.ts';
 import { timeLimits } from './time-limits.ts';
 
@@ -15,7 +17,10 @@ export interface RepeatableCluster {
   /** Input that names the cluster. */
   cluster: () => { cluster: string };
   connection: () => ClusterConnection;
-  /** Applies objects; waits while their namespace is still being deleted, or their kind not served yet. */
+  /**
+   * Applies objects; waits while their namespace is still being deleted, or their kind not served yet. Records our
+   * namespace as created by a worker.
+   */
   apply: (...objects: NamedObject[]) => Promise<void>;
   /** Deletes objects. */
   remove: (...objects: NamedObject[]) => Promise<void>;
@@ -58,7 +63,10 @@ export function useRepeatedActivities(
     cluster: () => ({ cluster: lab().layout.context }),
     connection,
     apply: async (...objects) => {
-      for (const object of objects) await applyWhenAccepted(connection(), object);
+      for (const object of objects) {
+        await applyWhenAccepted(connection(), object);
+        if (object.kind === 'Namespace' && object.metadata.name === helperNamespace) await recordNamespace(lab());
+      }
     },
     remove: async (...objects) => {
       for (const object of objects) await deleteObject(connection(), object);

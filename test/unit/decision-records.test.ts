@@ -5,18 +5,31 @@ import { ownedLabels } from '../../activities/kubernetes/names.ts';
 const annotation = 'cni-live-migration/rollback-begun';
 const decision = { by: 'ann', reason: 'latency', at: '2026-01-01T00:00:00.000Z' };
 
-/** A connection to a cluster with our namespace, and what was patched. */
-function connect(record: string | undefined, labels: Record<string, string> = ownedLabels) {
+const namespaceUid = '1';
+const image = 'cilium:1';
+const agents = { spec: { template: { spec: { containers: [{ name: 'cilium-agent', image }] } } } };
+
+/**
+ * A connection to a cluster with a namespace of our name and labels, and what was patched.
+ * @param uid UID that is recorded as that of our namespace.
+ */
+function connect(record: string | undefined, uid = namespaceUid) {
   const patches: unknown[] = [];
   const annotations = record === undefined ? {} : { [annotation]: record };
+  const labels = { ...ownedLabels, 'pod-security.kubernetes.io/enforce': 'privileged' };
+  const none = () => Promise.resolve({ items: [], metadata: {} });
   const connection = {
-    core: { readNamespace: () => Promise.resolve({ metadata: { labels, annotations } }) },
-    objects: {
-      patch: (patch: { metadata: { annotations: unknown } }) => {
-        patches.push(patch.metadata.annotations);
+    core: {
+      readNamespace: () => Promise.resolve({ metadata: { uid: namespaceUid, labels, annotations } }),
+      readNamespacedConfigMap: () => Promise.resolve({ data: { createdBy: 'worker', uid, hostImage: image } }),
+      listNamespacedPod: none,
+      patchNamespace: ({ body }: { body: { metadata: object } }) => {
+        patches.push(body.metadata);
         return Promise.resolve();
       },
     },
+    apps: { readNamespacedDaemonSet: () => Promise.resolve(agents) },
+    objects: { list: none },
   } as unknown as ClusterConnection;
   return { connection, patches };
 }
@@ -26,10 +39,13 @@ it('reads a recorded decision', async () => {
   expect(await readDecision(connect(undefined).connection, annotation)).toBeUndefined();
 });
 
-it('ignores the annotation of a namespace that is not ours', async () => {
-  const { connection } = connect(JSON.stringify(decision), {});
+it('ignores the annotation of a namespace that is not ours, and writes none there', async () => {
+  const { connection, patches } = connect(JSON.stringify(decision), 'another');
 
   expect(await readDecision(connection, annotation)).toBeUndefined();
+  await expect(recordDecision(connection, annotation, decision)).rejects.toMatchObject({ type: 'ForeignNamespace' });
+  await removeDecision(connection, annotation);
+  expect(patches).toEqual([]);
 });
 
 it.each([
@@ -53,10 +69,10 @@ it('replaces control characters', async () => {
 it('records the first decision only, and removes what is there', async () => {
   const [empty, recorded] = [connect(undefined), connect(JSON.stringify(decision))];
   for (const { connection } of [empty, recorded]) await recordDecision(connection, annotation, decision);
-  expect(empty.patches).toEqual([{ [annotation]: JSON.stringify(decision) }]);
+  expect(empty.patches).toEqual([{ uid: namespaceUid, annotations: { [annotation]: JSON.stringify(decision) } }]);
   expect(recorded.patches).toEqual([]);
 
   for (const { connection } of [empty, recorded]) await removeDecision(connection, annotation);
   expect(empty.patches).toHaveLength(1);
-  expect(recorded.patches).toEqual([{ [annotation]: null }]);
+  expect(recorded.patches).toEqual([{ uid: namespaceUid, annotations: { [annotation]: null } }]);
 });

@@ -10,6 +10,7 @@ import { ciliumLeftovers } from './cilium-leftovers.ts';
 import { cniFolder } from './cni-folder.ts';
 import { clusterDns } from './cluster-dns.ts';
 import { disruptionBudgets } from './disruption-budgets.ts';
+import { helperNamespaceOwner } from './helper-namespace.ts';
 import { hostPorts } from './host-ports.ts';
 import { ipFamily } from './ip-family.ts';
 import { kernel } from './kernel.ts';
@@ -72,6 +73,7 @@ export const checks: Readonly<Record<CheckName, PreflightCheck>> = {
   'old-pod-cidr': oldPodCidr,
   backup,
   permissions,
+  'helper-namespace': helperNamespaceOwner,
   chart,
   'chart-version': chartVersion,
   'server-dry-run': serverDryRun,
