@@ -12,6 +12,16 @@ import {
 import { kubeconfigAllowances } from '../model/allowances.ts';
 import { formatProblems } from '../model/problems.ts';
 
+/**
+ * Namespaces in which Canal may be installed, in addition to kube-system. In any other namespace, objects that look like
+ * Canal are ignored.
+ * @default none
+ */
+const canalNamespaces = z
+  .array(z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be the name of a namespace'))
+  .max(10)
+  .optional();
+
 const clusterSchema = z.union([
   z.strictObject({
     /** Path of a kubeconfig file, relative to the folder of this file. */
@@ -26,9 +36,10 @@ const clusterSchema = z.union([
      * @default nothing
      */
     allow: z.array(z.enum(kubeconfigAllowances)).optional(),
+    canalNamespaces,
   }),
   /** The cluster in which the worker itself runs, with the identity of its pod. */
-  z.strictObject({ inCluster: z.literal(true) }),
+  z.strictObject({ inCluster: z.literal(true), canalNamespaces }),
 ]);
 
 const settingsSchema = z.strictObject({
@@ -90,16 +101,16 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
   if (!result.success) throw new Error(`${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
   const clusters = new Map<string, KubeconfigContext>();
   for (const [name, cluster] of Object.entries(result.data.clusters)) {
-    clusters.set(
-      name,
+    const credentials =
       'inCluster' in cluster
         ? { file: await inClusterKubeconfig(process.env), inCluster: true }
         : {
             file: path.resolve(path.dirname(file), cluster.kubeconfig),
             ...(cluster.context !== undefined && { context: cluster.context }),
             ...(cluster.allow !== undefined && { allow: cluster.allow }),
-          }
-    );
+          };
+    const { canalNamespaces: namespaces } = cluster;
+    clusters.set(name, { ...credentials, ...(namespaces !== undefined && { canalNamespaces: namespaces }) });
   }
   return { clusters: namedClusters(clusters, { ...options, images: result.data.images }), charts: result.data.charts };
 }

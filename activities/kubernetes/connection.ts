@@ -39,6 +39,11 @@ export interface ClusterConnection {
    * @default every image
    */
   images?: readonly string[] | undefined;
+  /**
+   * Namespaces in which Canal is recognised, in addition to kube-system: see {@link KubeconfigContext}.
+   * @default none
+   */
+  canalNamespaces?: readonly string[] | undefined;
 }
 
 /**
@@ -59,6 +64,12 @@ export interface KubeconfigContext {
    * @default nothing
    */
   allow?: readonly KubeconfigAllowance[];
+  /**
+   * Namespaces in which Canal may be installed, in addition to kube-system. Users who may create a DaemonSet in one of them
+   * can mislead the migration.
+   * @default none
+   */
+  canalNamespaces?: readonly string[];
 }
 
 /** Opens connections by cluster name. */
@@ -169,7 +180,7 @@ function createClusters(
       const incomplete = existing !== undefined || config.getUsers().length === 0;
       throw incomplete ? unreadable(credentials.file, message) : failure('UnknownCluster', message);
     });
-    const connection = { ...opened.connection, images };
+    const connection = { ...opened.connection, images, canalNamespaces: credentials.canalNamespaces };
     cache.set(cluster, { changed, connection, agent: opened.agent });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();
