@@ -13,11 +13,11 @@ import { findCanal, listCanalNamespaces, type CanalInstallation } from './detect
 import { listCanalPermissions, listLeftPermissions, serviceAccounts } from './permissions.ts';
 
 /** Name of the Deployment of Calico's controllers and of its disruption budget, as in Calico's manifest. */
-const controllers = 'calico-kube-controllers';
+export const controllers = 'calico-kube-controllers';
 const controllerLabels = { 'k8s-app': controllers };
 
 /** Names in Canal's manifest, for a removal that continues without the DaemonSet, which names its other objects. */
-const manifest = { configMap: 'canal-config', daemonSet: 'canal', podLabels: { 'k8s-app': 'canal' } };
+export const manifest = { configMap: 'canal-config', daemonSet: 'canal', podLabels: { 'k8s-app': 'canal' } };
 
 /** Creates the activity that removes Canal. */
 export function createCanalActivities(onCluster: OnCluster) {

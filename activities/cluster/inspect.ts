@@ -59,7 +59,10 @@ export function createInspectionActivities(onCluster: OnCluster) {
         const installation = await findCanal(connection);
         const ownsCni = await ciliumOwnsCni(connection);
         if (installation === undefined && !ownsCni) {
-          throw failure('SourceNotFound', `cluster ${cluster} does not run Canal: ${await describeMissing(connection)}`);
+          throw failure(
+            'SourceNotFound',
+            `cluster ${cluster} does not run Canal: ${await describeMissing(connection)}`
+          );
         }
         const removing =
           ownsCni && installation !== undefined && (await readCanalConfig(connection, installation)) === undefined;

@@ -17,10 +17,10 @@ type IpPool = KubernetesObject & {
 /** Checks that the source network can be migrated, and reports its facts. */
 export const sourceNetwork: PreflightCheck = {
   ensures:
-    'The network is Canal (Flannel with VXLAN, and Calico for policy), installed once, in kube-system or a namespace of the worker\'s file, and its configuration can be read.',
+    "The network is Canal (Flannel with VXLAN, and Calico for policy), installed once, in kube-system or a namespace of the worker's file, and its configuration can be read.",
   verdicts:
     'Blocks when Canal is not installed, and when several DaemonSets look like it; warns about those in other namespaces, which are ignored, and about Calico IPPools other than the network of Flannel.',
-  fix: 'Only Canal as installed by the manifest canal.yaml of Calico can be migrated. Name its namespace in canalNamespaces of the worker\'s file when it is not kube-system. Delete unused IPPools, and copies of Canal that nobody uses.',
+  fix: "Only Canal as installed by the manifest canal.yaml of Calico can be migrated. Name its namespace in canalNamespaces of the worker's file when it is not kube-system. Delete unused IPPools, and copies of Canal that nobody uses.",
   rationale:
     'Calico alone and Flannel alone manage addresses, routes and node addresses differently. Users who may create a DaemonSet in their namespace could otherwise have their own one migrated, and the CNI file that it names copied to every node.',
   run: async ({ canal, canalFacts, connection, daemonSets, list }) => {
