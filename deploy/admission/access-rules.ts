@@ -54,6 +54,7 @@ export const roleRules: AdmissionRules = {
         "variables.resourceRules.all(rule, !('*' in rule.apiGroups) && " +
         `rule.resources.all(r, !r.contains('*') && !(r in ${celList(escalatingResources)})) && ` +
         `rule.apiGroups.all(group, !(group in ${celList(accessGroups)}))) && ` +
+        "variables.rules.all(rule, !has(rule.nonResourceURLs) || rule.nonResourceURLs.all(url, !url.contains('*'))) && " +
         "(request.operation == 'DELETE' || !has(object.aggregationRule))",
       message:
         'put a wildcard, or a permission that leads to others, such as escalate, bind, impersonate or pods/exec, into " + variables.location + "',
@@ -62,7 +63,7 @@ export const roleRules: AdmissionRules = {
       expression:
         `variables.secretRules.size() == 0 || (variables.isClusterRole ? (variables.name == 'cilium-operator' && ` +
         "variables.secretRules.all(rule, rule.verbs.all(verb, verb in ['get', 'list', 'watch']))) : " +
-        `variables.namespace in ${celList([ciliumNamespace, ciliumSecretsNamespace])})`,
+        `variables.where in ${celList([ciliumNamespace, ciliumSecretsNamespace])})`,
       message: `grant access to Secrets outside of ${ciliumNamespace} and ${ciliumSecretsNamespace} in " + variables.location + "`,
     },
     {

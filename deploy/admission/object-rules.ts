@@ -63,21 +63,21 @@ export const objectRules: AdmissionRules = {
     },
     {
       expression:
-        `variables.namespace in ${celList(['', helperNamespace, ciliumNamespace])} || variables.isPodDeletion || ` +
-        `variables.isCanal || (variables.namespace == '${ciliumSecretsNamespace}' && ` +
+        `variables.where in ${celList(['', helperNamespace, ciliumNamespace])} || variables.isPodDeletion || ` +
+        `variables.isCanal || (variables.where == '${ciliumSecretsNamespace}' && ` +
         "variables.resource in ['roles', 'rolebindings'])",
       message: `write " + variables.location + ": only objects in ${helperNamespace} and ${ciliumNamespace}`,
     },
     {
       expression:
-        `variables.namespace != '${ciliumNamespace}' || variables.resource == 'secrets' || variables.isPodDeletion || ` +
+        `variables.where != '${ciliumNamespace}' || variables.resource == 'secrets' || variables.isPodDeletion || ` +
         'variables.isTriedPod || variables.isCanal || ' +
         `(variables.resource != 'pods' && ${beginsWithOne('variables.name', systemPrefixes)})`,
       message: `write " + variables.location + ": in ${ciliumNamespace}, only objects of Cilium, of Canal and its own`,
     },
     {
       expression:
-        `variables.resource != 'secrets' || (variables.namespace == '${ciliumNamespace}' && ` +
+        `variables.resource != 'secrets' || (variables.where == '${ciliumNamespace}' && ` +
         '(variables.isHelmRelease || variables.isCiliumSecret))',
       message: `write " + variables.location + ": only Secrets of Cilium and of its Helm release in ${ciliumNamespace}`,
     },

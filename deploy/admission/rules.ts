@@ -39,10 +39,10 @@ export const commonVariables = {
   object: "request.operation == 'DELETE' ? oldObject : object",
   resource: 'request.resource.resource',
   name: "has(variables.object.metadata.name) ? variables.object.metadata.name : ''",
-  namespace: "variables.resource != 'namespaces' && has(request.namespace) ? request.namespace : ''",
-  location: "variables.resource + ' ' + (variables.namespace == '' ? '' : variables.namespace + '/') + variables.name",
+  where: "variables.resource != 'namespaces' && has(request.namespace) ? request.namespace : ''",
+  location: "variables.resource + ' ' + (variables.where == '' ? '' : variables.where + '/') + variables.name",
   canalMayBeHere:
-    `variables.namespace == '${ciliumNamespace}' || (namespaceObject != null && has(namespaceObject.metadata.labels) && ` +
+    `variables.where == '${ciliumNamespace}' || (namespaceObject != null && has(namespaceObject.metadata.labels) && ` +
     `'${canalNamespaceLabel}' in namespaceObject.metadata.labels)`,
 } as const;
 

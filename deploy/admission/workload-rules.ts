@@ -63,7 +63,7 @@ export const workloadRules: AdmissionRules = {
     },
     {
       expression:
-        `variables.namespace != '${ciliumNamespace}' || variables.account in ['default', variables.keptAccount] || ` +
+        `variables.where != '${ciliumNamespace}' || variables.account == 'default' || variables.account == variables.keptAccount || ` +
         beginsWithOne('variables.account', ciliumPrefixes),
       message: `start pods with the account " + variables.account + " of ${ciliumNamespace} (" + variables.location + ")`,
     },

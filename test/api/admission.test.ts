@@ -42,14 +42,14 @@ function input(more: Partial<MigrationRequest> = {}): MigrationInput {
 
 beforeAll(async () => {
   kubeconfig = await workerAccount(lab());
-  const connect = (file: string) => kubeconfigClusters(file).connect(lab().layout.context);
-  [worker, administrator] = [await connect(kubeconfig), await connect(lab().layout.kubeconfig)];
   const images = parse(await readFile(admissionFile('images.yaml'), 'utf8')) as V1ConfigMap;
   await apply(lab(), { ...images, data: { images: '# of the lab\nquay.io/cilium\ncni-live-migration\n' } });
   await lab().kubectl('apply', '--server-side', '-f', admissionFile('worker.yaml'));
   await lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest);
   await apply(lab(), { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'dev-team' } });
   await apply(lab(), decoyCanal('dev-team', 'canal'));
+  const connect = (file: string) => kubeconfigClusters(file).connect(lab().layout.context);
+  [worker, administrator] = [await connect(kubeconfig), await connect(lab().layout.kubeconfig)];
 });
 
 describe('a migration', () => {

@@ -75,7 +75,10 @@ it('maps its own names to clusters', async () => {
   );
   const { clusters, charts } = await read({ CNI_MIGRATION_CONFIG: settings });
   expect(await clusters.names()).toEqual(['prod', 'typo', 'away']);
-  expect(await clusters.kubeconfigOf('prod')).toMatchObject({ file: path.join(dir, 'prod.kubeconfig'), context: 'admin' });
+  expect(await clusters.kubeconfigOf('prod')).toMatchObject({
+    file: path.join(dir, 'prod.kubeconfig'),
+    context: 'admin',
+  });
   const refused = async (cluster: string, words: RegExp, type: FailureType = 'UnknownCluster') =>
     expect(clusters.connect(cluster)).rejects.toMatchObject({
       type,
