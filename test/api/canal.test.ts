@@ -42,14 +42,15 @@ it('reads Canal', async () => {
   });
 });
 
+/** Returns the activities of a worker whose file names these namespaces for Canal. */
+function activitiesIn(canalNamespaces: string[] = [], sleep?: () => Promise<void>): Activities {
+  const { context, kubeconfig } = lab().layout;
+  const clusters = namedClusters(new Map([[context, { file: kubeconfig, context, canalNamespaces }]]));
+  const helm = { binary: lab().catalogue.bin('helm') };
+  return createTestActivities({ clusters, helm, isOpen: () => Promise.resolve(undefined) }, sleep);
+}
+
 describe('next to other DaemonSets that look like Canal', () => {
-  const settings = (canalNamespaces?: string[]): Activities => {
-    const { context, kubeconfig } = lab().layout;
-    const credentials = { file: kubeconfig, context, ...(canalNamespaces && { canalNamespaces }) };
-    const clusters = namedClusters(new Map([[context, credentials]]));
-    const helm = { binary: lab().catalogue.bin('helm') };
-    return createTestActivities({ clusters, helm, isOpen: () => Promise.resolve(undefined) });
-  };
   const checkSource = async (activities: Activities) => {
     const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
     if ('problems' in parsed) throw new Error(parsed.problems.join());
@@ -77,7 +78,7 @@ describe('next to other DaemonSets that look like Canal', () => {
   afterAll(() => lab().kubectl('delete', 'namespace', 'dev-team'));
 
   it('uses that of kube-system, and reports the others as ignored', async () => {
-    const activities = settings();
+    const activities = activitiesIn();
 
     const facts = await activities.inspectCluster(cluster());
     await activities.applyCniChain(cluster());
@@ -92,7 +93,7 @@ describe('next to other DaemonSets that look like Canal', () => {
   });
 
   it('blocks, and changes nothing, when two are in namespaces of the worker', async () => {
-    const activities = settings(['dev-team']);
+    const activities = activitiesIn(['dev-team']);
 
     const outcome = await checkSource(activities);
     const failures = await Promise.all(
@@ -218,23 +219,25 @@ it("removes Canal's workloads and permissions, and nothing that others use", asy
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
 });
 
-it('continues where the DaemonSet is already gone, and waits for its pods', async () => {
+it('continues where the DaemonSet is already gone, in every namespace of its own, and waits for its pods', async () => {
   await apply(
     lab(),
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'net' } },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'canal', namespace: 'net' } },
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'canal', namespace: 'kube-system' } },
     barePod('kube-system', 'canal-last', 'n1', { labels: { 'k8s-app': 'canal' } })
   );
-  const { kubeconfig } = lab().layout;
   let polls = 0;
   const endPodAtThirdPoll = async (): Promise<void> => {
     if (++polls === 3)
       await lab().kubectl('delete', 'pod', '-n', 'kube-system', 'canal-last', '--force', '--grace-period=0');
   };
 
-  await createLabActivities(lab(), kubeconfig, undefined, endPodAtThirdPoll).removeCanal(cluster());
+  await activitiesIn(['net'], endPodAtThirdPoll).removeCanal(cluster());
 
   expect(polls).toBe(3);
-  expect(await names('serviceaccounts,pods', '-n', 'kube-system')).not.toContain('serviceaccount/canal');
+  for (const namespace of ['kube-system', 'net'])
+    expect(await names('serviceaccounts,pods', '-n', namespace)).not.toContain('serviceaccount/canal');
 });
 
 it('reports a missing ConfigMap of Canal before the cutover, and a removal that has started after it', async () => {
