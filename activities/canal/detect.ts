@@ -87,7 +87,7 @@ export function findCandidates(
 
 /** Describes several DaemonSets of which only one can be the network. */
 export function describeSeveral(candidates: readonly V1DaemonSet[]): string {
-  const names = summarizeList(candidates.map(objectKey), maxNamedCandidates);
+  const names = summarizeList(candidates.map(objectKey).sort(), maxNamedCandidates);
   return `${candidates.length} DaemonSets look like Canal: ${names}; remove those that do not run the network`;
 }
 

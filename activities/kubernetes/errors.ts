@@ -129,7 +129,7 @@ function forbiddenFailure(error: unknown, message: string): ApplicationFailure {
   const where = namespace === undefined ? 'in the whole cluster' : `in namespace ${namespace}`;
   const advice =
     match === undefined
-      ? 'change what refuses it, such as an admission webhook or policy, a quota, or a missing permission of the worker'
+      ? 'change what refuses it, such as an admission webhook, a quota, or a missing permission of the worker'
       : `grant the permission "${verb} ${resource}${inGroup}" ${where} to ${user}`;
   return failure('KubernetesForbidden', `${message}; ${advice}`, { retryable: true });
 }
