@@ -77,7 +77,7 @@ export const roleRules: AdmissionRules = {
 
 const canalAccount = `s.kind == 'ServiceAccount' && has(s.namespace) && s.namespace != '${helperNamespace}' && s.name in ${celList(serviceAccounts)}`;
 
-/** Whom the worker gives permissions: accounts of Cilium and of its helpers. */
+/** To which accounts the worker gives permissions: those of Cilium and of its helpers. */
 export const bindingRules: AdmissionRules = {
   subject: 'bindings',
   matched: [{ apiGroups: [rbacGroup], resources: ['rolebindings', 'clusterrolebindings'], operations: writes }],

@@ -23,7 +23,7 @@ function images(spec: string): string {
 /**
  * Expression for an image that an entry of the list allows: a registry or repository with everything below it, or a whole
  * image. "host" and "host:5000" without "/" are registries, of which only what is below them is allowed. A digest
- * identifies the image, whatever its tag.
+ * identifies the image, with any tag.
  */
 const isAllowedBy =
   "image == entry || image.startsWith(entry + '/') || (entry.contains('/') && (image.startsWith(entry + '@') || " +

@@ -23,8 +23,8 @@ import { timeLimits } from '../support/time-limits.ts';
 import { workerAccount } from '../support/worker-account.ts';
 
 /**
- * The worker's account with the role and the policies of deploy/: what a migration writes is accepted, and what a thief of
- * its credentials would write is refused.
+ * The worker's account with the role and the policies of deploy/: what a migration writes is accepted, and attacks with
+ * its credentials are refused.
  */
 const lab = useLab({ nodes: 0 });
 let kubeconfig: string;
