@@ -1,9 +1,13 @@
 import { approvalGroup, approvalResource } from '../model/migration-approval.ts';
+import { calicoGroup } from './canal/export.ts';
+import { policyGroup, policyResources } from './canal/policy-definitions.ts';
+import { controllers } from './canal/removal.ts';
+import { ciliumGroup } from './cilium/export.ts';
 import { bridgeRole, identityBridge } from './helpers/names.ts';
 import { approvalPolicy } from './kubernetes/approval-policy.ts';
 import { prober } from './helpers/prober-ports.ts';
 import type { ClusterConnection } from './kubernetes/connection.ts';
-import { helperNamespace } from './kubernetes/names.ts';
+import { ciliumSecretsNamespace, helperNamespace } from './kubernetes/names.ts';
 
 /** A permission that the worker needs. */
 export interface Permission {
@@ -72,9 +76,6 @@ const calicoResources = [
   'tiers',
 ] as const;
 
-/** Resources of the network policy API that `canal.yaml` defines. They are only removed when no object of them exists. */
-const policyResources = ['adminnetworkpolicies', 'baselineadminnetworkpolicies', 'clusternetworkpolicies'] as const;
-
 /**
  * Resources of which a rollback exports the users' objects: all that Cilium 1.20 defines, without those that it
  * generates and those that are listed below with more verbs.
@@ -96,6 +97,30 @@ const ciliumResources = [
   'ciliumpodippools',
 ] as const;
 
+/** Resources of Cilium 1.20 that its agents and its operator write. They are removed, and not exported. */
+const generatedCiliumResources = ['ciliumbgpnodeconfigs', 'ciliumendpointslices', 'ciliumidentities'] as const;
+
+/** Resources of Cilium that the worker also writes, or reads on its own. */
+const ownCiliumResources = [
+  'ciliumclusterwidenetworkpolicies',
+  'ciliumendpoints',
+  'ciliumnetworkpolicies',
+  'ciliumnodeconfigs',
+  'ciliumnodes',
+] as const;
+
+/** Names of the CRDs that a cleanup or a rollback removes. */
+export const removableDefinitions: readonly string[] = [
+  ...calicoResources.map((resource) => `${resource}.${calicoGroup}`),
+  ...policyResources.map((resource) => `${resource}.${policyGroup}`),
+  ...[...ciliumResources, ...generatedCiliumResources, ...ownCiliumResources].map(
+    (resource) => `${resource}.${ciliumGroup}`
+  ),
+];
+
+/** Namespaces that a migration creates and removes: that of its helpers, and that of Cilium's chart. */
+export const managedNamespaces: readonly string[] = [helperNamespace, ciliumSecretsNamespace];
+
 /**
  * Operations of the worker in a cluster. The list leaves out what Helm needs for the chart's own objects: the
  * server-side dry run tries these one by one.
@@ -108,13 +133,7 @@ export const permissions: readonly Permission[] = [
   { group: '', resource: 'pods/eviction', verbs: ['create'] },
   { group: '', resource: 'pods/log', verbs: ['get'], namespace: helperNamespace },
   { group: '', resource: 'namespaces', verbs: ['list', 'create'] },
-  // Our own, and the one that the chart creates.
-  {
-    group: '',
-    resource: 'namespaces',
-    verbs: ['get', 'patch', 'delete'],
-    names: [helperNamespace, 'cilium-secrets'],
-  },
+  { group: '', resource: 'namespaces', verbs: ['get', 'patch', 'delete'], names: managedNamespaces },
   { group: '', resource: 'services', verbs: [...write, 'list'] },
   { group: '', resource: 'configmaps', verbs: [...write, 'list'] },
   // The probers' permission: granting it requires holding it.
@@ -126,9 +145,11 @@ export const permissions: readonly Permission[] = [
   { group: 'apps', resource: 'deployments', verbs: [...write, 'list'] },
   { group: 'apps', resource: 'controllerrevisions', verbs: ['list'], namespace: 'kube-system' },
   { group: 'apps', resource: 'controllerrevisions', verbs: ['list'], namespace: helperNamespace },
-  { group: 'policy', resource: 'poddisruptionbudgets', verbs: [...read, 'delete'] },
+  { group: 'policy', resource: 'poddisruptionbudgets', verbs: read },
+  { group: 'policy', resource: 'poddisruptionbudgets', verbs: ['delete'], names: [controllers] },
   { group: 'discovery.k8s.io', resource: 'endpointslices', verbs: [...read, 'watch'] },
-  { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['list', 'get', 'create', 'patch'] },
+  { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: read },
+  { group: 'networking.k8s.io', resource: 'networkpolicies', verbs: ['create', 'patch'], namespace: helperNamespace },
   // Of the probers, in a namespace that stays.
   {
     group: 'networking.k8s.io',
@@ -155,7 +176,13 @@ export const permissions: readonly Permission[] = [
   { group: 'rbac.authorization.k8s.io', resource: 'rolebindings', verbs: [...write, 'list'] },
   { group: 'rbac.authorization.k8s.io', resource: 'clusterroles', verbs: [...write, 'list'] },
   { group: 'rbac.authorization.k8s.io', resource: 'clusterrolebindings', verbs: [...write, 'list'] },
-  { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: ['get', 'list', 'delete'] },
+  { group: 'apiextensions.k8s.io', resource: 'customresourcedefinitions', verbs: read },
+  {
+    group: 'apiextensions.k8s.io',
+    resource: 'customresourcedefinitions',
+    verbs: ['delete'],
+    names: removableDefinitions,
+  },
   { group: 'admissionregistration.k8s.io', resource: 'validatingwebhookconfigurations', verbs: ['list'] },
   { group: 'admissionregistration.k8s.io', resource: 'mutatingwebhookconfigurations', verbs: ['list'] },
   // What an approval in the cluster proves: the worker reads approvals, and cannot create one.
@@ -182,11 +209,11 @@ export const permissions: readonly Permission[] = [
     verbs: ['bind', 'escalate'],
     names: [...ciliumRoles, bridgeRole],
   },
-  ...calicoResources.map((resource) => ({ group: 'crd.projectcalico.org', resource, verbs: ['list'] as const })),
-  ...ciliumResources.map((resource) => ({ group: 'cilium.io', resource, verbs: ['list'] as const })),
+  ...calicoResources.map((resource) => ({ group: calicoGroup, resource, verbs: ['list'] as const })),
+  ...ciliumResources.map((resource) => ({ group: ciliumGroup, resource, verbs: ['list'] as const })),
   { group: 'cilium.io', resource: 'ciliumnodeconfigs', verbs: [...write, 'list'] },
   ...policyResources.map((resource) => ({
-    group: 'policy.networking.k8s.io',
+    group: policyGroup,
     resource,
     verbs: ['list'] as const,
   })),

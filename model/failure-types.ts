@@ -70,6 +70,11 @@ export const failureTypes = [
   /** The cluster's network is not Canal (Flannel with VXLAN, and Calico for policy). Nothing was changed. */
   'SourceNotFound',
   /**
+   * Several DaemonSets look like Canal in the namespaces in which it is recognised; the message names them. Nothing was
+   * changed.
+   */
+  'SourceAmbiguous',
+  /**
    * A preflight check blocks the migration; the message lists each such check with its evidence. Nothing was changed.
    */
   'PreflightBlocked',

@@ -27,6 +27,15 @@ const policyFields = {
    * @default signal
    */
   approvals: z.enum(approvalModes).optional(),
+  /**
+   * Namespaces in which Canal may be installed, in addition to kube-system. In any other namespace, objects that look like
+   * Canal are ignored.
+   * @default none
+   */
+  canalNamespaces: z
+    .array(z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be the name of a namespace'))
+    .max(10)
+    .optional(),
 };
 
 const clusterSchema = z.union([
@@ -112,7 +121,11 @@ export async function readSettingsFile(file: string, options: ConnectionOptions 
   if (!result.success) throw new Error(`${file}: ${formatProblems(result.error, 'the file').join('; ')}`);
   const clusters = new Map<string, KubeconfigContext>();
   for (const [name, cluster] of Object.entries(result.data.clusters)) {
-    const policy = cluster.approvals !== undefined && { approvals: cluster.approvals };
+    const { approvals, canalNamespaces } = cluster;
+    const policy = {
+      ...(approvals !== undefined && { approvals }),
+      ...(canalNamespaces !== undefined && { canalNamespaces }),
+    };
     clusters.set(
       name,
       'inCluster' in cluster

@@ -3,7 +3,10 @@ import type { ClusterFacts } from '../../model/cluster-facts.ts';
 import { failure } from '../support/failures.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { ifFound } from '../kubernetes/errors.ts';
+import { ciliumNamespace as systemNamespace } from '../kubernetes/names.ts';
+import { objectKey } from '../kubernetes/object-key.ts';
 import { allPages } from '../kubernetes/pagination.ts';
+import { summarizeList } from '../../model/summarize.ts';
 
 /** Canal's installation in a cluster. */
 export interface CanalInstallation {
@@ -21,24 +24,85 @@ export type CanalFacts = NonNullable<ClusterFacts['canal']>;
 const defaultVni = 1;
 const defaultPort = 8472;
 
+/** Names of the containers by which Canal is recognised (calico manifests/canal.yaml). */
+export const canalContainers = ['calico-node', 'kube-flannel'] as const;
+
+/** Describes what was looked for, in the messages about a Canal that was not found. */
+export const canalDescription = `DaemonSet with the containers ${canalContainers.join(' and ')}`;
+
+/** Maximum number of candidates that one message names. */
+const maxNamedCandidates = 10;
+
+/** Returns the namespaces in which Canal is recognised: that of Kubernetes' own components, and those of the worker's file. */
+export function listCanalNamespaces({ canalNamespaces = [] }: Pick<ClusterConnection, 'canalNamespaces'>): string[] {
+  return [...new Set([systemNamespace, ...canalNamespaces])];
+}
+
 /**
- * Finds Canal: a DaemonSet with the containers of Calico's node agent and of Flannel (calico manifests/canal.yaml). Reads
- * nothing else, so that it still finds Canal during its removal, which removes the DaemonSet last.
+ * Finds Canal: the only DaemonSet with the containers of Calico's node agent and of Flannel, in the namespaces in which
+ * Canal is recognised. Tenants may create such a DaemonSet in any other namespace, so these are never read. Reads nothing
+ * else, so that it still finds Canal during its removal, which removes the DaemonSet last.
  * @returns undefined when there is none.
+ * @throws SourceAmbiguous naming all of them when there are several.
  * @throws SourceNotFound when the DaemonSet does not name a ConfigMap with Flannel's configuration.
  */
-export async function findCanal({ apps }: Pick<ClusterConnection, 'apps'>): Promise<CanalInstallation | undefined> {
-  const daemonSets = await allPages((page) => apps.listDaemonSetForAllNamespaces({ ...page }));
-  const daemonSet = daemonSets.find((item) => {
-    const names = (item.spec?.template.spec?.containers ?? []).map((container) => container.name);
-    return names.includes('calico-node') && names.includes('kube-flannel');
-  });
+export async function findCanal(
+  connection: Pick<ClusterConnection, 'apps' | 'canalNamespaces'>
+): Promise<CanalInstallation | undefined> {
+  const lists = await Promise.all(
+    listCanalNamespaces(connection).map((namespace) =>
+      allPages((page) => connection.apps.listNamespacedDaemonSet({ namespace, ...page }))
+    )
+  );
+  const candidates = lists.flat().filter(isCanalCandidate);
+  const [daemonSet] = candidates;
   if (daemonSet === undefined) return undefined;
+  if (candidates.length > 1) throw failure('SourceAmbiguous', describeSeveral(candidates));
   const { name = '', namespace = '' } = daemonSet.metadata ?? {};
   const configMap = flannelConfigMap(daemonSet.spec?.template.spec);
   if (configMap === undefined)
     throw failure('SourceNotFound', `DaemonSet ${namespace}/${name} looks like Canal but has no volume flannel-cfg`);
   return { daemonSet, namespace, name, configMap };
+}
+
+/** DaemonSets that look like Canal, by whether their namespace is one in which Canal is recognised. */
+interface CanalCandidates {
+  recognised: V1DaemonSet[];
+  ignored: V1DaemonSet[];
+}
+
+/** Returns the DaemonSets of all namespaces that look like Canal. */
+export function findCandidates(
+  connection: Pick<ClusterConnection, 'canalNamespaces'>,
+  daemonSets: readonly V1DaemonSet[]
+): CanalCandidates {
+  const namespaces = listCanalNamespaces(connection);
+  const candidates = daemonSets.filter(isCanalCandidate);
+  const isRecognised = ({ metadata }: V1DaemonSet): boolean => namespaces.includes(metadata?.namespace ?? '');
+  return {
+    recognised: candidates.filter(isRecognised),
+    ignored: candidates.filter((candidate) => !isRecognised(candidate)),
+  };
+}
+
+/** Describes several DaemonSets of which only one can be the network. */
+export function describeSeveral(candidates: readonly V1DaemonSet[]): string {
+  const names = summarizeList(candidates.map(objectKey).sort(), maxNamedCandidates);
+  return `${candidates.length} DaemonSets look like Canal: ${names}; remove those that do not run the network`;
+}
+
+/** Describes the DaemonSets that look like Canal but are in a namespace in which it is not recognised. */
+export function describeIgnored(
+  connection: Pick<ClusterConnection, 'canalNamespaces'>,
+  ignored: readonly V1DaemonSet[]
+): string {
+  const names = summarizeList(ignored.map(objectKey), maxNamedCandidates);
+  return `ignored, because Canal is recognised only in ${listCanalNamespaces(connection).join(', ')}: ${names}`;
+}
+
+function isCanalCandidate({ spec }: V1DaemonSet): boolean {
+  const names = (spec?.template.spec?.containers ?? []).map(({ name }) => name);
+  return canalContainers.every((container) => names.includes(container));
 }
 
 /**

@@ -11,10 +11,10 @@ export const serviceAccounts = ['canal', 'calico-cni-plugin', 'calico-kube-contr
  * ClusterRole of the manifest, and its binding, with which Kubernetes' own controllers read Calico's tiers (since v3.30).
  * Its subject is not one of Canal's accounts.
  */
-const tierGetter = 'calico-tier-getter';
+export const tierGetter = 'calico-tier-getter';
 
 /** ClusterRoles and ClusterRoleBindings of Canal's manifest. */
-const clusterRoles = ['calico-kube-controllers', 'calico-node', 'calico-cni-plugin', 'flannel', tierGetter];
+export const clusterRoles = ['calico-kube-controllers', 'calico-node', 'calico-cni-plugin', 'flannel', tierGetter];
 const clusterRoleBindings = [
   'calico-kube-controllers',
   'canal-flannel',

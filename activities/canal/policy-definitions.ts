@@ -4,10 +4,10 @@ import type { ClusterConnection } from '../kubernetes/connection.ts';
 import { listDefinitions } from '../kubernetes/crds.ts';
 
 /** API group of the Kubernetes network policy API. */
-const group = 'policy.networking.k8s.io';
+export const policyGroup = 'policy.networking.k8s.io';
 
 /** CRDs of that API in Calico's manifest (calico manifests/canal.yaml, since v3.29). */
-const manifestNames = ['adminnetworkpolicies', 'baselineadminnetworkpolicies', 'clusternetworkpolicies'];
+export const policyResources = ['adminnetworkpolicies', 'baselineadminnetworkpolicies', 'clusternetworkpolicies'];
 
 /** Keys of labels and annotations with which other tools mark their objects. */
 const ownerKeys = ['app.kubernetes.io/managed-by', 'meta.helm.sh/release-name', 'argocd.argoproj.io/tracking-id'];
@@ -20,12 +20,12 @@ export async function listUnusedPolicyDefinitions(
   connection: ClusterConnection
 ): Promise<V1CustomResourceDefinition[]> {
   const unused: V1CustomResourceDefinition[] = [];
-  for (const definition of await listDefinitions(connection, group)) {
+  for (const definition of await listDefinitions(connection, policyGroup)) {
     const { metadata, spec } = definition;
     const keys = Object.keys({ ...metadata?.labels, ...metadata?.annotations });
     const version = spec.versions.find(({ storage }) => storage)?.name ?? '';
-    if (!manifestNames.includes(spec.names.plural) || ownerKeys.some((key) => keys.includes(key))) continue;
-    const objects = await listKnown(connection, `${group}/${version}`, spec.names.kind);
+    if (!policyResources.includes(spec.names.plural) || ownerKeys.some((key) => keys.includes(key))) continue;
+    const objects = await listKnown(connection, `${policyGroup}/${version}`, spec.names.kind);
     if (objects.length === 0) unused.push(definition);
   }
   return unused;

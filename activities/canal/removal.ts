@@ -5,25 +5,20 @@ import { deleteObject, type NamedObject } from '../kubernetes/apply.ts';
 import { ifFound } from '../kubernetes/errors.ts';
 import { matchesSelector } from '../kubernetes/label-selectors.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
-import { ciliumNamespace } from '../kubernetes/names.ts';
+import { objectKey } from '../kubernetes/object-key.ts';
 import { removeLostPods, withoutLost } from '../kubernetes/lost-pods.ts';
 import { listPods } from '../kubernetes/pods.ts';
 import { summarizeList } from '../../model/summarize.ts';
 import { poll } from '../support/poll.ts';
-import { findCanal, type CanalInstallation } from './detect.ts';
+import { findCanal, listCanalNamespaces, type CanalInstallation } from './detect.ts';
 import { listCanalPermissions, listLeftPermissions, serviceAccounts } from './permissions.ts';
 
 /** Name of the Deployment of Calico's controllers and of its disruption budget, as in Calico's manifest. */
-const controllers = 'calico-kube-controllers';
+export const controllers = 'calico-kube-controllers';
 const controllerLabels = { 'k8s-app': controllers };
 
-/** Where Canal's manifest has its objects, for a removal that continues without the DaemonSet, which names them. */
-const manifestLocation = {
-  namespace: ciliumNamespace,
-  configMap: 'canal-config',
-  daemonSet: 'canal',
-  podLabels: { 'k8s-app': 'canal' },
-};
+/** Names in Canal's manifest, for a removal that continues without the DaemonSet, which names its other objects. */
+export const manifest = { configMap: 'canal-config', daemonSet: 'canal', podLabels: { 'k8s-app': 'canal' } };
 
 /** Creates the activity that removes Canal. */
 export function createCanalActivities(onCluster: OnCluster) {
@@ -37,21 +32,29 @@ export function createCanalActivities(onCluster: OnCluster) {
     removeCanal: onCluster('remove Canal', async (connection): Promise<void> => {
       await requireApproval(connection, 'cleanup');
       const canal = await findCanal(connection);
-      const namespace = canal?.namespace ?? manifestLocation.namespace;
-      const controllersDeployment = await readControllers(connection, namespace);
-      for (const object of await canalObjects(connection, canal)) {
-        // The DaemonSet exists until its pods are gone, so that a repeated removal finds it and waits for them, too. Its
-        // controller starts no pods in the meantime (k8s.io/kubernetes pkg/controller/daemon).
-        await deleteObject(connection, object, { foreground: object.kind === 'DaemonSet' });
-      }
-      const podLabels = canal?.daemonSet.spec?.selector.matchLabels ?? manifestLocation.podLabels;
-      // The pods of a Deployment of that name that is not Calico's stay.
-      const controllersAreCalico = controllersDeployment === undefined || isCalicoControllers(controllersDeployment);
-      const daemonSet = canal?.name ?? manifestLocation.daemonSet;
-      const selectors = [podLabels, ...(controllersAreCalico ? [controllerLabels] : [])];
-      await waitForEnd(connection, { namespace, daemonSets: [daemonSet] }, selectors);
+      const namespaces = canal === undefined ? listCanalNamespaces(connection) : [canal.namespace];
+      for (const namespace of namespaces) await removeFrom(connection, canal, namespace);
     }),
   };
+}
+
+async function removeFrom(
+  connection: ClusterConnection,
+  canal: CanalInstallation | undefined,
+  namespace: string
+): Promise<void> {
+  const controllersDeployment = await readControllers(connection, namespace);
+  for (const object of await canalObjects(connection, canal, namespace)) {
+    // The DaemonSet exists until its pods are gone, so that a repeated removal finds it and waits for them, too. Its
+    // controller starts no pods in the meantime (k8s.io/kubernetes pkg/controller/daemon).
+    await deleteObject(connection, object, { foreground: object.kind === 'DaemonSet' });
+  }
+  const podLabels = canal?.daemonSet.spec?.selector.matchLabels ?? manifest.podLabels;
+  // The pods of a Deployment of that name that is not Calico's stay.
+  const controllersAreCalico = controllersDeployment === undefined || isCalicoControllers(controllersDeployment);
+  const daemonSet = canal?.name ?? manifest.daemonSet;
+  const selectors = [podLabels, ...(controllersAreCalico ? [controllerLabels] : [])];
+  await waitForEnd(connection, { namespace, daemonSets: [daemonSet] }, selectors);
 }
 
 /**
@@ -99,12 +102,14 @@ function isCalicoControllers({ spec }: V1Deployment): boolean {
  * an object that refers to another one follows it: a removal that is repeated after an interruption still finds both.
  * The ConfigMap is first, because a new run reads from its absence that the removal has started. The DaemonSet is last.
  * @param canal undefined when its DaemonSet is already gone; its other objects then have the names of the manifest.
+ * @param namespace namespace of Canal, or one in which it may have been.
  */
 export async function canalObjects(
   connection: ClusterConnection,
-  canal: CanalInstallation | undefined
+  canal: CanalInstallation | undefined,
+  namespace: string
 ): Promise<NamedObject[]> {
-  const { namespace, configMap } = canal ?? manifestLocation;
+  const { configMap } = canal ?? manifest;
   const result: NamedObject[] = [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: configMap, namespace } }];
   const deployment = await readControllers(connection, namespace);
   if (deployment !== undefined && isCalicoControllers(deployment)) {
@@ -124,21 +129,26 @@ export async function canalObjects(
  * uses belongs to that owner.
  */
 export async function listCanalObjects(connection: ClusterConnection): Promise<string[]> {
-  const namespace = ciliumNamespace;
   const named = [
     ...serviceAccounts.map((name) => ['v1', 'ServiceAccount', name] as const),
-    ['v1', 'ConfigMap', manifestLocation.configMap] as const,
-    ['apps/v1', 'DaemonSet', 'canal'] as const,
+    ['v1', 'ConfigMap', manifest.configMap] as const,
+    ['apps/v1', 'DaemonSet', manifest.daemonSet] as const,
     ['apps/v1', 'Deployment', controllers] as const,
   ];
+  const objects = listCanalNamespaces(connection).flatMap((namespace) =>
+    named.map(([apiVersion, kind, name]) => ({ apiVersion, kind, metadata: { name, namespace } }))
+  );
   const left = await Promise.all(
-    named.map(async ([apiVersion, kind, name]) => {
-      const object = await ifFound(connection.objects.read({ apiVersion, kind, metadata: { name, namespace } }));
-      return object === undefined ? [] : [`${kind} ${name}`];
+    objects.map(async (object) => {
+      const existing = await ifFound(connection.objects.read(object));
+      return existing === undefined ? [] : [`${object.kind} ${objectKey(object)}`];
     })
   );
   const canal = await findCanal(connection);
-  const elsewhere =
-    canal === undefined || canal.namespace === namespace ? [] : [`DaemonSet ${canal.namespace}/${canal.name}`];
-  return [...left.flat(), ...elsewhere, ...(await listLeftPermissions(connection))];
+  const renamed = canal === undefined || canal.name === manifest.daemonSet ? [] : [canal];
+  return [
+    ...left.flat(),
+    ...renamed.map(({ namespace, name }) => `DaemonSet ${namespace}/${name}`),
+    ...(await listLeftPermissions(connection)),
+  ];
 }

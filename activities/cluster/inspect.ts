@@ -1,5 +1,13 @@
 import type { ClusterFacts } from '../../model/cluster-facts.ts';
-import { findCanal, readCanalConfig, readCanalFacts } from '../canal/detect.ts';
+import {
+  canalDescription,
+  describeIgnored,
+  findCanal,
+  findCandidates,
+  listCanalNamespaces,
+  readCanalConfig,
+  readCanalFacts,
+} from '../canal/detect.ts';
 import { ciliumOwnsCni } from '../cilium/agents.ts';
 import { readPointOfNoReturn } from './point-of-no-return.ts';
 import { readUnfinishedRollback } from './rollback-record.ts';
@@ -8,6 +16,7 @@ import { readUnfinished } from '../helpers/unfinished.ts';
 import type { ClusterConnection } from '../kubernetes/connection.ts';
 import type { OnCluster } from '../kubernetes/on-cluster.ts';
 import { isNamespaceInUse, requireNoForeignNamespace } from '../kubernetes/own-namespace.ts';
+import { allPages } from '../kubernetes/pagination.ts';
 
 /** Returns what earlier runs have recorded in our namespace. */
 async function readRecords(
@@ -23,6 +32,16 @@ async function readRecords(
   };
 }
 
+/** Describes where Canal was looked for, and what was ignored because it is elsewhere. */
+async function describeMissing(connection: ClusterConnection): Promise<string> {
+  const all = await allPages((page) => connection.apps.listDaemonSetForAllNamespaces({ ...page }));
+  const { ignored } = findCandidates(connection, all);
+  const missing = `there is no ${canalDescription} in ${listCanalNamespaces(connection).join(', ')}`;
+  if (ignored.length === 0) return missing;
+  const advice = 'if that is Canal, name its namespace in "canalNamespaces" of the worker\'s file';
+  return `${missing}; ${describeIgnored(connection, ignored)}; ${advice}`;
+}
+
 /** Creates the activity that reads the state of a cluster. */
 export function createInspectionActivities(onCluster: OnCluster) {
   return {
@@ -32,6 +51,7 @@ export function createInspectionActivities(onCluster: OnCluster) {
      * @throws ClusterUnreachable
      * @throws ForeignNamespace after the cutover, when what earlier runs recorded is in a namespace that is not ours. Before it,
      * the check `helper-namespace` reports that.
+     * @throws SourceAmbiguous when several DaemonSets look like Canal.
      * @throws SourceNotFound when the network is neither Canal nor Cilium, or when Canal's configuration cannot be read.
      */
     inspectCluster: onCluster(
@@ -41,8 +61,10 @@ export function createInspectionActivities(onCluster: OnCluster) {
         const installation = await findCanal(connection);
         const ownsCni = await ciliumOwnsCni(connection);
         if (installation === undefined && !ownsCni) {
-          const message = `cluster ${cluster} does not run Canal: no DaemonSet has the containers calico-node and kube-flannel`;
-          throw failure('SourceNotFound', message);
+          throw failure(
+            'SourceNotFound',
+            `cluster ${cluster} does not run Canal: ${await describeMissing(connection)}`
+          );
         }
         if (installation === undefined || ownsCni) await requireNoForeignNamespace(connection);
         const removing =

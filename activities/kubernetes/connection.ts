@@ -45,6 +45,11 @@ export interface ClusterConnection {
    * @default signal
    */
   approvals?: ApprovalMode | undefined;
+  /**
+   * Namespaces in which Canal is recognised, in addition to kube-system: see {@link KubeconfigContext}.
+   * @default none
+   */
+  canalNamespaces?: readonly string[] | undefined;
 }
 
 /**
@@ -70,6 +75,12 @@ export interface KubeconfigContext {
    * @default signal
    */
   approvals?: ApprovalMode;
+  /**
+   * Namespaces in which Canal may be installed, in addition to kube-system. Users who may create a DaemonSet in one of them
+   * can mislead the migration.
+   * @default none
+   */
+  canalNamespaces?: readonly string[];
 }
 
 /** Opens connections by cluster name. */
@@ -182,7 +193,8 @@ function createClusters(
       const incomplete = existing !== undefined || config.getUsers().length === 0;
       throw incomplete ? unreadable(credentials.file, message) : failure('UnknownCluster', message);
     });
-    const connection = { ...opened.connection, images, approvals: credentials.approvals };
+    const { approvals, canalNamespaces } = credentials;
+    const connection = { ...opened.connection, images, approvals, canalNamespaces };
     cache.set(cluster, { changed, connection, agent: opened.agent });
     // Closes the old pool once its pending requests have ended.
     void existing?.agent?.close();

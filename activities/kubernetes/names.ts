@@ -4,6 +4,9 @@ export const fieldManager = 'cni-live-migration';
 /** Namespace of Cilium, as in its documentation. */
 export const ciliumNamespace = 'kube-system';
 
+/** Namespace that Cilium's chart creates for copies of Secrets. */
+export const ciliumSecretsNamespace = 'cilium-secrets';
+
 /** Namespace of our helpers in the cluster. */
 export const helperNamespace = 'cni-live-migration';
 

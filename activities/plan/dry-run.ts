@@ -60,7 +60,7 @@ export function createDryRunActivities(onCluster: OnCluster, clusters: Clusters,
     /** Runs a server-side dry run of Canal's removal. */
     dryRunCleanup: onCluster('dry-run the cleanup', async (connection): Promise<DryRunStep> => {
       const canal = await findCanal(connection);
-      const objects = canal === undefined ? [] : await canalObjects(connection, canal);
+      const objects = canal === undefined ? [] : await canalObjects(connection, canal, canal.namespace);
       const definitions = await listDefinitions(connection, calicoGroup);
       const problems: string[] = [];
       for (const object of objects) {

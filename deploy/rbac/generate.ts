@@ -5,14 +5,18 @@ import { helperNamespace } from '../../activities/kubernetes/names.ts';
 import { permissions, type Permission } from '../../activities/permissions.ts';
 
 /** Name of the worker's account and of its roles; the namespace of the account. */
-const name = 'cni-migration-worker';
-const namespace = 'cni-migration';
+export const accountName = 'cni-migration-worker';
+export const accountNamespace = 'cni-migration';
+
+const name = accountName;
+const namespace = accountNamespace;
 
 const header = `# The permissions that the worker needs in a cluster that it migrates, and no others. Generated from
 # activities/permissions.ts by "npm run docs"; the check "permissions" requires the same.
 #
-# The worker may create privileged pods on any node: its credentials give access to the nodes. Remove the permissions after
-# the migration: kubectl delete -f deploy/rbac/worker.yaml
+# The worker may create privileged pods on any node: its credentials give access to the nodes. The policy in
+# deploy/admission/worker.yaml limits what a role cannot. Remove both after the migration:
+#   kubectl delete -f deploy/admission/worker.yaml -f deploy/rbac/worker.yaml
 `;
 
 /** Returns the worker's account and permissions as YAML. */

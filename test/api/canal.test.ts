@@ -5,9 +5,13 @@ import { gunzipSync } from 'node:zlib';
 import type { KubernetesObject, V1ConfigMap, V1Node } from '@kubernetes/client-node';
 import { projectDir } from '../../lab/paths.ts';
 import { run } from '../../lab/process.ts';
-import { createLabActivities } from '../support/activity.ts';
+import type { Activities } from '../../activities/index.ts';
+import { namedClusters } from '../../activities/kubernetes/connection.ts';
+import { labMigrationRequest } from '../../lab/migration-request.ts';
+import { parseInput } from '../../model/input.ts';
+import { createLabActivities, createTestActivities } from '../support/activity.ts';
 import { useLab } from '../support/lab.ts';
-import { apply, bareNode, barePod, get } from '../support/objects.ts';
+import { apply, bareNode, barePod, decoyCanal, get } from '../support/objects.ts';
 
 const lab = useLab({ nodes: 0 });
 const cluster = () => ({ cluster: lab().layout.context });
@@ -35,6 +39,78 @@ it('reads Canal', async () => {
     canal: { version: 'v3.28.5', podCidr: '10.244.0.0/16', vni: 1, port: 8472 },
     ciliumOwnsCni: false,
     leftovers: false,
+  });
+});
+
+/** Returns the activities of a worker whose file names these namespaces for Canal. */
+function activitiesIn(canalNamespaces: string[] = [], sleep?: () => Promise<void>): Activities {
+  const { context, kubeconfig } = lab().layout;
+  const clusters = namedClusters(new Map([[context, { file: kubeconfig, context, canalNamespaces }]]));
+  const helm = { binary: lab().catalogue.bin('helm') };
+  return createTestActivities({ clusters, helm, isOpen: () => Promise.resolve(undefined) }, sleep);
+}
+
+describe('next to other DaemonSets that look like Canal', () => {
+  const checkSource = async (activities: Activities) => {
+    const parsed = parseInput(labMigrationRequest(lab(), 'none', { nodeInspection: false }));
+    if ('problems' in parsed) throw new Error(parsed.problems.join());
+    const [outcome] = await activities.runPreflight({ input: parsed.input, only: ['source-network'] });
+    return outcome;
+  };
+  const several = {
+    ...{ type: 'SourceAmbiguous', nonRetryable: true },
+    message: expect.stringContaining('dev-team/canal, kube-system/canal') as string,
+  };
+
+  beforeAll(async () => {
+    const config = {
+      'net-conf.json': JSON.stringify({ Network: '10.99.0.0/16', Backend: { Type: 'vxlan' } }),
+      cni_network_config: JSON.stringify({ name: 'x', plugins: [{ type: 'calico' }, { type: 'tuning' }] }),
+    };
+    await apply(
+      lab(),
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'dev-team' } },
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'canal-config', namespace: 'dev-team' }, data: config },
+      // Before kube-system in every list.
+      decoyCanal('dev-team', 'canal')
+    );
+  });
+  afterAll(() => lab().kubectl('delete', 'namespace', 'dev-team'));
+
+  it('uses that of kube-system, and reports the others as ignored', async () => {
+    const activities = activitiesIn();
+
+    const facts = await activities.inspectCluster(cluster());
+    await activities.applyCniChain(cluster());
+    const outcome = await checkSource(activities);
+
+    expect(facts.canal?.podCidr).toBe('10.244.0.0/16');
+    const chain = await get<V1ConfigMap>(lab(), 'configmap', '-n', 'kube-system', 'cilium-cni-chain');
+    expect(JSON.stringify(chain.data)).not.toContain('tuning');
+    expect(outcome).toMatchObject({ verdict: 'warn' });
+    expect(outcome?.evidence.join('\n')).toContain('recognised only in kube-system: dev-team/canal');
+    await lab().kubectl('delete', 'configmap', '-n', 'kube-system', 'cilium-cni-chain');
+  });
+
+  it('blocks, and changes nothing, when two are in namespaces of the worker', async () => {
+    const activities = activitiesIn(['dev-team']);
+
+    const outcome = await checkSource(activities);
+    const failures = await Promise.all(
+      [activities.inspectCluster(cluster()), activities.removeCanal(cluster())].map((act) =>
+        act.then(
+          () => undefined,
+          (error: unknown) => error
+        )
+      )
+    );
+
+    expect(outcome).toMatchObject({ verdict: 'block' });
+    expect(outcome?.evidence[0]).toContain('2 DaemonSets look like Canal: dev-team/canal, kube-system/canal');
+    for (const failure of failures) expect(failure).toMatchObject(several);
+    expect(await names('daemonsets,configmaps', '-n', 'kube-system')).toEqual(
+      expect.arrayContaining(['daemonset.apps/canal', 'configmap/canal-config'])
+    );
   });
 });
 
@@ -143,23 +219,25 @@ it("removes Canal's workloads and permissions, and nothing that others use", asy
   expect((await names('crds')).filter((name) => name.includes('projectcalico')).length).toBeGreaterThan(10);
 });
 
-it('continues where the DaemonSet is already gone, and waits for its pods', async () => {
+it('continues where the DaemonSet is already gone, in every namespace of its own, and waits for its pods', async () => {
   await apply(
     lab(),
+    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'net' } },
+    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'canal', namespace: 'net' } },
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: 'canal', namespace: 'kube-system' } },
     barePod('kube-system', 'canal-last', 'n1', { labels: { 'k8s-app': 'canal' } })
   );
-  const { kubeconfig } = lab().layout;
   let polls = 0;
   const endPodAtThirdPoll = async (): Promise<void> => {
     if (++polls === 3)
       await lab().kubectl('delete', 'pod', '-n', 'kube-system', 'canal-last', '--force', '--grace-period=0');
   };
 
-  await createLabActivities(lab(), kubeconfig, undefined, endPodAtThirdPoll).removeCanal(cluster());
+  await activitiesIn(['net'], endPodAtThirdPoll).removeCanal(cluster());
 
   expect(polls).toBe(3);
-  expect(await names('serviceaccounts,pods', '-n', 'kube-system')).not.toContain('serviceaccount/canal');
+  for (const namespace of ['kube-system', 'net'])
+    expect(await names('serviceaccounts,pods', '-n', namespace)).not.toContain('serviceaccount/canal');
 });
 
 it('reports a missing ConfigMap of Canal before the cutover, and a removal that has started after it', async () => {

@@ -125,7 +125,7 @@ it('uses credentials that were rotated in the file', async () => {
     type: 'KubernetesForbidden',
     nonRetryable: false,
     message: expect.stringContaining(
-      'grant the permission "list daemonsets.apps" in the whole cluster to nobody'
+      'grant the permission "list daemonsets.apps" in namespace kube-system to nobody'
     ) as string,
   });
   await writeFile(file, await readFile(layout.kubeconfig));

@@ -267,7 +267,7 @@ const cases: Case[] = [
     what: 'no Canal',
     make: () => lab().kubectl('delete', 'daemonset', '-n', 'kube-system', 'canal', '--cascade=orphan'),
     undo: () => lab().kubectl('apply', '--server-side', '-f', lab().catalogue.canalManifest),
-    words: 'no DaemonSet has the containers',
+    words: 'there is no DaemonSet with the containers calico-node and kube-flannel in kube-system',
   },
   {
     check: 'source-network',

@@ -64,6 +64,27 @@ export function barePod(
   };
 }
 
+/** Returns a DaemonSet that looks like Canal, and that runs on no node. Its ConfigMap is `canal-config`. */
+export function decoyCanal(namespace: string, name: string): object {
+  const labels = { app: name };
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'DaemonSet',
+    metadata: { name, namespace },
+    spec: {
+      selector: { matchLabels: labels },
+      template: {
+        metadata: { labels },
+        spec: {
+          nodeSelector: { 'no-node/has-this': 'label' },
+          containers: ['calico-node', 'kube-flannel'].map((container) => ({ name: container, image: 'none' })),
+          volumes: [{ name: 'flannel-cfg', configMap: { name: 'canal-config' } }],
+        },
+      },
+    },
+  };
+}
+
 /** Returns the CRD of a Cilium kind, as far as the API server needs it: Cilium's operator creates the real one. */
 export function ciliumCrd(kind: string, plural: string, scope: 'Namespaced' | 'Cluster'): object {
   return {

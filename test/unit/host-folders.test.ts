@@ -32,7 +32,7 @@ function connectTo({ recorded, canal }: Cluster): ClusterConnection {
       readNamespacedConfigMap: ({ name }: { name: string }) =>
         Promise.resolve(name === 'canal-config' ? { data: canal } : { metadata }),
     },
-    apps: { listDaemonSetForAllNamespaces: () => Promise.resolve({ items: canal === undefined ? [] : [daemonSet] }) },
+    apps: { listNamespacedDaemonSet: () => Promise.resolve({ items: canal === undefined ? [] : [daemonSet] }) },
   } as unknown as ClusterConnection;
 }
 

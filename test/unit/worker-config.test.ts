@@ -70,12 +70,15 @@ it('maps its own names to clusters', async () => {
   await file('prod.kubeconfig', kubeconfig);
   const settings = await file(
     'worker.yaml',
-    'clusters:\n  prod: {kubeconfig: prod.kubeconfig, context: admin}\n  typo: {kubeconfig: prod.kubeconfig, context: adnim}\n' +
+    'clusters:\n  prod: {kubeconfig: prod.kubeconfig, context: admin, canalNamespaces: [net]}\n  typo: {kubeconfig: prod.kubeconfig, context: adnim}\n' +
       '  away: {kubeconfig: /nowhere}\ncharts: [oci://quay.io/cilium/charts, /charts]\nimages: [registry.example.com:5000/team]\n'
   );
   const { clusters, charts } = await read({ CNI_MIGRATION_CONFIG: settings });
   expect(await clusters.names()).toEqual(['prod', 'typo', 'away']);
-  expect(await clusters.kubeconfigOf('prod')).toEqual({ file: path.join(dir, 'prod.kubeconfig'), context: 'admin' });
+  expect(await clusters.kubeconfigOf('prod')).toMatchObject({
+    file: path.join(dir, 'prod.kubeconfig'),
+    context: 'admin',
+  });
   const refused = async (cluster: string, words: RegExp, type: FailureType = 'UnknownCluster') =>
     expect(clusters.connect(cluster)).rejects.toMatchObject({
       type,
@@ -85,7 +88,8 @@ it('maps its own names to clusters', async () => {
   await refused('__proto__', /has no cluster/);
   await refused('typo', /has no context "adnim"/);
   await refused('away', /cannot read its kubeconfig: ENOENT/, 'CredentialsUnreadable');
-  expect((await clusters.connect('prod')).images).toEqual(['registry.example.com:5000/team']);
+  const { images, canalNamespaces } = await clusters.connect('prod');
+  expect({ images, canalNamespaces }).toEqual({ images: ['registry.example.com:5000/team'], canalNamespaces: ['net'] });
   const helm = { binary: 'helm', charts };
   expect(chartArguments(helm, 'oci://quay.io/cilium/charts/cilium', '1.20.2')).toContain('--version');
   expect(chartArguments(helm, '/charts/cilium', '')).toEqual(['/charts/cilium']);
@@ -107,6 +111,11 @@ it.each([
   ['an unknown field', 'clusters: {a: {inCluster: true}}\nchart: x', /[Uu]nrecognized key/],
   ['a chart source that is none', 'clusters: {a: {inCluster: true}}\ncharts: [../x]', /charts.0: must be/],
   ['an image that is none', 'clusters: {a: {inCluster: true}}\nimages: [registry/]', /images.0: must be/],
+  [
+    'a namespace that is none',
+    'clusters: {a: {inCluster: true, canalNamespaces: ["*"]}}',
+    /canalNamespaces.0: must be the name of a namespace/,
+  ],
   ['in-cluster outside of one', 'clusters: {a: {inCluster: true}}', /runs in a pod/],
 ])('refuses a file with %s', async (_what, text, problem) => {
   const name = text === undefined ? path.join(dir, 'missing.yaml') : await file('bad.yaml', text);
