@@ -88,12 +88,13 @@ it('accepts a chart with the digest of the input and of the policy, and refuses 
   expect(await fetch({ chart, chartDigest: digest }, { chartDigests: () => [other, digest] })).toMatchObject({
     digest,
   });
-  for (const refused of [
-    fetch({ chart, chartDigest: other }),
-    fetch({ chart }, { chartDigests: () => [other] }),
-    fetch({ chart }, { chartDigests: () => [] }),
-  ])
-    await expect(refused).rejects.toMatchObject({ type: 'UnexpectedChart', nonRetryable: true });
+  const refused: [Partial<ChartSource>, Partial<HelmSettings>][] = [
+    [{ chart, chartDigest: other }, {}],
+    [{ chart }, { chartDigests: () => [other] }],
+    [{ chart }, { chartDigests: () => [] }],
+  ];
+  for (const [source, settings] of refused)
+    await expect(fetch(source, settings)).rejects.toMatchObject({ type: 'UnexpectedChart', nonRetryable: true });
 });
 
 it.each([
