@@ -21,7 +21,7 @@ import { ledgerSchema } from '../../model/ledger-options.ts';
 import { ledgerStages } from '../../model/ledger.ts';
 import { windowSchema } from '../../model/maintenance-windows.ts';
 import { nodeNameSchema, podKeySchema } from '../../model/object-names.ts';
-import { releaseSteps } from '../../model/plan-digest.ts';
+import { releaseSteps } from '../../model/planned-release.ts';
 import { checkNames } from '../../model/preflight.ts';
 import { remainingWork } from '../../model/remaining-nodes.ts';
 
