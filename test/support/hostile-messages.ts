@@ -16,7 +16,7 @@ export interface HostileMessage {
 export const runIdPlaceholder = '$RUN';
 
 /** Names that no workflow has registered. */
-export const unknownNames = ['aprove', '__temporal_x', '__stack_trace', '__proto__', 'constructor', '', '\u202e\n'];
+export const unknownNames = ['aprove', '__temporal_x', '__stack_trace', '__proto__', 'constructor', ' ', '\u202e\n'];
 
 /** About 2 MB each, which is as much as Temporal accepts; each exhausts a search or a parser that is not linear. */
 const longTexts: readonly string[] = [
@@ -103,7 +103,10 @@ const metadata = fc
       Object.fromEntries(
         keys.map((key) => [
           key,
-          fc.oneof(bytes, fc.constantFrom('binary/encrypted', 'k1', 'damaged', 'other-place', '{}').map(Buffer.from)),
+          fc.oneof(
+            bytes,
+            fc.constantFrom('binary/encrypted', 'k1', 'damaged', 'other-place', '{}').map((text) => Buffer.from(text))
+          ),
         ])
       )
     )

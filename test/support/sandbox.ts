@@ -24,11 +24,14 @@ export interface StartOptions {
   parent?: { workflowId: string; runId: string };
   /** True for the next run of a workflow that has continued as new. @default false */
   continued?: boolean;
+  /** Jobs that its first task receives in addition. @default none */
+  jobs?: readonly Job[];
 }
 
 /** Starts workflows in the SDK's own sandbox, without a server: with their converter, interceptors and handlers. */
 export class Sandbox {
   private readonly creator: ReusableVMWorkflowCreator;
+  private readonly open = new Set<SandboxedWorkflow>();
 
   private constructor(creator: ReusableVMWorkflowCreator) {
     this.creator = creator;
@@ -36,14 +39,23 @@ export class Sandbox {
 
   /** @param activityNames names of all activities. */
   static async create(activityNames: readonly string[]): Promise<Sandbox> {
-    const { code } = (await plainBundle()) as { code: string };
+    const bundle = await plainBundle();
+    if (!('code' in bundle)) throw new Error('the bundle is in a file');
+    const { code } = bundle;
     return new Sandbox(
       await ReusableVMWorkflowCreator.create(parseWorkflowCode(code), isolateTimeoutMs, new Set(activityNames))
     );
   }
 
   /** Starts a workflow, and runs it until it waits for something that does not happen. */
-  async start({ type, args, activities, parent, continued = false }: StartOptions): Promise<SandboxedWorkflow> {
+  async start({
+    type,
+    args,
+    activities,
+    parent,
+    continued = false,
+    jobs = [],
+  }: StartOptions): Promise<SandboxedWorkflow> {
     const [workflowId, runId] = [`${type}-${randomUUID()}`, randomUUID()];
     const info = {
       ...{ workflowId, runId, workflowType: type, firstExecutionRunId: runId, originalExecutionRunId: runId },
@@ -56,11 +68,14 @@ export class Sandbox {
     const options = { info, randomnessSeed: [1, 2, 3], now: Date.now(), showStackTraceSources: false };
     const workflow = new SandboxedWorkflow(await this.creator.createWorkflow(options), info, activities);
     const payloads = args.map((arg) => defaultPayloadConverter.toPayload(arg));
-    await workflow.activate([{ initializeWorkflow: { workflowType: type, workflowId, arguments: payloads } }]);
+    this.open.add(workflow);
+    await workflow.activate([{ initializeWorkflow: { workflowType: type, workflowId, arguments: payloads } }, ...jobs]);
     return workflow;
   }
 
+  /** Disposes of all workflows. */
   async stop(): Promise<void> {
+    for (const workflow of this.open) await workflow.dispose();
     await this.creator.destroy();
   }
 }
@@ -74,6 +89,9 @@ export class SandboxedWorkflow {
   private readonly workflow: Workflow;
   private readonly activities: SandboxActivities;
   private tasks = 0;
+  private isDisposed = false;
+  /** Activities that it has called, with their arguments, in order. */
+  readonly calls: { activity: string; args: unknown[] }[] = [];
   /** The command that ended the workflow. */
   ended: Command | undefined;
   /** Size of the largest command so far in bytes, as Temporal receives it. */
@@ -114,8 +132,10 @@ export class SandboxedWorkflow {
     });
   }
 
+  /** Frees its memory; it is not used any more. */
   async dispose(): Promise<void> {
-    await this.workflow.dispose();
+    if (!this.isDisposed) await this.workflow.dispose();
+    this.isDisposed = true;
   }
 
   private async task(jobs: Job[]): Promise<Command[]> {
@@ -159,10 +179,11 @@ export class SandboxedWorkflow {
     { activityType, seq, arguments: args }: coresdk.workflow_commands.IScheduleActivity,
     isLocal: boolean
   ): Promise<Job[]> {
+    const values = (args ?? []).map((payload) => defaultPayloadConverter.fromPayload<unknown>(payload));
+    this.calls.push({ activity: activityType ?? '', args: values });
     const activity = this.activities[activityType ?? ''];
     if (activity === undefined) return [];
-    const values = (args ?? []).map((payload) => defaultPayloadConverter.fromPayload(payload)) as never[];
-    const result = defaultPayloadConverter.toPayload(await activity(...values));
+    const result = defaultPayloadConverter.toPayload(await activity(...(values as never[])));
     return [{ resolveActivity: { seq: seq ?? 0, isLocal, result: { completed: { result } } } }];
   }
 }

@@ -121,7 +121,7 @@ async function send(workflow: SandboxedWorkflow, messages: readonly HostileMessa
   const prepared = await Promise.all(
     messages.map(async ({ kind, name, payloads, headers }) => {
       const candidates = [...names[kind], ...names[kind], ...names[kind], ...unknownNames];
-      return { kind, name: candidates[name % candidates.length] || 'x', payloads: await received(payloads), headers };
+      return { kind, name: candidates[name % candidates.length] ?? '', payloads: await received(payloads), headers };
     })
   );
 
@@ -224,6 +224,18 @@ it.each(Object.entries(receivers))('no message stops %s', async (_title, { share
   const { failed, errorInstance } = await fc.check(property, { seed, numRuns, endOnFailure: true });
   if (failed) throw errorInstance;
   await workflow.dispose();
+});
+
+it('passes only names of pods on to the drain of a node', async () => {
+  const pods = ['x'.repeat(1_900_000), 'shop', '', 7, null, 'shop/web-1'];
+  const jobs = pods.map((pod) => ({
+    signalWorkflow: { signalName: 'forcePod', input: [defaultPayloadConverter.toPayload(pod)] },
+  }));
+
+  const { calls } = await start({ ...receivers['the migration of a node']!.options, jobs });
+
+  const [drain] = calls.filter(({ activity }) => activity === 'drainNode');
+  expect(drain?.args).toEqual([expect.objectContaining({ forcedPods: ['shop/web-1'] })]);
 });
 
 describe('a replay of a recorded history', () => {

@@ -3,21 +3,15 @@ import type { CalicoPolicy } from './calico-policy.ts';
 import { createCalicoEvaluator, type CalicoPolicies } from './calico.ts';
 import { createCiliumEvaluator, type CiliumPolicies, type CiliumPolicy } from './cilium.ts';
 import { buildDomain, type Domain, type PolicyCluster } from './domain.ts';
-import { directions, flowText, policyKey, type Flow, type PolicyEvaluator, type Verdict } from './flows.ts';
+import { findDifferences, type Difference } from './differences.ts';
+import { flowText, policyKey, type PolicyEvaluator, type Verdict } from './flows.ts';
 import type { NetworkPolicy } from './kubernetes.ts';
 import { findOversize } from './limits.ts';
-import { PeerClasses, portsKey } from './peer-classes.ts';
+import { PeerClasses } from './peer-classes.ts';
 import { BadSelector } from './selectors.ts';
 import { buildSupplement } from './supplement.ts';
 import type { TranslationContext } from './translate-peers.ts';
 import { denyForms, translatePolicy, type DenyForm, type Translation } from './translate.ts';
-
-/** A flow with different verdicts on the two networks. */
-export interface Difference {
-  flow: Flow;
-  calico: Verdict;
-  cilium: Verdict;
-}
 
 /** What is compared: all policies of a cluster, and the objects that they may select. */
 export interface ComparisonInput {
@@ -33,9 +27,6 @@ export interface PolicyComparison {
   /** Number of flows that were evaluated for both networks. */
   flows: number;
 }
-
-/** Maximum number of differences that are collected; each names the policies involved in it. */
-const maxDifferences = 2_000;
 
 /** Default of the maximum number of flows: some seconds to some minutes. */
 const defaultMaxFlows = 3_000_000;
@@ -254,50 +245,4 @@ function findInvolvedPolicies(
   const named = calico.by.filter((key) => keys.has(key));
   const policies = [...new Set([...named, ...cilium.by.flatMap((key) => originals.get(key) ?? [])])];
   return policies.length > 0 ? policies : calico.by.length > 0 ? calico.by : cilium.by;
-}
-
-/**
- * Evaluates every flow of the domain for both networks. Of the flows that neither network can distinguish, evaluates
- * one.
- */
-function findDifferences(
-  calico: PolicyEvaluator,
-  cilium: PolicyEvaluator,
-  { pods, traffic }: Domain,
-  peerClasses: PeerClasses,
-  maxFlows: number
-): { differences: Difference[]; flows: number; complete: boolean } {
-  const differences: Difference[] = [];
-  let flows = 0;
-  const compareFlow = (flow: Flow): void => {
-    flows++;
-    const calicoVerdict = calico.evaluate(flow);
-    const ciliumVerdict = cilium.evaluate(flow);
-    if (calicoVerdict.allowed !== ciliumVerdict.allowed && differences.length < maxDifferences)
-      differences.push({ flow, calico: calicoVerdict, cilium: ciliumVerdict });
-  };
-  const subjects = firstOfEach(pods, (pod) =>
-    [calico.subjectKey(pod), cilium.subjectKey(pod), portsKey(pod)].join('|')
-  );
-  for (const subject of subjects) {
-    for (const direction of directions) {
-      const tests = [...calico.peerTests(subject, direction), ...cilium.peerTests(subject, direction)];
-      const peers = peerClasses.listFirst(direction, tests);
-      for (const peer of peers) {
-        if (flows > maxFlows) return { differences, flows, complete: false };
-        traffic.forEach((trafficKind) => compareFlow({ direction, subject, peer, traffic: trafficKind }));
-      }
-    }
-  }
-  return { differences, flows, complete: true };
-}
-
-/** Returns the first item of each key: existing ones precede hypothetical ones. */
-function firstOfEach<T>(list: readonly T[], computeKey: (item: T) => string): T[] {
-  const firstByKey = new Map<string, T>();
-  for (const item of list) {
-    const key = computeKey(item);
-    if (!firstByKey.has(key)) firstByKey.set(key, item);
-  }
-  return [...firstByKey.values()];
 }
