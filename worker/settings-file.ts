@@ -3,12 +3,8 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { z } from 'zod';
 import { parse } from 'yaml';
-import {
-  namedClusters,
-  type Clusters,
-  type ConnectionOptions,
-  type KubeconfigContext,
-} from '../activities/kubernetes/connection.ts';
+import { namedClusters, type Clusters, type ConnectionOptions } from '../activities/kubernetes/connection.ts';
+import type { KubeconfigContext } from '../activities/kubernetes/kubeconfig-context.ts';
 import { kubeconfigAllowances } from '../model/allowances.ts';
 import { clusterPolicySchema, type PolicyOf } from '../model/cluster-policy.ts';
 import { approvalModes } from '../model/migration-approval.ts';

@@ -23,6 +23,7 @@ import {
   readFileVersion,
   unreadable,
 } from './kubeconfig-file.ts';
+import type { KubeconfigContext } from './kubeconfig-context.ts';
 import { requireSafeKubeconfig } from './safe-kubeconfig.ts';
 import { RequestRate, countRequest, defaultRequestsPerSecond, maxPendingRequests } from './request-rate.ts';
 
@@ -57,31 +58,6 @@ export interface ClusterConnection {
  * such.
  */
 const requestTimeoutMs = 20_000;
-
-/** Location of a cluster's credentials: a context of a kubeconfig file. */
-export interface KubeconfigContext {
-  file: string;
-  /** @default the file's current context */
-  context?: string;
-  /** True when the worker uses its own pod's identity, which is renewed in place; `file` is then for other programs. */
-  inCluster?: boolean;
-  /**
-   * What this kubeconfig may do although it is unsafe.
-   * @default nothing
-   */
-  allow?: readonly KubeconfigAllowance[];
-  /**
-   * What proves an approval in this cluster.
-   * @default signal
-   */
-  approvals?: ApprovalMode;
-  /**
-   * Namespaces in which Canal may be installed, in addition to kube-system. Users who may create a DaemonSet in one of them
-   * can mislead the migration.
-   * @default none
-   */
-  canalNamespaces?: readonly string[];
-}
 
 /** Opens connections by cluster name. */
 export interface Clusters {

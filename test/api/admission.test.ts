@@ -160,7 +160,7 @@ const create =
 const remove =
   (object: object): Attempt =>
   ({ objects }) =>
-    objects.delete(object as NamedObject, undefined, 'All');
+    objects.delete(object, undefined, 'All');
 
 /** What an attack is, the write, and part of the answer. */
 const attacks: [what: string, attempt: Attempt, message: string][] = [

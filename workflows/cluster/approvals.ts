@@ -1,4 +1,5 @@
 import { decidedBy, type Decision } from '../../model/decision.ts';
+import { withPlan } from '../../model/plan-approval.ts';
 import type { MigrationStatus } from '../../model/status.ts';
 import type { Wait } from '../../model/wait.ts';
 import { hasClaim, takeApprovals, type ClaimableStep } from './authenticated-approvals.ts';
@@ -27,7 +28,10 @@ export async function waitForApproval(migration: Migration, subject: Subject): P
   const claimable: ClaimableStep = {
     step: subject,
     subjects: [subject],
-    accept: (approval) => (status.approvals[subject] = approval),
+    // An approval of the plan in the cluster names its digest.
+    accept: (approval) =>
+      (status.approvals[subject] =
+        subject === 'plan' ? withPlan(approval, status.planDigest, status.planDigest) : approval),
   };
   const isOver = (): boolean => isApproved() || status.paused !== undefined;
   let end = await migration.until(
