@@ -51,13 +51,13 @@ export async function executePlan(plan: Plan, options: RunOptions, results: Resu
     if (options.signal.aborted) left.push(...strays);
     else if (result.failed > 0) await runCleanup(plan, strays, options);
   };
-  let beside: Promise<void> = Promise.resolve();
+  let parallel: Promise<void> = Promise.resolve();
   for (const step of plan.steps.filter((one) => !isCheck(one))) {
-    if (step.beside === true || step.alone === true) await beside;
-    if (step.beside === true) beside = runOne(step, runAndPrint);
+    if (step.parallel === true || step.alone === true) await parallel;
+    if (step.parallel === true) parallel = runOne(step, runAndPrint);
     else await runOne(step, runStep);
   }
-  await beside;
+  await parallel;
   return left;
 }
 

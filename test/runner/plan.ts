@@ -14,11 +14,11 @@ export interface Step {
   /** True when it writes a report of its tests (`report-file.ts`). @default false: it counts as one test */
   reports?: boolean;
   /**
-   * True for a suite that runs beside the steps after it, up to the next one that is `beside` or `alone`. Its output is
+   * True for a suite that runs in parallel with the steps after it, up to the next one that is `parallel` or `alone`. Its output is
    * printed at its end.
    * @default false
    */
-  beside?: boolean;
+  parallel?: boolean;
   /** True for a suite that starts when no other one runs. @default false */
   alone?: boolean;
   /** Names of earlier steps. When one of them failed, this step is not run and has failed. @default none */

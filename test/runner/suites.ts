@@ -24,8 +24,8 @@ export interface Suite {
   workers?: number;
   /** @default none */
   tools?: ToolGroup;
-  /** `beside` runs in parallel with the suites after it, `alone` when no other suite runs. @default neither */
-  lane?: 'beside' | 'alone';
+  /** `parallel` runs in parallel with the suites after it, `alone` when no other suite runs. @default neither */
+  lane?: 'parallel' | 'alone';
   /** Usual duration on the reference machine, without tools. The deadline is three times as long. */
   usualMinutes: number;
 }
@@ -45,7 +45,7 @@ const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
 const releaseFiles = 'test/api/sbom\\.test\\.ts$';
 
 /**
- * All suites in the order in which they run. The one that mostly waits, for dead workers to be noticed, runs beside those
+ * All suites in the order in which they run. The one that mostly waits, for dead workers to be noticed, runs in parallel with those
  * without labs. Labs that measure packets run alone.
  */
 export const suites: readonly Suite[] = [
@@ -55,7 +55,7 @@ export const suites: readonly Suite[] = [
     ...{ name: 'workflow', tier: 'fast', project: 'workflow', workers: 4 },
     ...{ without: `(${productionServer}|${longProperty})`, tools: 'control plane', usualMinutes: 10 },
   },
-  { ...lab('crash', 17), lane: 'beside' },
+  { ...lab('crash', 17), lane: 'parallel' },
   // These wait for Kubernetes' controllers.
   {
     ...{ name: 'api', tier: 'fast', project: 'api', workers: 2 },

@@ -110,14 +110,3 @@ it.each([
 it('takes no chart from a source that the worker does not allow', async () => {
   await expect(fetch({}, { charts: ['oci://quay.io'] })).rejects.toMatchObject({ type: 'InvalidInput' });
 });
-
-it('reads the output of Helm up to a limit', async () => {
-  const binary = path.join(dir, 'noisy-helm');
-  await writeFile(binary, '#!/bin/sh\nhead -c 33000000 /dev/zero\n');
-  await chmod(binary, 0o755);
-
-  await expect(fetch({}, { binary })).rejects.toMatchObject({
-    ...{ type: 'HelmFailed', nonRetryable: true },
-    message: 'helm pull oci://registry.example.com/charts/cilium printed 33000000 bytes; at most 32000000 are read',
-  });
-});

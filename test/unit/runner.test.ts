@@ -181,12 +181,12 @@ it('prints the output of each check in one piece', async () => {
   }
 });
 
-it('runs a suite beside those after it, up to the next one that runs alone, and prints its output in one piece', async () => {
+it('runs a suite in parallel with those after it, up to the next one that runs alone, and prints its output in one piece', async () => {
   const waitFor = (file: string): string => `until [ -e ${file} ]; do sleep 0.05; done`;
   const { lines, code } = await run({
     steps: [
       step('long', `echo long 1; touch long; ${waitFor('second')}; echo long 2; sleep 0.5; touch long-ended`, {
-        beside: true,
+        parallel: true,
       }),
       step('first', `${waitFor('long')}; echo first`),
       step('second', 'touch second'),
@@ -198,9 +198,9 @@ it('runs a suite beside those after it, up to the next one that runs alone, and 
   expect(lines.slice(start, start + 2)).toEqual(['long 1', 'long 2']);
 });
 
-it('stops a suite that runs beside another', async () => {
+it('stops a suite that runs in parallel with another', async () => {
   const { runner, ended } = await start({
-    steps: [hangingStep({ beside: true }), step('b', 'touch b; sleep 1000'), step('c', 'true')],
+    steps: [hangingStep({ parallel: true }), step('b', 'touch b; sleep 1000'), step('c', 'true')],
   });
   await waitForStart();
   runner.kill('SIGTERM');
