@@ -25,7 +25,7 @@ export interface RunOptions {
 export type Results = Map<string, StepResult>;
 
 /**
- * Runs the steps of a plan: checks in parallel, then the others one after another, and those that are `beside` in a second
+ * Runs the steps of a plan: checks in parallel, then the others one after another, and those that are `parallel` in a second
  * lane. A step that fails never ends the run. When the run has to stop, the running steps are killed, and the steps after
  * them get no result.
  * @param results is filled during the run, so that it is complete up to an interruption.
