@@ -4,12 +4,19 @@ import { suites, type Suite } from './suites.ts';
 /** Test files of the attacks in docs/security.md, by project, and folders with tests in Go. */
 export const securityFiles = {
   unit: [
-    ...['allowed-images', 'codec', 'deployment', 'detect', 'encryption', 'errors', 'health', 'helper-security'],
-    ...['interceptors', 'ledger-records', 'plan', 'policies', 'policy-thread', 'printable', 'program-output'],
+    ...['activity-rules', 'allowed-images', 'approvals', 'authority', 'chart-source', 'cluster-policy', 'codec'],
+    ...['deployment', 'detect', 'encryption', 'errors', 'health', 'helper-security', 'interceptors'],
+    ...['ledger-records', 'plan', 'policies', 'policy-thread', 'printable', 'program-output'],
     ...['redaction', 'unsafe-settings', 'untrusted', 'vulnerability-check', 'worker-config'],
   ],
-  workflow: ['messages-bound', 'messages-fuzz', 'messages-keys', 'messages-payloads'],
-  api: ['hostile-input', 'identity-bridge', 'sbom', 'stack'],
+  workflow: [
+    ...['authenticated-approvals', 'fleet-runs', 'messages-bound', 'messages-fuzz', 'messages-keys'],
+    ...['messages-payloads', 'plan-digest'],
+  ],
+  api: [
+    ...['admission', 'approvals', 'canal', 'gates', 'helm', 'helper-namespace', 'hostile-input', 'identity-bridge'],
+    ...['sbom', 'stack'],
+  ],
   go: ['images/coexistence', 'images/prober'],
 } as const;
 
@@ -22,8 +29,8 @@ function securitySuite(project: 'unit' | 'workflow' | 'api', more: Omit<Suite, '
 /** The suites of `npm run test:security`: the attacks of docs/security.md, and Temporal as the Compose file has it. */
 export const securitySuites: readonly Suite[] = [
   securitySuite('unit', { workers: 4, usualMinutes: 1 }),
-  securitySuite('workflow', { workers: 2, tools: 'control plane', usualMinutes: 2 }),
-  securitySuite('api', { tools: 'stack', usualMinutes: 8 }),
+  securitySuite('workflow', { workers: 2, tools: 'control plane', usualMinutes: 4 }),
+  securitySuite('api', { tools: 'stack', usualMinutes: 12 }),
   ...suites.filter(({ name }) => name === 'workflow-server'),
 ];
 
