@@ -125,7 +125,7 @@ it('migrates a cluster from the checks to the end, and prints the equivalent Tem
   });
   // The end of the run requires no worker.
   const report = await cli('report', 'prod');
-  expect(report.out).toContain(`| plan ${digest.slice(0, 12)} | Ann O'Hara | tested; go |`);
+  expect(report.out).toContain(`| plan ${digest.slice(0, 12)} | Ann O'Hara |  | tested; go |`);
   const file = path.join(dir, 'report.html');
   expect(await cli('report', 'prod', '--format', 'html', '--output', file)).toMatchObject({ code: 0 });
   expect(await readFile(file, 'utf8')).toContain('wave 1: a: migrated');
