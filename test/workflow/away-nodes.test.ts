@@ -88,3 +88,23 @@ it('with something on Canal keep the cleanup from its point of no return', async
   });
   expect(cluster.broken).toEqual([]);
 });
+
+it('are finished soon when they are back before the migration knows that they were away', async () => {
+  const thrown = new Set<string>();
+  const cluster = fakeCluster({
+    nodes: ['a', 'b', 'c'],
+    before: (activity, node) => {
+      if (activity !== 'cleanHost' || node !== 'b' || thrown.has(activity)) return;
+      thrown.add(activity);
+      throw permanent('NodeNotReady', 'b is away');
+    },
+  });
+  await server.withWorker(cluster.activities, async (client, taskQueue) => {
+    const run = await startRun(client, taskQueue, unattendedRequest);
+    const { waiting } = await waitForPendingWait(run, 'a decision about b, which is not Ready');
+    expect(Date.parse(waiting?.deadline ?? '') - Date.parse(waiting?.since ?? '')).toBeLessThanOrEqual(15_000);
+    expect(await run.result()).toMatchObject({ phase: 'done' });
+    expect(cluster.calls.filter((call) => call === 'cleanHost b')).toHaveLength(2);
+  });
+  expect(cluster.broken).toEqual([]);
+});

@@ -38,6 +38,9 @@ function isAway(error: unknown): boolean {
 /** Maximum time until the caller looks again, in ms: the step may have failed although the node is Ready. */
 const lookAgainMs = 300_000;
 
+/** The same for nodes that were Ready when they were last read: they are back since the step failed. */
+const lookAgainReadyMs = 15_000;
+
 /** Maximum number of nodes for which a wait lists an answer. */
 const maxAnswers = 10;
 
@@ -55,7 +58,8 @@ export async function waitForAwayNodes(
   const { migration } = context;
   const subject = `${summarizeList(names)}, which is not Ready: repair it, or remove it from the cluster, to ${step}`;
   const key = `away ${hashText(names.join())}`;
-  const deadlineMs = Date.now() + lookAgainMs;
+  const areBack = context.nodes.facts.some(({ name, ready }) => ready && names.includes(name));
+  const deadlineMs = Date.now() + (areBack ? lookAgainReadyMs : lookAgainMs);
   const skips = skippable.slice(0, maxAnswers).map((node) => ({
     does: `end without ${node}, and finish it when it is back`,
     message: 'skip',
