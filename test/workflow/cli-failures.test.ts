@@ -76,15 +76,18 @@ it('does not wait longer than its time limit for a worker that has stopped, and 
     await startWaiting('left', taskQueue);
   });
 
+  const paused = await cli('pause', 'left', '--timeout', '1');
+  // Reads the status first, and then sends nothing.
   const approved = await cli('approve', 'left', '--plan', '--timeout', '1');
   const status = await cli('status', 'left', '--timeout', '1');
   const preflight = await cli('preflight', 'left', '--timeout', '1', '--task-queue', queue);
-  const interrupted = new CniMigrate(server.env.address, ['approve', 'left', '--plan', '--timeout', '600']);
+  const interrupted = new CniMigrate(server.env.address, ['pause', 'left', '--timeout', '600']);
   await interrupted.waitForText('# temporal workflow update');
   interrupted.interrupt();
 
   for (const [answer, consequence] of [
-    [approved, 'a worker may still apply it'],
+    [paused, 'a worker may still apply it'],
+    [approved, 'check that a worker is running'],
     [status, 'check that a worker is running'],
     [preflight, 'runs as soon as a worker does'],
   ] as const) {
