@@ -70,7 +70,7 @@ export async function waitForQueryResult<Status>(
       last = status;
     }
     if (Date.now() > deadline) {
-      const text = last instanceof Error ? last.message : JSON.stringify(last);
+      const text = last instanceof Error ? last.message : JSON.stringify(last).slice(0, 2_000);
       throw new Error(`waited ${timeLimits.workflowState / 1000} s for another status than ${text}`);
     }
     await new Promise((resolve) => setTimeout(resolve, queryPauseMs));

@@ -76,12 +76,12 @@ it('continues as new during a step of every node, and repeats nothing', async ()
 it(
   'loses no approval that was given in advance when it continues as new',
   async () => {
-    const many = nodes.slice(0, 80);
+    const many = nodes.slice(0, 40);
     const reasonOf = (node: string): string => `change of ${node} `.repeat(40).slice(0, 500);
     const cluster = fakeCluster({ nodes: many });
     await server.withWorker(cluster.activities, async (client, taskQueue) => {
-      const everyNode = { ...request, approval: 'every-node' };
-      const run = await startRun(client, taskQueue, everyNode, { historyLimit: 200 });
+      const everyNode = { ...request, approval: 'every-node', waves: { maxConcurrency: 20 } };
+      const run = await startRun(client, taskQueue, everyNode, { historyLimit: 150 });
       for (const node of many) await run.signal(signal('approve'), { node, by: 'ann', reason: reasonOf(node) });
 
       await approvePlan(run);
