@@ -190,7 +190,7 @@ function approve(approvals: Approvals, input: Message['input']): () => void {
   const before = { ...approvals, nodes: new Set(approvals.nodes), waves: new Set(approvals.waves) };
   if (typeof input['node'] === 'string') approvals.nodes.add(input['node']);
   if (typeof input['wave'] === 'number') approvals.waves.add(input['wave']);
-  if (input['plan'] === true) approvals.plan = true;
+  if (input['plan'] === true || typeof input['plan'] === 'string') approvals.plan = true;
   if (input['cutover'] === true) approvals.cutover = true;
   if (input['cleanup'] === true) approvals.cleanup = true;
   return () => Object.assign(approvals, before);
