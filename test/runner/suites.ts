@@ -45,8 +45,8 @@ const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
 const releaseFiles = 'test/api/sbom\\.test\\.ts$';
 
 /**
- * All suites in the order in which they run. The one that mostly waits, for dead workers to be noticed, runs in parallel with those
- * without labs. Labs that measure packets run alone.
+ * All suites in the order in which they run. Two that mostly wait run in parallel with suites that measure no packets.
+ * Labs that measure packets run alone.
  */
 export const suites: readonly Suite[] = [
   { name: 'unit', tier: 'fast', project: 'unit', workers: 4, usualMinutes: 1 },
@@ -55,7 +55,8 @@ export const suites: readonly Suite[] = [
     ...{ name: 'workflow', tier: 'fast', project: 'workflow', workers: 4 },
     ...{ without: `(${productionServer}|${longProperty})`, tools: 'control plane', usualMinutes: 10 },
   },
-  { ...lab('crash', 17), lane: 'parallel' },
+  // Mostly waits for dead workers to be noticed.
+  { ...lab('crash', 18), lane: 'parallel' },
   // These wait for Kubernetes' controllers.
   {
     ...{ name: 'api', tier: 'fast', project: 'api', workers: 2 },
@@ -67,8 +68,11 @@ export const suites: readonly Suite[] = [
   },
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 3 },
   { name: 'api-release', tier: 'all', project: 'api', only: releaseFiles, usualMinutes: 4 },
-  { ...lab('migration', 6, 'core'), lane: 'alone' },
-  lab('rollbacks', 7),
+  // Mostly waits for steps that the test holds.
+  { ...lab('rollbacks', 8), lane: 'parallel' },
+  lab('lifecycle', 2),
+  lab('demo', 2),
+  lab('prebuilt', 5),
   {
     name: 'workflow-any-order',
     tier: 'all',
@@ -77,12 +81,10 @@ export const suites: readonly Suite[] = [
     tools: 'control plane',
     usualMinutes: 10,
   },
-  lab('lifecycle', 2),
-  lab('demo', 2),
-  lab('prebuilt', 5),
-  lab('two-nodes', 13),
-  lab('nftables', 5),
-  lab('policy', 14),
+  { ...lab('migration', 6, 'core'), lane: 'alone' },
+  { ...lab('two-nodes', 14), lane: 'alone' },
+  { ...lab('nftables', 5), lane: 'alone' },
+  { ...lab('policy', 14), lane: 'alone' },
 ];
 
 /** Returns the suites of a tier. */
