@@ -127,8 +127,8 @@ describe('a kubeconfig', () => {
 
     await expect(clusters.connect('no')).rejects.toMatchObject({ type: 'CredentialsRefused' });
     // The program runs, and prints no credentials.
-    for (const connecting of [clusters.connect('yes'), all.clusters.connect('c')]) {
-      await expect(connecting).rejects.toMatchObject({ type: 'CredentialsUnreadable' });
+    for (const connect of [() => clusters.connect('yes'), () => all.clusters.connect('c')]) {
+      await expect(connect()).rejects.toMatchObject({ type: 'CredentialsUnreadable' });
     }
     expect(existsSync(marker())).toBe(true);
   });
