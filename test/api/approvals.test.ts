@@ -158,13 +158,16 @@ it('accepts no approval of a user who may not approve, or who names another user
   const spec = { ...run, planDigest: '', subject: 'cleanup' };
   const forged = { ...spec, user: names.alice };
 
-  const mallory = (await user('mallory')).approve({ ...spec, user: `system:serviceaccount:${namespace}:mallory` });
-  const bob = (await user('bob')).approve(forged);
-  const worker = new ApprovingUser({ file: await workerAccount(lab()) }, timeLimits.localChange).approve(forged);
+  const [mallory, bob] = [await user('mallory'), await user('bob')];
+  const worker = new ApprovingUser({ file: await workerAccount(lab()) }, timeLimits.localChange);
 
-  await expect(mallory).rejects.toThrow('you need the ClusterRole cni-migration-approver');
-  await expect(bob).rejects.toThrow(`spec.user must be the user who creates the approval: ${names.bob}`);
-  await expect(worker).rejects.toThrow('cannot create resource "migrationapprovals"');
+  await expect(mallory.approve({ ...spec, user: `system:serviceaccount:${namespace}:mallory` })).rejects.toThrow(
+    'you need the ClusterRole cni-migration-approver'
+  );
+  await expect(bob.approve(forged)).rejects.toThrow(
+    `spec.user must be the user who creates the approval: ${names.bob}`
+  );
+  await expect(worker.approve(forged)).rejects.toThrow('cannot create resource "migrationapprovals"');
   await expect(activities.removeCanal({ cluster })).rejects.toMatchObject({ type: 'ApprovalMissing' });
 });
 
