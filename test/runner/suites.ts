@@ -45,8 +45,7 @@ const stackFiles = 'test/api/(stack|web-ui)\\.test\\.ts$';
 const releaseFiles = 'test/api/sbom\\.test\\.ts$';
 
 /**
- * All suites in the order in which they run. Two that mostly wait run in parallel with suites that measure no packets.
- * Labs that measure packets run alone.
+ * All suites in the order in which they run. Two labs that mostly wait run in parallel with suites without labs.
  */
 export const suites: readonly Suite[] = [
   { name: 'unit', tier: 'fast', project: 'unit', workers: 4, usualMinutes: 1 },
@@ -62,15 +61,16 @@ export const suites: readonly Suite[] = [
     ...{ name: 'api', tier: 'fast', project: 'api', workers: 2 },
     ...{ without: `(${stackFiles}|${releaseFiles})`, tools: 'control plane', usualMinutes: 10 },
   },
+  // Mostly waits for steps that the test holds.
+  { ...lab('rollbacks', 8), lane: 'parallel' },
   {
     ...{ name: 'workflow-server', tier: 'all', project: 'workflow' },
     ...{ only: productionServer, tools: 'stack', usualMinutes: 1 },
   },
   { name: 'api-stack', tier: 'all', project: 'api', only: stackFiles, tools: 'stack', usualMinutes: 3 },
   { name: 'api-release', tier: 'all', project: 'api', only: releaseFiles, usualMinutes: 4 },
-  // Mostly waits for steps that the test holds.
-  { ...lab('rollbacks', 8), lane: 'parallel' },
-  lab('lifecycle', 2),
+  // These compare this machine before and after a lab.
+  { ...lab('lifecycle', 2), lane: 'alone' },
   lab('demo', 2),
   lab('prebuilt', 5),
   {
