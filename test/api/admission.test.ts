@@ -51,7 +51,7 @@ beforeAll(async () => {
   const connect = (file: string) => kubeconfigClusters(file).connect(lab().layout.context);
   [worker, administrator] = [await connect(kubeconfig), await connect(lab().layout.kubeconfig)];
   await waitForRefusal('a privileged pod elsewhere');
-  await waitForRefusal('a role for everything');
+  await waitForRefusal('a role with every permission');
 });
 
 describe('a migration', () => {
@@ -164,7 +164,11 @@ const remove =
 
 /** What an attack is, the write, and part of the answer. */
 const attacks: [what: string, attempt: Attempt, message: string][] = [
-  ['a role for everything', write(bridge({ apiGroups: ['*'], resources: ['*'], verbs: ['*'] })), 'put a wildcard'],
+  [
+    'a role with every permission',
+    write(bridge({ apiGroups: ['*'], resources: ['*'], verbs: ['*'] })),
+    'put a wildcard',
+  ],
   ['a role that escalates', write(bridge({ apiGroups: [''], resources: ['x'], verbs: ['bind'] })), 'put a wildcard'],
   [
     'a role that removes this policy',

@@ -34,22 +34,18 @@ export async function waitForApproval(migration: Migration, subject: Subject): P
         subject === 'plan' ? withPlan(approval, status.planDigest, status.planDigest) : approval),
   };
   const isOver = (): boolean => isApproved() || status.paused !== undefined;
-  let end = await migration.until(
-    () => wait,
-    () => isOver() || hasClaim(migration, [claimable])
-  );
-  // A claim without an approval in the cluster does not end the wait.
-  while (end === 'happened' && !isOver()) {
-    await takeApprovals(migration, [claimable]);
-    migration.waits.continueLast();
-    end = await migration.until(
+  for (;;) {
+    const end = await migration.until(
       () => wait,
       () => isOver() || hasClaim(migration, [claimable])
     );
+    if (end === 'deadline')
+      migration.pauseFor(`no approval of ${wait.subject} within ${input.approvalDeadlineSeconds} s`);
+    if (end !== 'happened' || isOver()) return false;
+    // A claim without an approval in the cluster does not end the wait.
+    await takeApprovals(migration, [claimable]);
+    migration.waits.continueLast();
   }
-  if (end === 'deadline')
-    migration.pauseFor(`no approval of ${wait.subject} within ${input.approvalDeadlineSeconds} s`);
-  return false;
 }
 
 function findAnswers(migration: Migration, subject: Subject): Wait['answers'] {
